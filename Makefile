@@ -1,0 +1,47 @@
+# The two commands a newcomer needs are `make lab` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB_PIDFILE := .lab.pid
+
+.PHONY: lab lab-stop test lint docs wheel clean
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+# What is installed is newer than what says what to install, or it is installed again.
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# Runs in the foreground; Ctrl-C ends it.
+lab: $(VENV)/.installed
+	@if [ -f $(LAB_PIDFILE) ] && kill -0 "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then \
+		echo "The lab is already running (process $$(cat $(LAB_PIDFILE))); 'make lab-stop' ends it." >&2; exit 1; fi
+	@rm -f $(LAB_PIDFILE)
+	@exec $(BIN)/twistd -n --pidfile=$(LAB_PIDFILE) meshgate --config etc/meshgate.yaml
+
+lab-stop:
+	@if [ -f $(LAB_PIDFILE) ]; then kill "$$(cat $(LAB_PIDFILE))"; else echo "The lab is not running."; fi
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) tests
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info _trial_temp*
