@@ -1,0 +1,1 @@
+"""Tests of meshgate, one module per module, and end to end over real processes."""
