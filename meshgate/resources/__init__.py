@@ -1,0 +1,1 @@
+"""What users write: the kinds as frozen records, the YAML reader, and problems with file, line and column."""

@@ -1,0 +1,103 @@
+"""
+Durations as Istio writes them: Go's syntax, ``1h30m``, ``1.5s``, ``500ms``.
+
+Knows text and seconds; knows nothing of the fields they stand in.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Nanoseconds in each unit that Go's time.ParseDuration knows; it takes both letters that look like a mu.
+_UNITS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "\u00b5s": 1_000,
+    "\u03bcs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+_SECOND: Final = _UNITS["s"]
+# Go keeps a duration in 64 bits; longer ones (292 years) are errors there.
+_LONGEST: Final = (1 << 63) - 1
+
+_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+
+
+def parse_duration(text: str) -> float:
+    """
+    The seconds in a duration written in Go's syntax (Go, time.ParseDuration).
+
+    :param text: numbers with a unit each, the largest unit being the hour; ``0`` alone needs none.
+    :return: seconds, exact to the nanosecond; negative after a minus sign.
+    :raises ValueError: with a message for people, which says what to write instead.
+    """
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    if unsigned == "0":
+        return 0.0
+    nanoseconds = _nanoseconds(text, unsigned)
+    return (-nanoseconds if text[0] == "-" else nanoseconds) / _SECOND
+
+
+def _nanoseconds(text: str, unsigned: str) -> int:
+    if not unsigned:
+        raise ValueError(f'the duration is {text!r}; write a number with a unit, as "30s"')
+    total = 0
+    position = 0
+    while position < len(unsigned):
+        part = _PART.match(unsigned, position)
+        whole, fraction, unit = part.groups() if part else ("", None, "")
+        if not (whole or fraction):
+            raise ValueError(f'{text!r} is not a duration; write numbers with units, as "1h30m" or "500ms"')
+        if not unit:
+            raise ValueError(f'the duration {text!r} lacks a unit; write "{text}s" for seconds')
+        if unit not in _UNITS:
+            raise ValueError(_unknown_unit(text, unit))
+        total += int(whole or "0") * _UNITS[unit]
+        if fraction:
+            total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
+        if total > _LONGEST:
+            raise ValueError(f"the duration {text!r} is longer than 292 years")
+        position = part.end() if part else len(unsigned)
+    return total
+
+
+def _unknown_unit(text: str, unit: str) -> str:
+    if unit.lower() in _UNITS:
+        return f"the units of a duration are lower case; write {text.lower()!r}"
+    if unit in ("d", "day", "days"):
+        return f'the duration {text!r} is in days, and the largest unit is the hour; write "24h" for a day'
+    return f"{unit!r} is not a unit of time; the units are ns, us, ms, s, m and h"
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Seconds in Go's syntax, in the form Go itself prints (``1h30m0s``, ``1.5s``, ``500ms``, ``0s``).
+
+    :param seconds: rounded to the nanosecond.
+    """
+    nanoseconds = round(seconds * _SECOND)
+    sign = "-" if nanoseconds < 0 else ""
+    nanoseconds = abs(nanoseconds)
+    if nanoseconds == 0:
+        return "0s"
+    if nanoseconds < _SECOND:
+        unit = next(unit for unit in ("ms", "us", "ns") if nanoseconds >= _UNITS[unit])
+        return sign + _decimal(nanoseconds, _UNITS[unit]) + unit
+    minutes, rest = divmod(nanoseconds, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    text = _decimal(rest, _SECOND) + "s"
+    if hours:
+        text = f"{hours}h{minutes}m{text}"
+    elif minutes:
+        text = f"{minutes}m{text}"
+    return sign + text
+
+
+def _decimal(nanoseconds: int, unit: int) -> str:
+    whole, rest = divmod(nanoseconds, unit)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")

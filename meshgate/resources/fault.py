@@ -1,0 +1,57 @@
+"""
+A fault in one resource, before anyone knows the file and line it stands in.
+
+Made by the rules beside the models and by the translation of pydantic's errors; the reader gives it a place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import quoted, written
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    One thing that is wrong with a resource, or worth knowing.
+
+    :ivar path: keys and indexes to the field; from ``spec`` on in the rules beside the models.
+    :ivar code: of :data:`meshgate.resources.codes.CODES`.
+    :ivar message: what is wrong, in one sentence without a full stop.
+    :ivar hint: what to do about it, or empty.
+    :ivar at_key: the key is at fault rather than its value.
+    """
+
+    path: Path
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    at_key: bool = False
+
+
+def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) -> Iterator[Fault]:
+    """
+    A fault for each value in a list of objects that one before it has already.
+
+    :param values: one of each object, in order.
+    :param path: of the list.
+    :param field: of the value, from the object on.
+    :param what: what the objects are, in the singular.
+    """
+    first: dict[str | int, int] = {}
+    for index, value in enumerate(values):
+        if value in first:
+            other = written((*path, first[value], *field))
+            yield Fault(
+                (*path, index, *field),
+                "MG1009",
+                f"the {field[-1]} {quoted(str(value))} is taken by {other}",
+                f"give each {what} a {field[-1]} of its own",
+            )
+        first.setdefault(value, index)

@@ -1,0 +1,91 @@
+"""The kinds that are read: their apiVersions, models and rules; and how to tell what a document is from its head."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from meshgate.resources import endpointslice, gateway, service, serviceentry, virtualservice, workloadentry
+from meshgate.resources.fault import Fault
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import shown
+
+ISTIO_GROUP: Final = "networking.istio.io"
+_ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+# Kinds of the same group that are not read; named so that they are not taken for misspelled ones.
+_OTHER_ISTIO_KINDS: Final = frozenset(["DestinationRule", "EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
+
+
+def _no_faults(spec: Any) -> Iterator[Fault]:
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    A kind that is read.
+
+    :ivar api_versions: those it is served in, the one to recommend first.
+    :ivar model: of its spec.
+    :ivar faults: the rules between its spec's fields.
+    :ivar flat: the spec's fields stand at the document's top level.
+    """
+
+    name: str
+    api_versions: tuple[str, ...]
+    model: type[BaseModel]
+    faults: Callable[[Any], Iterator[Fault]] = _no_faults
+    flat: bool = False
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway.faults),
+        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice.faults),
+        Kind("ServiceEntry", _ISTIO_VERSIONS, serviceentry.ServiceEntrySpec, serviceentry.faults),
+        Kind("WorkloadEntry", _ISTIO_VERSIONS, workloadentry.WorkloadEntrySpec, workloadentry.faults),
+        Kind("Service", ("v1",), service.ServiceSpec, service.faults),
+        Kind("EndpointSlice", ("discovery.k8s.io/v1",), endpointslice.EndpointSliceSpec, flat=True),
+    )
+}
+_GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})
+
+
+def find_kind(api_version: str, name: str) -> Kind | Fault | None:
+    """
+    What a document is.
+
+    :return: its kind; a fault if it was probably meant to be one of ours; None if it is something else, which is
+        no business of a gateway.
+    """
+    group = api_version.rpartition("/")[0]
+    kind = KINDS.get(name)
+    if kind is None:
+        return _misspelled(group, name)
+    if api_version in kind.api_versions:
+        return kind
+    # Other products have a Gateway or a VirtualService of their own, under a group that is nothing like ours.
+    if group not in _GROUPS and not difflib.get_close_matches(group, _GROUPS, 1, 0.8):
+        return None
+    hint = f"write apiVersion: {kind.api_versions[0]}"
+    return Fault(("apiVersion",), "MG0004", f"{shown(name)} is not a kind of {shown(api_version)}", hint)
+
+
+def _misspelled(group: str, name: str) -> Fault | None:
+    if group != ISTIO_GROUP or name in _OTHER_ISTIO_KINDS:
+        return None
+    known = {kind.lower(): kind for kind in (*KINDS, *_OTHER_ISTIO_KINDS)}
+    near = difflib.get_close_matches(name.lower(), known, 1, 0.75)
+    if not near:
+        return None
+    return Fault(("kind",), "MG0005", f"{shown(name)} is not a kind of {group}", f"did you mean {known[near[0]]}?")
+
+
+def ignored(name: str) -> Fault:
+    """The information that a document is of a kind that is not read."""
+    return Fault((), "MG0006", f"{shown(name)} is not a routing resource; ignored", severity=Severity.INFO)

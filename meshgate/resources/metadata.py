@@ -1,0 +1,51 @@
+"""What the metadata of a document says: name, namespace, labels and age. Everything else in it is ignored."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from meshgate.resources.model import KubernetesModel, Labels, NonEmpty, refuse
+from meshgate.resources.wording import kind_of, quoted
+
+# Names are those of DNS, dots allowed (RFC 1123 as Kubernetes has it, apimachinery/pkg/util/validation).
+_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
+_NAMESPACE = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)?")
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[-+]\d\d:\d\d)")
+
+
+def _time(value: Any) -> datetime:
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:  # the form is right, but there is no such day or hour
+            pass
+    return refuse("MG1006", f"{kind_of(value)} is not a time", "write it as 2006-01-02T15:04:05Z, or leave it out")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        refuse("MG1006", f"{quoted(text)} is not a name", "use lower-case letters, digits, - and .")
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not _NAMESPACE.fullmatch(text):
+        refuse("MG1006", f"{quoted(text)} is not a namespace", "use lower-case letters, digits and -")
+    return text
+
+
+class Metadata(KubernetesModel):
+    """The part of the metadata that is read."""
+
+    name: Annotated[NonEmpty, AfterValidator(_name)] = Field(description="the resource's name")
+    namespace: Annotated[str, AfterValidator(_namespace)] = Field(
+        default="", description="its namespace; empty for the default one"
+    )
+    labels: Labels = Field(default=Labels(), description="its labels")
+    creation_timestamp: Annotated[datetime, BeforeValidator(_time)] | None = Field(
+        default=None, description="when it was created"
+    )

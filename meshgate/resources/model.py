@@ -1,0 +1,131 @@
+"""
+What the models of all kinds share: their strictness, and the types that several of them use.
+
+The models say which fields there are and what shape they have, as protobuf's JSON form has it; rules between fields
+are functions beside them. Knows nothing of YAML, files or positions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from meshgate.resources.wording import kind_of
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+MAX_INT32: Final = 2**31 - 1
+MAX_UINT32: Final = 2**32 - 1
+MAX_PORT: Final = 65535
+
+#: The type of the errors that validators here raise; their context is ``code``, ``message`` and ``hint``.
+FAULT: Final = "meshgate"
+
+_QUOTED_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+
+
+class Model(BaseModel):
+    """
+    A message of Istio's API: frozen, without unknown fields, its fields in camelCase.
+
+    A field that is null is as good as absent, as protobuf's JSON form has it.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if isinstance(data, dict) and None in data.values():
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+
+class KubernetesModel(Model):
+    """An object of Kubernetes' own API, of which we read a part: further fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def refuse(code: str, message: str, hint: str = "") -> NoReturn:
+    """
+    Refuse a value, from within a validator.
+
+    :param code: of :data:`meshgate.resources.codes.CODES`.
+    :param message: what is wrong with the value, in one sentence without a full stop.
+    """
+    raise PydanticCustomError(FAULT, "{message}", {"code": code, "message": message, "hint": hint})
+
+
+class FrozenMapping(Mapping[str, V]):
+    """
+    A mapping from texts that never changes, and so can be hashed.
+
+    :param items: what it holds; copied.
+    """
+
+    __slots__ = ("_items",)
+
+    value_schema: ClassVar[CoreSchema]
+
+    def __init__(self, items: Mapping[str, V] | None = None) -> None:
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._items!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        items = core_schema.dict_schema(core_schema.str_schema(strict=True), cls.value_schema, strict=True)
+        return core_schema.no_info_after_validator_function(
+            cls,
+            items,
+            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+        )
+
+
+class Labels(FrozenMapping[str]):
+    """Labels, or a selector of labels."""
+
+    __slots__ = ()
+
+    value_schema = core_schema.str_schema(strict=True)
+
+
+def whole_number(value: Any) -> Any:
+    """Quoted whole numbers are taken, as protobuf's JSON form has it; ``1.0`` and booleans are not."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and _QUOTED_INTEGER.fullmatch(value):
+        return int(value)
+    return refuse("MG1003", f"must be a whole number, not {kind_of(value)}")
+
+
+UInt32 = Annotated[int, Field(ge=0, le=MAX_UINT32), BeforeValidator(whole_number)]
+Int32 = Annotated[int, Field(ge=-MAX_INT32 - 1, le=MAX_INT32), BeforeValidator(whole_number)]
+#: A port: 1 to 65535.
+PortNumber = Annotated[int, Field(ge=1, le=MAX_PORT), BeforeValidator(whole_number)]
+#: A port: 0 to 65535, where 0 means that none is given.
+OptionalPortNumber = Annotated[int, Field(ge=0, le=MAX_PORT), BeforeValidator(whole_number)]
+#: A text with at least one character.
+NonEmpty = Annotated[str, Field(min_length=1)]
+#: A list, kept as a tuple. The laxness is that of the list alone, not of what is in it.
+Items = Annotated[tuple[T, ...], Field(strict=False)]

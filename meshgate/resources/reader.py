@@ -1,0 +1,211 @@
+"""
+Documents to resources: finds out what each one is, validates it, and collects everything that is wrong with it.
+
+Does no input or output. One fault never hides another, except that a text that is not YAML has no documents, and
+that the rules between the fields of a spec are asked only once each field has its right shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from meshgate.resources.fault import Fault, Path
+from meshgate.resources.kinds import Kind, find_kind, ignored
+from meshgate.resources.metadata import Metadata
+from meshgate.resources.problem import Origin, Problem, Severity
+from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.sources import Source, items_of, split
+from meshgate.resources.validation import UNKNOWN_FIELD, validate
+from meshgate.resources.wording import kind_of, nearest, shown
+from meshgate.resources.yamltext import YamlError, iterate_documents
+
+# What stands at the top level of a document.
+_ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentReading:
+    """
+    What came of one document.
+
+    :ivar key: what it is, as far as its head can be read.
+    :ivar resource: None where it is not valid, or not of a kind that is read.
+    :ivar origin: where it stands.
+    """
+
+    key: ResourceKey | None
+    resource: Resource[Any] | None
+    problems: tuple[Problem, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    What came of one text.
+
+    :ivar documents: in their order; none where the text is not readable.
+    :ivar problems: those of the text as a whole.
+    :ivar readable: whether it is YAML.
+    """
+
+    documents: tuple[DocumentReading, ...]
+    problems: tuple[Problem, ...]
+    readable: bool
+
+    @property
+    def resources(self) -> tuple[Resource[Any], ...]:
+        """The valid resources of all documents."""
+        return tuple(document.resource for document in self.documents if document.resource is not None)
+
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """The problems of the text and of all its documents."""
+        return self.problems + tuple(problem for document in self.documents for problem in document.problems)
+
+
+def read_text(
+    text: str | bytes,
+    file: str,
+    provider: str = "",
+    default_namespace: str = "default",
+    unknown_fields: Severity = Severity.ERROR,
+) -> Reading:
+    """
+    Every resource and every problem of a YAML or JSON text. The items of a list count as documents.
+
+    :param text: bytes are UTF-8.
+    :param file: what to call the text in problems.
+    :param provider: name of the provider it comes from.
+    :param default_namespace: of documents that name none.
+    :param unknown_fields: how bad a field is that is not known. It never keeps a resource from serving.
+    """
+    documents: list[DocumentReading] = []
+    try:
+        for yaml in iterate_documents(text):
+            for source, value in split(yaml, Origin(provider, file, document=len(documents))):
+                documents.append(_read(value, source, default_namespace, unknown_fields))
+    except YamlError as error:
+        return Reading((), (_syntax_problem(error, file, provider),), readable=False)
+    return Reading(tuple(documents), (), readable=True)
+
+
+def read_document(
+    document: Mapping[str, Any],
+    origin: Origin,
+    default_namespace: str = "default",
+    unknown_fields: Severity = Severity.ERROR,
+) -> DocumentReading:
+    """
+    The resource that a plain mapping makes, and its problems.
+
+    :param document: of dicts, lists, texts, numbers, booleans and None, as read from JSON; one resource, not a list.
+    :param origin: the place that all its problems get.
+    """
+    source = Source(origin)
+    if items_of(document) is not None:
+        fault = Fault(("items",), "MG0003", "a list is not one resource", "give its items one by one")
+        return DocumentReading(None, None, source.problems([fault], None), origin)
+    return _read(document, source, default_namespace, unknown_fields)
+
+
+def _read(document: Any, source: Source, default_namespace: str, unknown_fields: Severity) -> DocumentReading:
+    faults = _head_faults(document)
+    if faults:
+        return DocumentReading(None, None, source.problems(faults, None), source.origin)
+    key = _key(document, default_namespace)
+    kind = find_kind(document["apiVersion"], key.kind)
+    if isinstance(kind, Kind):
+        return _read_kind(document, kind, key, source, unknown_fields)
+    return DocumentReading(key, None, source.problems([kind or ignored(key.kind)], key), source.origin)
+
+
+def _head_faults(document: Any) -> list[Fault]:
+    if not isinstance(document, Mapping):
+        hint = "a resource is a mapping with apiVersion, kind and metadata"
+        return [Fault((), "MG0003", f"the document is {kind_of(document)}, not a resource", hint)]
+    faults = []
+    for field in ("apiVersion", "kind"):
+        value = document.get(field)
+        if value is None or value == "":
+            faults.append(Fault((field,), "MG0003", f"the document has no {field}, so it is no resource"))
+        elif not isinstance(value, str):
+            faults.append(Fault((field,), "MG1003", f"must be text, not {kind_of(value)}"))
+    return faults
+
+
+def _key(document: Mapping[str, Any], default_namespace: str) -> ResourceKey:
+    """What the document is, as far as its metadata can be read."""
+    metadata = document.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    name, namespace = named.get("name"), named.get("namespace")
+    return ResourceKey(
+        document["kind"],
+        namespace if isinstance(namespace, str) and namespace else default_namespace,
+        name if isinstance(name, str) else "",
+    )
+
+
+def _read_kind(
+    document: Mapping[str, Any], kind: Kind, key: ResourceKey, source: Source, unknown_fields: Severity
+) -> DocumentReading:
+    metadata, faults = _metadata(document)
+    path: Path = ()
+    content: Any = dict(document)
+    if not kind.flat:
+        path = ("spec",)
+        content = document.get("spec")
+        faults += _strangers(document, unknown_fields)
+    spec, spec_faults = validate(kind.model, {} if content is None else content, path, unknown_fields)
+    faults += spec_faults
+    if spec is not None:
+        faults += kind.faults(spec)
+    resource = None
+    if metadata is not None and spec is not None and not any(map(_forbids_serving, faults)):
+        resource = Resource(
+            kind=key.kind,
+            namespace=key.namespace,
+            name=key.name,
+            labels=metadata.labels,
+            created=metadata.creation_timestamp,
+            spec=spec,
+            origin=source.origin,
+        )
+    return DocumentReading(key, resource, source.problems_and_warnings(faults, key), source.origin)
+
+
+def _forbids_serving(fault: Fault) -> bool:
+    return fault.severity is Severity.ERROR and fault.code != UNKNOWN_FIELD
+
+
+def _metadata(document: Mapping[str, Any]) -> tuple[Metadata | None, list[Fault]]:
+    content = document.get("metadata")
+    metadata, faults = validate(Metadata, {} if content is None else content, ("metadata",), Severity.INFO)
+    if isinstance(content, Mapping) and content.get("generateName"):
+        hint = "generateName works with kubectl create only; give the resource a name"
+        faults = [replace(fault, hint=hint) if fault.path[-1] == "name" else fault for fault in faults]
+    return metadata, faults
+
+
+def _strangers(document: Mapping[str, Any], severity: Severity) -> list[Fault]:
+    """Fields beside the spec that are not known."""
+    return [
+        Fault((name,), UNKNOWN_FIELD, f"the field {shown(name)} is not known", nearest(name, _ENVELOPE), severity, True)
+        for name in document
+        if name not in _ENVELOPE
+    ]
+
+
+def _syntax_problem(error: YamlError, file: str, provider: str) -> Problem:
+    return Problem(
+        severity=Severity.ERROR,
+        code="MG0001",
+        message=error.message,
+        file=file,
+        line=error.line,
+        column=error.column,
+        hint=error.hint,
+        provider=provider,
+    )

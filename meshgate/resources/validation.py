@@ -1,0 +1,158 @@
+"""
+A plain mapping held against a model: the record it makes, and every fault in our own words.
+
+Knows pydantic's errors and what to say instead; knows nothing of kinds, files or positions.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from meshgate.resources.fault import Fault, Path
+from meshgate.resources.model import FAULT
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import kind_of, nearest, shown
+
+M = TypeVar("M", bound=BaseModel)
+
+#: The code of a field that is not known, which alone never makes a resource invalid.
+UNKNOWN_FIELD: Final = "MG1001"
+
+# What a value should be, by pydantic's name for the error of being something else.
+_WANTED: Final = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+
+
+def validate(model: type[M], value: Any, path: Path, unknown_fields: Severity) -> tuple[M | None, list[Fault]]:
+    """
+    The record that a plain value makes, or None where it makes none; and its faults, all of them.
+
+    :param path: of the value, for the faults.
+    :param unknown_fields: how bad a field is that the model does not know; it is left out and the rest is judged.
+    """
+    errors = _errors(model, value)
+    if isinstance(errors, BaseModel):
+        return errors, []
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    faults: list[Fault] = []
+    if unknown:
+        # What is wrong elsewhere may only show once the model takes the fields.
+        value = copy.deepcopy(value)
+        faults = [_unknown_field(model, value, place, path, unknown_fields) for place in unknown]
+        errors = _errors(model, value)
+        if isinstance(errors, BaseModel):
+            return errors, faults
+    return None, faults + list(_faults(errors, path))
+
+
+def _errors(model: type[M], value: Any) -> M | list[ErrorDetails]:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+
+
+def _unknown_field(
+    model: type[BaseModel], value: Any, place: Sequence[str | int], path: Path, severity: Severity
+) -> Fault:
+    """Takes the field out of the value; one in snake_case goes in again by its right name, as in protobuf."""
+    name = str(place[-1])
+    parent = _at(value, place[:-1])
+    content = parent.pop(place[-1])
+    known = _field_names(model, place[:-1])
+    camel = to_camel(name)
+    where = (*path, *place)
+    if camel in known and camel not in parent:
+        parent[camel] = content
+        message = f"{shown(name)} is snake_case, which the Kubernetes API server drops"
+        return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, at_key=True)
+    return Fault(
+        where, UNKNOWN_FIELD, f"the field {shown(name)} is not known", nearest(name, known), severity, at_key=True
+    )
+
+
+def _at(value: Any, place: Sequence[str | int]) -> Any:
+    for step in place:
+        value = value[step]
+    return value
+
+
+def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The names of the fields that may stand at a place within a model's value."""
+    for step in place:
+        if isinstance(step, str):
+            annotations = [field.annotation for field in model.model_fields.values() if field.alias == step]
+            found = next(_models(annotations), None)
+            if found is None:
+                return []
+            model = found
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models(annotations: Iterable[Any]) -> Iterator[type[BaseModel]]:
+    """The models within annotations, whatever unions, lists and metadata are around them."""
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        else:
+            yield from _models(get_args(annotation))
+
+
+def _faults(errors: Iterable[ErrorDetails], path: Path) -> Iterator[Fault]:
+    for error in errors:
+        place = (*path, *error["loc"])
+        # A list that lost its wrong items is called too short, too.
+        if not (error["type"] == "too_short" and error["input"]):
+            code, message, hint = _in_words(error, place)
+            yield Fault(place, code, message, hint)
+
+
+def _in_words(error: ErrorDetails, place: Path) -> tuple[str, str, str]:
+    """Code, message and hint for one of pydantic's errors."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == FAULT:
+        return context["code"], context["message"], context["hint"]
+    if kind == "missing":
+        return "MG1002", f"the required field {place[-1]} is missing", ""
+    if kind in _WANTED:
+        return "MG1003", f"must be {_WANTED[kind]}, not {kind_of(value)}", _retyping_hint(kind, value)
+    if kind == "enum":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return "MG1004", f"{kind_of(value)} is not one of the choices", _choice_hint(value, choices)
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return "MG1005", f"{kind_of(value)} is out of range", f"{bound} is allowed"
+    if kind == "too_short":
+        return "MG1006", "the list needs at least one entry", ""
+    if kind == "too_long":
+        return "MG1006", f"the list has more than {context['max_length']} entries", ""
+    if kind == "string_too_short":
+        return "MG1006", "the text must not be empty", ""
+    return "MG1003", f"{kind_of(value)} does not fit here", ""
+
+
+def _retyping_hint(kind: str, value: Any) -> str:
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return "put it in quotes"
+    if kind == "tuple_type" and not isinstance(value, Mapping):
+        return 'begin each entry with "- "'
+    return ""
+
+
+def _choice_hint(value: Any, choices: list[str]) -> str:
+    everything = f"one of {', '.join(choices)}"
+    near = nearest(value, choices) if isinstance(value, str) else everything
+    return near if near == everything else f"{near} It is {everything}"

@@ -1,0 +1,153 @@
+"""
+VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
+
+The tcp and tls rules are typed. Of the http rules only their number is kept, since a layer 4 gateway serves none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from meshgate.resources.fault import Fault
+from meshgate.resources.model import (
+    Int32,
+    Items,
+    Labels,
+    Model,
+    NonEmpty,
+    OptionalPortNumber,
+    PortNumber,
+    refuse,
+)
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import kind_of
+
+
+def _count(rules: Any) -> int:
+    if isinstance(rules, list):
+        return len(rules)
+    return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
+
+
+class PortSelector(Model):
+    """A port of a service."""
+
+    number: PortNumber = Field(description="1 to 65535")
+
+
+class Destination(Model):
+    """A service to send connections to."""
+
+    host: NonEmpty = Field(description="name of the service; a short one is looked up in the resource's namespace")
+    subset: str = Field(default="", description="name of a subset of the service's endpoints")
+    port: PortSelector | None = Field(
+        default=None,
+        description="may be left out where the service has one port; else the port of the listener is taken",
+    )
+
+
+class RouteDestination(Model):
+    """One of a rule's destinations."""
+
+    destination: Destination = Field(description="the service")
+    weight: Annotated[Int32, Field(ge=0)] = Field(
+        default=0, description="its share of the connections; a single destination takes all whatever its weight"
+    )
+
+
+class L4MatchAttributes(Model):
+    """Conditions that must all hold for a connection of a tcp rule."""
+
+    destination_subnets: Items[str] = Field(
+        default=(), description="networks the client connects to; a gateway ignores them"
+    )
+    port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
+    source_subnet: str = Field(default="", description="network of the client; a gateway ignores it")
+    source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
+    gateways: Items[str] = Field(
+        default=(), description="Gateways the rule is for; empty for all of the VirtualService"
+    )
+    source_namespace: str = Field(default="", description="namespace of the client; a gateway ignores it")
+
+
+class TLSMatchAttributes(Model):
+    """Conditions that must all hold for a connection of a tls rule."""
+
+    sni_hosts: Annotated[Items[str], Field(min_length=1)] = Field(
+        description="server names, each within one of the VirtualService's hosts"
+    )
+    destination_subnets: Items[str] = Field(
+        default=(), description="networks the client connects to; a gateway ignores them"
+    )
+    port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
+    source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
+    gateways: Items[str] = Field(
+        default=(), description="Gateways the rule is for; empty for all of the VirtualService"
+    )
+    source_namespace: str = Field(default="", description="namespace of the client; a gateway ignores it")
+
+
+Routes = Annotated[Items[RouteDestination], Field(min_length=1)]
+
+
+class TCPRoute(Model):
+    """A rule for plain connections, and for TLS that ended at the gateway."""
+
+    match: Items[L4MatchAttributes] = Field(
+        default=(), description="blocks of which one must fit; empty for every connection"
+    )
+    route: Routes = Field(description="where they go")
+
+
+class TLSRoute(Model):
+    """A rule for TLS that is passed through."""
+
+    match: Annotated[Items[TLSMatchAttributes], Field(min_length=1)] = Field(description="blocks of which one must fit")
+    route: Routes = Field(description="where they go")
+
+
+class VirtualServiceSpec(Model):
+    """The spec of a VirtualService."""
+
+    hosts: Items[str] = Field(default=(), description="names the rules are for; * for any")
+    gateways: Annotated[Items[str], AfterValidator(lambda names: names or ("mesh",))] = Field(
+        default=("mesh",), description="Gateways the rules are for: name, or namespace/name; mesh is not at a gateway"
+    )
+    http_rules: Annotated[int, BeforeValidator(_count)] = Field(
+        default=0, alias="http", description="how many http rules there are; none is served"
+    )
+    tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
+    tcp: Items[TCPRoute] = Field(default=(), description="rules for plain connections, in order")
+    export_to: Annotated[Items[str], AfterValidator(lambda names: names or ("*",))] = Field(
+        default=("*",), description="namespaces that may see it: * for all, . for its own"
+    )
+
+
+def faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
+    """The rules between the fields of a VirtualService (Istio, validation.go, ValidateVirtualService)."""
+    if not (spec.http_rules or spec.tls or spec.tcp):
+        yield Fault(("spec",), "MG1002", "a VirtualService needs tcp, tls or http rules")
+    if spec.http_rules:
+        yield Fault(
+            ("spec", "http"),
+            "MG1010",
+            "http routes are not served by an L4 gateway",
+            severity=Severity.INFO,
+            at_key=True,
+        )
+    yield from _weight_faults("tcp", spec.tcp)
+    yield from _weight_faults("tls", spec.tls)
+
+
+def _weight_faults(kind: str, rules: Sequence[TCPRoute | TLSRoute]) -> Iterator[Fault]:
+    for index, rule in enumerate(rules):
+        if len(rule.route) > 1 and not any(destination.weight for destination in rule.route):
+            yield Fault(
+                ("spec", kind, index, "route"),
+                "MG1008",
+                "none of the destinations has a weight",
+                "with several destinations, give at least one a weight above 0",
+            )

@@ -1,0 +1,69 @@
+"""
+The parts that messages for people are made of: values, words and paths as text of one short line.
+
+Knows plain values only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+_LONGEST: Final = 60
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes: unprintable characters escaped, and the end left out where it is long."""
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def shown(name: str) -> str:
+    """A name as it is, where it can be told from the words around it; otherwise quoted."""
+    plain = name.isprintable() and " " not in name and 0 < len(name) <= _LONGEST
+    return name if plain else quoted(name)
+
+
+def kind_of(value: Any) -> str:
+    """What a plain value is, with the value itself where it is short."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, (int, float)):
+        # Python refuses to print a whole number of thousands of digits.
+        return f"the number {value}" if abs(value) < 1e20 or value != value else "a very large number"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    return "empty" if value is None else f"a {type(value).__name__}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """
+    A hint for a word that is not known: the one it was probably meant to be, else all of them.
+
+    :param known: the words there are.
+    """
+    words = list(known)
+    folded = {word.lower(): word for word in words}
+    near = difflib.get_close_matches(name.lower(), folded, 1)
+    if near:
+        return f"did you mean {folded[near[0]]}?"
+    return f"one of {', '.join(words)}" if words else ""
+
+
+def written(path: Sequence[str | int]) -> str:
+    """A path as people write it: ``spec.servers[0].port.number``, ``metadata.labels["a.b/c"]``."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif step.replace("-", "").replace("_", "").isalnum():
+            text += f".{step}" if text else step
+        else:
+            text += f"[{quoted(step)}]"
+    return text

@@ -1,0 +1,97 @@
+"""
+What an unquoted word means in YAML, as ``kubectl`` reads it.
+
+``kubectl`` and Istio read YAML 1.1 through go-yaml v2 (resolve.go) and turn it into JSON; this follows them.
+Knows single words; knows nothing of documents or positions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from meshgate.resources.wording import quoted, shown
+
+Scalar = str | int | float | bool | None
+
+# Only a word that begins with one of these can be anything else than text.
+_FIRST: Final = frozenset("+-0123456789yYnNtTfFoO~.")
+
+_WORDS: Final[dict[str, bool | float | None]] = {
+    **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], True),
+    **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False),
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
+    **dict.fromkeys([".nan", ".NaN", ".NAN"], math.nan),
+    **dict.fromkeys([".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"], math.inf),
+    **dict.fromkeys(["-.inf", "-.Inf", "-.INF"], -math.inf),
+}
+_INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]{0,19}))")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+# go-yaml keeps whole numbers in 64 bits; decimal ones beyond become floats.
+_SMALLEST: Final = -(1 << 63)
+_LARGEST: Final = (1 << 64) - 1
+
+# What the core schema of YAML 1.2 (section 10.3.2) takes for a boolean and for a whole number.
+_BOOLEAN_1_2: Final = frozenset(["true", "True", "TRUE", "false", "False", "FALSE"])
+_INTEGER_1_2 = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+
+
+def plain_value(word: str) -> Scalar:
+    """The value of an unquoted word. Timestamps and numbers in base 60 stay text, as in go-yaml."""
+    if word and word[0] not in _FIRST:
+        return word
+    if word in _WORDS:
+        return _WORDS[word]
+    if word[0] in "+-0123456789":
+        return _number(word.replace("_", ""), word)
+    return _float(word, word) if word[0] == "." else word
+
+
+def _number(digits: str, word: str) -> Scalar:
+    match = _INTEGER.fullmatch(digits)
+    if match is not None:
+        sign, hexadecimal, binary, octal, decimal = match.groups()
+        if hexadecimal:
+            value = int(hexadecimal, 16)
+        elif binary:
+            value = int(binary, 2)
+        else:
+            value = int(octal, 8) if octal else int(decimal)
+        value = -value if sign == "-" else value
+        if _SMALLEST <= value <= _LARGEST:
+            return value
+    return _float(digits, word)
+
+
+def _float(digits: str, word: str) -> float | str:
+    if _FLOAT.fullmatch(digits) is None:
+        return word
+    value = float(digits)
+    return word if math.isinf(value) else value
+
+
+def key_text(value: Scalar) -> str | None:
+    """A mapping's key as the JSON that ``kubectl`` makes of it; None for a key that has no such form."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    return None if value is None else str(value)
+
+
+def other_reading(word: str, value: Scalar) -> str:
+    """
+    How YAML 1.2 would read a word, where that differs from :func:`plain_value`; otherwise empty.
+
+    :return: the other reading in words, as ``the text "on"`` or ``the number 10``.
+    """
+    if isinstance(value, bool):
+        return "" if word in _BOOLEAN_1_2 else f"the text {quoted(word)}"
+    if isinstance(value, str) or value is None or _INTEGER_1_2.fullmatch(word):
+        return ""
+    digits = word.lstrip("+-")
+    if digits[0] == "0" and digits.isdecimal():
+        sign = "-" if word[0] == "-" else ""
+        return f"the number {sign}{shown(digits.lstrip('0') or '0')}"
+    return f"the text {quoted(word)}" if isinstance(value, int) or "_" in word else ""
