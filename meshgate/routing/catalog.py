@@ -1,0 +1,218 @@
+"""
+The catalog: which hosts exist, on which ports, and the endpoints behind each, the way Istio joins them.
+
+Pure: takes resources, gives endpoints. Names that DNS has to answer stay names here; the data plane resolves them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshgate.resources.endpointslice import EndpointSliceSpec
+from meshgate.resources.record import Resource
+from meshgate.resources.service import ServicePort, ServiceSpec
+from meshgate.resources.serviceentry import ServiceEntrySpec
+from meshgate.resources.workloadentry import WorkloadEntrySpec
+from meshgate.routing.hosts import full_name
+from meshgate.routing.table import Endpoint
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice names its Service."""
+
+UNIX = "unix://"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPort:
+    """
+    One port of a host.
+
+    :ivar endpoints: may be empty; :attr:`missing` then says why.
+    """
+
+    number: int
+    name: str
+    endpoints: tuple[Endpoint, ...] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogHost:
+    """
+    A host that routes can name: a Service, or one host of a ServiceEntry.
+
+    :ivar source: the resource it comes from.
+    """
+
+    host: str
+    source: Resource[Any]
+    ports: Mapping[int, CatalogPort]
+
+
+class Catalog:
+    """
+    All hosts by their full name.
+
+    :param resources: every resource of the configuration; kinds of no interest here are passed over.
+    :param domain_suffix: the cluster domain, ``cluster.local``.
+    """
+
+    def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str) -> None:
+        self._domain_suffix = domain_suffix
+        self._hosts: dict[str, CatalogHost] = {}
+        services: list[Resource[ServiceSpec]] = []
+        entries: list[Resource[ServiceEntrySpec]] = []
+        self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
+        self._workloads: dict[str, list[Resource[WorkloadEntrySpec]]] = defaultdict(list)
+        for resource in sorted(resources, key=Resource.order):
+            if isinstance(resource.spec, ServiceSpec):
+                services.append(resource)
+            elif isinstance(resource.spec, ServiceEntrySpec):
+                entries.append(resource)
+            elif isinstance(resource.spec, WorkloadEntrySpec):
+                self._workloads[resource.namespace].append(resource)
+            elif isinstance(resource.spec, EndpointSliceSpec):
+                service_name = resource.labels.get(SERVICE_NAME_LABEL)
+                if service_name:
+                    self._slices[resource.namespace, service_name].append(resource.spec)
+        # A Service keeps its host against a ServiceEntry of the same name, as the older source does in Istio.
+        for service in services:
+            self._add(
+                full_name(service.name, service.namespace, domain_suffix),
+                service,
+                self._service_ports(service),
+            )
+        for entry in entries:
+            for host in entry.spec.hosts:
+                self._add(host, entry, self._entry_ports(entry, host))
+
+    def find(self, host: str) -> CatalogHost | None:
+        """:param host: a full name, as :func:`~meshgate.routing.hosts.full_name` makes it."""
+        return self._hosts.get(host)
+
+    def __iter__(self) -> Iterator[CatalogHost]:
+        return iter(self._hosts.values())
+
+    def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort]) -> None:
+        self._hosts.setdefault(host, CatalogHost(host, source, {port.number: port for port in ports}))
+
+    def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
+        spec = service.spec
+        for port in spec.ports:
+            if spec.type == "ExternalName":
+                yield CatalogPort(port.port, port.name, *_external(spec.external_name, _numeric_target(port)))
+                continue
+            endpoints = [*self._from_slices(service, port), *self._from_workloads(service, port)]
+            yield CatalogPort(
+                port.port,
+                port.name,
+                tuple(dict.fromkeys(endpoints)),
+                self._why_none(service, port, endpoints),
+            )
+
+    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Endpoint]:
+        """Ports are joined by name; FQDN slices are ignored, and so is what is not ready (istio#34995)."""
+        for piece in self._slices.get((service.namespace, service.name), ()):
+            if piece.address_type == "FQDN":
+                continue
+            for slice_port in piece.ports:
+                if (slice_port.name or "") != port.name or slice_port.port is None:
+                    continue
+                for endpoint in piece.endpoints:
+                    if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
+                        for address in endpoint.addresses:
+                            yield Endpoint(address, slice_port.port)
+
+    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Endpoint]:
+        for workload in self._selected(service.namespace, service.spec.selector):
+            number = _workload_port(workload.spec.ports, port)
+            if number is not None and not workload.spec.address.startswith(UNIX):
+                yield _endpoint(workload.spec.address, number, workload.spec.weight)
+
+    def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> Iterator[Resource[WorkloadEntrySpec]]:
+        """WorkloadEntries by the labels of their metadata and spec together; an empty selector selects nothing."""
+        if not selector:
+            return
+        for workload in self._workloads.get(namespace, ()):
+            if selected(selector, {**workload.labels, **workload.spec.labels}):
+                yield workload
+
+    def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Endpoint]) -> str:
+        if found:
+            return ""
+        chosen = list(self._selected(service.namespace, service.spec.selector))
+        if chosen and isinstance(port.target_port, str):
+            return f"targetPort {port.target_port!r} is a name, and no selected WorkloadEntry has a port of that name"
+        if service.spec.selector:
+            labels = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+            return (
+                f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {labels}"
+            )
+        return f"the Service has no selector, and no EndpointSlice is labeled {SERVICE_NAME_LABEL}={service.name}"
+
+    def _entry_ports(self, entry: Resource[ServiceEntrySpec], host: str) -> Iterator[CatalogPort]:
+        spec = entry.spec
+        for port in spec.ports:
+            target = port.target_port or port.number
+            if spec.resolution == "NONE":
+                missing = "resolution NONE keeps the original destination, which a gateway does not have"
+                yield CatalogPort(port.number, port.name, (), missing)
+            elif spec.resolution == "DYNAMIC_DNS":
+                missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
+                yield CatalogPort(port.number, port.name, (), missing)
+            else:
+                endpoints = tuple(self._entry_endpoints(entry, host, port.name, target))
+                missing = "" if endpoints else "the ServiceEntry has no endpoint that can be dialed"
+                yield CatalogPort(port.number, port.name, endpoints, missing)
+
+    def _entry_endpoints(
+        self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
+    ) -> Iterator[Endpoint]:
+        spec = entry.spec
+        workloads: list[WorkloadEntrySpec] = list(spec.endpoints)
+        if spec.workload_selector is not None:
+            labels = spec.workload_selector.labels
+            workloads += [workload.spec for workload in self._selected(entry.namespace, labels)]
+        elif not workloads and spec.resolution != "STATIC":
+            yield _endpoint(host, target)
+        for workload in workloads:
+            if workload.address and not workload.address.startswith(UNIX):
+                yield _endpoint(workload.address, workload.ports.get(port_name, target), workload.weight)
+
+
+def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the labels hold every pair of the selector."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _workload_port(ports: Mapping[str, int], port: ServicePort) -> int | None:
+    """
+    A workload's port for a Service port: by the name of the targetPort, then of the Service port, then the numeric
+    targetPort. A named targetPort that the workload does not know gives none.
+    """
+    for name in (port.target_port, port.name):
+        if isinstance(name, str) and name in ports:
+            return ports[name]
+    return _numeric_target(port) if not isinstance(port.target_port, str) else None
+
+
+def _numeric_target(port: ServicePort) -> int:
+    return port.target_port if isinstance(port.target_port, int) and port.target_port else port.port
+
+
+def _external(name: str, number: int) -> tuple[tuple[Endpoint, ...], str]:
+    if not name:
+        return (), "the Service is of type ExternalName without an externalName"
+    return (_endpoint(name.removesuffix("."), number),), ""
+
+
+def _endpoint(address: str, port: int, weight: int | None = None) -> Endpoint:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return Endpoint(address, port, dns=True, weight=weight or 1)
+    return Endpoint(address, port, weight=weight or 1)

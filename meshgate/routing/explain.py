@@ -1,0 +1,162 @@
+"""The story of one connection: why it goes where it goes, what was considered, and what lost. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from meshgate.resources.problem import Problem
+from meshgate.routing.compile import Compilation
+from meshgate.routing.servers import WILDCARD_BIND
+from meshgate.routing.table import Chain, Destination, Listener, ListenerKey
+
+Result = Literal["routed", "closed", "no_listener"]
+
+UNBOUND_CODES = frozenset({"MG2001", "MG2010", "MG2011"})
+"""Problems that concern no listener, yet may be why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    A connection to be explained.
+
+    :ivar bind: the listener's own bind; None for a server that leaves it unset.
+    :ivar tls: the client speaks TLS.
+    :ivar sni: the server name it asks for, in any case; None for none.
+    """
+
+    port: int
+    bind: str | None = None
+    tls: bool = True
+    sni: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    :ivar result: ``routed`` when a rule was found, whether or not its destination has endpoints.
+    :ivar steps: what happens, one sentence each.
+    :ivar lost: what was dropped or ignored around this listener.
+    """
+
+    result: Result
+    chain: Chain | None
+    steps: tuple[str, ...]
+    lost: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        chain = self.chain
+        return {
+            "result": self.result,
+            "gateway": chain.gateway if chain else None,
+            "server": chain.server if chain else None,
+            "virtual_service": (chain.virtual_service or None) if chain else None,
+            "rule": (chain.rule or None) if chain else None,
+            "terminate": chain.terminate if chain else False,
+            "destinations": [_destination_json(destination) for destination in chain.destinations] if chain else [],
+            "reasons": [*self.steps, *(str(problem) for problem in self.lost)],
+        }
+
+
+def explain(compilation: Compilation, call: Call) -> Explanation:
+    """Walk one connection through the table, and tell each step."""
+    key = ListenerKey(call.bind or WILDCARD_BIND, call.port)
+    listener = compilation.table.listeners.get(key)
+    lost = [problem for problem in compilation.problems if problem.listener == str(key)]
+    if listener is None:
+        lost += [problem for problem in compilation.problems if problem.code in UNBOUND_CODES]
+        return Explanation("no_listener", None, tuple(_no_listener(compilation, key)), tuple(lost))
+    sni = call.sni.lower().removesuffix(".") if call.tls and call.sni else None
+    steps = [f"the listener {key} is open, and {_first_move(listener)}"]
+    chain = listener.lookup(sni) if listener.sniffs else listener.catch_all
+    if listener.sniffs:
+        steps += _candidates(listener, sni, call.tls)
+    if chain is None:
+        steps += _closed(listener, sni)
+        return Explanation("closed", None, tuple(steps), tuple(lost))
+    steps += _chosen(chain)
+    result: Result = "routed" if chain.virtual_service else "closed"
+    return Explanation(result, chain, tuple(steps), tuple(lost))
+
+
+def _first_move(listener: Listener) -> str:
+    return "the first bytes decide" if listener.sniffs else "every connection takes its one route at once"
+
+
+def _candidates(listener: Listener, sni: str | None, tls: bool) -> Iterator[str]:
+    if sni is None:
+        what = "the ClientHello carries no server name" if tls else "the first bytes are not TLS"
+        yield f"{what}: only a rule for every name can take it"
+        return
+    yield f"the ClientHello asks for {sni}"
+    if sni in listener.exact:
+        yield f"a rule names {sni} itself"
+        return
+    yield f"no rule names {sni} itself"
+    tail = sni
+    while "." in tail:
+        tail = tail.partition(".")[2]
+        if tail in listener.suffixes:
+            yield f"the longest wildcard that takes it is *.{tail}"
+            return
+    yield "no wildcard takes it"
+
+
+def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
+    yield "there is no rule for every name: the connection is closed"
+    known = [*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes)]
+    if known:
+        shown = sorted(known)[:10]
+        more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
+        yield f"names known on {listener.key}: {', '.join(shown)}{more}"
+    near = difflib.get_close_matches(sni or "", known, 1)
+    if near:
+        yield f"the nearest is {near[0]}"
+
+
+def _chosen(chain: Chain) -> Iterator[str]:
+    yield f"it belongs to the server {chain.server!r} of Gateway {chain.gateway}"
+    if chain.virtual_service:
+        yield f"VirtualService {chain.virtual_service} routes it by {chain.rule}"
+    if chain.refusal:
+        yield f"the running gateway closes it: {chain.refusal}"
+    total = sum(destination.weight for destination in chain.destinations)
+    for destination in chain.destinations:
+        share = ""
+        if len(chain.destinations) > 1:
+            share = f" with {destination.weight} of {total}"
+        yield f"destination {destination}{share}: {_reached(destination)}"
+
+
+def _reached(destination: Destination) -> str:
+    if not destination.endpoints:
+        return destination.missing
+    kind = "name" if any(endpoint.dns for endpoint in destination.endpoints) else "endpoint"
+    return f"{kind} {', '.join(map(str, destination.endpoints))}"
+
+
+def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
+    yield f"nothing listens on {key}"
+    open_keys = sorted(compilation.table.listeners)
+    same_port = [str(other) for other in open_keys if other.port == key.port]
+    if same_port:
+        yield f"the port is open on {', '.join(same_port)}: name the bind address"
+    elif open_keys:
+        yield f"open are {', '.join(map(str, open_keys[:10]))}"
+    else:
+        yield "no port is open at all"
+
+
+def _destination_json(destination: Destination) -> dict[str, Any]:
+    return {
+        "host": destination.host,
+        "port": destination.port or None,
+        "subset": destination.subset or None,
+        "weight": destination.weight,
+        "endpoints": [str(endpoint) for endpoint in destination.endpoints],
+        "missing": destination.missing or None,
+    }

@@ -1,0 +1,159 @@
+"""
+Host names as Istio compares them: wildcards, short names, references to gateways, hosts with a namespace.
+
+Pure text. Everything is compared as written, case included, as Istio does (pkg/config/host/name.go); only server
+names on the wire are lower-cased, and that is the table's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MESH = "mesh"
+"""The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether the host starts with ``*``."""
+    return host.startswith("*")
+
+
+def matches(first: str, second: str) -> bool:
+    """Whether two hosts have a name in common, either of which may be a wildcard. ``*.x`` does not match ``x``."""
+    if first.startswith("*"):
+        if second.startswith("*"):
+            return first.endswith(second[1:]) or second.endswith(first[1:])
+        return second.endswith(first[1:])
+    if second.startswith("*"):
+        return first.endswith(second[1:])
+    return first == second
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every name that ``narrow`` stands for is also one of ``wide``."""
+    if narrow.startswith("*"):
+        return wide.startswith("*") and narrow[1:].endswith(wide[1:])
+    return matches(wide, narrow)
+
+
+def full_name(host: str, namespace: str, domain_suffix: str) -> str:
+    """
+    A Service's short name made whole: ``name`` becomes ``name.namespace.svc.domain``. A host with a dot, a wildcard
+    and an address stay as they are (pilot/pkg/model/config.go, ResolveShortnameToFQDN).
+    """
+    if "*" in host or "." in host or ":" in host:
+        return host
+    service_domain = f"svc.{domain_suffix}" if domain_suffix else ""
+    return ".".join(part for part in (host, namespace, service_domain) if part)
+
+
+def gateway_reference(reference: str, namespace: str) -> str:
+    """
+    The Gateway that an entry of ``gateways`` means, as ``namespace/name``: ``name`` (the VirtualService's own
+    namespace), ``namespace/name``, ``./name``, or the legacy ``name.namespace`` with anything behind it
+    (pilot/pkg/model/virtualservice.go, resolveGatewayName). ``mesh`` stays ``mesh``.
+    """
+    if reference == MESH:
+        return MESH
+    if "/" in reference:
+        where, _, name = reference.partition("/")
+        return f"{namespace}/{name}" if where == "." else reference
+    if "." in reference:
+        name, where, *_ = reference.split(".")
+        return f"{where}/{name}"
+    return f"{namespace}/{reference}"
+
+
+def server_hosts(hosts: Iterable[str], gateway_namespace: str) -> tuple[str, ...]:
+    """
+    A server's hosts as they are compared: ``./name`` with the Gateway's namespace written out, ``*/name`` as
+    ``name``. A host that takes every name in every namespace makes the others pointless and stands alone
+    (pilot/pkg/model/gateway.go, sanitizeServerHostNamespace).
+    """
+    cleaned: list[str] = []
+    for host in hosts:
+        where, slash, name = host.partition("/")
+        if not slash:
+            cleaned.append(host)
+        elif where == ".":
+            cleaned.append(f"{gateway_namespace}/{name}")
+        elif where == "*":
+            if name == "*":
+                return ("*",)
+            cleaned.append(name)
+        else:
+            cleaned.append(host)
+    return tuple(cleaned)
+
+
+def without_namespace(host: str) -> str:
+    """``name`` of ``namespace/name``."""
+    return host.rpartition("/")[2]
+
+
+class HostIndex:
+    """
+    The hosts of one server, arranged so that the VirtualServices which meet them are found without comparing each
+    with each: a host is looked up by its text and by its suffixes.
+
+    :param hosts: as :func:`server_hosts` gives them.
+    """
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self._by_namespace: dict[str, _Names] = {}
+        for host in hosts:
+            where, slash, name = host.partition("/")
+            self._by_namespace.setdefault(where if slash else "", _Names()).add(name if slash else host)
+
+    def meets(self, host: str, namespace: str) -> bool:
+        """Whether a VirtualService's host, in the VirtualService's namespace, has a name in common with the server."""
+        return any(
+            names is not None and names.meet(host)
+            for names in (self._by_namespace.get(""), self._by_namespace.get(namespace))
+        )
+
+    def covers(self, host: str) -> bool:
+        """Whether the server's hosts, whatever their namespace, take every name that the host stands for."""
+        return any(names.cover(host) for names in self._by_namespace.values())
+
+
+class _Names:
+    """Hosts without a namespace. Server hosts are exact, ``*`` or ``*.suffix``; the partial ``*x`` is refused."""
+
+    def __init__(self) -> None:
+        self._exact: set[str] = set()
+        self._suffixes: set[str] = set()
+        self._tails: set[str] = set()
+
+    def add(self, host: str) -> None:
+        if host.startswith("*"):
+            self._suffixes.add(host[1:])
+        else:
+            self._exact.add(host)
+        self._tails.update(_tails(host.lstrip("*")))
+
+    def meet(self, host: str) -> bool:
+        if self.cover(host):
+            return True
+        if not host.startswith("*"):
+            return False
+        tail = host[1:]
+        if tail == "" or tail.startswith("."):
+            return tail in self._tails
+        return any(matches(host, known) for known in self._exact) or any(s.endswith(tail) for s in self._suffixes)
+
+    def cover(self, host: str) -> bool:
+        if not host.startswith("*") and host in self._exact:
+            return True
+        name = host.lstrip("*")
+        return any(tail in self._suffixes for tail in _tails(name))
+
+
+def _tails(name: str) -> list[str]:
+    """``a.b.c`` has the tails ``.b.c``, ``.c`` and the empty one; ``.b.c`` has itself as well."""
+    found = [""]
+    dot = name.find(".")
+    while dot >= 0:
+        found.append(name[dot:])
+        dot = name.find(".", dot + 1)
+    return found

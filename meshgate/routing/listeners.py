@@ -1,0 +1,97 @@
+"""
+One listener being put together: chains come in, in Istio's order; what Envoy would refuse is kept out.
+
+Envoy refuses a whole listener for one bad or doubled name (filter_chain_manager_impl.cc); here only the later
+chain stays out, and its owner is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshgate.routing.servers import BoundServer
+from meshgate.routing.table import Chain, Listener, ListenerKey
+
+CATCH_ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """
+    Who brings a chain, for messages.
+
+    :ivar text: its name and place.
+    """
+
+    server: BoundServer
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ListenerBuilder:
+    """
+    Collects the chains of one listener.
+
+    :param first: the server that opens it; its bind decides about IPv6.
+    """
+
+    def __init__(self, first: BoundServer) -> None:
+        self.key: ListenerKey = first.key
+        self.dual_stack = not first.server.bind
+        self._exact: dict[str, Chain] = {}
+        self._suffixes: dict[str, Chain] = {}
+        self._catch_all: Chain | None = None
+        self._owners: dict[str, Owner] = {}
+        self._sniffs = False
+        self._serves = False
+
+    def refuse(self, names: tuple[str, ...]) -> str | None:
+        """Why Envoy would not take a chain with these names, in words; None when it would."""
+        seen: set[str] = set()
+        for name in map(str.lower, names):
+            if name.startswith("*") and name != CATCH_ALL and not name.startswith("*."):
+                return f"{name} is a partial wildcard, which Envoy does not accept as a server name"
+            if name in seen:
+                return f"{name} stands twice in one block"
+            seen.add(name)
+        for name in [CATCH_ALL] if CATCH_ALL in seen or not seen else sorted(seen):
+            owner = self._owners.get(name)
+            if owner is not None:
+                what = "connections without a matching name go" if name == CATCH_ALL else f"{name} goes"
+                return f"{what} to {owner} already"
+        return None
+
+    def add(self, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
+        """
+        Take a chain that :meth:`refuse` has nothing against.
+
+        :param sniffs: the chain came from a server whose clients speak TLS.
+        """
+        names = [name.lower() for name in chain.names]
+        if not names or CATCH_ALL in names:
+            self._catch_all = chain
+            self._owners[CATCH_ALL] = owner
+        else:
+            for name in names:
+                self._owners[name] = owner
+                if name.startswith("*."):
+                    self._suffixes[name[2:]] = chain
+                else:
+                    self._exact[name] = chain
+        self._sniffs = self._sniffs or sniffs
+        self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
+
+    def build(self) -> Listener | None:
+        """The listener, or None when it has nothing to serve and its port stays closed."""
+        if not self._serves:
+            return None
+        return Listener(
+            key=self.key,
+            dual_stack=self.dual_stack,
+            sniffs=self._sniffs,
+            exact=self._exact,
+            suffixes=self._suffixes,
+            catch_all=self._catch_all,
+        )

@@ -1,0 +1,216 @@
+"""
+Which servers of which Gateways this gateway runs, and how several on one port come together or lose.
+
+The rules are Istio's (pilot/pkg/model/gateway.go, mergeGateways); every server that loses is a problem that names
+the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from meshgate.resources.gateway import GatewaySpec, Server
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.record import Resource
+from meshgate.resources.service import ServiceSpec
+from meshgate.routing.catalog import selected
+from meshgate.routing.hosts import server_hosts
+from meshgate.routing.table import ListenerKey
+
+T = TypeVar("T")
+
+WILDCARD_BIND = "0.0.0.0"  # noqa: S104 -- a name for the unset bind, not a socket
+HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
+NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
+"""A Service with this label translates no port."""
+
+PASSTHROUGH_MODES = frozenset({"PASSTHROUGH", "AUTO_PASSTHROUGH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """
+    What a gateway is to Istio: the pod whose labels Gateways select.
+
+    :ivar labels: the labels of the gateway's pod.
+    :ivar namespace: the namespace it would run in.
+    :ivar domain_suffix: the cluster domain.
+    """
+
+    labels: Mapping[str, str]
+    namespace: str
+    domain_suffix: str = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundServer:
+    """
+    A server of a Gateway at the port it listens on.
+
+    :ivar index: the server's place in ``spec.servers``.
+    :ivar port: the listening port, after translation through the gateway's own Service.
+    :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` cleans them.
+    """
+
+    gateway: Resource[GatewaySpec]
+    index: int
+    server: Server
+    port: int
+    hosts: tuple[str, ...]
+
+    @property
+    def key(self) -> ListenerKey:
+        """The listener it belongs to."""
+        return ListenerKey(self.server.bind or WILDCARD_BIND, self.port)
+
+    @property
+    def path(self) -> str:
+        """The server's path in its Gateway."""
+        return f"spec.servers[{self.index}]"
+
+    @property
+    def protocol(self) -> str:
+        """The protocol in capitals; Istio takes any case."""
+        return self.server.port.protocol.upper()
+
+    @property
+    def is_http(self) -> bool:
+        """Plain HTTP of some kind, or HTTPS that terminates: what a gateway below HTTP leaves alone."""
+        return self.protocol in HTTP_PROTOCOLS or (self.protocol == "HTTPS" and not self.is_passthrough)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether clients speak TLS to it."""
+        return self.server.tls is not None and not self.server.tls.https_redirect
+
+    @property
+    def is_passthrough(self) -> bool:
+        """Whether TLS goes through to the endpoint."""
+        return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
+
+    def problem(self, severity: Severity, code: str, message: str, hint: str = "") -> Problem:
+        """A problem of this server, for its listener."""
+        return self.gateway.problem(severity, code, message, path=self.path, hint=hint, listener=str(self.key))
+
+    def __str__(self) -> str:
+        return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({self.gateway.origin})"
+
+
+def bound_servers(
+    gateways: Iterable[Resource[GatewaySpec]], services: Iterable[Resource[ServiceSpec]], proxy: Proxy
+) -> tuple[list[BoundServer], list[Problem]]:
+    """
+    The servers that this gateway runs, in the order in which their chains are built, and what lost.
+
+    :param gateways: in any order.
+    :param services: for the translation of ports through the gateway's own Services.
+    """
+    problems: list[Problem] = []
+    merge = _Merge()
+    own_services = sorted(services, key=Resource.order)
+    for gateway in sorted(gateways, key=Resource.order):
+        if not selected(gateway.spec.selector or {}, proxy.labels):
+            problems.append(_not_selected(gateway, proxy))
+            continue
+        for index, server in enumerate(gateway.spec.servers):
+            hosts = server_hosts(server.hosts, gateway.namespace)
+            port = _listening_port(server.port.number, own_services, proxy)
+            problem = merge.add(BoundServer(gateway, index, server, port, hosts))
+            if problem is not None:
+                problems.append(problem)
+    return merge.servers(), problems
+
+
+class _Merge:
+    """The servers taken so far, by port."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, str, str], list[BoundServer]] = {}
+        # One a port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
+        self._plain: dict[int, BoundServer] = {}
+        self._tls_hosts: dict[int, dict[str, tuple[str, BoundServer]]] = {}
+
+    def add(self, new: BoundServer) -> Problem | None:
+        """Take the server, or say why it loses. The checks come in Istio's order, which decides some outcomes."""
+        if new.server.tls is not None:
+            known = self._tls_hosts.setdefault(new.port, {})
+            clash = duplicates(new.hosts, new.server.bind, known, new)
+            if clash:
+                return _duplicate_hosts(new, clash)
+        plain = self._plain.get(new.port)
+        if plain is not None and plain.server.bind == new.server.bind and not (_plain_http(plain) and _plain_http(new)):
+            return _port_clash(new, plain)
+        group = (new.port, new.server.port.protocol, new.server.bind)
+        if group not in self._groups and not new.is_tls:
+            self._plain[new.port] = new
+        self._groups.setdefault(group, []).append(new)
+        return None
+
+    def servers(self) -> list[BoundServer]:
+        """Chains are built by port, protocol and bind in the order of the first server of each."""
+        return [server for group in self._groups.values() for server in group]
+
+
+def duplicates(names: Sequence[str], bind: str, known: dict[str, tuple[str, T]], owner: T) -> list[tuple[str, T]]:
+    """
+    The names that an earlier owner with the same bind already has, each with that owner. Where there are none, the
+    names are noted as the new owner's (pilot/pkg/model/gateway.go, CheckDuplicates).
+
+    :param known: the names of one port so far, each with its bind and its owner.
+    """
+    clash = [(name, known[name][1]) for name in names if name in known and known[name][0] == bind]
+    if not clash:
+        known.update(dict.fromkeys(names, (bind, owner)))
+    return clash
+
+
+def _plain_http(server: BoundServer) -> bool:
+    return server.protocol in HTTP_PROTOCOLS
+
+
+def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]], proxy: Proxy) -> int:
+    """
+    The port to listen on for a server's port: where a Service of the gateway's own pod has that port, its targetPort;
+    else the number as it is. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
+    """
+    for service in services:
+        chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
+        if not chooses or service.namespace != proxy.namespace or NO_TRANSLATION_LABEL in service.labels:
+            continue
+        for port in service.spec.ports:
+            if port.port == number and isinstance(port.target_port, int):
+                return port.target_port or number
+    return number
+
+
+def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy) -> Problem:
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted((gateway.spec.selector or {}).items()))
+    have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"
+    return gateway.problem(
+        Severity.INFO,
+        "MG2001",
+        f"not taken by this gateway: it selects {wanted}, and the gateway's labels are {have}",
+        path="spec.selector",
+        hint="set the labels of this gateway in the settings, under gateway.labels",
+    )
+
+
+def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Problem:
+    names = ", ".join(name for name, _ in clash)
+    return new.problem(
+        Severity.ERROR,
+        "MG2002",
+        f"the whole server is dropped: {names} on port {new.port} already belongs to {clash[0][1]}",
+        "name each host in one TLS server of a port only; the older Gateway wins",
+    )
+
+
+def _port_clash(new: BoundServer, plain: BoundServer) -> Problem:
+    return new.problem(
+        Severity.ERROR,
+        "MG2003",
+        f"the server is dropped: port {new.port} is already taken by the {plain.protocol} {plain}",
+        "a plain port belongs to one server; use another port, or another bind address",
+    )

@@ -1,0 +1,105 @@
+"""Tests of :mod:`meshgate.routing.explain`."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.explain import Call, Explanation, explain
+from tests.configurations import (
+    compiled,
+    gateway,
+    service,
+    target,
+    tcp_rule,
+    tcp_server,
+    tls_rule,
+    tls_server,
+    virtual_service,
+    workload,
+)
+
+CONFIGURATION = compiled(
+    gateway("gw", tls_server(443), tcp_server(9000)),
+    virtual_service("older", tls=[tls_rule(["a.example.com", "*.example.com"], "x")]),
+    virtual_service("younger", tls=[tls_rule(["a.example.com"], "y")]),
+    virtual_service(
+        "plain",
+        tcp=[{"match": [{"port": 9000}], "route": [target("x", 80, weight=3), target("nowhere", 1, weight=1)]}],
+    ),
+    service("x", {"port": 80}, selector={"app": "x"}),
+    workload("w", "127.0.0.1", {"app": "x"}),
+)
+
+
+def story(call: Call) -> tuple[Explanation, str]:
+    """An explanation, and all its steps as one text."""
+    explanation = explain(CONFIGURATION, call)
+    return explanation, "\n".join(explanation.steps)
+
+
+class ExplainTests(SynchronousTestCase):
+    """The story of a connection."""
+
+    def test_exact_name(self) -> None:
+        """A name that a rule has is told with its gateway, rule and endpoint, and with the rule that lost."""
+        explanation, text = story(Call(443, sni="A.example.com."))
+        self.assertEqual(explanation.result, "routed")
+        for part in (
+            "a.example.com itself",
+            "Gateway default/gw",
+            "default/older",
+            "spec.tls[0]",
+            "127.0.0.1:80",
+        ):
+            self.assertIn(part, text)
+        self.assertEqual([problem.name for problem in explanation.lost if problem.code == "MG2005"], ["younger"])
+
+    def test_wildcard(self) -> None:
+        """A name found by its suffix says which."""
+        self.assertIn("*.example.com", story(Call(443, sni="b.c.example.com"))[1])
+
+    def test_closed(self) -> None:
+        """A name that nothing takes is closed, with the names there are and the nearest."""
+        explanation, text = story(Call(443, sni="a.example.con"))
+        self.assertEqual(explanation.result, "closed")
+        self.assertIn("the nearest is a.example.com", text)
+
+    def test_plain_text_on_a_tls_port(self) -> None:
+        """Plain text has no name."""
+        explanation, text = story(Call(443, tls=False))
+        self.assertEqual(explanation.result, "closed")
+        self.assertIn("not TLS", text)
+
+    def test_tcp_port(self) -> None:
+        """A plain port routes at once; shares and missing endpoints are told."""
+        explanation, text = story(Call(9000, tls=False))
+        self.assertEqual(explanation.result, "routed")
+        self.assertIn("3 of 4", text)
+        self.assertIn("nowhere.default.svc.cluster.local is unknown", text)
+
+    def test_no_listener(self) -> None:
+        """A port that is not open tells which are."""
+        explanation, text = story(Call(1))
+        self.assertEqual(explanation.result, "no_listener")
+        self.assertIn("0.0.0.0:443, 0.0.0.0:9000", text)
+
+    def test_other_bind(self) -> None:
+        """A port that is open on another address says so."""
+        self.assertIn("open on 0.0.0.0:443", story(Call(443, bind="127.0.0.1"))[1])
+
+    def test_json(self) -> None:
+        """The JSON form is made of plain values."""
+        explanation = explain(CONFIGURATION, Call(9000, tls=False))
+        values = json.loads(json.dumps(explanation.as_json()))
+        self.assertEqual(values["virtual_service"], "default/plain")
+        self.assertEqual([destination["weight"] for destination in values["destinations"]], [3, 1])
+        self.assertFalse(values["terminate"])
+
+    def test_terminating_server(self) -> None:
+        """A server that terminates is routed as configured, and the running gateway's refusal is told."""
+        compilation = compiled(gateway("gw", tls_server(443, mode="SIMPLE")), virtual_service("v", tcp=[tcp_rule("x")]))
+        explanation = explain(compilation, Call(443, sni="a.com"))
+        self.assertTrue(explanation.as_json()["terminate"])
+        self.assertIn("does not do yet", "\n".join(explanation.steps))

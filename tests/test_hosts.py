@@ -1,0 +1,94 @@
+"""Tests of :mod:`meshgate.routing.hosts`."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing import hosts
+
+LABELS = st.sampled_from(["a", "b", "com", "xcom"])
+NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
+SERVER_HOSTS = st.one_of(NAMES, NAMES.map("*.{}".format), st.just("*"))
+ROUTE_HOSTS = st.one_of(SERVER_HOSTS, NAMES.map("*{}".format))
+
+
+class ComparisonTests(SynchronousTestCase):
+    """Two hosts compared."""
+
+    def test_matches(self) -> None:
+        """A table of pairs with and without a name in common; either order gives the same answer."""
+        for first, second, want in [
+            ("a.com", "a.com", True),
+            ("a.com", "A.com", False),
+            ("*.com", "a.com", True),
+            ("*.com", "com", False),
+            ("*.com", "a.b.com", True),
+            ("*", "", True),
+            ("*", "a", True),
+            ("*.com", "*.a.com", True),
+            ("*.a.com", "*.b.com", False),
+            ("*.a.com", "a.com", False),
+        ]:
+            self.assertEqual(hosts.matches(first, second), want, (first, second))
+            self.assertEqual(hosts.matches(second, first), want, (second, first))
+
+    def test_covers(self) -> None:
+        """A host covers another when it takes all of its names."""
+        for wide, narrow, want in [
+            ("*.com", "a.com", True),
+            ("*.com", "*.a.com", True),
+            ("*.a.com", "*.com", False),
+            ("a.com", "*.com", False),
+            ("a.com", "a.com", True),
+            ("*", "*", True),
+        ]:
+            self.assertEqual(hosts.covers(wide, narrow), want, (wide, narrow))
+
+    @given(st.lists(SERVER_HOSTS, max_size=5), ROUTE_HOSTS)
+    @settings(deadline=None)
+    def test_index_agrees_with_comparing_each(self, server: list[str], host: str) -> None:
+        """The index answers what comparing the host with each of the server's hosts would."""
+        index = hosts.HostIndex(server)
+        self.assertEqual(index.meets(host, "ns"), any(hosts.matches(known, host) for known in server))
+        self.assertEqual(index.covers(host), any(hosts.covers(known, host) for known in server))
+
+    def test_index_respects_namespaces(self) -> None:
+        """A host with a namespace meets only VirtualServices of that namespace."""
+        index = hosts.HostIndex(["one/a.com", "b.com"])
+        self.assertTrue(index.meets("a.com", "one"))
+        self.assertFalse(index.meets("a.com", "two"))
+        self.assertTrue(index.meets("b.com", "two"))
+
+
+class NameTests(SynchronousTestCase):
+    """Names made whole."""
+
+    def test_full_name(self) -> None:
+        """Short names get namespace and domain; everything else stays."""
+        for host, want in [
+            ("echo", "echo.shop.svc.cluster.local"),
+            ("echo.other", "echo.other"),
+            ("*", "*"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("2a00::1", "2a00::1"),
+        ]:
+            self.assertEqual(hosts.full_name(host, "shop", "cluster.local"), want)
+
+    def test_gateway_reference(self) -> None:
+        """All ways to name a Gateway."""
+        for reference, want in [
+            ("gw", "shop/gw"),
+            ("./gw", "shop/gw"),
+            ("infra/gw", "infra/gw"),
+            ("gw.infra", "infra/gw"),
+            ("gw.infra.svc.cluster.local", "infra/gw"),
+            ("mesh", "mesh"),
+        ]:
+            self.assertEqual(hosts.gateway_reference(reference, "shop"), want)
+
+    def test_server_hosts(self) -> None:
+        """The dot is the Gateway's namespace, the star none; a star for everything stands alone."""
+        self.assertEqual(hosts.server_hosts(["./a.com", "*/b.com", "c.com"], "ns"), ("ns/a.com", "b.com", "c.com"))
+        self.assertEqual(hosts.server_hosts(["ns/a.com", "*/*"], "ns"), ("*",))
