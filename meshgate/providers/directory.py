@@ -1,0 +1,258 @@
+"""
+The provider of type ``directory``: routes from files and folders, which it follows as they change.
+
+It looks at everything every half second, by its signature only; looking takes 3 microseconds for a file, and
+the next look waits at least ten times as long as the last one took, so 10,000 files cost 6 % of one processor
+and 100,000 at most 10 %. Linux usually tells of a change at once, which only makes it faster. What two looks
+in a row agree on is true: so a file that is being written, or a folder that is being swapped, is not read in
+between.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from meshgate.providers.context import ProviderContext
+from meshgate.providers.faults import log_traceback
+from meshgate.providers.inotify import FolderWatch, Interest
+from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
+from meshgate.providers.last_good import LastGood
+from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
+from meshgate.providers.slices import in_slices
+from meshgate.providers.tree import Tree, look
+from meshgate.resources.durations import parse_duration
+from meshgate.resources.problem import Phase, Problem, Severity
+
+SETTLE = 0.05
+"""Seconds from the hint of a change, or from a first sight of it, to the look that has to confirm it."""
+
+DEFAULT_POLL = "500ms"
+"""With :data:`SETTLE`, well within a second from a change to its effect, also without inotify."""
+
+SHORTEST_POLL = 0.05
+"""Seconds; anything shorter would only keep the processor busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryOptions:
+    """
+    The options of one directory provider.
+
+    :ivar paths: absolute, each once.
+    :ivar poll: seconds between two looks.
+    """
+
+    paths: tuple[str, ...]
+    poll: float
+
+
+@implementer(IRouteProviderFactory)
+class DirectoryFactory:
+    """Makes directory providers."""
+
+    type_name = "directory"
+    summary = "YAML and JSON files and folders, live"
+
+    def parse_options(self, options: Mapping[str, object], folder: str) -> DirectoryOptions:
+        """
+        Judge ``paths`` and ``poll``. A path has to exist when the settings are read.
+
+        :raises OptionsError: with every fault.
+        """
+        problems = unknown_options(options, ("paths", "poll"))
+        paths = _parse_paths(options.get("paths"), folder, problems)
+        poll = _parse_poll(options.get("poll", DEFAULT_POLL), problems)
+        if problems:
+            raise OptionsError(*problems)
+        return DirectoryOptions(paths, poll)
+
+    def create(self, name: str, options: DirectoryOptions, context: ProviderContext) -> IRouteProvider:
+        """A provider that has read nothing yet."""
+        return DirectoryProvider(name, options, context)
+
+
+def _parse_paths(paths: object, folder: str, problems: list[OptionProblem]) -> tuple[str, ...]:
+    hint = "write paths: [routes/], relative to the folder of the settings file"
+    if not isinstance(paths, list | tuple) or not paths:
+        problems.append(OptionProblem(("paths",), "a list of one or more files or folders is required", hint))
+        return ()
+    absolute = []
+    for index, path in enumerate(paths):
+        if not isinstance(path, str) or not path:
+            problems.append(OptionProblem(("paths", index), f"{path!r} is not a path", hint))
+            continue
+        absolute.append(os.path.abspath(os.path.join(folder, path)))
+        if not os.path.exists(absolute[-1]):
+            problems.append(OptionProblem(("paths", index), f"there is no file or folder {absolute[-1]}"))
+    return tuple(dict.fromkeys(absolute))
+
+
+def _parse_poll(poll: object, problems: list[OptionProblem]) -> float:
+    try:
+        seconds = parse_duration(str(poll))
+    except ValueError as error:
+        problems.append(OptionProblem(("poll",), str(error)))
+        return 0.0
+    if seconds < SHORTEST_POLL:
+        problems.append(OptionProblem(("poll",), f"{poll} is too short", f"the least is {SHORTEST_POLL * 1000:g}ms"))
+    return seconds
+
+
+@implementer(IRouteProvider)
+class DirectoryProvider:
+    """
+    Publishes what its files and folders say.
+
+    :param name: in the settings.
+    """
+
+    _log = Logger()
+    _sink: ISnapshotSink
+
+    def __init__(self, name: str, options: DirectoryOptions, context: ProviderContext) -> None:
+        self.name = name
+        self._options = options
+        self._clock: IReactorTime = context.reactor
+        self._files = LastGood(name, context.default_namespace)
+        self._watch = FolderWatch(context.reactor, self._look_soon)
+        self._troubles: tuple[Problem, ...] = ()
+        self._last_look = Tree()
+        self._settled = True
+        self._work = 0.0
+        self._due: IDelayedCall | None = None
+        self._looking: Deferred[None] | None = None
+
+    def start(self, sink: ISnapshotSink) -> None:
+        """Read and publish everything, at once; then follow it."""
+        self._sink = sink
+        tree = self._last_look
+        for _ in look(self._options.paths, tree):
+            pass
+        for _ in self._files.update(self._files.news(tree.files)):
+            pass
+        self._publish(self._find_troubles(tree, tree))
+        self._watch.start()
+        self._watch.follow(self._interests(tree))
+        self._look_after(self._options.poll)
+
+    def reload(self) -> None:
+        """Look now, and read all files again, also those that look as they did."""
+        self._files.doubt()
+        self._settled = False
+        self._look_after(0)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._watch.stop()
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _look_after(self, delay: float) -> None:
+        """Look after so many seconds, unless a look is due before."""
+        if self._due is None:
+            self._due = self._clock.callLater(delay, self._begin)
+        elif self._clock.seconds() + delay < self._due.getTime():
+            self._due.reset(delay)
+
+    def _look_soon(self) -> None:
+        self._look_after(max(SETTLE, 2 * self._work))
+
+    def _look_later(self) -> None:
+        self._look_after(max(self._options.poll, 10 * self._work))
+
+    def _begin(self) -> None:
+        self._due = None
+        if self._looking is None or self._looking.called:
+            self._looking = Deferred.fromCoroutine(self._run())
+        else:
+            self._look_soon()
+
+    async def _run(self) -> None:
+        try:
+            await self._look()
+        except CancelledError:
+            pass  # by stop()
+        except Exception as error:
+            # A fault of ours, and no reason to follow the files no more.
+            log_traceback(self._log, f"provider {self.name!r}", error)
+            self._sink.failed(error)
+            self._look_later()
+
+    async def _look(self) -> None:
+        tree = Tree()
+        self._work = await in_slices(look(self._options.paths, tree), self._clock)
+        before, self._last_look = self._last_look, tree
+        still = tree == before
+        if not (still and self._settled):
+            self._settled = still
+            await self._take(before, tree)
+        if still:
+            self._look_later()
+        else:
+            self._look_soon()
+
+    async def _take(self, before: Tree, tree: Tree) -> None:
+        """Let take effect what both looks agree on."""
+        news = {
+            path: sight
+            for path, sight in self._files.news(tree.files).items()
+            if before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
+        }
+        await in_slices(self._files.update(news), self._clock)
+        troubles = self._find_troubles(before, tree)
+        if news or troubles != self._troubles:
+            self._publish(troubles)
+        self._watch.follow(self._interests(tree))
+
+    def _publish(self, troubles: tuple[Problem, ...]) -> None:
+        self._troubles = troubles
+        snapshot = self._files.snapshot()
+        self._sink.publish(replace(snapshot, problems=(*troubles, *snapshot.problems)))
+
+    def _find_troubles(self, before: Tree, tree: Tree) -> tuple[Problem, ...]:
+        """What is wrong with whole paths, in both looks."""
+        closed = [
+            Problem(
+                Severity.ERROR,
+                "MG3010",
+                f"the path cannot be looked into: {tree.closed[path]}",
+                Phase.ANALYSIS,
+                file=path,
+                provider=self.name,
+                hint="what was read from it last keeps serving",
+            )
+            for path in sorted(tree.closed)
+            if path in before.closed
+        ]
+        missing = [
+            Problem(
+                Severity.WARNING,
+                "MG3011",
+                "there is no such file or folder any more, and its routes are withdrawn",
+                Phase.ANALYSIS,
+                file=path,
+                provider=self.name,
+            )
+            for path in sorted(tree.missing & before.missing)
+        ]
+        return (*closed, *missing)
+
+    def _interests(self, tree: Tree) -> dict[str, Interest]:
+        """The folders to watch: all that were visited, and those that the named paths themselves lie in."""
+        interests: dict[str, Interest] = {}
+        for path in self._options.paths:
+            folder, name = os.path.split(path)
+            others = interests[folder].names if folder in interests else ()
+            interests[folder] = Interest(names=frozenset([*(others or ()), name]))
+        interests.update((path, Interest(identity)) for path, identity in tree.folders.items())
+        return interests

@@ -1,0 +1,183 @@
+"""
+The feed: the last good snapshot of every provider, made one, and passed on when it changed.
+
+Knows snapshots and time; knows neither how providers are started nor what is made of their resources.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from zope.interface import implementer
+
+from meshgate.providers.faults import describe, provider_problem
+from meshgate.providers.interfaces import ISnapshotSink
+from meshgate.providers.snapshot import Snapshot
+from meshgate.resources.problem import Problem
+from meshgate.resources.record import Resource
+
+QUIET = 0.02
+"""Seconds without a publish after which the state is passed on."""
+
+LONGEST_WAIT = 0.2
+"""Seconds after which it is passed on although the publishing goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """
+    What all providers say at one moment.
+
+    :ivar resources: by provider, in the order of their names; each provider's in its own order.
+    :ivar problems: likewise.
+    """
+
+    resources: tuple[Resource[Any], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Feed:
+    """
+    Keeps what each provider published last. To be made and used on the reactor's thread; only the sinks may
+    be called from others.
+
+    :param reactor: for timers, and for the way from other threads.
+    :param on_change: called with each new state that differs from the one before.
+    """
+
+    def __init__(self, reactor: IReactorTime, on_change: Callable[[FeedState], None]) -> None:
+        self._reactor = reactor
+        self._on_change = on_change
+        self._home = threading.get_ident()
+        self._sinks: dict[str, _Sink] = {}
+        self._published: dict[str, _Published] = {}
+        self._passed_on = FeedState()
+        self._due: IDelayedCall | None = None
+        self._latest = 0.0
+
+    def sink(self, provider_name: str) -> ISnapshotSink:
+        """
+        A provider's way to publish. A sink given out before under the same name publishes nothing more, but
+        what came through it last serves until the new one publishes.
+        """
+        sink = self._sinks[provider_name] = _Sink(self, provider_name)
+        return sink
+
+    def remove(self, provider_name: str) -> None:
+        """Withdraw everything of a provider, and close its sink. Does nothing if it is not there."""
+        self._sinks.pop(provider_name, None)
+        if self._published.pop(provider_name, None) is not None:
+            self._touch()
+
+    def flush(self) -> FeedState:
+        """The state of this moment, without waiting; it is not passed on once more."""
+        self._cancel()
+        self._passed_on = self._collect()
+        return self._passed_on
+
+    def stop(self) -> None:
+        """Close all sinks, and pass on nothing more."""
+        self._cancel()
+        self._sinks.clear()
+
+    def take(self, sink: _Sink, news: _Published) -> None:
+        """Let in what came through a sink, from whatever thread, unless the sink is closed by then."""
+        if threading.get_ident() == self._home:
+            self._take(sink, news)
+        else:
+            IReactorFromThreads(self._reactor).callFromThread(self._take, sink, news)
+
+    def _take(self, sink: _Sink, news: _Published) -> None:
+        if self._sinks.get(sink.provider) is sink:
+            if news.snapshot is None:
+                news = replace(news, snapshot=self._published.get(sink.provider, _NOTHING).snapshot)
+            self._published[sink.provider] = news
+            self._touch()
+
+    def _touch(self) -> None:
+        now = self._reactor.seconds()
+        if self._due is None:
+            self._latest = now + LONGEST_WAIT
+            self._due = self._reactor.callLater(QUIET, self._pass_on)
+        else:
+            self._due.reset(max(0.0, min(QUIET, self._latest - now)))
+
+    def _pass_on(self) -> None:
+        self._due = None
+        before = self._passed_on
+        after = self.flush()
+        if after != before:
+            self._on_change(after)
+
+    def _cancel(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _collect(self) -> FeedState:
+        published = [self._published[name] for name in sorted(self._published)]
+        return FeedState(
+            tuple(resource for each in published for resource in each.resources()),
+            tuple(problem for each in published for problem in each.problems()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """
+    What came through a sink.
+
+    :ivar snapshot: None for a failure before any snapshot.
+    :ivar failure: why the source could not be read after the snapshot, if it could not.
+    """
+
+    snapshot: Snapshot | None = None
+    failure: Problem | None = None
+
+    def resources(self) -> tuple[Resource[Any], ...]:
+        return self.snapshot.resources if self.snapshot else ()
+
+    def problems(self) -> tuple[Problem, ...]:
+        failure = (self.failure,) if self.failure else ()
+        return failure + (self.snapshot.problems if self.snapshot else ())
+
+
+_NOTHING = _Published()
+
+
+@implementer(ISnapshotSink)
+class _Sink:
+    """One provider's end of the feed."""
+
+    def __init__(self, feed: Feed, provider: str) -> None:
+        self.provider = provider
+        self._feed = feed
+
+    def publish(self, snapshot: Snapshot) -> None:
+        fault = _fault(snapshot)
+        if fault:
+            self.failed(f"it published {fault}")
+        else:
+            self._feed.take(self, _Published(snapshot))
+
+    def failed(self, reason: str | Exception) -> None:
+        message = f"the provider {self.provider!r} failed: {describe(reason)}"
+        hint = "what it published last keeps serving"
+        self._feed.take(self, _Published(failure=provider_problem(self.provider, message, hint)))
+
+
+def _fault(snapshot: object) -> str:
+    """What is wrong with what a provider published, or nothing: it is the code of strangers."""
+    if not isinstance(snapshot, Snapshot):
+        return f"{type(snapshot).__name__} instead of a Snapshot"
+    for expected, values in ((Resource, snapshot.resources), (Problem, snapshot.problems)):
+        if not isinstance(values, tuple):
+            return f"a Snapshot with a {type(values).__name__} instead of a tuple"
+        for value in values:
+            if not isinstance(value, expected):
+                return f"a Snapshot with {type(value).__name__} instead of {expected.__name__}"
+    return ""

@@ -1,0 +1,142 @@
+"""
+Route files at their last good version: what is right takes effect, what is wrong stays as it was.
+
+Reads and parses; knows nothing of when, nor of how changes are noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from meshgate.providers.snapshot import Snapshot
+from meshgate.providers.tree import Sight, Signature
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.reader import Reading, read_text
+from meshgate.resources.record import Resource, ResourceKey
+
+MAX_FILE_SIZE = 64 * 1024 * 1024
+"""Bytes. Some 100,000 routes; whatever is larger is there by mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """
+    One file as it serves.
+
+    :ivar sight: how it looked when it was read; None when it has to be read again.
+    :ivar problems: of the newest version, which may serve in part or not at all.
+    """
+
+    sight: Sight | None = None
+    resources: tuple[Resource[Any], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class LastGood:
+    """
+    The files of one provider.
+
+    :param provider: its name.
+    :param default_namespace: of documents that name none.
+    """
+
+    def __init__(self, provider: str, default_namespace: str) -> None:
+        self._provider = provider
+        self._default_namespace = default_namespace
+        self._files: dict[str, _File] = {}
+
+    def news(self, sights: Mapping[str, Sight]) -> dict[str, Sight | None]:
+        """
+        The paths that look otherwise than when they were read, with how they look now; None for those that
+        are gone.
+
+        :param sights: all files that there are now.
+        """
+        news: dict[str, Sight | None] = {
+            path: sight for path, sight in sights.items() if path not in self._files or self._files[path].sight != sight
+        }
+        news.update((path, None) for path in self._files if path not in sights)
+        return news
+
+    def doubt(self) -> None:
+        """Take every file for changed, so that all are read again."""
+        self._files = {path: replace(file, sight=None) for path, file in self._files.items()}
+
+    def update(self, news: Mapping[str, Sight | None]) -> Iterator[None]:
+        """
+        Read what changed.
+
+        :param news: as :meth:`news` gives it, or a part of that.
+        :return: an iterator that rests after each file; the changes are whole when it ends.
+        """
+        gone = [path for path, sight in news.items() if sight is None]
+        # A file may have been renamed and broken at once.
+        orphans = {resource.key: resource for path in gone for resource in self._files.pop(path).resources}
+        for path, sight in sorted(news.items()):
+            if sight is not None:
+                before = self._files.get(path, _File())
+                self._files[path] = self._read(path, sight, before, orphans)
+                yield
+
+    def snapshot(self) -> Snapshot:
+        """Everything that serves, in the order of the files' paths, and everything that is wrong."""
+        files = [self._files[path] for path in sorted(self._files)]
+        return Snapshot(
+            tuple(resource for file in files for resource in file.resources),
+            tuple(problem for file in files for problem in file.problems),
+        )
+
+    def _read(self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]) -> _File:
+        content = _content(path, sight)
+        if isinstance(content, str):
+            return self._kept(path, sight, before, self._problem(Severity.ERROR, "MG3010", path, content))
+        reading = read_text(
+            content,
+            path,
+            provider=self._provider,
+            default_namespace=self._default_namespace,
+            unknown_fields=Severity.WARNING,
+        )
+        if not reading.readable:
+            return self._kept(path, sight, before, *reading.problems)
+        return self._merged(sight, reading, {**orphans, **{each.key: each for each in before.resources}})
+
+    def _kept(self, path: str, sight: Sight, before: _File, *problems: Problem) -> _File:
+        if before.resources:
+            serves = "the last good version of the file keeps serving"
+            problems = (*problems, self._problem(Severity.INFO, "MG3012", path, serves))
+        return _File(sight, before.resources, problems)
+
+    def _merged(self, sight: Sight, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
+        resources: list[Resource[Any]] = []
+        problems = list(reading.problems)
+        for document in reading.documents:
+            problems.extend(document.problems)
+            if document.resource is not None:
+                resources.append(document.resource)
+            elif document.key is not None and document.key in known:
+                kept = replace(known[document.key], origin=document.origin)
+                resources.append(kept)
+                serves = "its last good version keeps serving"
+                problems.append(kept.problem(Severity.INFO, "MG3012", serves))
+        return _File(sight, tuple(resources), tuple(problems))
+
+    def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
+        return Problem(severity, code, message, file=path, provider=self._provider)
+
+
+def _content(path: str, sight: Sight) -> bytes | str:
+    """The file's bytes, or in words why there are none."""
+    if not isinstance(sight, Signature):
+        return f"the file cannot be read: {sight}"
+    too_large = f"the file is larger than {MAX_FILE_SIZE // 1024 // 1024} MiB and is not read"
+    if sight.size > MAX_FILE_SIZE:
+        return too_large
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return content if len(content) <= MAX_FILE_SIZE else too_large

@@ -1,0 +1,137 @@
+"""
+The life of the chosen providers: made, started, looked at again, stopped; each on its own.
+
+Whatever one of them raises becomes a problem of that provider and touches no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeDeferred
+from twisted.logger import Logger
+from zope.interface.verify import verifyObject
+
+from meshgate.providers.context import ProviderContext
+from meshgate.providers.faults import describe, log_traceback
+from meshgate.providers.feed import Feed
+from meshgate.providers.interfaces import IRouteProvider, ISnapshotSink
+from meshgate.providers.registry import ProviderChoice
+
+STOP_TIMEOUT = 5.0
+"""Seconds that a provider has for letting go; then the gateway goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A provider that started, with what it was made from."""
+
+    choice: ProviderChoice
+    context: ProviderContext
+    provider: IRouteProvider
+    sink: ISnapshotSink
+
+
+class Providers:
+    """
+    The running providers.
+
+    :param feed: where they publish.
+    """
+
+    _log = Logger()
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._names: set[str] = set()
+        self._running: dict[str, _Running] = {}
+        self._turn = DeferredLock()
+
+    def apply(self, choices: Iterable[ProviderChoice], context: ProviderContext) -> Deferred[None]:
+        """
+        Run these providers and no others. Those whose type, options and context are the same go on untouched;
+        one that had failed to start is tried again. The routes of one that was replaced serve until the new
+        one publishes; those of one that is gone are withdrawn at once.
+
+        :param choices: with a different name each.
+        :param context: what is lent to each.
+        :return: fires when all have started; at once when none had to be stopped before.
+        """
+        return self._turn.run(self._apply, tuple(choices), context)
+
+    def reload(self) -> None:
+        """Have every running provider look again."""
+        for running in self._running.values():
+            try:
+                running.provider.reload()
+            except Exception as error:
+                self._blame(running.sink, running.choice.name, "could not look again", error)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Stop all providers.
+
+        :return: fires when they have let go, or have had :data:`STOP_TIMEOUT` seconds for it.
+        """
+        return self._turn.run(self._stop_all)
+
+    async def _apply(self, choices: tuple[ProviderChoice, ...], context: ProviderContext) -> None:
+        wanted = {choice.name: choice for choice in choices}
+        for name in self._names - set(wanted):
+            self._feed.remove(name)
+        self._names = set(wanted)
+        stays = {
+            name: running
+            for name, running in self._running.items()
+            if name in wanted and running.choice.same_as(wanted[name]) and running.context == context
+        }
+        stale = [running for name, running in self._running.items() if name not in stays]
+        self._running = stays
+        await self._stop_each(stale)
+        for choice in choices:
+            if choice.name not in self._running:
+                self._start(choice, context)
+
+    async def _stop_all(self) -> None:
+        running, self._running = self._running, {}
+        await self._stop_each(running.values())
+
+    async def _stop_each(self, running: Iterable[_Running]) -> None:
+        await gatherResults([Deferred.fromCoroutine(self._stop(each)) for each in running])
+
+    def _start(self, choice: ProviderChoice, context: ProviderContext) -> None:
+        sink = self._feed.sink(choice.name)
+        try:
+            provider = choice.factory.create(choice.name, choice.options, context)
+            verifyObject(IRouteProvider, provider)
+        except Exception as error:
+            self._blame(sink, choice.name, "could not be made", error)
+            return
+        running = _Running(choice, context, provider, sink)
+        try:
+            provider.start(sink)
+        except Exception as error:
+            # A fresh sink closes the one that the half-started provider still holds.
+            self._blame(self._feed.sink(choice.name), choice.name, "could not start", error)
+            Deferred.fromCoroutine(self._stop(running))
+        else:
+            self._running[choice.name] = running
+
+    async def _stop(self, running: _Running) -> None:
+        # Trouble is only logged: the provider is going, and takes its problems along.
+        name = running.choice.name
+        stop: Callable[[], Any] = running.provider.stop
+        try:
+            await maybeDeferred(stop).addTimeout(STOP_TIMEOUT, running.context.reactor)
+        except defer.TimeoutError:
+            self._log.warn("the provider {name!r} did not stop within {limit:g} s", name=name, limit=STOP_TIMEOUT)
+        except Exception as error:
+            self._log.warn("the provider {name!r} could not stop: {why}", name=name, why=describe(error))
+            log_traceback(self._log, f"provider {name!r}", error)
+
+    def _blame(self, sink: ISnapshotSink, name: str, what: str, error: Exception) -> None:
+        log_traceback(self._log, f"provider {name!r}", error)
+        sink.failed(f"it {what}: {describe(error)}")

@@ -1,0 +1,52 @@
+"""Snapshots: all the resources of one provider at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshgate.resources.problem import Origin, Problem, Severity
+from meshgate.resources.reader import read_document
+from meshgate.resources.record import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    What a provider publishes: its resources, and what was wrong with those it could not read.
+
+    An empty snapshot is news: it withdraws every route of the provider.
+    """
+
+    resources: tuple[Resource[Any], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Mapping[str, Any]],
+        *,
+        provider: str,
+        source: str = "",
+        default_namespace: str = "default",
+    ) -> Snapshot:
+        """
+        A snapshot from plain mappings in the form of Kubernetes documents (``apiVersion``, ``kind``,
+        ``metadata``, ``spec``). An invalid one is left out and reported; the others serve. A field that is not
+        known is a warning.
+
+        :param documents: in the order they would be applied.
+        :param provider: the provider's name, as its factory was given it.
+        :param source: what to show as the file, for instance a URL; empty for none.
+        :param default_namespace: for documents that name none.
+        """
+        resources: list[Resource[Any]] = []
+        problems: list[Problem] = []
+        for number, document in enumerate(documents):
+            origin = Origin(provider=provider, file=source, document=number)
+            reading = read_document(document, origin, default_namespace, Severity.WARNING)
+            problems.extend(reading.problems)
+            if reading.resource is not None:
+                resources.append(reading.resource)
+        return cls(tuple(resources), tuple(problems))

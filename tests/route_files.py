@@ -1,0 +1,64 @@
+"""Short route files, and a sink that remembers, for the tests of providers."""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from meshgate.providers.interfaces import ISnapshotSink
+from meshgate.providers.snapshot import Snapshot
+
+UNPARSABLE = "spec: [\n"
+
+
+def gateway(name: str, port: int = 443, namespace: str | None = None) -> str:
+    """One document: a valid Gateway."""
+    return f"""\
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata:
+  name: {name}
+{f"  namespace: {namespace}" if namespace else ""}
+spec:
+  servers:
+  - port: {{number: {port}, name: tls, protocol: TLS}}
+    hosts: ["*.example.com"]
+    tls: {{mode: PASSTHROUGH}}
+"""
+
+
+def broken_gateway(name: str) -> str:
+    """One document: YAML, a Gateway, and invalid, since a port is a number."""
+    return gateway(name).replace("443", "https")
+
+
+@implementer(ISnapshotSink)
+class RecordingSink:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.failures: list[str | Exception] = []
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Keep it."""
+        self.snapshots.append(snapshot)
+
+    def failed(self, reason: str | Exception) -> None:
+        """Keep it."""
+        self.failures.append(reason)
+
+    @property
+    def last(self) -> Snapshot:
+        """What was published last."""
+        return self.snapshots[-1]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each Gateway published last, by name, in the order of the snapshot."""
+        return {each.name: each.spec.servers[0].port.number for each in self.last.resources}
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the problems published last."""
+        return [problem.code for problem in self.last.problems]
