@@ -1,0 +1,191 @@
+"""
+Listening sockets: one address made into one socket, and never a port of another process shared.
+
+Knows sockets and the kernel's table of them; knows nothing of Twisted, of listeners that come and go, or of
+what is served.
+
+Two listeners of one gateway may overlap (0.0.0.0 and 127.0.0.1 on one port), which Linux allows only if all
+of them carry SO_REUSEPORT. With it, though, any other process of the same user that also sets it would get a
+share of the connections, and nobody would notice. So each address is first bound without it, as a probe.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+from meshgate.routing.table import ListenerKey
+
+_KERNEL_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_LISTEN_STATE: Final = "0A"
+
+_IN_USE: Final = "in use by another process"
+_REASONS: Final = {
+    errno.EADDRINUSE: _IN_USE,
+    errno.EACCES: "permission denied (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)",
+    errno.EADDRNOTAVAIL: "address not available on this machine",
+    errno.EAFNOSUPPORT: "address not available on this machine (it has no IPv6)",
+}
+
+
+class BindError(Exception):
+    """An address cannot be listened on. The message is the reason in a few words, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """
+    An address in the form the kernel takes it.
+
+    :ivar host: an IP address, for IPv6 perhaps with its zone.
+    :ivar both_families: an IPv6 socket that takes IPv4 connections as well.
+    """
+
+    host: str
+    port: int
+    both_families: bool = False
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The socket's address family."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    def new_socket(self) -> socket.socket:
+        """A TCP socket of the right family, not bound yet."""
+        made = socket.socket(self.family, socket.SOCK_STREAM)
+        # Without it the port could not be bound again while old connections are in TIME_WAIT.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.family == socket.AF_INET6:
+            # Said explicitly, since the default is the system's (net.ipv6.bindv6only).
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.both_families)
+        return made
+
+    def bind(self, unbound: socket.socket) -> None:
+        """
+        Bind a socket to this address.
+
+        :raises OSError: as the kernel refuses it.
+        """
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        address = socket.getaddrinfo(self.host, self.port, self.family, socket.SOCK_STREAM, 0, numeric)[0][4]
+        unbound.bind(address)
+
+    def overlaps(self, host: str) -> bool:
+        """Whether a socket listening on the other address takes connections that are meant for this one."""
+        mine, other = _plain(self.host), _plain(host)
+        if mine == other:
+            return True
+        # The kernel's table does not tell an IPv6-only socket from one for both families: be careful.
+        return (mine.is_unspecified and (self.both_families or mine.version == other.version)) or (
+            other.is_unspecified and (other.version == 6 or mine.version == other.version)
+        )
+
+
+def binding_for(key: ListenerKey, dual_stack: bool, has_ipv6: bool) -> Binding:
+    """
+    The address to bind for a listener: both families where its bind was left unset and IPv6 exists, else what
+    it says, and IPv6 then without IPv4.
+
+    :raises BindError: when the bind is no IP address.
+    """
+    if key.bind.startswith("unix:"):
+        raise BindError("Unix domain sockets are not served yet")
+    if dual_stack and has_ipv6:
+        return Binding("::", key.port, both_families=True)
+    try:
+        ip_address(key.bind)
+    except ValueError:
+        raise BindError(f"{key.bind!r} is not an IP address") from None
+    return Binding(key.bind, key.port)
+
+
+def ipv6_exists() -> bool:
+    """Whether this machine can listen on IPv6, found out by doing it."""
+    binding = Binding("::", 0, both_families=True)
+    try:
+        with binding.new_socket() as probe:
+            binding.bind(probe)
+    except OSError:
+        return False
+    return True
+
+
+def open_socket(binding: Binding, backlog: int, ours: Mapping[int, int]) -> socket.socket:
+    """
+    A non-blocking socket that listens.
+
+    :param backlog: connections that may wait to be accepted.
+    :param ours: what this process listens on already: the ports by the inodes of their sockets.
+    :raises BindError: when it cannot, or when another process has the port.
+    """
+    listening: socket.socket | None = None
+    try:
+        if binding.port:
+            _refuse_foreign(binding, ours)
+        listening = binding.new_socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Accepted sockets inherit these two: set once here instead of once per connection.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setblocking(False)
+        binding.bind(listening)
+        listening.listen(backlog)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise BindError(_REASONS.get(error.errno or 0) or error.strerror or str(error)) from error
+    return listening
+
+
+def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:
+    """Raise OSError when another process has the port, whether it would share it or not."""
+    try:
+        with binding.new_socket() as probe:
+            binding.bind(probe)
+    except OSError as error:
+        # A listener of our own may be all that is in the way. The probe cannot tell; the kernel's table can.
+        ours_may_be_in_the_way = error.errno == errno.EADDRINUSE and binding.port in ours.values()
+        if not ours_may_be_in_the_way or any(_foreign_listeners(binding, ours)):
+            raise
+
+
+def _foreign_listeners(binding: Binding, ours: Mapping[int, int]) -> Iterator[str]:
+    for host, port, inode in _listening_sockets():
+        if port == binding.port and inode not in ours and binding.overlaps(host):
+            yield host
+
+
+def _listening_sockets() -> Iterator[tuple[str, int, int]]:
+    """Address, port and inode of every listening TCP socket; none where there is no /proc."""
+    for table in _KERNEL_TABLES:
+        try:
+            with Path(table).open(encoding="ascii") as lines:
+                yield from _read_listening(lines)
+        except OSError:
+            continue
+
+
+def _read_listening(lines: Iterator[str]) -> Iterator[tuple[str, int, int]]:
+    next(lines)  # the headings
+    for fields in map(str.split, lines):
+        if fields[3] != _LISTEN_STATE:
+            break  # listening sockets come first; there may be very many others
+        host, port = fields[1].split(":")
+        yield _kernel_address(host), int(port, 16), int(fields[9])
+
+
+def _kernel_address(text: str) -> str:
+    """An address from the kernel's table, which has 32-bit words in the byte order of the machine."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = b"".join(socket.ntohl(word).to_bytes(4, "big") for word in words)
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def _plain(host: str) -> IPv4Address | IPv6Address:
+    address = ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,162 @@
+"""
+The listening ports: opened, kept and closed as the routing table wants them.
+
+Knows which listeners are wanted and which are open; knows neither what is served on them nor how a socket
+is bound (that is :mod:`meshgate.transport.binding`). Live connections are not its business: they outlast the
+port that accepted them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
+
+from meshgate.routing.table import Listener, ListenerKey
+from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_socket
+
+#: Seconds until a port that cannot be opened is tried again, at first and at most; doubled each time between.
+FIRST_RETRY: Final = 1.0
+LAST_RETRY: Final = 30.0
+
+#: A port by its key and whether it is dual-stack: 0.0.0.0 may be left unset in one table and written out in
+#: the next, and then it is another socket.
+_Identity = tuple[ListenerKey, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class PortFailure:
+    """
+    A wanted port that is not open.
+
+    :ivar reason: why, in a few words, as ``in use by another process``.
+    """
+
+    key: ListenerKey
+    reason: str
+
+
+class _Open:
+    """One port that listens."""
+
+    def __init__(self, key: ListenerKey, listening: socket.socket, reactor: Any, factory: IProtocolFactory):
+        self.key = key
+        self.address: tuple[str, int] = listening.getsockname()[:2]
+        self.inode = os.fstat(listening.fileno()).st_ino
+        self._port: IListeningPort = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+        listening.close()  # the reactor has a duplicate of its own
+
+    def close(self) -> Deferred[object]:
+        """Stop listening; fires when the port is free."""
+        return maybeDeferred(self._port.stopListening)
+
+
+@dataclass(slots=True)
+class _Failing:
+    """One port that cannot be opened, and when it will be tried again."""
+
+    listener: Listener
+    reason: str
+    delay: float
+    retry: IDelayedCall
+
+
+class Ports:
+    """
+    All listening ports of the gateway.
+
+    :param reactor: provides IReactorSocket and IReactorTime.
+    :param factory_for: makes what serves a listener; called once for each port opened.
+    :param on_change: called when a port that failed opens or fails for another reason; never within
+        :meth:`reconcile`.
+    :param backlog: connections that may wait to be accepted, for each port.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        factory_for: Callable[[ListenerKey], IProtocolFactory],
+        on_change: Callable[[], None],
+        backlog: int = 1024,
+    ) -> None:
+        self._reactor = reactor
+        self._factory_for = factory_for
+        self._on_change = on_change
+        self._backlog = backlog
+        self._has_ipv6 = ipv6_exists()
+        self._open: dict[_Identity, _Open] = {}
+        self._failing: dict[_Identity, _Failing] = {}
+        self._closing: dict[_Open, Deferred[object]] = {}
+
+    @property
+    def failures(self) -> tuple[PortFailure, ...]:
+        """The wanted ports that are not open, in the order of their keys."""
+        failing = sorted(self._failing.values(), key=lambda failing: failing.listener.key)
+        return tuple(PortFailure(failing.listener.key, failing.reason) for failing in failing)
+
+    def addresses(self) -> dict[ListenerKey, tuple[str, int]]:
+        """The open ports with the address and port each is bound to (``::`` for one of both families)."""
+        return {port.key: port.address for port in self._open.values()}
+
+    def reconcile(self, wanted: Iterable[Listener]) -> tuple[PortFailure, ...]:
+        """
+        Make the open ports those wanted. A port that stays is not touched, one that goes stops listening at
+        once, and one that cannot be opened is tried again for as long as it is wanted.
+
+        :return: :attr:`failures`, after trying.
+        """
+        listeners = {(listener.key, listener.dual_stack): listener for listener in wanted}
+        for identity in self._open.keys() - listeners.keys():
+            self._close(identity)
+        failed_before, self._failing = self._failing, {}
+        for failing in failed_before.values():
+            failing.retry.cancel()
+        for identity, listener in listeners.items():
+            if identity not in self._open:
+                # Once more at once, in the hope that this is the news, but with no shorter pauses after it.
+                before = failed_before.get(identity)
+                self._try(listener, before.delay if before else FIRST_RETRY)
+        return self.failures
+
+    def close(self) -> Deferred[None]:
+        """
+        Stop listening on all ports.
+
+        :return: fires when they are free.
+        """
+        self.reconcile(())
+        return DeferredList(list(self._closing.values())).addCallback(lambda _: None)
+
+    def _try(self, listener: Listener, delay: float) -> None:
+        """Open a port, or have it tried again after so many seconds."""
+        identity = (listener.key, listener.dual_stack)
+        try:
+            binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
+            ours = {port.inode: port.address[1] for port in (*self._open.values(), *self._closing)}
+            listening = open_socket(binding, self._backlog, ours)
+        except BindError as error:
+            retry = self._reactor.callLater(delay, self._retry, identity)
+            self._failing[identity] = _Failing(listener, str(error), delay, retry)
+            return
+        self._open[identity] = _Open(listener.key, listening, self._reactor, self._factory_for(listener.key))
+
+    def _retry(self, identity: _Identity) -> None:
+        failing = self._failing.pop(identity)
+        self._try(failing.listener, min(failing.delay * 2, LAST_RETRY))
+        now = self._failing.get(identity)
+        if now is None or now.reason != failing.reason:
+            self._on_change()
+
+    def _close(self, identity: _Identity) -> None:
+        port = self._open.pop(identity)
+        closed = self._closing[port] = port.close()
+
+        def forget(_: object) -> None:
+            del self._closing[port]
+
+        closed.addCallback(forget)
