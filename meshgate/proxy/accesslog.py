@@ -1,0 +1,264 @@
+"""
+The access log: one line for each connection, at its end, written in batches and never in anybody's way.
+
+Knows lines, descriptors and time; must not know what a line says, which is :mod:`meshgate.proxy.log_line`'s
+business. Nothing that goes wrong with the writing reaches the proxy: a full disk or a reader that has stopped
+reading costs log lines, counted, and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from meshgate.proxy.log_line import format_json, format_text, lost_json, lost_text
+from meshgate.proxy.record import ConnectionRecord
+
+Format = Literal["text", "json"]
+
+FLUSH_AFTER: Final = 1.0
+"""Seconds after which a line is written at the latest."""
+
+FLUSH_AT: Final = 64 * 1024
+"""Bytes of lines gathered at which they are written at once."""
+
+RETRY_AFTER: Final = 0.1
+"""Seconds after which lines that could not be written are tried again."""
+
+MAX_WAITING: Final = 8 * 1024 * 1024
+"""Bytes of lines kept while they cannot be written. What comes on top is counted and dropped."""
+
+CLOSE_WITHIN: Final = 2.0
+"""Seconds that closing waits for a slow reader to take what is left."""
+
+# Non-blocking for the sake of named pipes; O_NOCTTY lest a terminal becomes the daemon's own.
+_FILE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+
+_HINTS: Final = {
+    errno.ENOENT: " (its folder has to exist)",
+    errno.ENXIO: " (a named pipe needs its reader first)",
+}
+
+_log = Logger()
+
+_FORMATS: Final = {"text": (format_text, lost_text), "json": (format_json, lost_json)}
+
+
+class AccessLogError(Exception):
+    """The access log cannot be opened. The text says which and why, for people."""
+
+
+def open_access_log(path: str, format: Format, clock: IReactorTime) -> AccessLog:  # noqa: A002
+    """
+    Open the access log.
+
+    :param path: a file, to be appended to and created with mode 0640; ``-`` for standard output. That is file
+        descriptor 1 itself: under twistd, ``sys.stdout`` leads to the program's own log.
+    :param format: how the lines read.
+    :param clock: for the times at which lines are written.
+    :raises AccessLogError: when it cannot be opened.
+    """
+    return AccessLog(partial(_open_path, path), format, clock)
+
+
+class AccessLog:
+    """
+    Gathers lines and writes them: after a second, at 64 KiB, and when closed.
+
+    :param open_output: opens what is written to, and returns its file descriptor, which then belongs to the log.
+    :param format: how the lines read.
+    :param clock: for the times at which lines are written.
+    :raises AccessLogError: as ``open_output`` does.
+    """
+
+    def __init__(self, open_output: Callable[[], int], format: Format, clock: IReactorTime) -> None:  # noqa: A002
+        self._open_output = open_output
+        self._output = _Output(open_output())
+        self._format_line, self._format_lost = _FORMATS[format]
+        self._clock = clock
+        self._lines: list[str] = []
+        self._batches: deque[memoryview] = deque()
+        self._waiting = 0
+        self._since_flush = 0
+        self._lost = 0
+        self._faulty = False
+        self._timer: IDelayedCall | None = None
+        self._closed: Deferred[None] | None = None
+        self._close_by = 0.0
+
+    def write(self, record: ConnectionRecord) -> None:
+        """Log a connection that has ended. Never fails because of the output, and never waits for it."""
+        if self._output.closed:
+            return
+        line = self._format_line(record)
+        length = len(line) + 1
+        self._since_flush += length
+        if self._waiting + length > MAX_WAITING:
+            self._lost += 1
+            self._report("its reader has stopped reading")
+        else:
+            if self._lost:
+                self._own_up()
+            self._lines.append(line)
+            self._waiting += length
+        if self._since_flush >= FLUSH_AT:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(FLUSH_AFTER, self.flush)
+
+    def flush(self) -> None:
+        """Write as much as the output takes now; try again later with the rest."""
+        self._since_flush = 0
+        self._cancel_timer()
+        if self._output.closed:
+            return
+        broken = False
+        try:
+            self._write_out()
+        except OSError as error:
+            self._report(os.strerror(error.errno or 0))
+            broken = True
+        if self._closed is not None and (not self._waiting or broken or self._clock.seconds() >= self._close_by):
+            self._end(self._closed)
+        elif self._waiting:
+            self._timer = self._clock.callLater(FLUSH_AFTER if broken else RETRY_AFTER, self.flush)
+
+    def reopen(self) -> None:
+        """
+        Open the output anew, once the file was renamed by a log rotation.
+
+        :raises AccessLogError: when it cannot be opened; the old one stays in use.
+        """
+        self.flush()
+        output = _Output(self._open_output())
+        self._output.close()
+        self._output = output
+        self.flush()
+
+    def close(self) -> Deferred[None]:
+        """
+        Write what is left and close the output.
+
+        :return: fires when all is written, or could not be within two seconds.
+        """
+        if self._closed is None:
+            self._closed = Deferred()
+            self._close_by = self._clock.seconds() + CLOSE_WITHIN
+            self.flush()
+        return self._closed
+
+    def _write_out(self) -> None:
+        self._gather()
+        while self._batches:
+            taken = self._output.write(self._batches[0])
+            if not taken:
+                return
+            self._waiting -= taken
+            rest = self._batches[0][taken:]
+            if rest:
+                self._batches[0] = rest
+            else:
+                self._batches.popleft()
+            if self._lost and not self._batches:
+                self._own_up()
+                self._gather()
+        if self._faulty:
+            self._faulty = False
+            _log.info("the access log is being written again")
+
+    def _gather(self) -> None:
+        if self._lines:
+            self._batches.append(memoryview("\n".join([*self._lines, ""]).encode("ascii")))
+            self._lines.clear()
+
+    def _own_up(self) -> None:
+        line = self._format_lost(self._lost, time.time())
+        self._lost = 0
+        self._lines.append(line)
+        self._waiting += len(line) + 1
+
+    def _report(self, reason: str) -> None:
+        if not self._faulty:
+            self._faulty = True
+            _log.error(
+                "the access log cannot be written: {reason}; {limit} MiB of lines are kept, more are dropped",
+                reason=reason,
+                limit=MAX_WAITING >> 20,
+            )
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _end(self, closed: Deferred[None]) -> None:
+        self._output.close()
+        if self._waiting or self._lost:
+            _log.error("the last lines of the access log could not be written")
+        closed.callback(None)
+
+
+class _Output:
+    """
+    A descriptor that is written to only when that does not block.
+
+    It is not made non-blocking: that would hold for every process that shares it, as is usual for standard
+    output. Instead, the kernel is asked before each piece, and no piece is longer than what a pipe with room
+    surely has room for (pipe(7), PIPE_BUF). Only another process that fills the same pipe in between could
+    make us wait. A file is never full in this sense, and takes everything at once.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._piece = MAX_WAITING if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
+
+    @property
+    def closed(self) -> bool:
+        return self._descriptor < 0
+
+    def write(self, data: memoryview) -> int:
+        """
+        :return: how many bytes were taken; 0 when it would block.
+        :raises OSError: when it cannot be written to.
+        """
+        if not self._poll.poll(0):
+            return 0
+        try:
+            return os.write(self._descriptor, data[: self._piece])
+        except BlockingIOError:
+            return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _open_path(path: str) -> int:
+    try:
+        return _open_stdout() if path == "-" else os.open(path, _FILE_FLAGS, 0o640)
+    except OSError as error:
+        name = "on standard output" if path == "-" else path
+        hint = _HINTS.get(error.errno or 0, "")
+        raise AccessLogError(f"the access log {name} cannot be opened: {error.strerror}{hint}") from None
+
+
+def _open_stdout() -> int:
+    try:
+        # A terminal stopped by Ctrl-S polls as writable; opened anew, it may be made non-blocking.
+        return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return os.dup(1)

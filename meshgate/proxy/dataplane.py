@@ -1,0 +1,150 @@
+"""
+What all connections share: the current routing table, the limits, and the list of those that live.
+
+Knows no bytes and no sockets. The table is replaced whole; a connection looks at it when it has to decide.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Protocol, cast
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Factory
+
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.inbound import Inbound
+from meshgate.proxy.limits import Limits
+from meshgate.proxy.record import ConnectionRecord
+from meshgate.routing.balance import Rotation
+from meshgate.routing.table import ListenerKey, RoutingTable
+
+_IPV4_MAPPED = "::ffff:"
+_DEFAULT_LIMITS = Limits()
+
+
+class Names(Protocol):
+    """What the data plane needs of a resolver; :class:`meshgate.transport.resolver.Resolver` is one."""
+
+    def known(self, name: str) -> tuple[str, ...] | None:
+        """The last good answer; None if there never was one."""
+
+    def resolve(self, name: str) -> Deferred[tuple[str, ...]]:
+        """The addresses as they are now, perhaps none. Never fails."""
+
+
+class Dataplane:
+    """
+    All connections of the gateway.
+
+    :param reactor: provides IReactorTCP and IReactorTime.
+    :param ended: called once for each connection, with its complete record; must not raise.
+    :param wall_clock: gives seconds since the epoch.
+    :ivar table: the current routing table; assign a new one at any time.
+    :ivar limits: likewise.
+    :ivar rotation: where the round robin of each destination stands.
+    :ivar ids: the numbers of the connections to come.
+    :ivar draining: every connection is being closed, and new ones are turned away.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        resolver: Names,
+        rng: random.Random,
+        ended: Callable[[ConnectionRecord], None],
+        limits: Limits = _DEFAULT_LIMITS,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.reactor = reactor
+        self.resolver = resolver
+        self.rng = rng
+        self.rotation = Rotation()
+        self.ended = ended
+        self.limits = limits
+        self.table = RoutingTable()
+        self.wall_clock = wall_clock
+        self.ids = count(1)
+        self.draining = False
+        self._live: set[Inbound] = set()
+        self._drained: list[Deferred[None]] = []
+
+    @property
+    def count(self) -> int:
+        """How many connections live."""
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[ConnectionRecord]:
+        """The records of the connections that live, up to date, in no order."""
+        for connection in tuple(self._live):
+            connection.tally()
+            yield connection.record
+
+    def factory(self, key: ListenerKey) -> IProtocolFactory:
+        """What serves the clients of one listener."""
+        return _Door(self, key)
+
+    def drain(self) -> Deferred[None]:
+        """
+        Close every connection, and take no new ones from now on.
+
+        :return: fires when the last one is gone.
+        """
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        self.draining = True
+        for connection in tuple(self._live):
+            connection.close(Ending.DRAINED)
+        self._tell_when_drained()
+        return drained
+
+    # For the connections.
+
+    def opened(self, connection: Inbound) -> None:
+        """A connection lives."""
+        self._live.add(connection)
+
+    def closed(self, connection: Inbound) -> None:
+        """A connection is gone, on both sides."""
+        self._live.discard(connection)
+        self._tell_when_drained()
+
+    def _tell_when_drained(self) -> None:
+        while self._drained and not self._live:
+            self._drained.pop().callback(None)
+
+
+class _Door(Factory):
+    """What serves the clients of one listener."""
+
+    noisy = False
+
+    def __init__(self, dataplane: Dataplane, key: ListenerKey) -> None:
+        self._dataplane = dataplane
+        self._key = key
+        self._name = str(key)
+
+    def logPrefix(self) -> str:
+        """How the reactor calls this listener in its log."""
+        return f"listener {self._name}"
+
+    def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
+        """One client; none any more while draining."""
+        if self._dataplane.draining:
+            return None
+        peer = cast("IPv4Address | IPv6Address", addr)
+        # On a port of both families, an IPv4 client comes in as an IPv6 address that holds its own.
+        host = peer.host.removeprefix(_IPV4_MAPPED) if "." in peer.host else peer.host
+        record = ConnectionRecord(
+            id=next(self._dataplane.ids),
+            started=self._dataplane.wall_clock(),
+            accepted=self._dataplane.reactor.seconds(),
+            listener=self._name,
+            client=(host, peer.port),
+        )
+        return Inbound(self._dataplane, self._key, record)

@@ -1,0 +1,37 @@
+"""How a connection can end: one closed vocabulary for access log, counters, docs and tests."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Ending(enum.Enum):
+    """The one reason a connection ended: ``value`` is the word in the log, ``meaning`` says it in the docs."""
+
+    _value_: str
+    meaning: str
+
+    OK = "ok", "both sides finished and closed"
+    NO_ROUTE = "no_route", "no chain takes the server name that the client asked for"
+    NO_SNI = "no_sni", "a well-formed ClientHello without a server name, and no chain takes those"
+    NOT_TLS = "not_tls", "the first bytes are not TLS, and no chain takes plain text"
+    BAD_HELLO = "bad_hello", "the ClientHello is malformed; never sent to any route"
+    HELLO_TOO_LARGE = "hello_too_large", "the ClientHello is over the limit of bytes or records"
+    HELLO_TIMEOUT = "hello_timeout", "the client did not finish its ClientHello in time"
+    CLIENT_CLOSED_EARLY = "client_closed_early", "the client left before a route was chosen"
+    NO_ENDPOINT = "no_endpoint", "the destination is unknown or has no endpoint"
+    NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
+    DIAL_REFUSED = "dial_refused", "every endpoint tried refused or was unreachable"
+    DIAL_TIMEOUT = "dial_timeout", "the last endpoint tried did not answer within the connect timeout"
+    CLIENT_RESET = "client_reset", "the client reset the connection"
+    UPSTREAM_RESET = "upstream_reset", "the endpoint reset the connection"
+    IDLE = "idle", "no byte either way for the idle time"
+    HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"
+    DRAINED = "drained", "the gateway was stopping"
+
+    def __new__(cls, word: str, meaning: str) -> Ending:
+        """A member: the word is its value."""
+        member = object.__new__(cls)
+        member._value_ = word
+        member.meaning = meaning
+        return member

@@ -1,0 +1,281 @@
+"""
+The client's connection: from the accept to the endpoint, by its first bytes where they decide.
+
+Knows the phases of a connection, what each event means in each of them, and what is held back for the
+endpoint until it is there. Knows neither routes (it asks the table that is current when it has to decide),
+nor how an endpoint is found (:mod:`meshgate.proxy.reaching`), nor what happens once it is
+(:mod:`meshgate.proxy.relay`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.reaching import Reach
+from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.relay import Leg, Relay, Upstream
+from meshgate.routing.balance import choose_destination
+from meshgate.routing.table import Chain, ListenerKey
+from meshgate.wire.alert import UNRECOGNIZED_NAME
+from meshgate.wire.clienthello import HelloError, HelloParser, HelloTooLarge, NotTLS
+
+if TYPE_CHECKING:
+    from meshgate.proxy.dataplane import Dataplane
+
+#: Bytes held for an endpoint that is not there yet. Reading stops with the read that reaches it; before, it
+#: goes on, since only a connection that is being read tells that its client is gone.
+HELD_BYTES: Final = 16384
+
+#: Seconds that a refused client has to read the end of stream and close. Closing at once while its bytes are
+#: still coming in would make the kernel send a reset, which can overtake an alert.
+LINGER: Final = 1.0
+
+
+class Phase(enum.Enum):
+    """Where a connection is on its way. It never goes back."""
+
+    HELLO = "the client's first bytes are awaited"
+    DIALING = "the route is chosen; its endpoint is being resolved and dialed"
+    RELAYING = "both connections are joined"
+    CLOSING = "the record is complete; the client may still read what was written"
+
+
+class _Reactions(NamedTuple):
+    """What the client's three events mean in one phase."""
+
+    received: Callable[[Inbound, bytes], None]
+    finished: Callable[[Inbound], None]
+    lost: Callable[[Inbound], None]
+
+
+@implementer(IHalfCloseableProtocol)
+class Inbound(Protocol):
+    """
+    One client.
+
+    :param key: the listener that accepted it.
+    :param record: filled in as things happen, and given to the data plane at the end.
+    """
+
+    transport: Any
+    #: There in the phase HELLO.
+    _parser: HelloParser
+    #: There in the phase RELAYING.
+    _leg: Leg
+
+    def __init__(self, dataplane: Dataplane, key: ListenerKey, record: ConnectionRecord) -> None:
+        self.record = record
+        self._dataplane = dataplane
+        self._key = key
+        self._held = bytearray()
+        self._finished = False
+        self._timer: IDelayedCall | None = None
+        self._reach: Reach | None = None
+        self._relay: Relay | None = None
+        self._enter(Phase.HELLO)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._reactions = REACTIONS[phase]
+
+    # What the transport reports.
+
+    def connectionMade(self) -> None:
+        """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
+        self._dataplane.opened(self)
+        listener = self._dataplane.table.listeners.get(self._key)
+        if listener is not None and listener.sniffs:
+            limits = self._dataplane.limits
+            self._parser = HelloParser(limits.hello_bytes)
+            self._timer = self._dataplane.reactor.callLater(limits.hello_timeout, self._hello_timed_out)
+        else:
+            self._decide(None, Ending.NO_ROUTE)
+
+    def dataReceived(self, data: bytes) -> None:
+        """The client said something."""
+        self._reactions.received(self, data)
+
+    def readConnectionLost(self) -> None:
+        """The client has finished."""
+        self._reactions.finished(self)
+
+    def writeConnectionLost(self) -> None:
+        """Our end of stream is sent; there is nothing to do about it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection with the client is gone."""
+        self._reactions.lost(self)
+
+    # What the data plane asks.
+
+    def close(self, ending: Ending) -> None:
+        """End the connection from here; if it has ended already, do not wait for the client to see it."""
+        if self._relay is not None:
+            self._relay.close(ending)
+            return
+        self._end(ending)
+        self._enter(Phase.CLOSING)
+        self._stop_waiting()
+        self.transport.loseConnection()
+
+    def tally(self) -> None:
+        """Bring the record's counters up to date."""
+        if self._relay is not None:
+            client, upstream = self._relay.client, self._relay.upstream
+            self.record.bytes_in, self.record.bytes_out = client.count, upstream.count
+            if upstream.first_at is not None:
+                self.record.first_byte = upstream.first_at - self.record.accepted
+
+    # HELLO
+
+    def _sniff(self, data: bytes) -> None:
+        self._held += data
+        try:
+            hello = self._parser.feed(data)
+        except NotTLS:
+            self._decide(None, Ending.NOT_TLS)
+        except HelloTooLarge:
+            self._refuse(Ending.HELLO_TOO_LARGE)
+        except HelloError:
+            self._refuse(Ending.BAD_HELLO)
+        else:
+            if hello is not None:
+                self.record.sni, self.record.alpn = hello.sni, hello.alpn
+                self._decide(hello.sni, Ending.NO_SNI if hello.sni is None else Ending.NO_ROUTE)
+
+    def _hello_timed_out(self) -> None:
+        self._refuse(Ending.HELLO_TIMEOUT)
+
+    def _left_early(self) -> None:
+        self.close(Ending.CLIENT_CLOSED_EARLY)
+
+    def _decide(self, sni: str | None, otherwise: Ending) -> None:
+        """Choose the route by the table as it is now; without one, end."""
+        listener = self._dataplane.table.listeners.get(self._key)
+        chain = listener.lookup(sni) if listener is not None else None
+        if chain is None:
+            self._refuse(otherwise if listener is not None else Ending.NO_ROUTE)
+        else:
+            self._take(chain)
+
+    def _take(self, chain: Chain) -> None:
+        self.record.gateway, self.record.virtual_service = chain.gateway, chain.virtual_service
+        if chain.refusal:
+            self._refuse(Ending.NOT_SERVED)
+            return
+        destination = choose_destination(chain.destinations, self._dataplane.rng)
+        if destination is None:
+            self._refuse(Ending.NO_ENDPOINT)
+            return
+        self.record.destination = str(destination)
+        self._stop_waiting()
+        self._enter(Phase.DIALING)
+        self._stop_reading_when_full()
+        self._reach = Reach(self._dataplane, destination, self.record, self._connected, self._refuse)
+        self._reach.start()
+
+    # DIALING
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        self._stop_reading_when_full()
+
+    def _stop_reading_when_full(self) -> None:
+        if len(self._held) >= HELD_BYTES:
+            self.transport.pauseProducing()
+
+    def _remember_finish(self) -> None:
+        self._finished = True
+
+    def _connected(self, upstream: Upstream) -> None:
+        plane, transport = self._dataplane, self.transport
+        relay = Relay(plane.reactor, plane.limits, transport, upstream.transport, self._end, self._gone)
+        self._reach, self._relay = None, relay
+        self._leg, upstream.leg = relay.client, relay.upstream
+        self._enter(Phase.RELAYING)
+        # A transport that has reported its end of stream would report it again when resumed.
+        if not self._finished:
+            transport.resumeProducing()
+        relay.start()
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
+            self._leg.received(held)
+        if self._finished:
+            self._leg.read_finished()
+
+    def _vanished(self) -> None:
+        self._end(Ending.CLIENT_RESET)
+        self._enter(Phase.CLOSING)
+        self._gone()
+
+    # RELAYING
+
+    def _pass_on(self, data: bytes) -> None:
+        self._leg.received(data)
+
+    def _pass_finish_on(self) -> None:
+        self._leg.read_finished()
+
+    def _pass_loss_on(self) -> None:
+        self._leg.lost()
+
+    # CLOSING
+
+    def _refuse(self, ending: Ending) -> None:
+        """End without an endpoint, in a way that lets the client read it."""
+        self._end(ending)
+        self._enter(Phase.CLOSING)
+        self._stop_waiting()
+        if ending is Ending.NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
+            self.transport.write(UNRECOGNIZED_NAME)
+        if self._finished:
+            self.transport.loseConnection()
+            return
+        self.transport.resumeProducing()
+        self.transport.loseWriteConnection()
+        self._timer = self._dataplane.reactor.callLater(LINGER, self.transport.loseConnection)
+
+    def _discard(self, data: bytes) -> None:
+        """Read on, so that the close does not become a reset."""
+
+    def _client_has_seen_it(self) -> None:
+        self.transport.loseConnection()
+
+    def _gone(self) -> None:
+        self._stop_waiting()
+        self._relay = None
+        self._dataplane.closed(self)
+
+    # In any phase.
+
+    def _end(self, ending: Ending) -> None:
+        record = self.record
+        if record.ending is None:
+            self.tally()
+            record.ending = ending
+            record.duration = self._dataplane.reactor.seconds() - record.accepted
+            self._dataplane.ended(record)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._reach is not None:
+            self._reach.cancel()
+            self._reach = None
+
+
+REACTIONS: Final = {
+    Phase.HELLO: _Reactions(Inbound._sniff, Inbound._left_early, Inbound._vanished),
+    Phase.DIALING: _Reactions(Inbound._hold, Inbound._remember_finish, Inbound._vanished),
+    Phase.RELAYING: _Reactions(Inbound._pass_on, Inbound._pass_finish_on, Inbound._pass_loss_on),
+    Phase.CLOSING: _Reactions(Inbound._discard, Inbound._client_has_seen_it, Inbound._gone),
+}
+"""The whole protocol: what a client's event does in each phase."""

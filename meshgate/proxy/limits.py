@@ -1,0 +1,33 @@
+"""
+The limits of one connection: how long it may wait for what, and how much it may say first.
+
+Knows numbers only; where they come from is the settings' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    Limits and choices that hold for every connection.
+
+    :ivar hello_timeout: seconds for the whole ClientHello, from accept (Istio's gateway gives it 15).
+    :ivar hello_bytes: bytes of a ClientHello.
+    :ivar connect_timeout: seconds for each dial, and for resolving names of which nothing is known.
+    :ivar dial_attempts: endpoints tried for one connection; 1 tries no second one, as Istio.
+    :ivar idle: seconds without a byte either way; 0 for no limit.
+    :ivar half_close: seconds without a byte after one side has finished; never off, since a reset from that
+        side goes unnoticed from then on.
+    :ivar unknown_sni_alert: tell a client by a TLS alert that its server name is unknown, before closing.
+    """
+
+    hello_timeout: float = 15.0
+    hello_bytes: int = 16384
+    connect_timeout: float = 10.0
+    dial_attempts: int = 3
+    idle: float = 3600.0
+    half_close: float = 600.0
+    unknown_sni_alert: bool = False

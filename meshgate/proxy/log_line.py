@@ -1,0 +1,135 @@
+"""
+How a connection's record reads as one line of the access log, as text or as JSON.
+
+Knows which facts are logged and how they are escaped; must not know where the lines go. Part of what is
+logged was sent by strangers: whatever it holds, it stays one value on one line of printable ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from functools import lru_cache
+from typing import Final
+
+from meshgate.proxy.record import ConnectionRecord
+
+MAX_ALPN: Final = 16
+"""How many of the protocols that a client offers are logged. Real ones offer two or three; a hello has room for
+thousands."""
+
+_REMEMBERED: Final = 1024
+"""How many strings are kept with their escaped form: most lines name the same routes and server names."""
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:/*+-]")
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
+
+_json_string: Final = json.JSONEncoder().encode
+
+
+def format_text(record: ConnectionRecord) -> str:
+    r"""
+    The record as ``key=value`` pairs with a space between them, in the order of the JSON keys; ``-`` stands for
+    what never was.
+
+    What a client sent (``sni`` and ``alpn``) shows all but letters, digits and ``._:/*+-`` as ``\xNN``,
+    ``\uNNNN`` or ``\UNNNNNNNN``, so that it can neither look like another pair nor control a terminal. Other
+    values that hold a space or anything unusual stand in double quotes, escaped as in JSON.
+
+    :return: one line, without its end.
+    """
+    ending = record.ending
+    first_byte, dial = record.first_byte, record.dial
+    return (
+        f"time={_timestamp(record.started)} id={record.id} listener={_own(record.listener)}"
+        f" client={_show(_address(record.client))} sni={_strange(record.sni)} alpn={_alpn_text(record.alpn)}"
+        f" gateway={_own(record.gateway)} virtual_service={_own(record.virtual_service)}"
+        f" destination={_own(record.destination)} endpoint={_own(record.endpoint)}"
+        f" bytes_in={record.bytes_in} bytes_out={record.bytes_out} duration={record.duration:.6f}"
+        f" first_byte={'-' if first_byte is None else f'{first_byte:.6f}'}"
+        f" dial={'-' if dial is None else f'{dial:.6f}'} ending={'-' if ending is None else ending.value}"
+    )
+
+
+def format_json(record: ConnectionRecord) -> str:
+    """
+    The record as a JSON object in ASCII; ``null`` stands for what never was. ``alpn`` is a list of strings.
+
+    :return: one line, without its end.
+    """
+    ending = record.ending
+    first_byte, dial = record.first_byte, record.dial
+    return (
+        f'{{"time":"{_timestamp(record.started)}","id":{record.id},"listener":{_quoted(record.listener)}'
+        f',"client":{_json_string(_address(record.client))},"sni":{_quoted(record.sni)}'
+        f',"alpn":{_alpn_json(record.alpn)},"gateway":{_quoted(record.gateway)}'
+        f',"virtual_service":{_quoted(record.virtual_service)},"destination":{_quoted(record.destination)}'
+        f',"endpoint":{_quoted(record.endpoint)},"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
+        f',"duration":{record.duration:.6f}'
+        f',"first_byte":{"null" if first_byte is None else f"{first_byte:.6f}"}'
+        f',"dial":{"null" if dial is None else f"{dial:.6f}"}'
+        f',"ending":{"null" if ending is None else _quoted(ending.value)}}}'
+    )
+
+
+def lost_text(count: int, when: float) -> str:
+    """The line that stands where others could not be written."""
+    return f"time={_timestamp(when)} {count} lines lost"
+
+
+def lost_json(count: int, when: float) -> str:
+    """The same in JSON, with keys of its own."""
+    return f'{{"time":"{_timestamp(when)}","lines_lost":{count}}}'
+
+
+def _show(value: str) -> str:
+    if not value:
+        return "-"
+    return value if _PLAIN.fullmatch(value) else _json_string(value)
+
+
+_own = lru_cache(_REMEMBERED)(_show)
+
+
+@lru_cache(_REMEMBERED)
+def _strange(value: str | None) -> str:
+    if not value:
+        return "-"
+    return _UNSAFE.sub(_escape, value) if value != "-" else "\\x2d"
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _alpn_text(names: tuple[str, ...]) -> str:
+    return ",".join([_strange(name) for name in names[:MAX_ALPN]]) if names else "-"
+
+
+@lru_cache(_REMEMBERED)
+def _quoted(value: str | None) -> str:
+    return _json_string(value) if value else "null"
+
+
+def _alpn_json(names: tuple[str, ...]) -> str:
+    return f"[{','.join([_json_string(name) for name in names[:MAX_ALPN]])}]" if names else "null"
+
+
+def _address(client: tuple[str, int]) -> str:
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _timestamp(seconds: float) -> str:
+    """RFC 3339, UTC, with milliseconds."""
+    second, millisecond = divmod(round(seconds * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(8)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -1,0 +1,43 @@
+"""What one connection leaves behind: the facts of its life, filled in as they happen, logged at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshgate.proxy.endings import Ending
+
+
+@dataclass(slots=True)
+class ConnectionRecord:
+    """
+    The record of one connection. Mutable while it lives; complete once :attr:`ending` is set.
+
+    :ivar id: counts the connections of one process, from 1.
+    :ivar started: seconds since the epoch, for the log line's time.
+    :ivar accepted: the reactor clock's seconds at accept; durations are counted from here.
+    :ivar listener: ``bind:port`` as the gateway knows it.
+    :ivar client: ``(address, port)``.
+    :ivar bytes_in: bytes read from the client that were sent on to the endpoint.
+    :ivar bytes_out: bytes read from the endpoint that were sent on to the client.
+    :ivar dial: seconds from the first dial to the connection with the endpoint, None before.
+    :ivar first_byte: seconds from accept to the endpoint's first byte, None before.
+    :ivar duration: seconds from accept to the end.
+    """
+
+    id: int
+    started: float
+    accepted: float
+    listener: str
+    client: tuple[str, int]
+    sni: str | None = None
+    alpn: tuple[str, ...] = field(default=())
+    gateway: str = ""
+    virtual_service: str = ""
+    destination: str = ""
+    endpoint: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    dial: float | None = None
+    first_byte: float | None = None
+    duration: float = 0.0
+    ending: Ending | None = None

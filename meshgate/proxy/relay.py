@@ -1,0 +1,237 @@
+"""
+The relay: two connections joined into one, in both directions alike.
+
+Knows two transports, when to stop reading (backpressure), how an end of stream, a reset and silence pass from
+one side to the other, and how that makes the connection end. Knows neither why these two were joined nor how
+they came about.
+
+Rules of Twisted's transports that the order of calls here answers to: a transport with a registered producer
+may never send its FIN nor close, so the producer is unregistered first; resuming one that has read its end of
+stream reports that end again; after both ends of stream a transport still waits for ``loseConnection``; and
+two transports that are each other's producers close each other when one is lost, so each leg is the producer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.limits import Limits
+
+#: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
+GRACE: Final = 1.0
+
+#: Checks per time limit: silence is noticed at the latest this fraction of the limit late. Comparing counters
+#: now and then costs nothing per read, which resetting a timer would.
+CHECKS: Final = 8
+
+
+@implementer(IPushProducer)
+class Leg:
+    """
+    One side of a relay: what is read from it is written to its peer.
+
+    It is the producer of its peer's transport: when the peer cannot take any more, this leg stops reading.
+
+    :ivar count: bytes read.
+    :ivar first_at: the clock's seconds at the first read, or None.
+    :ivar finished: its end of stream has been read.
+    :ivar gone: its connection is lost.
+    """
+
+    __slots__ = ("_relay", "count", "finished", "first_at", "gone", "peer", "reset", "transport")
+
+    peer: Leg
+
+    def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
+        self.transport = transport
+        self.reset = reset
+        self.count = 0
+        self.first_at: float | None = None
+        self.finished = False
+        self.gone = False
+        self._relay = relay
+
+    def received(self, data: bytes) -> None:
+        """Bytes were read from this side."""
+        if not self.count:
+            self.first_at = self._relay.clock.seconds()
+        self.count += len(data)
+        self.peer.transport.write(data)
+
+    def read_finished(self) -> None:
+        """The end of its stream was read."""
+        self.finished = True
+        self._relay.leg_finished(self)
+
+    def lost(self) -> None:
+        """Its connection is gone."""
+        self.gone = True
+        self._relay.leg_lost(self)
+
+    def pauseProducing(self) -> None:
+        """The peer has enough to write."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The peer has written it."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The peer's connection is gone; how this side follows is up to the relay."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Upstream(Protocol):
+    """
+    The connection with the endpoint.
+
+    :ivar leg: its side of the relay, given to it as soon as it is connected.
+    """
+
+    leg: Leg
+
+    def dataReceived(self, data: bytes) -> None:
+        """The endpoint said something."""
+        self.leg.received(data)
+
+    def readConnectionLost(self) -> None:
+        """The endpoint has finished."""
+        self.leg.read_finished()
+
+    def writeConnectionLost(self) -> None:
+        """Our end of stream is sent; there is nothing to do about it."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection with the endpoint is gone."""
+        self.leg.lost()
+
+
+class Relay:
+    """
+    Two joined connections.
+
+    :param clock: provides IReactorTime.
+    :param client: the client's transport.
+    :param upstream: the endpoint's transport.
+    :param ended: called once, with the ending, as soon as it is certain.
+    :param gone: called once, after that, when both connections are lost.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        limits: Limits,
+        client: Any,
+        upstream: Any,
+        ended: Callable[[Ending], None],
+        gone: Callable[[], None],
+    ) -> None:
+        self.clock = clock
+        self.client = Leg(client, Ending.CLIENT_RESET, self)
+        self.upstream = Leg(upstream, Ending.UPSTREAM_RESET, self)
+        self.client.peer, self.upstream.peer = self.upstream, self.client
+        self._limits = limits
+        self._ended = ended
+        self._gone = gone
+        self._closing = False
+        self._moved = 0
+        self._quiet_since = 0.0
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to relay."""
+        for leg in (self.client, self.upstream):
+            leg.peer.transport.registerProducer(leg, True)
+        self._watch()
+
+    def close(self, ending: Ending) -> None:
+        """End the relay from here: what has been written may still leave, for :data:`GRACE` seconds."""
+        if self._closing:
+            return
+        self._end(ending)
+        self._timer = self.clock.callLater(GRACE, self._abort)
+        self._lose_both()
+
+    def leg_finished(self, leg: Leg) -> None:
+        """An end of stream was read: pass it on after the last byte; after the second one, close."""
+        if self._closing:
+            return
+        leg.peer.transport.unregisterProducer()
+        if leg.peer.finished:
+            self._lose_both()
+        else:
+            leg.peer.transport.loseWriteConnection()
+            self._watch()
+
+    def leg_lost(self, leg: Leg) -> None:
+        """
+        A connection is gone. If nobody asked for that, it was reset, and the other side is reset as well;
+        but once both sides have finished, there is nothing left that a reset could cut short.
+        """
+        both_finished = leg.finished and leg.peer.finished
+        if not self._closing and not both_finished:
+            self._end(leg.reset)
+            leg.peer.transport.abortConnection()
+        if leg.peer.gone:
+            if not self._closing:
+                self._end(Ending.OK)
+            self._cancel_timer()
+            self._gone()
+
+    def _end(self, ending: Ending) -> None:
+        self._closing = True
+        self._cancel_timer()
+        self._ended(ending)
+
+    def _lose_both(self) -> None:
+        for leg in (self.client, self.upstream):
+            leg.transport.unregisterProducer()
+            leg.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._timer = None
+        for leg in (self.client, self.upstream):
+            if not leg.gone:
+                leg.transport.abortConnection()
+
+    def _silence_limit(self) -> tuple[float, Ending]:
+        """How long silence may last now, and what it ends in; 0 for ever."""
+        half_closed = self.client.finished or self.upstream.finished
+        if half_closed and not 0 < self._limits.idle < self._limits.half_close:
+            return self._limits.half_close, Ending.HALF_CLOSE_TIMEOUT
+        return self._limits.idle, Ending.IDLE
+
+    def _watch(self) -> None:
+        """Begin to watch for silence, under the limit that holds now."""
+        self._quiet_since = self.clock.seconds()
+        self._cancel_timer()
+        self._schedule(self._silence_limit()[0])
+
+    def _check(self) -> None:
+        self._timer = None
+        now = self.clock.seconds()
+        limit, ending = self._silence_limit()
+        moved = self.client.count + self.upstream.count
+        if moved != self._moved:
+            self._moved, self._quiet_since = moved, now
+        left = self._quiet_since + limit - now
+        if left > 0:
+            self._schedule(limit, left)
+        else:
+            self.close(ending)
+
+    def _schedule(self, limit: float, left: float = float("inf")) -> None:
+        if limit:
+            self._timer = self.clock.callLater(min(limit / CHECKS, left), self._check)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

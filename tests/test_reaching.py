@@ -1,0 +1,183 @@
+"""Reaching a destination: names, attempts, and what their failures are called."""
+
+from __future__ import annotations
+
+import socket
+
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.limits import Limits
+from meshgate.routing.table import Destination, Endpoint
+from tests.fakes import FakedGateway
+from tests.peers import LOOPBACK, GatewayUnderTest, Origin, tcp_listener
+from tests.support import free_port
+
+ADDRESSES = [f"192.0.2.{number}" for number in range(1, 6)]
+
+
+def several(*addresses: str) -> Destination:
+    """A destination with an endpoint for each address; one that is a name has to be resolved."""
+    return Destination("origin", 80, endpoints=tuple(Endpoint(one, 80, dns=not one[-1].isdigit()) for one in addresses))
+
+
+def faked(destination: Destination, limits: Limits = Limits()) -> FakedGateway:  # noqa: B008 - it is frozen
+    """A client of a plain listener with this destination."""
+    return FakedGateway(tcp_listener(destination), limits)
+
+
+class AttemptTests(SynchronousTestCase):
+    """One endpoint after the other."""
+
+    def test_the_next_endpoint_is_tried(self) -> None:
+        """A dial that fails is followed by another; what was already read goes to the one that answers."""
+        gateway = faked(several(*ADDRESSES))
+        gateway.client.peer_sends(b"already read")
+        gateway.reactor.refuse_dial()
+        gateway.reactor.time_out_dial()
+        self.assertEqual(gateway.reactor.dialed, [(address, 80) for address in ADDRESSES[:3]])
+        gateway.join()
+        gateway.turn()
+        self.assertEqual(gateway.upstream.written, b"already read")
+        self.assertEqual(gateway.inbound.record.endpoint, "192.0.2.3:80")
+
+    def test_attempts_are_limited(self) -> None:
+        """Only so many endpoints are tried, and the last failure names the ending."""
+        for last, expected in [
+            ("refuse_dial", Ending.DIAL_REFUSED),
+            ("time_out_dial", Ending.DIAL_TIMEOUT),
+        ]:
+            gateway = faked(several(*ADDRESSES), Limits(dial_attempts=2))
+            gateway.reactor.time_out_dial()
+            getattr(gateway.reactor, last)()
+            self.assertEqual((len(gateway.reactor.dialed), gateway.ending), (2, expected))
+            self.assertEqual(gateway.records[0].endpoint, "192.0.2.2:80")
+            self.assertIsNone(gateway.records[0].dial)
+
+    def test_no_endpoint_is_tried_twice(self) -> None:
+        """One endpoint gets one attempt, however many are allowed."""
+        gateway = faked(several(ADDRESSES[0]))
+        gateway.reactor.refuse_dial()
+        self.assertEqual((len(gateway.reactor.dialed), gateway.ending), (1, Ending.DIAL_REFUSED))
+
+    def test_an_endpoint_that_cannot_be_dialed_at_all(self) -> None:
+        """An address that is none counts as refused, and cancelling still reaches the dial that followed."""
+        gateway = faked(several("999", ADDRESSES[0]))
+        self.assertEqual(gateway.reactor.dialed, [(ADDRESSES[0], 80)])
+        gateway.client.peer_resets()
+        self.assertTrue(gateway.reactor.dial_is_given_up())
+
+    def test_round_robin(self) -> None:
+        """Connection after connection starts at the next endpoint."""
+        gateway = faked(several(*ADDRESSES[:3]))
+        listener = next(iter(gateway.plane.table.listeners.values()))
+        for _ in range(5):
+            gateway.accept(listener, "198.51.100.8").makeConnection(gateway.client)
+        self.assertEqual([address for address, _ in gateway.reactor.dialed], ADDRESSES[:3] * 2)
+
+    def test_the_dial_time_counts_from_the_first(self) -> None:
+        """The time to the connection holds the attempts that failed."""
+        gateway = faked(several(*ADDRESSES))
+        gateway.reactor.advance(3)
+        gateway.reactor.refuse_dial()
+        gateway.reactor.advance(2)
+        gateway.join()
+        self.assertEqual(gateway.inbound.record.dial, 5)
+
+    def test_each_attempt_has_the_connect_timeout(self) -> None:
+        """The reactor is told how long one attempt may take."""
+        gateway = faked(several(ADDRESSES[0]), Limits(connect_timeout=7))
+        self.assertEqual(gateway.reactor.tcpClients[0][3], 7)
+
+
+class NameTests(SynchronousTestCase):
+    """Endpoints that are names."""
+
+    def test_a_known_name_is_dialed_at_once(self) -> None:
+        """Each address of a known name is an endpoint of its own, beside those that are addresses."""
+        gateway = faked(several("198.51.100.1"))
+        gateway.resolver.answers["db.example.com"] = ("192.0.2.1", "192.0.2.2")
+        listener = tcp_listener(several("db.example.com", "198.51.100.2"))
+        gateway.serve(listener)
+        gateway.accept(listener, "198.51.100.8").makeConnection(gateway.client)
+        for _ in range(2):
+            gateway.reactor.refuse_dial()
+        self.assertEqual(
+            [address for address, _ in gateway.reactor.dialed[1:]], ["192.0.2.1", "192.0.2.2", "198.51.100.2"]
+        )
+        self.assertEqual(gateway.resolver.asked, {})
+
+    def test_an_unknown_name_is_waited_for(self) -> None:
+        """A name never resolved before is, and then dialed."""
+        gateway = faked(several("db.example.com"))
+        self.assertEqual(gateway.reactor.dialed, [])
+        gateway.resolver.answer("db.example.com", "192.0.2.1")
+        self.assertEqual(gateway.reactor.dialed, [("192.0.2.1", 80)])
+
+    def test_a_name_without_an_address(self) -> None:
+        """A name that does not resolve leaves no endpoint."""
+        gateway = faked(several("db.example.com"))
+        gateway.resolver.answer("db.example.com")
+        self.assertEqual(gateway.ending, Ending.NO_ENDPOINT)
+
+    def test_one_answer_is_enough_in_the_end(self) -> None:
+        """When the time is over, the names that have been answered are dialed."""
+        gateway = faked(several("slow.example.com", "db.example.com"))
+        gateway.resolver.answer("db.example.com", "192.0.2.1")
+        self.assertEqual(gateway.reactor.dialed, [])
+        gateway.reactor.advance(10)
+        self.assertEqual(gateway.reactor.dialed, [("192.0.2.1", 80)])
+        gateway.resolver.answer("slow.example.com", "192.0.2.2")
+        self.assertEqual(len(gateway.reactor.dialed), 1)
+
+    def test_an_answer_that_never_comes(self) -> None:
+        """Names are waited for no longer than a dial."""
+        gateway = faked(several("slow.example.com"))
+        gateway.reactor.advance(10)
+        self.assertEqual(gateway.ending, Ending.NO_ENDPOINT)
+
+    def test_a_client_that_leaves_waits_no_more(self) -> None:
+        """The answer to a client's name is not used when the client is gone."""
+        gateway = faked(several("db.example.com"))
+        gateway.client.peer_resets()
+        gateway.resolver.answer("db.example.com", "192.0.2.1")
+        self.assertEqual((gateway.ending, gateway.reactor.dialed), (Ending.CLIENT_RESET, []))
+        self.assertEqual(gateway.reactor.getDelayedCalls(), [])
+
+
+class RealTests(TestCase):
+    """Real endpoints, some of them dead."""
+
+    async def test_a_dead_endpoint_costs_nobody_a_connection(self) -> None:
+        """With one of three endpoints dead, every connection succeeds, whichever it starts with."""
+        origins = [Origin(self, b"1"), Origin(self, b"2")]
+        endpoints = (origins[0].endpoint, Endpoint(LOOPBACK, free_port()), origins[1].endpoint)
+        gateway = GatewayUnderTest(self)
+        listener = tcp_listener(Destination("origin", 80, endpoints=endpoints))
+        gateway.serve(listener)
+        for _ in range(9):
+            client = await gateway.connect(listener)
+            client.send(b"request")
+        for origin, expected in zip(origins, (3, 6), strict=True):
+            for number in range(expected):
+                await (await origin.peer(number)).got(b"request")
+            self.assertEqual(len(origin.peers), expected)
+
+    async def test_a_deaf_endpoint_ends_in_time(self) -> None:
+        """An endpoint that does not answer is left after the connect timeout, for the next one."""
+        listening = socket.create_server((LOOPBACK, 0), backlog=0)
+        self.addCleanup(listening.close)
+        deaf = Endpoint(LOOPBACK, listening.getsockname()[1])
+        filling = socket.create_connection((deaf.address, deaf.port))
+        self.addCleanup(filling.close)
+        origin = Origin(self, b"hello")
+        gateway = GatewayUnderTest(self, Limits(connect_timeout=0.2))
+        listener = tcp_listener(Destination("origin", 80, endpoints=(deaf, origin.endpoint)))
+        only_deaf = tcp_listener(deaf, bind="127.0.0.2")
+        gateway.serve(listener, only_deaf)
+        await (await gateway.connect(listener)).got(b"hello")
+        client = await gateway.connect(only_deaf)
+        await client.got_finish()
+        record = await gateway.record()
+        self.assertEqual(record.ending, Ending.DIAL_TIMEOUT)
+        self.assertGreaterEqual(record.duration, 0.2)
