@@ -1,0 +1,1 @@
+"""The demonstration workloads of the lab (TCP echo, HTTPS) and the certificates they serve."""

@@ -1,0 +1,242 @@
+"""
+Keeps the lab's certificates in a folder: makes what is missing, reuses what is good, replaces the rest.
+
+Knows the files and the rules of replacement; what stands in a certificate is
+:mod:`meshgate.lab.issuing`'s business, and who serves it is nobody's here. The time is an argument.
+
+The files are ``ca-chain.cert.pem`` (intermediate and root: what clients are given to trust), for each leaf
+``NAME.cert.pem`` (leaf and intermediate: what a server sends) and ``NAME.key.pem``, and the same pair for
+``root`` and ``intermediate``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.logger import Logger
+
+from meshgate.lab.issuing import Credential, make_intermediate, make_leaf, make_root
+
+CHAIN_FILE = "ca-chain.cert.pem"
+"""The file that clients are given."""
+
+RENEWED_BEFORE_END = timedelta(days=30)
+"""A certificate with less time left than this is replaced at the next start."""
+
+_AUTHORITIES = ("root", "intermediate")
+_RESERVED = {*_AUTHORITIES, CHAIN_FILE.removesuffix(".cert.pem")}
+_FILE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# The last label of a host name is never a number (RFC 3696, section 2): that would be an IP address.
+_HOST = re.compile(rf"(?=.{{1,253}}\Z)(\*\.)?({_LABEL}\.)*(?!\d+\Z){_LABEL}", re.IGNORECASE)
+
+_log = Logger()
+
+
+class CertificatesError(Exception):
+    """The lab's certificates cannot be made or kept. The message is a sentence for people."""
+
+
+class _UnusableError(Exception):
+    """Why files that exist cannot be used, as the end of a sentence that begins with "because"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """
+    The files of one TLS server.
+
+    :ivar certificate_chain: PEM, the leaf first, then the intermediate.
+    :ivar key: PEM, not encrypted, readable by its owner only.
+    :ivar names: the DNS names in the certificate.
+    """
+
+    certificate_chain: Path
+    key: Path
+    names: tuple[str, ...]
+
+
+def ensure_certificates(folder: Path, leaves: Mapping[str, Sequence[str]], now: datetime) -> dict[str, Leaf]:
+    """
+    See to it that the folder holds a valid certificate for each leaf, all below one root.
+
+    What is good stays as it is. A leaf that is missing, unreadable, within 30 days of its end or made for
+    other names is issued anew; when the authorities themselves cannot be used, everything is, with one
+    warning in the log.
+
+    :param folder: made if it is missing, for its owner only.
+    :param leaves: the DNS names of each leaf, by the leaf's name.
+    :param now: the present time, with its time zone.
+    :return: the files of each leaf.
+    :raises CertificatesError: for names that no certificate can have, and when the folder cannot be used.
+    """
+    names = {name: _checked_names(name, hosts) for name, hosts in leaves.items()}
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        issuer, is_new = _ensure_authorities(folder, now)
+        for name, hosts in names.items():
+            if is_new or not _can_stay(folder, name, hosts, issuer, now):
+                _store(folder, name, make_leaf(issuer, name, hosts, now), issuer.certificate)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CertificatesError(f"the lab's certificates cannot be kept in {folder}: {reason}") from error
+    return {
+        name: Leaf(_certificate_path(folder, name), _key_path(folder, name), hosts) for name, hosts in names.items()
+    }
+
+
+def _checked_names(name: str, hosts: Sequence[str]) -> tuple[str, ...]:
+    if not _FILE_NAME.fullmatch(name) or name in _RESERVED:
+        raise CertificatesError(
+            f"no certificate can be named {name!r} (at most 64 letters, digits, dots and dashes; none of "
+            f"{', '.join(sorted(_RESERVED))})"
+        )
+    if not hosts:
+        raise CertificatesError(f"the certificate of {name} needs at least one host")
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise CertificatesError(
+                f"the certificate of {name} cannot be made for {host!r} (a host name in ASCII, such as "
+                "www.example.com or *.example.com)"
+            )
+    return tuple(sorted({host.lower() for host in hosts}))
+
+
+def _ensure_authorities(folder: Path, now: datetime) -> tuple[Credential, bool]:
+    """Find the intermediate, or make it and the root; say whether they are new."""
+    is_new = False
+    try:
+        root, intermediate = _load_authorities(folder, now)
+    except _UnusableError as reason:
+        if any(_certificate_path(folder, name).exists() for name in _AUTHORITIES):
+            _log.warn(
+                "all certificates in {folder} are made anew, because {reason}; clients must be given the new {chain}",
+                folder=folder,
+                reason=reason,
+                chain=CHAIN_FILE,
+            )
+        root = make_root(now)
+        intermediate = make_intermediate(root, now)
+        _store(folder, "root", root)
+        _store(folder, "intermediate", intermediate)
+        is_new = True
+    _store_chain(folder, _pem(intermediate.certificate, root.certificate))
+    return intermediate, is_new
+
+
+def _load_authorities(folder: Path, now: datetime) -> tuple[Credential, Credential]:
+    root, intermediate = (_load(folder, name, now) for name in _AUTHORITIES)
+    for name, credential, issuer in (("root", root, root), ("intermediate", intermediate, root)):
+        if not _is_issued_by(credential.certificate, issuer.certificate):
+            raise _UnusableError(f"{name}.cert.pem was not signed by the root beside it")
+    return root, intermediate
+
+
+def _store_chain(folder: Path, chain: bytes) -> None:
+    path = folder / CHAIN_FILE
+    if not path.is_file() or path.read_bytes() != chain:
+        _replace(path, chain, mode=0o644)
+
+
+def _can_stay(folder: Path, name: str, wanted: tuple[str, ...], issuer: Credential, now: datetime) -> bool:
+    """Whether a leaf is good as it is; if not, the log says why."""
+    try:
+        leaf = _load(folder, name, now, issuer.certificate).certificate
+        if not _is_issued_by(leaf, issuer.certificate):
+            raise _UnusableError(f"{name}.cert.pem was signed by another authority")
+        if _names(leaf) != wanted:
+            raise _UnusableError(f"its names were {', '.join(_names(leaf))}")
+    except _UnusableError as reason:
+        _log.info("the certificate of {name} is made anew, because {reason}", name=name, reason=reason)
+        return False
+    return True
+
+
+def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return tuple(sorted(names.get_values_for_type(x509.DNSName)))
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _load(folder: Path, name: str, now: datetime, *above: x509.Certificate) -> Credential:
+    """
+    Read a pair of files and judge it by itself.
+
+    :param above: the certificates that must follow the first one in the file.
+    """
+    path = _certificate_path(folder, name)
+    try:
+        certificate, *following = x509.load_pem_x509_certificates(path.read_bytes())
+        key = serialization.load_pem_private_key(_key_path(folder, name).read_bytes(), password=None)
+    except FileNotFoundError as error:
+        raise _UnusableError(f"{Path(error.filename).name} is missing") from error
+    except OSError as error:
+        raise _UnusableError(f"{Path(error.filename).name} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _UnusableError(f"{path.name} or {name}.key.pem is damaged") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
+        raise _UnusableError(f"{path.name} and {name}.key.pem do not belong together")
+    if following != list(above):
+        raise _UnusableError(f"{path.name} does not hold the present chain")
+    _check_dates(path.name, certificate, now)
+    return Credential(certificate, key)
+
+
+def _check_dates(file_name: str, certificate: x509.Certificate, now: datetime) -> None:
+    if now < certificate.not_valid_before_utc:
+        raise _UnusableError(f"{file_name} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}")
+    if certificate.not_valid_after_utc - now < RENEWED_BEFORE_END:
+        raise _UnusableError(f"{file_name} ends on {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+def _store(folder: Path, name: str, credential: Credential, *above: x509.Certificate) -> None:
+    key = credential.key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _replace(_key_path(folder, name), key, mode=0o600)
+    _replace(_certificate_path(folder, name), _pem(credential.certificate, *above), mode=0o644)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    """Write a file so that its name always stands for whole content, old or new, even after a crash."""
+    # mkstemp opens with O_EXCL and mode 0600, so a key is its owner's alone from the first moment.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
+
+
+def _certificate_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.cert.pem"
+
+
+def _key_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.key.pem"

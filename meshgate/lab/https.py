@@ -1,0 +1,196 @@
+"""
+The HTTPS service of the lab: answers every GET with a JSON document that says which service answered.
+
+Knows HTTP by twisted.web and TLS by a certificate and a key; nothing of settings, ports or routes. The answer
+has the shape that demonstrations of service meshes commonly use, so that their transcripts compare.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from OpenSSL.crypto import X509, PKey
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from meshgate import __version__
+from meshgate.lab.listening import LiveConnections, WorkloadError
+
+_SERVER = f"meshgate/{__version__}".encode()
+_METHODS = (b"GET", b"HEAD")
+_KEY_TYPES = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, Ed25519PrivateKey, Ed448PrivateKey)
+
+
+class HelloResource(Resource):
+    """
+    Every path of one service.
+
+    :param name: the service's name.
+    :param message: the answer's ``body``.
+    :param clock: the nanoseconds since the epoch.
+    """
+
+    isLeaf = True
+
+    def __init__(self, name: str, message: str, clock: Callable[[], int] = time.time_ns) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._name = name
+        self._message = message
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes:
+        """Answer GET and HEAD; refuse all other methods with 405."""
+        started = self._clock()
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"server", [_SERVER])
+        if request.method not in _METHODS:
+            request.setResponseCode(http.NOT_ALLOWED)
+            headers.setRawHeaders(b"allow", [b", ".join(_METHODS)])
+            headers.setRawHeaders(b"content-type", [b"text/plain; charset=utf-8"])
+            return b"this service answers GET and HEAD only\n"
+        body = self._answer(request, started)
+        headers.setRawHeaders(b"content-type", [b"application/json"])
+        # twisted.web counts only what it sends itself, and complains about a body for a HEAD.
+        headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+        return b"" if request.method == b"HEAD" else body
+
+    def _answer(self, request: Request, started: int) -> bytes:
+        ended = self._clock()
+        answer = {
+            "name": self._name,
+            "uri": request.uri.decode("ascii", "replace"),
+            "type": "HTTP",
+            "ip_addresses": [request.getHost().host],  # type: ignore[no-untyped-call]
+            "start_time": format_time(started),
+            "end_time": format_time(ended),
+            "duration": format_duration(ended - started),
+            "body": self._message,
+            "code": 200,
+        }
+        return f"{json.dumps(answer, indent=2, ensure_ascii=False)}\n".encode()
+
+
+def format_time(nanoseconds: int) -> str:
+    """
+    A moment as ``2026-11-22T15:00:00.123456``, in UTC.
+
+    :param nanoseconds: since the epoch.
+    """
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}"
+
+
+def format_duration(nanoseconds: int) -> str:
+    """
+    A span of time in its largest fitting unit, as ``210.4µs``.
+
+    :param nanoseconds: below zero, when the clock was set back meanwhile, counts as zero.
+    """
+    span = max(nanoseconds, 0)
+    for unit, size in (("s", 10**9), ("ms", 10**6), ("µs", 10**3)):
+        if span >= size:
+            return f"{span / size:.12g}{unit}"
+    return f"{span}ns"
+
+
+class _Channel(http.HTTPChannel):
+    """An HTTP/1.1 connection that reports itself to its site."""
+
+    factory: HttpsSite
+
+    def connectionMade(self) -> None:
+        self.factory.live.opened(self)
+        super().connectionMade()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.live.closed(self)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+class HttpsSite(Site):
+    """
+    A site of one resource, without an access log.
+
+    :param resource: what answers every path.
+    :ivar live: the open connections.
+    """
+
+    noisy = False
+    protocol = _Channel  # type: ignore[assignment]
+
+    def __init__(self, resource: Resource, reactor: IReactorTime) -> None:
+        super().__init__(resource, reactor=reactor)  # type: ignore[no-untyped-call]
+        self.live = LiveConnections()
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 only, also where Twisted could speak HTTP/2: that is what the channel speaks."""
+        return [b"http/1.1"]
+
+    def log(self, request: http.Request) -> None:
+        """Nothing: the gateway's access log is the one to read."""
+
+
+def load_tls(certificate_chain: Path, key: Path) -> CertificateOptions:
+    """
+    Read what a TLS server needs.
+
+    :param certificate_chain: PEM, the server's own certificate first.
+    :param key: PEM, not encrypted.
+    :return: a context for TLS 1.2 and later.
+    :raises WorkloadError: when a file cannot be read, or the two do not belong together.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(_read(certificate_chain, "certificate"))
+    except ValueError as error:
+        raise WorkloadError(f"the certificate {certificate_chain} is not a PEM certificate") from error
+    try:
+        private_key = serialization.load_pem_private_key(_read(key, "key"), password=None)
+    except TypeError as error:
+        raise WorkloadError(f"the key {key} is encrypted: a service cannot ask for its password") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise WorkloadError(f"the key {key} is not a PEM private key") from error
+    if not isinstance(private_key, _KEY_TYPES):
+        raise WorkloadError(f"the key {key} is of a kind that TLS servers do not use")
+    if certificates[0].public_key() != private_key.public_key():
+        raise WorkloadError(f"the key {key} does not belong to the certificate {certificate_chain}")
+    own, *above = (X509.from_cryptography(certificate) for certificate in certificates)
+    return CertificateOptions(
+        privateKey=PKey.from_cryptography_key(private_key),
+        certificate=own,
+        extraCertChain=above,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WorkloadError(f"the {what} {path} cannot be read: {error.strerror}") from error
+
+
+def over_tls(site: HttpsSite, tls: CertificateOptions, reactor: IReactorTime) -> ServerFactory:
+    """
+    Put a site behind TLS.
+
+    :param tls: what :func:`load_tls` returned.
+    """
+    # Twisted derives it from ClientFactory, yet means it for both sides.
+    return cast(ServerFactory, TLSMemoryBIOFactory(tls, False, site, clock=reactor))

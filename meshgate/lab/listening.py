@@ -1,0 +1,117 @@
+"""
+What the lab's services have in common: one bound port, and connections that end when the service stops.
+
+Knows sockets and nothing of what is spoken on them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorTCP, ITCPTransport
+from twisted.internet.protocol import Protocol, ServerFactory
+
+
+class WorkloadError(Exception):
+    """A service of the lab cannot start. The message is a sentence for people."""
+
+
+class LiveConnections:
+    """The open connections of one service."""
+
+    def __init__(self) -> None:
+        self._protocols: set[Protocol] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._protocols)
+
+    def opened(self, protocol: Protocol) -> None:
+        """Remember a connection; called when it is made."""
+        self._protocols.add(protocol)
+
+    def closed(self, protocol: Protocol) -> None:
+        """Forget a connection; called when it is lost."""
+        self._protocols.discard(protocol)
+        if not self._protocols:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def abort(self) -> Deferred[None]:
+        """
+        Reset every connection: a peer that does not read could hold up an orderly close forever.
+
+        :return: fires when the last one is gone.
+        """
+        if not self._protocols:
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        self._waiting.append(gone)
+        for protocol in tuple(self._protocols):
+            cast(ITCPTransport, protocol.transport).abortConnection()
+        return gone
+
+
+class ListeningService(Service):
+    """
+    One port of the lab, bound while the service runs.
+
+    :param what: the workload in a few words, for messages.
+    :param bind: the IP address to listen on.
+    :param port: the TCP port; 0 lets the system choose.
+    :param factory: makes the protocols, which report themselves to ``live``.
+    :param live: the connections to end when the service stops.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        bind: str,
+        port: int,
+        factory: ServerFactory,
+        live: LiveConnections,
+        reactor: IReactorTCP,
+    ) -> None:
+        self._what = what
+        self._bind = bind
+        self._port = port
+        self._factory = factory
+        self._live = live
+        self._reactor = reactor
+        self._listening: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """
+        Bind the port.
+
+        :raises WorkloadError: when it cannot be bound.
+        """
+        try:
+            self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._bind)
+        except CannotListenError as error:
+            raise WorkloadError(self._refusal(error.socketError)) from error
+        except OSError as error:  # listen() found what bind() had not
+            raise WorkloadError(self._refusal(error)) from error
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Free the port and reset the connections.
+
+        :return: fires when both are gone.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        listening, self._listening = self._listening, None
+        freed: Deferred[object] = maybeDeferred(listening.stopListening) if listening else succeed(None)
+        gone = self._live.abort()
+        return freed.addCallback(lambda _: gone)
+
+    def _refusal(self, error: OSError) -> str:
+        host = f"[{self._bind}]" if ":" in self._bind else self._bind
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return f"port {host}:{self._port} for {self._what} cannot be bound: {reason}"

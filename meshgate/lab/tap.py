@@ -1,0 +1,142 @@
+"""
+The services of the lab by themselves: ``twistd -n meshgate-echo`` and ``twistd -n meshgate-https``.
+
+Knows twistd and its command lines. This is where the reactor comes from; everything below is given it.
+Whatever a user can have got wrong ends the process with one message and exit status 1.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.python import usage
+
+from meshgate import __version__
+from meshgate.lab.echo import Greeting
+from meshgate.lab.listening import ListeningService, WorkloadError
+from meshgate.lab.workloads import LOOPBACK, EchoWorkload, HttpsWorkload, echo_service, https_service
+
+_GREETING = Greeting()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f"{text!r} is not a port, a number from 1 to 65535")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+_BIND = ("bind", "b", LOOPBACK, "The IP address to listen on; 0.0.0.0 for every IPv4 address.", _address)
+
+
+class _Options(usage.Options):
+    def opt_version(self) -> None:
+        """Print the version of meshgate and exit."""
+        sys.stdout.write(f"meshgate {__version__}\n")
+        raise SystemExit(0)
+
+
+class EchoOptions(_Options):
+    """The command line of ``meshgate-echo``."""
+
+    synopsis = "[--port PORT] [--bind ADDRESS] [--node TEXT …]"
+    longdesc = (
+        "A TCP service that greets each client with five lines about itself, then sends back every byte it "
+        "receives. Try: telnet 127.0.0.1 2701"
+    )
+    optParameters = (
+        ("port", "p", 2701, "The TCP port to listen on.", _port),
+        _BIND,
+        ("node", None, _GREETING.node, "The greeting's node."),
+        ("pod", None, _GREETING.pod, "The greeting's pod."),
+        ("namespace", None, _GREETING.namespace, "The greeting's namespace."),
+        ("address", None, _GREETING.address, "The greeting's IP address; any text."),
+        ("service", None, _GREETING.service, "The greeting's service."),
+    )
+
+
+class HttpsOptions(_Options):
+    """The command line of ``meshgate-https``."""
+
+    synopsis = "--port PORT --certificate FILE --key FILE --name NAME [--bind ADDRESS] [--message TEXT]"
+    longdesc = (
+        "An HTTPS service that answers GET and HEAD, on every path, with a JSON document saying who answers. "
+        "Try: curl --cacert CA-FILE --resolve HOST:PORT:127.0.0.1 https://HOST:PORT/"
+    )
+    optParameters = (
+        ("port", "p", None, "The TCP port to listen on.", _port),
+        _BIND,
+        ("certificate", "c", None, "A PEM file: the service's own certificate, then those above it."),
+        ("key", "k", None, "A PEM file: the certificate's private key, not encrypted."),
+        ("name", None, None, "The service's name in its answers."),
+        ("message", "m", None, "The answers' body. [default: Hello from NAME!!!]"),
+    )
+
+    def postOptions(self) -> None:
+        """Refuse a command line without what has no default."""
+        missing = [f"--{name}" for name in ("port", "certificate", "key", "name") if not self[name]]
+        if missing:
+            raise usage.UsageError(f"missing: {', '.join(missing)}")
+
+
+class _Alone(MultiService):
+    """One workload as the whole program."""
+
+    def __init__(self, workload: ListeningService) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        workload.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        try:
+            super().startService()  # type: ignore[no-untyped-call]
+        except WorkloadError as error:
+            # Bare: twistd has put sys.stderr behind its log by now.
+            os.write(2, f"{error}\n".encode())
+            raise SystemExit(1) from None
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
+class EchoTap:
+    """What twistd looks for behind ``meshgate-echo``."""
+
+    Options = EchoOptions
+
+    @staticmethod
+    def makeService(options: EchoOptions) -> IService:
+        """Make the echo service."""
+        greeting = Greeting(**{field.name: options[field.name] for field in fields(Greeting)})
+        return _Alone(echo_service(EchoWorkload(options["port"], options["bind"], greeting), _reactor()))
+
+
+class HttpsTap:
+    """What twistd looks for behind ``meshgate-https``."""
+
+    Options = HttpsOptions
+
+    @staticmethod
+    def makeService(options: HttpsOptions) -> IService:
+        """
+        Make the HTTPS service.
+
+        :raises SystemExit: with a message when the certificate or the key cannot be used.
+        """
+        workload = HttpsWorkload(options["name"], (), options["port"], options["bind"], options["message"] or "")
+        certificate, key = Path(options["certificate"]), Path(options["key"])
+        try:
+            return _Alone(https_service(workload, certificate, key, _reactor()))
+        except WorkloadError as error:
+            raise SystemExit(str(error)) from None
