@@ -1,0 +1,56 @@
+"""
+Writes the default installation, the lab, into a folder: what ``meshgate init DIR`` does.
+
+Knows which files of the package make up an installation; knows nothing of what stands in them.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+SETTINGS_FILE = "meshgate.yaml"
+ROUTES_FOLDER = "routes"
+
+
+class InstallationError(Exception):
+    """The installation cannot be written. The message is for people."""
+
+
+def write_installation(directory: Path) -> list[Path]:
+    """
+    Copy the settings file and the routes that come with the package. Nothing is written unless all of it can be
+    new.
+
+    :param directory: made, with its parents, if it does not exist.
+    :return: the files written, in the order of their names.
+    :raises InstallationError: when one of the files exists, or the folder cannot be written to.
+    """
+    shipped = {directory / name: source for name, source in _shipped_files().items()}
+    existing = [path for path in shipped if path.exists() or path.is_symlink()]
+    if existing:
+        names = "".join(f"\n  {path}" for path in existing)
+        raise InstallationError(f"nothing was written, since these files exist and would be overwritten:{names}")
+    try:
+        for path, source in shipped.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # "x": a file that appeared meanwhile is not overwritten either.
+            with path.open("xb") as file:
+                file.write(source.read_bytes())
+    except OSError as error:
+        raise InstallationError(f"{error.filename or directory} cannot be written: {error.strerror}") from error
+    return list(shipped)
+
+
+def _shipped_files() -> dict[str, Traversable]:
+    """
+    The files by their relative names. In a checkout the folder is the live etc/, which holds the state of a lab
+    that has run, private keys among it: so only what is named here is taken.
+    """
+    defaults = files("meshgate") / "defaults"
+    routes = sorted((defaults / ROUTES_FOLDER).iterdir(), key=lambda route: route.name)
+    return {
+        SETTINGS_FILE: defaults / SETTINGS_FILE,
+        **{f"{ROUTES_FOLDER}/{route.name}": route for route in routes if route.name.endswith(".yaml")},
+    }

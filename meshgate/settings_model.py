@@ -1,0 +1,222 @@
+"""
+The settings file as models: which keys there are, what they mean, and their defaults.
+
+The single source of the reference and of the comments in the shipped file, which a test holds to it: a description
+gives meaning and unit, and a default is written as a user would write it. Knows nothing of files and folders, nor of
+the options of providers, which every provider judges for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from meshgate.resources.model import Items, Labels, Model, refuse
+from meshgate.settings_values import (
+    UNUSABLE,
+    Address,
+    DnsName,
+    Duration,
+    LimitDuration,
+    Name,
+    NameServer,
+    PathText,
+    Port,
+    Size,
+    Text,
+    Written,
+    one_of,
+)
+
+STANDARD_OUTPUT = "-"
+"""What stands for standard output instead of the access log's path."""
+
+
+def _key(description: str, default: Any = ..., **rules: Any) -> Any:
+    """
+    A key of the file.
+
+    :param description: meaning and unit, as a sentence.
+    :param default: as it would be written; none for a required key.
+    :param rules: further arguments of :func:`pydantic.Field`.
+    """
+    return Field(default, description=description, validate_default=True, **rules)
+
+
+class Section(Model):
+    """A mapping of the file. A key without a value is as good as absent."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+
+class GatewaySettings(Section):
+    """What this gateway is to Istio: the pod that Gateways select."""
+
+    labels: Annotated[Labels, Written("Mapping")] = _key(
+        "The labels of the gateway: it serves every Gateway whose selector asks for nothing but these.",
+        {"istio": "ingressgateway"},
+    )
+    namespace: Name = _key("The namespace that the gateway would run in.", "istio-system")
+
+
+class ProviderEntry(Section):
+    """One source of routes. The other keys of an entry are the options of its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Name = _key("What the log and the status call the provider; no two have the same name.")
+    type: Text = _key("What the provider is: directory reads files and folders; plug-ins bring further types.")
+
+
+class DnsSettings(Section):
+    """How the names of endpoints are resolved."""
+
+    servers: Annotated[Items[NameServer], Written("List of addresses")] = _key(
+        "The name servers to ask, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353; the port is 53 unless given. "
+        "An empty list means those of /etc/resolv.conf.",
+        (),
+    )
+
+
+class TimeoutSettings(Section):
+    """How long things may take; in seconds, once loaded."""
+
+    hello: LimitDuration = _key("How long a client may take to send its whole ClientHello.", "15s")
+    connect: LimitDuration = _key("How long one attempt to connect to an endpoint may take.", "10s")
+    idle: Duration = _key(
+        "How long a connection may carry no byte either way before it is closed; 0 means forever.", "1h"
+    )
+    half_close: LimitDuration = _key(
+        "How long one side may stay silent after the other has finished, before both are closed.", "10m"
+    )
+
+
+class LimitSettings(Section):
+    """How much of something a connection may use."""
+
+    hello_bytes: Size = _key(
+        "The largest ClientHello, in bytes or with the unit KiB: from 512 bytes to 64KiB.",
+        "16KiB",
+        alias="hello",
+        ge=512,
+        le=65536,
+    )
+    dial_attempts: Annotated[int, Written("Number")] = _key(
+        "How many endpoints of a destination are tried until one answers, from 1 to 16. Istio tries 1.",
+        3,
+        ge=1,
+        le=16,
+    )
+
+
+class AccessLogSettings(Section):
+    """The access log."""
+
+    path: PathText = _key(
+        "The file to append to, relative to the folder of this file; - is standard output.", STANDARD_OUTPUT
+    )
+    format: Annotated[Literal["text", "json"], BeforeValidator(one_of("text", "json")), Written("Choice")] = _key(
+        "text for people, or json for programs: one object a line.", "text"
+    )
+
+
+class EchoSettings(Section):
+    """A TCP echo service. All but the address it listens on is only said in its greeting."""
+
+    port: Port = _key("The TCP port that the service listens on.")
+    bind: Address = _key("The IP address that the service listens on.", "127.0.0.1")
+    node: Text = _key("The node named in the greeting.", "minikube")
+    pod: Text = _key("The pod named in the greeting.", "tcp-echo-5b8d7c9f64-x7k2m")
+    namespace: Text = _key("The namespace named in the greeting.", "default")
+    address: Text = _key("The IP address named in the greeting.", "127.0.0.1")
+    service: Text = _key("The service account named in the greeting.", "default")
+
+
+class HttpsSettings(Section):
+    """An HTTPS service that answers with JSON, over a certificate of its own."""
+
+    name: Name = _key("The name that the service gives itself in its answers, and its certificate's files have.")
+    hosts: Annotated[Items[DnsName], Written("List of DNS names")] = _key(
+        "The host names that its certificate is made for.", min_length=1
+    )
+    port: Port = _key("The TCP port that the service listens on.")
+    bind: Address = _key("The IP address that the service listens on.", "127.0.0.1")
+    message: Text = _key(
+        "The body of its answers; an empty one is Hello from NAME!!!, with the name of the service.", ""
+    )
+
+
+class LabSettings(Section):
+    """The demonstration services."""
+
+    certificates: PathText = _key(
+        "The folder of the certificates that the lab makes for itself, relative to state_dir.", "certificates"
+    )
+    echo: Items[EchoSettings] = _key("TCP echo services, each of which greets its clients.", ())
+    https: Items[HttpsSettings] = _key("HTTPS services, each of which answers in JSON.", ())
+
+
+def _served(word: object) -> object:
+    if word == "extended":
+        refuse(UNUSABLE, "the extended semantics are not served yet", "write istio, or leave the key out")
+    return one_of("istio")(word)
+
+
+class SettingsFile(Section):
+    """The whole file."""
+
+    gateway: GatewaySettings = _key("What this gateway is to Istio.", {})
+    default_namespace: Name = _key("The namespace of the documents that name none.", "default")
+    domain_suffix: DnsName = _key(
+        "The domain of the cluster: the Service a in namespace b is a.b.svc.cluster.local.", "cluster.local"
+    )
+    semantics: Annotated[Literal["istio"], BeforeValidator(_served), Written("Choice")] = _key(
+        "Whose rules decide where a connection goes: those of Istio, and for now no others.", "istio"
+    )
+    providers: Items[ProviderEntry] = _key("Where routes come from, in any number. Without any, nothing is served.", ())
+    state_dir: PathText = _key(
+        "The folder for what the gateway writes, such as status.json and the certificates of the lab, relative to the "
+        "folder of this file.",
+        "state",
+    )
+    dns: DnsSettings = _key("How the names of endpoints are resolved.", {})
+    timeouts: TimeoutSettings = _key("How long things may take: a number with a unit, as 500ms, 15s, 10m or 1h30m.", {})
+    limits: LimitSettings = _key("How much of something a connection may use.", {})
+    unknown_sni: Annotated[Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), Written("Choice")] = (
+        _key(
+            "What a client gets that asks for a server name without a route: close just closes the connection, alert "
+            "sends the fatal TLS alert unrecognized_name first.",
+            "close",
+        )
+    )
+    access_log: AccessLogSettings = _key("One line per connection, written at its end.", {})
+    lab: LabSettings | None = _key("Demonstration services run beside the gateway. Without this key, none are.", None)
+
+
+class Key(NamedTuple):
+    """
+    A key that a section knows.
+
+    :ivar name: as it is written.
+    :ivar section: what stands under the key, if that is a section, or a list of such.
+    """
+
+    name: str
+    field: FieldInfo
+    section: type[Section] | None
+
+
+def keys(section: type[Section]) -> Iterator[Key]:
+    """The keys of a section, in the order of the reference."""
+    for name, field in section.model_fields.items():
+        yield Key(field.alias or name, field, _section_in(field.annotation))
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section within an annotation, whatever unions and lists are around it."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

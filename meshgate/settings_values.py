@@ -1,0 +1,152 @@
+"""
+The values that settings are written in, and what becomes of them: durations, sizes, addresses, names, choices.
+
+Knows texts and numbers; knows nothing of the keys they stand under.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, NoReturn
+
+from pydantic import AfterValidator, BeforeValidator
+
+from meshgate.resources.durations import parse_duration
+from meshgate.resources.model import MAX_PORT, NonEmpty, PortNumber, refuse
+from meshgate.resources.wording import kind_of, nearest
+
+UNUSABLE: Final = "MG0104"
+"""The code of a setting whose value cannot be used."""
+
+DNS_PORT: Final = 53
+_SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
+_SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_DNS_LABEL = re.compile(_LABEL)
+_DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_SERVER_V4 = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
+_SERVER_V6 = re.compile(r"\[([^\]]*:[^\]]*)\](?::([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    Says in the annotation of a type how its values are written.
+
+    :ivar kind: a word or two for the reference, as ``Duration``.
+    """
+
+    kind: str
+
+
+def read_seconds(value: object) -> float:
+    """
+    A duration in Go's syntax, as ``1h30m`` or ``500ms``; a 0 needs no unit.
+
+    :return: seconds.
+    """
+    if type(value) is int and value == 0:
+        return 0.0
+    if not isinstance(value, str):
+        _refuse(f"must be a duration, not {kind_of(value)}", "write a number with a unit, as 500ms, 15s or 1h30m")
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        _refuse(str(error))
+    if seconds < 0:
+        _refuse(f"the duration {value} is negative")
+    return seconds
+
+
+def _not_off(seconds: float) -> float:
+    if not seconds:
+        _refuse("must be longer than 0", "this limit cannot be switched off")
+    return seconds
+
+
+def read_size(value: object) -> int:
+    """
+    A size: a whole number of bytes, or a number with the unit KiB or MiB.
+
+    :return: bytes.
+    """
+    if type(value) is int:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        _refuse(f"must be a size, not {kind_of(value)}", "write a number of bytes, or one with a unit, as 16KiB")
+    return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def read_server(value: object) -> tuple[str, int]:
+    """
+    A name server: an IP address alone, ``address:port``, or ``[address]:port`` for IPv6.
+
+    :return: the address in its usual form, and the port, 53 where none is given.
+    """
+    text = value if isinstance(value, str) else ""
+    match = _SERVER_V4.fullmatch(text) or _SERVER_V6.fullmatch(text)
+    host, port = match.groups() if match else (text, None)
+    number = int(port) if port else DNS_PORT
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        hint = "write an IP address, with a port or without, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"
+        _refuse(f"must be the address of a name server, not {kind_of(value)}", hint)
+    if number > MAX_PORT or (port and not number):
+        _refuse(f"the port {port} is out of range", f"1 to {MAX_PORT} is allowed")
+    return str(address), number
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """A validator that lets only these words pass."""
+
+    def judge(value: object) -> str:
+        if value in words:
+            return str(value)
+        choices = " or ".join(words)
+        hint = nearest(value, words) if isinstance(value, str) else ""
+        _refuse(f"must be {choices}, not {kind_of(value)}", hint if "mean" in hint else "")
+
+    return judge
+
+
+def _read_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        _refuse(f"must be an IP address, not {kind_of(text)}", "write it as 127.0.0.1 or ::1")
+
+
+def _matches(pattern: re.Pattern[str], what: str, hint: str) -> AfterValidator:
+    def judge(text: str) -> str:
+        if not pattern.fullmatch(text):
+            _refuse(f"must be {what}, not {kind_of(text)}", hint)
+        return text
+
+    return AfterValidator(judge)
+
+
+def _refuse(message: str, hint: str = "") -> NoReturn:
+    refuse(UNUSABLE, message, hint)
+
+
+Duration = Annotated[float, BeforeValidator(read_seconds), Written("Duration")]
+LimitDuration = Annotated[float, BeforeValidator(read_seconds), AfterValidator(_not_off), Written("Duration")]
+Size = Annotated[int, BeforeValidator(read_size), Written("Size")]
+NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]
+Port = Annotated[PortNumber, Written("Port")]
+Address = Annotated[str, AfterValidator(_read_address), Written("IP address")]
+Text = Annotated[str, Written("Text")]
+PathText = Annotated[NonEmpty, Written("Path")]
+Name = Annotated[
+    str,
+    _matches(_DNS_LABEL, "a name", "use lower-case letters, digits and inner dashes, at most 63 in all"),
+    Written("Name"),
+]
+DnsName = Annotated[
+    str, _matches(_DNS_NAME, "a DNS name", "write lower-case names with dots between them"), Written("DNS name")
+]
