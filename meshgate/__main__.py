@@ -1,0 +1,5 @@
+"""``python -m meshgate``: the same as the ``meshgate`` command."""
+
+from meshgate.cli import main
+
+main(prog_name="meshgate")

@@ -1,0 +1,310 @@
+"""
+The assembly: settings in, a running gateway out. Everything meets here, and nothing is decided here.
+
+The parts know nothing of each other: providers publish to the feed, the feed's state is compiled to a table, the
+table says which ports are open and where their connections go.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import Logger
+
+from meshgate import __version__
+from meshgate.lab.banner import banner
+from meshgate.lab.certificates import CertificatesError
+from meshgate.lab.echo import Greeting
+from meshgate.lab.listening import WorkloadError
+from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
+from meshgate.providers.context import ProviderContext
+from meshgate.providers.feed import Feed, FeedState
+from meshgate.providers.problem_log import ProblemLog
+from meshgate.providers.registry import Registry, find_factories
+from meshgate.providers.running import Providers
+from meshgate.proxy.accesslog import AccessLog, AccessLogError, open_access_log
+from meshgate.proxy.dataplane import Dataplane
+from meshgate.proxy.limits import Limits
+from meshgate.resources.duplicates import latest
+from meshgate.resources.problem import Phase, Problem, Severity, has_errors
+from meshgate.routing.compile import Compilation, compile_table
+from meshgate.routing.servers import Proxy
+from meshgate.routing.table import RoutingTable
+from meshgate.settings import Settings, SettingsError, load_settings
+from meshgate.settings_model import LabSettings
+from meshgate.signals import install_signals
+from meshgate.status import status_document, write_status
+from meshgate.transport.listening import Ports
+from meshgate.transport.resolver import Resolver
+
+
+class StartError(Exception):
+    """The gateway cannot start. The message is for people."""
+
+
+def make_gateway(path: Path, reactor: Any) -> IService:
+    """
+    The gateway for a settings file.
+
+    :raises SettingsError: when the settings cannot be used.
+    """
+    registry = find_factories()
+    return GatewayService(load_settings(path, registry), registry, reactor)
+
+
+def validate(path: Path, reactor: Any, out: TextIO) -> int:
+    """
+    Load everything the gateway would load, open no port, and print the problems.
+
+    :return: an exit status: 1 when there is an error.
+    :raises SettingsError: when the settings cannot be used.
+    """
+    registry = find_factories()
+    settings = load_settings(path, registry)
+    feed = Feed(reactor, lambda state: None)
+    providers = Providers(feed)
+    providers.apply(settings.providers, _context(settings, reactor))
+    state = feed.flush()
+    feed.stop()
+    providers.stop()
+    problems = (*registry.problems, *state.problems, *_compile(state, settings, 1).problems)
+    for problem in problems:
+        out.write(f"{problem}\n")
+    out.write(f"{len(state.resources)} resources, {len(problems) or 'no'} problems\n")
+    return 1 if has_errors(problems) else 0
+
+
+class GatewayService(Service):
+    """
+    One running gateway.
+
+    :param settings: as loaded; read again from the same file at :meth:`reload`.
+    :param registry: the provider types there are.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, registry: Registry, reactor: Any) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._reactor = reactor
+        self._generation = 0
+        self._compiled = Compilation(RoutingTable(), ())
+        self._own_problems: dict[str, Problem] = {}
+        self._problem_log = ProblemLog(self.log)
+        self._started = _now()
+        self._access_log: AccessLog | None = None
+        self._lab: IService | None = None
+        self._feed = Feed(reactor, self._take)
+        self._providers = Providers(self._feed)
+        self._resolver = self._make_resolver()
+        self._dataplane = Dataplane(
+            reactor,
+            limits=_limits(settings),
+            resolver=self._resolver,
+            rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
+            ended=self._ended,
+            wall_clock=time.time,
+        )
+        self._ports = Ports(reactor, self._dataplane.factory, self._ports_changed)
+
+    def startService(self) -> None:
+        """
+        Load, bind and serve.
+
+        :raises SystemExit: with status 1 and a message on standard error, when a port or a file of the settings
+            cannot be had. Once the reactor runs there is no exit status any more.
+        """
+        try:
+            self._start()
+        except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
+            # Bare: sys.stderr goes through the log by now.
+            os.write(2, f"meshgate: {error}\n".encode())
+            raise SystemExit(1) from None
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(install_signals, self._reactor, self.reload)
+
+    def stopService(self) -> Deferred[None]:
+        """Close the ports, end the live connections as drained, and write what is still to be written."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    def reload(self) -> None:
+        """Read everything again: settings, routes, and the access log's file. Broken settings change nothing."""
+        try:
+            settings = load_settings(self._settings.file, self._registry)
+        except SettingsError as error:
+            self.log.error("the settings stay as they were:\n{error}", error=error)
+            self._own_problems["settings"] = _problem("MG3005", f"the settings cannot be reloaded: {error}")
+            self._publish_status()
+            return
+        self._own_problems.pop("settings", None)
+        before, self._settings = self._settings, settings
+        self._dataplane.limits = _limits(settings)
+        if settings.dns != before.dns:
+            self._resolver.stop()
+            self._resolver = self._dataplane.resolver = self._make_resolver()
+        self._attempt("access log", self._renew_access_log)
+        if settings.lab != before.lab:
+            self._restart_lab()
+        self._providers.apply(settings.providers, _context(settings, self._reactor))
+        self._providers.reload()
+        self._take(self._feed.flush())
+        self.log.info("everything was read again")
+
+    def _start(self) -> None:
+        self._open_state_dir()
+        self._renew_access_log()
+        self._start_lab()
+        self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
+        self._take(self._feed.flush())
+        if self._ports.failures:
+            raise StartError(
+                "; ".join(f"port {failure.key} cannot be bound: {failure.reason}" for failure in self._ports.failures)
+            )
+        if self._settings.lab is not None:
+            certificates = self._settings.state_dir / self._settings.lab.certificates
+            text = banner(self._dataplane.table, certificates, self._settings.route_paths())
+            self._reactor.callWhenRunning(os.write, 2, text.encode())
+
+    async def _stop(self) -> None:
+        self._feed.stop()
+        await self._providers.stop()
+        await self._ports.close()
+        await self._dataplane.drain()
+        self._resolver.stop()
+        if self._lab is not None:
+            await maybeDeferred(self._lab.stopService)
+        if self._access_log is not None:
+            await self._access_log.close()
+        self._publish_status(running=False)
+
+    def _take(self, state: FeedState) -> None:
+        """A new state of the feed becomes the table in force."""
+        compilation = _compile(state, self._settings, self._generation + 1)
+        self._generation += 1
+        self._compiled = Compilation(compilation.table, (*state.problems, *compilation.problems))
+        table = self._dataplane.table = compilation.table
+        self._dataplane.rotation.forget_all_but(table.destinations())
+        self._resolver.watch(table.dns_names())
+        self._ports.reconcile(table.listeners.values())
+        self._publish_status()
+
+    def _publish_status(self, running: bool = True) -> None:
+        failures = {failure.key: failure.reason for failure in self._ports.failures}
+        own = [
+            *self._registry.problems,
+            *self._settings.warnings,
+            *self._own_problems.values(),
+            *(_problem("MG3100", f"port {key} cannot be bound: {why}; trying again") for key, why in failures.items()),
+            *self._resolver.problems(),
+        ]
+        self._problem_log.say([*own, *self._compiled.problems])
+        process = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "running": running,
+            "started": self._started,
+            "updated": _now(),
+        }
+        problems = [*own, *self._compiled.problems]
+        document = status_document(self._dataplane.table, failures, problems, process)
+        try:
+            write_status(self._settings.state_dir, document)
+        except OSError as error:
+            self.log.warn("status.json cannot be written: {error}", error=error)
+
+    def _ports_changed(self) -> None:
+        self._publish_status()
+
+    def _ended(self, record: Any) -> None:
+        if self._access_log is not None:
+            self._access_log.write(record)
+
+    def _make_resolver(self) -> Resolver:
+        return Resolver(self._reactor, self._settings.dns.servers)
+
+    def _renew_access_log(self) -> None:
+        before, settings = self._access_log, self._settings.access_log
+        self._access_log = open_access_log(settings.path, settings.format, self._reactor)
+        if before is not None:
+            before.close()
+
+    def _start_lab(self) -> None:
+        lab = self._settings.lab
+        if lab is not None:
+            self._lab = make_lab(*_workloads(lab), self._settings.state_dir / lab.certificates, self._reactor)
+            self._lab.startService()  # type: ignore[no-untyped-call]
+
+    def _restart_lab(self) -> None:
+        def start(_: object) -> None:
+            self._attempt("lab", self._start_lab)
+            self._publish_status()
+
+        before, self._lab = self._lab, None
+        stopped = maybeDeferred(before.stopService) if before is not None else succeed(None)
+        stopped.addCallback(start)
+
+    def _attempt(self, part: str, action: Callable[[], None]) -> None:
+        """At a reload a part that cannot be renewed is a problem, and the rest goes on."""
+        try:
+            action()
+        except (AccessLogError, WorkloadError, CertificatesError) as error:
+            self._own_problems[part] = _problem("MG3006", f"the {part} cannot be renewed: {error}")
+        else:
+            self._own_problems.pop(part, None)
+
+    def _open_state_dir(self) -> None:
+        folder = self._settings.state_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"the state folder {folder} cannot be made: {error.strerror}") from error
+
+
+def _compile(state: FeedState, settings: Settings, generation: int) -> Compilation:
+    winners, doubled = latest(state.resources)
+    proxy = Proxy(settings.gateway.labels, settings.gateway.namespace, settings.domain_suffix)
+    compilation = compile_table(winners, proxy, generation)
+    return Compilation(compilation.table, (*doubled, *compilation.problems))
+
+
+def _context(settings: Settings, reactor: Any) -> ProviderContext:
+    return ProviderContext(reactor, settings.default_namespace)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        hello_timeout=settings.timeouts.hello,
+        hello_bytes=settings.limits.hello_bytes,
+        connect_timeout=settings.timeouts.connect,
+        dial_attempts=settings.limits.dial_attempts,
+        idle=settings.timeouts.idle,
+        half_close=settings.timeouts.half_close,
+        unknown_sni_alert=settings.unknown_sni == "alert",
+    )
+
+
+def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload]]:
+    echo = [
+        EchoWorkload(one.port, one.bind, Greeting(one.node, one.pod, one.namespace, one.address, one.service))
+        for one in lab.echo
+    ]
+    https = [HttpsWorkload(one.name, one.hosts, one.port, one.bind, one.message) for one in lab.https]
+    return echo, https
+
+
+def _problem(code: str, message: str) -> Problem:
+    return Problem(Severity.ERROR, code, message, Phase.ANALYSIS)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
