@@ -137,6 +137,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual((problem.code, problem.severity), ("MG3001", Severity.ERROR))
         self.assertEqual(problem.provider, "hosts")
         self.assertEqual(problem.message, "the provider 'hosts' failed: no answer from 192.0.2.1")
+        self.assertEqual(problem.hint, "what it published last keeps serving")
 
     def test_a_publish_ends_a_failure(self) -> None:
         """The problem is gone with the next snapshot, even an equal one."""
@@ -152,7 +153,19 @@ class FeedTests(SynchronousTestCase):
         self.feed.sink("hosts").failed(ValueError("bad\nnews"))
         state = self.feed.flush()
         self.assertEqual(state.resources, ())
-        self.assertIn("ValueError: bad news", state.problems[0].message)
+        self.assertEqual(state.problems[0].message, "the provider 'hosts' failed: bad news")
+        self.assertEqual(state.problems[0].hint, "")
+
+    def test_a_failure_after_a_failure(self) -> None:
+        """What was published before both keeps serving, and only the last reason is shown."""
+        sink = self.feed.sink("hosts")
+        sink.publish(snapshot("a"))
+        sink.failed("one")
+        sink.failed(KeyError("two"))
+        state = self.feed.flush()
+        self.assertEqual(names(state), ["a"])
+        (problem,) = state.problems
+        self.assertIn("failed: KeyError: 'two'", problem.message)
 
     def test_removal_withdraws(self) -> None:
         """A removed provider's routes and problems go."""
