@@ -1,0 +1,52 @@
+"""Clean Python environments, to see what an installation brings by itself."""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from tests.support import Program, new_folder
+
+PIP_OPTIONS = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
+
+
+class Environment:
+    """
+    A virtual environment of its own. The libraries of this one are lent to it, but not what this one has
+    installed in editable form: the ``.pth`` files of a lent folder are not followed.
+
+    :param lent: further folders to import from.
+    :ivar python: its Python.
+    """
+
+    def __init__(self, test: TestCase, lent: Sequence[Path] = ()) -> None:
+        self._test = test
+        folder = new_folder(test) / "environment"
+        venv.create(folder, symlinks=True)
+        paths = {"base": str(folder), "platbase": str(folder)}
+        self._packages = Path(sysconfig.get_path("purelib", vars=paths))
+        (self._packages / "lent.pth").write_text("\n".join([*site.getsitepackages(), *map(str, lent)]))
+        self.python = folder / "bin" / "python"
+        self._twistd = Path(sys.executable).with_name("twistd")
+
+    async def install(self, *what: str | Path) -> None:
+        """Install from this machine only, without dependencies."""
+        pip = await self.run("-m", "pip", "install", *PIP_OPTIONS, *what, timeout=120)
+        if await pip.exit_status():
+            raise AssertionError(pip.stderr)
+
+    async def run(self, *arguments: str | Path, timeout: float = 60.0) -> Program:
+        """Run its Python, outside of any checkout, to the end."""
+        program = Program(self._test, [self.python, *arguments])
+        await program.exit_status(timeout)
+        return program
+
+    async def twistd(self, *arguments: str | Path) -> Program:
+        """Run twistd with its Python to the end."""
+        return await self.run(self._twistd, *arguments)
