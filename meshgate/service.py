@@ -172,7 +172,7 @@ class GatewayService(Service):
             )
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
-            text = banner(self._dataplane.table, certificates, self._settings.route_paths())
+            text = banner(self._dataplane.table, _shown(certificates), map(_shown, self._settings.route_paths()))
             self._reactor.callWhenRunning(os.write, 2, text.encode())
 
     async def _stop(self) -> None:
@@ -304,6 +304,12 @@ def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload
 
 def _problem(code: str, message: str) -> Problem:
     return Problem(Severity.ERROR, code, message, Phase.ANALYSIS)
+
+
+def _shown(path: str | Path) -> str:
+    """A path as short as it can be typed here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def _now() -> str:

@@ -1,0 +1,85 @@
+"""
+Reference pages made from the code, so that they cannot say anything else than it does.
+
+``.. generated:: endings`` and its like put the text of a function below in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from meshgate.cli import main
+from meshgate.proxy.endings import Ending
+from meshgate.resources.codes import CODES
+from meshgate.settings_reference import settings_reference
+
+
+def endings() -> Iterator[str]:
+    """Every ending and its meaning."""
+    yield from _table("Ending", "What happened", [(f"``{ending.value}``", ending.meaning) for ending in Ending])
+
+
+def codes() -> Iterator[str]:
+    """Every code of a problem."""
+    yield from _table("Code", "What it says", [(f"``{code}``", title) for code, title in sorted(CODES.items())])
+
+
+def commands() -> Iterator[str]:
+    """The help of every command, as the command prints it."""
+    yield from _help(main, "meshgate", click.Context(main, info_name="meshgate"))
+    for name, command in sorted(main.commands.items()):
+        yield from _help(command, f"meshgate {name}", click.Context(command, info_name=f"meshgate {name}"))
+
+
+def settings() -> Iterator[str]:
+    """Every key of the settings file."""
+    yield from settings_reference().splitlines()
+
+
+SOURCES: dict[str, Callable[[], Iterator[str]]] = {
+    "endings": endings,
+    "codes": codes,
+    "commands": commands,
+    "settings": settings,
+}
+
+
+class Generated(SphinxDirective):
+    """The directive."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the generated text in place."""
+        return self.parse_text_to_nodes("\n".join(SOURCES[self.arguments[0]]()), allow_section_headings=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("generated", Generated)
+    return {"version": "1", "parallel_read_safe": True}
+
+
+def _help(command: click.Command, title: str, context: click.Context) -> Iterator[str]:
+    yield from (title, "-" * len(title), "", "::", "")
+    yield from (f"    {line}" for line in command.get_help(context).splitlines())
+    yield ""
+
+
+def _table(left: str, right: str, rows: list[tuple[str, str]]) -> Iterator[str]:
+    yield from (
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 25 75",
+        "",
+        f"   * - {left}",
+        f"     - {right}",
+    )
+    for one, other in rows:
+        yield from (f"   * - {one}", f"     - {other}")

@@ -1,0 +1,53 @@
+"""The inventory as Kubernetes documents, in the form that one would write to a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def documents(inventory: object, port: int, protocol: str) -> Iterator[dict[str, Any]]:
+    """
+    One Gateway, and for each host a VirtualService that leads to a ServiceEntry. No hosts, no documents.
+
+    :param inventory: host to ``address:port``.
+    :param port: the port that the gateway listens on.
+    :param protocol: ``TLS`` or ``TCP``.
+    :raises ValueError: when the inventory is of another form.
+    """
+    if not isinstance(inventory, dict):
+        raise ValueError("the inventory is not a JSON object of hosts")
+    tls = protocol == "TLS"
+    service_port = {"number": port, "name": protocol.lower(), "protocol": protocol}
+    if inventory:
+        server = {"port": service_port, "hosts": list(inventory)}
+        if tls:
+            server["tls"] = {"mode": "PASSTHROUGH"}
+        yield _document("Gateway", "inventory", {"servers": [server]})
+    for host, target in inventory.items():
+        address, target_port = _split(host, target)
+        rule = {
+            "match": [{"port": port, "sniHosts": [host]} if tls else {"port": port}],
+            "route": [{"destination": {"host": host, "port": {"number": port}}}],
+        }
+        virtual_service = {"hosts": [host], "gateways": ["inventory"], protocol.lower(): [rule]}
+        yield _document("VirtualService", host, virtual_service)
+        service_entry = {
+            "hosts": [host],
+            "ports": [service_port],
+            "location": "MESH_EXTERNAL",
+            "resolution": "STATIC",
+            "endpoints": [{"address": address, "ports": {protocol.lower(): target_port}}],
+        }
+        yield _document("ServiceEntry", host, service_entry)
+
+
+def _document(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _split(host: str, target: object) -> tuple[str, int]:
+    address, _, port = str(target).rpartition(":")
+    if not address or not port.isdecimal():
+        raise ValueError(f"{host}: {target!r} is not of the form address:port")
+    return address.strip("[]"), int(port)

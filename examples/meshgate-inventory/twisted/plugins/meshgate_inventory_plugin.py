@@ -1,0 +1,9 @@
+"""Tells meshgate of the provider type ``inventory``. Imports nothing that only the provider needs."""
+
+from __future__ import annotations
+
+from meshgate.providers.plugin import RouteProviderPlugin
+
+inventory = RouteProviderPlugin(
+    "inventory", "hosts from a JSON inventory", "meshgate_inventory.provider.InventoryFactory"
+)
