@@ -73,7 +73,7 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
         except OSError as error:
             yield (
                 str(file),
-                Problem(Severity.ERROR, "MG0003", f"cannot be read: {error.strerror}", file=str(file)),
+                Problem(Severity.ERROR, "MG0008", f"cannot be read: {error.strerror}", file=str(file)),
             )
 
 

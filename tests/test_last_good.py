@@ -93,6 +93,14 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(self.update(), 1)
         self.assertEqual(list(self.sink.ports), ["a"])
 
+    def test_what_is_the_same_stays_the_same(self) -> None:
+        """A resource read again without a change is the same object, which is compared at once."""
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.assertIs(self.sink.snapshots[1].resources[0], self.sink.snapshots[0].resources[0])
+
     def test_an_unparsable_file_stays_as_it_was(self) -> None:
         """The whole file keeps its last good version; the fault and that are both said."""
         path = self.write("a.yaml", gateway("a"), gateway("b"))

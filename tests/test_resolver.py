@@ -266,6 +266,8 @@ class WatchTests(ClockTestCase):
         self.assertIsNone(self.resolver.known("a.example"))
         self.assertEqual(self.names.count("a.example"), 1)
         self.assertEqual(self.names.count("b.example"), 3)
+        self.resolver.watch([])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_watching_the_same_names_asks_nothing(self) -> None:
         """A new table with the same names costs no questions."""
@@ -348,6 +350,13 @@ class QueueTests(ClockTestCase):
         self.names.open[self.names.asked[0]].callback(V4)
         self.clock.advance(0)
         self.assertEqual(self.names.asked[-2], ("a.example", dns.A))
+
+    def test_a_name_that_nobody_waits_for_any_more_is_not_asked_for(self) -> None:
+        """Who leaves before the turn of an unwatched name has come spares its question."""
+        self.resolver.resolve("a.example").addErrback(lambda _: None).cancel()
+        self.names.open[self.names.asked[0]].callback(V4)
+        self.clock.advance(0)
+        self.assertEqual(self.names.count("a.example"), 0)
 
     def test_stopping_ends_the_wait(self) -> None:
         """Whoever waits for a name whose turn has not come is told that there is nothing."""

@@ -77,7 +77,11 @@ class LastGood:
         for path, sight in sorted(news.items()):
             if sight is not None:
                 before = self._files.get(path, _File())
-                self._files[path] = self._read(path, sight, before, orphans)
+                after = self._read(path, sight, before, orphans)
+                if after.resources == before.resources:
+                    # The same objects: whoever compares all resources later is done at once.
+                    after = replace(after, resources=before.resources)
+                self._files[path] = after
                 yield
 
     def snapshot(self) -> Snapshot:
