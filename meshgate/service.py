@@ -46,7 +46,6 @@ from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
 from meshgate.transport.resolver import Resolver
 
-
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
 
