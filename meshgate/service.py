@@ -106,6 +106,7 @@ class GatewayService(Service):
         self._problem_log = ProblemLog(self.log)
         self._started = _now()
         self._access_log: AccessLog | None = None
+        self._access_log_settings = settings.access_log
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._feed = Feed(reactor, self._take)
@@ -187,7 +188,7 @@ class GatewayService(Service):
         await self._providers.stop()
         await self._ports.close()
         await self._dataplane.drain()
-        self._resolver.stop()
+        await self._resolver.stop()
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
         if self._access_log is not None:
@@ -248,8 +249,13 @@ class GatewayService(Service):
         )
 
     def _renew_access_log(self) -> None:
+        """Open it, or open its file anew: it may have been rotated."""
         before, settings = self._access_log, self._settings.access_log
+        if before is not None and settings == self._access_log_settings:
+            before.reopen()
+            return
         self._access_log = open_access_log(settings.path, settings.format, self._reactor)
+        self._access_log_settings = settings
         if before is not None:
             before.close()
 
