@@ -73,7 +73,7 @@ class FakeTransport:
 
     def peer_resets(self) -> None:
         """A reset arrives; nobody notices it while we neither read nor write."""
-        if (self.reading and not self._read_closed) or self._writing:
+        if self.reading or self._writing:
             self._lose(ConnectionLost())
 
     def peer_reads_again(self) -> None:
@@ -152,6 +152,7 @@ class FakeTransport:
             data = self._arrived.pop(0)
             if data is None:
                 self._read_closed = True
+                self.reading = False
                 self.protocol.readConnectionLost()
             else:
                 self.protocol.dataReceived(data)

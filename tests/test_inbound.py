@@ -227,6 +227,7 @@ class HoldingTests(SynchronousTestCase):
             gateway.turn()
             gateway.turn()
             self.assertEqual((len(upstream.written), upstream.fin_sent), (size, True))
+            self.assertFalse(gateway.client.reading)
             upstream.peer_sends(b"answer")
             gateway.turn()
             self.assertEqual(gateway.client.written, b"answer")
@@ -294,7 +295,15 @@ class RefusalTests(SynchronousTestCase):
         gateway.client.peer_sends(build_hello("other.org"))
         gateway.client.peer_finishes()
         gateway.turn()
-        self.assertEqual(gateway.client.written, UNRECOGNIZED_NAME)
+        self.assertEqual((gateway.client.written, gateway.client.connected), (UNRECOGNIZED_NAME, False))
+
+    def test_who_has_finished_is_not_waited_for(self) -> None:
+        """A client that finished while its endpoint was dialed is closed at once when that fails."""
+        gateway = dialing()
+        gateway.client.peer_finishes()
+        gateway.reactor.refuse_dial()
+        gateway.turn()
+        self.assertEqual((gateway.client.connected, gateway.reactor.getDelayedCalls()), (False, []))
 
 
 class RealTests(TestCase):

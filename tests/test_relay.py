@@ -200,6 +200,17 @@ class OrderTests(SynchronousTestCase):
         faked.turn()
         self.assertEqual((faked.client.written, faked.endings, faked.gone), (b"tail", [Ending.OK], 1))
 
+    def test_closing_flushes_a_full_buffer(self) -> None:
+        """What was written leaves before a close, even where the other side had been paused for it."""
+        faked = FakedRelay(Limits())
+        big = bytes(faked.client.bufferSize + 1)
+        faked.client.peer_reads = False
+        faked.upstream.peer_sends(big)
+        faked.relay.close(Ending.DRAINED)
+        faked.client.peer_reads_again()
+        self.assertEqual((faked.client.written, faked.client.connected), (big, False))
+        self.assertFalse(faked.client.reset_sent)
+
     def test_each_order_of_events_gives_one_ending(self) -> None:
         """Whatever happens in whatever order, there is one ending, and both connections go."""
         events: list[Any] = [

@@ -10,11 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from meshgate.resources.fault import Fault, Path, repeated
-from meshgate.resources.model import Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32
+from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32
 from meshgate.resources.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS, Protocol
 from meshgate.resources.wording import quoted
-
-UNIX_PREFIX = "unix://"
 
 
 class TLSMode(enum.StrEnum):

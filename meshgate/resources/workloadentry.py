@@ -9,9 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
 from meshgate.resources.fault import Fault, Path
-from meshgate.resources.model import MAX_PORT, FrozenMapping, Labels, Model, UInt32, whole_number
-
-UNIX_PREFIX = "unix://"
+from meshgate.resources.model import MAX_PORT, UNIX_PREFIX, FrozenMapping, Labels, Model, UInt32, whole_number
 
 
 class NamedPorts(FrozenMapping[int]):
