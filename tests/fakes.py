@@ -134,12 +134,12 @@ class FakeTransport:
         self.reading = False
 
     def resumeProducing(self) -> None:
-        """As IPushProducer; after the end of stream, that is reported again."""
+        """As IPushProducer: reads at the next turn; after the end of stream, that is reported again."""
         if self.connected and not self._disconnecting:
             self.reading = True
             if self._read_closed:
-                self.protocol.readConnectionLost()
-            self._read()
+                self._arrived.append(None)
+            self._clock.callLater(0, self._read)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """As ITCPTransport."""
