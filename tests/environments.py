@@ -23,6 +23,7 @@ class Environment:
 
     :param lent: further folders to import from.
     :ivar python: its Python.
+    :ivar twistd: the script to run with it.
     """
 
     def __init__(self, test: TestCase, lent: Sequence[Path] = ()) -> None:
@@ -33,7 +34,7 @@ class Environment:
         self._packages = Path(sysconfig.get_path("purelib", vars=paths))
         (self._packages / "lent.pth").write_text("\n".join([*site.getsitepackages(), *map(str, lent)]))
         self.python = folder / "bin" / "python"
-        self._twistd = Path(sys.executable).with_name("twistd")
+        self.twistd = Path(sys.executable).with_name("twistd")
 
     async def install(self, *what: str | Path) -> None:
         """Install from this machine only, without dependencies."""
@@ -46,7 +47,3 @@ class Environment:
         program = Program(self._test, [self.python, *arguments])
         await program.exit_status(timeout)
         return program
-
-    async def twistd(self, *arguments: str | Path) -> Program:
-        """Run twistd with its Python to the end."""
-        return await self.run(self._twistd, *arguments)
