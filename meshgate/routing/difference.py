@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+from meshgate.routing.balance import shares
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 
 ANY_NAME = "*"
@@ -212,14 +213,11 @@ def _fate(chain: Chain | None) -> Fate | None:
 
 
 def _shares(destinations: Sequence[Destination]) -> tuple[tuple[str, Fraction], ...]:
-    """What :func:`meshgate.routing.balance.choose_destination` comes to in the long run."""
-    if len(destinations) == 1:
-        return ((str(destinations[0]), Fraction(1)),)
-    weights: dict[str, int] = {}
-    for destination in destinations:
-        weights[str(destination)] = weights.get(str(destination), 0) + destination.weight
-    total = sum(weights.values())
-    return tuple((name, Fraction(weight, total)) for name, weight in sorted(weights.items()) if weight)
+    """The part of the connections that goes to each destination, by its name; one that is written twice counts once."""
+    parts: dict[str, Fraction] = {}
+    for destination, share in shares(destinations):
+        parts[str(destination)] = parts.get(str(destination), Fraction(0)) + share
+    return tuple(sorted(parts.items()))
 
 
 def _moved_endpoints(
