@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 
 from meshgate.own_files import FileForm, UnusableFileError, placed, read_mapping, unknown_keys
 from meshgate.resources.fault import Fault
-from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, refuse, whole_number
+from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, Written, refuse, whole_number
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.resources.validation import validate
 from meshgate.resources.wording import kind_of, quoted
@@ -30,6 +30,7 @@ UNUSABLE = "MG0204"
 """The code of a value that cannot be used."""
 
 _TARGET = re.compile(r"([^\s:()/]+)(?::([0-9]{1,5}))?(?: \(subset ([^\s()]+)\))?")
+_TARGETS = Written("text, list of texts, or mapping of texts to weights")
 _TARGET_HINT = "write it as name, name.namespace or the full host, with a port or without, as cart.shop:80"
 
 
@@ -90,8 +91,9 @@ class ExpectationPart(Section):
     source: Address | None = Field(default=None, description="the client's address, where routes tell clients apart")
     virtual_service: str = Field(default="", description="namespace/name, or the name alone")
     gateway: str = Field(default="", description="namespace/name, or the name alone")
-    destination: Annotated[tuple[Target, ...], BeforeValidator(_targets), Field(strict=False)] = Field(
-        default=(), description="where connections go: one, a list of all, or a mapping from each to its weight"
+    destination: Annotated[tuple[Target, ...], BeforeValidator(_targets), Field(strict=False), _TARGETS] = Field(
+        default=(),
+        description="where connections go, all of it: as name, name.namespace or the full host, with a port or without",
     )
     closed: bool = Field(default=False, description="the connection is closed")
     no_listener: bool = Field(default=False, description="nothing listens there")

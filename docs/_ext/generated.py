@@ -7,7 +7,7 @@ Reference pages made from the code, so that they cannot say anything else than i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -16,10 +16,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from meshgate.cli import main
+from meshgate.expectations import ExpectationsFile
 from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
 from meshgate.resources.kinds import KINDS
-from meshgate.resources.reference import kind_entry
+from meshgate.resources.reference import Entry, fields_of, kind_entry
 from meshgate.settings_reference import settings_reference
 
 
@@ -52,11 +53,13 @@ def resources() -> Iterator[str]:
     for kind in KINDS.values():
         entry = kind_entry(kind)
         yield from (kind.name, "-" * len(kind.name), "", _text(entry.description), "")
-        for field in entry.below():
-            facts = [_text(fact) for fact in (field.type, field.presence()) if fact]
-            about = f" {_text(field.about)}" if field.about else ""
-            yield from (f"``{'.'.join(field.path[1:])}``", f"    {_text(field.description)}", "")
-            yield from (f"    {'; '.join(facts)}.{about}", "")
+        yield from _fields(entry.below(), len(entry.path))
+
+
+def expectations() -> Iterator[str]:
+    """Every key of a file of expectations."""
+    for entry in fields_of(ExpectationsFile):
+        yield from _fields([entry, *entry.below()], 0)
 
 
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
@@ -65,6 +68,7 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
     "resources": resources,
+    "expectations": expectations,
 }
 
 
@@ -88,6 +92,15 @@ def _help(command: click.Command, title: str, context: click.Context) -> Iterato
     yield from (title, "-" * len(title), "", "::", "")
     yield from (f"    {line}" for line in command.get_help(context).splitlines())
     yield ""
+
+
+def _fields(entries: Iterable[Entry], root: int) -> Iterator[str]:
+    """Fields by their paths, without as many steps of these as lead to the root."""
+    for field in entries:
+        facts = [_text(fact) for fact in (field.type, field.presence()) if fact]
+        about = f" {_text(field.about)}" if field.about else ""
+        yield from (f"``{'.'.join(field.path[root:])}``", f"    {_text(field.description)}", "")
+        yield from (f"    {'; '.join(facts)}.{about}", "")
 
 
 def _text(text: str) -> str:

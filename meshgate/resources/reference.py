@@ -101,8 +101,17 @@ def kind_entry(kind: Kind) -> Entry:
         _branch(Metadata, (*root, "metadata"), "what it is called", True),
     )
     spec = _branch(kind.model, (*root, "spec"), "what it says", True)
-    content = _fields(kind.model, root) if kind.flat else (spec,)
+    content = fields_of(kind.model, root) if kind.flat else (spec,)
     return Entry(root, "mapping", _about(kind), fields=(*head, *content))
+
+
+def fields_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> tuple[Entry, ...]:
+    """
+    The fields of any model.
+
+    :param path: of what the model is of.
+    """
+    return tuple(_field(info, (*path, info.alias or name)) for name, info in model.model_fields.items())
 
 
 def find_entry(path: str) -> Entry:
@@ -136,11 +145,7 @@ def _known(word: str, known: Iterable[str], what: str, parent: str) -> str:
 
 def _branch(model: type[BaseModel], path: tuple[str, ...], description: str, required: bool) -> Entry:
     about = inspect.cleandoc(model.__doc__ or "")
-    return Entry(path, "mapping", description, required, about=about, fields=_fields(model, path))
-
-
-def _fields(model: type[BaseModel], path: tuple[str, ...]) -> tuple[Entry, ...]:
-    return tuple(_field(info, (*path, info.alias or name)) for name, info in model.model_fields.items())
+    return Entry(path, "mapping", description, required, about=about, fields=fields_of(model, path))
 
 
 def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
@@ -154,7 +159,7 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
     )
     if model is None:
         return entry
-    return replace(entry, about=inspect.cleandoc(model.__doc__ or ""), fields=_fields(model, path))
+    return replace(entry, about=inspect.cleandoc(model.__doc__ or ""), fields=fields_of(model, path))
 
 
 def _about(kind: Kind) -> str:
@@ -176,9 +181,9 @@ def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type_text(arguments[0], (*arguments[1:], *metadata))
-    as_told = next((one.kind.lower() for one in metadata if isinstance(one, Written)), "")
-    if as_told:
-        return as_told
+    told = next((one.kind for one in metadata if isinstance(one, Written)), "")
+    if told:
+        return told if told[:2].isupper() else told[0].lower() + told[1:]
     if origin in (Union, types.UnionType):
         return " or ".join(_type_text(one, metadata) for one in arguments if one is not type(None))
     if origin in (tuple, list, frozenset):
