@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from meshgate.cli.output import FORMAT
 from meshgate.cli.sources import Source, route_options
+from meshgate.loading import STANDARD_INPUT, STANDARD_INPUT_NAME
 from meshgate.report import print_explanation
 from meshgate.routing.explain import Call, explain
 
@@ -35,7 +36,7 @@ def command(
     bind: str | None,
     sni: str | None,
     plain: bool,
-    calls: Iterable[str] | None,
+    calls: TextIO | None,
     form: str,
 ) -> None:
     r"""Tell where a connection goes, step by step, and what lost.
@@ -48,6 +49,8 @@ def command(
         raise click.UsageError("give either --port, or --calls with a file of calls")
     if plain and sni:
         raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
+    if calls is not None and calls.name == STANDARD_INPUT_NAME and STANDARD_INPUT in source.paths:
+        raise click.UsageError("standard input can be read once only")
     asked = list(_read_calls(calls)) if calls is not None else [Call(port or 0, bind, not plain, sni)]
     compilation = source.compile()
     for call in asked:
