@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from meshgate.cli.output import FORMAT
 from meshgate.cli.sources import Source, route_options
-from meshgate.loading import STANDARD_INPUT, STANDARD_INPUT_NAME
+from meshgate.loading import STANDARD_INPUT
 from meshgate.report import print_explanation
 from meshgate.routing.explain import Call, explain
 
@@ -24,7 +23,7 @@ CALL_KEYS = '"port", "bind", "tls" and "sni"'
 @click.option("--plain", is_flag=True, help="The client does not speak TLS.")
 @click.option(
     "--calls",
-    type=click.File("r", encoding="utf-8", errors="replace"),
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     metavar="FILE",
     help='Many at once: one {"port", "bind", "tls", "sni"} a line.',
 )
@@ -36,7 +35,7 @@ def command(
     bind: str | None,
     sni: str | None,
     plain: bool,
-    calls: TextIO | None,
+    calls: str | None,
     form: str,
 ) -> None:
     r"""Tell where a connection goes, step by step, and what lost.
@@ -49,9 +48,9 @@ def command(
         raise click.UsageError("give either --port, or --calls with a file of calls")
     if plain and sni:
         raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
-    if calls is not None and calls.name == STANDARD_INPUT_NAME and STANDARD_INPUT in source.paths:
+    if calls == STANDARD_INPUT and STANDARD_INPUT in source.paths:
         raise click.UsageError("standard input can be read once only")
-    asked = list(_read_calls(calls)) if calls is not None else [Call(port or 0, bind, not plain, sni)]
+    asked = _read_calls(calls) if calls is not None else [Call(port or 0, bind, not plain, sni)]
     compilation = source.compile()
     for call in asked:
         explanation = explain(compilation, call)
@@ -61,13 +60,20 @@ def command(
             print_explanation(call, explanation)
 
 
-def _read_calls(lines: Iterable[str]) -> Iterator[Call]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            call = _call(line)
-            if call is None:
-                raise click.UsageError(f"line {number} of the calls is not a JSON object with {CALL_KEYS}")
-            yield call
+def _read_calls(name: str) -> list[Call]:
+    """All of them, so that a broken line is found before anything is answered."""
+    calls = []
+    try:
+        with click.open_file(name, encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    call = _call(line)
+                    if call is None:
+                        raise click.UsageError(f"line {number} of the calls is not a JSON object with {CALL_KEYS}")
+                    calls.append(call)
+    except OSError as error:
+        raise click.UsageError(f"{name}: {error.strerror}") from None
+    return calls
 
 
 def _call(line: str) -> Call | None:
