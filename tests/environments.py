@@ -15,6 +15,9 @@ from tests.support import Program, new_folder
 
 PIP_OPTIONS = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
 
+CLEAN = {"PYTHONPATH": ""}
+"""Variables that lead to no other code; a parallel test run sets PYTHONPATH."""
+
 
 class Environment:
     """
@@ -44,6 +47,6 @@ class Environment:
 
     async def run(self, *arguments: str | Path, timeout: float = 60.0) -> Program:
         """Run its Python, outside of any checkout, to the end."""
-        program = Program(self._test, [self.python, *arguments])
+        program = Program(self._test, [self.python, *arguments], environment=CLEAN)
         await program.exit_status(timeout)
         return program

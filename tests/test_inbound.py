@@ -232,6 +232,13 @@ class HoldingTests(SynchronousTestCase):
             gateway.turn()
             self.assertEqual(gateway.client.written, b"answer")
 
+    def test_who_has_finished_is_not_read_again(self) -> None:
+        """Reading on after an end of stream would report it once more."""
+        gateway = dialing()
+        gateway.client.peer_finishes()
+        gateway.join()
+        self.assertFalse(gateway.client.reading)
+
     def test_a_reset_gives_up_the_dial(self) -> None:
         """Nobody is dialed for a client that is gone."""
         gateway = dialing()

@@ -15,7 +15,7 @@ from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import has_errors
 from meshgate.transport.dialing import dial
-from tests.environments import Environment
+from tests.environments import CLEAN, Environment
 from tests.hello_builder import build_hello
 from tests.inventory_example import FOLDER, example_module
 from tests.peers import LOOPBACK, Origin, Peer, end_all
@@ -184,7 +184,9 @@ class InstalledTests(TestCase):
             (folder / "inventory.json").write_text(json.dumps({"a.example.com": str(backend.endpoint)}))
             (folder / "meshgate.yaml").write_text(SETTINGS.format(port=port))
             arguments: list[str | Path] = [environment.python, environment.twistd, "-n", "--pidfile="]
-            await Program(self, [*arguments, "meshgate", "--config", "meshgate.yaml"], folder).wait_for_port(port)
+            await Program(self, [*arguments, "meshgate", "--config", "meshgate.yaml"], folder, CLEAN).wait_for_port(
+                port
+            )
             return folder / "inventory.json", port
 
         inventory, port = await once_more(start)

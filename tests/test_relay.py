@@ -393,6 +393,18 @@ class RealTests(TestCase):
         await client.got_reset()
         self.assertEqual((await self.gateway.record()).ending, Ending.UPSTREAM_RESET)
 
+    async def test_a_client_that_leaves_the_last_bytes_unread_has_closed(self) -> None:
+        """Closing with unread bytes makes the kernel send a reset; after the whole answer that is no failure."""
+        client = await self.gateway.connect(self.listener, Slow)
+        upstream = await self.origin.peer()
+        upstream.send(b"answer, and a last record that nobody reads")
+        upstream.finish()
+        (leg,) = (connection._leg for connection in self.gateway.plane._live)
+        await wait_for(lambda: leg.served, "the end of the answer")
+        client.transport.loseConnection()
+        await upstream.got_reset()
+        self.assertEqual((await self.gateway.record()).ending, Ending.OK)
+
     async def test_reset_after_finish_is_noticed_when_writing(self) -> None:
         """A client that finished and then went away is noticed by the endpoint's next bytes."""
         client, upstream = await self.joined()

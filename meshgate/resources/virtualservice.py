@@ -20,6 +20,7 @@ from meshgate.resources.model import (
     NonEmpty,
     OptionalPortNumber,
     PortNumber,
+    Written,
     refuse,
 )
 from meshgate.resources.problem import Severity
@@ -116,7 +117,7 @@ class VirtualServiceSpec(Model):
     gateways: Annotated[Items[str], AfterValidator(lambda names: names or ("mesh",))] = Field(
         default=("mesh",), description="Gateways the rules are for: name, or namespace/name; mesh is not at a gateway"
     )
-    http_rules: Annotated[int, BeforeValidator(_count)] = Field(
+    http_rules: Annotated[int, BeforeValidator(_count), Written("list")] = Field(
         default=0, alias="http", description="how many http rules there are; none is served"
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
