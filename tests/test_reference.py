@@ -30,6 +30,8 @@ class CartSpec(Model):
     labels: Labels = Field(default=Labels(), description="stuck on")
     brake: bool = Field(default=True, description="whether it stops")
     delay: Annotated[float, Written("Duration")] = Field(default=2.0, description="until it stops")
+    speed: float = Field(default=10.0, description="in miles an hour")
+    load: int = Field(default=2**32 - 1, description="in grams; as much as fits")
     owners: Items[str] = Field(default=("me", "you"), description="whose it is")
 
 
@@ -59,6 +61,8 @@ class EntryTests(SynchronousTestCase):
             "labels": ("mapping of texts to texts", ""),
             "brake": ("true or false", "default true"),
             "delay": ("duration", ""),
+            "speed": ("number", "default 10"),
+            "load": ("number", ""),
             "owners": ("list of texts", "default [me, you]"),
         }
         self.assertEqual({path: self.facts(path) for path in expected}, expected)

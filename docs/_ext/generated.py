@@ -53,13 +53,12 @@ def resources() -> Iterator[str]:
     for kind in KINDS.values():
         entry = kind_entry(kind)
         yield from (kind.name, "-" * len(kind.name), "", _text(entry.description), "")
-        yield from _fields(entry.below(), len(entry.path))
+        yield from _fields(entry.fields, len(entry.path), {})
 
 
 def expectations() -> Iterator[str]:
     """Every key of a file of expectations."""
-    for entry in fields_of(ExpectationsFile):
-        yield from _fields([entry, *entry.below()], 0)
+    yield from _fields(fields_of(ExpectationsFile), 0, {})
 
 
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
@@ -94,13 +93,29 @@ def _help(command: click.Command, title: str, context: click.Context) -> Iterato
     yield ""
 
 
-def _fields(entries: Iterable[Entry], root: int) -> Iterator[str]:
-    """Fields by their paths, without as many steps of these as lead to the root."""
+def _fields(entries: Iterable[Entry], root: int, seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """
+    Fields by their paths, each before those below it. What stands below is listed once, where it comes first.
+
+    :param root: how many steps of the paths are left out.
+    :param seen: where what was listed so far.
+    """
     for field in entries:
+        path = ".".join(field.path[root:])
         facts = [_text(fact) for fact in (field.type, field.presence()) if fact]
-        about = f" {_text(field.about)}" if field.about else ""
-        yield from (f"``{'.'.join(field.path[root:])}``", f"    {_text(field.description)}", "")
-        yield from (f"    {'; '.join(facts)}.{about}", "")
+        shape = (field.about, *(below.name for below in field.fields))
+        first = seen.get(shape) if field.fields else None
+        about = f"The fields of ``{first}`` again." if first else _text(field.about)
+        yield from (
+            f"``{path}``",
+            f"    {_text(field.description)}",
+            "",
+            f"    {'; '.join(facts)}. {about}".rstrip(),
+            "",
+        )
+        if first is None:
+            seen[shape] = path
+            yield from _fields(field.fields, root, seen)
 
 
 def _text(text: str) -> str:

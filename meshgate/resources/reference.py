@@ -246,4 +246,6 @@ def _written(value: Any) -> str:
         return ""
     if isinstance(value, (tuple, list, frozenset)):
         return f"[{', '.join(map(_written, value))}]" if value else ""
-    return str(value)
+    if isinstance(value, (int, float)) and abs(value) >= _NO_BOUND:
+        return ""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
