@@ -22,7 +22,7 @@ from meshgate.settings import SettingsError
 class Options(usage.Options):
     """The options behind ``twistd -n meshgate``."""
 
-    synopsis = "[-n] meshgate --config FILE [--validate]"
+    synopsis = "--config FILE [--validate]"
     longdesc = (
         "An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough. "
         "'meshgate init DIR' writes an installation to start from. "

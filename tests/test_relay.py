@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -395,13 +396,14 @@ class RealTests(TestCase):
 
     async def test_a_client_that_leaves_the_last_bytes_unread_has_closed(self) -> None:
         """Closing with unread bytes makes the kernel send a reset; after the whole answer that is no failure."""
-        client = await self.gateway.connect(self.listener, Slow)
+        client = socket.create_connection(self.gateway.ports.addresses()[self.listener.key])
+        self.addCleanup(client.close)
         upstream = await self.origin.peer()
         upstream.send(b"answer, and a last record that nobody reads")
         upstream.finish()
         (leg,) = (connection._leg for connection in self.gateway.plane._live)
         await wait_for(lambda: leg.served, "the end of the answer")
-        client.transport.loseConnection()
+        client.close()
         await upstream.got_reset()
         self.assertEqual((await self.gateway.record()).ending, Ending.OK)
 
