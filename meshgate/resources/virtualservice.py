@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
-from meshgate.resources.names import is_ip_address, wildcard_domain
+from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
 from meshgate.resources.wording import kind_of, quoted
 
 
@@ -31,6 +31,9 @@ def _destination_host(text: str) -> str:
         refuse("MG1021", 'a destination is one service, not "*"', "name the service")
     message = wildcard_domain(text)
     if message:
+        namespace, _, name = text.partition("/")
+        if not (dns_label(namespace) or dns_label(name)):
+            refuse("MG1021", message, f"write {name}.{namespace}.svc.cluster.local")
         refuse(
             "MG1021",
             message,
