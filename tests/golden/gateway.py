@@ -30,8 +30,8 @@ CASES: Final = (
         "MG1020",
         gateway(TCP, name="gw.infra"),
         """
-        routes.yaml:3:18: error[MG1020]: Gateway default/gw.infra: metadata.name: the name of a Gateway has no dots:
-          "gw.infra" is not a DNS label: it has the character "." (did you mean gw-infra?)
+        routes.yaml:3:18: error[MG1020]: Gateway default/gw.infra: metadata.name: "gw.infra" is not a DNS label: it
+          has the character "." (did you mean "gw-infra"?)
         """,
     ),
     Golden(
