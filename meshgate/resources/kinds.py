@@ -9,9 +9,19 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from meshgate.resources import endpointslice, gateway, service, serviceentry, virtualservice, workloadentry
+from meshgate.resources import (
+    endpointslice,
+    gateway,
+    gateway_rules,
+    service,
+    serviceentry,
+    virtualservice,
+    virtualservice_rules,
+    workloadentry,
+)
 from meshgate.resources.fault import Fault
 from meshgate.resources.problem import Severity
+from meshgate.resources.record import ResourceKey
 from meshgate.resources.wording import shown
 
 ISTIO_GROUP: Final = "networking.istio.io"
@@ -20,7 +30,7 @@ _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", 
 _OTHER_ISTIO_KINDS: Final = frozenset(["DestinationRule", "EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
 
 
-def _no_faults(spec: Any) -> Iterator[Fault]:
+def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
     return iter(())
 
 
@@ -31,22 +41,22 @@ class Kind:
 
     :ivar api_versions: those it is served in, the one to recommend first.
     :ivar model: of its spec.
-    :ivar faults: the rules between its spec's fields.
+    :ivar faults: the rules between its spec's fields, and the resource's name and namespace.
     :ivar flat: the spec's fields stand at the document's top level.
     """
 
     name: str
     api_versions: tuple[str, ...]
     model: type[BaseModel]
-    faults: Callable[[Any], Iterator[Fault]] = _no_faults
+    faults: Callable[[Any, ResourceKey], Iterator[Fault]] = _no_faults
     flat: bool = False
 
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway.faults),
-        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice.faults),
+        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway_rules.faults),
+        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice_rules.faults),
         Kind("ServiceEntry", _ISTIO_VERSIONS, serviceentry.ServiceEntrySpec, serviceentry.faults),
         Kind("WorkloadEntry", _ISTIO_VERSIONS, workloadentry.WorkloadEntrySpec, workloadentry.faults),
         Kind("Service", ("v1",), service.ServiceSpec, service.faults),

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from meshgate.resources.fault import Fault, Path, repeated
 from meshgate.resources.model import Items, Labels, Model, NonEmpty, OptionalPortNumber, PortNumber
 from meshgate.resources.protocols import OptionalProtocol
+from meshgate.resources.record import ResourceKey
 from meshgate.resources.wording import quoted
 from meshgate.resources.workloadentry import WorkloadEntrySpec, unix_faults
 
@@ -71,7 +72,7 @@ class ServiceEntrySpec(Model):
     )
 
 
-def faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a ServiceEntry (Istio, validation.go, ValidateServiceEntry)."""
     for index, host in enumerate(spec.hosts):
         if host == "*":

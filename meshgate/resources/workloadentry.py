@@ -10,6 +10,7 @@ from pydantic_core import core_schema
 
 from meshgate.resources.fault import Fault, Path
 from meshgate.resources.model import MAX_PORT, FrozenMapping, Labels, Model, UInt32, whole_number
+from meshgate.resources.record import ResourceKey
 
 UNIX_PREFIX = "unix://"
 
@@ -38,7 +39,7 @@ class WorkloadEntrySpec(Model):
     service_account: str = Field(default="", description="the account it runs as")
 
 
-def faults(spec: WorkloadEntrySpec) -> Iterator[Fault]:
+def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a WorkloadEntry (Istio, validation.go, ValidateWorkloadEntry)."""
     if not (spec.address or spec.network):
         yield Fault(("spec", "address"), "MG1002", "the required field address is missing")
