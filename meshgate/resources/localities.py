@@ -73,7 +73,7 @@ def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: Path,
             (*path, "failover" if setting.failover else "failoverPriority"),
             "MG1072",
             "nothing fails over, since without outlierDetection no endpoint counts as failed",
-            "write outlierDetection: {} beside loadBalancer, with what it needs",
+            "write outlierDetection beside loadBalancer",
             Severity.WARNING,
             at_key=True,
         )
@@ -110,7 +110,7 @@ def _form_faults(localities: Iterable[tuple[Path, str]], at_key: bool = False) -
         elif not all(parts):
             message, hint = "has an empty part", "write region, region/zone or region/zone/subzone"
         elif any(_overlap(other, parts) for other in before):
-            message, hint = "overlaps with one before it", "put the narrower one first, or leave one out"
+            message, hint = "overlaps with one before it", "leave one of them out"
         else:
             before.append(parts)
             continue

@@ -50,7 +50,7 @@ def missing_address_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fau
             (*path, "network"),
             "MG1096",
             f"there is no address in the network {quoted(entry.network)}",
-            "write address: unless the network's gateway is to be asked",
+            "write an address, unless the network's gateway is to be asked",
             Severity.WARNING,
         )
     else:
