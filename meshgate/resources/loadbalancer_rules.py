@@ -105,8 +105,8 @@ def _table_faults(settings: ConsistentHash, path: Path) -> Iterator[Fault]:
             path, "MG1067", f"the table's size {size} is out of range", f"a prime below {TABLE_BOUND}, such as 65537"
         )
     elif not is_prime(size):
-        near = next(other for step in range(1, size + 2) for other in (size - step, size + step) if is_prime(other))
-        yield Fault(path, "MG1067", f"the table's size {size} is not a prime number", f"{near} is one")
+        smaller = next(other for other in range(size - 1, 1, -1) if is_prime(other))
+        yield Fault(path, "MG1067", f"the table's size {size} is not a prime number", f"{smaller} is one")
 
 
 def is_prime(number: int) -> bool:
@@ -140,7 +140,7 @@ def _several(settings: Model, fields: tuple[str, ...], path: Path) -> Iterator[F
         yield Fault(
             (*path, aliases[-2]),
             "MG1080",
-            f"{' and '.join(aliases)} are both set, which the Kubernetes API server refuses; {aliases[-1]} counts",
+            f"{' and '.join(aliases)} are set together, which the Kubernetes API server refuses; {aliases[-1]} counts",
             f"leave {aliases[-2]} out",
             Severity.WARNING,
             at_key=True,

@@ -1,0 +1,1 @@
+"""The exact texts of problems, a table per kind."""
