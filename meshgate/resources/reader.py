@@ -161,6 +161,8 @@ def _read_kind(
     spec, partial, spec_faults = validate_in_part(kind.model, {} if content is None else content, path, unknown_fields)
     faults += spec_faults
     faults += judged(kind.faults(partial, key))
+    if metadata is not None:
+        faults += judged(kind.label_faults(partial, metadata.labels))
     resource = None
     if metadata is not None and spec is not None and not any(map(_forbids_serving, faults)):
         resource = Resource(
@@ -172,7 +174,9 @@ def _read_kind(
             spec=spec,
             origin=source.origin,
         )
-    return DocumentReading(key, resource, source.problems_and_warnings(faults, key), source.origin)
+    # The warning of a word that is ambiguous to YAML says the word, which may be a secret.
+    problems = source.problems if kind.confidential else source.problems_and_warnings
+    return DocumentReading(key, resource, problems(faults, key), source.origin)
 
 
 def _forbids_serving(fault: Fault) -> bool:
