@@ -23,5 +23,5 @@ class GoldenTests(SynchronousTestCase):
 
     def test_each_code_of_a_rule_has_a_text(self) -> None:
         """A new rule of validation comes with a case."""
-        rules = {code for code in CODES if "MG1010" <= code < "MG1060"}
-        self.assertEqual(rules - {case.code for case in all_cases()}, set())
+        rules = {code for code in CODES if code.startswith("MG1")}
+        self.assertEqual(rules, {case.code for case in all_cases()})

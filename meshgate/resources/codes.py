@@ -25,7 +25,6 @@ CODES: Final[dict[str, str]] = {
     "MG1005": "A number is out of range",
     "MG1006": "A value is empty or malformed",
     "MG1007": "A field is written in snake_case, which the Kubernetes API server drops",
-    "MG1008": "Fields contradict each other",
     "MG1009": "A name is used twice",
     "MG1010": "The resource asks for what a layer 4 gateway does not serve",
     "MG1020": "A name is not a DNS label",

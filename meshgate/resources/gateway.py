@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from meshgate.resources.fieldtypes import by_number
 from meshgate.resources.model import Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
 from meshgate.resources.nameforms import checked, likely
 from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
@@ -95,7 +96,7 @@ class ServerTLSSettings(Model):
     """How a server treats TLS. Without any field it passes TLS through by server name."""
 
     https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
-    mode: Annotated[TLSMode, Field(strict=False)] = Field(
+    mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
         default=TLSMode.PASSTHROUGH, description="pass TLS through, or end it here"
     )
     server_certificate: str = Field(default="", description="file with the certificate chain")
@@ -111,10 +112,10 @@ class ServerTLSSettings(Model):
     verify_certificate_hash: Items[str] = Field(
         default=(), description="SHA-256 of allowed client certificates, in hex"
     )
-    min_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    min_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="lowest version of TLS; TLS_AUTO is 1.2"
     )
-    max_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    max_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="highest version of TLS"
     )
     cipher_suites: Items[str] = Field(default=(), description="cipher suites to offer, in OpenSSL's names")
