@@ -27,7 +27,7 @@ def _server_host(text: str) -> str:
     message, hint = _host_fault(text)
     if not message:
         return text
-    return refuse("MG1024", message, hint or likely(text, lambda meant: _host_fault(meant)[0]))
+    return refuse("MG1024", message, likely(text, lambda meant: _host_fault(meant)[0]) or hint)
 
 
 def _host_fault(text: str) -> tuple[str, str]:

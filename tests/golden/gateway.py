@@ -71,7 +71,7 @@ CASES: Final = (
         gateway(TCP, "'https://a.example.com:443/'"),
         """
         routes.yaml:7:13: error[MG1024]: Gateway default/gw: spec.servers[0].hosts[0]: the namespace before the
-          slash is wrong: "https:" is not a DNS label: it has the character ":" (write its name, "." or "*")
+          slash is wrong: "https:" is not a DNS label: it has the character ":" (did you mean "a.example.com"?)
         """,
     ),
     Golden(
