@@ -121,6 +121,12 @@ class FieldTests(SynchronousTestCase):
                 faults(policy(loadBalancer={"simple": number})), ["MG1004 trafficPolicy.loadBalancer.simple"], number
             )
 
+    def test_names_of_protobuf_are_taken(self) -> None:
+        """With a warning, since the API server drops them."""
+        spec = policy(outlierDetection={"consecutive_5xx_errors": 2, "min_health_percent": 5})
+        found = [(problem.code, problem.hint) for problem in problems_of("DestinationRule", spec)]
+        self.assertEqual(found, [("MG1007", "write consecutive5xxErrors"), ("MG1007", "write minHealthPercent")])
+
     def test_null_is_as_good_as_absent(self) -> None:
         """At any depth."""
         spec = spec_of("DestinationRule", policy(loadBalancer={"localityLbSetting": None}, tunnel=None))
