@@ -30,6 +30,7 @@ class Options(usage.Options):
     )
     optFlags = [["validate", None, "Load everything, print the problems, and exit with 0 or 1."]]  # noqa: RUF012
     optParameters = [["config", "c", None, "The settings file."]]  # noqa: RUF012
+
     def opt_version(self) -> None:
         """Print the version of meshgate and exit."""
         sys.stdout.write(f"meshgate {__version__}\n")

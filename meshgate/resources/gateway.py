@@ -12,13 +12,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from meshgate.resources.fieldtypes import by_number
-from meshgate.resources.model import Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
+from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
 from meshgate.resources.nameforms import checked, likely
 from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
 from meshgate.resources.protocols import Protocol
 from meshgate.resources.wording import quoted
 
-UNIX_PREFIX = "unix://"
 _BIND_HINT = "leave it out to listen on every address"
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path, judged, repeated
-from meshgate.resources.gateway import UNIX_PREFIX, GatewaySpec, Server, ServerTLSSettings, TLSMode
+from meshgate.resources.gateway import GatewaySpec, Server, ServerTLSSettings, TLSMode
+from meshgate.resources.model import UNIX_PREFIX
 from meshgate.resources.nameforms import likely
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Severity

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
@@ -23,6 +24,9 @@ V = TypeVar("V")
 MAX_INT32: Final = 2**31 - 1
 MAX_UINT32: Final = 2**32 - 1
 MAX_PORT: Final = 65535
+
+#: What an address begins with that is a Unix socket.
+UNIX_PREFIX: Final = "unix://"
 
 #: The type of the errors that validators here raise; their context is ``code``, ``message`` and ``hint``.
 FAULT: Final = "meshgate"
@@ -51,6 +55,17 @@ class KubernetesModel(Model):
     """An object of Kubernetes' own API, of which we read a part: further fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    Says in the annotation of a type how its values are written.
+
+    :ivar kind: a word or two for the reference, as ``Duration``.
+    """
+
+    kind: str
 
 
 def refuse(code: str, message: str, hint: str = "") -> NoReturn:

@@ -72,7 +72,9 @@ def _cipher_faults(suites: Sequence[str], path: Path) -> Iterator[Fault]:
         place = (*path, index)
         if not _is_cipher_suite(suite):
             message = f"{quoted(suite)} is not a cipher suite that is known, and is ignored"
-            yield Fault(place, "MG1032", message, nearest(suite, _CIPHER_SUITES), Severity.WARNING)
+            near = nearest(suite, _CIPHER_SUITES)
+            hint = near if near.endswith("?") else "use OpenSSL's name of one that Istio has"
+            yield Fault(place, "MG1032", message, hint, Severity.WARNING)
         elif suite in first:
             message = f"the cipher suite {quoted(suite)} is in {written((*path, first[suite]))} already"
             yield Fault(place, "MG1032", message, "remove one of the two", Severity.WARNING)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, refuse
+from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
 from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
 from meshgate.resources.wording import kind_of, quoted
@@ -127,7 +127,7 @@ class VirtualServiceSpec(Model):
         default=(),
         description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
-    http_rules: Annotated[int, BeforeValidator(_count)] = Field(
+    http_rules: Annotated[int, BeforeValidator(_count), Written("list")] = Field(
         default=0, alias="http", description="how many http rules there are; none is served"
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")

@@ -32,7 +32,7 @@ from meshgate.resources.wording import nearest, quoted, written
 _MESH: Final = "mesh"
 _GENERATED: Final = "outbound_"
 # Hosts that a hint is looked for among; the search takes time with each.
-_MOST_COMPARED: Final = 100
+_MOST_COMPARED: Final = 10
 
 
 def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
