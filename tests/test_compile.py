@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.duplicates import latest
 from meshgate.routing.compile import Compilation, compile_table
+from meshgate.routing.hosts import covers
 from meshgate.routing.servers import Proxy
 from meshgate.routing.table import ListenerKey
 from tests.configurations import (
@@ -355,7 +356,8 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual(found.problems, ())
 
 
-NAMES = st.sampled_from([A, B, "*.example.com", "*", "x.org"])
+POOL = [A, B, "*.example.com", "*", "x.org"]
+NAMES = st.sampled_from(POOL)
 SERVERS = st.one_of(
     st.builds(tcp_server, st.sampled_from([1, 2])),
     st.builds(lambda port, host: tls_server(port, [host]), st.sampled_from([1, 2]), NAMES),
@@ -368,16 +370,13 @@ def configurations(draw: st.DrawFn) -> list[Document]:
     gateways = [
         gateway(f"g{n}", *draw(st.lists(SERVERS, min_size=1, max_size=3))) for n in range(draw(st.integers(1, 3)))
     ]
-    routes = [
-        virtual_service(
-            f"v{n}",
-            [draw(NAMES)],
-            [f"g{draw(st.integers(0, 3))}"],
-            tls=[tls_rule([draw(NAMES)], f"tls{n}", **draw(st.sampled_from([{}, {"port": 1}])))],
-            tcp=[tcp_rule(f"tcp{n}")],
-        )
-        for n in range(draw(st.integers(0, 4)))
-    ]
+    routes = []
+    for n in range(draw(st.integers(0, 4))):
+        host = draw(NAMES)
+        name = draw(st.sampled_from([name for name in POOL if covers(host, name)]))
+        rule = tls_rule([name], f"tls{n}", **draw(st.sampled_from([{}, {"port": 1}])))
+        named = [f"g{draw(st.integers(0, 3))}"]
+        routes.append(virtual_service(f"v{n}", [host], named, tls=[rule], tcp=[tcp_rule(f"tcp{n}")]))
     return [*gateways, *routes]
 
 

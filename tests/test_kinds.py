@@ -14,8 +14,9 @@ class FindKindTests(SynchronousTestCase):
     def test_every_kind_in_every_api_version(self) -> None:
         """The three of Istio, and Kubernetes' own."""
         versions = [f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3")]
-        wanted = dict.fromkeys(("Gateway", "VirtualService", "ServiceEntry", "WorkloadEntry"), versions)
-        wanted |= {"Service": ["v1"], "EndpointSlice": ["discovery.k8s.io/v1"]}
+        istio = ("Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry")
+        wanted = dict.fromkeys(istio, versions)
+        wanted |= {"Service": ["v1"], "Pod": ["v1"], "Secret": ["v1"], "EndpointSlice": ["discovery.k8s.io/v1"]}
         self.assertEqual({kind.name: list(kind.api_versions) for kind in KINDS.values()}, wanted)
         for name, versions in wanted.items():
             for version in versions:
@@ -57,7 +58,7 @@ class FindKindTests(SynchronousTestCase):
             ("serving.knative.dev/v1", "Service"),
             ("appmesh.k8s.aws/v1beta2", "VirtualService"),
             ("gateway.solo.io/v1", "Gateway"),
-            ("networking.istio.io/v1", "DestinationRule"),
+            ("networking.istio.io/v1", "EnvoyFilter"),
             ("networking.istio.io/v1", "WorkloadGroup"),
             ("networking.istio.io/v1", "Nonsense"),
             ("example.com/v1", "Gatway"),

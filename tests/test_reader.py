@@ -251,7 +251,7 @@ class ReadTextTests(SynchronousTestCase):
         reading = read_text(text, "a")
         self.assertEqual(said(reading), [(8, 15, "", "MG0002"), (9, 13, "spec.servers[0].port.name", "MG1003")])
         self.assertEqual(reading.all_problems[0].subject(), "Gateway default/gw")
-        self.assertEqual(said(read_text("apiVersion: v1\nkind: Pod\nx: on\n", "a")), [(1, 1, "", "MG0006")])
+        self.assertEqual(said(read_text("apiVersion: v1\nkind: Node\nx: on\n", "a")), [(1, 1, "", "MG0006")])
 
     def test_a_fault_in_a_long_text_is_pointed_at(self) -> None:
         """The line and column in a text of a thousand lines, in the middle of documents that are right."""

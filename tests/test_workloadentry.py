@@ -35,9 +35,9 @@ class WorkloadEntryTests(SynchronousTestCase):
             self.assertEqual((spec.weight, spec.ports, spec.labels), (1, {}, {}))
 
     def test_an_address_is_required(self) -> None:
-        """Unless the network says where to go."""
+        """Unless the network says where to go, which is worth a warning."""
         self.assertEqual(faults("WorkloadEntry", {}), {("spec.address", "MG1002")})
-        self.assertEqual(faults("WorkloadEntry", {"network": "n"}), set())
+        self.assertEqual(faults("WorkloadEntry", {"network": "n"}), {("spec.network", "MG1096")})
 
     def test_ports(self) -> None:
         """Within their range, and quoted ones too."""
@@ -50,4 +50,4 @@ class WorkloadEntryTests(SynchronousTestCase):
         for address in ("unix:///run/a", "unix://@a"):
             self.assertEqual(faults("WorkloadEntry", {"address": address}), set())
         wrong = {"address": "unix://a", "ports": {"x": 80}}
-        self.assertEqual(faults("WorkloadEntry", wrong), {("spec.address", "MG1006"), ("spec.ports", "MG1008")})
+        self.assertEqual(faults("WorkloadEntry", wrong), {("spec.address", "MG1095"), ("spec.ports", "MG1095")})

@@ -35,11 +35,21 @@ def parse_duration(text: str) -> float:
     :return: seconds, exact to the nanosecond; negative after a minus sign.
     :raises ValueError: with a message for people, which says what to write instead.
     """
+    return parse_nanoseconds(text) / _SECOND
+
+
+def parse_nanoseconds(text: str) -> int:
+    """
+    As :func:`parse_duration`, for those who need every digit: a long duration has more of them than seconds can hold.
+
+    :return: nanoseconds.
+    :raises ValueError: as above.
+    """
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     if unsigned == "0":
-        return 0.0
+        return 0
     nanoseconds = _nanoseconds(text, unsigned)
-    return (-nanoseconds if text[0] == "-" else nanoseconds) / _SECOND
+    return -nanoseconds if text[0] == "-" else nanoseconds
 
 
 def _nanoseconds(text: str, unsigned: str) -> int:
@@ -79,7 +89,11 @@ def format_duration(seconds: float) -> str:
 
     :param seconds: rounded to the nanosecond.
     """
-    nanoseconds = round(seconds * _SECOND)
+    return format_nanoseconds(round(seconds * _SECOND))
+
+
+def format_nanoseconds(nanoseconds: int) -> str:
+    """As :func:`format_duration`, with every digit of a long duration."""
     sign = "-" if nanoseconds < 0 else ""
     nanoseconds = abs(nanoseconds)
     if nanoseconds == 0:

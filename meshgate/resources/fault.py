@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from meshgate.resources.broken import BrokenValueError, sound
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted, written
 
@@ -35,6 +36,15 @@ class Fault:
     at_key: bool = False
 
 
+def judged(*rules: Iterator[Fault]) -> Iterator[Fault]:
+    """The faults that rules find, of each as many as it finds before it depends on a value that has a fault already."""
+    for rule in rules:
+        try:
+            yield from rule
+        except BrokenValueError:
+            continue
+
+
 def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) -> Iterator[Fault]:
     """
     A fault for each value in a list of objects that one before it has already.
@@ -45,7 +55,7 @@ def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) ->
     :param what: what the objects are, in the singular.
     """
     first: dict[str | int, int] = {}
-    for index, value in enumerate(values):
+    for index, value in sound(values):
         if value in first and value:
             other = written((*path, first[value], *field))
             yield Fault(

@@ -1,18 +1,56 @@
-"""Gateway: the ports that a gateway opens, and for which hosts (Istio, networking/v1alpha3/gateway.proto)."""
+"""
+Gateway: the ports that a gateway opens, and for which hosts (Istio, networking/v1alpha3/gateway.proto).
+
+The rules between its fields are in :mod:`~meshgate.resources.gateway_rules`.
+"""
 
 from __future__ import annotations
 
 import enum
-import ipaddress
-from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from meshgate.resources.fault import Fault, Path, repeated
-from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32
-from meshgate.resources.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS, Protocol
+from meshgate.resources.fieldtypes import by_number
+from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
+from meshgate.resources.nameforms import checked, likely
+from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
+from meshgate.resources.protocols import Protocol
 from meshgate.resources.wording import quoted
+
+_BIND_HINT = "leave it out to listen on every address"
+
+
+def _server_host(text: str) -> str:
+    """A host with an optional namespace before it (Istio, agent, ValidateNamespaceSlashWildcardHostname)."""
+    message, hint = _host_fault(text)
+    if not message:
+        return text
+    return refuse("MG1024", message, likely(text, lambda meant: _host_fault(meant)[0]) or hint)
+
+
+def _host_fault(text: str) -> tuple[str, str]:
+    """What is wrong with a server's host, and a hint where there is one for this fault alone."""
+    namespace, slash, name = text.partition("/")
+    if not slash:
+        namespace, name = "*", text
+    if not (namespace and name):
+        return f"{quoted(text)} lacks a namespace before the slash or a name behind it", "write namespace/name, or name"
+    if namespace not in ("*", ".") and dns_label(namespace):
+        return f"the namespace before the slash is wrong: {dns_label(namespace)}", 'write its name, "." or "*"'
+    if name != "*" and "." not in name:
+        hint = 'write the whole name, as a.example.com, or "*" for any'
+        return f"{quoted(name)} is a short name, which a server's host cannot be", hint
+    if "*" in name and name != "*" and not name.startswith("*."):
+        hint = f'did you mean "*.{name.lstrip("*.")}"?' if "*" not in name.lstrip("*") else ""
+        return f'{quoted(name)} is not a wildcard that a server takes: "*" must be the whole first label', hint
+    return ("" if is_ip_address(name) else wildcard_domain(name)), ""
+
+
+def _bind(text: str) -> str:
+    if text.startswith(UNIX_PREFIX):
+        return unix_path(text.removeprefix(UNIX_PREFIX))
+    return ip_address(text) and f"{quoted(text)} is neither an IP address nor a unix:// path"
 
 
 class TLSMode(enum.StrEnum):
@@ -57,7 +95,7 @@ class ServerTLSSettings(Model):
     """How a server treats TLS. Without any field it passes TLS through by server name."""
 
     https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
-    mode: Annotated[TLSMode, Field(strict=False)] = Field(
+    mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
         default=TLSMode.PASSTHROUGH, description="pass TLS through, or end it here"
     )
     server_certificate: str = Field(default="", description="file with the certificate chain")
@@ -73,10 +111,10 @@ class ServerTLSSettings(Model):
     verify_certificate_hash: Items[str] = Field(
         default=(), description="SHA-256 of allowed client certificates, in hex"
     )
-    min_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    min_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="lowest version of TLS; TLS_AUTO is 1.2"
     )
-    max_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    max_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="highest version of TLS"
     )
     cipher_suites: Items[str] = Field(default=(), description="cipher suites to offer, in OpenSSL's names")
@@ -87,8 +125,10 @@ class Server(Model):
     """One listening port with its hosts."""
 
     port: Port = Field(description="where to listen")
-    bind: str = Field(default="", description="IP address or unix:// path to listen on; empty for every address")
-    hosts: Annotated[Items[str], Field(min_length=1)] = Field(
+    bind: Annotated[str, checked(lambda text: text and _bind(text), "MG1025", _BIND_HINT)] = Field(
+        default="", description="IP address or unix:// path to listen on; empty for every address"
+    )
+    hosts: Annotated[Items[Annotated[str, AfterValidator(_server_host)]], Field(min_length=1)] = Field(
         description="names to serve, each with an optional namespace/ before it; * for any"
     )
     tls: ServerTLSSettings | None = Field(default=None, description="required for the protocols HTTPS and TLS")
@@ -101,61 +141,3 @@ class GatewaySpec(Model):
 
     servers: Annotated[Items[Server], Field(min_length=1)] = Field(description="what to listen for")
     selector: Labels = Field(default=Labels(), description="labels that a gateway must have; empty for all gateways")
-
-
-def faults(spec: GatewaySpec) -> Iterator[Fault]:
-    """The rules between the fields of a Gateway (Istio, pkg/config/validation/validation.go, ValidateGateway)."""
-    for index, server in enumerate(spec.servers):
-        path = ("spec", "servers", index)
-        yield from _port_faults(server, path)
-        yield from _tls_faults(server, path)
-    yield from repeated((server.port.name for server in spec.servers), ("spec", "servers"), ("port", "name"), "port")
-
-
-def _port_faults(server: Server, path: Path) -> Iterator[Fault]:
-    unix = server.bind.startswith(UNIX_PREFIX)
-    number = (*path, "port", "number")
-    if unix and server.port.number:
-        yield Fault(number, "MG1008", "a Unix socket has no port number", "write 0, or bind to an IP address")
-    if not unix and not server.port.number:
-        yield Fault(number, "MG1005", "the port number must be from 1 to 65535")
-    if server.port.target_port:
-        yield Fault(
-            (*path, "port", "targetPort"),
-            "MG1008",
-            "a Gateway's port takes no targetPort",
-            "the target port is the destination's, in the VirtualService",
-        )
-    if server.bind and not (unix or _is_address(server.bind)):
-        yield Fault(
-            (*path, "bind"),
-            "MG1006",
-            f"{quoted(server.bind)} is neither an IP address nor a unix:// path",
-            "leave it out to listen on every address",
-        )
-
-
-def _tls_faults(server: Server, path: Path) -> Iterator[Fault]:
-    protocol = server.port.protocol
-    if protocol in TLS_PROTOCOLS and server.tls is None:
-        yield Fault(
-            (*path, "tls"),
-            "MG1002",
-            f"a server with the protocol {protocol} needs tls settings",
-            'write "tls: {mode: PASSTHROUGH}" to route by server name',
-        )
-    if protocol not in TLS_PROTOCOLS | HTTP_PROTOCOLS and server.tls is not None:
-        yield Fault(
-            (*path, "tls"),
-            "MG1008",
-            f"a server with the protocol {protocol} takes no tls settings",
-            "write the protocol TLS, or leave tls out",
-        )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -9,18 +9,38 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from meshgate.resources import endpointslice, gateway, service, serviceentry, virtualservice, workloadentry
+from meshgate.resources import (
+    destinationrule_rules,
+    endpointslice,
+    gateway,
+    gateway_rules,
+    service,
+    serviceentry_rules,
+    virtualservice,
+    virtualservice_rules,
+    workloadentry_rules,
+)
+from meshgate.resources.destinationrule import DestinationRuleSpec
 from meshgate.resources.fault import Fault
+from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Severity
+from meshgate.resources.record import ResourceKey
+from meshgate.resources.secret import SecretSpec
+from meshgate.resources.serviceentry import ServiceEntrySpec
 from meshgate.resources.wording import shown
+from meshgate.resources.workloadentry import WorkloadEntrySpec
 
 ISTIO_GROUP: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
 # Kinds of the same group that are not read; named so that they are not taken for misspelled ones.
-_OTHER_ISTIO_KINDS: Final = frozenset(["DestinationRule", "EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
+_OTHER_ISTIO_KINDS: Final = frozenset(["EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
 
 
-def _no_faults(spec: Any) -> Iterator[Fault]:
+def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
+    return iter(())
+
+
+def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
     return iter(())
 
 
@@ -31,26 +51,39 @@ class Kind:
 
     :ivar api_versions: those it is served in, the one to recommend first.
     :ivar model: of its spec.
-    :ivar faults: the rules between its spec's fields.
+    :ivar faults: the rules between its spec's fields, and the resource's name and namespace.
+    :ivar label_faults: the rules between its spec's fields and the resource's labels.
     :ivar flat: the spec's fields stand at the document's top level.
+    :ivar confidential: what it holds is shown nowhere.
     """
 
     name: str
     api_versions: tuple[str, ...]
     model: type[BaseModel]
-    faults: Callable[[Any], Iterator[Fault]] = _no_faults
+    faults: Callable[[Any, ResourceKey], Iterator[Fault]] = _no_faults
+    label_faults: Callable[[Any, Mapping[str, str]], Iterator[Fault]] = _no_label_faults
     flat: bool = False
+    confidential: bool = False
 
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway.faults),
-        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice.faults),
-        Kind("ServiceEntry", _ISTIO_VERSIONS, serviceentry.ServiceEntrySpec, serviceentry.faults),
-        Kind("WorkloadEntry", _ISTIO_VERSIONS, workloadentry.WorkloadEntrySpec, workloadentry.faults),
+        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway_rules.faults),
+        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice_rules.faults),
+        Kind("DestinationRule", _ISTIO_VERSIONS, DestinationRuleSpec, destinationrule_rules.faults),
+        Kind(
+            "ServiceEntry",
+            _ISTIO_VERSIONS,
+            ServiceEntrySpec,
+            serviceentry_rules.faults,
+            serviceentry_rules.label_faults,
+        ),
+        Kind("WorkloadEntry", _ISTIO_VERSIONS, WorkloadEntrySpec, workloadentry_rules.faults),
         Kind("Service", ("v1",), service.ServiceSpec, service.faults),
         Kind("EndpointSlice", ("discovery.k8s.io/v1",), endpointslice.EndpointSliceSpec, flat=True),
+        Kind("Pod", ("v1",), PodSpec),
+        Kind("Secret", ("v1",), SecretSpec, flat=True, confidential=True),
     )
 }
 _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})

@@ -17,6 +17,8 @@ from meshgate.resources.wording import nearest, quoted
 TLS_PROTOCOLS: Final = frozenset(["HTTPS", "TLS"])
 #: Protocols of the HTTP family without TLS.
 HTTP_PROTOCOLS: Final = frozenset(["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"])
+#: Protocols that are routed as a stream of bytes, TLS among them.
+STREAM_PROTOCOLS: Final = TLS_PROTOCOLS | {"TCP", "MONGO", "MYSQL", "REDIS"}
 #: All of them, in the order in which messages list them.
 PROTOCOLS: Final = ("TCP", "TLS", "HTTPS", *sorted(HTTP_PROTOCOLS), "MONGO", "MYSQL", "REDIS", "UDP")
 

@@ -2,7 +2,7 @@
 Documents to resources: finds out what each one is, validates it, and collects everything that is wrong with it.
 
 Does no input or output. One fault never hides another, except that a text that is not YAML has no documents, and
-that the rules between the fields of a spec are asked only once each field has its right shape.
+that a rule between fields is silent where one of them has a fault by itself.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, Path, judged
 from meshgate.resources.kinds import Kind, find_kind, ignored
 from meshgate.resources.metadata import Metadata
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.sources import Source, items_of, split
-from meshgate.resources.validation import UNKNOWN_FIELD, validate
+from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_in_part
 from meshgate.resources.wording import kind_of, nearest, shown
 from meshgate.resources.yamltext import YamlError, iterate_documents
 
@@ -175,10 +175,11 @@ def _read_kind(
         path = ("spec",)
         content = document.get("spec")
         faults += _strangers(document, unknown_fields)
-    spec, spec_faults = validate(kind.model, {} if content is None else content, path, unknown_fields)
+    spec, partial, spec_faults = validate_in_part(kind.model, {} if content is None else content, path, unknown_fields)
     faults += spec_faults
-    if spec is not None:
-        faults += kind.faults(spec)
+    faults += judged(kind.faults(partial, key))
+    if metadata is not None:
+        faults += judged(kind.label_faults(partial, metadata.labels))
     resource = None
     if metadata is not None and spec is not None and not any(map(_forbids_serving, faults)):
         resource = Resource(
@@ -190,7 +191,9 @@ def _read_kind(
             spec=spec,
             origin=source.origin,
         )
-    return DocumentReading(key, resource, source.problems_and_warnings(faults, key), source.origin)
+    # The warning of a word that is ambiguous to YAML says the word, which may be a secret.
+    problems = source.problems if kind.confidential else source.problems_and_warnings
+    return DocumentReading(key, resource, problems(faults, key), source.origin)
 
 
 def _forbids_serving(fault: Fault) -> bool:

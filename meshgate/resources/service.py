@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from meshgate.resources.fault import Fault, repeated
 from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, refuse
+from meshgate.resources.record import ResourceKey
 from meshgate.resources.wording import kind_of
 
 
@@ -66,7 +67,7 @@ class ServiceSpec(KubernetesModel):
     external_name: str = Field(default="", description="the name in the DNS, for the type ExternalName")
 
 
-def faults(spec: ServiceSpec) -> Iterator[Fault]:
+def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a Service (Kubernetes, pkg/apis/core/validation, ValidateService)."""
     if spec.type is ServiceType.EXTERNAL_NAME and not spec.external_name:
         yield Fault(("spec", "externalName"), "MG1002", "a Service of the type ExternalName needs an externalName")

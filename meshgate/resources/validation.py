@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from meshgate.resources.fault import Fault, Path
 from meshgate.resources.model import FAULT
+from meshgate.resources.partial import models_in, partial_record
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import kind_of, nearest, shown
 
@@ -43,9 +43,20 @@ def validate(model: type[M], value: Any, path: Path, unknown_fields: Severity) -
     :param path: of the value, for the faults.
     :param unknown_fields: how bad a field is that the model does not know; it is left out and the rest is judged.
     """
+    record, _, faults = validate_in_part(model, value, path, unknown_fields)
+    return record, faults
+
+
+def validate_in_part(
+    model: type[M], value: Any, path: Path, unknown_fields: Severity
+) -> tuple[M | None, Any, list[Fault]]:
+    """
+    As :func:`validate`, with a second record in between, for the rules between fields: the same one, or where the
+    value makes none, what :func:`~meshgate.resources.partial.partial_record` makes of it.
+    """
     errors = _errors(model, value)
     if isinstance(errors, BaseModel):
-        return errors, []
+        return errors, errors, []
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     faults: list[Fault] = []
     if unknown:
@@ -54,8 +65,9 @@ def validate(model: type[M], value: Any, path: Path, unknown_fields: Severity) -
         faults = [_unknown_field(model, value, place, path, unknown_fields) for place in unknown]
         errors = _errors(model, value)
         if isinstance(errors, BaseModel):
-            return errors, faults
-    return None, faults + list(_faults(errors, path))
+            return errors, errors, faults
+    partial = partial_record(model, value, [error["loc"] for error in errors])
+    return None, partial, faults + list(_faults(errors, path))
 
 
 def _errors(model: type[M], value: Any) -> M | list[ErrorDetails]:
@@ -73,14 +85,19 @@ def _unknown_field(
     parent = _at(value, place[:-1])
     content = parent.pop(place[-1])
     known = _field_names(model, place[:-1])
-    camel = to_camel(name)
+    camel = known.get(name)
     where = (*path, *place)
-    if camel in known and camel not in parent:
+    if camel is not None and camel not in parent:
         parent[camel] = content
         message = f"{shown(name)} is snake_case, which the Kubernetes API server drops"
         return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, at_key=True)
     return Fault(
-        where, UNKNOWN_FIELD, f"the field {shown(name)} is not known", nearest(name, known), severity, at_key=True
+        where,
+        UNKNOWN_FIELD,
+        f"the field {shown(name)} is not known",
+        nearest(name, known.values()),
+        severity,
+        at_key=True,
     )
 
 
@@ -90,25 +107,16 @@ def _at(value: Any, place: Sequence[str | int]) -> Any:
     return value
 
 
-def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
-    """The names of the fields that may stand at a place within a model's value."""
+def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> dict[str, str]:
+    """The fields that may stand at a place within a model's value: in camelCase by their names in protobuf."""
     for step in place:
         if isinstance(step, str):
             annotations = [field.annotation for field in model.model_fields.values() if field.alias == step]
-            found = next(_models(annotations), None)
+            found = next(models_in(annotations), None)
             if found is None:
-                return []
+                return {}
             model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models(annotations: Iterable[Any]) -> Iterator[type[BaseModel]]:
-    """The models within annotations, whatever unions, lists and metadata are around them."""
-    for annotation in annotations:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield annotation
-        else:
-            yield from _models(get_args(annotation))
+    return {name: field.alias or name for name, field in model.model_fields.items()}
 
 
 def _faults(errors: Iterable[ErrorDetails], path: Path) -> Iterator[Fault]:

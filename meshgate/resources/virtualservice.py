@@ -2,35 +2,42 @@
 VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
 
 The tcp and tls rules are typed. Of the http rules only their number is kept, since a layer 4 gateway serves none.
+The rules between the fields are in :mod:`~meshgate.resources.virtualservice_rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from meshgate.resources.fault import Fault
-from meshgate.resources.model import (
-    Int32,
-    Items,
-    Labels,
-    Model,
-    NonEmpty,
-    OptionalPortNumber,
-    PortNumber,
-    Written,
-    refuse,
-)
-from meshgate.resources.problem import Severity
-from meshgate.resources.wording import kind_of
+from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
+from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
+from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
+from meshgate.resources.wording import kind_of, quoted
 
 
 def _count(rules: Any) -> int:
     if isinstance(rules, list):
         return len(rules)
     return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
+
+
+def _destination_host(text: str) -> str:
+    if is_ip_address(text):
+        hint = "write a ServiceEntry with this address, and name its host here"
+        refuse("MG1021", f"{quoted(text)} is an IP address, and a destination is a service", hint)
+    if text == "*":
+        refuse("MG1021", 'a destination is one service, not "*"', "name the service")
+    message = wildcard_domain(text)
+    return refuse("MG1021", message, _destination_hint(text)) if message else text
+
+
+def _destination_hint(text: str) -> str:
+    namespace, _, name = text.partition("/")
+    if not (dns_label(namespace) or dns_label(name)):
+        return f"write {name}.{namespace}.svc.cluster.local"
+    return likely(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local"
 
 
 class PortSelector(Model):
@@ -42,8 +49,10 @@ class PortSelector(Model):
 class Destination(Model):
     """A service to send connections to."""
 
-    host: NonEmpty = Field(description="name of the service; a short one is looked up in the resource's namespace")
-    subset: str = Field(default="", description="name of a subset of the service's endpoints")
+    host: Annotated[str, AfterValidator(_destination_host)] = Field(
+        description="name of the service; a short one is looked up in the resource's namespace"
+    )
+    subset: OptionalDnsLabel = Field(default="", description="name of a subset of the service's endpoints")
     port: PortSelector | None = Field(
         default=None,
         description="may be left out where the service has one port; else the port of the listener is taken",
@@ -62,7 +71,7 @@ class RouteDestination(Model):
 class L4MatchAttributes(Model):
     """Conditions that must all hold for a connection of a tcp rule."""
 
-    destination_subnets: Items[str] = Field(
+    destination_subnets: Items[Subnet] = Field(
         default=(), description="networks the client connects to; a gateway ignores them"
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
@@ -80,7 +89,7 @@ class TLSMatchAttributes(Model):
     sni_hosts: Annotated[Items[str], Field(min_length=1)] = Field(
         description="server names, each within one of the VirtualService's hosts"
     )
-    destination_subnets: Items[str] = Field(
+    destination_subnets: Items[Subnet] = Field(
         default=(), description="networks the client connects to; a gateway ignores them"
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
@@ -114,8 +123,9 @@ class VirtualServiceSpec(Model):
     """The spec of a VirtualService."""
 
     hosts: Items[str] = Field(default=(), description="names the rules are for; * for any")
-    gateways: Annotated[Items[str], AfterValidator(lambda names: names or ("mesh",))] = Field(
-        default=("mesh",), description="Gateways the rules are for: name, or namespace/name; mesh is not at a gateway"
+    gateways: Items[str] = Field(
+        default=(),
+        description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
     http_rules: Annotated[int, BeforeValidator(_count), Written("list")] = Field(
         default=0, alias="http", description="how many http rules there are; none is served"
@@ -125,30 +135,3 @@ class VirtualServiceSpec(Model):
     export_to: Annotated[Items[str], AfterValidator(lambda names: names or ("*",))] = Field(
         default=("*",), description="namespaces that may see it: * for all, . for its own"
     )
-
-
-def faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
-    """The rules between the fields of a VirtualService (Istio, validation.go, ValidateVirtualService)."""
-    if not (spec.http_rules or spec.tls or spec.tcp):
-        yield Fault(("spec",), "MG1002", "a VirtualService needs tcp, tls or http rules")
-    if spec.http_rules:
-        yield Fault(
-            ("spec", "http"),
-            "MG1010",
-            "http routes are not served by an L4 gateway",
-            severity=Severity.INFO,
-            at_key=True,
-        )
-    yield from _weight_faults("tcp", spec.tcp)
-    yield from _weight_faults("tls", spec.tls)
-
-
-def _weight_faults(kind: str, rules: Sequence[TCPRoute | TLSRoute]) -> Iterator[Fault]:
-    for index, rule in enumerate(rules):
-        if len(rule.route) > 1 and not any(destination.weight for destination in rule.route):
-            yield Fault(
-                ("spec", kind, index, "route"),
-                "MG1008",
-                "none of the destinations has a weight",
-                "with several destinations, give at least one a weight above 0",
-            )

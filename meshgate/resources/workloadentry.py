@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
-from meshgate.resources.fault import Fault, Path
-from meshgate.resources.model import MAX_PORT, UNIX_PREFIX, FrozenMapping, Labels, Model, UInt32, whole_number
+from meshgate.resources.model import MAX_PORT, FrozenMapping, Labels, Model, UInt32, whole_number
 
 
 class NamedPorts(FrozenMapping[int]):
@@ -34,23 +32,3 @@ class WorkloadEntrySpec(Model):
         default=1, description="its share of the connections; 0 and unset are 1"
     )
     service_account: str = Field(default="", description="the account it runs as")
-
-
-def faults(spec: WorkloadEntrySpec) -> Iterator[Fault]:
-    """The rules between the fields of a WorkloadEntry (Istio, validation.go, ValidateWorkloadEntry)."""
-    if not (spec.address or spec.network):
-        yield Fault(("spec", "address"), "MG1002", "the required field address is missing")
-    yield from unix_faults(spec, ("spec",))
-
-
-def unix_faults(spec: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
-    """
-    What is wrong with an address that is a Unix socket.
-
-    :param path: of the entry.
-    """
-    if spec.address.startswith(UNIX_PREFIX):
-        if spec.address[len(UNIX_PREFIX) :][:1] not in ("/", "@"):
-            yield Fault((*path, "address"), "MG1006", "the path of a Unix socket begins with / or @")
-        if spec.ports:
-            yield Fault((*path, "ports"), "MG1008", "a Unix socket has no ports", "leave ports out")

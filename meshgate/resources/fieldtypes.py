@@ -1,0 +1,92 @@
+"""
+Types of fields that several kinds share: choices, durations and numbers, each checked as soon as it is read.
+
+A value that is wrong by itself is found here, whatever stands beside it. Knows nothing of the fields' meaning.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+
+from meshgate.resources.durations import format_nanoseconds, parse_nanoseconds
+from meshgate.resources.model import refuse, whole_number
+from meshgate.resources.wording import kind_of, quoted
+
+_MILLISECOND: Final = 1_000_000
+_SECOND: Final = 1_000_000_000
+_MAX_UINT64: Final = 2**64 - 1
+
+
+def by_number(choices: type[enum.StrEnum]) -> BeforeValidator:
+    """
+    Takes the number of a choice as well as its name, as protobuf's JSON form has it.
+
+    :param choices: in the order of their numbers, the first of which is 0.
+    """
+    members = list(choices)
+
+    def named(value: Any) -> Any:
+        if type(value) is int and 0 <= value < len(members):
+            return members[value]
+        return value
+
+    return BeforeValidator(named)
+
+
+def _nanoseconds(value: Any) -> int:
+    if not isinstance(value, str):
+        return refuse("MG1003", f"must be a duration, not {kind_of(value)}", 'write a number with a unit, as "30s"')
+    try:
+        return parse_nanoseconds(value)
+    except ValueError as error:
+        return refuse("MG1006", str(error))
+
+
+def _any_duration(value: Any) -> float:
+    return _nanoseconds(value) / _SECOND
+
+
+def _duration(value: Any) -> float:
+    return _whole_milliseconds(value, _nanoseconds(value))
+
+
+def _idle_duration(value: Any) -> float:
+    nanoseconds = _nanoseconds(value)
+    if 0 <= nanoseconds < _SECOND:
+        return nanoseconds / _SECOND
+    return _whole_milliseconds(value, nanoseconds)
+
+
+def _whole_milliseconds(text: str, nanoseconds: int) -> float:
+    if nanoseconds < _MILLISECOND:
+        refuse("MG1061", f"the duration {quoted(text)} is shorter than a millisecond", "1ms is the shortest")
+    if nanoseconds % _MILLISECOND:
+        nearest = format_nanoseconds((nanoseconds + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND)
+        message = f"the duration {quoted(text)} is not a whole number of milliseconds"
+        refuse("MG1061", message, f'write "{nearest}"')
+    return nanoseconds / _SECOND
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return refuse("MG1003", f"must be a number, not {kind_of(value)}")
+    return float(value)
+
+
+#: A duration in Go's syntax, as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
+Duration = Annotated[float, BeforeValidator(_duration)]
+#: As :data:`Duration`, and anything from 0 to a second, where 0 switches off.
+IdleDuration = Annotated[float, BeforeValidator(_idle_duration)]
+#: A duration in Go's syntax, as seconds, whatever its length.
+AnyDuration = Annotated[float, BeforeValidator(_any_duration)]
+
+UInt64 = Annotated[int, Field(ge=0, le=_MAX_UINT64), BeforeValidator(whole_number)]
+#: A whole number from 0 on, of 32 bits with a sign.
+Count = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(whole_number)]
+#: A whole number of percent.
+Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(whole_number)]
+#: Any number.
+Number = Annotated[float, BeforeValidator(_number)]

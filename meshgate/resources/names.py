@@ -1,0 +1,192 @@
+"""
+The forms of names: DNS labels and domains, addresses and networks, labels of Kubernetes.
+
+Each check takes a text and gives back what is wrong with it, or an empty text where nothing is. Knows nothing of the
+fields that names stand in. The rules are Istio's (pkg/config/validation/agent/validation.go and pkg/config/labels).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from meshgate.resources.wording import quoted
+
+_LONGEST_LABEL: Final = 63
+_LONGEST_DOMAIN: Final = 255
+_LONGEST_PREFIX: Final = 253
+
+_LABEL: Final = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+_DNS_LABEL = re.compile(_LABEL)
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_WILDCARD_LABEL = re.compile(rf"\*|(?:\*-?)?{_LABEL}")
+# What stands before the slash in a label's key; its parts have no longest length of their own.
+_KEY_PREFIX = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?)*")
+_QUALIFIED = re.compile(r"[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?")
+_PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
+
+
+def dns_label(text: str) -> str:
+    """What keeps a text from being a DNS label, in any case (RFC 1123)."""
+    if _DNS_LABEL.fullmatch(text):
+        return ""
+    return f"{quoted(text)} is not a DNS label: it {_label_fault(text)}"
+
+
+def fqdn(text: str) -> str:
+    """What keeps a text from being a domain name; a dot at its end is allowed, a number as its last label is not."""
+    if len(text) <= _LONGEST_DOMAIN and _DOMAIN.fullmatch(text) and not _ends_in_number(text):
+        return ""
+    return f"{quoted(text)} is not a domain name: {_domain_fault(text, text)}"
+
+
+def wildcard_domain(text: str) -> str:
+    """
+    What keeps a text from being a domain name of which the first label may be or begin with ``*``.
+
+    A single label may be a number, as Istio has it; an IPv4 address is no domain.
+    """
+    first, _, rest = text.partition(".")
+    if len(text) <= _LONGEST_DOMAIN and _is_wildcard_label(first) and (not rest or not fqdn(rest)):
+        return ""
+    return f"{quoted(text)} is not a domain name: {_wildcard_fault(text, first, rest)}"
+
+
+def server_name(text: str) -> str:
+    """As :func:`wildcard_domain`; the names that AUTO_PASSTHROUGH makes up are allowed as well."""
+    if not text.startswith("outbound_"):
+        return wildcard_domain(text)
+    if len(text) > _LONGEST_DOMAIN:
+        return f"{quoted(text)} is not a server name: it has more than {_LONGEST_DOMAIN} characters"
+    parts = text.split("_")
+    if len(parts) >= 4 and re.search("[0-9]", parts[1]) and re.search("[a-zA-Z]", parts[3]):
+        return ""
+    return f"{quoted(text)} is not of the form outbound_.PORT_.SUBSET_.HOST"
+
+
+def ip_address(text: str) -> str:
+    """What keeps a text from being an IP address, IPv4 or IPv6."""
+    return "" if is_ip_address(text) else f"{quoted(text)} is not an IP address"
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    # Most names that are no address have a letter that none has, and raising costs more than looking.
+    if not text or (text[-1] not in "0123456789abcdefABCDEF:" and "%" not in text):
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def subnet(text: str) -> str:
+    """What keeps a text from being an IP address or a network in CIDR form; bits after the prefix do not matter."""
+    address, slash, length = text.partition("/")
+    if not slash:
+        return "" if is_ip_address(text) else f"{quoted(text)} is neither an IP address nor a network, as 10.1.0.0/16"
+    if not is_ip_address(address) or "%" in address:
+        return f"{quoted(text)} is not a network: {quoted(address)} is not an IP address"
+    longest = ipaddress.ip_address(address).max_prefixlen
+    if not _PREFIX_LENGTH.fullmatch(length) or int(length) > longest:
+        return f"{quoted(text)} is not a network: the prefix is a number from 0 to {longest}, not {quoted(length)}"
+    return ""
+
+
+def unix_path(text: str) -> str:
+    """What keeps a text from being a Unix socket's path, or its abstract name, which begins with ``@``."""
+    if text.startswith("@") or (text.startswith("/") and not text.endswith("/")):
+        return ""
+    if not text:
+        return "the path of the Unix socket is empty"
+    return f"{quoted(text)} is neither the absolute path of a Unix socket nor an abstract name with @ before it"
+
+
+def labels(mapping: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """
+    What is wrong with Kubernetes labels: for each bad one its key, and a message about its key or its value.
+
+    :param mapping: labels, or a selector of them.
+    """
+    for key, value in mapping.items():
+        message = _label_key(key) or _label_value(value)
+        if message:
+            yield key, message
+
+
+def _label_key(key: str) -> str:
+    prefix, slash, name = key.rpartition("/")
+    if slash and (len(prefix) > _LONGEST_PREFIX or not _KEY_PREFIX.fullmatch(prefix)):
+        return f"{quoted(key)} is not a label's key: what stands before the slash must be a domain name"
+    if len(name) > _LONGEST_LABEL:
+        return f"{quoted(key)} is not a label's key: its name has more than {_LONGEST_LABEL} characters"
+    if not _QUALIFIED.fullmatch(name):
+        return f"{quoted(key)} is not a label's key: {_qualified_form(name)}"
+    return ""
+
+
+def _label_value(value: str) -> str:
+    if not value or _QUALIFIED.fullmatch(value):
+        return ""
+    return f"{quoted(value)} is not a label's value: {_qualified_form(value)}"
+
+
+def _qualified_form(text: str) -> str:
+    if not text:
+        return "its name is empty"
+    bad = re.search("[^-_.a-zA-Z0-9]", text)
+    return f"it has the character {quoted(bad[0])}" if bad else "it must begin and end with a letter or digit"
+
+
+def _is_wildcard_label(label: str) -> bool:
+    return len(label) <= _LONGEST_LABEL and _WILDCARD_LABEL.fullmatch(label) is not None
+
+
+def _ends_in_number(text: str) -> bool:
+    return text.rpartition(".")[2].isdigit()
+
+
+def _wildcard_fault(text: str, first: str, rest: str) -> str:
+    if not text or len(text) > _LONGEST_DOMAIN:
+        return _domain_fault(text, text)
+    if not _is_wildcard_label(first):
+        return _labels_fault([first], text)
+    return _domain_fault(rest, text)
+
+
+def _domain_fault(domain: str, text: str) -> str:
+    """
+    What is wrong with a domain that is none.
+
+    :param domain: the part to be judged.
+    :param text: all of it.
+    """
+    if not text:
+        return "it is empty"
+    if len(text) > _LONGEST_DOMAIN:
+        return f"it has more than {_LONGEST_DOMAIN} characters"
+    if _ends_in_number(domain):
+        return f"its last label {domain.rpartition('.')[2]} is a number"
+    return _labels_fault(domain.removesuffix(".").split("."), text)
+
+
+def _labels_fault(parts: list[str], text: str) -> str:
+    bad = next(part for part in parts if not _DNS_LABEL.fullmatch(part))
+    if "*" in bad and len(bad) <= _LONGEST_LABEL:
+        return 'one "*" is allowed, as the first label or at its beginning'
+    return f"it {_label_fault(bad)}" if bad == text else f"its label {quoted(bad)} {_label_fault(bad)}"
+
+
+def _label_fault(label: str) -> str:
+    """What is wrong with a label that is none; the subject is not said."""
+    if not label:
+        return "is empty"
+    if len(label) > _LONGEST_LABEL:
+        return f"has more than {_LONGEST_LABEL} characters"
+    bad = re.search("[^-a-zA-Z0-9]", label)
+    if bad:
+        return f"has the character {quoted(bad[0])}"
+    return 'begins with "-"' if label.startswith("-") else 'ends with "-"'

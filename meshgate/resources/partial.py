@@ -1,0 +1,83 @@
+"""
+Records of values that have faults, so that what is sound in them can still be judged.
+
+Wherever a value has a fault, its record holds :data:`~meshgate.resources.broken.BROKEN`. Knows models and the places
+of their errors; knows nothing of what is wrong there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, TypeAdapter
+
+from meshgate.resources.broken import BROKEN
+
+# The steps to each fault, in one tree; a step without any more below it is the fault itself.
+_Tree = dict[str | int, "_Tree"]
+
+
+def models_in(annotations: Iterable[Any]) -> Iterator[type[BaseModel]]:
+    """The models within annotations, whatever unions, lists and metadata are around them."""
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        else:
+            yield from models_in(get_args(annotation))
+
+
+def partial_record(model: type[BaseModel], value: Any, faults: Iterable[Sequence[str | int]]) -> Any:
+    """
+    The record that a plain value would make without its faults.
+
+    :param value: what the model refused.
+    :param faults: the places of all that it refused, from the value on.
+    :return: a record of the model, which may hold ``BROKEN`` anywhere; or that itself.
+    """
+    tree: _Tree = {}
+    for place in faults:
+        branch = tree
+        for step in place:
+            branch = branch.setdefault(step, {})
+    return _record(model, value, tree)
+
+
+def _record(model: type[BaseModel], value: Any, tree: _Tree) -> Any:
+    if not tree or not isinstance(value, Mapping):
+        return BROKEN
+    fields = {}
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        if alias in tree:
+            fields[alias] = _part(field.annotation, value.get(alias), tree[alias])
+        elif value.get(alias) is not None:
+            fields[alias] = _field_type(model, name).validate_python(value[alias])
+    return model.model_construct(**fields)
+
+
+@functools.cache
+def _field_type(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    constraints = (field.annotation, *field.metadata)
+    annotated: Any = Annotated[constraints] if field.metadata else field.annotation
+    return TypeAdapter(annotated)
+
+
+def _part(annotation: Any, value: Any, tree: _Tree) -> Any:
+    """What can be had of a field within which there are faults."""
+    if not tree:
+        return BROKEN
+    model = next(models_in([annotation]), None)
+    if isinstance(value, list):
+        return tuple(_item(model, item, tree.get(index)) for index, item in enumerate(value))
+    if isinstance(value, Mapping) and model is None:
+        return TypeAdapter(annotation).validate_python({key: item for key, item in value.items() if key not in tree})
+    return BROKEN if model is None else _record(model, value, tree)
+
+
+def _item(model: type[BaseModel] | None, item: Any, tree: _Tree | None) -> Any:
+    if model is None:
+        return item if tree is None else BROKEN
+    return model.model_validate(item) if tree is None else _record(model, item, tree)

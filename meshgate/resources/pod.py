@@ -1,0 +1,9 @@
+"""Pod of Kubernetes (core/v1), of which only the metadata counts: its labels tell whose endpoint it is."""
+
+from __future__ import annotations
+
+from meshgate.resources.model import KubernetesModel
+
+
+class PodSpec(KubernetesModel):
+    """The spec of a Pod; nothing in it is read."""

@@ -1,0 +1,59 @@
+"""Selectors of workloads by labels (Istio, validation.go, validateWorkloadSelector), and labels by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from meshgate.resources import names
+from meshgate.resources.fault import Fault, Path
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import quoted
+
+
+class Labeled(Protocol):
+    """What has labels."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels."""
+
+
+def selector_faults(labels: Mapping[str, str], path: Path, everything: str) -> Iterator[Fault]:
+    """
+    What is wrong with a selector.
+
+    :param path: of its labels.
+    :param everything: what it selects where it has no labels.
+    """
+    if not labels:
+        yield Fault(
+            path[:-1],
+            "MG1079",
+            f"the workload selector has no labels, and so selects {everything}",
+            "write labels, or leave it out",
+            Severity.WARNING,
+            at_key=True,
+        )
+    for key, value in labels.items():
+        if not key:
+            yield Fault((*path, key), "MG1078", "the key of a label is empty", "write a key", at_key=True)
+        elif "*" in key or "*" in value:
+            at_key = "*" in key
+            yield Fault(
+                (*path, key),
+                "MG1078",
+                f"{quoted(key if at_key else value)} has a wildcard, which a selector does not know",
+                "write the label as the workload has it",
+                at_key=at_key,
+            )
+
+
+def malformed_labels(labeled: Labeled, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with the labels of something.
+
+    :param path: of what has the labels.
+    """
+    for key, message in names.labels(labeled.labels):
+        yield Fault((*path, "labels", key), "MG1023", message)

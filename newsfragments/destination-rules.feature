@@ -1,0 +1,1 @@
+DestinationRules are read, every field of them, and held against all of Istio's rules.
