@@ -35,9 +35,7 @@ from tests.hello_builder import (
     split_records,
 )
 
-VECTORS: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "vectors" / "clienthello.json").read_text()
-)
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "clienthello.json").read_text())
 
 #: What a parser said: the hello, the error with its message, or None for "more".
 Outcome = ClientHello | tuple[type[HelloError], str] | None
