@@ -16,7 +16,7 @@ class FindKindTests(SynchronousTestCase):
         versions = [f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3")]
         istio = ("Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry")
         wanted = dict.fromkeys(istio, versions)
-        wanted |= dict.fromkeys(("Service", "Pod", "Secret"), ["v1"]) | {"EndpointSlice": ["discovery.k8s.io/v1"]}
+        wanted |= {"Service": ["v1"], "Pod": ["v1"], "Secret": ["v1"], "EndpointSlice": ["discovery.k8s.io/v1"]}
         self.assertEqual({kind.name: list(kind.api_versions) for kind in KINDS.values()}, wanted)
         for name, versions in wanted.items():
             for version in versions:
