@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.resources.destinationrule import EVERYWHERE
 from meshgate.resources.loadbalancer import LoadBalancing
 from meshgate.resources.model import MAX_UINT32
+from meshgate.resources.reference import find_entry
 from meshgate.resources.trafficpolicy import ClientTLSMode, ProxyProtocolVersion
 from tests.reading import faults_of, problems_of, spec_of
 
@@ -120,6 +121,11 @@ class FieldTests(SynchronousTestCase):
             self.assertEqual(
                 faults(policy(loadBalancer={"simple": number})), ["MG1004 trafficPolicy.loadBalancer.simple"], number
             )
+
+    def test_the_reference_says_how_durations_are_written(self) -> None:
+        """Though they are kept as seconds."""
+        entry = find_entry("DestinationRule.spec.trafficPolicy.connectionPool.tcp.connectTimeout")
+        self.assertEqual((entry.type, entry.default), ("duration", ""))
 
     def test_names_of_protobuf_are_taken(self) -> None:
         """With a warning, since the API server drops them."""

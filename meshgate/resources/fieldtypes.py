@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from meshgate.resources.durations import format_nanoseconds, parse_nanoseconds
-from meshgate.resources.model import refuse, whole_number
+from meshgate.resources.model import Written, refuse, whole_number
 from meshgate.resources.wording import kind_of, quoted
 
 _MILLISECOND: Final = 1_000_000
@@ -77,11 +77,11 @@ def _number(value: Any) -> Any:
 
 
 #: A duration in Go's syntax, as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
-Duration = Annotated[float, BeforeValidator(_duration)]
+Duration = Annotated[float, BeforeValidator(_duration), Written("duration")]
 #: As :data:`Duration`, and anything from 0 to a second, where 0 switches off.
-IdleDuration = Annotated[float, BeforeValidator(_idle_duration)]
+IdleDuration = Annotated[float, BeforeValidator(_idle_duration), Written("duration")]
 #: A duration in Go's syntax, as seconds, whatever its length.
-AnyDuration = Annotated[float, BeforeValidator(_any_duration)]
+AnyDuration = Annotated[float, BeforeValidator(_any_duration), Written("duration")]
 
 UInt64 = Annotated[int, Field(ge=0, le=_MAX_UINT64), BeforeValidator(whole_number)]
 #: A whole number from 0 on, of 32 bits with a sign.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from meshgate.resources.model import KubernetesModel, refuse
+from meshgate.resources.model import KubernetesModel, Written, refuse
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -23,8 +23,8 @@ def _type(value: Any) -> str:
     return value if isinstance(value, str) else refuse("MG1003", "must be text")
 
 
-#: The keys of a mapping, sorted.
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+#: The keys of a mapping, sorted; its values are forgotten.
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), Written("mapping of texts to texts")]
 
 
 class SecretSpec(KubernetesModel):
