@@ -51,7 +51,8 @@ def write_status(state_dir: Path, document: Mapping[str, Any]) -> None:
     descriptor, name = tempfile.mkstemp(prefix=FILE_NAME, dir=state_dir)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
+            # Without indentation the encoder is C: ten times as fast for thousands of routes.
+            file.write(json.dumps(document))
             file.write("\n")
         os.chmod(name, 0o644)
         os.replace(name, state_dir / FILE_NAME)

@@ -1,0 +1,291 @@
+"""
+How meshgate bears thousands of routes: the time and memory of ``meshgate check``, and what a running gateway's
+connections notice while one of thousands of files changes.
+
+Run from a checkout: ``python benchmarks/scale.py --routes 10000``. Uses loopback only, and ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+CHANGES = 10
+DEADLINE = 60.0
+"""Seconds that anything may take before the benchmark gives up."""
+
+SHARED = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: backend}}
+spec: {{ports: [{{port: 443, name: tls, targetPort: {backend}}}], selector: {{app: backend}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: backend}}
+spec: {{address: 127.0.0.1, labels: {{app: backend}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: plain}}
+spec: {{servers: [{{port: {{number: {plain}, name: plain, protocol: TCP}}, hosts: ["*"], bind: 127.0.0.1}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: plain}}
+spec:
+  hosts: ["*"]
+  gateways: [plain]
+  tcp: [{{route: [{{destination: {{host: backend, port: {{number: 443}}}}}}]}}]
+"""
+
+PAIR = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: g{number}}}
+spec:
+  servers:
+  - port: {{number: {port}, name: tls, protocol: TLS}}
+    bind: 127.0.0.1
+    tls: {{mode: PASSTHROUGH}}
+    hosts: [{name}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: v{number}}}
+spec:
+  hosts: [{name}]
+  gateways: [g{number}]
+  tls:
+  - match: [{{sniHosts: [{name}]}}]
+    route: [{{destination: {{host: backend, port: {{number: 443}}}}}}]
+"""
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--routes", type=int, default=10_000, help="how many Gateways and VirtualServices, each")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="meshgate-scale-"))
+    try:
+        figures = {"machine": machine(), "routes": chosen.routes, **measure(folder, chosen.routes)}
+    finally:
+        shutil.rmtree(folder)
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):45} {value}")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def machine() -> str:
+    """What it was measured on."""
+    return f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def measure(folder: Path, count: int) -> dict[str, Any]:
+    """All figures; durations in seconds, memory in MiB."""
+    with echo_server() as backend:
+        plain, tls = free_port(), free_port()
+        routes = folder / "routes"
+        routes.mkdir()
+        (routes / "shared.yaml").write_text(SHARED.format(backend=backend, plain=plain))
+        for number in range(count):
+            (routes / f"r{number:06}.yaml").write_text(pair(number, tls))
+        figures = check(routes)
+        settings = folder / "meshgate.yaml"
+        settings.write_text(
+            "providers: [{name: files, type: directory, paths: [routes/]}]\naccess_log: {path: access.log}\n"
+        )
+        return {**figures, **run(settings, routes, plain, tls)}
+
+
+def pair(number: int, port: int, suffix: str = "") -> str:
+    """A Gateway and a VirtualService for one name."""
+    return PAIR.format(number=number, port=port, name=f"h{number}{suffix}.example.com")
+
+
+def check(routes: Path) -> dict[str, Any]:
+    """``meshgate check`` over everything."""
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "meshgate", "check", str(routes)], env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True
+    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {
+        "check_seconds": round(time.monotonic() - begin, 2),
+        "check_mib": round(peak),
+        "check_exit": done.returncode,
+    }
+
+
+def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
+    """A running gateway, while one file after the other is replaced."""
+    twistd = Path(sys.executable).with_name("twistd")
+    begin = time.monotonic()
+    gateway = subprocess.Popen(
+        [str(twistd), "-n", "--pidfile=", "meshgate", "--config", str(settings)],
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: accepts(plain))
+        started = time.monotonic() - begin
+        with round_trips(plain) as quiet:
+            time.sleep(5)
+        effects = []
+        with round_trips(plain) as busy:
+            for number in range(CHANGES):
+                effects.append(change(routes, number, tls))
+                time.sleep(0.5)
+        memory = resident(gateway.pid)
+    finally:
+        gateway.send_signal(signal.SIGTERM)
+        gateway.wait(DEADLINE)
+    return {
+        "start_seconds": round(started, 2),
+        "gateway_mib": round(memory),
+        "change_to_effect_median_seconds": round(sorted(effects)[len(effects) // 2], 3),
+        "change_to_effect_longest_seconds": round(max(effects), 3),
+        "round_trip_p99_ms_quiet": percentile(quiet, 99),
+        "round_trip_p99_ms_while_changing": percentile(busy, 99),
+        "round_trip_longest_ms_quiet": percentile(quiet, 100),
+        "round_trip_longest_ms_while_changing": percentile(busy, 100),
+    }
+
+
+def change(routes: Path, number: int, tls: int) -> float:
+    """Give one route another name; the seconds until the gateway routes it."""
+    fresh = routes.parent / "fresh"
+    fresh.write_text(pair(number, tls, "x"))
+    begin = time.monotonic()
+    fresh.rename(routes / f"r{number:06}.yaml")
+    hello = client_hello(f"h{number}x.example.com")
+    wait_until(lambda: answers(tls, hello))
+    return time.monotonic() - begin
+
+
+def client_hello(name: str) -> bytes:
+    """The first message of a client that asks for a name."""
+    import ssl
+
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def answers(port: int, hello: bytes) -> bool:
+    """Whether a hello comes back from the echo server behind the gateway."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(hello)
+        return client.recv(len(hello)) != b""
+
+
+@contextlib.contextmanager
+def round_trips(port: int) -> Iterator[list[float]]:
+    """Small round trips over one connection through the gateway, each timed, until the block ends."""
+    times: list[float] = []
+    stop = threading.Event()
+
+    def ping() -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+            while not stop.wait(0.001):
+                begin = time.monotonic()
+                client.sendall(b"x" * 64)
+                got = 0
+                while got < 64:
+                    got += len(client.recv(64))
+                times.append(time.monotonic() - begin)
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    try:
+        yield times
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def echo_server() -> Iterator[int]:
+    """A backend that sends back what it gets; gives its port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                client.sendall(data)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.close()
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens."""
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def wait_until(condition: Any) -> None:
+    """Poll until it is true."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the gateway did not get there in time")
+        time.sleep(0.005)
+
+
+def resident(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def percentile(times: list[float], percent: int) -> float:
+    """In milliseconds."""
+    ordered = sorted(times)
+    return round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 2)
+
+
+if __name__ == "__main__":
+    main()
