@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.duplicates import latest
 from meshgate.routing.compile import Compilation, compile_table
+from meshgate.routing.hosts import covers
 from meshgate.routing.servers import Proxy
 from meshgate.routing.table import ListenerKey
 from tests.configurations import (
@@ -346,7 +348,7 @@ class DestinationTests(SynchronousTestCase):
         found = compiled(
             gateway("gw", tcp_server(1)),
             virtual_service("v", tcp=[tcp_rule("x")]),
-            service("x", {"port": 80, "targetPort": 8080}, selector={"app": "x"}),
+            service("x", {"port": 80, "name": "tcp", "targetPort": 8080}, selector={"app": "x"}),
             workload("w", "127.0.0.1", {"app": "x"}),
         )
         chain = found.table.listeners[ListenerKey("0.0.0.0", 1)].catch_all
@@ -368,16 +370,13 @@ def configurations(draw: st.DrawFn) -> list[Document]:
     gateways = [
         gateway(f"g{n}", *draw(st.lists(SERVERS, min_size=1, max_size=3))) for n in range(draw(st.integers(1, 3)))
     ]
-    routes = [
-        virtual_service(
-            f"v{n}",
-            [draw(NAMES)],
-            [f"g{draw(st.integers(0, 3))}"],
-            tls=[tls_rule([draw(NAMES)], f"tls{n}", **draw(st.sampled_from([{}, {"port": 1}])))],
-            tcp=[tcp_rule(f"tcp{n}")],
-        )
-        for n in range(draw(st.integers(0, 4)))
-    ]
+    routes = []
+    for n in range(draw(st.integers(0, 4))):
+        host = draw(NAMES)
+        name = draw(NAMES.filter(partial(covers, host)))
+        rule = tls_rule([name], f"tls{n}", **draw(st.sampled_from([{}, {"port": 1}])))
+        gateways_named = [f"g{draw(st.integers(0, 3))}"]
+        routes.append(virtual_service(f"v{n}", [host], gateways_named, tls=[rule], tcp=[tcp_rule(f"tcp{n}")]))
     return [*gateways, *routes]
 
 
