@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.record import Resource
+from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.trafficpolicy import TrafficPolicy
 from meshgate.resources.virtualservice import Destination as WrittenDestination
 from meshgate.resources.virtualservice import RouteDestination, VirtualServiceSpec
@@ -40,12 +40,14 @@ class _Resolved:
     What a destination comes to.
 
     :ivar port: None where it depends on a server that is not known.
+    :ivar rests_on: the resources it is made of.
     """
 
     host: str
     port: int | None
     endpoints: tuple[Endpoint, ...] = ()
     lack: _Lack | None = None
+    rests_on: frozenset[ResourceKey] = frozenset()
 
 
 class Destinations:
@@ -54,6 +56,7 @@ class Destinations:
 
     :param catalog: the hosts that exist.
     :param rules: the DestinationRules that there are.
+    :ivar used: what the destinations made so far rest on.
     """
 
     def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy) -> None:
@@ -61,6 +64,7 @@ class Destinations:
         self._rules = rules
         self._proxy = proxy
         self._said: dict[tuple[object, ...], Problem] = {}
+        self.used: set[ResourceKey] = set()
 
     @property
     def problems(self) -> list[Problem]:
@@ -106,6 +110,7 @@ class Destinations:
         self, virtual_service: Resource[VirtualServiceSpec], path: str, target: RouteDestination, server_port: int
     ) -> Destination:
         resolved = self._resolve(virtual_service, target.destination, server_port, self._proxy.namespace)
+        self.used.update(resolved.rests_on)
         if resolved.lack is not None:
             self._say(virtual_service, path, resolved.lack)
         return Destination(
@@ -155,7 +160,7 @@ class Destinations:
         endpoints, missing = endpoints_of(found.ports[number], subset.subset.labels if subset is not None else {})
         what = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         lack = _Lack(NO_ENDPOINT, f"{what} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
-        return _Resolved(found.host, number, endpoints, lack)
+        return _Resolved(found.host, number, endpoints, lack, _rests_on(found, rule, subset))
 
     def _policy_lack(self, rule: MergedRule, subset: OwnedSubset | None, number: int) -> _Lack | None:
         """Why a policy forbids dialing; what else of it is not done is said on the way."""
@@ -208,6 +213,15 @@ class Destinations:
     def _say(self, virtual_service: Resource[VirtualServiceSpec], path: str, lack: _Lack) -> None:
         problem = virtual_service.problem(lack.severity, lack.code, lack.message, path=path, hint=lack.hint)
         self._said.setdefault((virtual_service.key, path, lack.message), problem)
+
+
+def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
+    owners = [found.source]
+    if rule is not None and rule.policy is not None:
+        owners.append(rule.policy[0])
+    if subset is not None:
+        owners.append(subset.rule)
+    return frozenset(owner.key for owner in owners)
 
 
 def _no_port(found: CatalogHost, number: int) -> _Lack:
