@@ -6,11 +6,14 @@ The gateway itself reads through providers; both use the same reader.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from meshgate.providers.tree import SUFFIXES, Tree, look
 from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
@@ -19,8 +22,9 @@ from meshgate.routing.compile import Compilation, compile_table
 from meshgate.routing.servers import Proxy
 from meshgate.routing.statuses import all_statuses
 
-SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STANDARD_INPUT = "-"
+STANDARD_INPUT_NAME = "<stdin>"
+"""What problems call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class Loaded:
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:
     """
-    Read files, folders (their YAML and JSON files, sub-folders too, in the order of their paths) and ``-``.
+    Read files, folders (their YAML and JSON files, sub-folders too, in the order of their
+    paths; what begins with a dot is passed over) and ``-``.
 
     :raises FileNotFoundError: a path does not exist; its message is for people.
     """
@@ -64,23 +69,43 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
 
 def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem]]:
     if path == STANDARD_INPUT:
-        yield "<stdin>", stdin.read()
+        yield STANDARD_INPUT_NAME, stdin.read()
         return
-    root = Path(path)
-    if not root.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    for file in _files(root):
-        try:
-            yield str(file), file.read_bytes()
-        except OSError as error:
-            yield (
-                str(file),
-                Problem(Severity.ERROR, "MG0003", f"cannot be read: {error.strerror}", file=str(file)),
-            )
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{_printable(path)}: no such file or folder") from None
+    except OSError as error:
+        yield _not_read(path, error.strerror or str(error))
+        return
+    if not is_folder:
+        yield _content(path)
+        return
+    tree = Tree()
+    for _ in look([path], tree):
+        pass
+    for folder, reason in sorted(tree.closed.items()):
+        yield _not_read(folder, reason)
+    for file, sight in sorted(tree.files.items()):
+        yield _not_read(file, sight) if isinstance(sight, str) else _content(file)
+    if not tree.files and not tree.closed:
+        hint = f"files with names in {', '.join(SUFFIXES)} are read"
+        name = _printable(path)
+        yield name, Problem(Severity.WARNING, "MG0009", "the folder holds no routes", file=name, hint=hint)
 
 
-def _files(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return [root]
-    found = (file for file in root.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(root).parts))
+def _content(file: str) -> tuple[str, bytes | Problem]:
+    try:
+        return _printable(file), Path(file).read_bytes()
+    except OSError as error:
+        return _not_read(file, error.strerror or str(error))
+
+
+def _not_read(file: str, reason: str) -> tuple[str, Problem]:
+    name = _printable(file)
+    return name, Problem(Severity.ERROR, "MG0008", f"cannot be read: {reason}", file=name)
+
+
+def _printable(path: str) -> str:
+    """The path with what is not UTF-8 escaped: such names exist, and no terminal takes them."""
+    return str(Path(path)).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,16 +1,23 @@
-"""How results look in a terminal: problems, routes, status. Text and tables only; decides nothing."""
+"""How results look in a terminal: problems, routes, changes, fields, status. Text and tables only; decides nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from meshgate.expectations import Case
+from meshgate.resources.kinds import Kind
 from meshgate.resources.problem import Phase, Problem, Severity
+from meshgate.resources.reference import Entry, kind_entry
+from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PortChange
+from meshgate.routing.explain import Call, Explanation
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 UNBOUNDED_WIDTH = 10_000
@@ -32,17 +39,42 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None) ->
     """
     for problem in problems:
         click.echo(problem_line(problem))
+    click.echo(problem_count(problems) + (f" in {_count(resources, 'resource')}" if resources is not None else ""))
+
+
+def problem_count(problems: Iterable[Problem]) -> str:
+    """How many there are, by severity: ``2 errors, 1 warning``."""
     counts = Counter(problem.severity for problem in problems)
-    parts = [_count(counts[severity], severity.value) for severity in Severity if counts[severity]]
-    found = ", ".join(parts) or "no problems"
-    click.echo(found + (f" in {_count(resources, 'resource')}" if resources is not None else ""))
+    return ", ".join(_count(counts[one], one.value) for one in Severity if counts[one]) or "no problems"
+
+
+def print_explanation(call: Call, explanation: Explanation) -> None:
+    """What becomes of a connection, and its story."""
+    verdict = {"routed": "green", "closed": "red", "no_listener": "red"}[explanation.result]
+    click.secho(explanation.result.replace("_", " "), fg=verdict, bold=True, nl=False)
+    click.echo(f"  {call_text(call)}")
+    print_story(explanation)
+
+
+def call_text(call: Call) -> str:
+    """The connection in a few words."""
+    asked = call.sni or ("no server name" if call.tls else "plain")
+    return f"port {call.port}" + (f" of {call.bind}" if call.bind else "") + f", {asked}"
+
+
+def print_story(explanation: Explanation, indent: str = "  ") -> None:
+    """The steps of a connection, and what lost around it."""
+    for number, step in enumerate(explanation.steps, 1):
+        click.echo(f"{indent}{number}. {step}")
+    if explanation.lost:
+        click.echo(f"{indent}dropped or ignored here:")
+        for problem in explanation.lost:
+            click.echo(f"{indent}  {problem_line(problem)}")
 
 
 def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
     """The routes as a table, one chain a row."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"):
-        table.add_column(title, overflow="fold")
+    table = _table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
     for row in rows:
         listener = f"{row['port']}" if row["bind"] == "0.0.0.0" else f"{row['bind']}:{row['port']}"  # noqa: S104
         several = len(row["destinations"]) > 1
@@ -68,6 +100,119 @@ def print_table(table: Table) -> None:
         console.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def print_case(case: Case, file: Path, differences: Sequence[str], explanation: Explanation) -> None:
+    """One expectation on a line; where it fails, with what is otherwise, and the story."""
+    call = call_text(case.expectation.call)
+    title = f"{case.name} ({call})" if case.name else call
+    if not differences:
+        click.echo(f"{click.style('ok', fg='green')}    {title}")
+        return
+    click.echo(f"{click.style('FAIL', fg='red', bold=True)}  {title}, {file}:{case.line}")
+    for difference in differences:
+        click.echo(f"      {difference}")
+    print_story(explanation, "        ")
+
+
+def print_kinds(kinds: Iterable[Kind]) -> None:
+    """The kinds that are read, with their apiVersions."""
+    rows = [(kind.name, ", ".join(kind.api_versions), kind_entry(kind).description) for kind in kinds]
+    print_table(_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows))
+
+
+def print_entry(entry: Entry) -> None:
+    """A field with its meaning, and the fields below it."""
+    click.secho(str(entry), bold=True)
+    if len(entry.path) > 1:
+        click.echo("  " + "; ".join(part for part in (entry.type, entry.presence()) if part))
+    click.echo(f"  {entry.description}")
+    if entry.fields:
+        click.echo(f"  {entry.about}\n" if entry.about else "")
+        rows = [(field.name, field.type, field.presence(), field.description) for field in entry.fields]
+        print_table(_table(("FIELD", "TYPE", "DEFAULT", "MEANING"), [_plain_default(*row) for row in rows]))
+
+
+def _plain_default(name: str, kind: str, presence: str, meaning: str) -> tuple[str, ...]:
+    return name, kind, presence.removeprefix("default ") or "-", meaning
+
+
+def _table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def print_difference(changes: Difference) -> None:
+    """What changes: ports with their names below, then endpoints, and a line that counts it all."""
+    ports = {change.listener: change for change in changes.ports}
+    for listener in sorted({*ports, *(change.listener for change in changes.names)}):
+        _print_port(f"port {listener}", ports.get(listener))
+        for change in changes.names:
+            if change.listener == listener:
+                _print_change(_name_mark(change), f"{change.name} {_name_change(change)}", "    ")
+    for moved in changes.endpoints:
+        _print_endpoints(moved)
+    if changes:
+        counts = [(len(changes.ports), "port"), (len(changes.names), "name"), (len(changes.endpoints), "destination")]
+        what = [_count(number, noun) for number, noun in counts if number]
+        click.echo(f"{' and '.join([', '.join(what[:-1]), what[-1]]) if what[1:] else what[0]} changed")
+    else:
+        click.echo("nothing changes for traffic")
+
+
+def _print_change(mark: str, text: str, indent: str = "") -> None:
+    click.secho(f"{indent}{mark} {text}", fg={"+": "green", "-": "red", "~": "yellow"}[mark])
+
+
+def _print_port(port: str, change: PortChange | None) -> None:
+    if change is None:
+        click.echo(f"  {port}")
+    elif change.before is None or change.after is None:
+        opened = change.after is not None
+        _print_change("+" if opened else "-", f"{port} {'opens' if opened else 'closes'}")
+    else:
+        _print_change("~", f"{port} changes: {_manner(change.before)} → {_manner(change.after)}")
+
+
+def _manner(manner: Manner) -> str:
+    first = "TLS, the first bytes decide" if manner.sniffs else "plain TCP"
+    return f"{first}, IPv4 and IPv6" if manner.dual_stack else first
+
+
+def _name_mark(change: NameChange) -> str:
+    return {"appears": "+", "served": "+", "disappears": "-", "refused": "-"}.get(change.kind, "~")
+
+
+def _name_change(change: NameChange) -> str:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return f"→ {_fate(after)}" if after is not None else f"is closed; it went to {_fate(before)}"
+    if change.kind == "termination":
+        return f"{'ends TLS at the gateway' if after.terminate else 'passes TLS through'} → {_fate(after)}"
+    verb = {"moves": "moves", "weights": "is shared out anew", "refused": "is refused", "served": "is served"}
+    return f"{verb[change.kind]}: {_fate(before)} → {_fate(after)}"
+
+
+def _fate(fate: Fate | None) -> str:
+    if fate is None:
+        return "nothing"
+    several = len(fate.shares) > 1
+    names = [name + (f" {float(share * 100):.4g}%" if several else "") for name, share in fate.shares]
+    return ", ".join(names + [f"closed ({fate.refusal})"] * bool(fate.refusal)) or "no destination"
+
+
+def _print_endpoints(change: EndpointsChange) -> None:
+    click.echo(f"  destination {change.destination}, for {_count(len(change.names), 'name')}")
+    weighted = len({endpoint.weight for endpoint in (*change.before, *change.after)}) > 1
+    for mark, endpoints in (("-", change.removed), ("+", change.added)):
+        for endpoint in endpoints:
+            _print_change(mark, f"{endpoint}" + (f" (weight {endpoint.weight})" if weighted else ""), "    ")
+    if not change.after:
+        click.echo("    no endpoint is left")
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from meshgate.own_files import FileForm, UnusableFileError, placed, read_mapping, unknown_keys
 from meshgate.providers.directory import DirectoryOptions
 from meshgate.providers.options import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
 from meshgate.resources.fault import Fault, repeated
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.resources.validation import validate
-from meshgate.resources.wording import kind_of, nearest, shown, written
-from meshgate.resources.yamltext import YamlDocument, YamlError, YamlWarning, parse_documents
 from meshgate.settings_model import (
     STANDARD_OUTPUT,
     AccessLogSettings,
@@ -28,26 +27,26 @@ from meshgate.settings_model import (
     GatewaySettings,
     LabSettings,
     LimitSettings,
-    Section,
     SettingsFile,
     TimeoutSettings,
-    keys,
 )
 from meshgate.settings_values import UNUSABLE
 
 __all__ = ["GatewaySettings", "Settings", "SettingsError", "load_settings"]
 
 
-class SettingsError(Exception):
-    """
-    The settings cannot be used. Its text names every problem, one per line.
+class SettingsError(UnusableFileError):
+    """The settings cannot be used."""
 
-    :ivar problems: in the order of their places in the file; warnings among them.
-    """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
+FORM = FileForm(
+    name="settings file",
+    code="MG0101",
+    error=SettingsError,
+    where_none="'meshgate init DIR' writes an installation to start from",
+    where_empty="name at least one provider in it",
+    in_folder="meshgate.yaml",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +95,11 @@ def load_settings(path: Path, registry: Registry) -> Settings:
     :param registry: the provider types there are.
     :raises SettingsError: when the settings cannot be used.
     """
-    document = _read(path)
+    document = read_mapping(path, FORM)
     file = _absolute(path)
     content, faults = _judge(document.value)
     providers, option_faults = _choose_providers(document.value, str(file.parent), registry)
-    problems = _placed([*faults, *option_faults], document, path)
+    problems = placed([*faults, *option_faults], document, path)
     if content is None or has_errors(problems):
         raise SettingsError(problems)
     return Settings(
@@ -121,66 +120,18 @@ def load_settings(path: Path, registry: Registry) -> Settings:
     )
 
 
-def _read(path: Path) -> YamlDocument:
-    """The one document of a file, which is a mapping."""
-    try:
-        documents = parse_documents(path.read_bytes())
-    except FileNotFoundError:
-        hint = "'meshgate init DIR' writes an installation to start from"
-        raise _broken(path, "MG0008", "there is no such settings file", hint) from None
-    except IsADirectoryError:
-        inside = path / "meshgate.yaml"
-        hint = f"did you mean {inside}?" if inside.is_file() else ""
-        raise _broken(path, "MG0008", "is a folder, not a settings file", hint) from None
-    except OSError as error:
-        raise _broken(path, "MG0008", f"cannot be read: {error.strerror}") from None
-    except YamlError as error:
-        raise _broken(path, "MG0001", error.message, error.hint, (error.line, error.column)) from None
-    if not documents:
-        raise _broken(path, "MG0101", "the settings file is empty", "name at least one provider in it")
-    first, *others = documents
-    if others:
-        place = (others[0].line, others[0].column)
-        raise _broken(path, "MG0101", "a second document begins here", "a settings file is one document", place)
-    if not isinstance(first.value, dict):
-        message = f"the settings must be a mapping, not {kind_of(first.value)}"
-        raise _broken(path, "MG0101", message, 'write "key: value" lines', (first.line, first.column))
-    return first
-
-
-def _broken(path: Path, code: str, message: str, hint: str = "", place: tuple[int, int] = (0, 0)) -> SettingsError:
-    """A file of which nothing can be judged."""
-    line, column = place
-    return SettingsError([Problem(Severity.ERROR, code, message, file=str(path), line=line, column=column, hint=hint)])
-
-
 def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     """Everything but the options of providers."""
     content, faults = validate(SettingsFile, value, (), Severity.ERROR)
     # What the validation says of unknown fields is about Kubernetes' documents.
     judged = [replace(fault, code=_code(fault)) for fault in faults if not fault.at_key]
-    judged += _unknown_keys(SettingsFile, value, ())
+    judged += unknown_keys(SettingsFile, value, "MG0102")
     judged += _doubled_names(value)
     if content is not None and not content.providers:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
         judged.append(Fault(("providers",), "MG0107", message, hint, Severity.WARNING))
     return content, judged
-
-
-def _unknown_keys(section: type[Section], value: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
-    """A fault for each key that a section does not know, at any depth."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown_keys(section, item, (*path, index))
-    elif isinstance(value, dict):
-        known = {key.name: key.section for key in keys(section)}
-        for name, content in value.items():
-            below = known.get(name)
-            if below is not None:
-                yield from _unknown_keys(below, content, (*path, name))
-            elif name not in known and section.model_config["extra"] == "forbid":
-                yield Fault((*path, name), "MG0102", f"unknown key {shown(name)}", nearest(name, known), at_key=True)
 
 
 def _code(fault: Fault) -> str:
@@ -229,39 +180,6 @@ def _names(entries: Sequence[Any]) -> Iterator[str | int]:
     for index, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
         yield name if isinstance(name, str) else index
-
-
-def _placed(faults: Sequence[Fault], document: YamlDocument, file: Path) -> tuple[Problem, ...]:
-    """The faults, and the parser's warnings, as problems in the order of their places."""
-    problems = []
-    for fault in faults:
-        line, column = (document.key_position if fault.at_key else document.position)(fault.path)
-        problems.append(
-            Problem(
-                fault.severity,
-                fault.code,
-                fault.message,
-                file=str(file),
-                line=line,
-                column=column,
-                path=written(fault.path),
-                hint=fault.hint,
-            )
-        )
-    problems += (_warning(warning, file) for warning in document.warnings)
-    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
-
-
-def _warning(warning: YamlWarning, file: Path) -> Problem:
-    return Problem(
-        Severity.WARNING,
-        "MG0002",
-        warning.message,
-        file=str(file),
-        line=warning.line,
-        column=warning.column,
-        hint=warning.hint,
-    )
 
 
 def _absolute(path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.model import Items, Labels, Model, refuse
+from meshgate.resources.model import Items, Labels, Model, Written, refuse
 from meshgate.settings_values import (
     UNUSABLE,
     Address,
@@ -27,7 +27,6 @@ from meshgate.settings_values import (
     Port,
     Size,
     Text,
-    Written,
     one_of,
 )
 

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from meshgate.resources.model import Written
 from meshgate.settings_model import Section, SettingsFile, keys
-from meshgate.settings_values import Written
 
 
 def settings_reference() -> str:

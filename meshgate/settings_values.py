@@ -9,13 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Final, NoReturn
 
 from pydantic import AfterValidator, BeforeValidator
 
 from meshgate.resources.durations import parse_duration
-from meshgate.resources.model import MAX_PORT, NonEmpty, PortNumber, refuse
+from meshgate.resources.model import MAX_PORT, NonEmpty, PortNumber, Written, refuse
 from meshgate.resources.wording import kind_of, nearest
 
 UNUSABLE: Final = "MG0104"
@@ -29,17 +28,6 @@ _DNS_LABEL = re.compile(_LABEL)
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _SERVER_V4 = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 _SERVER_V6 = re.compile(r"\[([^\]]*:[^\]]*)\](?::([0-9]{1,5}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """
-    Says in the annotation of a type how its values are written.
-
-    :ivar kind: a word or two for the reference, as ``Duration``.
-    """
-
-    kind: str
 
 
 def read_seconds(value: object) -> float:

@@ -17,7 +17,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "a list": (
         "\n- providers\n",
         [
-            'FILE:2:1: error[MG0101]: the settings must be a mapping, not a list (write "key: value" lines)',
+            'FILE:2:1: error[MG0101]: the settings file must be a mapping, not a list (write "key: value" lines)',
         ],
     ),
     "two documents": (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.balance import Rotation, choose_destination
+from meshgate.routing.balance import Rotation, choose_destination, shares
 from meshgate.routing.table import Destination, Endpoint
 
 A = Destination("a", 1, weight=1)
@@ -35,6 +36,20 @@ class ChoiceTests(SynchronousTestCase):
         """No destination, or several without any weight, give none."""
         self.assertIsNone(choose_destination([], random.Random(1)))
         self.assertIsNone(choose_destination([NEVER, NEVER], random.Random(1)))
+
+
+class ShareTests(SynchronousTestCase):
+    """What the choice comes to in the long run."""
+
+    def test_shares(self) -> None:
+        """Each destination that is ever chosen has its part, and the parts add up to 1."""
+        self.assertEqual(shares([A, NEVER, B]), [(A, Fraction(1, 4)), (B, Fraction(3, 4))])
+        self.assertEqual(shares([NEVER]), [(NEVER, Fraction(1))])
+
+    def test_nobody_gets_anything(self) -> None:
+        """Where nothing is chosen, nobody has a part."""
+        self.assertEqual(shares([]), [])
+        self.assertEqual(shares([NEVER, NEVER]), [])
 
 
 class RotationTests(SynchronousTestCase):

@@ -6,7 +6,8 @@ Reference pages made from the code, so that they cannot say anything else than i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -15,8 +16,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from meshgate.cli import main
+from meshgate.expectations import ExpectationsFile
 from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
+from meshgate.resources.kinds import KINDS
+from meshgate.resources.reference import Entry, fields_of, kind_entry
 from meshgate.settings_reference import settings_reference
 
 
@@ -33,8 +37,10 @@ def codes() -> Iterator[str]:
 def commands() -> Iterator[str]:
     """The help of every command, as the command prints it."""
     yield from _help(main, "meshgate", click.Context(main, info_name="meshgate"))
-    for name, command in sorted(main.commands.items()):
-        yield from _help(command, f"meshgate {name}", click.Context(command, info_name=f"meshgate {name}"))
+    context = click.Context(main, info_name="meshgate")
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        yield from _help(command, f"meshgate {name}", click.Context(command, info_name=name, parent=context))
 
 
 def settings() -> Iterator[str]:
@@ -42,11 +48,26 @@ def settings() -> Iterator[str]:
     yield from settings_reference().splitlines()
 
 
+def resources() -> Iterator[str]:
+    """Every field of every kind."""
+    for kind in KINDS.values():
+        entry = kind_entry(kind)
+        yield from (kind.name, "-" * len(kind.name), "", _text(entry.description), "")
+        yield from _fields(entry.fields, len(entry.path), {})
+
+
+def expectations() -> Iterator[str]:
+    """Every key of a file of expectations."""
+    yield from _fields(fields_of(ExpectationsFile), 0, {})
+
+
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "endings": endings,
     "codes": codes,
     "commands": commands,
     "settings": settings,
+    "resources": resources,
+    "expectations": expectations,
 }
 
 
@@ -70,6 +91,36 @@ def _help(command: click.Command, title: str, context: click.Context) -> Iterato
     yield from (title, "-" * len(title), "", "::", "")
     yield from (f"    {line}" for line in command.get_help(context).splitlines())
     yield ""
+
+
+def _fields(entries: Iterable[Entry], root: int, seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """
+    Fields by their paths, each before those below it. What stands below is listed once, where it comes first.
+
+    :param root: how many steps of the paths are left out.
+    :param seen: where what was listed so far.
+    """
+    for field in entries:
+        path = ".".join(field.path[root:])
+        facts = [_text(fact) for fact in (field.type, field.presence()) if fact]
+        shape = (field.about, *(below.name for below in field.fields))
+        first = seen.get(shape) if field.fields else None
+        about = f"The fields of ``{first}`` again." if first else _text(field.about)
+        yield from (
+            f"``{path}``",
+            f"    {_text(field.description)}",
+            "",
+            f"    {'; '.join(facts)}. {about}".rstrip(),
+            "",
+        )
+        if first is None:
+            seen[shape] = path
+            yield from _fields(field.fields, root, seen)
+
+
+def _text(text: str) -> str:
+    """Plain text, in which nothing means anything to reStructuredText."""
+    return re.sub(r"([\\*`|_\[\]])", r"\\\1", text)
 
 
 def _table(left: str, right: str, rows: list[tuple[str, str]]) -> Iterator[str]:

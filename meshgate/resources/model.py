@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
@@ -51,6 +52,17 @@ class KubernetesModel(Model):
     """An object of Kubernetes' own API, of which we read a part: further fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    Says in the annotation of a type how its values are written.
+
+    :ivar kind: a word or two for the reference, as ``Duration``.
+    """
+
+    kind: str
 
 
 def refuse(code: str, message: str, hint: str = "") -> NoReturn:

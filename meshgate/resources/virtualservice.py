@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
-from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, refuse
+from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
 from meshgate.resources.names import is_ip_address, wildcard_domain
 from meshgate.resources.wording import kind_of, quoted
@@ -154,7 +154,7 @@ class VirtualServiceSpec(Model):
         default=(),
         description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
-    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules)] = Field(
+    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), Written("list")] = Field(
         default=(), alias="http", description="rules for HTTP, of which none is served"
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")

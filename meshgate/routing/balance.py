@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from meshgate.routing.table import Destination, Endpoint
 
@@ -22,6 +23,18 @@ def choose_destination(destinations: Sequence[Destination], rng: random.Random) 
         return destinations[0]
     weights = [destination.weight for destination in destinations]
     return rng.choices(destinations, weights)[0] if any(weights) else None
+
+
+def shares(destinations: Sequence[Destination]) -> list[tuple[Destination, Fraction]]:
+    """
+    What :func:`choose_destination` comes to in the long run.
+
+    :return: every destination that gets connections, and which part of them.
+    """
+    if len(destinations) == 1:
+        return [(destinations[0], Fraction(1))]
+    total = sum(destination.weight for destination in destinations)
+    return [(each, Fraction(each.weight, total)) for each in destinations if each.weight]
 
 
 class Rotation:

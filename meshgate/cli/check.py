@@ -1,0 +1,53 @@
+"""``meshgate check``: everything that is wrong with routes, for people, programs and continuous integration."""
+
+from __future__ import annotations
+
+import click
+
+from meshgate.cli.output import print_json
+from meshgate.cli.sources import Source, route_options
+from meshgate.report import print_problems
+from meshgate.resources.problem import Severity
+
+FORMATS = ("text", "json", "github", "sarif")
+FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}}
+
+
+@click.command("check")
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(FAILING)),
+    default="error",
+    show_default=True,
+    help="The least that makes the exit status 1.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="What to print: lines for people, or a document; github is workflow commands, which annotate a pull request.",
+)
+@route_options
+def command(source: Source, fail_on: str, form: str) -> None:
+    """Find what is wrong with routes, all of it at once.
+
+    Exits with 1 when there is an error. What Istio would drop or ignore without a word is a problem here.
+    """
+    loaded = source.load()
+    problems = loaded.compiled(source.proxy).problems
+    if form == "json":
+        print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
+    elif form == "sarif":
+        from meshgate.cli.sarif import sarif_log
+
+        print_json(sarif_log(problems))
+    elif form == "github":
+        from meshgate.cli.github import workflow_command
+
+        for problem in problems:
+            click.echo(workflow_command(problem))
+    else:
+        print_problems(problems, len(loaded.resources))
+    raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)

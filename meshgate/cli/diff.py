@@ -1,0 +1,34 @@
+"""``meshgate diff``: what a change of the configuration does to traffic."""
+
+from __future__ import annotations
+
+import click
+
+from meshgate.cli.output import FORMAT, print_json
+from meshgate.cli.sources import Gateway, gateway_options
+from meshgate.loading import STANDARD_INPUT
+from meshgate.report import print_difference
+from meshgate.routing.difference import difference
+
+
+@click.command("diff")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@FORMAT
+@gateway_options
+def command(gateway: Gateway, old: str, new: str, form: str) -> None:
+    """Tell what changes for traffic between two configurations.
+
+    OLD and NEW are a file, a folder, or - for standard input. Ports that open and close, names that come, go or lead
+    elsewhere, shares, endpoints and refusals are changes; how it is all written is not. Exits with 1 when anything
+    changes, and with 0 when nothing does.
+    """
+    if old == new == STANDARD_INPUT:
+        raise click.UsageError("standard input can be read once only")
+    before, after = (gateway.source([path]).compile().table for path in (old, new))
+    changes = difference(before, after)
+    if form == "json":
+        print_json(changes.as_json())
+    else:
+        print_difference(changes)
+    raise SystemExit(1 if changes else 0)

@@ -1,0 +1,88 @@
+"""``meshgate explain``: the story of one connection, or of many that a file lists."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from meshgate.cli.output import FORMAT
+from meshgate.cli.sources import Source, route_options
+from meshgate.loading import STANDARD_INPUT
+from meshgate.report import print_explanation
+from meshgate.routing.explain import Call, explain
+
+CALL_KEYS = '"port", "bind", "tls" and "sni"'
+
+
+@click.command("explain")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port a client connects to.")
+@click.option("--bind", metavar="IP", help="The listener's own bind address. [default: unset]")
+@click.option("--sni", metavar="NAME", help="The server name of the ClientHello; leave it out for a hello without one.")
+@click.option("--plain", is_flag=True, help="The client does not speak TLS.")
+@click.option(
+    "--calls",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help='Many at once: one {"port", "bind", "tls", "sni"} a line.',
+)
+@FORMAT
+@route_options
+def command(
+    source: Source,
+    port: int | None,
+    bind: str | None,
+    sni: str | None,
+    plain: bool,
+    calls: str | None,
+    form: str,
+) -> None:
+    r"""Tell where a connection goes, step by step, and what lost.
+
+    \b
+    meshgate explain --port 31443 --sni simple-sni-1.istioinaction.io etc/routes
+    meshgate explain --port 31400 --plain etc/routes
+    """
+    if (port is None) == (calls is None):
+        raise click.UsageError("give either --port, or --calls with a file of calls")
+    if plain and sni:
+        raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
+    if calls == STANDARD_INPUT and STANDARD_INPUT in source.paths:
+        raise click.UsageError("standard input can be read once only")
+    asked = _read_calls(calls) if calls is not None else [Call(port or 0, bind, not plain, sni)]
+    compilation = source.compile()
+    for call in asked:
+        explanation = explain(compilation, call)
+        if form == "json":
+            click.echo(json.dumps(explanation.as_json()))
+        else:
+            print_explanation(call, explanation)
+
+
+def _read_calls(name: str) -> list[Call]:
+    """All of them, so that a broken line is found before anything is answered."""
+    calls = []
+    try:
+        with click.open_file(name, encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    call = _call(line)
+                    if call is None:
+                        raise click.UsageError(f"line {number} of the calls is not a JSON object with {CALL_KEYS}")
+                    calls.append(call)
+    except OSError as error:
+        raise click.UsageError(f"{name}: {error.strerror}") from None
+    return calls
+
+
+def _call(line: str) -> Call | None:
+    try:
+        values: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    port, bind, tls, sni = values.get("port"), values.get("bind"), values.get("tls", True), values.get("sni")
+    texts = all(isinstance(text, (str, type(None))) for text in (bind, sni))
+    return Call(port, bind, tls, sni) if type(port) is int and isinstance(tls, bool) and texts else None

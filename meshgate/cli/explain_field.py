@@ -1,0 +1,47 @@
+"""``meshgate explain-field``: the reference of all kinds, one field at a time."""
+
+from __future__ import annotations
+
+import click
+
+from meshgate.cli.output import FORMAT, print_json
+from meshgate.report import print_entry, print_kinds
+from meshgate.resources.kinds import KINDS
+from meshgate.resources.reference import UnknownFieldError, find_entry, kind_entry
+
+
+@click.command("explain-field")
+@click.argument("field", required=False)
+@FORMAT
+def command(field: str | None, form: str) -> None:
+    r"""Tell what a field of a resource means, and what may stand there.
+
+    FIELD is a kind, or a path from it; below a path, its fields are listed. Without FIELD, the kinds are.
+
+    \b
+    meshgate explain-field Gateway
+    meshgate explain-field Gateway.spec.servers.tls.mode
+    """
+    if field is None:
+        _list_kinds(form)
+        return
+    try:
+        entry = find_entry(field)
+    except UnknownFieldError as error:
+        raise click.UsageError(str(error)) from None
+    if form == "json":
+        print_json(entry.as_json())
+    else:
+        print_entry(entry)
+
+
+def _list_kinds(form: str) -> None:
+    if form == "json":
+        print_json(
+            [
+                {"kind": kind.name, "apiVersions": kind.api_versions, "description": kind_entry(kind).description}
+                for kind in KINDS.values()
+            ]
+        )
+    else:
+        print_kinds(KINDS.values())

@@ -1,0 +1,23 @@
+"""``meshgate routes``: every route as a table."""
+
+from __future__ import annotations
+
+import click
+
+from meshgate.cli.output import FORMAT, print_json
+from meshgate.cli.sources import Source, route_options
+from meshgate.report import print_routes
+from meshgate.status import routes
+
+
+@click.command("routes")
+@FORMAT
+@route_options
+def command(source: Source, form: str) -> None:
+    """Show every route as a table."""
+    table = source.compile().table
+    rows = [row for key in sorted(table.listeners) for row in routes(table.listeners[key])]
+    if form == "json":
+        print_json(rows)
+    else:
+        print_routes(rows)

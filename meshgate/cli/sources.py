@@ -1,0 +1,180 @@
+"""
+Where the commands read routes, and as which gateway: the options that they share, and what these come to.
+
+What an option leaves open is taken from the settings that ``--config`` names, and last from the lab's defaults.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshgate.loading import STANDARD_INPUT, Loaded, load_paths
+from meshgate.report import problem_count, problem_line
+from meshgate.resources.problem import Problem
+from meshgate.routing.compile import Compilation
+from meshgate.routing.servers import Proxy
+from meshgate.settings_model import GatewaySettings, SettingsFile
+
+if TYPE_CHECKING:
+    from meshgate.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NOT_READ = frozenset({"MG0001", "MG0008", "MG0009"})
+"""Problems that say that something was not read at all: without them, an answer would mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """
+    What the options say of the gateway.
+
+    :ivar settings: of ``--config``, or None.
+    :ivar labels: empty where they are left open; likewise the names of namespaces.
+    """
+
+    settings: Settings | None
+    labels: Mapping[str, str]
+    namespace: str
+    default_namespace: str
+
+    def source(
+        self,
+        paths: Sequence[str],
+        labels: Mapping[str, str] | None = None,
+        namespace: str | None = None,
+        default_namespace: str | None = None,
+        domain_suffix: str | None = None,
+    ) -> Source:
+        """
+        The routes at these paths, read as this gateway.
+
+        :param labels: what comes before the settings, where the options leave it open; likewise the others.
+        """
+        told = self.settings.gateway if self.settings else GatewaySettings()
+        defaults = self.settings or SettingsFile()
+        return Source(
+            paths=tuple(paths),
+            proxy=Proxy(
+                labels=self.labels or (labels if labels is not None else told.labels),
+                namespace=self.namespace or namespace or told.namespace,
+                domain_suffix=domain_suffix or defaults.domain_suffix,
+            ),
+            default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
+        )
+
+    def route_paths(self) -> tuple[str, ...]:
+        """The routes of the settings, if any are given."""
+        return self.settings.route_paths() if self.settings else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where routes are read, and for which gateway."""
+
+    paths: tuple[str, ...]
+    proxy: Proxy
+    default_namespace: str
+
+    def load(self) -> Loaded:
+        """Read the routes, or end with a usage error."""
+        if self.paths.count(STANDARD_INPUT) > 1:
+            raise click.UsageError("standard input can be read once only")
+        try:
+            return load_paths(self.paths, sys.stdin.buffer, self.default_namespace)
+        except FileNotFoundError as error:
+            raise click.UsageError(str(error)) from None
+
+    def compile(self) -> Compilation:
+        """Read and compile the routes; what could not be read, and how much else is wrong, goes to standard error."""
+        compilation = self.load().compiled(self.proxy)
+        _warn(compilation.problems, self.paths)
+        return compilation
+
+
+def gateway_options(command: F) -> F:
+    """The options of every command that compiles routes; the command is given a :class:`Gateway`."""
+
+    @functools.wraps(command)
+    def with_gateway(
+        config: Path | None,
+        gateway_label: tuple[str, ...],
+        gateway_namespace: str | None,
+        namespace: str | None,
+        **rest: Any,
+    ) -> Any:
+        settings = read_settings(config) if config else None
+        return command(Gateway(settings, _labels(gateway_label), gateway_namespace or "", namespace or ""), **rest)
+
+    decorated: Any = with_gateway
+    for option in (
+        click.option("-n", "--namespace", metavar="NS", help="Namespace of documents without one. [default: default]"),
+        click.option("--gateway-namespace", metavar="NS", help="Namespace of the gateway. [default: istio-system]"),
+        click.option(
+            "--gateway-label",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="A label of the gateway, which Gateways select by; repeatable. [default: istio=ingressgateway]",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Settings file: the gateway's labels and namespaces, and its routes where no PATH is given.",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def route_options(command: F) -> F:
+    """The arguments of every command about one set of routes; the command is given a :class:`Source`."""
+
+    @click.argument("paths", metavar="PATH...", nargs=-1)
+    @gateway_options
+    @functools.wraps(command)
+    def with_source(gateway: Gateway, paths: tuple[str, ...], **rest: Any) -> Any:
+        chosen = paths or gateway.route_paths()
+        if not chosen:
+            raise click.UsageError("name at least one PATH, or give --config to check the routes of an installation")
+        return command(gateway.source(chosen), **rest)
+
+    return with_source  # type: ignore[return-value]
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a file, or the end of the command."""
+    # Settings know about providers, and those bring Twisted, which most calls can do without.
+    from meshgate.providers.registry import find_factories
+    from meshgate.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(path, find_factories())
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _labels(pairs: Iterable[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise click.UsageError(f"--gateway-label takes KEY=VALUE, not {pair!r}")
+        labels[key] = value
+    return labels
+
+
+def _warn(problems: Sequence[Problem], paths: Sequence[str]) -> None:
+    """What an answer rests on: what was not read, and the number of errors and warnings."""
+    for problem in problems:
+        if problem.code in NOT_READ:
+            click.echo(problem_line(problem), err=True)
+    rest = [problem for problem in problems if problem.code not in NOT_READ and problem.severity.value != "info"]
+    if rest:
+        click.echo(f"{problem_count(rest)}; 'meshgate check {' '.join(paths)}' shows them", err=True)

@@ -1,0 +1,38 @@
+"""``meshgate status``: what the running gateway has in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from meshgate.cli.output import FORMAT, print_json
+from meshgate.cli.sources import read_settings
+from meshgate.report import print_status
+from meshgate.status import read_status
+
+DEFAULT_CONFIG = "etc/meshgate.yaml"
+
+
+@click.command("status")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="The settings file of the running gateway.",
+)
+@FORMAT
+def command(config: Path, form: str) -> None:
+    """Show what the running gateway has in force: ports, routes, endpoints, problems."""
+    state_dir = read_settings(config).state_dir
+    try:
+        document = read_status(state_dir)
+    except FileNotFoundError:
+        raise click.ClickException(f"no gateway has run with {config}: there is nothing in {state_dir}") from None
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if form == "json":
+        print_json(document)
+    else:
+        print_status(document)

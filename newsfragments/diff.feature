@@ -1,0 +1,1 @@
+Tell what changes for traffic between two configurations: 'meshgate diff OLD NEW'.

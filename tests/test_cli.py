@@ -1,0 +1,211 @@
+"""Tests of :mod:`meshgate.cli`: what its commands have in common, and real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.cli import COMMANDS, main
+from tests.cli_runs import BROKEN, ROUTED, SHOP, CommandTestCase, written
+from tests.installation import run_meshgate
+from tests.support import IMPORT_ROOT
+
+
+class GroupTests(CommandTestCase):
+    """What all commands have in common."""
+
+    def test_every_command_is_there(self) -> None:
+        """Each command is found, has the help that the list announces, and options -h and --help."""
+        context = click.Context(main)
+        for name, summary in COMMANDS.items():
+            command = main.get_command(context, name)
+            assert command is not None
+            self.assertEqual(command.name, name)
+            first_line = (command.help or "").partition("\n")[0]
+            self.assertTrue(first_line.startswith(summary.removesuffix(".")), f"{name}: {first_line}")
+            self.assertIn(first_line[:40], self.run_command(name, "-h").stdout)
+
+    def test_help_lists_every_command(self) -> None:
+        """The help of the whole names each."""
+        listed = self.run_command("--help").stdout
+        for name in COMMANDS:
+            self.assertIn(f"\n  {name} ", listed)
+
+    def test_unknown_command(self) -> None:
+        """A command that is not there is answered by the nearest."""
+        result = self.run_command("chek", exit_code=2)
+        self.assertIn("there is no command chek; did you mean check?", result.stderr)
+
+    def test_the_list_of_commands_imports_none(self) -> None:
+        """Help comes without the modules that read, compile and print."""
+        script = "import sys, meshgate.cli; print([n for n in sys.modules if n.startswith(('pydantic', 'twisted'))])"
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, cwd=IMPORT_ROOT, timeout=60, check=True
+        )
+        self.assertEqual(done.stdout, b"[]\n")
+
+    def test_modules_have_the_names_of_their_commands(self) -> None:
+        """Where a command is found is no secret."""
+        for name in COMMANDS:
+            self.assertTrue(import_module(f"meshgate.cli.{name.replace('-', '_')}").__doc__, name)
+
+
+class RouteOptionTests(CommandTestCase):
+    """The arguments of every command that reads routes."""
+
+    COMMANDS = (("check",), ("explain", *ROUTED), ("routes",))
+
+    def test_no_path(self) -> None:
+        """Without a path, and without settings, the command was called wrongly."""
+        for command in self.COMMANDS:
+            self.assertIn("name at least one PATH", self.run_command(*command, exit_code=2).stderr)
+
+    def test_a_path_that_is_not_there(self) -> None:
+        """A path that does not exist is named."""
+        for command in self.COMMANDS:
+            result = self.run_command(*command, "nowhere", exit_code=2)
+            self.assertIn("nowhere: no such file or folder", result.stderr)
+
+    def test_a_file_that_is_no_folder(self) -> None:
+        """A path below a file does not exist either."""
+        self.run_command("check", "routes/shop.yaml/more", exit_code=2)
+
+    def test_standard_input(self) -> None:
+        """A dash stands for standard input."""
+        self.assertIn("no problems in 5 resources", self.run_command("check", "-", stdin=written(*SHOP)).stdout)
+        self.assertIn("<stdin>:1:", self.run_command("check", "-", stdin=written(BROKEN), exit_code=1).stdout)
+
+    def test_standard_input_twice(self) -> None:
+        """Standard input can be read once."""
+        self.assertIn("once only", self.run_command("check", "-", "-", exit_code=2).stderr)
+
+    def test_settings(self) -> None:
+        """The settings name routes and gateway, and the options overrule them."""
+        settings = "gateway: {labels: {istio: other}}\nproviders: [{name: files, type: directory, paths: [routes]}]\n"
+        self.write("meshgate.yaml", settings)
+        self.assertEqual(self.run_json("routes", "--config", "meshgate.yaml"), [])
+        overruled = self.run_json("routes", "--config", "meshgate.yaml", "--gateway-label", "istio=ingressgateway")
+        self.assertEqual(len(overruled), 2)
+
+    def test_broken_settings(self) -> None:
+        """Settings that cannot be used are said as they are when the gateway starts."""
+        self.write("meshgate.yaml", "providrs: []\n")
+        result = self.run_command("routes", "--config", "meshgate.yaml", exit_code=1)
+        self.assertIn("meshgate.yaml:1:1: error[MG0102]", result.stderr)
+
+    def test_labels(self) -> None:
+        """A label that is not one is refused, and one that fits no Gateway opens no port."""
+        for label in ("istio", "=x"):
+            result = self.run_command("check", "routes", "--gateway-label", label, exit_code=2)
+            self.assertIn("takes KEY=VALUE", result.stderr)
+        self.assertEqual(self.run_json("routes", "routes", "--gateway-label", "istio=x"), [])
+
+    def test_namespaces(self) -> None:
+        """The namespace of documents without one is an option."""
+        documents = json.loads(json.dumps(SHOP))
+        for each in documents:
+            del each["metadata"]["namespace"]
+        self.write("open.yaml", written(*documents))
+        rows = self.run_json("routes", "-n", "shop", "open.yaml")
+        self.assertEqual({row["virtual_service"] for row in rows}, {"shop/web", "shop/db"})
+
+    def test_what_an_answer_rests_on(self) -> None:
+        """Commands that do not list problems say on standard error how many there are, and what was not read."""
+        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/unreadable.yaml", "a: [\n")
+        for command in self.COMMANDS[1:]:
+            result = self.run_command(*command, "routes")
+            self.assertIn("routes/unreadable.yaml:2:1: error[MG0001]", result.stderr)
+            self.assertIn("1 error; 'meshgate check routes' shows them", result.stderr)
+            self.assertNotIn("MG", result.stdout)
+
+
+class FileTests(CommandTestCase):
+    """Files and folders that are not as they should be."""
+
+    def test_a_folder_without_routes(self) -> None:
+        """A folder that holds no YAML is most likely the wrong one."""
+        self.write("empty/README", "")
+        result = self.run_command("check", "empty")
+        self.assertIn("empty: warning[MG0009]: the folder holds no routes", result.stdout)
+        self.run_command("check", "--fail-on", "warning", "empty", exit_code=1)
+        self.assertIn("MG0009", self.run_command("routes", "empty").stderr)
+
+    def test_unreadable_files(self) -> None:
+        """What cannot be read is an error of its own, and the rest is judged."""
+        (self.folder / "routes" / "dangling.yaml").symlink_to("nowhere")
+        os.mkfifo(self.folder / "routes" / "pipe.yaml")
+        found = self.run_json("check", "routes", exit_code=1)
+        self.assertEqual(found["resources"], 5)
+        self.assertEqual(
+            [(problem["code"], problem["file"]) for problem in found["problems"]],
+            [("MG0008", "routes/dangling.yaml"), ("MG0008", "routes/pipe.yaml")],
+        )
+
+    def test_a_file_that_may_not_be_read(self) -> None:
+        """A file without the permission to read it is an error, not a traceback."""
+        if os.geteuid() == 0:
+            self.patch(Path, "read_bytes", refusing)
+        else:
+            (self.folder / "routes" / "shop.yaml").chmod(0)
+        result = self.run_command("check", "routes", exit_code=1)
+        self.assertIn("routes/shop.yaml: error[MG0008]: cannot be read: Permission denied", result.stdout)
+
+    def test_a_name_that_is_not_utf_8(self) -> None:
+        """A file may have any name."""
+        os.rename(os.fsencode(self.folder / "routes" / "shop.yaml"), os.fsencode(self.folder) + b"/routes/\xff.yaml")
+        self.write("routes/broken.yaml", written(BROKEN))
+        done = run_meshgate(["check", self.folder / "routes"])
+        self.assertEqual((done.returncode, b"Traceback" in done.stderr), (1, False), done.stderr)
+
+    def test_bytes_that_are_not_utf_8(self) -> None:
+        """A file in another encoding says where."""
+        self.write("routes/latin.yaml", b"name: caf\xe9\n")
+        result = self.run_command("check", "routes", exit_code=1)
+        self.assertIn("routes/latin.yaml:1:10: error[MG0001]: the byte 0xe9", result.stdout)
+
+    def test_hidden_files_are_passed_over(self) -> None:
+        """What begins with a dot is not read, unless it is named itself."""
+        self.write("routes/.git/shop.yaml", written(BROKEN))
+        self.write("routes/.broken.yaml", written(BROKEN))
+        self.run_command("check", "routes")
+        self.run_command("check", "routes/.broken.yaml", exit_code=1)
+
+
+def refusing(path: Path) -> bytes:
+    """As a file that this user may not read."""
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+class ProcessTests(SynchronousTestCase):
+    """Real processes."""
+
+    def test_check(self) -> None:
+        """Standard input to standard output, with the exit status."""
+        done = run_meshgate(["check", "-"], written(*SHOP).encode())
+        self.assertEqual((done.returncode, done.stdout), (0, b"no problems in 5 resources\n"), done.stderr)
+        self.assertEqual(run_meshgate(["check", "-"], written(BROKEN).encode()).returncode, 1)
+
+    def test_help_and_version(self) -> None:
+        """Help is called meshgate, however it is started."""
+        self.assertIn(b"Usage: meshgate [OPTIONS]", run_meshgate(["--help"]).stdout)
+        self.assertRegex(run_meshgate(["--version"]).stdout.decode(), r"^meshgate, version \d")
+
+    def test_wrong_call(self) -> None:
+        """A wrong call ends with 2, on standard error."""
+        done = run_meshgate(["diff"])
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertNotIn(b"Traceback", done.stderr)
+
+    def test_pipes_carry_no_colors(self) -> None:
+        """What goes to a pipe is plain, arrows and all, in any locale."""
+        done = run_meshgate(["diff", "-", "/dev/null"], written(*SHOP).encode())
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertNotIn(b"\x1b", done.stdout)

@@ -1,0 +1,329 @@
+"""Tests of the commands about routes: check, explain, routes, diff and test."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from meshgate.resources.codes import CODES
+from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
+from tests.configurations import virtual_service
+
+EXPECTATIONS = """\
+routes: [routes]
+expect:
+- {name: by name, port: 443, sni: www.example.com, virtual_service: default/web, destination: "x:80"}
+- {port: 443, sni: other.example.com, closed: true}
+- {port: 1, no_listener: true}
+"""
+
+
+class CheckTests(CommandTestCase):
+    """``meshgate check``."""
+
+    def test_exit_status(self) -> None:
+        """An error fails; a warning fails where that is asked for."""
+        self.run_command("check", "--fail-on", "warning", "routes")
+        self.write("routes/lonely.yaml", written(UNROUTED))
+        self.run_command("check", "routes")
+        self.run_command("check", "--fail-on", "warning", "routes", exit_code=1)
+        self.write("routes/broken.yaml", written(BROKEN))
+        self.run_command("check", "routes", exit_code=1)
+        self.run_command("check", "--fail-on", "info", "routes", exit_code=2)
+
+    def test_text(self) -> None:
+        """Each problem is a line, and the last line counts them."""
+        self.write("routes/broken.yaml", written(BROKEN))
+        *lines, last = self.run_command("check", "routes", exit_code=1).stdout.splitlines()
+        self.assertIn("routes/broken.yaml:1:", lines[0])
+        self.assertRegex(last, r"^1 error, \d+ warnings? in 5 resources$|^1 error in 5 resources$")
+
+    def test_json(self) -> None:
+        """The JSON form has every problem and the number of resources."""
+        self.write("routes/lonely.yaml", written(UNROUTED))
+        found = self.run_json("check", "routes")
+        self.assertEqual(found["resources"], 6)
+        self.assertEqual({problem["name"] for problem in found["problems"]}, {"lonely"})
+
+    def test_github(self) -> None:
+        """Each problem is a workflow command, and nothing else is printed."""
+        self.write("routes/broken.yaml", written(BROKEN))
+        lines = self.run_command("check", "--format", "github", "routes", exit_code=1).stdout.splitlines()
+        self.assertTrue(lines)
+        for line in lines:
+            self.assertRegex(line, r"^::(error|warning|notice) file=routes/broken\.yaml,line=1,col=\d+,title=MG\d{4}")
+
+    def test_sarif(self) -> None:
+        """The log has a result for each problem, and a rule for each code."""
+        self.write("routes/broken.yaml", written(BROKEN))
+        log = json.loads(self.run_command("check", "--format", "sarif", "routes", exit_code=1).stdout)
+        (run,) = log["runs"]
+        self.assertEqual([rule["id"] for rule in run["tool"]["driver"]["rules"]], sorted(CODES))
+        self.assertTrue(run["results"])
+
+    def test_sarif_of_nothing(self) -> None:
+        """Where nothing is wrong, the log has no results; services close old alerts by that."""
+        log = json.loads(self.run_command("check", "--format", "sarif", "routes").stdout)
+        self.assertEqual(log["runs"][0]["results"], [])
+
+
+class ExplainTests(CommandTestCase):
+    """``meshgate explain``."""
+
+    def test_text(self) -> None:
+        """The verdict comes first, and the story below."""
+        verdict, *steps = self.run_command("explain", *ROUTED, "routes").stdout.splitlines()
+        self.assertEqual(verdict, "routed  port 443, www.example.com")
+        self.assertIn("  1. the listener 0.0.0.0:443 is open", steps[0])
+        self.assertIn("127.0.0.1:80", steps[-1])
+
+    def test_what_lost_is_told(self) -> None:
+        """A rule that lost a name stands below the story of the one that has it."""
+        loser = virtual_service("younger", tls=SHOP[1]["spec"]["tls"])
+        self.write("routes/younger.yaml", written(loser))
+        story = self.run_command("explain", *ROUTED, "routes").stdout
+        self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:1: error[MG2005]", story)
+
+    def test_ends(self) -> None:
+        """Closed connections and closed ports are answers, not errors."""
+        self.assertIn(
+            "closed  port 443, plain", self.run_command("explain", "--port", "443", "--plain", "routes").stdout
+        )
+        self.assertIn(
+            "no listener  port 1, no server name", self.run_command("explain", "--port", "1", "routes").stdout
+        )
+
+    def test_calls(self) -> None:
+        """Many calls are answered one a line, in their order; empty lines are passed over."""
+        calls = [{"port": 443, "sni": "www.example.com"}, {"port": 9000, "tls": False, "bind": None}, {"port": 2}]
+        self.write("calls", "\n\n".join(map(json.dumps, calls)))
+        result = self.run_command("explain", "--calls", "calls", "--format", "json", "routes")
+        answers = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual([answer["result"] for answer in answers], ["routed", "routed", "no_listener"])
+        self.assertEqual([answer["virtual_service"] for answer in answers], ["default/web", "default/db", None])
+
+    def test_calls_from_standard_input(self) -> None:
+        """The calls may come from standard input."""
+        result = self.run_command("explain", "--calls", "-", "routes", stdin='{"port": 9000, "tls": false}\n')
+        self.assertIn("routed  port 9000, plain", result.stdout)
+
+    def test_broken_calls(self) -> None:
+        """A line that is no call is named by its number, before anything is answered."""
+        wrong = (
+            "x",
+            "[]",
+            "443",
+            "{}",
+            '{"port": "443"}',
+            '{"port": true}',
+            '{"port": 443, "tls": "yes"}',
+            '{"port": 443, "sni": 1}',
+            '{"port": 443, "bind": []}',
+            "[" * 100_000,
+            b"\xff",
+        )
+        for line in wrong:
+            content = b'{"port": 1}\n\n' + (line if isinstance(line, bytes) else line.encode())
+            self.write("calls", content)
+            result = self.run_command("explain", "--calls", "calls", "routes", exit_code=2)
+            self.assertIn("line 3 of the calls is not a JSON object", result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_wrong_options(self) -> None:
+        """What does not go together is refused."""
+        for arguments, message in (
+            ((), "give either --port, or --calls"),
+            (("--port", "1", "--calls", "-"), "give either --port, or --calls"),
+            (("--port", "1", "--plain", "--sni", "a"), "exclude each other"),
+            (("--port", "0"), "--port"),
+            (("--calls", "nowhere"), "nowhere"),
+            (("--calls", "-", "-"), "standard input can be read once only"),
+        ):
+            result = self.run_command("explain", *arguments, "routes", exit_code=2)
+            self.assertIn(message, result.stderr)
+
+
+class RoutesTests(CommandTestCase):
+    """``meshgate routes``."""
+
+    def test_text(self) -> None:
+        """A route is a row with everything that matters."""
+        rows = self.run_command("routes", "routes").stdout.splitlines()
+        self.assertEqual(len(rows), 3)
+        for part in ("443", "TLS", "www.example.com", "default/gw", "default/web", "127.0.0.1:80"):
+            self.assertIn(part, rows[1])
+
+    def test_json(self) -> None:
+        """The rows are those of the status."""
+        self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 9000])
+
+
+class DiffTests(CommandTestCase):
+    """``meshgate diff``."""
+
+    def setUp(self) -> None:
+        """Write a second configuration."""
+        super().setUp()
+        self.write("moved.yaml", written(*MOVED))
+
+    def test_nothing(self) -> None:
+        """Exit status 0, and a line that says so."""
+        self.assertEqual(self.run_command("diff", "routes", "routes").stdout, "nothing changes for traffic\n")
+        self.assertEqual(
+            self.run_json("diff", "routes", "routes"), {"changed": False, "ports": [], "names": [], "endpoints": []}
+        )
+
+    def test_a_name_moves(self) -> None:
+        """Exit status 1, the name, and from where to where."""
+        self.assertEqual(
+            self.run_command("diff", "routes", "moved.yaml", exit_code=1).stdout,
+            "  port 0.0.0.0:443\n"
+            "    ~ www.example.com moves: x.default.svc.cluster.local:80 → y.default.svc.cluster.local:80\n"
+            "1 name changed\n",
+        )
+        (name,) = self.run_json("diff", "routes", "moved.yaml", exit_code=1)["names"]
+        self.assertEqual((name["listener"], name["name"], name["change"]), ("0.0.0.0:443", "www.example.com", "moves"))
+        self.assertEqual(name["after"]["destinations"], [{"name": "y.default.svc.cluster.local:80", "share": 1.0}])
+
+    def test_everything_goes(self) -> None:
+        """Ports that close are told with the names on them; the way back opens them."""
+        self.write("empty.yaml", "")
+        self.assertEqual(
+            self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
+            "- port 0.0.0.0:443 closes\n"
+            "    - www.example.com is closed; it went to x.default.svc.cluster.local:80\n"
+            "- port 0.0.0.0:9000 closes\n"
+            "    - * is closed; it went to x.default.svc.cluster.local:80\n"
+            "2 ports and 2 names changed\n",
+        )
+        back = self.run_command("diff", "empty.yaml", "routes", exit_code=1).stdout
+        self.assertIn("+ port 0.0.0.0:443 opens\n    + www.example.com → x.default", back)
+
+    def test_endpoints(self) -> None:
+        """Endpoints are told once, with the names that they serve counted."""
+        self.write("other.yaml", written(*SHOP).replace("127.0.0.1", "127.0.0.9"))
+        self.assertEqual(
+            self.run_command("diff", "routes", "other.yaml", exit_code=1).stdout,
+            "  destination x.default.svc.cluster.local:80, for 2 names\n"
+            "    - 127.0.0.1:80\n"
+            "    + 127.0.0.9:80\n"
+            "1 destination changed\n",
+        )
+
+    def test_weights_and_manner(self) -> None:
+        """Shares are told in percent, and a port whose first bytes count from now on is told as such."""
+        old, new = (written(*SHOP, virtual_service("s", tls=[split(*weights)])) for weights in ((1, 1), (3, 1)))
+        self.write("old.yaml", old)
+        self.write("new.yaml", new)
+        text = self.run_command("diff", "old.yaml", "new.yaml", exit_code=1).stdout
+        self.assertIn("s.example.com is shared out anew: nowhere.default.svc.cluster.local:80 50%, x.default", text)
+        self.assertIn("→ nowhere.default.svc.cluster.local:80 25%, x.default.svc.cluster.local:80 75%", text)
+
+    def test_a_port_in_another_manner(self) -> None:
+        """A port that turns from plain TCP to TLS is told as changed."""
+        text = written(*SHOP)
+        tcp = '"name": "tcp-9000", "protocol": "TCP"}, "hosts": ["*"]'
+        self.assertIn(tcp, text)
+        tls = tcp.replace("TCP", "TLS") + ', "tls": {"mode": "PASSTHROUGH"}'
+        moved = text.replace(tcp, tls).replace(
+            '"tcp": [{"match": [{"port": 9000}]', '"tls": [{"match": [{"sniHosts": ["*"]}]'
+        )
+        self.write("tls.yaml", moved)
+        result = self.run_command("diff", "routes", "tls.yaml", exit_code=1)
+        self.assertIn(
+            "~ port 0.0.0.0:9000 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
+            result.stdout,
+        )
+
+    def test_standard_input(self) -> None:
+        """One of the two may be standard input, and not both."""
+        self.run_command("diff", "-", "routes", stdin=written(*SHOP))
+        self.assertIn("once only", self.run_command("diff", "-", "-", exit_code=2).stderr)
+
+    def test_wrong_calls(self) -> None:
+        """Both have to be named and to exist."""
+        self.assertIn("NEW", self.run_command("diff", "routes", exit_code=2).stderr)
+        self.assertIn("nowhere: no such file", self.run_command("diff", "routes", "nowhere", exit_code=2).stderr)
+
+    def test_it_looks_as_the_gateway_does(self) -> None:
+        """To a gateway that takes none of the routes, they do not differ."""
+        self.run_command("diff", "--gateway-label", "istio=other", "routes", "moved.yaml")
+
+
+def split(*weights: int) -> dict[str, object]:
+    """A rule with two destinations."""
+    hosts = ("x", "nowhere")
+    return {
+        "match": [{"sniHosts": ["s.example.com"]}],
+        "route": [
+            {"destination": {"host": host, "port": {"number": 80}}, "weight": weight}
+            for host, weight in zip(hosts, weights, strict=True)
+        ],
+    }
+
+
+class TestTests(CommandTestCase):
+    """``meshgate test``."""
+
+    def setUp(self) -> None:
+        """Write expectations that hold."""
+        super().setUp()
+        self.write("expectations.yaml", EXPECTATIONS)
+
+    def test_they_hold(self) -> None:
+        """Each is a line, and the last line counts them."""
+        self.assertEqual(
+            self.run_command("test", "expectations.yaml").stdout,
+            "ok    by name (port 443, www.example.com)\n"
+            "ok    port 443, other.example.com\n"
+            "ok    port 1, no server name\n"
+            "3 of 3 expectations hold\n",
+        )
+
+    def test_one_fails(self) -> None:
+        """It says where it is written, what is otherwise, and how that came."""
+        self.write("moved.yaml", written(*MOVED))
+        text = self.run_command("test", "expectations.yaml", "moved.yaml", exit_code=1).stdout
+        self.assertTrue(
+            text.startswith(
+                "FAIL  by name (port 443, www.example.com), expectations.yaml:3\n"
+                "      expected destination x:80, found y.default.svc.cluster.local:80\n"
+                "        1. the listener 0.0.0.0:443 is open"
+            ),
+            text,
+        )
+        self.assertTrue(text.endswith("2 of 3 expectations hold, 1 failed\n"))
+
+    def test_json(self) -> None:
+        """Programs get every expectation with its explanation."""
+        found = self.run_json("test", "expectations.yaml", "routes")
+        self.assertEqual((found["held"], found["failed"]), (3, 0))
+        first = found["expectations"][0]
+        self.assertEqual((first["name"], first["line"], first["differences"]), ("by name", 3, []))
+        self.assertEqual(first["explanation"]["virtual_service"], "default/web")
+
+    def test_routes_beside_the_file(self) -> None:
+        """The file's routes are found from anywhere."""
+        os.chdir("/")
+        self.run_command("test", str(self.folder / "expectations.yaml"))
+
+    def test_no_routes(self) -> None:
+        """Without routes there is nothing to test."""
+        self.write("open.yaml", EXPECTATIONS.partition("\n")[2])
+        self.assertIn("there are no routes to test", self.run_command("test", "open.yaml", exit_code=2).stderr)
+
+    def test_a_broken_file(self) -> None:
+        """Every problem of the file is a line on standard error, and the exit status is 2."""
+        self.write("broken.yaml", "expect:\n- {prot: 1}\n")
+        result = self.run_command("test", "broken.yaml", "routes", exit_code=2)
+        self.assertEqual(result.stdout, "")
+        self.assertIn(
+            "broken.yaml:2:4: error[MG0202]: expect[0].prot: unknown key prot (did you mean port?)", result.stderr
+        )
+        self.assertIn("there is no such file", self.run_command("test", "nowhere", "routes", exit_code=2).stderr)
+
+    def test_whose_gateway_it_is(self) -> None:
+        """The file's gateway comes before the default one, and the options before the file."""
+        self.write("other.yaml", "gateway: {labels: {istio: other}}\n" + EXPECTATIONS)
+        self.run_command("test", "other.yaml", exit_code=1)
+        self.run_command("test", "--gateway-label", "istio=ingressgateway", "other.yaml")
