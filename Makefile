@@ -27,7 +27,7 @@ lab: $(VENV)/.installed
 	@exec $(BIN)/twistd -n --pidfile=$(LAB_PIDFILE) meshgate --config etc/meshgate.yaml
 
 lab-stop:
-	@if [ -f $(LAB_PIDFILE) ]; then kill "$$(cat $(LAB_PIDFILE))"; else echo "The lab is not running."; fi
+	@if [ -f $(LAB_PIDFILE) ] && kill "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then :; else echo "The lab is not running."; fi
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) tests

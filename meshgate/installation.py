@@ -28,11 +28,11 @@ def write_installation(directory: Path) -> list[Path]:
     :raises InstallationError: when one of the files exists, or the folder cannot be written to.
     """
     shipped = {directory / name: source for name, source in _shipped_files().items()}
-    existing = [path for path in shipped if path.exists() or path.is_symlink()]
-    if existing:
-        names = "".join(f"\n  {path}" for path in existing)
-        raise InstallationError(f"nothing was written, since these files exist and would be overwritten:{names}")
     try:
+        existing = [path for path in shipped if path.exists() or path.is_symlink()]
+        if existing:
+            names = "".join(f"\n  {path}" for path in existing)
+            raise InstallationError(f"nothing was written, since these files exist and would be overwritten:{names}")
         for path, source in shipped.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             # "x": a file that appeared meanwhile is not overwritten either.

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
@@ -46,6 +47,9 @@ from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
 from meshgate.transport.resolver import Resolver
+
+STATUS_DELAY = 0.1
+"""Seconds from a change that is no new table to the status that tells of it."""
 
 
 class StartError(Exception):
@@ -104,7 +108,9 @@ class GatewayService(Service):
         self._problem_log = ProblemLog(self.log)
         self._started = _now()
         self._access_log: AccessLog | None = None
+        self._access_log_settings = settings.access_log
         self._lab: IService | None = None
+        self._publishing: IDelayedCall | None = None
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._resolver = self._make_resolver()
@@ -116,7 +122,7 @@ class GatewayService(Service):
             ended=self._ended,
             wall_clock=time.time,
         )
-        self._ports = Ports(reactor, self._dataplane.factory, self._ports_changed)
+        self._ports = Ports(reactor, self._dataplane.factory, self._publish_soon)
 
     def startService(self) -> None:
         """
@@ -178,11 +184,13 @@ class GatewayService(Service):
             self._reactor.callWhenRunning(os.write, 2, text.encode())
 
     async def _stop(self) -> None:
+        if self._publishing is not None:
+            self._publishing.cancel()
         self._feed.stop()
         await self._providers.stop()
         await self._ports.close()
         await self._dataplane.drain()
-        self._resolver.stop()
+        await self._resolver.stop()
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
         if self._access_log is not None:
@@ -226,7 +234,13 @@ class GatewayService(Service):
         except OSError as error:
             self.log.warn("status.json cannot be written: {error}", error=error)
 
-    def _ports_changed(self) -> None:
+    def _publish_soon(self) -> None:
+        """Names and ports may change many at a time; one status for all of them is enough."""
+        if self._publishing is None and self.running:
+            self._publishing = self._reactor.callLater(STATUS_DELAY, self._publish_now)
+
+    def _publish_now(self) -> None:
+        self._publishing = None
         self._publish_status()
 
     def _ended(self, record: Any) -> None:
@@ -234,11 +248,18 @@ class GatewayService(Service):
             self._access_log.write(record)
 
     def _make_resolver(self) -> Resolver:
-        return Resolver(self._reactor, self._settings.dns.servers)
+        return Resolver(
+            self._reactor, self._settings.dns.servers, on_change=lambda name, addresses: self._publish_soon()
+        )
 
     def _renew_access_log(self) -> None:
+        """Open it, or open its file anew: it may have been rotated."""
         before, settings = self._access_log, self._settings.access_log
+        if before is not None and settings == self._access_log_settings:
+            before.reopen()
+            return
         self._access_log = open_access_log(settings.path, settings.format, self._reactor)
+        self._access_log_settings = settings
         if before is not None:
             before.close()
 

@@ -22,7 +22,7 @@ from meshgate.settings import SettingsError
 class Options(usage.Options):
     """The options behind ``twistd -n meshgate``."""
 
-    synopsis = "[-n] meshgate --config FILE [--validate]"
+    synopsis = "--config FILE [--validate]"
     longdesc = (
         "An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough. "
         "'meshgate init DIR' writes an installation to start from. "
@@ -30,6 +30,7 @@ class Options(usage.Options):
     )
     optFlags = [["validate", None, "Load everything, print the problems, and exit with 0 or 1."]]  # noqa: RUF012
     optParameters = [["config", "c", None, "The settings file."]]  # noqa: RUF012
+
     def opt_version(self) -> None:
         """Print the version of meshgate and exit."""
         sys.stdout.write(f"meshgate {__version__}\n")

@@ -91,6 +91,10 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "FILE:2:38: error[MG0104]: limits.dial_attempts: the number 0 is out of range (at least 1 is allowed)",
         ],
     ),
+    "limits too small": (
+        ONE_PROVIDER + "limits: {hello: 511}\n",
+        ["FILE:2:17: error[MG0104]: limits.hello: the number 511 is out of range (at least 512 is allowed)"],
+    ),
     "name servers": (
         ONE_PROVIDER + "dns: {servers: [192.0.2.53, ns.example.com, '[::1]:70000']}\n",
         [

@@ -15,6 +15,9 @@ from tests.support import Program, new_folder
 
 PIP_OPTIONS = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
 
+CLEAN = {"PYTHONPATH": ""}
+"""Variables that lead to no other code; a parallel test run sets PYTHONPATH."""
+
 
 class Environment:
     """
@@ -23,6 +26,7 @@ class Environment:
 
     :param lent: further folders to import from.
     :ivar python: its Python.
+    :ivar twistd: the script to run with it.
     """
 
     def __init__(self, test: TestCase, lent: Sequence[Path] = ()) -> None:
@@ -33,7 +37,7 @@ class Environment:
         self._packages = Path(sysconfig.get_path("purelib", vars=paths))
         (self._packages / "lent.pth").write_text("\n".join([*site.getsitepackages(), *map(str, lent)]))
         self.python = folder / "bin" / "python"
-        self._twistd = Path(sys.executable).with_name("twistd")
+        self.twistd = Path(sys.executable).with_name("twistd")
 
     async def install(self, *what: str | Path) -> None:
         """Install from this machine only, without dependencies."""
@@ -43,10 +47,6 @@ class Environment:
 
     async def run(self, *arguments: str | Path, timeout: float = 60.0) -> Program:
         """Run its Python, outside of any checkout, to the end."""
-        program = Program(self._test, [self.python, *arguments])
+        program = Program(self._test, [self.python, *arguments], environment=CLEAN)
         await program.exit_status(timeout)
         return program
-
-    async def twistd(self, *arguments: str | Path) -> Program:
-        """Run twistd with its Python to the end."""
-        return await self.run(self._twistd, *arguments)

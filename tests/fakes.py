@@ -73,7 +73,7 @@ class FakeTransport:
 
     def peer_resets(self) -> None:
         """A reset arrives; nobody notices it while we neither read nor write."""
-        if (self.reading and not self._read_closed) or self._writing:
+        if self.reading or self._writing:
             self._lose(ConnectionLost())
 
     def peer_reads_again(self) -> None:
@@ -134,12 +134,12 @@ class FakeTransport:
         self.reading = False
 
     def resumeProducing(self) -> None:
-        """As IPushProducer; after the end of stream, that is reported again."""
+        """As IPushProducer: reads at the next turn; after the end of stream, that is reported again."""
         if self.connected and not self._disconnecting:
             self.reading = True
             if self._read_closed:
-                self.protocol.readConnectionLost()
-            self._read()
+                self._arrived.append(None)
+            self._clock.callLater(0, self._read)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """As ITCPTransport."""
@@ -152,6 +152,7 @@ class FakeTransport:
             data = self._arrived.pop(0)
             if data is None:
                 self._read_closed = True
+                self.reading = False
                 self.protocol.readConnectionLost()
             else:
                 self.protocol.dataReceived(data)

@@ -89,6 +89,8 @@ class FileTests(AccessLogTestCase):
         log.write(record(10**6 + enough - 1))
         self.assertEqual(len(numbers(self.path.read_text())), enough)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        log.write(record(1))
+        self.assertEqual(len(numbers(self.path.read_text())), enough)
 
     def test_closing_writes_the_rest(self) -> None:
         """Nothing is lost at the end, nothing is left behind, and what comes afterwards is ignored."""
@@ -97,8 +99,8 @@ class FileTests(AccessLogTestCase):
         self.successResultOf(log.close())
         self.assertEqual(numbers(self.path.read_text()), [1, 2])
         log.write(record(3))
-        log.flush()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        log.flush()
         self.assertEqual(numbers(self.path.read_text()), [1, 2])
 
     def test_a_file_is_appended_to(self) -> None:
@@ -216,6 +218,7 @@ class PipeTests(AccessLogTestCase):
         with capturedLogs() as events:
             self.write(self.log, 1, 10_000)
             text = self.read()
+            self.assertEqual(numbers(text)[-1], -1)
             self.write(self.log, 10_001, 10_003)
             text += self.read_after_a_second()
         found = numbers(text)

@@ -146,10 +146,13 @@ class ServerTests(LookupTestCase):
         self.assertEqual(self.server.count("a.example"), 2)
 
     async def test_a_failing_server_is_not_asked_twice(self) -> None:
-        """A server that answers SERVFAIL has been heard; asking it again at once would not help."""
+        """A server that answers SERVFAIL or hangs up has been heard; asking again at once would not help."""
         self.server.break_down("a.example", Fault.SERVFAIL)
         self.assertRegex(await self.fails(self.look_up_at(self.server)), r"^127\.0\.0\.1:\d+ answered SERVFAIL$")
         self.assertEqual(self.server.count("a.example"), 1)
+        self.server.break_down("a.example", Fault.HANG_UP)
+        self.assertIn("closed the connection", await self.fails(self.look_up_at(self.server)))
+        self.assertEqual(self.server.count("a.example", tcp=True), 1)
 
     async def test_every_servers_reason_is_told(self) -> None:
         """The failure says what each server did."""

@@ -148,6 +148,20 @@ class OpenTests(TestCase):
         with mock.patch.object(Binding, "bind", side_effect=OSError(105, "No buffer space available")):
             self.assertEqual(self.reason("127.0.0.1", 80), "No buffer space available")
 
+    def test_a_failure_leaves_no_socket(self) -> None:
+        """Neither the probe nor the socket itself stays open when it cannot be bound."""
+        made: list[socket.socket] = []
+        new_socket = Binding.new_socket
+
+        def remembered(binding: Binding) -> socket.socket:
+            made.append(new_socket(binding))
+            return made[-1]
+
+        with mock.patch.object(Binding, "new_socket", remembered):
+            self.reason("192.0.2.1", 0)
+            self.reason("192.0.2.1", 80)
+        self.assertEqual([one.fileno() for one in made], [-1, -1])
+
     def test_explicit_ipv6_is_ipv6_only(self) -> None:
         """``::`` written out takes no IPv4 client, the socket for both families does."""
         for both in (False, True):

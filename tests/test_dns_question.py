@@ -140,6 +140,13 @@ class ReplyTests(TestCase):
         taken = reply_to(query, bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
         self.assertTrue(taken is None or taken.queries == query.queries)
 
+    def test_a_name_that_points_to_itself_is_dropped(self) -> None:
+        """A reply whose question is a pointer to its own place is no reply."""
+        query = dns.Message(7, recDes=1)
+        query.queries = [QUESTION]
+        header = bytes.fromhex("0007 8180 0001 0000 0000 0000")
+        self.assertIsNone(reply_to(query, header + bytes.fromhex("c00c 0001 0001")))
+
     def test_a_query_is_no_reply(self) -> None:
         """The query itself, sent back, is not taken for an answer."""
         query = dns.Message(7, recDes=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -250,7 +251,15 @@ class ThreadTests(TestCase):
     """Publishing from another thread, on the real reactor."""
 
     async def test_a_thread_may_publish(self) -> None:
-        """A snapshot from a thread arrives in the reactor's thread, the last one last."""
+        """Snapshots from a thread are taken in by the reactor's thread, the last one last."""
+        threads = set()
+        call_later = reactor.callLater
+
+        def watched(*arguments: Any) -> Any:
+            threads.add(threading.get_ident())
+            return call_later(*arguments)
+
+        self.patch(reactor, "callLater", watched)
         arrived: Deferred[FeedState] = Deferred()
         feed = Feed(reactor, arrived.callback)
         self.addCleanup(feed.stop)
@@ -262,6 +271,7 @@ class ThreadTests(TestCase):
 
         await deferToThread(publish)
         self.assertEqual(names(await arrived), ["n49"])
+        self.assertEqual(threads, {threading.get_ident()})
 
     async def test_a_thread_may_fail(self) -> None:
         """A failure from a thread arrives as the provider's problem."""

@@ -152,9 +152,7 @@ class ProtocolsTests(SynchronousTestCase):
 
     def test_they_keep_their_order(self) -> None:
         """Every protocol of the list is there, first to last."""
-        self.assertEqual(
-            read(alpn_extension(["h2", "http/1.1", "acme-tls/1"])).alpn, ("h2", "http/1.1", "acme-tls/1")
-        )
+        self.assertEqual(read(alpn_extension(["h2", "http/1.1", "acme-tls/1"])).alpn, ("h2", "http/1.1", "acme-tls/1"))
 
     def test_none_offered_is_an_empty_tuple(self) -> None:
         """A hello without the extension offers none."""

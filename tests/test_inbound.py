@@ -81,8 +81,12 @@ class EndingTests(SynchronousTestCase):
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_finishes()), Ending.CLIENT_CLOSED_EARLY),
         (sni_listener({"a.example.com": Destination("a", 80)}), send(HELLO), Ending.NO_ENDPOINT),
         (sni_listener({"a.example.com": chain()}), send(HELLO), Ending.NO_ENDPOINT),
-        (sni_listener({"a.example.com": chain(A, terminate=True)}), send(HELLO), Ending.NOT_SERVED),
-        (sni_listener({"a.example.com": chain(A, refusal="HTTP")}), send(HELLO), Ending.NOT_SERVED),
+        (
+            sni_listener({"a.example.com": chain(A, terminate=True, refusal="terminates TLS")}),
+            send(HELLO),
+            Ending.NOT_SERVED,
+        ),
+        (sni_listener({"a.example.com": chain(A, refusal="serves HTTP")}), send(HELLO), Ending.NOT_SERVED),
         (TO_A, send(HELLO, fails("refuse_dial")), Ending.DIAL_REFUSED),
         (TO_A, send(HELLO, fails("time_out_dial")), Ending.DIAL_TIMEOUT),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
@@ -223,9 +227,17 @@ class HoldingTests(SynchronousTestCase):
             gateway.turn()
             gateway.turn()
             self.assertEqual((len(upstream.written), upstream.fin_sent), (size, True))
+            self.assertFalse(gateway.client.reading)
             upstream.peer_sends(b"answer")
             gateway.turn()
             self.assertEqual(gateway.client.written, b"answer")
+
+    def test_who_has_finished_is_not_read_again(self) -> None:
+        """Reading on after an end of stream would report it once more."""
+        gateway = dialing()
+        gateway.client.peer_finishes()
+        gateway.join()
+        self.assertFalse(gateway.client.reading)
 
     def test_a_reset_gives_up_the_dial(self) -> None:
         """Nobody is dialed for a client that is gone."""
@@ -290,7 +302,15 @@ class RefusalTests(SynchronousTestCase):
         gateway.client.peer_sends(build_hello("other.org"))
         gateway.client.peer_finishes()
         gateway.turn()
-        self.assertEqual(gateway.client.written, UNRECOGNIZED_NAME)
+        self.assertEqual((gateway.client.written, gateway.client.connected), (UNRECOGNIZED_NAME, False))
+
+    def test_who_has_finished_is_not_waited_for(self) -> None:
+        """A client that finished while its endpoint was dialed is closed at once when that fails."""
+        gateway = dialing()
+        gateway.client.peer_finishes()
+        gateway.reactor.refuse_dial()
+        gateway.turn()
+        self.assertEqual((gateway.client.connected, gateway.reactor.getDelayedCalls()), (False, []))
 
 
 class RealTests(TestCase):

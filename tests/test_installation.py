@@ -75,7 +75,10 @@ class WriteInstallationTests(SynchronousTestCase):
         """Nothing is written through a symbolic link that leads nowhere."""
         self.folder.mkdir(parents=True)
         (self.folder / "meshgate.yaml").symlink_to(self.folder.parent / "elsewhere")
-        self.assertIn("FOLDER/meshgate.yaml", self.refusal())
+        self.assertEqual(
+            self.refusal(),
+            "nothing was written, since these files exist and would be overwritten:\n  FOLDER/meshgate.yaml",
+        )
         self.assertFalse((self.folder.parent / "elsewhere").exists())
 
     def test_a_folder_that_cannot_be_made(self) -> None:
@@ -84,13 +87,19 @@ class WriteInstallationTests(SynchronousTestCase):
         self.folder.touch()
         self.assertEqual(self.refusal(), "FOLDER cannot be written: File exists")
 
-    def test_the_state_of_a_lab_is_not_copied(self) -> None:
-        """In a checkout the defaults are a live folder; what a lab has left there, keys among it, stays there."""
+    def test_a_folder_that_cannot_be_looked_at(self) -> None:
+        """So does a name that the system refuses before anything is written."""
+        self.folder = self.folder / ("x" * 300)
+        self.assertIn("cannot be written: File name too long", self.refusal())
+
+    def test_what_else_lies_there_is_not_copied(self) -> None:
+        """In a checkout the defaults are a live folder: state of the lab, keys among it, and copies of editors."""
         package = new_folder(self)
         shutil.copytree(DEFAULTS, package / "defaults", ignore=shutil.ignore_patterns("state"))
         key = package / "defaults" / "state" / "certificates" / "root.key.pem"
         key.parent.mkdir(parents=True, exist_ok=True)
         key.write_text("secret")
+        (package / "defaults" / "routes" / "10-services.yaml~").write_text("an editor's copy")
         self.patch(installation, "files", lambda name: package)
         write_installation(self.folder)
-        self.assertEqual({name.split("/")[0] for name in contents(self.folder)}, {"meshgate.yaml", "routes"})
+        self.assertEqual({name.rpartition(".")[2] for name in contents(self.folder)}, {"yaml"})

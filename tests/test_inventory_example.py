@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import site
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import has_errors
 from meshgate.transport.dialing import dial
+from tests.environments import CLEAN, Environment
 from tests.hello_builder import build_hello
 from tests.inventory_example import FOLDER, example_module
 from tests.peers import LOOPBACK, Origin, Peer, end_all
@@ -179,16 +176,17 @@ class InstalledTests(TestCase):
 
     async def test_it_routes_to_a_backend(self) -> None:
         """A host of the inventory is reached by its server name, and so is one that is added to it."""
-        python = await self.install()
+        environment = await self.install()
         backend = Origin(self)
 
         async def start() -> tuple[Path, int]:
             folder, port = new_folder(self), free_port()
             (folder / "inventory.json").write_text(json.dumps({"a.example.com": str(backend.endpoint)}))
             (folder / "meshgate.yaml").write_text(SETTINGS.format(port=port))
-            twistd = Path(sys.executable).with_name("twistd")
-            arguments: list[str | Path] = [python, twistd, "-n", "--pidfile=", "meshgate", "--config", "meshgate.yaml"]
-            await Program(self, arguments, folder).wait_for_port(port)
+            arguments: list[str | Path] = [environment.python, environment.twistd, "-n", "--pidfile="]
+            await Program(self, [*arguments, "meshgate", "--config", "meshgate.yaml"], folder, CLEAN).wait_for_port(
+                port
+            )
             return folder / "inventory.json", port
 
         inventory, port = await once_more(start)
@@ -199,24 +197,13 @@ class InstalledTests(TestCase):
         while not await self.reaches(backend, "b.example.com", port):
             self.assertLess(reactor.seconds(), deadline, "the added host is not reached")
 
-    async def install(self) -> Path:
-        """
-        A clean environment with the example installed from a copy; everything else is lent by this one.
-
-        :return: its Python.
-        """
-        folder = new_folder(self)
-        environment, copy = folder / "environment", folder / "copy"
+    async def install(self) -> Environment:
+        """A clean environment with the example installed from a copy, since building writes into it."""
+        copy = new_folder(self) / "copy"
         shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
-        venv.create(environment, symlinks=True)
-        paths = {"base": str(environment), "platbase": str(environment)}
-        lent = "\n".join([*site.getsitepackages(), str(IMPORT_ROOT)])
-        Path(sysconfig.get_path("purelib", vars=paths), "lent.pth").write_text(lent)
-        python = environment / "bin" / "python"
-        options = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
-        pip = Program(self, [python, "-m", "pip", "install", *options, copy])
-        self.assertEqual(await pip.exit_status(120), 0, pip.stderr)
-        return python
+        environment = Environment(self, lent=[IMPORT_ROOT])
+        await environment.install(copy)
+        return environment
 
     async def reaches(self, backend: Origin, name: str, port: int) -> bool:
         """Whether a client that asks for the name gets to the backend, byte for byte, and back."""

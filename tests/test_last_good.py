@@ -32,14 +32,17 @@ class LastGoodTests(SynchronousTestCase):
         fresh.rename(path)
         return path
 
+    steps = 0
+
     def update(self) -> int:
-        """Look at everything and read what changed; the number of steps that took."""
+        """Look at everything and read what changed; the number of files that were."""
         tree = Tree()
         for _ in look([str(self.folder)], tree):
             pass
-        steps = sum(1 for _ in self.files.update(self.files.news(tree.files)))
+        news = self.files.news(tree.files)
+        self.steps = sum(1 for _ in self.files.update(news))
         self.sink.publish(self.files.snapshot())
-        return steps
+        return len(news)
 
     def problem(self, code: str) -> Problem:
         """The only problem with a code."""
@@ -85,6 +88,12 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(self.sink.ports, {"a": 443, "b": 8443})
         self.assertEqual(self.update(), 0)
 
+    def test_reading_rests_after_each_document(self) -> None:
+        """A file of many documents does not hold up the reactor: there is a rest after each."""
+        self.write("a.yaml", *(gateway(f"g{number}", number + 1) for number in range(20)))
+        self.update()
+        self.assertGreaterEqual(self.steps, 20)
+
     def test_doubt_reads_everything(self) -> None:
         """In doubt also what looks as before is read."""
         self.write("a.yaml", gateway("a"))
@@ -92,6 +101,14 @@ class LastGoodTests(SynchronousTestCase):
         self.files.doubt()
         self.assertEqual(self.update(), 1)
         self.assertEqual(list(self.sink.ports), ["a"])
+
+    def test_what_is_the_same_stays_the_same(self) -> None:
+        """A resource read again without a change is the same object, which is compared at once."""
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.assertIs(self.sink.snapshots[1].resources[0], self.sink.snapshots[0].resources[0])
 
     def test_an_unparsable_file_stays_as_it_was(self) -> None:
         """The whole file keeps its last good version; the fault and that are both said."""

@@ -27,13 +27,14 @@ class InstallationTests(TestCase):
 
     async def verify(self, environment: Environment) -> None:
         """The plug-ins are found, the command runs, and the default installation comes along."""
-        listed = await environment.twistd("--help")
+        listed = await environment.run(environment.twistd, "--help")
         for name in ("meshgate ", "meshgate-echo", "meshgate-https"):
             self.assertIn(name, listed.stdout)
         target = new_folder(self) / "installation"
         written = await environment.run("-m", "meshgate", "init", target)
         self.assertEqual(await written.exit_status(), 0, written.stderr)
-        checked = await environment.twistd("-n", "meshgate", "--config", target / "meshgate.yaml", "--validate")
+        settings = target / "meshgate.yaml"
+        checked = await environment.run(environment.twistd, "-n", "meshgate", "--config", settings, "--validate")
         self.assertEqual(await checked.exit_status(), 0, checked.stdout + checked.stderr)
         where = await environment.run("-c", "import meshgate; print(meshgate.__file__)")
         self.assertNotIn(f"{IMPORT_ROOT}/meshgate/", where.stdout)

@@ -17,7 +17,7 @@ from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory
 from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.providers.plugin import RouteProviderPlugin
 from meshgate.providers.registry import Registry, UnknownProviderTypeError, find_factories
-from meshgate.resources.problem import Severity
+from meshgate.resources.problem import Problem, Severity
 from tests.support import IMPORT_ROOT, new_folder
 
 PLUGIN = """
@@ -161,6 +161,12 @@ class RegistryTests(SynchronousTestCase):
         """A type that resembles none is answered with the list alone."""
         error = self.assertRaises(UnknownProviderTypeError, self.registry.choose, "x", "consul", {}, "/")
         self.assertEqual(error.hint, "the known types are directory, picky")
+
+    def test_an_unknown_type_may_be_a_broken_plug_in(self) -> None:
+        """What kept a plug-in from being found is said where its type is missed."""
+        broken = Problem(Severity.WARNING, "MG3002", "the plug-in file cannot be loaded: no", file="x.py")
+        error = self.assertRaises(UnknownProviderTypeError, Registry({}, (broken,)).get, "mine")
+        self.assertIn("; x.py: warning[MG3002]: the plug-in file cannot be loaded: no", error.hint)
 
     def test_a_choice_carries_the_parsed_options(self) -> None:
         """The factory sees its own options and the folder, and what it returns is kept."""

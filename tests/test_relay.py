@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -26,11 +27,8 @@ class LegProtocol:
     def __init__(self, leg: Leg) -> None:
         self.dataReceived = leg.received
         self.readConnectionLost = leg.read_finished
-
+        self.writeConnectionLost = leg.write_finished
         self._leg = leg
-
-    def writeConnectionLost(self) -> None:
-        """Nothing to do."""
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell the leg."""
@@ -200,6 +198,17 @@ class OrderTests(SynchronousTestCase):
         faked.turn()
         self.assertEqual((faked.client.written, faked.endings, faked.gone), (b"tail", [Ending.OK], 1))
 
+    def test_closing_flushes_a_full_buffer(self) -> None:
+        """What was written leaves before a close, even where the other side had been paused for it."""
+        faked = FakedRelay(Limits())
+        big = bytes(faked.client.bufferSize + 1)
+        faked.client.peer_reads = False
+        faked.upstream.peer_sends(big)
+        faked.relay.close(Ending.DRAINED)
+        faked.client.peer_reads_again()
+        self.assertEqual((faked.client.written, faked.client.connected), (big, False))
+        self.assertFalse(faked.client.reset_sent)
+
     def test_each_order_of_events_gives_one_ending(self) -> None:
         """Whatever happens in whatever order, there is one ending, and both connections go."""
         events: list[Any] = [
@@ -220,6 +229,77 @@ class OrderTests(SynchronousTestCase):
                     faked.wait(8)
                     self.assertEqual((len(faked.endings), faked.gone), (1, 1))
                     self.assertEqual(faked.clock.getDelayedCalls(), [])
+
+
+class ResetTests(SynchronousTestCase):
+    """What a reset means depends on what had been sent before."""
+
+    def test_after_the_whole_answer_a_reset_is_a_close(self) -> None:
+        """A client that resets after the endpoint's end of stream was sent to it has just closed."""
+        faked = FakedRelay(Limits())
+        faked.upstream.peer_sends(b"answer")
+        faked.upstream.peer_finishes()
+        faked.turn()
+        faked.client.peer_resets()
+        faked.turn()
+        self.assertEqual((faked.endings, faked.gone), ([Ending.OK], 1))
+        self.assertTrue(faked.upstream.reset_sent)
+
+    def test_an_answer_that_is_cut_short_is_reset(self) -> None:
+        """The endpoint has finished, but the client resets before all of it was sent."""
+        faked = FakedRelay(Limits())
+        faked.client.peer_reads = False
+        faked.upstream.peer_sends(b"answer")
+        faked.upstream.peer_finishes()
+        faked.turn()
+        faked.client.peer_resets()
+        self.assertEqual(faked.endings, [Ending.CLIENT_RESET])
+
+    def test_an_endpoint_that_resets_after_the_request_has_not_answered(self) -> None:
+        """The endpoint was sent everything and resets: the client lacks the rest of the answer."""
+        faked = FakedRelay(Limits())
+        faked.client.peer_finishes()
+        faked.turn()
+        faked.upstream.peer_resets()
+        faked.turn()
+        self.assertEqual(faked.endings, [Ending.UPSTREAM_RESET])
+        self.assertTrue(faked.client.reset_sent)
+
+    def client_that_closed(self) -> FakedRelay:
+        """A client that has finished, and answers a last record of the endpoint with a reset."""
+        faked = FakedRelay(Limits())
+        faked.client.peer_finishes()
+        faked.client.peer_reads = False
+        faked.upstream.peer_sends(b"record")
+        faked.turn()
+        faked.client.peer_resets()
+        faked.turn()
+        self.assertFalse(faked.client.connected)
+        self.assertEqual(faked.endings, [])
+        return faked
+
+    def test_a_finished_client_that_closes_before_the_last_word_is_in_order(self) -> None:
+        """If the endpoint has nothing more to send but its own end, the client has just closed."""
+        faked = self.client_that_closed()
+        faked.upstream.peer_finishes()
+        faked.turn()
+        self.assertEqual((faked.endings, faked.gone), ([Ending.OK], 1))
+
+    def test_a_finished_client_that_does_not_wait_for_its_answer_has_reset(self) -> None:
+        """More for a client that is gone: it was cut short, and the endpoint is reset."""
+        faked = self.client_that_closed()
+        faked.upstream.peer_sends(b"more")
+        faked.turn()
+        self.assertEqual((faked.endings, faked.gone), ([Ending.CLIENT_RESET], 1))
+        self.assertTrue(faked.upstream.reset_sent)
+
+    def test_a_finished_client_is_not_waited_for_long(self) -> None:
+        """An endpoint that stays silent is reset after a moment."""
+        faked = self.client_that_closed()
+        faked.wait(GRACE)
+        self.assertEqual((faked.endings, faked.gone), ([Ending.CLIENT_RESET], 1))
+        self.assertTrue(faked.upstream.reset_sent)
+        self.assertEqual(faked.clock.getDelayedCalls(), [])
 
 
 class Slow(Peer):
@@ -313,6 +393,19 @@ class RealTests(TestCase):
         upstream.reset()
         await client.got_reset()
         self.assertEqual((await self.gateway.record()).ending, Ending.UPSTREAM_RESET)
+
+    async def test_a_client_that_leaves_the_last_bytes_unread_has_closed(self) -> None:
+        """Closing with unread bytes makes the kernel send a reset; after the whole answer that is no failure."""
+        client = socket.create_connection(self.gateway.ports.addresses()[self.listener.key])
+        self.addCleanup(client.close)
+        upstream = await self.origin.peer()
+        upstream.send(b"answer, and a last record that nobody reads")
+        upstream.finish()
+        (leg,) = (connection._leg for connection in self.gateway.plane._live)
+        await wait_for(lambda: leg.served, "the end of the answer")
+        client.close()
+        await upstream.got_reset()
+        self.assertEqual((await self.gateway.record()).ending, Ending.OK)
 
     async def test_reset_after_finish_is_noticed_when_writing(self) -> None:
         """A client that finished and then went away is noticed by the endpoint's next bytes."""

@@ -155,6 +155,7 @@ class ProvidersTests(SynchronousTestCase):
         self.apply(one={"stopping": stopping})
         self.apply(one={"publish": ["b"]})
         last = self.apply(one={"publish": ["c"]})
+        self.assertEqual(self.factory.diary, ["start one", "stop one"])
         stopping.callback(None)
         self.successResultOf(last)
         self.assertEqual(names(self.state()), ["c"])

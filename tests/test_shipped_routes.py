@@ -1,4 +1,4 @@
-"""Tests of the shipped routes, ``etc/routes``: what they say, what they compile to, and that they fit the shipped lab."""
+"""Tests of the shipped routes, ``etc/routes``: what they say, what they compile to, and that they fit the lab."""
 
 from __future__ import annotations
 

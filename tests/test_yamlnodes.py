@@ -11,7 +11,6 @@ from unittest import skipUnless
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.yamlerror import YamlError
@@ -29,9 +28,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS.filter(bool), inner, max_size=4),
     max_leaves=20,
 )
-# Without tags and document ends: of "!!str &x a" the parsers name different columns, and "..." twice is refused by one.
-FRAGMENTS = ["a", "b: ", "1", ":", " ", "\n", "\n  ", "- ", "? ", "{", "}", "[", "]", ",", '"', "'", "#", "&x ", "*x"]
-FRAGMENTS += ["---\n", "\r\n", "\\", "@", "é", "\x85", "\u2028", "<<: ", "%YAML 1.1\n", "~", "0x"]
+# Left out is what the parsers are known to take differently: tags and anchors on one value, "..." twice in a row,
+# explicit keys ("? ") and aliases as keys.
+FRAGMENTS = ["a", "b: ", "1", ":", " ", "\n", "\n  ", "- ", "{", "}", "[", "]", ",", '"', "'", "#", "&x ", "*x ", "~"]
+FRAGMENTS += ["---\n", "\r\n", "\\", "@", "é", "\x85", "\u2028", "<<: ", "%YAML 1.1\n", "0x"]
 
 
 def dumped(values: list[Any], flow: bool) -> str:
@@ -41,16 +41,6 @@ def dumped(values: list[Any], flow: bool) -> str:
     stream = StringIO()
     yaml.dump_all(values, stream)
     return stream.getvalue()
-
-
-def outline(node: Node) -> Any:
-    """A node with all its positions and tags. An empty value is placed differently, and placed by its key later."""
-    place = (node.start_mark.line, node.start_mark.column)
-    if isinstance(node, SequenceNode):
-        return place, str(node.ctag), [outline(item) for item in node.value]
-    if isinstance(node, MappingNode):
-        return place, str(node.ctag), [(outline(key), outline(value)) for key, value in node.value]
-    return (place if node.value else None), str(node.ctag), node.value
 
 
 def paths(value: Any, before: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -111,10 +101,9 @@ class AgreementTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.lists(VALUES, min_size=1, max_size=3), st.booleans())
     def test_they_agree_on_what_was_dumped(self, values: list[Any], flow: bool) -> None:
-        """Nodes, tags and positions, in block style and in flow style."""
+        """Values, warnings and positions, in block style and in flow style."""
         text = dumped(values, flow)
-        fast = [outline(node) for node in compose(text, use_c=True)]
-        self.assertEqual(fast, [outline(node) for node in compose(text, use_c=False)])
+        self.assertEqual(everything(text, True), everything(text, False))
 
     @settings(deadline=None, max_examples=200)
     @given(VALUES, st.sampled_from([None, 2]))

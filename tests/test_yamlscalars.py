@@ -21,12 +21,12 @@ class PlainValueTests(SynchronousTestCase):
         self.assertEqual({word: type(value) for word, value in found.items()}, {w: type(v) for w, v in wanted.items()})
 
     def test_booleans(self) -> None:
-        """All of YAML 1.1, single letters among them, in three cases; nothing in other cases."""
-        for word in ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"):
+        """The words of YAML 1.1 in three cases; nothing in other cases, and no single letters."""
+        for word in ("yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"):
             self.assertIs(plain_value(word), True)
-        for word in ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"):
+        for word in ("no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"):
             self.assertIs(plain_value(word), False)
-        self.assert_values({word: word for word in ("yEs", "tRUE", "oN", "nope", "t", "yes.")})
+        self.assert_values({word: word for word in ("y", "Y", "n", "N", "yEs", "tRUE", "oN", "nope", "t", "yes.")})
 
     def test_null(self) -> None:
         """Nothing, a tilde, and the word in three cases."""
@@ -116,7 +116,6 @@ class OtherReadingTests(SynchronousTestCase):
         """Words of YAML 1.1 only, octal numbers, and numbers with underscores."""
         wanted = {
             "on": 'the text "on"',
-            "y": 'the text "y"',
             "NO": 'the text "NO"',
             "010": "the number 10",
             "-010": "the number -10",

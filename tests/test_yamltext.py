@@ -81,8 +81,9 @@ class ValueTests(SynchronousTestCase):
 
     def test_many_documents_are_no_bomb(self) -> None:
         """The bound is for aliases: a large file without them never meets it."""
-        text = "[" + "1," * 1_200_000 + "1]"
-        self.assertEqual(len(only(text).value), 1_200_001)
+        document = "--- [" + "1," * 20_000 + "1]\n"
+        found = [len(each.value) for each in iterate_documents(document * 51)]
+        self.assertEqual(found, [20_001] * 51)
 
     def test_tags(self) -> None:
         """The standard ones are honored, others refused."""
@@ -117,6 +118,14 @@ class ValueTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(only("a: [true, 8, x]").warnings, ())
+
+    def test_single_letters_are_text_with_a_warning(self) -> None:
+        """An unquoted y or n is text, and kubectl's other reading is said; in quotes nothing is."""
+        document = only("a: n\nb: 'y'\n")
+        self.assertEqual(document.value, {"a": "n", "b": "y"})
+        (warning,) = document.warnings
+        self.assertEqual((warning.line, warning.column), (1, 4))
+        self.assertIn("a boolean to kubectl", warning.message)
 
 
 class PositionTests(SynchronousTestCase):

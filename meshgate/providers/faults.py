@@ -18,20 +18,21 @@ def describe(reason: object) -> str:
     """
     A reason in one line, without a full stop.
 
-    :param reason: a sentence or an exception.
+    :param reason: a sentence, or an exception. The text of a ValueError is taken for a sentence; others are
+        named, since theirs may be no more than the key that was missing.
     """
     if isinstance(reason, OSError) and reason.strerror:
         text = f"{reason.filename}: {reason.strerror}" if reason.filename else reason.strerror
-    elif isinstance(reason, BaseException):
-        text = f"{type(reason).__name__}: {reason}" if str(reason).strip() else type(reason).__name__
+    elif isinstance(reason, BaseException) and not isinstance(reason, ValueError):
+        text = f"{type(reason).__name__}: {reason}".removesuffix(": ")
     else:
         text = str(reason)
     return " ".join(text.split()).rstrip(".")
 
 
-def provider_problem(provider: str, message: str, hint: str = "") -> Problem:
+def provider_problem(provider: str, message: str) -> Problem:
     """The problem of a provider as a whole, as opposed to one of its resources."""
-    return Problem(Severity.ERROR, "MG3001", message, Phase.ANALYSIS, provider=provider, hint=hint)
+    return Problem(Severity.ERROR, "MG3001", message, Phase.ANALYSIS, provider=provider)
 
 
 def log_traceback(log: Logger, where: str, error: BaseException) -> None:

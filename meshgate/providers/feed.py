@@ -64,7 +64,7 @@ class Feed:
         A provider's way to publish. A sink given out before under the same name publishes nothing more, but
         what came through it last serves until the new one publishes.
         """
-        sink = self._sinks[provider_name] = _Sink(self, provider_name)
+        sink = self._sinks[provider_name] = _Sink(provider_name, self._arrived)
         return sink
 
     def remove(self, provider_name: str) -> None:
@@ -84,18 +84,18 @@ class Feed:
         self._cancel()
         self._sinks.clear()
 
-    def take(self, sink: _Sink, news: _Published) -> None:
-        """Let in what came through a sink, from whatever thread, unless the sink is closed by then."""
+    def _arrived(self, sink: _Sink, news: _Published) -> None:
+        """Something came through a sink, in whatever thread."""
         if threading.get_ident() == self._home:
             self._take(sink, news)
         else:
             IReactorFromThreads(self._reactor).callFromThread(self._take, sink, news)
 
     def _take(self, sink: _Sink, news: _Published) -> None:
+        """Let it in, unless the sink has been closed meanwhile."""
         if self._sinks.get(sink.provider) is sink:
-            if news.snapshot is None:
-                news = replace(news, snapshot=self._published.get(sink.provider, _NOTHING).snapshot)
-            self._published[sink.provider] = news
+            before = self._published.get(sink.provider)
+            self._published[sink.provider] = news.after(before) if before else news
             self._touch()
 
     def _touch(self) -> None:
@@ -138,6 +138,12 @@ class _Published:
     snapshot: Snapshot | None = None
     failure: Problem | None = None
 
+    def after(self, before: _Published) -> _Published:
+        """The same, with what was published before a failure."""
+        if self.failure is None or before.snapshot is None:
+            return self
+        return _Published(before.snapshot, replace(self.failure, hint="what it published last keeps serving"))
+
     def resources(self) -> tuple[Resource[Any], ...]:
         return self.snapshot.resources if self.snapshot else ()
 
@@ -146,28 +152,24 @@ class _Published:
         return failure + (self.snapshot.problems if self.snapshot else ())
 
 
-_NOTHING = _Published()
-
-
 @implementer(ISnapshotSink)
 class _Sink:
     """One provider's end of the feed."""
 
-    def __init__(self, feed: Feed, provider: str) -> None:
+    def __init__(self, provider: str, deliver: Callable[[_Sink, _Published], None]) -> None:
         self.provider = provider
-        self._feed = feed
+        self._deliver = deliver
 
     def publish(self, snapshot: Snapshot) -> None:
         fault = _fault(snapshot)
         if fault:
             self.failed(f"it published {fault}")
         else:
-            self._feed.take(self, _Published(snapshot))
+            self._deliver(self, _Published(snapshot))
 
     def failed(self, reason: str | Exception) -> None:
         message = f"the provider {self.provider!r} failed: {describe(reason)}"
-        hint = "what it published last keeps serving"
-        self._feed.take(self, _Published(failure=provider_problem(self.provider, message, hint)))
+        self._deliver(self, _Published(failure=provider_problem(self.provider, message)))
 
 
 def _fault(snapshot: object) -> str:

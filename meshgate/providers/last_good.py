@@ -6,14 +6,14 @@ Reads and parses; knows nothing of when, nor of how changes are noticed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from meshgate.providers.snapshot import Snapshot
 from meshgate.providers.tree import Sight, Signature
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import Reading, read_text
+from meshgate.resources.reader import Reading, read_in_steps
 from meshgate.resources.record import Resource, ResourceKey
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
@@ -69,7 +69,7 @@ class LastGood:
         Read what changed.
 
         :param news: as :meth:`news` gives it, or a part of that.
-        :return: an iterator that rests after each file; the changes are whole when it ends.
+        :return: an iterator that rests after each document; the changes are whole when it ends.
         """
         gone = [path for path, sight in news.items() if sight is None]
         # A file may have been renamed and broken at once.
@@ -77,7 +77,11 @@ class LastGood:
         for path, sight in sorted(news.items()):
             if sight is not None:
                 before = self._files.get(path, _File())
-                self._files[path] = self._read(path, sight, before, orphans)
+                after = yield from self._read(path, sight, before, orphans)
+                if after.resources == before.resources:
+                    # The same objects: whoever compares all resources later is done at once.
+                    after = replace(after, resources=before.resources)
+                self._files[path] = after
                 yield
 
     def snapshot(self) -> Snapshot:
@@ -88,17 +92,13 @@ class LastGood:
             tuple(problem for file in files for problem in file.problems),
         )
 
-    def _read(self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]) -> _File:
+    def _read(
+        self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
+    ) -> Generator[None, None, _File]:
         content = _content(path, sight)
         if isinstance(content, str):
             return self._kept(path, sight, before, self._problem(Severity.ERROR, "MG3010", path, content))
-        reading = read_text(
-            content,
-            path,
-            provider=self._provider,
-            default_namespace=self._default_namespace,
-            unknown_fields=Severity.WARNING,
-        )
+        reading = yield from read_in_steps(content, path, self._provider, self._default_namespace, Severity.WARNING)
         if not reading.readable:
             return self._kept(path, sight, before, *reading.problems)
         return self._merged(sight, reading, {**orphans, **{each.key: each for each in before.resources}})

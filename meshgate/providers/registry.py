@@ -32,13 +32,14 @@ class UnknownProviderTypeError(LookupError):
     The settings ask for a type that no plug-in has.
 
     :ivar message: what is wrong.
-    :ivar hint: the nearest type and all that are known.
+    :ivar hint: the nearest type, all that are known, and why others may be missing.
     """
 
-    def __init__(self, type_name: str, known: tuple[str, ...]) -> None:
+    def __init__(self, type_name: str, known: tuple[str, ...], problems: tuple[Problem, ...]) -> None:
         near = get_close_matches(type_name, known, n=1)
         self.message = f"unknown provider type {type_name!r}"
         self.hint = (f"did you mean {near[0]!r}? " if near else "") + f"the known types are {', '.join(known)}"
+        self.hint += "".join(f"; {problem}" for problem in problems)
         super().__init__(f"{self.message} ({self.hint})")
 
 
@@ -86,7 +87,7 @@ class Registry:
         try:
             return self.factories[type_name]
         except KeyError:
-            raise UnknownProviderTypeError(type_name, self.types) from None
+            raise UnknownProviderTypeError(type_name, self.types, self.problems) from None
 
     def choose(self, name: str, type_name: str, options: Mapping[str, object], folder: str) -> ProviderChoice:
         """

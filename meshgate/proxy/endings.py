@@ -11,7 +11,7 @@ class Ending(enum.Enum):
     _value_: str
     meaning: str
 
-    OK = "ok", "both sides finished and closed"
+    OK = "ok", "both sides finished, or the client closed after it had been sent everything"
     NO_ROUTE = "no_route", "no chain takes the server name that the client asked for"
     NO_SNI = "no_sni", "a well-formed ClientHello without a server name, and no chain takes those"
     NOT_TLS = "not_tls", "the first bytes are not TLS, and no chain takes plain text"
@@ -23,7 +23,7 @@ class Ending(enum.Enum):
     NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
     DIAL_REFUSED = "dial_refused", "every endpoint tried refused or was unreachable"
     DIAL_TIMEOUT = "dial_timeout", "the last endpoint tried did not answer within the connect timeout"
-    CLIENT_RESET = "client_reset", "the client reset the connection"
+    CLIENT_RESET = "client_reset", "the client reset the connection before it had been sent everything"
     UPSTREAM_RESET = "upstream_reset", "the endpoint reset the connection"
     IDLE = "idle", "no byte either way for the idle time"
     HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"

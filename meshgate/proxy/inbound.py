@@ -108,7 +108,9 @@ class Inbound(Protocol):
         self._reactions.finished(self)
 
     def writeConnectionLost(self) -> None:
-        """Our end of stream is sent; there is nothing to do about it."""
+        """The client has been sent everything."""
+        if self._relay is not None:
+            self._leg.write_finished()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection with the client is gone."""

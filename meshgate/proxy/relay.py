@@ -42,10 +42,11 @@ class Leg:
     :ivar count: bytes read.
     :ivar first_at: the clock's seconds at the first read, or None.
     :ivar finished: its end of stream has been read.
+    :ivar served: all that its peer had to say has been sent to it, the end of stream included.
     :ivar gone: its connection is lost.
     """
 
-    __slots__ = ("_relay", "count", "finished", "first_at", "gone", "peer", "reset", "transport")
+    __slots__ = ("_relay", "count", "finished", "first_at", "gone", "peer", "reset", "served", "transport")
 
     peer: Leg
 
@@ -55,11 +56,15 @@ class Leg:
         self.count = 0
         self.first_at: float | None = None
         self.finished = False
+        self.served = False
         self.gone = False
         self._relay = relay
 
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
+        if self.peer.gone:
+            self._relay.cut_short(self.peer)
+            return
         if not self.count:
             self.first_at = self._relay.clock.seconds()
         self.count += len(data)
@@ -69,6 +74,10 @@ class Leg:
         """The end of its stream was read."""
         self.finished = True
         self._relay.leg_finished(self)
+
+    def write_finished(self) -> None:
+        """Our end of stream was sent to it."""
+        self.served = True
 
     def lost(self) -> None:
         """Its connection is gone."""
@@ -106,7 +115,8 @@ class Upstream(Protocol):
         self.leg.read_finished()
 
     def writeConnectionLost(self) -> None:
-        """Our end of stream is sent; there is nothing to do about it."""
+        """The endpoint has been sent everything."""
+        self.leg.write_finished()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection with the endpoint is gone."""
@@ -161,8 +171,6 @@ class Relay:
 
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""
-        if self._closing:
-            return
         leg.peer.transport.unregisterProducer()
         if leg.peer.finished:
             self._lose_both()
@@ -174,16 +182,42 @@ class Relay:
         """
         A connection is gone. If nobody asked for that, it was reset, and the other side is reset as well;
         but once both sides have finished, there is nothing left that a reset could cut short.
+
+        A client that has been sent everything and then resets has simply closed: the kernel makes it a reset
+        when bytes are left unread, as a TLS client leaves the server's last record (close_notify).
         """
         both_finished = leg.finished and leg.peer.finished
         if not self._closing and not both_finished:
-            self._end(leg.reset)
+            if leg.finished and not leg.served and not leg.peer.gone:
+                self._await_last_word(leg)
+                return
+            self._end(Ending.OK if leg is self.client and leg.served else leg.reset)
             leg.peer.transport.abortConnection()
         if leg.peer.gone:
             if not self._closing:
                 self._end(Ending.OK)
             self._cancel_timer()
             self._gone()
+
+    def cut_short(self, leg: Leg) -> None:
+        """A side is gone, and the other one has more to say to it."""
+        if not self._closing:
+            self._end(leg.reset)
+            leg.peer.transport.abortConnection()
+
+    def _await_last_word(self, leg: Leg) -> None:
+        """
+        A side that had finished has closed, and what comes for it now is answered by a reset. Whether that cut
+        anything short shows in a moment: not if the other side has nothing left to send but its own end. So a TLS
+        client that closes after its answer, while the server's last record is under way, ends as it should.
+        """
+        self._cancel_timer()
+        self._timer = self.clock.callLater(GRACE, self._no_last_word, leg)
+        leg.peer.transport.resumeProducing()
+
+    def _no_last_word(self, leg: Leg) -> None:
+        self._timer = None
+        self.cut_short(leg)
 
     def _end(self, ending: Ending) -> None:
         self._closing = True
@@ -198,8 +232,7 @@ class Relay:
     def _abort(self) -> None:
         self._timer = None
         for leg in (self.client, self.upstream):
-            if not leg.gone:
-                leg.transport.abortConnection()
+            leg.transport.abortConnection()
 
     def _silence_limit(self) -> tuple[float, Ending]:
         """How long silence may last now, and what it ends in; 0 for ever."""

@@ -89,7 +89,11 @@ def format_duration(seconds: float) -> str:
 
     :param seconds: rounded to the nanosecond.
     """
-    nanoseconds = round(seconds * _SECOND)
+    return format_nanoseconds(round(seconds * _SECOND))
+
+
+def format_nanoseconds(nanoseconds: int) -> str:
+    """As :func:`format_duration`, with every digit of a long duration."""
     sign = "-" if nanoseconds < 0 else ""
     nanoseconds = abs(nanoseconds)
     if nanoseconds == 0:

@@ -49,14 +49,14 @@ def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) ->
     """
     A fault for each value in a list of objects that one before it has already.
 
-    :param values: one of each object, in order.
+    :param values: one of each object, in order; empty ones may repeat.
     :param path: of the list.
     :param field: of the value, from the object on.
     :param what: what the objects are, in the singular.
     """
     first: dict[str | int, int] = {}
     for index, value in sound(values):
-        if value in first:
+        if value in first and value:
             other = written((*path, first[value], *field))
             yield Fault(
                 (*path, index, *field),

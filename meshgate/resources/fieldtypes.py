@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
-from meshgate.resources.durations import format_duration, parse_nanoseconds
+from meshgate.resources.durations import format_nanoseconds, parse_nanoseconds
 from meshgate.resources.model import refuse, whole_number
 from meshgate.resources.wording import kind_of, quoted
 
@@ -64,7 +64,7 @@ def _whole_milliseconds(text: str, nanoseconds: int) -> float:
     if nanoseconds < _MILLISECOND:
         refuse("MG1061", f"the duration {quoted(text)} is shorter than a millisecond", "1ms is the shortest")
     if nanoseconds % _MILLISECOND:
-        nearest = format_duration(round(nanoseconds / _MILLISECOND) / 1000)
+        nearest = format_nanoseconds((nanoseconds + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND)
         message = f"the duration {quoted(text)} is not a whole number of milliseconds"
         refuse("MG1061", message, f'write "{nearest}"')
     return nanoseconds / _SECOND

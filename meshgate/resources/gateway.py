@@ -11,13 +11,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from meshgate.resources.model import Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
+from meshgate.resources.fieldtypes import by_number
+from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
 from meshgate.resources.nameforms import checked, likely
 from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
 from meshgate.resources.protocols import Protocol
 from meshgate.resources.wording import quoted
 
-UNIX_PREFIX = "unix://"
 _BIND_HINT = "leave it out to listen on every address"
 
 
@@ -26,7 +26,7 @@ def _server_host(text: str) -> str:
     message, hint = _host_fault(text)
     if not message:
         return text
-    return refuse("MG1024", message, hint or likely(text, lambda meant: _host_fault(meant)[0]))
+    return refuse("MG1024", message, likely(text, lambda meant: _host_fault(meant)[0]) or hint)
 
 
 def _host_fault(text: str) -> tuple[str, str]:
@@ -95,7 +95,7 @@ class ServerTLSSettings(Model):
     """How a server treats TLS. Without any field it passes TLS through by server name."""
 
     https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
-    mode: Annotated[TLSMode, Field(strict=False)] = Field(
+    mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
         default=TLSMode.PASSTHROUGH, description="pass TLS through, or end it here"
     )
     server_certificate: str = Field(default="", description="file with the certificate chain")
@@ -111,10 +111,10 @@ class ServerTLSSettings(Model):
     verify_certificate_hash: Items[str] = Field(
         default=(), description="SHA-256 of allowed client certificates, in hex"
     )
-    min_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    min_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="lowest version of TLS; TLS_AUTO is 1.2"
     )
-    max_protocol_version: Annotated[TLSProtocol, Field(strict=False)] = Field(
+    max_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
         default=TLSProtocol.TLS_AUTO, description="highest version of TLS"
     )
     cipher_suites: Items[str] = Field(default=(), description="cipher suites to offer, in OpenSSL's names")

@@ -11,7 +11,9 @@ from typing import Final
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path, judged, repeated
-from meshgate.resources.gateway import UNIX_PREFIX, GatewaySpec, Server, ServerTLSSettings, TLSMode
+from meshgate.resources.gateway import GatewaySpec, Server, ServerTLSSettings, TLSMode
+from meshgate.resources.model import UNIX_PREFIX
+from meshgate.resources.nameforms import likely
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Severity
 from meshgate.resources.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS
@@ -28,10 +30,11 @@ def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
 
 
 def _name_faults(name: str) -> Iterator[Fault]:
-    # Names with dots cannot be told from the old form of references, name.namespace.
-    if "." in name:
-        message = f"the name of a Gateway has no dots: {dns_label(name)}"
-        yield Fault(("metadata", "name"), "MG1020", message, f"did you mean {name.replace('.', '-')}?")
+    # A name with dots could not be told from the old form of references, name.namespace.
+    message = dns_label(name) if name else ""
+    if message:
+        hint = likely(name.replace(".", "-"), dns_label) or "use up to 63 letters, digits and -"
+        yield Fault(("metadata", "name"), "MG1020", message, hint)
 
 
 def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:

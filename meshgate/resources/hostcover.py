@@ -47,7 +47,7 @@ class HostCover:
 
 def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
     """
-    The hosts that have a name in common with an earlier one, with the earliest of those.
+    The hosts that have a name in common with an earlier one, each once, with one of those.
 
     :param hosts: with their indexes, in ascending order.
     :return: pairs of indexes, later and earlier.
@@ -55,10 +55,9 @@ def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
     if len(hosts) < 2:
         return
     cover = HostCover(hosts)
-    earliest: dict[int, int] = {}
+    found: dict[int, int] = {}
     for index, host in hosts:
         for other in cover.of(host):
             if other != index:
-                later, earlier = max(index, other), min(index, other)
-                earliest[later] = min(earliest.get(later, earlier), earlier)
-    yield from sorted(earliest.items())
+                found.setdefault(max(index, other), min(index, other))
+    yield from sorted(found.items())

@@ -108,6 +108,10 @@ class ZoneAwareLbSetting(Model):
     min_cluster_size: UInt32 | None = Field(default=None, description="endpoints that there must be; 6 if unset")
 
 
+def _positive(number: float) -> float:
+    return number if number > 0 else refuse("MG1005", f"the number {number:g} is out of range", "above 0 is allowed")
+
+
 class Warmup(Model):
     """A slow start of new endpoints."""
 
@@ -115,7 +119,7 @@ class Warmup(Model):
     minimum_percent: Annotated[Number, Field(ge=0, le=100)] = Field(
         default=10.0, description="its share at the beginning, in percent of its full share"
     )
-    aggression: Annotated[Number, Field(gt=0)] = Field(
+    aggression: Annotated[Number, AfterValidator(_positive)] = Field(
         default=1.0, description="how fast the share grows: 1 is even, more is faster at first"
     )
 

@@ -25,6 +25,9 @@ MAX_INT32: Final = 2**31 - 1
 MAX_UINT32: Final = 2**32 - 1
 MAX_PORT: Final = 65535
 
+#: What an address begins with that is a Unix socket.
+UNIX_PREFIX: Final = "unix://"
+
 #: The type of the errors that validators here raise; their context is ``code``, ``message`` and ``hint``.
 FAULT: Final = "meshgate"
 

@@ -17,20 +17,25 @@ from meshgate.resources.wording import quoted
 
 Check = Callable[[str], str]
 
+SUBNET_HINT: Final = "write an address, a slash, and how many of its first bits count"
+
 _SEPARATORS: Final = str.maketrans("_ ", "--")
 
 
-def checked(check: Check, code: str, hint: str = "") -> AfterValidator:
+def checked(check: Check, code: str, hint: str = "", guess: bool = True) -> AfterValidator:
     """
     Refuses a text that a check finds fault with.
 
     :param check: gives what is wrong, or an empty text.
     :param hint: for texts that are not near to a good one.
+    :param guess: look for a good one that is near.
     """
 
     def fine(text: str) -> str:
         message = check(text)
-        return refuse(code, message, likely(text, check) or hint) if message else text
+        if not message:
+            return text
+        return refuse(code, message, (guess and likely(text, check)) or hint)
 
     return AfterValidator(fine)
 
@@ -64,4 +69,4 @@ OptionalDnsLabel = Annotated[
 #: A domain name, of which the first label may be or begin with ``*``.
 WildcardDomain = Annotated[str, checked(names.wildcard_domain, "MG1021")]
 #: An IP address, or a network as ``10.1.0.0/16``.
-Subnet = Annotated[str, checked(names.subnet, "MG1022", "write a network as 10.1.0.0/16 or 2001:db8::/32")]
+Subnet = Annotated[str, checked(names.subnet, "MG1022", SUBNET_HINT, guess=False)]

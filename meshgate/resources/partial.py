@@ -60,7 +60,8 @@ def _record(model: type[BaseModel], value: Any, tree: _Tree) -> Any:
 @functools.cache
 def _field_type(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
     field = model.model_fields[name]
-    annotated: Any = Annotated[field.annotation, field]
+    constraints = (field.annotation, *field.metadata)
+    annotated: Any = Annotated[constraints] if field.metadata else field.annotation
     return TypeAdapter(annotated)
 
 

@@ -30,7 +30,8 @@ def reach_faults(rules: Sequence[TCPRoute | TLSRoute], path: Path) -> Iterator[F
         place = (*path, index)
         if taker is not None:
             message = f"the rule is never reached: {written(taker)} has no match, and so takes every connection"
-            yield _warning(place, "MG1051", message, "move the rule without match to the end")
+            hint = "move the one without match to the end" if rule.match else "keep one rule without match"
+            yield _warning(place, "MG1051", message, hint)
         elif not rule.match:
             taker = place
         elif len(rules) > 1 or len(rule.match) > 1:

@@ -7,7 +7,7 @@ that a rule between fields is silent where one of them has a fault by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -82,11 +82,28 @@ def read_text(
     :param default_namespace: of documents that name none.
     :param unknown_fields: how bad a field is that is not known. It never keeps a resource from serving.
     """
+    steps = read_in_steps(text, file, provider, default_namespace, unknown_fields)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            reading: Reading = done.value
+            return reading
+
+
+def read_in_steps(
+    text: str | bytes, file: str, provider: str, default_namespace: str, unknown_fields: Severity
+) -> Generator[None, None, Reading]:
+    """
+    The same as :func:`read_text`, for whoever has other things to do in between: a generator that rests after each
+    document and returns the reading.
+    """
     documents: list[DocumentReading] = []
     try:
         for yaml in iterate_documents(text):
             for source, value in split(yaml, Origin(provider, file, document=len(documents))):
                 documents.append(_read(value, source, default_namespace, unknown_fields))
+                yield
     except YamlError as error:
         return Reading((), (_syntax_problem(error, file, provider),), readable=False)
     return Reading(tuple(documents), (), readable=True)

@@ -72,7 +72,9 @@ def _cipher_faults(suites: Sequence[str], path: Path) -> Iterator[Fault]:
         place = (*path, index)
         if not _is_cipher_suite(suite):
             message = f"{quoted(suite)} is not a cipher suite that is known, and is ignored"
-            yield Fault(place, "MG1032", message, nearest(suite, _CIPHER_SUITES), Severity.WARNING)
+            near = nearest(suite, _CIPHER_SUITES)
+            hint = near if near.endswith("?") else "use OpenSSL's name of one that Istio has"
+            yield Fault(place, "MG1032", message, hint, Severity.WARNING)
         elif suite in first:
             message = f"the cipher suite {quoted(suite)} is in {written((*path, first[suite]))} already"
             yield Fault(place, "MG1032", message, "remove one of the two", Severity.WARNING)
@@ -108,8 +110,8 @@ def _mesh_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
 def _unused_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
     fields = _given(tls, (*_CERTIFICATES, "ca_crl"))
     if fields:
-        message = f"TLS is passed through with the mode {tls.mode}, so {_listed(fields)} has no effect"
-        hint = f"leave {'it' if len(fields) == 1 else 'them'} out, or write the mode SIMPLE to end TLS here"
+        message = f"the mode {tls.mode} passes TLS through, which needs no {_listed(fields, 'or')}"
+        hint = "leave out what has no effect, or write the mode SIMPLE to end TLS here"
         yield Fault((*path, fields[0]), "MG1034", message, hint, Severity.WARNING, at_key=True)
 
 
@@ -168,5 +170,5 @@ def _given(tls: ServerTLSSettings, fields: Sequence[str]) -> list[str]:
     return [to_camel(field) for field in fields if getattr(tls, field)]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+def _listed(names: Sequence[str], link: str = "and") -> str:
+    return f"{', '.join(names[:-1])} {link} {names[-1]}" if len(names) > 1 else names[0]

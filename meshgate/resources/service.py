@@ -76,4 +76,4 @@ def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
             if not port.name:
                 path = ("spec", "ports", index, "name")
                 yield Fault(path, "MG1002", "a Service with several ports needs a name for each")
-    yield from repeated((port.name for port in spec.ports if port.name), ("spec", "ports"), ("name",), "port")
+    yield from repeated((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")

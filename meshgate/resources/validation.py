@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from meshgate.resources.fault import Fault, Path
@@ -86,14 +85,19 @@ def _unknown_field(
     parent = _at(value, place[:-1])
     content = parent.pop(place[-1])
     known = _field_names(model, place[:-1])
-    camel = to_camel(name)
+    camel = known.get(name)
     where = (*path, *place)
-    if camel in known and camel not in parent:
+    if camel is not None and camel not in parent:
         parent[camel] = content
         message = f"{shown(name)} is snake_case, which the Kubernetes API server drops"
         return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, at_key=True)
     return Fault(
-        where, UNKNOWN_FIELD, f"the field {shown(name)} is not known", nearest(name, known), severity, at_key=True
+        where,
+        UNKNOWN_FIELD,
+        f"the field {shown(name)} is not known",
+        nearest(name, known.values()),
+        severity,
+        at_key=True,
     )
 
 
@@ -103,16 +107,16 @@ def _at(value: Any, place: Sequence[str | int]) -> Any:
     return value
 
 
-def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
-    """The names of the fields that may stand at a place within a model's value."""
+def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> dict[str, str]:
+    """The fields that may stand at a place within a model's value: in camelCase by their names in protobuf."""
     for step in place:
         if isinstance(step, str):
             annotations = [field.annotation for field in model.model_fields.values() if field.alias == step]
             found = next(models_in(annotations), None)
             if found is None:
-                return []
+                return {}
             model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return {name: field.alias or name for name, field in model.model_fields.items()}
 
 
 def _faults(errors: Iterable[ErrorDetails], path: Path) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
 from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
-from meshgate.resources.names import is_ip_address, wildcard_domain
+from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
 from meshgate.resources.wording import kind_of, quoted
 
 
@@ -26,13 +26,14 @@ def _destination_host(text: str) -> str:
     if text == "*":
         refuse("MG1021", 'a destination is one service, not "*"', "name the service")
     message = wildcard_domain(text)
-    if message:
-        refuse(
-            "MG1021",
-            message,
-            likely(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local",
-        )
-    return text
+    return refuse("MG1021", message, _destination_hint(text)) if message else text
+
+
+def _destination_hint(text: str) -> str:
+    namespace, _, name = text.partition("/")
+    if not (dns_label(namespace) or dns_label(name)):
+        return f"write {name}.{namespace}.svc.cluster.local"
+    return likely(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local"
 
 
 class PortSelector(Model):

@@ -15,7 +15,7 @@ from meshgate.resources.broken import sound
 from meshgate.resources.exporting import export_faults
 from meshgate.resources.fault import Fault, Path, judged
 from meshgate.resources.hostcover import HostCover, overlapping
-from meshgate.resources.nameforms import likely
+from meshgate.resources.nameforms import SUBNET_HINT, likely
 from meshgate.resources.names import dns_label, fqdn, is_ip_address, labels, server_name, subnet, wildcard_domain
 from meshgate.resources.problem import Severity
 from meshgate.resources.reach_rules import reach_faults
@@ -31,6 +31,8 @@ from meshgate.resources.wording import nearest, quoted, written
 
 _MESH: Final = "mesh"
 _GENERATED: Final = "outbound_"
+# Hosts that a hint is looked for among; the search takes time with each.
+_MOST_COMPARED: Final = 10
 
 
 def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
@@ -52,9 +54,9 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
 
 def _delegate_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     if not spec.hosts:
-        for field in ("gateways", "tls", "tcp"):
+        for field, what in (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules")):
             if getattr(spec, field):
-                message = f"a VirtualService without hosts is a delegate, and has no {field}"
+                message = f"a VirtualService without hosts is a delegate, which cannot have {what}"
                 yield Fault(("spec", field), "MG1040", message, "write the hosts that it is for", at_key=True)
 
 
@@ -141,7 +143,7 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
         message = (
             f"{quoted(spec.hosts[later])} and {quoted(spec.hosts[earlier])} in {written((*path, earlier))} overlap"
         )
-        yield Fault((*path, later), "MG1043", message, "remove the narrower one")
+        yield Fault((*path, later), "MG1043", message, "remove one of the two")
 
 
 def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
@@ -182,7 +184,7 @@ def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:
     short = name.partition(".")[0]
     if short in hosts:
         return f"the short host {short} is not made whole before the two are compared; write {name} in hosts, too"
-    hint = nearest(name, hosts)
+    hint = nearest(name, hosts[:_MOST_COMPARED])
     return f"{hint} Or add it to hosts" if hint.endswith("?") else "add it to hosts"
 
 
@@ -213,8 +215,7 @@ def _source_faults(text: str, path: Path) -> Iterator[Fault]:
     if text:
         message = subnet(text)
         if message:
-            hint = "write a network as 10.1.0.0/16 or 2001:db8::/32"
-            yield Fault(path, "MG1022", message, hint, Severity.WARNING)
+            yield Fault(path, "MG1022", message, SUBNET_HINT, Severity.WARNING)
 
 
 def _weight_faults(rule: TCPRoute | TLSRoute, path: Path) -> Iterator[Fault]:

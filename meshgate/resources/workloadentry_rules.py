@@ -7,17 +7,15 @@ Istio, validation.go, ValidateWorkloadEntry and validateWorkloadEntry.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from meshgate.resources import names
 from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.model import UNIX_PREFIX
 from meshgate.resources.problem import Severity
 from meshgate.resources.record import ResourceKey
 from meshgate.resources.selectors import malformed_labels
 from meshgate.resources.wording import quoted
 from meshgate.resources.workloadentry import WorkloadEntrySpec
-
-UNIX_PREFIX: Final = "unix://"
 
 
 def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:

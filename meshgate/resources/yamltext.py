@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from meshgate.resources.wording import quoted, shown
 from meshgate.resources.yamlerror import YamlError
 from meshgate.resources.yamlnodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
-from meshgate.resources.yamlscalars import Scalar, key_text, other_reading, plain_value
+from meshgate.resources.yamlscalars import LETTERS, Scalar, key_text, other_reading, plain_value
 
 __all__ = ["YamlDocument", "YamlError", "YamlWarning", "iterate_documents", "parse_documents"]
 
@@ -172,11 +172,20 @@ class _Values:
 
     def _scalar(self, node: ScalarNode) -> Scalar:
         value = _scalar_value(node)
-        if type(value) is not str and node.ctag is PLAIN:
+        if node.ctag is not PLAIN:
+            return value
+        if type(value) is str:
+            if value in LETTERS:
+                self._warn_of_letter(node)
+        else:
             other = other_reading(node.value, value)
             if other:
                 self._warn(node, value, other)
         return value
+
+    def _warn_of_letter(self, node: ScalarNode) -> None:
+        message = f"{shown(node.value)} is text here, but a boolean to kubectl"
+        self.warnings.append(YamlWarning(message, *_place(node), f"write {quoted(node.value)} in quotes"))
 
     def _warn(self, node: ScalarNode, value: Scalar, other: str) -> None:
         meaning = str(value).lower() if isinstance(value, bool) else f"the number {value}"

@@ -148,9 +148,7 @@ class HelloParser:
         number = self._records + 1
         if header[0] != _HANDSHAKE:
             if number > 1:
-                raise BadHello(
-                    f"record {number} has content type {header[0]} in the middle of the ClientHello"
-                )
+                raise BadHello(f"record {number} has content type {header[0]} in the middle of the ClientHello")
             raise NotTLS(f"the first byte is 0x{header[0]:02x}; TLS starts with 0x{_HANDSHAKE:02x}")
         if len(header) > 1 and header[1] != _MAJOR_VERSION:
             refusal = BadHello if number > 1 else NotTLS
@@ -178,9 +176,7 @@ class HelloParser:
         if len(message) == _MESSAGE_HEADER:
             self._wanted += int.from_bytes(message[1:], "big")
             if self._wanted > self._max_bytes:
-                raise HelloTooLarge(
-                    f"the ClientHello takes {self._wanted} bytes, {self._max_bytes} are allowed"
-                )
+                raise HelloTooLarge(f"the ClientHello takes {self._wanted} bytes, {self._max_bytes} are allowed")
         return at + len(piece)
 
 

@@ -24,7 +24,7 @@ CASES: Final[list[tuple[str, str, str]]] = [
         "MG1061",
         DESTINATION_RULE + "  trafficPolicy: {outlierDetection: {interval: 1.0005s}}\n",
         "routes.yaml:6:48: error[MG1061]: DestinationRule shop/d: spec.trafficPolicy.outlierDetection.interval: "
-        'the duration "1.0005s" is not a whole number of milliseconds (write "1s")',
+        'the duration "1.0005s" is not a whole number of milliseconds (write "1.001s")',
     ),
     (
         "MG1062",

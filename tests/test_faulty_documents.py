@@ -1,0 +1,53 @@
+"""Documents with any number of faults, wherever they are: the reader names them, and never fails itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.resources.codes import CODES
+from meshgate.resources.problem import Origin
+from meshgate.resources.reader import read_document
+from meshgate.resources.yamltext import iterate_documents
+from tests.golden import all_cases
+
+DOCUMENTS = [yaml.value for case in all_cases() for yaml in iterate_documents(case.text)]
+JUNK: tuple[Any, ...] = (None, -1, 3.5, True, "", "x", "*", "10s", 10**30, [], {}, [None], [{}], {"": None}, {"a": [1]})
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of everything within a value."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield (*path, step)
+        yield from places(inner, (*path, step))
+
+
+class FaultyDocumentTests(SynchronousTestCase):
+    """:func:`read_document` with junk in any place."""
+
+    @given(st.data(), st.integers(0, len(DOCUMENTS) - 1), st.integers(1, 3))
+    @settings(deadline=None, max_examples=400)
+    def test_junk_is_named(self, data: st.DataObject, number: int, times: int) -> None:
+        """Every problem has a code that is documented, and a text; and what is junk does not serve."""
+        document = copy.deepcopy(DOCUMENTS[number])
+        for _ in range(times):
+            found = [path for path in places(document) if path[0] == "spec"]
+            path = data.draw(st.sampled_from(found)) if found else ("spec",)
+            parent = document
+            for step in path[:-1]:
+                parent = parent[step]
+            parent[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+        reading = read_document(document, Origin(file="it.yaml"))
+        for problem in reading.problems:
+            self.assertIn(problem.code, CODES)
+            self.assertTrue(problem.message)
+        self.assertEqual(
+            reading.resource is None,
+            any(problem.severity == "error" and problem.code != "MG1001" for problem in reading.problems),
+        )

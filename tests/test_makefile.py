@@ -1,0 +1,40 @@
+"""Tests of the Makefile: what a newcomer types first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, TestCase
+
+from tests.support import IMPORT_ROOT, Program, new_folder, require_program
+
+
+class LabTests(TestCase):
+    """``make lab``."""
+
+    timeout = 60
+
+    async def make(self, target: str, pidfile: str) -> Program:
+        """Run a target to its end, with nothing installed and a pidfile of its own."""
+        if not (IMPORT_ROOT / "Makefile").exists():
+            raise SkipTest("these tests are not run from a checkout")
+        arguments: list[str | Path] = ["-s", "-C", IMPORT_ROOT, "-o", "nothing/.installed", "-o", "nothing/bin/python"]
+        make = require_program("make")
+        program = Program(self, [make, *arguments, target, "VENV=nothing", f"LAB_PIDFILE={pidfile}"])
+        await program.exit_status()
+        return program
+
+    async def test_a_second_start_says_so(self) -> None:
+        """While a lab runs, another one is not started, and is told how to end the first."""
+        pidfile = new_folder(self) / "lab.pid"
+        pidfile.write_text(f"{os.getpid()}\n")
+        program = await self.make("lab", str(pidfile))
+        self.assertNotEqual(await program.exit_status(), 0)
+        self.assertIn(f"The lab is already running (process {os.getpid()}); 'make lab-stop' ends it.", program.stderr)
+        self.assertTrue(pidfile.exists())
+
+    async def test_nothing_to_stop(self) -> None:
+        """Without a lab there is nothing to end, which is no failure."""
+        program = await self.make("lab-stop", str(new_folder(self) / "lab.pid"))
+        self.assertEqual((await program.exit_status(), program.stdout), (0, "The lab is not running.\n"))

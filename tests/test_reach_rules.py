@@ -1,0 +1,62 @@
+"""Rules that are never reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.reading import problems_of
+
+ROUTE = [{"destination": {"host": "app"}}]
+
+
+def found(kind: str, *matches: list[dict[str, Any]] | None) -> list[str]:
+    """The warnings for a rule per list of match blocks."""
+    rules = [{"route": ROUTE, **({} if match is None else {"match": match})} for match in matches]
+    spec = {"hosts": ["*.example.com"], "gateways": ["gw"], kind: rules}
+    return [f"{problem.code} {problem.path.removeprefix('spec.')}" for problem in problems_of("VirtualService", spec)]
+
+
+def names(*sni_hosts: str, **fields: Any) -> dict[str, Any]:
+    """A match block of a tls rule."""
+    return {"sniHosts": list(sni_hosts), **fields}
+
+
+class ReachTests(SynchronousTestCase):
+    """Rules in order."""
+
+    def test_only_the_last_rule_may_take_everything(self) -> None:
+        """Whatever stands behind a rule without match is never reached."""
+        self.assertEqual(found("tcp", [{"port": 1}], None), [])
+        self.assertEqual(found("tcp", None, [{"port": 1}], None), ["MG1051 tcp[1]", "MG1051 tcp[2]"])
+
+    def test_repeated_blocks(self) -> None:
+        """A block that is in an earlier rule, or earlier in its own, has no effect."""
+        self.assertEqual(found("tcp", [{"port": 1}], [{"port": 1}, {"port": 2}]), ["MG1052 tcp[1].match[0]"])
+        self.assertEqual(
+            found("tls", [names("a.example.com"), names("a.example.com")]),
+            ["MG1052 tls[0].match[1]"],
+        )
+
+    def test_rules_with_repeated_blocks_alone(self) -> None:
+        """Where every block is a repetition, so is the rule."""
+        self.assertEqual(
+            found("tls", [names("a.example.com")], [names("a.example.com")]),
+            ["MG1052 tls[1].match[0]", "MG1051 tls[1]"],
+        )
+
+    def test_blocks_are_the_same_if_all_their_fields_are(self) -> None:
+        """The order of names counts; so do labels and ports. Wildcards are not looked into."""
+        for first, second in (
+            (names("a.example.com", "b.example.com"), names("b.example.com", "a.example.com")),
+            (names("a.example.com"), names("a.example.com", port=443)),
+            (names("a.example.com", sourceLabels={"a": "b"}), names("a.example.com", sourceLabels={"a": "c"})),
+            (names("*.example.com"), names("a.example.com")),
+        ):
+            self.assertEqual(found("tls", [first], [second]), [])
+
+    def test_what_is_written_out_is_the_same_as_what_is_left_out(self) -> None:
+        """Port 0 is no port, and a number may be in quotes."""
+        self.assertEqual(found("tcp", [{"port": 0}], [{}, {"port": 5}]), ["MG1052 tcp[1].match[0]"])
+        self.assertEqual(found("tcp", [{"port": "5"}], [{"port": 5}, {"port": 6}]), ["MG1052 tcp[1].match[0]"])

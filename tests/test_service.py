@@ -1,0 +1,103 @@
+"""Tests of :mod:`meshgate.service`: the whole gateway in the test's own reactor, with real sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.trial.unittest import TestCase
+
+from meshgate.providers.registry import find_factories
+from meshgate.service import GatewayService
+from meshgate.settings import load_settings
+from meshgate.status import read_status
+from meshgate.transport.dialing import dial
+from tests.dns_server import DnsServer, Fault
+from tests.peers import LOOPBACK, Origin, Peer, end_all
+from tests.support import free_port, new_folder, reactor, wait_for
+
+SETTINGS = """
+providers: [{{name: files, type: directory, paths: [routes.yaml]}}]
+dns: {{servers: ["127.0.0.1:{dns}"]}}
+access_log: {{path: access.log, format: json}}
+timeouts: {{connect: 5s}}
+"""
+
+ROUTES = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: gw}}
+spec:
+  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"], bind: 127.0.0.1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: vs}}
+spec:
+  hosts: ["*"]
+  gateways: [gw]
+  tcp: [{{route: [{{destination: {{host: db.example.org, port: {{number: 5432}}}}}}]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: db}}
+spec:
+  hosts: [db.example.org]
+  ports: [{{number: 5432, name: tcp, protocol: TCP, targetPort: {target}}}]
+  resolution: DNS
+"""
+
+
+class DnsTests(TestCase):
+    """Endpoints that are names."""
+
+    timeout = 60
+
+    async def start(self, dns: DnsServer, target: int) -> tuple[Path, int]:
+        """A gateway with one port for ``db.example.org``; gives its folder and the port."""
+        folder, port = new_folder(self), free_port()
+        (folder / "routes.yaml").write_text(ROUTES.format(port=port, target=target))
+        settings = folder / "meshgate.yaml"
+        settings.write_text(SETTINGS.format(dns=dns.address[1]))
+        registry = find_factories()
+        # Signals are the process's business, and the process is the test's.
+        gateway: Any = GatewayService(load_settings(settings, registry), registry, _WithoutSignals(reactor))
+        gateway.startService()
+        self.addCleanup(maybeDeferred, gateway.stopService)
+        return folder, port
+
+    async def test_an_endpoint_is_resolved_and_followed(self) -> None:
+        """A ServiceEntry's name is asked of the configured server; the last good answer survives its failure."""
+        dns = DnsServer(reactor)
+        dns.start()
+        self.addCleanup(dns.stop)
+        origin = Origin(self, b"welcome")
+        dns.set("db.example.org", [LOOPBACK], ttl=1)
+        folder, port = await self.start(dns, origin.endpoint.port)
+        await self.greeted(port, origin, 0)
+        dns.break_down("db.example.org", Fault.SERVFAIL)
+        await wait_for(
+            lambda: [p for p in read_status(folder / "state")["problems"] if p["code"] == "MG3101"],
+            "the problem in the status",
+        )
+        await self.greeted(port, origin, 1)
+
+    async def greeted(self, port: int, origin: Origin, number: int) -> None:
+        """Connect through the gateway, and be greeted by the origin."""
+        client: Peer = await dial(reactor, LOOPBACK, port, Peer(), timeout=10)
+        await client.got(b"welcome")
+        await end_all([client, await origin.peer(number)])
+
+
+class _WithoutSignals:
+    """The reactor, with the one thing that the process would have done left out."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def callWhenRunning(self, *_: object) -> None:
+        """Nothing is installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
