@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,7 @@ from meshgate.resources.reader import read_text
 from meshgate.resources.record import Resource
 from meshgate.routing.compile import Compilation, compile_table
 from meshgate.routing.servers import Proxy
+from meshgate.routing.statuses import all_statuses
 
 STANDARD_INPUT = "-"
 STANDARD_INPUT_NAME = "<stdin>"
@@ -41,7 +42,8 @@ class Loaded:
     def compiled(self, proxy: Proxy) -> Compilation:
         """The table these resources make, with the problems of reading in front of those of compiling."""
         compilation = compile_table(self.resources, proxy)
-        return Compilation(compilation.table, (*self.problems, *compilation.problems))
+        problems = (*self.problems, *compilation.problems)
+        return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:

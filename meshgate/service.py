@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,6 +39,7 @@ from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile import Compilation, compile_table
 from meshgate.routing.servers import Proxy
+from meshgate.routing.statuses import all_statuses
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import LabSettings
@@ -199,7 +201,9 @@ class GatewayService(Service):
         """A new state of the feed becomes the table in force."""
         compilation = _compile(state, self._settings, self._generation + 1)
         self._generation += 1
-        self._compiled = Compilation(compilation.table, (*state.problems, *compilation.problems))
+        problems = (*state.problems, *compilation.problems)
+        found = all_statuses(compilation.statuses, problems)
+        self._compiled = replace(compilation, problems=problems, statuses=found)
         table = self._dataplane.table = compilation.table
         self._dataplane.rotation.forget_all_but(table.destinations())
         self._resolver.watch(table.dns_names())
@@ -224,7 +228,7 @@ class GatewayService(Service):
             "updated": _now(),
         }
         problems = [*own, *self._compiled.problems]
-        document = status_document(self._dataplane.table, failures, problems, process)
+        document = status_document(self._dataplane.table, failures, problems, process, self._compiled.statuses)
         try:
             write_status(self._settings.state_dir, document)
         except OSError as error:
@@ -295,7 +299,7 @@ def _compile(state: FeedState, settings: Settings, generation: int) -> Compilati
     winners, doubled = latest(state.resources)
     proxy = Proxy(settings.gateway.labels, settings.gateway.namespace, settings.domain_suffix)
     compilation = compile_table(winners, proxy, generation)
-    return Compilation(compilation.table, (*doubled, *compilation.problems))
+    return replace(compilation, problems=(*doubled, *compilation.problems))
 
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:

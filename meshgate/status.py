@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from meshgate.resources.problem import Problem
+from meshgate.resources.record import ResourceKey
+from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 
 FILE_NAME = "status.json"
@@ -24,12 +26,14 @@ def status_document(
     failures: Mapping[ListenerKey, str],
     problems: Iterable[Problem],
     process: Mapping[str, Any],
+    statuses: Mapping[ResourceKey, ResourceStatus],
 ) -> dict[str, Any]:
     """
     The document's plain values.
 
     :param failures: the listeners whose port is not open, each with the reason.
     :param process: facts of the process: ``pid``, ``version``, ``started``, ``updated``, ``running``.
+    :param statuses: what became of each resource.
     """
     listeners = [table.listeners[key] for key in sorted(table.listeners)]
     return {
@@ -38,6 +42,7 @@ def status_document(
         "listeners": [_listener(listener, failures.get(listener.key)) for listener in listeners],
         "routes": [route for listener in listeners for route in routes(listener)],
         "endpoints": _endpoints(listeners),
+        "resources": [{**key._asdict(), **status.as_json()} for key, status in statuses.items()],
         "problems": [problem.as_json() for problem in problems],
     }
 

@@ -28,7 +28,7 @@ SHOP = (
     gateway("gw", tls_server(443), tcp_server(9000)),
     virtual_service("web", tls=[tls_rule(["www.example.com"], "x")]),
     virtual_service("db", tcp=[tcp_rule("x", match=[{"port": 9000}])]),
-    service("x", {"port": 80}, selector={"app": "x"}),
+    service("x", {"port": 80, "name": "tcp"}, selector={"app": "x"}),
     workload("x1", "127.0.0.1", {"app": "x"}),
 )
 """A configuration in which nothing is wrong: a name on port 443, and port 9000."""

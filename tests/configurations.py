@@ -19,12 +19,12 @@ Document = dict[str, Any]
 
 def document(kind: str, name: str, spec: Mapping[str, Any], namespace: str = "default", **metadata: Any) -> Document:
     """A document of any kind."""
-    versions = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
+    versions = {"Service": "v1", "Pod": "v1", "Secret": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
     return {
         "apiVersion": versions.get(kind, "networking.istio.io/v1"),
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace, **metadata},
-        **(spec if kind == "EndpointSlice" else {"spec": spec}),
+        **(spec if kind in ("EndpointSlice", "Secret") else {"spec": spec}),
     }
 
 
@@ -52,9 +52,9 @@ def gateway(name: str, *servers: Document, namespace: str = "default", **metadat
     return document("Gateway", name, spec, namespace, **metadata)
 
 
-def target(host: str, port: int | None = 80, weight: int | None = None) -> Document:
+def target(host: str, port: int | None = 80, weight: int | None = None, subset: str = "") -> Document:
     """A destination of a route."""
-    destination: Document = {"host": host}
+    destination: Document = {"host": host, **({"subset": subset} if subset else {})}
     if port is not None:
         destination["port"] = {"number": port}
     return {"destination": destination, **({} if weight is None else {"weight": weight})}
@@ -96,6 +96,12 @@ def service(name: str, *ports: Document, selector: Mapping[str, str] | None = No
 def workload(name: str, address: str, labels: Mapping[str, str], namespace: str = "default", **rest: Any) -> Document:
     """A WorkloadEntry."""
     return document("WorkloadEntry", name, {"address": address, "labels": dict(labels), **rest}, namespace)
+
+
+def destination_rule(name: str, host: str, *subsets: Document, namespace: str = "default", **rest: Any) -> Document:
+    """A DestinationRule."""
+    spec = {"host": host, **({"subsets": list(subsets)} if subsets else {}), **rest}
+    return document("DestinationRule", name, spec, namespace)
 
 
 def read(*documents: Document, file: str = "routes.yaml") -> list[Resource[Any]]:

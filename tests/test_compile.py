@@ -347,7 +347,7 @@ class DestinationTests(SynchronousTestCase):
         found = compiled(
             gateway("gw", tcp_server(1)),
             virtual_service("v", tcp=[tcp_rule("x")]),
-            service("x", {"port": 80, "targetPort": 8080}, selector={"app": "x"}),
+            service("x", {"port": 80, "name": "tcp", "targetPort": 8080}, selector={"app": "x"}),
             workload("w", "127.0.0.1", {"app": "x"}),
         )
         chain = found.table.listeners[ListenerKey("0.0.0.0", 1)].catch_all

@@ -17,6 +17,39 @@ ROUTE_HOSTS = st.one_of(SERVER_HOSTS, NAMES.map("*{}".format))
 class ComparisonTests(SynchronousTestCase):
     """Two hosts compared."""
 
+    def test_more_specific(self) -> None:
+        """Full names come before wildcards, then the longer ones, then by the alphabet."""
+        ordered = ["a.b.org", "a.org", "b.org", "*.b.org", "*.org", "*"]
+        shuffled = ["*", "b.org", "*.b.org", "a.b.org", "*.org", "a.org"]
+        self.assertEqual(sorted(shuffled, key=hosts.specificity), ordered)
+        for first, second, want in [("a.org", "a.org", True), ("a.org", "*.a.org", True), ("", "a.org", False)]:
+            self.assertEqual(hosts.more_specific(first, second), want, (first, second))
+
+    def test_most_specific(self) -> None:
+        """The host itself, else the longest wildcard that takes every name of it."""
+        for known, needle, want in [
+            (["a.org", "*.org"], "a.org", "a.org"),
+            (["*.org", "*.b.org", "*"], "a.b.org", "*.b.org"),
+            (["*.b.org"], "b.org", None),
+            (["*b.org"], "b.org", "*b.org"),
+            (["*.b.org"], "*b.org", None),
+            (["a.b.org"], "*.b.org", None),
+            ([], "*", None),
+        ]:
+            self.assertEqual(hosts.most_specific(needle, known), want, (known, needle))
+
+    @given(st.lists(ROUTE_HOSTS), ROUTE_HOSTS)
+    @settings(deadline=None, max_examples=200)
+    def test_most_specific_equals_a_plain_search(self, known: list[str], needle: str) -> None:
+        """It is the most specific of all that take every name of the host."""
+        wide = sorted((host for host in known if hosts.covers(host, needle)), key=hosts.specificity)
+        self.assertEqual(hosts.most_specific(needle, known), wide[0] if wide else None)
+
+    def test_names_for_namespace(self) -> None:
+        """Hosts for another namespace are left out; those for all are not."""
+        names = ["a/x.org", "b/y.org", "*/z.org", "w.org"]
+        self.assertEqual(hosts.names_for_namespace(names, "a"), ["x.org", "z.org", "w.org"])
+
     def test_matches(self) -> None:
         """A table of pairs with and without a name in common; either order gives the same answer."""
         for first, second, want in [

@@ -31,11 +31,21 @@ class Conditions(KubernetesModel):
     terminating: bool | None = Field(default=None, description="is about to end")
 
 
+class TargetRef(KubernetesModel):
+    """The object that an endpoint is the address of."""
+
+    kind: str = Field(default="", description="what it is, as a rule Pod")
+    namespace: str = Field(default="", description="its namespace; empty for the slice's own")
+    name: str = Field(default="", description="its name")
+
+
 class SliceEndpoint(KubernetesModel):
     """One endpoint; its addresses are interchangeable."""
 
     addresses: Annotated[Items[NonEmpty], Field(min_length=1)] = Field(description="IP addresses or names")
     conditions: Conditions = Field(default=Conditions(), description="its state")
+    target_ref: TargetRef | None = Field(default=None, description="the Pod that it is, whose labels select it")
+    zone: str | None = Field(default=None, description="zone it is in")
 
 
 class SlicePort(KubernetesModel):

@@ -46,6 +46,7 @@ class Metadata(KubernetesModel):
         default="", description="its namespace; empty for the default one"
     )
     labels: Labels = Field(default=Labels(), description="its labels")
+    annotations: Labels = Field(default=Labels(), description="its annotations")
     creation_timestamp: Annotated[datetime, BeforeValidator(_time)] | None = Field(
         default=None, description="when it was created"
     )

@@ -190,6 +190,7 @@ def _read_kind(
             created=metadata.creation_timestamp,
             spec=spec,
             origin=source.origin,
+            annotations=metadata.annotations,
         )
     # The warning of a word that is ambiguous to YAML says the word, which may be a secret.
     problems = source.problems if kind.confidential else source.problems_and_warnings

@@ -7,7 +7,7 @@ Knows the shape that all kinds share; the specs are in a module per kind beside 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -37,6 +37,7 @@ class Resource(Generic[S_co]):
     :ivar labels: the metadata's labels; immutable.
     :ivar created: ``metadata.creationTimestamp`` with a time zone, or None where a file gives none.
     :ivar spec: the kind's own frozen model.
+    :ivar annotations: the metadata's annotations; immutable.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Resource(Generic[S_co]):
     created: datetime | None
     spec: S_co
     origin: Origin
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> ResourceKey:

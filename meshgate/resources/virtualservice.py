@@ -1,26 +1,22 @@
 """
 VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
 
-The tcp and tls rules are typed. Of the http rules only their number is kept, since a layer 4 gateway serves none.
+The tcp and tls rules are typed. Of the http rules only their destinations are kept, since a layer 4 gateway serves
+none; but what they lead to can be looked for all the same.
 The rules between the fields are in :mod:`~meshgate.resources.virtualservice_rules`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
 from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
 from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
 from meshgate.resources.wording import kind_of, quoted
-
-
-def _count(rules: Any) -> int:
-    if isinstance(rules, list):
-        return len(rules)
-    return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
 
 
 def _destination_host(text: str) -> str:
@@ -119,6 +115,38 @@ class TLSRoute(Model):
     route: Routes = Field(description="where they go")
 
 
+class HTTPRule(NamedTuple):
+    """
+    What is read of a rule for HTTP.
+
+    :ivar destinations: those that are well-formed, each with its path within the rule.
+    """
+
+    destinations: tuple[tuple[str, Destination], ...]
+
+
+def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
+    if isinstance(rules, list):
+        return tuple(HTTPRule(tuple(_http_destinations(rule))) for rule in rules)
+    return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
+
+
+def _http_destinations(rule: Any) -> Iterator[tuple[str, Destination]]:
+    if not isinstance(rule, Mapping):
+        return
+    found = [("mirror", rule.get("mirror"))]
+    for field in ("route", "mirrors"):
+        targets = rule.get(field)
+        for index, target in enumerate(targets if isinstance(targets, list) else ()):
+            if isinstance(target, Mapping):
+                found.append((f"{field}[{index}].destination", target.get("destination")))
+    for path, value in found:
+        try:
+            yield path, Destination.model_validate(value)
+        except ValidationError:
+            continue
+
+
 class VirtualServiceSpec(Model):
     """The spec of a VirtualService."""
 
@@ -127,8 +155,8 @@ class VirtualServiceSpec(Model):
         default=(),
         description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
-    http_rules: Annotated[int, BeforeValidator(_count), Written("list")] = Field(
-        default=0, alias="http", description="how many http rules there are; none is served"
+    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), Written("list")] = Field(
+        default=(), alias="http", description="rules for HTTP, of which none is served"
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
     tcp: Items[TCPRoute] = Field(default=(), description="rules for plain connections, in order")

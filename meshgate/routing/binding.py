@@ -72,6 +72,11 @@ class Bindings:
                 )
 
 
+def in_mesh(virtual_service: VirtualService) -> bool:
+    """Whether its rules are for sidecars, which they are where it names no Gateway."""
+    return not virtual_service.spec.gateways or MESH in virtual_service.spec.gateways
+
+
 def gateways_of(virtual_service: VirtualService) -> list[str]:
     """The Gateways that a VirtualService names, each once, as ``namespace/name``; ``mesh`` left out."""
     names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
@@ -103,4 +108,5 @@ def _near(name: str, known: Iterable[str]) -> str:
     same = sorted(other for other in known if other.partition("/")[2] == short)
     if same:
         return f"there is {', '.join(same)}: write the namespace, as in {same[0]!r}"
-    return f"known are {', '.join(sorted(known)[:5])}" if known else "there is no Gateway at all"
+    have = f"known are {', '.join(sorted(known)[:5])}" if known else "there is no Gateway at all"
+    return f"{have}; one that is not valid counts as none"

@@ -12,18 +12,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshgate.resources.endpointslice import EndpointSliceSpec
+from meshgate.resources.endpointslice import EndpointSliceSpec, SliceEndpoint
 from meshgate.resources.record import Resource
 from meshgate.resources.service import ServicePort, ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
 from meshgate.resources.workloadentry import WorkloadEntrySpec
-from meshgate.routing.hosts import full_name
+from meshgate.routing.hosts import full_name, most_specific
 from meshgate.routing.table import Endpoint
+from meshgate.routing.visibility import visible
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
 
+REGION_LABEL = "topology.kubernetes.io/region"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+SUBZONE_LABEL = "topology.istio.io/subzone"
+NETWORK_LABEL = "topology.istio.io/network"
+
 UNIX = "unix://"
+
+Found = tuple[Endpoint, Mapping[str, str] | None]
+"""An endpoint with its labels; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,14 @@ class CatalogPort:
     One port of a host.
 
     :ivar endpoints: may be empty; :attr:`missing` then says why.
+    :ivar labels: those of each endpoint, by which subsets select; None where they are not known.
     """
 
     number: int
     name: str
     endpoints: tuple[Endpoint, ...] = ()
     missing: str = ""
+    labels: tuple[Mapping[str, str] | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,11 @@ class Catalog:
 
     def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str) -> None:
         self._domain_suffix = domain_suffix
-        self._hosts: dict[str, CatalogHost] = {}
+        self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
         services: list[Resource[ServiceSpec]] = []
         entries: list[Resource[ServiceEntrySpec]] = []
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
+        self._pods: dict[tuple[str, str], Resource[Any]] = {}
         self._workloads: dict[str, list[Resource[WorkloadEntrySpec]]] = defaultdict(list)
         for resource in sorted(resources, key=Resource.order):
             if isinstance(resource.spec, ServiceSpec):
@@ -75,6 +87,8 @@ class Catalog:
                 entries.append(resource)
             elif isinstance(resource.spec, WorkloadEntrySpec):
                 self._workloads[resource.namespace].append(resource)
+            elif resource.kind == "Pod":
+                self._pods[resource.namespace, resource.name] = resource
             elif isinstance(resource.spec, EndpointSliceSpec):
                 service_name = resource.labels.get(SERVICE_NAME_LABEL)
                 if service_name:
@@ -90,15 +104,25 @@ class Catalog:
             for host in entry.spec.hosts:
                 self._add(host, entry, self._entry_ports(entry, host))
 
-    def find(self, host: str) -> CatalogHost | None:
-        """:param host: a full name, as :func:`~meshgate.routing.hosts.full_name` makes it."""
-        return self._hosts.get(host)
+    def find(self, host: str, namespace: str | None = None) -> CatalogHost | None:
+        """
+        :param host: a full name, as :func:`~meshgate.routing.hosts.full_name` makes it.
+        :param namespace: that has to see it; None for anybody.
+        """
+        found = self._hosts.get(host, ())
+        return next((each for each in found if namespace is None or visible(each.source, namespace)), None)
+
+    def covering(self, host: str, namespace: str) -> CatalogHost | None:
+        """As :meth:`find`; where there is no such host, the longest wildcard that takes it, as sidecars see it."""
+        known = most_specific(host, self._hosts)
+        return None if known is None else self.find(known, namespace)
 
     def __iter__(self) -> Iterator[CatalogHost]:
-        return iter(self._hosts.values())
+        for same in self._hosts.values():
+            yield from same
 
     def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort]) -> None:
-        self._hosts.setdefault(host, CatalogHost(host, source, {port.number: port for port in ports}))
+        self._hosts[host].append(CatalogHost(host, source, {port.number: port for port in ports}))
 
     def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
         spec = service.spec
@@ -106,15 +130,10 @@ class Catalog:
             if spec.type == "ExternalName":
                 yield CatalogPort(port.port, port.name, *_external(spec.external_name, _numeric_target(port)))
                 continue
-            endpoints = [*self._from_slices(service, port), *self._from_workloads(service, port)]
-            yield CatalogPort(
-                port.port,
-                port.name,
-                tuple(dict.fromkeys(endpoints)),
-                self._why_none(service, port, endpoints),
-            )
+            found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
+            yield _with_endpoints(port.port, port.name, found, self._why_none(service, port, found))
 
-    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Endpoint]:
+    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
         """Ports are joined by name; FQDN slices are ignored, and so is what is not ready (istio#34995)."""
         for piece in self._slices.get((service.namespace, service.name), ()):
             if piece.address_type == "FQDN":
@@ -124,14 +143,23 @@ class Catalog:
                     continue
                 for endpoint in piece.endpoints:
                     if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
+                        labels = self._pod_labels(endpoint, service.namespace)
                         for address in endpoint.addresses:
-                            yield Endpoint(address, slice_port.port)
+                            yield Endpoint(address, slice_port.port), labels
 
-    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Endpoint]:
+    def _pod_labels(self, endpoint: SliceEndpoint, namespace: str) -> Mapping[str, str] | None:
+        reference = endpoint.target_ref
+        if reference is None or reference.kind != "Pod":
+            return None
+        pod = self._pods.get((reference.namespace or namespace, reference.name))
+        return None if pod is None else {**pod.labels, **({ZONE_LABEL: endpoint.zone} if endpoint.zone else {})}
+
+    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
         for workload in self._selected(service.namespace, service.spec.selector):
             number = _workload_port(workload.spec.ports, port)
             if number is not None and not workload.spec.address.startswith(UNIX):
-                yield _endpoint(workload.spec.address, number, workload.spec.weight)
+                endpoint = _endpoint(workload.spec.address, number, workload.spec.weight)
+                yield endpoint, {**workload.labels, **_workload_labels(workload.spec)}
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> Iterator[Resource[WorkloadEntrySpec]]:
         """WorkloadEntries by the labels of their metadata and spec together; an empty selector selects nothing."""
@@ -141,7 +169,7 @@ class Catalog:
             if selected(selector, {**workload.labels, **workload.spec.labels}):
                 yield workload
 
-    def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Endpoint]) -> str:
+    def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Found]) -> str:
         if found:
             return ""
         chosen = list(self._selected(service.namespace, service.spec.selector))
@@ -165,28 +193,47 @@ class Catalog:
                 missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
                 yield CatalogPort(port.number, port.name, (), missing)
             else:
-                endpoints = tuple(self._entry_endpoints(entry, host, port.name, target))
-                missing = "" if endpoints else "the ServiceEntry has no endpoint that can be dialed"
-                yield CatalogPort(port.number, port.name, endpoints, missing)
+                found = list(self._entry_endpoints(entry, host, port.name, target))
+                missing = "" if found else "the ServiceEntry has no endpoint that can be dialed"
+                yield _with_endpoints(port.number, port.name, found, missing)
 
     def _entry_endpoints(
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
-    ) -> Iterator[Endpoint]:
+    ) -> Iterator[Found]:
         spec = entry.spec
-        workloads: list[WorkloadEntrySpec] = list(spec.endpoints)
+        workloads = [(workload, _workload_labels(workload)) for workload in spec.endpoints]
         if spec.workload_selector is not None:
-            labels = spec.workload_selector.labels
-            workloads += [workload.spec for workload in self._selected(entry.namespace, labels)]
+            workloads += [
+                (found.spec, {**found.labels, **_workload_labels(found.spec)})
+                for found in self._selected(entry.namespace, spec.workload_selector.labels)
+            ]
         elif not workloads and spec.resolution != "STATIC":
-            yield _endpoint(host, target)
-        for workload in workloads:
+            yield _endpoint(host, target), {}
+        for workload, labels in workloads:
             if workload.address and not workload.address.startswith(UNIX):
-                yield _endpoint(workload.address, workload.ports.get(port_name, target), workload.weight)
+                number = workload.ports.get(port_name, target)
+                yield _endpoint(workload.address, number, workload.weight), labels
 
 
 def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """Whether the labels hold every pair of the selector."""
     return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _with_endpoints(number: int, name: str, found: Iterable[Found], missing: str) -> CatalogPort:
+    """A port; an endpoint that is found twice counts once."""
+    labels: dict[Endpoint, Mapping[str, str] | None] = {}
+    for endpoint, known in found:
+        if labels.get(endpoint) is None:
+            labels[endpoint] = known
+    return CatalogPort(number, name, tuple(labels), missing, tuple(labels.values()))
+
+
+def _workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
+    """Its labels, and those that its place gives it (pkg/config/labels, AugmentLabels)."""
+    places = dict(zip((REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL), workload.locality.split("/"), strict=False))
+    places[NETWORK_LABEL] = workload.network
+    return {**workload.labels, **{key: value for key, value in places.items() if value}}
 
 
 def _workload_port(ports: Mapping[str, int], port: ServicePort) -> int | None:

@@ -6,20 +6,26 @@ The result does not depend on the order in which the resources are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from meshgate.resources.destinationrule import DestinationRuleSpec
 from meshgate.resources.gateway import GatewaySpec
+from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Problem
-from meshgate.resources.record import Resource
+from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.resources.virtualservice import VirtualServiceSpec
+from meshgate.routing.analysis import analyze
+from meshgate.routing.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.binding import Bindings
 from meshgate.routing.catalog import Catalog
 from meshgate.routing.chains import ChainBuilder
+from meshgate.routing.destinationrules import DestinationRules
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.servers import Proxy, bound_servers
+from meshgate.routing.statuses import ResourceStatus, statuses
 from meshgate.routing.table import RoutingTable
 
 
@@ -29,10 +35,12 @@ class Compilation:
     What the compiler gives.
 
     :ivar problems: what was dropped, ignored or not found; each says who won.
+    :ivar statuses: what became of each resource.
     """
 
     table: RoutingTable
     problems: tuple[Problem, ...]
+    statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
 
 
 def compile_table(resources: Sequence[Resource[Any]], proxy: Proxy, generation: int = 1) -> Compilation:
@@ -44,20 +52,30 @@ def compile_table(resources: Sequence[Resource[Any]], proxy: Proxy, generation: 
     """
     gateways = _of(resources, GatewaySpec)
     virtual_services = _of(resources, VirtualServiceSpec)
-    destinations = Destinations(Catalog(resources, proxy.domain_suffix), proxy.domain_suffix)
-    servers, dropped = bound_servers(gateways, _of(resources, ServiceSpec), proxy)
+    rules = DestinationRules(_of(resources, DestinationRuleSpec), proxy)
+    catalog = Catalog(resources, proxy.domain_suffix)
+    destinations = Destinations(catalog, rules, proxy)
+    bound = bound_servers(gateways, _of(resources, ServiceSpec), proxy, _of(resources, PodSpec))
     bindings = Bindings(virtual_services, proxy)
     chains = ChainBuilder(bindings, destinations)
-    for server in servers:
+    for server in bound.servers:
         chains.add(server)
+    for virtual_service in virtual_services:
+        for path, written in destinations_of(virtual_service):
+            destinations.check(virtual_service, path, written)
+    given = AnalysisInput(resources, proxy, catalog, bound.dropped)
     problems = [
-        *dropped,
+        *bound.problems,
         *bindings.problems,
         *bindings.unbound(gateways),
         *chains.problems,
+        *rules.problems,
         *destinations.problems,
+        *analyze(given),
     ]
-    return Compilation(RoutingTable(generation, chains.listeners()), _in_order(problems))
+    table = RoutingTable(generation, chains.listeners())
+    in_order = _in_order(problems)
+    return Compilation(table, in_order, statuses(resources, table, destinations.used, in_order))
 
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:

@@ -7,7 +7,7 @@ names on the wire are lower-cased, and that is the table's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 MESH = "mesh"
 """The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
@@ -34,6 +34,47 @@ def covers(wide: str, narrow: str) -> bool:
     if narrow.startswith("*"):
         return wide.startswith("*") and narrow[1:].endswith(wide[1:])
     return matches(wide, narrow)
+
+
+def specificity(host: str) -> tuple[bool, int, str]:
+    """
+    Sort key that puts the most specific host first: full names before wildcards, then the longer ones, then by the
+    alphabet (pkg/config/host/names.go, Names.Less).
+    """
+    return is_wildcard(host), -len(host), host
+
+
+def more_specific(first: str, second: str) -> bool:
+    """Whether the first of two hosts is the more specific one, or is the other."""
+    return specificity(first) <= specificity(second)
+
+
+def most_specific(needle: str, known: Container[str]) -> str | None:
+    """
+    Of known hosts the most specific one that takes every name of another: that host itself, else the longest wildcard
+    (pilot/pkg/model, MostSpecificHostMatch). The cost depends on the length of the name alone.
+
+    :param known: the hosts, wildcards among them.
+    """
+    if needle in known:
+        return needle
+    return next((wide for wide in wildcards_over(needle) if wide in known), None)
+
+
+def wildcards_over(host: str) -> Iterator[str]:
+    """Every wildcard that takes all names of a host, the partial ones such as ``*x.com`` too; the longest first."""
+    name = host.removeprefix("*")
+    for start in range(len(name) + 1):
+        yield f"*{name[start:]}"
+
+
+def names_for_namespace(hosts: Iterable[str], namespace: str) -> list[str]:
+    """
+    The names among hosts with a namespace that are for one namespace: ``namespace/name``, ``*/name`` and ``name``
+    (pkg/config/host/names.go, NamesForNamespace).
+    """
+    parts = (host.rpartition("/") for host in hosts)
+    return [name for where, _, name in parts if where in ("", "*", namespace)]
 
 
 def full_name(host: str, namespace: str, domain_suffix: str) -> str:

@@ -7,13 +7,13 @@ the winner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.record import Resource
+from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
@@ -98,21 +98,40 @@ class BoundServer:
         return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({self.gateway.origin})"
 
 
+class BoundServers(NamedTuple):
+    """
+    What becomes of the servers of all Gateways.
+
+    :ivar servers: those that this gateway runs, in the order in which their chains are built.
+    :ivar problems: what lost.
+    :ivar dropped: the servers that lost, by their Gateway and index.
+    """
+
+    servers: list[BoundServer]
+    problems: list[Problem]
+    dropped: frozenset[tuple[ResourceKey, int]]
+
+
 def bound_servers(
-    gateways: Iterable[Resource[GatewaySpec]], services: Iterable[Resource[ServiceSpec]], proxy: Proxy
-) -> tuple[list[BoundServer], list[Problem]]:
+    gateways: Iterable[Resource[GatewaySpec]],
+    services: Iterable[Resource[ServiceSpec]],
+    proxy: Proxy,
+    pods: Collection[Resource[Any]] = (),
+) -> BoundServers:
     """
     The servers that this gateway runs, in the order in which their chains are built, and what lost.
 
     :param gateways: in any order.
     :param services: for the translation of ports through the gateway's own Services.
+    :param pods: what else a Gateway may be for.
     """
     problems: list[Problem] = []
+    dropped: set[tuple[ResourceKey, int]] = set()
     merge = _Merge()
     own_services = sorted(services, key=Resource.order)
     for gateway in sorted(gateways, key=Resource.order):
         if not selected(gateway.spec.selector or {}, proxy.labels):
-            problems.append(_not_selected(gateway, proxy))
+            problems.append(_not_selected(gateway, proxy, pods))
             continue
         for index, server in enumerate(gateway.spec.servers):
             hosts = server_hosts(server.hosts, gateway.namespace)
@@ -120,7 +139,8 @@ def bound_servers(
             problem = merge.add(BoundServer(gateway, index, server, port, hosts))
             if problem is not None:
                 problems.append(problem)
-    return merge.servers(), problems
+                dropped.add((gateway.key, index))
+    return BoundServers(merge.servers(), problems, frozenset(dropped))
 
 
 class _Merge:
@@ -185,9 +205,17 @@ def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]], prox
     return number
 
 
-def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy) -> Problem:
+def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
     wanted = ", ".join(f"{key}={value}" for key, value in sorted((gateway.spec.selector or {}).items()))
     have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"
+    if pods and not any(selected(gateway.spec.selector, pod.labels) for pod in pods):
+        return gateway.problem(
+            Severity.ERROR,
+            "MG2040",
+            f"selects nothing: neither this gateway ({have}) nor any Pod is labeled {wanted}",
+            path="spec.selector",
+            hint="a selector has labels of the gateway's pod",
+        )
     return gateway.problem(
         Severity.INFO,
         "MG2001",

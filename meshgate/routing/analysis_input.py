@@ -1,0 +1,118 @@
+"""What analyzers look at: the resources by kind, and the workloads that Gateways select."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from meshgate.resources.destinationrule import DestinationRuleSpec
+from meshgate.resources.gateway import GatewaySpec
+from meshgate.resources.pod import PodSpec
+from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.secret import SecretSpec
+from meshgate.resources.service import ServiceSpec
+from meshgate.resources.serviceentry import ServiceEntrySpec
+from meshgate.resources.virtualservice import Destination, VirtualServiceSpec
+from meshgate.routing.catalog import Catalog, selected
+from meshgate.routing.servers import Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a Gateway can select: this gateway, or a Pod."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AnalysisInput:
+    """
+    All resources, the oldest of each kind first.
+
+    :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
+    """
+
+    resources: Sequence[Resource[Any]]
+    proxy: Proxy
+    catalog: Catalog
+    dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+
+    @cached_property
+    def gateways(self) -> list[Resource[GatewaySpec]]:
+        """All Gateways, taken by this gateway or not."""
+        return self._of(GatewaySpec)
+
+    @cached_property
+    def gateway_of(self) -> dict[str, Resource[GatewaySpec]]:
+        """The Gateways by ``namespace/name``."""
+        return {gateway.qualified_name: gateway for gateway in self.gateways}
+
+    @cached_property
+    def virtual_services(self) -> list[Resource[VirtualServiceSpec]]:
+        """All VirtualServices."""
+        return self._of(VirtualServiceSpec)
+
+    @cached_property
+    def services(self) -> list[Resource[ServiceSpec]]:
+        """All Services."""
+        return self._of(ServiceSpec)
+
+    @cached_property
+    def entries(self) -> list[Resource[ServiceEntrySpec]]:
+        """All ServiceEntries."""
+        return self._of(ServiceEntrySpec)
+
+    @cached_property
+    def rules(self) -> list[Resource[DestinationRuleSpec]]:
+        """All DestinationRules."""
+        return self._of(DestinationRuleSpec)
+
+    @cached_property
+    def secrets(self) -> dict[tuple[str, str], Resource[SecretSpec]]:
+        """The Secrets by namespace and name."""
+        return {(secret.namespace, secret.name): secret for secret in self._of(SecretSpec)}
+
+    @cached_property
+    def pods(self) -> dict[str, list[Resource[PodSpec]]]:
+        """The Pods by namespace."""
+        found: dict[str, list[Resource[PodSpec]]] = defaultdict(list)
+        for pod in self._of(PodSpec):
+            found[pod.namespace].append(pod)
+        return found
+
+    @cached_property
+    def workloads(self) -> list[Workload]:
+        """The gateway itself, and every Pod."""
+        pods = (Workload(pod.namespace, pod.labels) for pods in self.pods.values() for pod in pods)
+        return [Workload(self.proxy.namespace, self.proxy.labels), *pods]
+
+    def workloads_of(self, selector: Mapping[str, str]) -> Iterator[Workload]:
+        """The workloads that a Gateway's selector takes."""
+        return (workload for workload in self.workloads if selected(selector, workload.labels))
+
+    def _of(self, spec: type[Any]) -> list[Any]:
+        return sorted((each for each in self.resources if isinstance(each.spec, spec)), key=Resource.order)
+
+
+def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
+    """The destinations of all rules, each with its path."""
+    spec = virtual_service.spec
+    routes = [(f"spec.tls[{number}]", tls.route) for number, tls in enumerate(spec.tls)]
+    routes += [(f"spec.tcp[{number}]", tcp.route) for number, tcp in enumerate(spec.tcp)]
+    for path, route in routes:
+        for index, target in enumerate(route):
+            yield f"{path}.route[{index}].destination", target.destination
+    for number, http in enumerate(spec.http_rules):
+        for place, destination in http.destinations:
+            yield f"spec.http[{number}].{place}", destination
+
+
+def listed(resources: Iterable[Resource[Any]], most: int = 3) -> str:
+    """Some of several resources, each with its place."""
+    found = list(resources)
+    names = ", ".join(f"{each.qualified_name} ({each.origin})" for each in found[:most])
+    return names + (f" and {len(found) - most} more" if len(found) > most else "")

@@ -1,0 +1,100 @@
+"""What VirtualServices have against each other in the mesh. This gateway is not part of it; the same files may be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.virtualservice import VirtualServiceSpec
+from meshgate.routing.analysis_input import AnalysisInput, destinations_of, listed
+from meshgate.routing.binding import gateways_of, in_mesh
+from meshgate.routing.hosts import full_name, is_wildcard, matches, wildcards_over
+from meshgate.routing.visibility import EVERYBODY, scopes
+
+VirtualService = Resource[VirtualServiceSpec]
+
+
+class _MeshHosts:
+    """The hosts of VirtualServices for sidecars, by the namespaces that see them."""
+
+    def __init__(self, given: AnalysisInput) -> None:
+        self.domain_suffix = given.proxy.domain_suffix
+        self.members = [each for each in given.virtual_services if in_mesh(each)]
+        self._seen: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
+        self._public: dict[str, None] = {}
+        for virtual_service in self.members:
+            for scope in scopes(virtual_service):
+                for host in self.hosts_of(virtual_service):
+                    self._seen[scope, host].append(virtual_service)
+                    if scope == EVERYBODY:
+                        self._public[host] = None
+
+    def hosts_of(self, virtual_service: VirtualService) -> list[str]:
+        """The full names."""
+        names = (full_name(host, virtual_service.namespace, self.domain_suffix) for host in virtual_service.spec.hosts)
+        return list(dict.fromkeys(names))
+
+    def rivals(self, virtual_service: VirtualService, host: str) -> Iterator[VirtualService]:
+        """Others with the same host in the same namespaces; and of public and private ones, with an overlapping one."""
+        for scope in sorted(scopes(virtual_service)):
+            found = list(self._seen[scope, host])
+            if scope != EVERYBODY:
+                found += [other for public in self._overlapping(host) for other in self._seen[EVERYBODY, public]]
+            yield from (other for other in found if other is not virtual_service)
+
+    def _overlapping(self, host: str) -> Iterator[str]:
+        """The public hosts that have a name in common with a host."""
+        if is_wildcard(host):
+            return (public for public in self._public if matches(host, public))
+        return (public for public in (host, *wildcards_over(host)) if public in self._public)
+
+
+def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
+    """Several VirtualServices for one host of the mesh (virtualservice/conflictingmeshgatewayhosts.go)."""
+    mesh = _MeshHosts(given)
+    losers: dict[tuple[ResourceKey, str], tuple[VirtualService, dict[ResourceKey, VirtualService]]] = {}
+    for virtual_service in mesh.members:
+        for host in mesh.hosts_of(virtual_service):
+            for rival in mesh.rivals(virtual_service, host):
+                _, others = losers.setdefault((virtual_service.key, host), (virtual_service, {}))
+                others[rival.key] = rival
+                _, back = losers.setdefault((rival.key, host), (rival, {}))
+                back[virtual_service.key] = virtual_service
+    for (_, host), (virtual_service, others) in losers.items():
+        yield virtual_service.problem(
+            Severity.ERROR,
+            "MG2053",
+            f"in the mesh, {host} is a host of VirtualService {listed(others.values())}, too, and only one counts",
+            path="spec.hosts",
+            hint="merge them into one, or export them to different namespaces",
+        )
+
+
+def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
+    """
+    Rules at a gateway that lead to a host whose subsets are told apart by a VirtualService for that host: a gateway
+    does not follow it (virtualservice/destinationhosts.go, analyzeSubset).
+    """
+    suffix = given.proxy.domain_suffix
+    owners: dict[str, dict[ResourceKey, VirtualService]] = defaultdict(dict)
+    for virtual_service in given.virtual_services:
+        hosts = {full_name(host, virtual_service.namespace, suffix) for host in virtual_service.spec.hosts}
+        for _, destination in destinations_of(virtual_service):
+            host = full_name(destination.host, virtual_service.namespace, suffix)
+            if destination.subset and host in hosts:
+                owners[host][virtual_service.key] = virtual_service
+    for virtual_service in given.virtual_services:
+        for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
+            host = full_name(destination.host, virtual_service.namespace, suffix)
+            others = [other for other in owners[host].values() if other is not virtual_service]
+            if others and not destination.subset:
+                yield virtual_service.problem(
+                    Severity.WARNING,
+                    "MG2063",
+                    f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
+                    "a gateway goes to all endpoints of the host",
+                    path=path,
+                    hint="write the subset into this rule",
+                )
