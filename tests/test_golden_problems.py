@@ -8,7 +8,6 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.reader import read_text
 from tests.golden import all_cases
 
-
 VALIDATION = [case for case in all_cases() if case.code.startswith("MG1")]
 
 
