@@ -42,7 +42,7 @@ from meshgate.routing.servers import Proxy
 from meshgate.routing.statuses import all_statuses
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
-from meshgate.settings_model import LabSettings
+from meshgate.settings_model import EXTENDED, LabSettings
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
@@ -297,7 +297,8 @@ class GatewayService(Service):
 
 def _compile(state: FeedState, settings: Settings, generation: int) -> Compilation:
     winners, doubled = latest(state.resources)
-    proxy = Proxy(settings.gateway.labels, settings.gateway.namespace, settings.domain_suffix)
+    gateway, extended = settings.gateway, settings.semantics == EXTENDED
+    proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
     compilation = compile_table(winners, proxy, generation)
     return replace(compilation, problems=(*doubled, *compilation.problems))
 

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.model import Items, Labels, Model, Written, refuse
+from meshgate.resources.model import Items, Labels, Model, Written
 from meshgate.settings_values import (
-    UNUSABLE,
     Address,
     DnsName,
     Duration,
@@ -29,6 +28,9 @@ from meshgate.settings_values import (
     Text,
     one_of,
 )
+
+EXTENDED = "extended"
+"""The semantics under which what Istio ignores on a gateway counts."""
 
 STANDARD_OUTPUT = "-"
 """What stands for standard output instead of the access log's path."""
@@ -158,12 +160,6 @@ class LabSettings(Section):
     https: Items[HttpsSettings] = _key("HTTPS services, each of which answers in JSON.", ())
 
 
-def _served(word: object) -> object:
-    if word == "extended":
-        refuse(UNUSABLE, "the extended semantics are not served yet", "write istio, or leave the key out")
-    return one_of("istio")(word)
-
-
 class SettingsFile(Section):
     """The whole file."""
 
@@ -172,8 +168,12 @@ class SettingsFile(Section):
     domain_suffix: DnsName = _key(
         "The domain of the cluster: the Service a in namespace b is a.b.svc.cluster.local.", "cluster.local"
     )
-    semantics: Annotated[Literal["istio"], BeforeValidator(_served), Written("Choice")] = _key(
-        "Whose rules decide where a connection goes: those of Istio, and for now no others.", "istio"
+    semantics: Annotated[
+        Literal["istio", "extended"], BeforeValidator(one_of("istio", "extended")), Written("Choice")
+    ] = _key(
+        "Whose rules decide where a connection goes: istio for Istio's own; extended for those and what Istio ignores "
+        "on a gateway, that is destinationSubnets, sourceSubnet and the hosts of a server.",
+        "istio",
     )
     providers: Items[ProviderEntry] = _key("Where routes come from, in any number. Without any, nothing is served.", ())
     state_dir: PathText = _key(

@@ -88,8 +88,9 @@ def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
     return {
         "bind": listener.key.bind,
         "port": listener.key.port,
-        "protocol": "TLS" if listener.sniffs and (chain.names or chain is not listener.catch_all) else _plain(listener),
+        "protocol": "TLS" if listener.sniffs and chain.names else _plain(listener),
         "hosts": list(chain.names) or ["*"],
+        "condition": chain.condition,
         "gateway": chain.gateway,
         "virtual_service": chain.virtual_service,
         "destinations": [

@@ -115,10 +115,9 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "choices": (
-        ONE_PROVIDER + "semantics: extended\nunknown_sni: alrt\naccess_log: {format: xml, path: ''}\n",
+        ONE_PROVIDER + "semantics: envoi\nunknown_sni: alrt\naccess_log: {format: xml, path: ''}\n",
         [
-            "FILE:2:12: error[MG0104]: semantics: the extended semantics are not served yet "
-            "(write istio, or leave the key out)",
+            'FILE:2:12: error[MG0104]: semantics: must be istio or extended, not the text "envoi"',
             'FILE:3:14: error[MG0104]: unknown_sni: must be close or alert, not the text "alrt" (did you mean alert?)',
             'FILE:4:22: error[MG0104]: access_log.format: must be text or json, not the text "xml"',
             "FILE:4:33: error[MG0104]: access_log.path: the text must not be empty",
@@ -126,7 +125,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "other semantics": (
         ONE_PROVIDER + "semantics: envoy\n",
-        ['FILE:2:12: error[MG0104]: semantics: must be istio, not the text "envoy"'],
+        ['FILE:2:12: error[MG0104]: semantics: must be istio or extended, not the text "envoy"'],
     ),
     "provider types": (
         "providers:\n  - name: files\n    type: directry\n",

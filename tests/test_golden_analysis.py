@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.codes import CODES
@@ -10,7 +12,7 @@ from meshgate.resources.problem import Phase, has_errors
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile import compile_table
 from tests.configurations import PROXY
-from tests.golden.analysis import CASES
+from tests.golden.analysis import CASES, EXTENDED_CASES
 
 
 class GoldenTests(SynchronousTestCase):
@@ -20,14 +22,20 @@ class GoldenTests(SynchronousTestCase):
 
     def test_each_problem_has_its_text(self) -> None:
         """Valid documents have the problem, among others of further codes, and its text is this one."""
-        for code, documents, text in CASES:
+        extended = replace(PROXY, extended=True)
+        for proxy, code, documents, text in [
+            *((PROXY, *case) for case in CASES),
+            *((extended, *case) for case in EXTENDED_CASES),
+        ]:
             reading = read_text(documents, "routes.yaml")
             self.assertFalse(has_errors(reading.all_problems), reading.all_problems)
             winners, _ = latest(reading.resources)
-            problems = [each for each in compile_table(winners, PROXY).problems if each.code == code]
+            problems = [each for each in compile_table(winners, proxy).problems if each.code == code]
             self.assertEqual("\n".join(map(str, problems)), text)
             self.assertEqual({problem.phase for problem in problems}, {Phase.ANALYSIS})
 
     def test_each_code_has_a_text(self) -> None:
         """No code of analysis lacks an example."""
-        self.assertEqual({code for code, _, _ in CASES}, {code for code in CODES if code.startswith("MG2")})
+        self.assertEqual(
+            {code for code, _, _ in CASES + EXTENDED_CASES}, {code for code in CODES if code.startswith("MG2")}
+        )

@@ -11,21 +11,30 @@ from meshgate.cli.output import FORMAT
 from meshgate.cli.sources import Source, route_options
 from meshgate.loading import STANDARD_INPUT
 from meshgate.report import print_explanation
+from meshgate.routing.addresses import address
 from meshgate.routing.explain import Call, explain
 
-CALL_KEYS = '"port", "bind", "tls" and "sni"'
+CALL_KEYS = '"port", "bind", "tls", "sni", "source" and "destination"'
 
 
 @click.command("explain")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port a client connects to.")
 @click.option("--bind", metavar="IP", help="The listener's own bind address. [default: unset]")
 @click.option("--sni", metavar="NAME", help="The server name of the ClientHello; leave it out for a hello without one.")
+@click.option(
+    "--source",
+    "source_address",
+    metavar="IP",
+    default="",
+    help="The client's address; it counts under the extended semantics.",
+)
+@click.option("--destination", metavar="IP", default="", help="The address that the client connects to; likewise.")
 @click.option("--plain", is_flag=True, help="The client does not speak TLS.")
 @click.option(
     "--calls",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help='Many at once: one {"port", "bind", "tls", "sni"} a line.',
+    help='Many at once: one {"port", "bind", "tls", "sni", "source", "destination"} a line.',
 )
 @FORMAT
 @route_options
@@ -34,6 +43,8 @@ def command(
     port: int | None,
     bind: str | None,
     sni: str | None,
+    source_address: str,
+    destination: str,
     plain: bool,
     calls: str | None,
     form: str,
@@ -48,9 +59,13 @@ def command(
         raise click.UsageError("give either --port, or --calls with a file of calls")
     if plain and sni:
         raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
+    for text in filter(None, (source_address, destination)):
+        if address(text) is None:
+            raise click.UsageError(f"{text!r} is not an IP address")
     if calls == STANDARD_INPUT and STANDARD_INPUT in source.paths:
         raise click.UsageError("standard input can be read once only")
-    asked = _read_calls(calls) if calls is not None else [Call(port or 0, bind, not plain, sni)]
+    one = Call(port or 0, bind, not plain, sni, source_address, destination)
+    asked = _read_calls(calls) if calls is not None else [one]
     compilation = source.compile()
     for call in asked:
         explanation = explain(compilation, call)
@@ -84,5 +99,8 @@ def _call(line: str) -> Call | None:
     if not isinstance(values, dict):
         return None
     port, bind, tls, sni = values.get("port"), values.get("bind"), values.get("tls", True), values.get("sni")
-    texts = all(isinstance(text, (str, type(None))) for text in (bind, sni))
-    return Call(port, bind, tls, sni) if type(port) is int and isinstance(tls, bool) and texts else None
+    ends = values.get("source", ""), values.get("destination", "")
+    texts = all(isinstance(text, (str, type(None))) for text in (bind, sni, *ends))
+    if type(port) is not int or not isinstance(tls, bool) or not texts:
+        return None
+    return Call(port, bind, tls, sni, ends[0] or "", ends[1] or "")

@@ -20,7 +20,7 @@ from meshgate.report import problem_count, problem_line
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile import Compilation
 from meshgate.routing.servers import Proxy
-from meshgate.settings_model import GatewaySettings, SettingsFile
+from meshgate.settings_model import EXTENDED, GatewaySettings, SettingsFile
 
 if TYPE_CHECKING:
     from meshgate.settings import Settings
@@ -37,13 +37,14 @@ class Gateway:
     What the options say of the gateway.
 
     :ivar settings: of ``--config``, or None.
-    :ivar labels: empty where they are left open; likewise the names of namespaces.
+    :ivar labels: empty where they are left open; likewise the names of namespaces and the semantics.
     """
 
     settings: Settings | None
     labels: Mapping[str, str]
     namespace: str
     default_namespace: str
+    semantics: str = ""
 
     def source(
         self,
@@ -66,6 +67,7 @@ class Gateway:
                 labels=self.labels or (labels if labels is not None else told.labels),
                 namespace=self.namespace or namespace or told.namespace,
                 domain_suffix=domain_suffix or defaults.domain_suffix,
+                extended=(self.semantics or defaults.semantics) == EXTENDED,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
         )
@@ -108,14 +110,20 @@ def gateway_options(command: F) -> F:
         gateway_label: tuple[str, ...],
         gateway_namespace: str | None,
         namespace: str | None,
+        semantics: str | None,
         **rest: Any,
     ) -> Any:
         settings = read_settings(config) if config else None
-        return command(Gateway(settings, _labels(gateway_label), gateway_namespace or "", namespace or ""), **rest)
+        labels = _labels(gateway_label)
+        gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "")
+        return command(gateway, **rest)
 
     decorated: Any = with_gateway
     for option in (
         click.option("-n", "--namespace", metavar="NS", help="Namespace of documents without one. [default: default]"),
+        click.option(
+            "--semantics", type=click.Choice(["istio", EXTENDED]), help="Whose rules decide. [default: istio]"
+        ),
         click.option("--gateway-namespace", metavar="NS", help="Namespace of the gateway. [default: istio-system]"),
         click.option(
             "--gateway-label",

@@ -22,8 +22,9 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.reaching import Reach
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
+from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
-from meshgate.routing.table import Chain, ListenerKey
+from meshgate.routing.table import Chain, Listener, ListenerKey
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from meshgate.wire.clienthello import HelloError, HelloParser, HelloTooLarge, NotTLS
 
@@ -162,11 +163,17 @@ class Inbound(Protocol):
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
         """Choose the route by the table as it is now; without one, end."""
         listener = self._dataplane.table.listeners.get(self._key)
-        chain = listener.lookup(sni) if listener is not None else None
+        chain = None
+        if listener is not None:
+            chain = self._by_address(listener, sni) if listener.by_address else listener.lookup(sni)
         if chain is None:
             self._refuse(otherwise if listener is not None else Ending.NO_ROUTE)
         else:
             self._take(chain)
+
+    def _by_address(self, listener: Listener, sni: str | None) -> Chain | None:
+        here = self.transport.getHost().host
+        return listener.lookup_from(sni, address(self.record.client[0]), address(here))
 
     def _take(self, chain: Chain) -> None:
         self.record.gateway, self.record.virtual_service = chain.gateway, chain.virtual_service

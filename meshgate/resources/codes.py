@@ -151,6 +151,8 @@ CODES: Final[dict[str, str]] = {
     "MG2063": "Subsets that are told apart in the mesh are not at the gateway",
     "MG2064": "A subset is ignored, since an older DestinationRule has one of its name",
     "MG2065": "A traffic policy is ignored, since an older DestinationRule has one",
+    "MG2066": "A network cannot be read, and its match block is dropped",
+    "MG2067": "Server names are cut to the hosts of their server",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

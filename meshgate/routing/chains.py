@@ -9,19 +9,19 @@ block of every VirtualService, save those with a name that is taken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.hosts import HostIndex, gateway_reference, without_namespace
-from meshgate.routing.listeners import CATCH_ALL, ListenerBuilder, Owner
+from meshgate.routing.listeners import ListenerBuilder, Owner
 from meshgate.routing.servers import BoundServer, duplicates
-from meshgate.routing.table import Chain, Listener, ListenerKey
+from meshgate.routing.table import CATCH_ALL, Chain, Listener, ListenerKey
 
 HTTP_REFUSAL = "this is an HTTP server, and the gateway works below HTTP"
 TERMINATION_REFUSAL = "the server terminates TLS, which this gateway does not do yet"
-IGNORED_FIELDS = ("destination_subnets", "source_subnet", "source_labels", "source_namespace")
 CAMEL = {
     "destination_subnets": "destinationSubnets",
     "source_subnet": "sourceSubnet",
@@ -36,7 +36,15 @@ class ChainBuilder:
 
     :param bindings: the VirtualServices of every Gateway.
     :param destinations: makes destinations, and notes what they lack.
+    :cvar ignored_fields: the conditions that mean nothing.
     """
+
+    ignored_fields: ClassVar[Sequence[str]] = (
+        "destination_subnets",
+        "source_subnet",
+        "source_labels",
+        "source_namespace",
+    )
 
     def __init__(self, bindings: Bindings, destinations: Destinations) -> None:
         self._bindings = bindings
@@ -66,7 +74,7 @@ class ChainBuilder:
         return {key: listener for key, listener in built if listener is not None}
 
     def _http(self, server: BoundServer, listener: ListenerBuilder) -> None:
-        names = _server_names(server) if server.is_tls else ()
+        names = server_names(server) if server.is_tls else ()
         chain = Chain(
             names=names,
             gateway=server.gateway.qualified_name,
@@ -91,7 +99,7 @@ class ChainBuilder:
     def _plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """A TCP server, or a TLS server that terminates: one rule takes everything."""
         winner: tuple[VirtualService, str] | None = None
-        names = _server_names(server) if server.is_tls else ()
+        names = server_names(server) if server.is_tls else ()
         for virtual_service in self._bindings.meeting(server):
             for index, rule in enumerate(virtual_service.spec.tcp):
                 path = f"spec.tcp[{index}]"
@@ -116,7 +124,7 @@ class ChainBuilder:
         for virtual_service in self._bindings.meeting(server):
             for index, rule in enumerate(virtual_service.spec.tls):
                 for number, match in enumerate(rule.match):
-                    if not _fits(match, server, virtual_service):
+                    if not fits(match, server, virtual_service):
                         continue
                     found = True
                     path = f"spec.tls[{index}].match[{number}]"
@@ -163,7 +171,7 @@ class ChainBuilder:
     ) -> None:
         why = listener.refuse(chain.names)
         if why is None:
-            listener.add(chain, _owner(server, virtual_service, path), sniffs=server.is_tls)
+            listener.add(chain, owner_of(server, virtual_service, path), sniffs=server.is_tls)
             return
         self.problems.append(
             virtual_service.problem(
@@ -178,7 +186,7 @@ class ChainBuilder:
 
     def _taken(self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]) -> bool:
         """Whether a name of the block is some other block's: then the whole block is dropped, its new names too."""
-        owner = _owner(server, virtual_service, path)
+        owner = owner_of(server, virtual_service, path)
         known = self._sni_owners.setdefault(server.port, {})
         clash = duplicates(names, server.server.bind, known, owner)
         # A rule that meets two servers of a port comes by twice; the second time it loses to itself only.
@@ -203,7 +211,7 @@ class ChainBuilder:
         path: str,
         matches: Sequence[L4MatchAttributes | TLSMatchAttributes],
     ) -> None:
-        used = [CAMEL[field] for field in IGNORED_FIELDS if any(getattr(match, field, None) for match in matches)]
+        used = [CAMEL[field] for field in self.ignored_fields if any(getattr(match, field, None) for match in matches)]
         if used and (virtual_service.key, path) not in self._ignored_said:
             self._ignored_said.add((virtual_service.key, path))
             self.problems.append(
@@ -256,20 +264,22 @@ class ChainBuilder:
         )
 
 
-def _server_names(server: BoundServer) -> tuple[str, ...]:
+def server_names(server: BoundServer) -> tuple[str, ...]:
+    """The names of a server that ends TLS; none where it takes every name."""
     names = tuple(dict.fromkeys(without_namespace(host).lower() for host in server.hosts))
     return () if CATCH_ALL in names else names
 
 
-def _owner(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
+def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
+    """Who brings the chain of a rule."""
     return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.origin}) {path}")
 
 
 def _rule_fits(rule: TCPRoute, server: BoundServer, virtual_service: VirtualService) -> bool:
-    return not rule.match or any(_fits(match, server, virtual_service) for match in rule.match)
+    return not rule.match or any(fits(match, server, virtual_service) for match in rule.match)
 
 
-def _fits(match: L4MatchAttributes | TLSMatchAttributes, server: BoundServer, virtual_service: VirtualService) -> bool:
+def fits(match: L4MatchAttributes | TLSMatchAttributes, server: BoundServer, virtual_service: VirtualService) -> bool:
     """Only the port and the Gateway count on a gateway (pilot/pkg/networking/core/gateway.go, l4SingleMatch)."""
     if match.port and match.port != server.server.port.number:
         return False

@@ -24,6 +24,7 @@ from meshgate.routing.catalog import Catalog
 from meshgate.routing.chains import ChainBuilder
 from meshgate.routing.destinationrules import DestinationRules
 from meshgate.routing.destinations import Destinations
+from meshgate.routing.extended import ExtendedChainBuilder
 from meshgate.routing.servers import Proxy, bound_servers
 from meshgate.routing.statuses import ResourceStatus, statuses
 from meshgate.routing.table import RoutingTable
@@ -57,7 +58,7 @@ def compile_table(resources: Sequence[Resource[Any]], proxy: Proxy, generation: 
     destinations = Destinations(catalog, rules, proxy)
     bound = bound_servers(gateways, _of(resources, ServiceSpec), proxy, _of(resources, PodSpec))
     bindings = Bindings(virtual_services, proxy)
-    chains = ChainBuilder(bindings, destinations)
+    chains = (ExtendedChainBuilder if proxy.extended else ChainBuilder)(bindings, destinations)
     for server in bound.servers:
         chains.add(server)
     for virtual_service in virtual_services:

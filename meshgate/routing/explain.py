@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from meshgate.resources.problem import Problem
+from meshgate.routing.addresses import address
 from meshgate.routing.compile import Compilation
 from meshgate.routing.servers import WILDCARD_BIND
 from meshgate.routing.table import Chain, Destination, Listener, ListenerKey
@@ -26,12 +27,16 @@ class Call:
     :ivar bind: the listener's own bind; None for a server that leaves it unset.
     :ivar tls: the client speaks TLS.
     :ivar sni: the server name it asks for, in any case; None for none.
+    :ivar source: the client's IP address; empty where it is not known.
+    :ivar destination: the IP address it connects to; likewise.
     """
 
     port: int
     bind: str | None = None
     tls: bool = True
     sni: str | None = None
+    source: str = ""
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Explanation:
             "server": chain.server if chain else None,
             "virtual_service": (chain.virtual_service or None) if chain else None,
             "rule": (chain.rule or None) if chain else None,
+            "condition": (chain.condition or None) if chain else None,
             "terminate": chain.terminate if chain else False,
             "destinations": [_destination_json(destination) for destination in chain.destinations] if chain else [],
             "reasons": [*self.steps, *(str(problem) for problem in self.lost)],
@@ -72,12 +78,14 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
         return Explanation("no_listener", None, tuple(_no_listener(compilation, key)), tuple(lost))
     sni = call.sni.lower().removesuffix(".") if call.tls and call.sni else None
     steps = [f"the listener {key} is open, and {_first_move(listener)}"]
-    chain = listener.lookup(sni) if listener.sniffs else listener.catch_all
+    chain = listener.lookup_from(sni if listener.sniffs else None, address(call.source), address(call.destination))
     if listener.sniffs:
         steps += _candidates(listener, sni, call.tls)
     if chain is None:
         steps += _closed(listener, sni)
         return Explanation("closed", None, tuple(steps), tuple(lost))
+    if listener.by_address:
+        steps.append(_by_address(call, chain))
     steps += _chosen(chain)
     result: Result = "routed" if chain.virtual_service else "closed"
     return Explanation(result, chain, tuple(steps), tuple(lost))
@@ -93,22 +101,31 @@ def _candidates(listener: Listener, sni: str | None, tls: bool) -> Iterator[str]
         yield f"{what}: only a rule for every name can take it"
         return
     yield f"the ClientHello asks for {sni}"
-    if sni in listener.exact:
+    if sni in listener.exact or sni in listener.by_address:
         yield f"a rule names {sni} itself"
         return
     yield f"no rule names {sni} itself"
     tail = sni
     while "." in tail:
         tail = tail.partition(".")[2]
-        if tail in listener.suffixes:
+        if tail in listener.suffixes or f"*.{tail}" in listener.by_address:
             yield f"the longest wildcard that takes it is *.{tail}"
             return
     yield "no wildcard takes it"
 
 
+def _by_address(call: Call, chain: Chain) -> str:
+    ends = ", ".join(
+        f"{word} {each}" if each else f"{word} an address that is not given"
+        for word, each in (("from", call.source), ("to", call.destination))
+    )
+    fits = f"the rule for connections {chain.condition}" if chain.condition else "a rule for all addresses"
+    return f"addresses count here; of a connection {ends}, {fits} is the nearest"
+
+
 def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
     yield "there is no rule for every name: the connection is closed"
-    known = [*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes)]
+    known = {*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes), *listener.by_address}
     if known:
         shown = sorted(known)[:10]
         more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""

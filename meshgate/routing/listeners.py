@@ -7,12 +7,11 @@ chain stays out, and its owner is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
 from meshgate.routing.servers import BoundServer
-from meshgate.routing.table import Chain, Listener, ListenerKey
-
-CATCH_ALL = "*"
+from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +20,12 @@ class Owner:
     Who brings a chain, for messages.
 
     :ivar text: its name and place.
+    :ivar written: the server name as its rule has it, where that was cut.
     """
 
     server: BoundServer
     text: str
+    written: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -44,6 +45,7 @@ class ListenerBuilder:
         self._suffixes: dict[str, Chain] = {}
         self._catch_all: Chain | None = None
         self._owners: dict[str, Owner] = {}
+        self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = defaultdict(dict)
         self._sniffs = False
         self._serves = False
 
@@ -83,6 +85,30 @@ class ListenerBuilder:
         self._sniffs = self._sniffs or sniffs
         self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
 
+    def take(
+        self, name: str, addresses: Addresses, chain: Chain, owner: Owner, written: str, *, sniffs: bool
+    ) -> Owner | None:
+        """
+        Take a chain for one name and some addresses.
+
+        :param written: the name before it was cut to the server's hosts.
+        :return: who has them already, and keeps them; a server's name that another server ends TLS for is its own.
+        """
+        owner = replace(owner, written=written)
+        everywhere = self._owners.get(name)
+        if everywhere is not None and (addresses == ANYWHERE or everywhere.server is not owner.server):
+            return everywhere
+        if addresses == ANYWHERE:
+            self.add(replace(chain, names=() if name == CATCH_ALL else (name,)), owner, sniffs=sniffs)
+            return None
+        same_name = self._by_address[name]
+        if addresses in same_name:
+            return same_name[addresses][1]
+        same_name[addresses] = (chain, owner)
+        self._sniffs = self._sniffs or sniffs
+        self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
+        return None
+
     def build(self) -> Listener | None:
         """The listener, or None when it has nothing to serve and its port stays closed."""
         if not self._serves:
@@ -94,4 +120,8 @@ class ListenerBuilder:
             exact=self._exact,
             suffixes=self._suffixes,
             catch_all=self._catch_all,
+            by_address={
+                name: ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
+                for name, limited in self._by_address.items()
+            },
         )

@@ -37,11 +37,13 @@ class Proxy:
     :ivar labels: the labels of the gateway's pod.
     :ivar namespace: the namespace it would run in.
     :ivar domain_suffix: the cluster domain.
+    :ivar extended: what Istio ignores on a gateway counts.
     """
 
     labels: Mapping[str, str]
     namespace: str
     domain_suffix: str = "cluster.local"
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,14 @@ The cost of a lookup depends on the number of labels of the name, never on the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from meshgate.routing.addresses import EVERYWHERE, Network, leading
+
+CATCH_ALL = "*"
+"""Stands for every name, and for none."""
 
 
 class ListenerKey(NamedTuple):
@@ -78,6 +83,7 @@ class Chain:
     :ivar server: the server's port name.
     :ivar virtual_service: ``namespace/name``; empty for a chain that terminates and has no rule.
     :ivar rule: the rule's path in the VirtualService, as ``spec.tls[0].match[1]``.
+    :ivar condition: what addresses it is for, in words, or empty.
     :ivar terminate: the server ends TLS itself, as far as the configuration goes.
     :ivar refusal: why connections of this chain are closed instead of routed, or empty. Their names are held by it
         all the same: what a server was to terminate is never passed through by another chain.
@@ -91,6 +97,50 @@ class Chain:
     destinations: tuple[Destination, ...]
     terminate: bool = False
     refusal: str = ""
+    condition: str = ""
+
+
+class Addresses(NamedTuple):
+    """The networks that a connection's ends have to be in."""
+
+    destination: Network
+    source: Network
+
+
+ANYWHERE = Addresses(EVERYWHERE, EVERYWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class ByAddress:
+    """
+    Chains of one name that are for some addresses only. Where several fit, the longest network of the destination
+    decides, then that of the source. The cost of a lookup depends on how many lengths of networks there are.
+
+    :ivar lengths: those of the destination's and the source's networks that occur together, the longest first.
+    """
+
+    chains: Mapping[Addresses, Chain]
+    lengths: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, chains: Mapping[Addresses, Chain]) -> ByAddress:
+        """:param chains: kept, not copied."""
+        lengths = {(each.destination.length, each.source.length) for each in chains}
+        return cls(chains, tuple(sorted(lengths, reverse=True)))
+
+    def find(self, source: int | None, destination: int | None) -> Chain | None:
+        """
+        :param source: the client's address as :func:`~meshgate.routing.addresses.address` gives it; None where it is
+            not known.
+        :param destination: the address that the client connected to.
+        """
+        for to_length, from_length in self.lengths:
+            to, origin = leading(destination, to_length), leading(source, from_length)
+            if to is not None and origin is not None:
+                chain = self.chains.get(Addresses(Network(to_length, to), Network(from_length, origin)))
+                if chain is not None:
+                    return chain
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +153,8 @@ class Listener:
     :ivar exact: chains by full name.
     :ivar suffixes: chains by the part after ``*.``, any depth.
     :ivar catch_all: the chain without names, or None.
+    :ivar by_address: chains for some addresses only, by name as it is written, ``*`` for those without names; none
+        under Istio's semantics.
     """
 
     key: ListenerKey
@@ -111,6 +163,7 @@ class Listener:
     exact: Mapping[str, Chain] = field(default_factory=dict)
     suffixes: Mapping[str, Chain] = field(default_factory=dict)
     catch_all: Chain | None = None
+    by_address: Mapping[str, ByAddress] = field(default_factory=dict)
 
     def lookup(self, sni: str | None) -> Chain | None:
         """
@@ -134,17 +187,53 @@ class Listener:
                     dot = sni.find(".", dot + 1)
         return self.catch_all
 
+    def lookup_from(self, sni: str | None, source: int | None, destination: int | None) -> Chain | None:
+        """
+        As :meth:`lookup`, with the addresses of the connection: of the chains that fit it, the one with the most
+        specific name; of several with that name, the one with the longest networks.
+
+        :param source: see :meth:`ByAddress.find`.
+        """
+        if not self.by_address:
+            return self.lookup(sni)
+        for name in _names_over(sni):
+            limited = self.by_address.get(name)
+            chain = limited.find(source, destination) if limited is not None else None
+            if chain is None:
+                chain = self._of_name(name)
+            if chain is not None:
+                return chain
+        return None
+
+    def _of_name(self, name: str) -> Chain | None:
+        """The chain of a name, whatever the addresses."""
+        if name == CATCH_ALL:
+            return self.catch_all
+        return self.suffixes.get(name[2:]) if name.startswith("*.") else self.exact.get(name)
+
     def chains(self) -> Iterator[Chain]:
-        """Every chain once: named ones in the order of their names, the catch-all last."""
+        """Every chain once: named ones in the order of their names, the catch-all last, then those by address."""
         seen: set[int] = set()
         named = [
             *(self.exact[n] for n in sorted(self.exact)),
             *(self.suffixes[n] for n in sorted(self.suffixes)),
         ]
-        for chain in [*named, *([self.catch_all] if self.catch_all else [])]:
+        limited = [chain for name in sorted(self.by_address) for chain in self.by_address[name].chains.values()]
+        for chain in [*named, *([self.catch_all] if self.catch_all else []), *limited]:
             if id(chain) not in seen:
                 seen.add(id(chain))
                 yield chain
+
+
+def _names_over(sni: str | None) -> Iterable[str]:
+    """The names that a rule can have to take a server name, the most specific first."""
+    if sni is not None:
+        yield sni
+        dot = sni.find(".")
+        while dot >= 0:
+            yield f"*{sni[dot:]}"
+            dot = sni.find(".", dot + 1)
+    yield CATCH_ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -1160,3 +1160,218 @@ spec: {address: 10.0.0.1, labels: {app: db}}
         "DestinationRule a host)",
     ),
 ]
+
+EXTENDED_CASES: Final[list[tuple[str, str, str]]] = [
+    (
+        "MG2005",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: tls, protocol: TLS}, hosts: ['*'], tls: {mode: PASSTHROUGH}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: [a.example.com]
+  gateways: [g]
+  tls: [{match: [{sniHosts: [a.example.com]}], route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: w, namespace: shop}
+spec:
+  hosts: [a.example.com, b.example.com]
+  gateways: [g]
+  tls: [{match: [{sniHosts: [a.example.com, b.example.com]}], route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: error[MG2005]: VirtualService shop/w: spec.tls[0].match[0]: the rule gets nothing "
+        "of a.example.com on 0.0.0.0:443: that goes to VirtualService shop/v (routes.yaml:9) "
+        "spec.tls[0].match[0] (tell the two apart by sniHosts, destinationSubnets or sourceSubnet)",
+    ),
+    (
+        "MG2006",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{match: [{sourceNamespace: shop}], route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:9:1: warning[MG2006]: VirtualService shop/v: spec.tcp[0]: sourceNamespace means nothing "
+        "on a gateway: the rule takes connections from and to anywhere (Istio ignores it here without a word)",
+    ),
+    (
+        "MG2009",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: w, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: warning[MG2009]: VirtualService shop/w: spec.tcp[0]: the rule gets nothing on "
+        "0.0.0.0:9000: that goes to VirtualService shop/v (routes.yaml:9) spec.tcp[0] (tell the two apart by "
+        "sniHosts, destinationSubnets or sourceSubnet)",
+    ),
+    (
+        "MG2066",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{match: [{sourceSubnet: ten}], route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:9:1: error[MG2066]: VirtualService shop/v: spec.tcp[0]: the match block is dropped: "
+        '"ten" is not a network (write a network as 10.1.0.0/16)',
+    ),
+    (
+        "MG2067",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: tls, protocol: TLS}, hosts: [a.example.com], tls: {mode: PASSTHROUGH}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*.example.com']
+  gateways: [g]
+  tls: [{match: [{sniHosts: ['*.example.com']}], route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:9:1: info[MG2067]: VirtualService shop/v: spec.tls[0].match[0].sniHosts: *.example.com "
+        "is cut to the hosts of the server 'tls' of Gateway shop/g (routes.yaml:1): a.example.com (Istio "
+        "would route all of it)",
+    ),
+    (
+        "MG2067",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 443, name: tls, protocol: TLS}, hosts: [a.example.com], tls: {mode: PASSTHROUGH}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: [a.example.com, b.example.com]
+  gateways: [g]
+  tls: [{match: [{sniHosts: [b.example.com]}], route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:9:1: warning[MG2067]: VirtualService shop/v: spec.tls[0].match[0].sniHosts: "
+        "b.example.com is cut to the hosts of the server 'tls' of Gateway shop/g (routes.yaml:1): nothing, "
+        "since it has none of these names (Istio would route all of it)",
+    ),
+]
