@@ -108,7 +108,7 @@ class VirtualServiceTests(SynchronousTestCase):
         """Whatever they say, as they are not served; the rest serves."""
         reading = judge("VirtualService", spec(http=[{"any": ["thing"]}, {}], tcp=[{"route": ROUTE}]))
         assert reading.resource is not None
-        self.assertEqual((reading.resource.spec.http_rules, len(reading.resource.spec.tcp)), (2, 1))
+        self.assertEqual((len(reading.resource.spec.http_rules), len(reading.resource.spec.tcp)), (2, 1))
         (problem,) = reading.problems
         self.assertEqual((problem.severity, problem.code, problem.path), (Severity.INFO, "MG1010", "spec.http"))
         self.assertEqual(problem.message, "http routes are not served by an L4 gateway")

@@ -229,5 +229,5 @@ class HttpTests(SynchronousTestCase):
     def test_they_are_counted_and_not_read(self) -> None:
         """Whatever is in them, they are neither refused nor served, and that is said."""
         fields = spec(http=[{"match": 1}, {"nonsense": True}])
-        self.assertEqual(spec_of("VirtualService", fields).http_rules, 2)
+        self.assertEqual(len(spec_of("VirtualService", fields).http_rules), 2)
         self.assertEqual([problem.code for problem in problems_of("VirtualService", fields)], ["MG1010"])
