@@ -61,6 +61,10 @@ class FakeTransport:
 
     # What the peer does.
 
+    def getHost(self) -> IPv4Address:
+        """The address that the client has connected to."""
+        return IPv4Address("TCP", "203.0.113.1", 443)
+
     def peer_sends(self, data: bytes) -> None:
         """Bytes arrive; they wait while we do not read."""
         self._arrived.append(data)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.addresses import EVERYWHERE, Network, address, network
 from meshgate.routing.compile import Compilation
+from meshgate.routing.difference import difference
 from meshgate.routing.explain import Call, explain
 from meshgate.routing.hosts import covers, specificity
 from meshgate.routing.servers import Proxy
@@ -161,6 +162,15 @@ class PassthroughTests(SynchronousTestCase):
         )
         self.assertEqual(goes(found, A, destination="10.0.0.1"), "ends")
         self.assertIn("MG2005", codes(found.problems))
+
+    def test_differences(self) -> None:
+        """A rule between some addresses that comes and goes changes a name's connections between them."""
+        rest = virtual_service("rest", [A], tls=[tls_rule([A], "x")])
+        some = virtual_service("some", [A], tls=[tls_rule([A], "y", destinationSubnets=["10.0.0.0/8"])])
+        before, after = (extended(gateway("gw", tls_server(443)), rest, *more).table for more in ([], [some]))
+        (change,) = difference(before, after).names
+        self.assertEqual((change.name, change.kind), (f"{A} to 10.0.0.0/8", "moves"))
+        self.assertFalse(difference(after, after))
 
     def test_explained(self) -> None:
         """The story tells which addresses counted."""

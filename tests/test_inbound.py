@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -10,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.inbound import HELD_BYTES, LINGER, Phase
 from meshgate.proxy.limits import Limits
-from meshgate.routing.table import Destination, Endpoint, Listener
+from meshgate.routing.addresses import EVERYWHERE, network
+from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, Listener
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from tests.fakes import FakedGateway
 from tests.hello_builder import build_hello
@@ -138,6 +140,23 @@ class DecisionTests(SynchronousTestCase):
             ("b.example.com", B),
         ]:
             self.assertEqual(dialing(listener, build_hello(name)).reactor.dialed[0][0], expected.address)
+
+    def test_addresses_decide_where_they_count(self) -> None:
+        """The client's address and the one it connected to choose among the chains of a name."""
+        client, server, other = (network(text) for text in ("198.51.100.0/24", "203.0.113.1", "192.0.2.0/24"))
+        assert client is not None
+        assert server is not None
+        assert other is not None
+        for addresses, expected in [
+            (Addresses(EVERYWHERE, client), B),
+            (Addresses(server, EVERYWHERE), B),
+            (Addresses(server, client), B),
+            (Addresses(EVERYWHERE, other), A),
+            (Addresses(other, client), A),
+        ]:
+            by_address = {"a.example.com": ByAddress.of({addresses: chain(B)})}
+            listener = replace(sni_listener({"a.example.com": A}), by_address=by_address)
+            self.assertEqual(dialing(listener).reactor.dialed[0][0], expected.address)
 
     def test_a_catch_all_takes_what_has_no_name(self) -> None:
         """Plain text, a hello without a name and an unknown name take the chain without names."""

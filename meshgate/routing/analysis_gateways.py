@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.routing.analysis_input import AnalysisInput, listed
+from meshgate.resources.service import ServiceSpec
+from meshgate.routing.analysis_input import AnalysisInput, Workload, listed
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
 
@@ -75,15 +76,12 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
     (gateway/gateway.go). Without any such Service there is nothing to hold them against.
     """
+    in_front: dict[_Selector, dict[ResourceKey, Resource[ServiceSpec]]] = {}
     for gateway in given.gateways:
-        services = {
-            service.key: service
-            for workload in given.workloads_of(gateway.spec.selector)
-            for service in given.services
-            if service.namespace == workload.namespace
-            and service.spec.selector
-            and selected(service.spec.selector, workload.labels)
-        }
+        selector = frozenset(gateway.spec.selector.items())
+        if selector not in in_front:
+            in_front[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
+        services = in_front[selector]
         have = {
             number
             for service in services.values()
@@ -100,3 +98,15 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
                     path=f"spec.servers[{index}].port.number",
                     hint="in a cluster, clients come through that Service; add the port to it",
                 )
+
+
+def _services_of(workloads: Iterable[Workload], given: AnalysisInput) -> dict[ResourceKey, Resource[ServiceSpec]]:
+    """The Services that lead to any of the workloads."""
+    return {
+        service.key: service
+        for workload in workloads
+        for service in given.services
+        if service.namespace == workload.namespace
+        and service.spec.selector
+        and selected(service.spec.selector, workload.labels)
+    }

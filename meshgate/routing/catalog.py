@@ -34,6 +34,8 @@ UNIX = "unix://"
 Found = tuple[Endpoint, Mapping[str, str] | None]
 """An endpoint with its labels; None where they are not known."""
 
+_LabeledWorkload = tuple[WorkloadEntrySpec, Mapping[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogPort:
@@ -79,14 +81,17 @@ class Catalog:
         entries: list[Resource[ServiceEntrySpec]] = []
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
-        self._workloads: dict[str, list[Resource[WorkloadEntrySpec]]] = defaultdict(list)
+        # By namespace and one of their labels, so that those which a selector takes are found without trying all.
+        self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
         for resource in sorted(resources, key=Resource.order):
             if isinstance(resource.spec, ServiceSpec):
                 services.append(resource)
             elif isinstance(resource.spec, ServiceEntrySpec):
                 entries.append(resource)
             elif isinstance(resource.spec, WorkloadEntrySpec):
-                self._workloads[resource.namespace].append(resource)
+                labels = {**resource.labels, **_workload_labels(resource.spec)}
+                for key, value in labels.items():
+                    self._workloads[resource.namespace, key, value].append((resource.spec, labels))
             elif resource.kind == "Pod":
                 self._pods[resource.namespace, resource.name] = resource
             elif isinstance(resource.spec, EndpointSliceSpec):
@@ -155,19 +160,17 @@ class Catalog:
         return None if pod is None else {**pod.labels, **({ZONE_LABEL: endpoint.zone} if endpoint.zone else {})}
 
     def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
-        for workload in self._selected(service.namespace, service.spec.selector):
-            number = _workload_port(workload.spec.ports, port)
-            if number is not None and not workload.spec.address.startswith(UNIX):
-                endpoint = _endpoint(workload.spec.address, number, workload.spec.weight)
-                yield endpoint, {**workload.labels, **_workload_labels(workload.spec)}
+        for workload, labels in self._selected(service.namespace, service.spec.selector):
+            number = _workload_port(workload.ports, port)
+            if number is not None and not workload.address.startswith(UNIX):
+                yield _endpoint(workload.address, number, workload.weight), labels
 
-    def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> Iterator[Resource[WorkloadEntrySpec]]:
+    def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
         """WorkloadEntries by the labels of their metadata and spec together; an empty selector selects nothing."""
         if not selector:
-            return
-        for workload in self._workloads.get(namespace, ()):
-            if selected(selector, {**workload.labels, **workload.spec.labels}):
-                yield workload
+            return []
+        fewest = min((self._workloads.get((namespace, *pair), []) for pair in selector.items()), key=len)
+        return [(workload, labels) for workload, labels in fewest if selected(selector, labels)]
 
     def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Found]) -> str:
         if found:
@@ -201,12 +204,9 @@ class Catalog:
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
     ) -> Iterator[Found]:
         spec = entry.spec
-        workloads = [(workload, _workload_labels(workload)) for workload in spec.endpoints]
+        workloads: list[_LabeledWorkload] = [(each, _workload_labels(each)) for each in spec.endpoints]
         if spec.workload_selector is not None:
-            workloads += [
-                (found.spec, {**found.labels, **_workload_labels(found.spec)})
-                for found in self._selected(entry.namespace, spec.workload_selector.labels)
-            ]
+            workloads += self._selected(entry.namespace, spec.workload_selector.labels)
         elif not workloads and spec.resolution != "STATIC":
             yield _endpoint(host, target), {}
         for workload, labels in workloads:

@@ -176,14 +176,29 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
         before, after = old.listeners.get(key), new.listeners.get(key)
         if _manner(before) != _manner(after):
             ports.append(PortChange(key, _manner(before), _manner(after)))
-        for name in _names(before, after):
-            chains = _taker(before, name), _taker(after, name)
+        for name, chains in _takers(before, after):
             if _fate(chains[0]) != _fate(chains[1]):
                 names.append(NameChange(key, name, _fate(chains[0]), _fate(chains[1])))
             for change in _moved_endpoints(*chains):
                 endpoints.setdefault(change, []).append(f"{key} {name}")
     changes = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
     return Difference(tuple(ports), tuple(names), tuple(sorted(changes, key=_by_destination)))
+
+
+def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
+    """What takes the connections of each name before and after; likewise of a name between some addresses."""
+    for name in _names(before, after):
+        yield name, (_taker(before, name), _taker(after, name))
+    old, new = _by_address(before), _by_address(after)
+    for name, condition in sorted(old.keys() | new.keys()):
+        chains = old.get((name, condition)) or _taker(before, name), new.get((name, condition)) or _taker(after, name)
+        yield f"{name} {condition}", chains
+
+
+def _by_address(listener: Listener | None) -> dict[tuple[str, str], Chain]:
+    """The chains for some addresses only, by name and condition."""
+    limited = listener.by_address.items() if listener is not None else ()
+    return {(name, chain.condition): chain for name, those in limited for chain in those.chains.values()}
 
 
 def _names(*listeners: Listener | None) -> Iterator[str]:

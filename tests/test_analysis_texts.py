@@ -1,4 +1,4 @@
-"""The exact texts of problems, of the table in :mod:`tests.golden.analysis`."""
+"""The exact texts of problems, of the table in :mod:`tests.analysis_texts`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Phase, has_errors
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile import compile_table
+from tests.analysis_texts import CASES, EXTENDED_CASES
 from tests.configurations import PROXY
-from tests.golden.analysis import CASES, EXTENDED_CASES
 
 
 class GoldenTests(SynchronousTestCase):
