@@ -147,7 +147,7 @@ def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: accepts(plain))
+        wait_until(lambda: accepts(plain) and answers(plain, b"ready"))
         started = time.monotonic() - begin
         with round_trips(plain) as quiet:
             time.sleep(5)

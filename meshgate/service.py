@@ -7,11 +7,11 @@ table says which ports are open and where their connections go.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
+from meshgate.compiling import Compiling, compile_state
 from meshgate.lab.banner import banner
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
@@ -35,14 +36,12 @@ from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLog, AccessLogError, open_access_log
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.limits import Limits
-from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
-from meshgate.routing.compile import Compilation, compile_table
-from meshgate.routing.servers import Proxy
-from meshgate.routing.statuses import all_statuses
+from meshgate.resources.steps import run_through
+from meshgate.routing.compile import Compilation
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
-from meshgate.settings_model import EXTENDED, LabSettings
+from meshgate.settings_model import LabSettings
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
@@ -81,7 +80,7 @@ def validate(path: Path, reactor: Any, out: TextIO) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    problems = (*registry.problems, *state.problems, *_compile(state, settings, 1).problems)
+    problems = (*registry.problems, *run_through(compile_state(state, settings, 1)).problems)
     for problem in problems:
         out.write(f"{problem}\n")
     out.write(f"{len(state.resources)} resources, {len(problems) or 'no'} problems\n")
@@ -102,7 +101,6 @@ class GatewayService(Service):
         self._settings = settings
         self._registry = registry
         self._reactor = reactor
-        self._generation = 0
         self._compiled = Compilation(RoutingTable(), ())
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
@@ -111,6 +109,7 @@ class GatewayService(Service):
         self._access_log_settings = settings.access_log
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
+        self._compiling = Compiling(reactor, self._install, self._compiled_all)
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._resolver = self._make_resolver()
@@ -138,6 +137,9 @@ class GatewayService(Service):
             os.write(2, f"meshgate: {error}\n".encode())
             raise SystemExit(1) from None
         super().startService()  # type: ignore[no-untyped-call]
+        # Thousands of resources live as long as the process: a collection that walks them all is a pause for everybody.
+        gc.collect()
+        gc.freeze()
         self._reactor.callWhenRunning(install_signals, self._reactor, self.reload)
 
     def stopService(self) -> Deferred[None]:
@@ -165,15 +167,15 @@ class GatewayService(Service):
             self._restart_lab()
         self._providers.apply(settings.providers, _context(settings, self._reactor))
         self._providers.reload()
-        self._take(self._feed.flush())
-        self.log.info("everything was read again")
+        done = self._compiling.in_slices(self._feed.flush(), settings)
+        done.addCallback(lambda _: self.log.info("everything was read again"))
 
     def _start(self) -> None:
         self._open_state_dir()
         self._renew_access_log()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
-        self._take(self._feed.flush())
+        self._compiling.at_once(self._feed.flush(), self._settings)
         if self._ports.failures:
             raise StartError(
                 "; ".join(f"port {failure.key} cannot be bound: {failure.reason}" for failure in self._ports.failures)
@@ -187,6 +189,7 @@ class GatewayService(Service):
         if self._publishing is not None:
             self._publishing.cancel()
         self._feed.stop()
+        self._compiling.stop()
         await self._providers.stop()
         await self._ports.close()
         await self._dataplane.drain()
@@ -198,16 +201,18 @@ class GatewayService(Service):
         self._publish_status(running=False)
 
     def _take(self, state: FeedState) -> None:
-        """A new state of the feed becomes the table in force."""
-        compilation = _compile(state, self._settings, self._generation + 1)
-        self._generation += 1
-        problems = (*state.problems, *compilation.problems)
-        found = all_statuses(compilation.statuses, problems)
-        self._compiled = replace(compilation, problems=problems, statuses=found)
-        table = self._dataplane.table = compilation.table
+        self._compiling.in_slices(state, self._settings)
+
+    def _install(self, table: RoutingTable) -> None:
+        """A new table is in force."""
+        self._dataplane.table = table
         self._dataplane.rotation.forget_all_but(table.destinations())
         self._resolver.watch(table.dns_names())
         self._ports.reconcile(table.listeners.values())
+
+    def _compiled_all(self, compilation: Compilation) -> None:
+        """Everything is known about the table in force."""
+        self._compiled = compilation
         self._publish_status()
 
     def _publish_status(self, running: bool = True) -> None:
@@ -293,14 +298,6 @@ class GatewayService(Service):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StartError(f"the state folder {folder} cannot be made: {error.strerror}") from error
-
-
-def _compile(state: FeedState, settings: Settings, generation: int) -> Compilation:
-    winners, doubled = latest(state.resources)
-    gateway, extended = settings.gateway, settings.semantics == EXTENDED
-    proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
-    compilation = compile_table(winners, proxy, generation)
-    return replace(compilation, problems=(*doubled, *compilation.problems))
 
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:

@@ -311,7 +311,9 @@ class RoundTripTests(SynchronousTestCase):
     """What was put in comes out."""
 
     NAMES = st.from_regex(r"[a-z0-9_-]{1,20}(\.[a-z0-9-]{1,20}){0,5}", fullmatch=True)
-    PROTOCOLS = st.lists(st.from_regex(r"[a-z0-9./-]{1,20}", fullmatch=True), max_size=6)
+    # Two of the values that are set aside for GREASE are made of letters.
+    PROTOCOL = st.from_regex(r"[a-z0-9./-]{1,20}", fullmatch=True).filter(lambda name: name not in ("jj", "zz"))
+    PROTOCOLS = st.lists(PROTOCOL, max_size=6)
 
     @settings(deadline=None, max_examples=200)
     @given(st.none() | NAMES, PROTOCOLS, st.lists(st.integers(0x0300, 0x0304), max_size=5), st.booleans())

@@ -17,6 +17,7 @@ from meshgate.resources.metadata import Metadata
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.sources import Source, items_of, split
+from meshgate.resources.steps import run_through
 from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_in_part
 from meshgate.resources.wording import kind_of, nearest, shown
 from meshgate.resources.yamltext import YamlError, iterate_documents
@@ -82,13 +83,7 @@ def read_text(
     :param default_namespace: of documents that name none.
     :param unknown_fields: how bad a field is that is not known. It never keeps a resource from serving.
     """
-    steps = read_in_steps(text, file, provider, default_namespace, unknown_fields)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            reading: Reading = done.value
-            return reading
+    return run_through(read_in_steps(text, file, provider, default_namespace, unknown_fields))
 
 
 def read_in_steps(

@@ -7,12 +7,8 @@ is known here: files instead of a cluster, and this gateway in place of its pod.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from meshgate.resources.problem import Problem
 from meshgate.routing.analysis_certificates import credentials, shared_certificates
 from meshgate.routing.analysis_gateways import conflicting_gateways, ports_not_on_service
-from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
@@ -34,9 +30,4 @@ ANALYZERS = (
     idle_subsets,
     unverified_servers,
 )
-
-
-def analyze(given: AnalysisInput) -> Iterator[Problem]:
-    """Everything the analyzers find."""
-    for analyzer in ANALYZERS:
-        yield from analyzer(given)
+"""All of them; each takes an :class:`~meshgate.routing.analysis_input.AnalysisInput` and gives what it finds."""

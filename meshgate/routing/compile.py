@@ -6,7 +6,7 @@ The result does not depend on the order in which the resources are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
+from meshgate.resources.steps import run_through
 from meshgate.resources.virtualservice import VirtualServiceSpec
-from meshgate.routing.analysis import analyze
+from meshgate.routing.analysis import ANALYZERS
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.binding import Bindings
 from meshgate.routing.catalog import Catalog
@@ -51,20 +52,42 @@ def compile_table(resources: Sequence[Resource[Any]], proxy: Proxy, generation: 
     :param resources: each kind, namespace and name at most once.
     :param proxy: what this gateway is to Istio.
     """
+    return run_through(compile_in_steps(resources, proxy, generation))
+
+
+def compile_in_steps(
+    resources: Sequence[Resource[Any]], proxy: Proxy, generation: int
+) -> Generator[RoutingTable | None, None, Compilation]:
+    """
+    The same as :func:`compile_table`, for whoever has other things to do in between: a generator that rests after
+    each server and each VirtualService, and returns the compilation. It gives the table as soon as that is complete,
+    before all that there is to say of it is known; at any other rest, None.
+    """
     gateways = _of(resources, GatewaySpec)
     virtual_services = _of(resources, VirtualServiceSpec)
     rules = DestinationRules(_of(resources, DestinationRuleSpec), proxy)
     catalog = Catalog(resources, proxy.domain_suffix)
     destinations = Destinations(catalog, rules, proxy)
+    yield None
     bound = bound_servers(gateways, _of(resources, ServiceSpec), proxy, _of(resources, PodSpec))
+    yield None
     bindings = Bindings(virtual_services, proxy)
+    yield None
     chains = (ExtendedChainBuilder if proxy.extended else ChainBuilder)(bindings, destinations)
     for server in bound.servers:
         chains.add(server)
+        yield None
+    table = RoutingTable(generation, chains.listeners())
+    yield table
     for virtual_service in virtual_services:
         for path, written in destinations_of(virtual_service):
             destinations.check(virtual_service, path, written)
+        yield None
     given = AnalysisInput(resources, proxy, catalog, bound.dropped)
+    analyzed: list[Problem] = []
+    for analyzer in ANALYZERS:
+        analyzed += analyzer(given)
+        yield None
     problems = [
         *bound.problems,
         *bindings.problems,
@@ -72,10 +95,10 @@ def compile_table(resources: Sequence[Resource[Any]], proxy: Proxy, generation: 
         *chains.problems,
         *rules.problems,
         *destinations.problems,
-        *analyze(given),
+        *analyzed,
     ]
-    table = RoutingTable(generation, chains.listeners())
     in_order = _in_order(problems)
+    yield None
     return Compilation(table, in_order, statuses(resources, table, destinations.used, in_order))
 
 

@@ -93,9 +93,9 @@ class _Index:
 
     def find(self, namespace: str, host: str) -> list[MergedRule]:
         """The rules of a namespace with the most specific host that takes a host."""
-        known = self._rules.get(namespace, {})
-        nearest = most_specific(host, known)
-        return known[nearest] if nearest is not None else []
+        known = self._rules.get(namespace)
+        nearest = most_specific(host, known) if known else None
+        return known[nearest] if known and nearest is not None else []
 
 
 class DestinationRules:

@@ -1,0 +1,123 @@
+"""
+From a state of the feed to the table in force, without holding up connections: in slices of work with rests between.
+
+Knows when to compile and whom to tell; what is compiled, and how, is decided in the layers below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from meshgate.providers.feed import FeedState
+from meshgate.providers.slices import in_slices
+from meshgate.resources.duplicates import latest
+from meshgate.resources.steps import run_through
+from meshgate.routing.compile import Compilation, compile_in_steps
+from meshgate.routing.servers import Proxy
+from meshgate.routing.statuses import all_statuses
+from meshgate.routing.table import RoutingTable
+from meshgate.settings import Settings
+from meshgate.settings_model import EXTENDED
+
+
+def compile_state(
+    state: FeedState, settings: Settings, generation: int
+) -> Generator[RoutingTable | None, None, Compilation]:
+    """
+    A generator that compiles a state in steps. It gives the table as soon as that is complete, None at any other
+    step, and in the end everything, with the problems and statuses of what could not be read among the others.
+    """
+    winners, doubled = latest(state.resources)
+    yield None
+    gateway, extended = settings.gateway, settings.semantics == EXTENDED
+    proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
+    compilation = yield from compile_in_steps(winners, proxy, generation)
+    problems = (*state.problems, *doubled, *compilation.problems)
+    return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
+
+
+class Compiling:
+    """
+    Compiles one state after the other. What comes while one is being compiled waits until its table is in force; of
+    several that wait, only the latest is compiled.
+
+    :param install: called with each new table, as soon as it can serve.
+    :param finished: called after that with everything, once that is known; not for a state that a newer one waits
+        behind.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, install: Callable[[RoutingTable], None], finished: Callable[[Compilation], None]
+    ) -> None:
+        self._clock = clock
+        self._install = install
+        self._finished = finished
+        self._generation = 0
+        self._waiting: tuple[FeedState, Settings] | None = None
+        self._work: Deferred[None] | None = None
+        self._done: list[Deferred[None]] = []
+
+    def at_once(self, state: FeedState, settings: Settings) -> None:
+        """Compile now, before anything else; for the start, when nobody is connected yet."""
+        run_through(self._steps(state, settings))
+
+    def in_slices(self, state: FeedState, settings: Settings) -> Deferred[None]:
+        """
+        Compile while connections are served.
+
+        :return: fires when this state, or a newer one, has been compiled.
+        """
+        done: Deferred[None] = Deferred()
+        self._done.append(done)
+        self._waiting = (state, settings)
+        if self._work is None:
+            self._work = Deferred.fromCoroutine(self._compile_all())
+            self._work.addErrback(self._broke_off)
+        return done
+
+    def stop(self) -> None:
+        """Give up what is being compiled, and what waits."""
+        self._waiting = None
+        if self._work is not None:
+            self._work.cancel()
+
+    async def _compile_all(self) -> None:
+        # A rest first: whoever asked is in the middle of something.
+        await deferLater(self._clock, 0)
+        try:
+            while self._waiting is not None:
+                (state, settings), self._waiting = self._waiting, None
+                await in_slices(self._steps(state, settings), self._clock)
+        finally:
+            self._work = None
+        done, self._done = self._done, []
+        for each in done:
+            each.callback(None)
+
+    def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
+        self._generation += 1
+        steps = compile_state(state, settings, self._generation)
+        while True:
+            try:
+                table = next(steps)
+            except StopIteration as end:
+                self._finished(end.value)
+                return
+            if table is not None:
+                self._install(table)
+                if self._waiting is not None:
+                    return
+            yield
+
+    def _broke_off(self, failure: Failure) -> None:
+        if not isinstance(failure.value, CancelledError):
+            self._log.failure("the table in force stays: routes could not be compiled", failure)

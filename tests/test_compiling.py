@@ -1,0 +1,121 @@
+"""Tests of :mod:`meshgate.compiling`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate import compiling
+from meshgate.compiling import Compiling
+from meshgate.providers import slices
+from meshgate.providers.feed import FeedState
+from meshgate.providers.registry import find_factories
+from meshgate.routing.compile import Compilation
+from meshgate.routing.table import RoutingTable
+from meshgate.settings import load_settings
+from tests.configurations import gateway, read, tcp_rule, tcp_server, virtual_service
+from tests.support import new_folder
+
+
+class SteppingClock(Clock):
+    """A clock that makes one call at a time, however many are due."""
+
+    def step(self) -> None:
+        """Make the next call."""
+        call: Any = self.calls.pop(0)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+
+def state(port: int) -> FeedState:
+    """A feed with one port."""
+    return FeedState(tuple(read(gateway("gw", tcp_server(port)), virtual_service("v", tcp=[tcp_rule("x")]))))
+
+
+class CompilingTests(SynchronousTestCase):
+    """States become tables."""
+
+    def setUp(self) -> None:
+        """Settings, and what is told."""
+        file: Path = new_folder(self) / "meshgate.yaml"
+        file.write_text("providers: []\n")
+        self.settings = load_settings(file, find_factories())
+        self.clock = SteppingClock()
+        # Every step of work is a slice of its own.
+        self.patch(slices, "SLICE", 0.0)
+        self.tables: list[RoutingTable] = []
+        self.finished: list[Compilation] = []
+        self.compiling = Compiling(self.clock, self.tables.append, self.finished.append)
+
+    def ports(self) -> list[int]:
+        """The port of each table that was installed."""
+        return [key.port for table in self.tables for key in table.listeners]
+
+    def work(self, rests: int = 1000) -> None:
+        """Let it work, for so many slices at the most."""
+        for _ in range(rests):
+            if not self.clock.getDelayedCalls():
+                return
+            self.clock.step()
+
+    def test_at_once(self) -> None:
+        """At the start everything is known when it returns."""
+        self.compiling.at_once(state(1), self.settings)
+        self.assertEqual((self.ports(), len(self.finished)), ([1], 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_in_slices(self) -> None:
+        """Nothing happens before the caller is done; then the table comes first, and all the rest after it."""
+        done = self.compiling.in_slices(state(1), self.settings)
+        self.assertEqual(self.tables, [])
+        while not self.tables:
+            self.work(1)
+        self.assertEqual(self.finished, [])
+        self.work()
+        self.assertEqual((self.ports(), len(self.finished)), ([1], 1))
+        self.successResultOf(done)
+
+    def test_generations_count(self) -> None:
+        """Each table has a number of its own."""
+        for port in (1, 2):
+            self.compiling.at_once(state(port), self.settings)
+        self.assertEqual([table.generation for table in self.tables], [1, 2])
+
+    def test_the_latest_wins(self) -> None:
+        """Of the states that come while one is compiled, only the last one follows; that one's asker is answered."""
+        self.compiling.in_slices(state(1), self.settings)
+        self.work(2)
+        self.compiling.in_slices(state(2), self.settings)
+        done = self.compiling.in_slices(state(3), self.settings)
+        self.work()
+        self.assertEqual(self.ports(), [1, 3])
+        self.assertEqual([list(each.table.listeners) for each in self.finished], [[("0.0.0.0", 3)]])
+        self.successResultOf(done)
+
+    def test_stop(self) -> None:
+        """What is under way is given up, and nothing is left behind."""
+        self.compiling.in_slices(state(1), self.settings)
+        self.work(2)
+        self.compiling.stop()
+        self.assertEqual((self.tables, self.clock.getDelayedCalls()), ([], []))
+
+    def test_a_fault_of_ours_is_logged_and_passes(self) -> None:
+        """If compiling raises, the table in force stays, the log says so, and the next state is compiled."""
+
+        def broken(*_: object) -> object:
+            raise ZeroDivisionError
+
+        self.patch(compiling, "compile_state", broken)
+        self.compiling.in_slices(state(1), self.settings)
+        self.work()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.patch(compiling, "compile_state", ORIGINAL)
+        self.compiling.in_slices(state(2), self.settings)
+        self.work()
+        self.assertEqual(self.ports(), [2])
+
+
+ORIGINAL = compiling.compile_state
