@@ -121,22 +121,25 @@ class ChainBuilder:
         """A passthrough server: every fitting block of every rule brings a chain of its own."""
         hosts = HostIndex(server.hosts)
         found = False
+        for virtual_service, rule, match, path, route_path in self._blocks(server):
+            found = True
+            if self._taken(server, virtual_service, path, match.sni_hosts):
+                continue
+            chain = self._chain(server, virtual_service, path, rule, match.sni_hosts, route_path)
+            self._admit(listener, chain, server, virtual_service, path)
+            self._note_wider(server, hosts, virtual_service, path, match.sni_hosts)
+        if not found:
+            self.problems.append(self._no_chain(server, "tls"))
+
+    def _blocks(self, server: BoundServer) -> Iterator[tuple[VirtualService, TLSRoute, TLSMatchAttributes, str, str]]:
+        """Every block of a tls rule that fits the server, with its rule, its path and the rule's."""
         for virtual_service in self._bindings.meeting(server):
             for index, rule in enumerate(virtual_service.spec.tls):
                 for number, match in enumerate(rule.match):
-                    if not fits(match, server, virtual_service):
-                        continue
-                    found = True
-                    path = f"spec.tls[{index}].match[{number}]"
-                    self._note_ignored(virtual_service, path, [match])
-                    if self._taken(server, virtual_service, path, match.sni_hosts):
-                        continue
-                    route_path = f"spec.tls[{index}]"
-                    chain = self._chain(server, virtual_service, path, rule, match.sni_hosts, route_path)
-                    self._admit(listener, chain, server, virtual_service, path)
-                    self._note_wider(server, hosts, virtual_service, path, match.sni_hosts)
-        if not found:
-            self.problems.append(self._no_chain(server, "tls"))
+                    if fits(match, server, virtual_service):
+                        path = f"spec.tls[{index}].match[{number}]"
+                        self._note_ignored(virtual_service, path, [match])
+                        yield virtual_service, rule, match, path, f"spec.tls[{index}]"
 
     def _chain(
         self,

@@ -71,24 +71,16 @@ class ExtendedChainBuilder(ChainBuilder):
         """Rules with the more specific names come first: a wide one that is cut to a host takes none from others."""
         claims: list[_Claim] = []
         found = False
-        for virtual_service in self._bindings.meeting(server):
-            for index, rule in enumerate(virtual_service.spec.tls):
-                for number, match in enumerate(rule.match):
-                    if not fits(match, server, virtual_service):
-                        continue
-                    found = True
-                    path = f"spec.tls[{index}].match[{number}]"
-                    self._note_ignored(virtual_service, path, [match])
-                    cut = self._cut(server, virtual_service, path, match.sni_hosts)
-                    names = tuple(dict.fromkeys(name for name, _ in cut))
-                    if not names:
-                        continue
-                    chain = self._chain(server, virtual_service, path, rule, names, f"spec.tls[{index}]")
-                    for addresses in self._addresses(virtual_service, path, [match]):
-                        told = replace(chain, condition=_in_words(addresses))
-                        claims += [
-                            _Claim(name, written, addresses, told, virtual_service, path) for name, written in cut
-                        ]
+        for virtual_service, rule, match, path, route_path in self._blocks(server):
+            found = True
+            cut = self._cut(server, virtual_service, path, match.sni_hosts)
+            names = tuple(dict.fromkeys(name for name, _ in cut))
+            if not names:
+                continue
+            chain = self._chain(server, virtual_service, path, rule, names, route_path)
+            for addresses in self._addresses(virtual_service, path, [match]):
+                told = replace(chain, condition=_in_words(addresses))
+                claims += [_Claim(name, written, addresses, told, virtual_service, path) for name, written in cut]
         for claim in sorted(claims, key=lambda claim: specificity(claim.written)[:2]):
             self._claim(listener, server, claim)
         if not found:
