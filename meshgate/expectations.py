@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -23,8 +23,8 @@ from meshgate.resources.validation import validate
 from meshgate.resources.wording import kind_of, quoted
 from meshgate.routing.expectation import Expectation, Target
 from meshgate.routing.explain import Call, Result
-from meshgate.settings_model import Section
-from meshgate.settings_values import Address, DnsName, Name
+from meshgate.settings_model import EXTENDED, Section
+from meshgate.settings_values import Address, DnsName, Name, one_of
 
 UNUSABLE = "MG0204"
 """The code of a value that cannot be used."""
@@ -88,7 +88,10 @@ class ExpectationPart(Section):
     bind: Address | None = Field(default=None, description="the listener's own bind address, where its server has one")
     sni: NonEmpty | None = Field(default=None, description="the server name that the client asks for")
     plain: bool = Field(default=False, description="the client does not speak TLS")
-    source: Address | None = Field(default=None, description="the client's address, where routes tell clients apart")
+    source: Address | None = Field(default=None, description="the client's address; with semantics: extended")
+    destination_address: Address | None = Field(
+        default=None, description="the address that the client connects to; with semantics: extended"
+    )
     virtual_service: str = Field(default="", description="namespace/name, or the name alone")
     gateway: str = Field(default="", description="namespace/name, or the name alone")
     destination: Annotated[tuple[Target, ...], BeforeValidator(_targets), Field(strict=False), _TARGETS] = Field(
@@ -114,6 +117,9 @@ class ExpectationsFile(Section):
     gateway: GatewayPart = Field(default=GatewayPart(), description="the gateway; that of Istio unless given")
     default_namespace: Name = Field(default="", description="the namespace of the documents that name none")
     domain_suffix: DnsName | None = Field(default=None, description="the domain of the cluster")
+    semantics: Annotated[
+        Literal["", "istio", "extended"], BeforeValidator(one_of("istio", EXTENDED)), Written("choice")
+    ] = Field(default="", description="whose rules decide where a connection goes: istio, or extended")
     expect: Annotated[Items[ExpectationPart], Field(min_length=1)] = Field(description="the expectations")
 
 
@@ -145,6 +151,7 @@ class Expectations:
     namespace: str
     default_namespace: str
     domain_suffix: str | None
+    semantics: str
     cases: tuple[Case, ...]
     warnings: tuple[Problem, ...]
 
@@ -160,8 +167,10 @@ def load_expectations(path: Path) -> Expectations:
     # What the validation says of unknown fields is about Kubernetes' documents.
     judged = [replace(fault, code=_code(fault)) for fault in faults if not fault.at_key]
     judged += unknown_keys(ExpectationsFile, document.value, "MG0202")
-    for index, part in enumerate(content.expect if content is not None else ()):
-        judged += _contradictions(part, ("expect", index))
+    if content is not None:
+        extended = content.semantics == EXTENDED
+        for index, part in enumerate(content.expect):
+            judged += _contradictions(part, ("expect", index), extended)
     problems = placed(judged, document, path)
     if content is None or has_errors(problems):
         raise ExpectationsError(problems)
@@ -172,6 +181,7 @@ def load_expectations(path: Path) -> Expectations:
         namespace=content.gateway.namespace,
         default_namespace=content.default_namespace,
         domain_suffix=content.domain_suffix,
+        semantics=content.semantics,
         cases=tuple(map(_case, content.expect, lines)),
         warnings=problems,
     )
@@ -182,22 +192,24 @@ def _code(fault: Fault) -> str:
 
 
 def _case(part: ExpectationPart, line: int) -> Case:
-    call = Call(part.port, part.bind, tls=not part.plain, sni=part.sni)
+    addresses = (part.source or "", part.destination_address or "")
+    call = Call(part.port, part.bind, not part.plain, part.sni, *addresses)
     expectation = Expectation(
         call, part.result() or "routed", part.virtual_service, part.gateway, destinations=part.destination
     )
     return Case(part.name, line, expectation)
 
 
-def _contradictions(part: ExpectationPart, path: tuple[str | int, ...]) -> Iterator[Fault]:
-    """The rules between the keys of one expectation."""
+def _contradictions(part: ExpectationPart, path: tuple[str | int, ...], extended: bool) -> Iterator[Fault]:
+    """The rules between the keys of one expectation, and the semantics that they are under."""
     if part.plain and part.sni is not None:
         yield Fault(
             (*path, "sni"), UNUSABLE, "plain text carries no server name", "leave out plain or sni", at_key=True
         )
-    if part.source is not None:
-        message = "the client's address decides nothing here: Istio's gateway does not look at it"
-        yield Fault((*path, "source"), UNUSABLE, message, "leave it out", at_key=True)
+    for name in ("source", "destination_address"):
+        if getattr(part, name) is not None and not extended:
+            message = "the address decides nothing here: Istio's gateway does not look at it"
+            yield Fault((*path, name), UNUSABLE, message, "leave it out, or write semantics: extended", at_key=True)
     routed = [name for name in ("virtual_service", "gateway", "destination") if getattr(part, name)]
     ends = [name for name in ("closed", "no_listener") if getattr(part, name)]
     if ends and len(ends) + len(routed) > 1:

@@ -59,7 +59,8 @@ def print_explanation(call: Call, explanation: Explanation) -> None:
 def call_text(call: Call) -> str:
     """The connection in a few words."""
     asked = call.sni or ("no server name" if call.tls else "plain")
-    return f"port {call.port}" + (f" of {call.bind}" if call.bind else "") + f", {asked}"
+    ends = "".join(f" {word} {each}" for word, each in (("from", call.source), ("to", call.destination)) if each)
+    return f"port {call.port}" + (f" of {call.bind}" if call.bind else "") + f", {asked}{ends}"
 
 
 def print_story(explanation: Explanation, indent: str = "  ") -> None:

@@ -7,7 +7,7 @@ import os
 
 from meshgate.resources.codes import CODES
 from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
-from tests.configurations import virtual_service
+from tests.configurations import gateway, target, tcp_server, virtual_service
 
 EXPECTATIONS = """\
 routes: [routes]
@@ -278,6 +278,24 @@ class TestTests(CommandTestCase):
             "ok    port 443, other.example.com\n"
             "ok    port 1, no server name\n"
             "3 of 3 expectations hold\n",
+        )
+
+    def test_addresses_under_the_extended_semantics(self) -> None:
+        """Clients are told apart by their addresses, and the report says whose expectation it is."""
+        near = {"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [target("near")]}
+        far = {"route": [target("far")]}
+        self.write(
+            "by-address.yaml", written(gateway("gw", tcp_server(9000)), virtual_service("v", ["*"], tcp=[near, far]))
+        )
+        self.write(
+            "expectations.yaml",
+            "semantics: extended\nexpect:\n"
+            "- {port: 9000, plain: true, source: 10.1.2.3, destination: near}\n"
+            "- {port: 9000, plain: true, source: 192.0.2.1, destination: far}\n",
+        )
+        self.assertEqual(
+            self.run_command("test", "expectations.yaml", "by-address.yaml").stdout,
+            "ok    port 9000, plain from 10.1.2.3\nok    port 9000, plain from 192.0.2.1\n2 of 2 expectations hold\n",
         )
 
     def test_one_fails(self) -> None:

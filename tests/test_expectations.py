@@ -72,7 +72,7 @@ BROKEN = {
     ),
     "a source": (
         "expect: [{port: 1, source: 10.0.0.1, closed: true}]\n",
-        ["1:20: error[MG0204]: expect[0].source: the client's address decides nothing here"],
+        ["1:20: error[MG0204]: expect[0].source: the address decides nothing here"],
     ),
 }
 """What is wrong, and how each problem begins after the file's name."""

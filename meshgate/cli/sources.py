@@ -53,6 +53,7 @@ class Gateway:
         namespace: str | None = None,
         default_namespace: str | None = None,
         domain_suffix: str | None = None,
+        semantics: str = "",
     ) -> Source:
         """
         The routes at these paths, read as this gateway.
@@ -67,7 +68,7 @@ class Gateway:
                 labels=self.labels or (labels if labels is not None else told.labels),
                 namespace=self.namespace or namespace or told.namespace,
                 domain_suffix=domain_suffix or defaults.domain_suffix,
-                extended=(self.semantics or defaults.semantics) == EXTENDED,
+                extended=(self.semantics or semantics or defaults.semantics) == EXTENDED,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
         )

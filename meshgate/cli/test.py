@@ -64,6 +64,7 @@ def _source(gateway: Gateway, expectations: Expectations, paths: tuple[str, ...]
         namespace=expectations.namespace,
         default_namespace=expectations.default_namespace,
         domain_suffix=expectations.domain_suffix,
+        semantics=expectations.semantics,
     )
 
 
