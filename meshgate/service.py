@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -65,13 +65,15 @@ def make_gateway(path: Path, reactor: Any) -> IService:
     return GatewayService(load_settings(path, registry), registry, reactor)
 
 
-def validate(path: Path, reactor: Any, out: TextIO) -> int:
+def validate(path: Path, reactor: Any) -> int:
     """
-    Load everything the gateway would load, open no port, and print the problems.
+    Load everything the gateway would load, open no port, and print the problems as ``meshgate check`` does.
 
     :return: an exit status: 1 when there is an error.
     :raises SettingsError: when the settings cannot be used.
     """
+    from meshgate.report import print_problems  # here, as a running gateway has no use for tables and colors
+
     registry = find_factories()
     settings = load_settings(path, registry)
     feed = Feed(reactor, lambda state: None)
@@ -80,10 +82,8 @@ def validate(path: Path, reactor: Any, out: TextIO) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    problems = (*registry.problems, *run_through(compile_state(state, settings, 1)).problems)
-    for problem in problems:
-        out.write(f"{problem}\n")
-    out.write(f"{len(state.resources)} resources, {len(problems) or 'no'} problems\n")
+    problems = (*registry.problems, *settings.warnings, *run_through(compile_state(state, settings, 1)).problems)
+    print_problems(problems, len(state.resources))
     return 1 if has_errors(problems) else 0
 
 
@@ -162,6 +162,7 @@ class GatewayService(Service):
         if settings.dns != before.dns:
             self._resolver.stop()
             self._resolver = self._dataplane.resolver = self._make_resolver()
+        self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", self._renew_access_log)
         if settings.lab != before.lab:
             self._restart_lab()
@@ -287,7 +288,7 @@ class GatewayService(Service):
         """At a reload a part that cannot be renewed is a problem, and the rest goes on."""
         try:
             action()
-        except (AccessLogError, WorkloadError, CertificatesError) as error:
+        except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
             self._own_problems[part] = _problem("MG3006", f"the {part} cannot be renewed: {error}")
         else:
             self._own_problems.pop(part, None)

@@ -65,7 +65,7 @@ def makeService(options: Options) -> IService:
     any_reactor: Any = reactor
     try:
         if options["validate"]:
-            raise SystemExit(validate(path, any_reactor, sys.stdout))
+            raise SystemExit(validate(path, any_reactor))
         return make_gateway(path, any_reactor)
     except SettingsError as error:
         raise SystemExit(str(error)) from None

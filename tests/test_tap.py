@@ -132,6 +132,13 @@ class EndTests(TestCase):
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_port(lab.ports[SNI])
 
+    async def test_a_new_state_folder(self) -> None:
+        """SIGHUP takes a new state folder too, and makes it."""
+        lab = await running(self)
+        lab.edit_settings(state_dir="elsewhere/state")
+        lab.process.signal(signal.SIGHUP)
+        await wait_for((lab.folder / "elsewhere" / "state" / "status.json").exists, "the status in the new folder")
+
     async def test_broken_settings_at_a_reload_change_nothing(self) -> None:
         """The settings that were good go on; the problem stands in the status."""
         lab = await running(self)
