@@ -81,24 +81,28 @@ class Compiling:
         self._waiting = (state, settings)
         if self._work is None:
             self._work = Deferred.fromCoroutine(self._compile_all())
-            self._work.addErrback(self._broke_off)
+            self._work.addErrback(_given_up)
         return done
 
     def stop(self) -> None:
         """Give up what is being compiled, and what waits."""
         self._waiting = None
-        if self._work is not None:
-            self._work.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
 
     async def _compile_all(self) -> None:
         # A rest first: whoever asked is in the middle of something.
         await deferLater(self._clock, 0)
-        try:
-            while self._waiting is not None:
-                (state, settings), self._waiting = self._waiting, None
+        while self._waiting is not None:
+            (state, settings), self._waiting = self._waiting, None
+            try:
                 await in_slices(self._steps(state, settings), self._clock)
-        finally:
-            self._work = None
+            except CancelledError:
+                raise
+            except Exception:
+                self._log.failure("the table in force stays: routes could not be compiled")
+        self._work = None
         done, self._done = self._done, []
         for each in done:
             each.callback(None)
@@ -118,6 +122,6 @@ class Compiling:
                     return
             yield
 
-    def _broke_off(self, failure: Failure) -> None:
-        if not isinstance(failure.value, CancelledError):
-            self._log.failure("the table in force stays: routes could not be compiled", failure)
+
+def _given_up(failure: Failure) -> None:
+    failure.trap(CancelledError)  # type: ignore[no-untyped-call]
