@@ -45,6 +45,7 @@ from meshgate.settings_model import LabSettings
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
+from meshgate.transport.network import AUTO, make_network
 from meshgate.transport.resolver import Resolver
 
 STATUS_DELAY = 0.1
@@ -113,6 +114,7 @@ class GatewayService(Service):
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._resolver = self._make_resolver()
+        self._network = make_network(AUTO, reactor)
         self._dataplane = Dataplane(
             reactor,
             limits=_limits(settings),
@@ -120,8 +122,9 @@ class GatewayService(Service):
             rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
             ended=self._ended,
             wall_clock=time.time,
+            network=self._network,
         )
-        self._ports = Ports(reactor, self._dataplane.factory, self._publish_soon)
+        self._ports = Ports(self._network, reactor, self._dataplane.factory, self._publish_soon)
 
     def startService(self) -> None:
         """
@@ -194,6 +197,7 @@ class GatewayService(Service):
         await self._providers.stop()
         await self._ports.close()
         await self._dataplane.drain()
+        self._network.close()
         await self._resolver.stop()
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)

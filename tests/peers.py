@@ -6,8 +6,9 @@ between them. Everything runs in the test's own reactor and is gone when the tes
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -21,10 +22,21 @@ from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
 from meshgate.transport.listening import Ports
+from meshgate.transport.network import LEAN, TWISTED, make_network
 from tests.fakes import FakeResolver
 from tests.support import reactor, wait_for
 
 LOOPBACK = "127.0.0.1"
+
+C = TypeVar("C", bound=type[TestCase])
+
+
+def on_every_transport(tests: C) -> C:
+    """For a class of tests: have them run on Twisted's transports, and in a class ``Lean…`` on the lean ones."""
+    lean = type(f"Lean{tests.__name__}", (tests,), {"transport": LEAN, "__module__": tests.__module__})
+    lean.__doc__ = f"{tests.__doc__} On lean transports."
+    setattr(sys.modules[tests.__module__], lean.__name__, lean)
+    return tests
 
 
 @implementer(IHalfCloseableProtocol)
@@ -143,7 +155,7 @@ async def end_all(peers: Iterable[Peer]) -> None:
 
 class GatewayUnderTest:
     """
-    A data plane with its ports.
+    A data plane with its ports, on the transport that the test's class names in ``transport``.
 
     :ivar records: of the connections that have ended.
     """
@@ -151,8 +163,11 @@ class GatewayUnderTest:
     def __init__(self, test: TestCase, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
         self.records: list[ConnectionRecord] = []
         self.resolver = FakeResolver()
-        self.plane = Dataplane(reactor, self.resolver, random.Random(1), self.records.append, limits)
-        self.ports = Ports(reactor, self.plane.factory, lambda: None)
+        self.network = make_network(getattr(test, "transport", TWISTED), reactor)
+        self.plane = Dataplane(
+            reactor, self.resolver, random.Random(1), self.records.append, limits, network=self.network
+        )
+        self.ports = Ports(self.network, reactor, self.plane.factory, lambda: None)
         self._clients: list[Peer] = []
         test.addCleanup(self._end)
 
@@ -180,6 +195,7 @@ class GatewayUnderTest:
     async def _end(self) -> None:
         await self.ports.close()
         await self.plane.drain()
+        self.network.close()
         await end_all(self._clients)
 
 

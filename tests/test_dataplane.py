@@ -15,12 +15,13 @@ from meshgate.proxy.inbound import LINGER
 from meshgate.proxy.relay import GRACE, Upstream
 from meshgate.routing.table import Destination
 from tests.hello_builder import build_hello
-from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, chain, sni_listener, tcp_listener
+from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, chain, on_every_transport, sni_listener, tcp_listener
 from tests.support import free_port, reactor, wait_for
 
 HELLO_A, HELLO_B = build_hello("a.example.com"), build_hello("b.example.com")
 
 
+@on_every_transport
 class DataplaneTests(TestCase):
     """A data plane on real sockets."""
 

@@ -16,7 +16,7 @@ from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, 
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from tests.fakes import FakedGateway
 from tests.hello_builder import build_hello
-from tests.peers import GatewayUnderTest, Origin, chain, sni_listener, tcp_listener
+from tests.peers import GatewayUnderTest, Origin, chain, on_every_transport, sni_listener, tcp_listener
 from tests.support import wait_for
 
 A, B = Endpoint("192.0.2.1", 443), Endpoint("192.0.2.2", 443)
@@ -115,7 +115,7 @@ class EndingTests(SynchronousTestCase):
             self.assertIsNot(gateway.inbound.phase, Phase.HELLO)
             gateway.reactor.pump([LINGER / 2] * 8)
             self.assertEqual((len(gateway.records), gateway.plane.count), (1, 0), expected)
-            self.assertEqual(gateway.reactor.getDelayedCalls(), [], expected)
+            self.assertEqual(len(gateway.plane.wheel), 0, expected)
             self.assertFalse(gateway.client.connected)
 
     def test_the_table_is_complete(self) -> None:
@@ -288,7 +288,7 @@ class RefusalTests(SynchronousTestCase):
         gateway.client.peer_sends(b"still talking")
         gateway.client.peer_finishes()
         self.assertEqual((gateway.client.connected, gateway.client.reset_sent), (False, False))
-        self.assertEqual(gateway.reactor.getDelayedCalls(), [])
+        self.assertEqual(len(gateway.plane.wheel), 0)
 
     def test_it_is_not_waited_for_long(self) -> None:
         """A client that does not close is closed."""
@@ -329,9 +329,10 @@ class RefusalTests(SynchronousTestCase):
         gateway.client.peer_finishes()
         gateway.reactor.refuse_dial()
         gateway.turn()
-        self.assertEqual((gateway.client.connected, gateway.reactor.getDelayedCalls()), (False, []))
+        self.assertEqual((gateway.client.connected, len(gateway.plane.wheel)), (False, 0))
 
 
+@on_every_transport
 class RealTests(TestCase):
     """The same on real sockets, where the kernel has a say."""
 
@@ -359,7 +360,7 @@ class RealTests(TestCase):
 
     def held(self, gateway: GatewayUnderTest) -> int:
         """How many bytes the one live connection holds back."""
-        return sum(len(connection._held) for connection in gateway.plane._live)
+        return sum(connection._held_size for connection in gateway.plane._live)
 
     async def test_the_alert_survives_pending_bytes(self) -> None:
         """A client that keeps sending behind its hello still reads the alert and an orderly end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
@@ -14,18 +13,11 @@ from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.dialing import dial
 from meshgate.transport.listening import FIRST_RETRY, LAST_RETRY, PortFailure, Ports
-from tests.peers import LOOPBACK, Peer, end_all
+from meshgate.transport.network import TWISTED, make_network
+from tests.peers import LOOPBACK, Peer, end_all, on_every_transport
 from tests.support import free_port, reactor, wait_for
 
 IN_USE = "in use by another process"
-
-
-class ClockedReactor(Clock):
-    """The real reactor for sockets, with a clock of its own for the retries."""
-
-    def adoptStreamPort(self, *args: Any) -> Any:
-        """As the real reactor."""
-        return reactor.adoptStreamPort(*args)
 
 
 class KeyedFactory(Factory):
@@ -48,22 +40,25 @@ def listener(bind: str, port: int, dual_stack: bool = False) -> Listener:
     return Listener(ListenerKey(bind, port), dual_stack=dual_stack, sniffs=False)
 
 
+@on_every_transport
 class PortsTests(TestCase):
     """Ports on real sockets."""
 
     def setUp(self) -> None:
         """Ports that count what they report."""
-        self.clock = ClockedReactor()
+        self.clock = Clock()
         self.changes = 0
         self.peers: list[Peer] = []
         self.made: list[ListenerKey] = []
-        self.ports = Ports(self.clock, self.factory, self.changed)
+        self.network = make_network(getattr(self, "transport", TWISTED), reactor)
+        self.ports = Ports(self.network, self.clock, self.factory, self.changed)
         self.addCleanup(self.end)
 
     async def end(self) -> None:
         """Close everything."""
         await self.ports.close()
         await end_all(self.peers)
+        self.network.close()
 
     def factory(self, key: ListenerKey) -> KeyedFactory:
         """What serves a listener."""

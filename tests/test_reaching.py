@@ -10,7 +10,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.routing.table import Destination, Endpoint
 from tests.fakes import FakedGateway
-from tests.peers import LOOPBACK, GatewayUnderTest, Origin, tcp_listener
+from tests.peers import LOOPBACK, GatewayUnderTest, Origin, on_every_transport, tcp_listener
 from tests.support import free_port
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(1, 6)]
@@ -142,9 +142,10 @@ class NameTests(SynchronousTestCase):
         gateway.client.peer_resets()
         gateway.resolver.answer("db.example.com", "192.0.2.1")
         self.assertEqual((gateway.ending, gateway.reactor.dialed), (Ending.CLIENT_RESET, []))
-        self.assertEqual(gateway.reactor.getDelayedCalls(), [])
+        self.assertEqual(len(gateway.plane.wheel), 0)
 
 
+@on_every_transport
 class RealTests(TestCase):
     """Real endpoints, some of them dead."""
 

@@ -23,6 +23,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.balance import Rotation
 from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.transport.network import Network, TwistedNetwork
 
 _IPV4_MAPPED = "::ffff:"
 _DEFAULT_LIMITS = Limits()
@@ -45,6 +46,7 @@ class Dataplane:
     :param reactor: provides IReactorTCP and IReactorTime.
     :param ended: called once for each connection, with its complete record; must not raise.
     :param wall_clock: gives seconds since the epoch.
+    :param network: what carries the bytes; Twisted's own transports unless given.
     :ivar table: the current routing table; assign a new one at any time.
     :ivar limits: likewise.
     :ivar rotation: where the round robin of each destination stands.
@@ -60,8 +62,11 @@ class Dataplane:
         ended: Callable[[ConnectionRecord], None],
         limits: Limits = _DEFAULT_LIMITS,
         wall_clock: Callable[[], float] = time.time,
+        network: Network | None = None,
     ) -> None:
         self.reactor = reactor
+        self.network = network or TwistedNetwork(reactor)
+        self.wheel = self.network.wheel
         self.resolver = resolver
         self.rng = rng
         self.rotation = Rotation()

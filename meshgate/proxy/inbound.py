@@ -13,7 +13,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,6 +25,7 @@ from meshgate.proxy.relay import Leg, Relay, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.table import Chain, Listener, ListenerKey
+from meshgate.transport.wheel import Timer
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from meshgate.wire.clienthello import HelloError, HelloParser, HelloTooLarge, NotTLS
 
@@ -76,9 +77,11 @@ class Inbound(Protocol):
         self.record = record
         self._dataplane = dataplane
         self._key = key
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._sent_first = 0
         self._finished = False
-        self._timer: IDelayedCall | None = None
+        self._timer: Timer | None = None
         self._reach: Reach | None = None
         self._relay: Relay | None = None
         self._enter(Phase.HELLO)
@@ -96,7 +99,7 @@ class Inbound(Protocol):
         if listener is not None and listener.sniffs:
             limits = self._dataplane.limits
             self._parser = HelloParser(limits.hello_bytes)
-            self._timer = self._dataplane.reactor.callLater(limits.hello_timeout, self._hello_timed_out)
+            self._timer = self._dataplane.wheel.callLater(limits.hello_timeout, self._hello_timed_out)
         else:
             self._decide(None, Ending.NO_ROUTE)
 
@@ -140,7 +143,7 @@ class Inbound(Protocol):
     # HELLO
 
     def _sniff(self, data: bytes) -> None:
-        self._held += data
+        self._keep(data)
         try:
             hello = self._parser.feed(data)
         except NotTLS:
@@ -188,35 +191,49 @@ class Inbound(Protocol):
         self._stop_waiting()
         self._enter(Phase.DIALING)
         self._stop_reading_when_full()
-        self._reach = Reach(self._dataplane, destination, self.record, self._connected, self._refuse)
-        self._reach.start()
+        reach = self._reach = Reach(
+            self._dataplane, destination, self.record, self._first, self._connected, self._refuse
+        )
+        reach.start()
 
     # DIALING
 
     def _hold(self, data: bytes) -> None:
-        self._held += data
+        self._keep(data)
         self._stop_reading_when_full()
 
+    def _keep(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+
     def _stop_reading_when_full(self) -> None:
-        if len(self._held) >= HELD_BYTES:
+        if self._held_size >= HELD_BYTES:
             self.transport.pauseProducing()
+
+    def _first(self) -> bytes:
+        """All that the client has said so far."""
+        if len(self._held) != 1:
+            self._held = [b"".join(self._held)]
+        self._sent_first = self._held_size
+        return self._held[0]
 
     def _remember_finish(self) -> None:
         self._finished = True
 
     def _connected(self, upstream: Upstream) -> None:
         plane, transport = self._dataplane, self.transport
-        relay = Relay(plane.reactor, plane.limits, transport, upstream.transport, self._end, self._gone)
+        relay = Relay(plane.wheel, plane.limits, transport, upstream.transport, self._end, self._gone)
         self._reach, self._relay = None, relay
         self._leg, upstream.leg = relay.client, relay.upstream
         self._enter(Phase.RELAYING)
         # A transport that has reported its end of stream would report it again when resumed.
         if not self._finished:
             transport.resumeProducing()
+        relay.client.count = self._sent_first
         relay.start()
-        if self._held:
-            held, self._held = bytes(self._held), bytearray()
-            self._leg.received(held)
+        if self._held_size > self._sent_first:
+            self._leg.received(b"".join(self._held)[self._sent_first :])
+        self._held = []
         if self._finished:
             self._leg.read_finished()
 
@@ -250,7 +267,7 @@ class Inbound(Protocol):
             return
         self.transport.resumeProducing()
         self.transport.loseWriteConnection()
-        self._timer = self._dataplane.reactor.callLater(LINGER, self.transport.loseConnection)
+        self._timer = self._dataplane.wheel.callLater(LINGER, self.transport.loseConnection)
 
     def _discard(self, data: bytes) -> None:
         """Read on, so that the close does not become a reset."""

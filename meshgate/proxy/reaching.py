@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
+from twisted.internet.defer import DeferredList
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.table import Destination, Endpoint
-from meshgate.transport.dialing import DialTimeout, dial
+from meshgate.transport.dialing import Attempt, DialError, DialTimeout
+from meshgate.transport.wheel import Timer
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
@@ -28,6 +27,7 @@ class Reach:
     The search for an endpoint that answers, for one connection.
 
     :param record: gets the endpoint last tried, and how long dialing took.
+    :param first: gives what the client has said so far; it is sent to whoever answers.
     :param connected: called with the connected endpoint, or else
     :param failed: with why there is none. Neither is called after :meth:`cancel`.
     """
@@ -37,18 +37,20 @@ class Reach:
         dataplane: Dataplane,
         destination: Destination,
         record: ConnectionRecord,
+        first: Callable[[], bytes],
         connected: Callable[[Upstream], None],
         failed: Callable[[Ending], None],
     ) -> None:
         self._dataplane = dataplane
         self._destination = destination
         self._record = record
+        self._first = first
         self._connected = connected
         self._failed = failed
         self._candidates: Iterator[Endpoint] = iter(())
         self._first_dial_at = 0.0
-        self._resolving: IDelayedCall | None = None
-        self._dialing: Deferred[Upstream] | None = None
+        self._resolving: Timer | None = None
+        self._dialing: Attempt | None = None
 
     def start(self) -> None:
         """Begin: at once where the addresses are known, else when their names are resolved."""
@@ -60,14 +62,15 @@ class Reach:
             return
         # The answers are for everybody: this connection stops waiting for them, and never cancels them.
         timeout = self._dataplane.limits.connect_timeout
-        self._resolving = self._dataplane.reactor.callLater(timeout, self._resolved)
+        self._resolving = self._dataplane.wheel.callLater(timeout, self._resolved)
         DeferredList([resolver.resolve(name) for name in unknown]).addCallback(lambda _: self._resolved())
 
     def cancel(self) -> None:
         """Give up."""
         self._stop_waiting()
-        if self._dialing is not None:
-            self._dialing.cancel()
+        dialing, self._dialing = self._dialing, None
+        if dialing is not None:
+            dialing.cancel()
 
     def _stop_waiting(self) -> None:
         waiting, self._resolving = self._resolving, None
@@ -103,16 +106,24 @@ class Reach:
             self._failed(otherwise)
             return
         self._record.endpoint = str(endpoint)
-        timeout = self._dataplane.limits.connect_timeout
-        self._dialing = dial(self._dataplane.reactor, endpoint.address, endpoint.port, Upstream(), timeout)
-        self._dialing.addCallbacks(self._dialed, self._dial_failed)
+        plane = self._dataplane
+        dialing = plane.network.dial(
+            endpoint.address,
+            endpoint.port,
+            Upstream(),
+            plane.limits.connect_timeout,
+            self._first(),
+            self._dialed,
+            self._dial_failed,
+        )
+        if dialing is not None:
+            self._dialing = dialing
 
     def _dialed(self, upstream: Upstream) -> None:
         self._dialing = None
         self._record.dial = self._dataplane.reactor.seconds() - self._first_dial_at
         self._connected(upstream)
 
-    def _dial_failed(self, failure: Failure) -> None:
-        if not isinstance(failure.value, CancelledError):
-            timed_out = isinstance(failure.value, DialTimeout)
-            self._dial_next(Ending.DIAL_TIMEOUT if timed_out else Ending.DIAL_REFUSED)
+    def _dial_failed(self, error: DialError) -> None:
+        self._dialing = None
+        self._dial_next(Ending.DIAL_TIMEOUT if isinstance(error, DialTimeout) else Ending.DIAL_REFUSED)

@@ -3,7 +3,7 @@ The relay: two connections joined into one, in both directions alike.
 
 Knows two transports, when to stop reading (backpressure), how an end of stream, a reset and silence pass from
 one side to the other, and how that makes the connection end. Knows neither why these two were joined nor how
-they came about.
+they came about, nor how bytes move between lean transports (:mod:`meshgate.transport.joining`).
 
 Rules of Twisted's transports that the order of calls here answers to: a transport with a registered producer
 may never send its FIN nor close, so the producer is unregistered first; resuming one that has read its end of
@@ -16,45 +16,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
+from meshgate.transport.joining import Flow, join
+from meshgate.transport.wheel import TICK, Timer, Wheel
 
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
 GRACE: Final = 1.0
 
-#: Checks per time limit: silence is noticed at the latest this fraction of the limit late. Comparing counters
-#: now and then costs nothing per read, which resetting a timer would.
-CHECKS: Final = 8
+#: Seconds by which a time may be early, by the way floating-point numbers are added.
+_HAIR: Final = 0.001
 
 
 @implementer(IPushProducer)
-class Leg:
+class Leg(Flow):
     """
-    One side of a relay: what is read from it is written to its peer.
+    One side of a relay: what is read from it is sent to its peer. The flow does that by itself between lean
+    transports; between others, a protocol hands over what it reads, and the leg is the producer of its peer's
+    transport: when the peer cannot take any more, this leg stops reading.
 
-    It is the producer of its peer's transport: when the peer cannot take any more, this leg stops reading.
-
-    :ivar count: bytes read.
-    :ivar first_at: the clock's seconds at the first read, or None.
     :ivar finished: its end of stream has been read.
     :ivar served: all that its peer had to say has been sent to it, the end of stream included.
     :ivar gone: its connection is lost.
     """
 
-    __slots__ = ("_relay", "count", "finished", "first_at", "gone", "peer", "reset", "served", "transport")
+    __slots__ = ("_relay", "finished", "gone", "reset", "served")
 
     peer: Leg
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
-        self.transport = transport
+        super().__init__(transport, relay.clock)
         self.reset = reset
-        self.count = 0
-        self.first_at: float | None = None
         self.finished = False
         self.served = False
         self.gone = False
@@ -63,12 +60,17 @@ class Leg:
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
         if self.peer.gone:
-            self._relay.cut_short(self.peer)
+            self.cut_short()
             return
-        if not self.count:
-            self.first_at = self._relay.clock.seconds()
+        if self.first_at is None:
+            self.first_at = self.clock.seconds()
         self.count += len(data)
+        self.seen = self.clock.now
         self.peer.transport.write(data)
+
+    def cut_short(self) -> None:
+        """Bytes were read for a peer that is gone."""
+        self._relay.cut_short(self.peer)
 
     def read_finished(self) -> None:
         """The end of its stream was read."""
@@ -127,16 +129,18 @@ class Relay:
     """
     Two joined connections.
 
-    :param clock: provides IReactorTime.
+    :param clock: for time limits, and the time.
     :param client: the client's transport.
     :param upstream: the endpoint's transport.
     :param ended: called once, with the ending, as soon as it is certain.
     :param gone: called once, after that, when both connections are lost.
     """
 
+    __slots__ = ("_closing", "_ended", "_gone", "_limits", "_since", "_timer", "client", "clock", "upstream")
+
     def __init__(
         self,
-        clock: Any,
+        clock: Wheel,
         limits: Limits,
         client: Any,
         upstream: Any,
@@ -151,15 +155,16 @@ class Relay:
         self._ended = ended
         self._gone = gone
         self._closing = False
-        self._moved = 0
-        self._quiet_since = 0.0
-        self._timer: IDelayedCall | None = None
+        self._since = clock.seconds()
+        self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin to relay."""
-        for leg in (self.client, self.upstream):
-            leg.peer.transport.registerProducer(leg, True)
-        self._watch()
+        if not join(self.client, self.upstream):
+            for leg in (self.client, self.upstream):
+                leg.peer.transport.registerProducer(leg, True)
+        if self._limits.idle:
+            self._schedule(self._since + min(self._limits.idle, self._limits.half_close))
 
     def close(self, ending: Ending) -> None:
         """End the relay from here: what has been written may still leave, for :data:`GRACE` seconds."""
@@ -176,7 +181,9 @@ class Relay:
             self._lose_both()
         else:
             leg.peer.transport.loseWriteConnection()
-            self._watch()
+            self._since = self.clock.seconds()
+            if self._timer is None:
+                self._schedule(self._since + self._limits.half_close)
 
     def leg_lost(self, leg: Leg) -> None:
         """
@@ -241,28 +248,22 @@ class Relay:
             return self._limits.half_close, Ending.HALF_CLOSE_TIMEOUT
         return self._limits.idle, Ending.IDLE
 
-    def _watch(self) -> None:
-        """Begin to watch for silence, under the limit that holds now."""
-        self._quiet_since = self.clock.seconds()
-        self._cancel_timer()
-        self._schedule(self._silence_limit()[0])
-
     def _check(self) -> None:
+        """
+        Look whether silence has lasted too long. Not to be early, a byte counts as having come at the end of its tick.
+        The next look is near enough that a side that finishes meanwhile needs no timer of its own.
+        """
         self._timer = None
         now = self.clock.seconds()
         limit, ending = self._silence_limit()
-        moved = self.client.count + self.upstream.count
-        if moved != self._moved:
-            self._moved, self._quiet_since = moved, now
-        left = self._quiet_since + limit - now
-        if left > 0:
-            self._schedule(limit, left)
-        else:
+        quiet_since = max(self._since, self.client.seen + TICK, self.upstream.seen + TICK)
+        if quiet_since + limit - now < _HAIR:
             self.close(ending)
+        else:
+            self._schedule(min(quiet_since + limit, now + self._limits.half_close))
 
-    def _schedule(self, limit: float, left: float = float("inf")) -> None:
-        if limit:
-            self._timer = self.clock.callLater(min(limit / CHECKS, left), self._check)
+    def _schedule(self, when: float) -> None:
+        self._timer = self.clock.call_at(when, self._check)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -8,6 +8,7 @@ turn per connection and reports a refusal 0.3 s late), nor of which endpoint to 
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from typing import Protocol as Interface
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
@@ -42,24 +43,39 @@ def dial(reactor: Any, address: str, port: int, protocol: P, timeout: float) -> 
     :return: fires with the protocol right after its ``connectionMade``, or fails with a :exc:`DialError`;
         cancelling gives up the attempt.
     """
-    attempt = _Attempt(address, port, protocol)
+    attempt = _Connecting(address, port, protocol)
     try:
         if not isIPAddress(address) and not isIPv6Address(address):
             raise OSError("not an IP address")
         attempt.connector = reactor.connectTCP(address, port, attempt, timeout=timeout)
     except OSError as error:  # an IPv6 zone that does not exist, for one
-        return fail(attempt.error(error))
+        return fail(dial_error(address, port, error))
     return attempt.outcome
 
 
-class _Attempt(ClientFactory):
+class Attempt(Interface):
+    """A dial under way."""
+
+    def cancel(self) -> None:
+        """Give it up; nobody hears of it any more."""
+
+
+def dial_error(address: str, port: int, cause: BaseException | None) -> DialError:
+    """What went wrong, in this module's words."""
+    kind = DialTimeout if isinstance(cause, (ConnectTimeout, TCPTimedOutError)) else DialRefused
+    error = kind(f"[{address}]:{port}: {cause}" if ":" in address else f"{address}:{port}: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+class _Connecting(ClientFactory):
     """The reactor's side of one attempt."""
 
     noisy = False
     connector: IConnector
 
     def __init__(self, address: str, port: int, protocol: Protocol) -> None:
-        self._place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        self._place = (address, port)
         self._protocol = protocol
         self._given_up = False
         self.outcome: Deferred[Any] = Deferred(self._give_up)
@@ -75,14 +91,7 @@ class _Attempt(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Report why there is no connection, unless nobody wants it any more."""
         if not self._given_up:
-            self.outcome.errback(self.error(reason.value))
-
-    def error(self, cause: BaseException | None) -> DialError:
-        """The reactor's error in this module's words."""
-        kind = DialTimeout if isinstance(cause, (ConnectTimeout, TCPTimedOutError)) else DialRefused
-        error = kind(f"{self._place}: {cause}")
-        error.__cause__ = cause
-        return error
+            self.outcome.errback(dial_error(*self._place, reason.value))
 
 
 class _Arrival(Protocol):

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_socket
+from meshgate.transport.network import Network
 
 #: Seconds until a port that cannot be opened is tried again, at first and at most; doubled each time between.
 FIRST_RETRY: Final = 1.0
@@ -44,16 +45,15 @@ class PortFailure:
 class _Open:
     """One port that listens."""
 
-    def __init__(self, key: ListenerKey, listening: socket.socket, reactor: Any, factory: IProtocolFactory):
+    def __init__(self, key: ListenerKey, listening: socket.socket, network: Network, factory: IProtocolFactory):
         self.key = key
         self.address: tuple[str, int] = listening.getsockname()[:2]
         self.inode = os.fstat(listening.fileno()).st_ino
-        self._port: IListeningPort = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
-        listening.close()  # the reactor has a duplicate of its own
+        self._port = network.listen(listening, factory, eager=False)
 
     def close(self) -> Deferred[object]:
         """Stop listening; fires when the port is free."""
-        return maybeDeferred(self._port.stopListening)
+        return self._port.stop()
 
 
 @dataclass(slots=True)
@@ -70,7 +70,8 @@ class Ports:
     """
     All listening ports of the gateway.
 
-    :param reactor: provides IReactorSocket and IReactorTime.
+    :param network: what carries the bytes.
+    :param clock: provides IReactorTime.
     :param factory_for: makes what serves a listener; called once for each port opened.
     :param on_change: called when a port that failed opens or fails for another reason; never within
         :meth:`reconcile`.
@@ -79,12 +80,14 @@ class Ports:
 
     def __init__(
         self,
-        reactor: Any,
+        network: Network,
+        clock: Any,
         factory_for: Callable[[ListenerKey], IProtocolFactory],
         on_change: Callable[[], None],
         backlog: int = 1024,
     ) -> None:
-        self._reactor = reactor
+        self._network = network
+        self._clock = clock
         self._factory_for = factory_for
         self._on_change = on_change
         self._backlog = backlog
@@ -140,10 +143,10 @@ class Ports:
             ours = {port.inode: port.address[1] for port in (*self._open.values(), *self._closing)}
             listening = open_socket(binding, self._backlog, ours)
         except BindError as error:
-            retry = self._reactor.callLater(delay, self._retry, identity)
+            retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, str(error), delay, retry)
             return
-        self._open[identity] = _Open(listener.key, listening, self._reactor, self._factory_for(listener.key))
+        self._open[identity] = _Open(listener.key, listening, self._network, self._factory_for(listener.key))
 
     def _retry(self, identity: _Identity) -> None:
         failing = self._failing.pop(identity)

@@ -1,0 +1,243 @@
+"""
+Joining: bytes of one connection moved to another, without a protocol called for each read.
+
+Knows two lean transports, backpressure, and the two ways of moving: copied through a buffer of ours, or, where so much
+comes that each read fills it, spliced through a pipe within the kernel. Knows neither what an end of stream nor what a
+lost connection means for the other side.
+
+While a transport cannot take what came for it, nothing more is read for it, so that no more waits than one buffer or
+one pipe holds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final, Protocol
+
+from meshgate.transport.lean import READ_SIZE, LeanTransport
+from meshgate.transport.pipes import Pipe
+from meshgate.transport.poller import ENDING
+
+STREAK: Final = 3
+"""Reads in a row that fill the buffer, after which splicing pays."""
+
+BUDGET: Final = 1024 * 1024
+"""Bytes moved for one event before others get their turn."""
+
+# What is read is sent before anything else is read: one buffer serves everybody.
+_BUFFER: Final = bytearray(READ_SIZE)
+_VIEW: Final = memoryview(_BUFFER)
+
+_DONTWAIT: Final = socket.MSG_DONTWAIT
+_SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+_OUT: Final = 4  # select.EPOLLOUT
+_ERROR: Final = 8  # select.EPOLLERR
+
+
+class Ticks(Protocol):
+    """A clock that is good enough for silence; :class:`meshgate.transport.wheel.Wheel` is one."""
+
+    now: float
+
+    def seconds(self) -> float:
+        """The exact time."""
+
+
+class Flow:
+    """
+    One direction of a join: what is read from its transport is sent to that of its peer.
+
+    :ivar transport: what it reads from.
+    :ivar peer: the other direction.
+    :ivar count: bytes read.
+    :ivar first_at: the clock's seconds at the first read from here on, or None.
+    :ivar seen: the clock's :attr:`Ticks.now` at the last read.
+    :ivar blocked: the peer's transport has not taken all yet, and nothing more is read.
+    """
+
+    __slots__ = ("_in_pipe", "_pipe", "_streak", "blocked", "clock", "count", "first_at", "peer", "seen", "transport")
+
+    peer: Any
+
+    def __init__(self, transport: Any, clock: Ticks) -> None:
+        self.transport = transport
+        self.clock = clock
+        self.count = 0
+        self.first_at: float | None = None
+        self.seen = clock.now
+        self.blocked = False
+        self._streak = 0
+        self._pipe: Pipe | None = None
+        self._in_pipe = 0
+
+    def read_finished(self) -> None:
+        """The end of the stream was read, and all before it has been sent on."""
+        raise NotImplementedError
+
+    def pump(self, event: int) -> None:
+        """Act on an event of the transport."""
+        transport = self.transport
+        if transport.lost:
+            return
+        if event & _OUT and self.peer.blocked:
+            transport.flush()
+        if self.blocked or transport.deaf:
+            if event & _ERROR:
+                transport.look_for_error()
+            return
+        if self._streak >= STREAK:
+            self._splice()
+            return
+        sink = self.peer.transport
+        receive = transport.socket.recv_into
+        while True:
+            try:
+                count = receive(_BUFFER, READ_SIZE, _DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                transport.fail(error)
+                return
+            if not count:
+                transport.deaf = True
+                self.read_finished()
+                return
+            if self.first_at is None:
+                self.first_at = self.clock.seconds()
+                if sink.nagle:
+                    sink.setTcpNoDelay(True)
+            self.count += count
+            self.seen = self.clock.now
+            if sink.lost:
+                self.cut_short()
+                return
+            try:
+                sent = sink.socket.send(_VIEW[:count], _DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                sink.fail(error)
+                return
+            if sent < count:
+                sink.keep(_VIEW[sent:count])
+                return
+            if count < READ_SIZE:
+                self._streak = 0
+                if not event & ENDING:
+                    return
+            else:
+                self._streak += 1
+                if self._streak >= STREAK:
+                    self._splice()
+                    return
+
+    def cut_short(self) -> None:
+        """There is more for a peer whose connection is gone."""
+        raise NotImplementedError
+
+    # Splicing.
+
+    def _splice(self) -> None:
+        """Move by the kernel what is there, up to :data:`BUDGET` bytes."""
+        transport, sink = self.transport, self.peer.transport
+        if sink.lost:
+            self.cut_short()
+            return
+        pipe = self._pipe = transport.poller.pipes.borrow()
+        if pipe is None:
+            self._streak = 0
+            transport.rearm()
+            return
+        transport.be_non_blocking()
+        sink.be_non_blocking()
+        moved = 0
+        while moved < BUDGET:
+            try:
+                count = os.splice(transport.descriptor, pipe.sink, pipe.size, flags=_SPLICE)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._return_pipe()
+                transport.fail(error)
+                return
+            if not count:
+                self._return_pipe()
+                transport.deaf = True
+                self.read_finished()
+                return
+            moved += count
+            self.count += count
+            self._in_pipe = count
+            if not self._empty_pipe():
+                self.seen = self.clock.now
+                return
+        self.seen = self.clock.now
+        self._return_pipe()
+        if moved < READ_SIZE:
+            self._streak = 0
+        if moved >= BUDGET:
+            transport.rearm()
+
+    def _empty_pipe(self) -> bool:
+        """Send on what is in the pipe; False if some of it has to wait, or can never be sent."""
+        sink, pipe = self.peer.transport, self._pipe
+        assert pipe is not None  # noqa: S101 - whoever calls has borrowed one
+        while self._in_pipe:
+            try:
+                self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
+            except BlockingIOError:
+                self.blocked = True
+                sink.rearm()
+                return False
+            except OSError as error:
+                sink.fail(error)
+                return False
+        return True
+
+    def _return_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            self.transport.poller.pipes.give_back(pipe, not self._in_pipe)
+
+    # For the transport that it sends to.
+
+    def unblock(self) -> bool:
+        """
+        The peer's transport takes more: send on what waits in a pipe, then read again.
+
+        :return: whether nothing waits any more.
+        """
+        if self._in_pipe and not self._empty_pipe():
+            return False
+        self._return_pipe()
+        if self.blocked:
+            self.blocked = False
+            self.transport.rearm()
+        return True
+
+    def abandon(self) -> None:
+        """The peer's transport is gone, and with it what waited for it."""
+        self.blocked = False
+        self._return_pipe()
+        self._in_pipe = 0
+
+    def crashed(self) -> None:
+        """Something failed that should not have."""
+        self.transport.abortConnection()
+
+
+def join(one: Flow, other: Flow) -> bool:
+    """
+    Have two flows move bytes between their transports by themselves.
+
+    :return: False, and nothing done, if they are no lean ones.
+    """
+    one.peer, other.peer = other, one
+    if not (isinstance(one.transport, LeanTransport) and isinstance(other.transport, LeanTransport)):
+        return False
+    for flow in (one, other):
+        transport, inflow = flow.transport, flow.peer
+        transport.join(flow.pump, inflow)
+        inflow.blocked = bool(transport.pending)
+    return True

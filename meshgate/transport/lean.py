@@ -1,0 +1,443 @@
+"""
+A lean transport: one connected socket on the poller, with as little between the kernel and a protocol as there can be.
+
+Knows one socket, its edge-triggered events and what Twisted's protocols expect of a transport; knows nothing of how
+the connection came about, nor of two that are joined (:mod:`meshgate.transport.joining`).
+
+It is Twisted's TCP transport in all that a protocol can see, with three differences, all of them for the better: what
+is written leaves at once if the kernel takes it; a reset is noticed even while nothing is read; and an end of stream
+is reported once, whatever is resumed later.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshgate.transport.poller import ENDING, READ, READ_WRITE, Poller
+
+READ_SIZE: Final = 64 * 1024
+"""Bytes read at once."""
+
+BUDGET: Final = 4 * READ_SIZE
+"""Bytes read for one event before others get their turn."""
+
+HIGH_WATER: Final = 64 * 1024
+"""Bytes waiting to be sent at which a producer is paused."""
+
+_DONTWAIT: Final = socket.MSG_DONTWAIT
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+_OUT: Final = 4  # select.EPOLLOUT
+_ERROR: Final = 8  # select.EPOLLERR
+
+# Making a failure takes longer than moving a packet, and these carry nothing of their own.
+DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
+_ABORTED: Final = Failure(ConnectionAborted())  # type: ignore[no-untyped-call]
+
+
+class Inflow(Protocol):
+    """What sends to a transport past its protocol; :class:`meshgate.transport.joining.Flow` does."""
+
+    blocked: bool
+
+    def unblock(self) -> bool:
+        """The transport takes more. Tells whether nothing waits any more."""
+
+    def abandon(self) -> None:
+        """The transport is gone."""
+
+
+@implementer(ITCPTransport)
+class LeanTransport:
+    """
+    One connected socket.
+
+    :param sock: connected. Need not be non-blocking: every call says that it will not wait.
+    :param peer: the other side's address as the kernel gave it, if it is known already.
+    :param blocking: the socket is a blocking one.
+    :ivar protocol: who hears of what happens; assign another one at any time.
+    :ivar pending: bytes that the kernel has not taken yet.
+    :ivar inflow: what else is to be sent, from where it comes, while this transport is joined to another.
+    :ivar deaf: nothing is read from it any more: its end of stream was read, or it is being closed.
+    :ivar nagle: the kernel may hold back small writes.
+    :ivar lost: it is closed, or about to be; nothing can be read from it or written to it any more.
+    """
+
+    __slots__ = (
+        "_blocking",
+        "_closing",
+        "_events",
+        "_finishing",
+        "_peer",
+        "_producer",
+        "_producer_paused",
+        "_reading",
+        "_reason",
+        "_served",
+        "_streaming",
+        "_watched",
+        "deaf",
+        "descriptor",
+        "inflow",
+        "lost",
+        "nagle",
+        "pending",
+        "poller",
+        "protocol",
+        "socket",
+    )
+
+    disconnecting = False
+
+    def __init__(
+        self,
+        poller: Poller,
+        sock: socket.SocketType,
+        peer: tuple[Any, ...] | None = None,
+        blocking: bool = True,
+    ) -> None:
+        self.poller = poller
+        self.socket = sock
+        self.descriptor = sock.fileno()
+        self.protocol: Any = None
+        self.pending: bytearray | None = None
+        self.inflow: Inflow | None = None
+        self.lost = False
+        self._events: Callable[[int], None] | None = None
+        self._blocking = blocking
+        self.nagle = False
+        self._peer = peer
+        self._reading = True
+        self.deaf = False
+        self._finishing = False
+        self._served = False
+        self._closing = False
+        self._watched = False
+        self._reason: Failure | None = None
+        self._producer: Any = None
+        self._producer_paused = False
+        self._streaming = False
+
+    # Events.
+
+    def watch(self) -> None:
+        """Be told of events from now on. Nothing is missed: what is the case already is an event, too."""
+        if self._watched:
+            self.poller.pass_to(self.descriptor, self._events or self.ready)
+            self.rearm()
+        elif not self.lost:
+            self._watched = True
+            self.poller.watch(self.descriptor, self._events or self.ready, READ_WRITE if self.pending else READ)
+
+    def watched_by(self, call: Callable[[int], None]) -> None:
+        """Have somebody else get the events for now, writability among them."""
+        self._watched = True
+        self.poller.watch(self.descriptor, call, READ_WRITE)
+
+    def join(self, events: Callable[[int], None], inflow: Inflow) -> None:
+        """
+        Leave the reading to somebody else.
+
+        :param events: gets the events from now on.
+        :param inflow: what sends to this transport.
+        """
+        self._events, self.inflow = events, inflow
+        if self._watched:
+            self.poller.pass_to(self.descriptor, events)
+
+    def be_non_blocking(self) -> None:
+        """Splicing knows no other way of saying that it will not wait."""
+        if self._blocking:
+            self._blocking = False
+            os.set_blocking(self.descriptor, False)
+
+    def ready(self, event: int) -> None:
+        """Act on an event, as long as a protocol reads what comes."""
+        if self.lost:
+            return
+        if event & _OUT and self.pending:
+            self.flush()
+        if event & ~_OUT and not self.lost:
+            if self._reading:
+                self.read(event)
+            elif event & _ERROR:
+                self.look_for_error()
+
+    def read(self, event: int = 0) -> None:
+        """
+        Read what is there, up to :data:`BUDGET` bytes.
+
+        :param event: what the poller said. With the end of the stream in it, a short read is not the last one.
+        """
+        left = BUDGET
+        while True:
+            try:
+                data = self.socket.recv(READ_SIZE, _DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fail(error)
+                return
+            if not data:
+                self.end_of_stream()
+                return
+            self.protocol.dataReceived(data)
+            if self.lost or not self._reading:
+                return  # whoever resumes it asks for the rest
+            if len(data) < READ_SIZE and not event & ENDING:
+                return
+            left -= len(data)
+            if left <= 0:
+                self.rearm()
+                return
+
+    def rearm(self) -> None:
+        """Ask for an event again, if there is anything to read or to write for."""
+        if self._watched and not self.lost:
+            waits = self.pending or (self.inflow is not None and self.inflow.blocked)
+            self.poller.rearm(self.descriptor, READ_WRITE if waits else READ)
+
+    def end_of_stream(self) -> None:
+        """The peer has finished; tell the protocol, once."""
+        if self.deaf:
+            return
+        self.deaf = True
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self._die(DONE)
+
+    def look_for_error(self) -> None:
+        """Notice a reset without reading."""
+        number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self.fail(OSError(number, os.strerror(number)))
+
+    def fail(self, error: OSError) -> None:
+        """The socket is of no use any more."""
+        self._die(Failure(ConnectionLost(errno.errorcode.get(error.errno or 0, ""))))  # type: ignore[no-untyped-call]
+
+    def crashed(self) -> None:
+        """Whoever it was handed to has failed."""
+        self.abortConnection()
+
+    # ITransport: writing.
+
+    def write(self, data: bytes) -> None:
+        """Send, now or as soon as the kernel takes it."""
+        if self.lost or self._finishing or self._closing:
+            return
+        if self.pending:
+            self.pending += data
+        else:
+            try:
+                sent = self.socket.send(data, _DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self.fail(error)
+                return
+            if sent == len(data):
+                return
+            self.keep(memoryview(data)[sent:])
+        self._pause_producer()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Send all of it."""
+        self.write(b"".join(iovec))
+
+    def keep(self, data: memoryview | bytes) -> None:
+        """Keep what the kernel does not take now, and ask to be told when it does."""
+        self.pending = bytearray(data)
+        if self.inflow is not None:
+            self.inflow.blocked = True
+        self.rearm()
+
+    def flush(self) -> None:
+        """Send what was kept, as much as the kernel takes."""
+        pending = self.pending
+        if pending:
+            try:
+                sent = self.socket.send(pending, _DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.fail(error)
+                return
+            if sent < len(pending):
+                del pending[:sent]
+                return  # the kernel is full, and will tell when it is not
+            self.pending = None
+        if self.inflow is None or self.inflow.unblock():
+            self.rearm()
+            self.drained()
+
+    def drained(self) -> None:
+        """Everything was sent: let more come, or do what was waiting for that."""
+        if self._producer is not None:
+            if self._producer_paused or not self._streaming:
+                self._producer_paused = False
+                self._producer.resumeProducing()
+        elif self._closing:
+            self._die(DONE)
+        elif self._finishing:
+            self._finish()
+
+    def _full(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self.pending) or (self.inflow is not None and self.inflow.blocked)
+
+    # ITransport and ITCPTransport: ending.
+
+    def loseConnection(self) -> None:
+        """Close once everything was sent."""
+        if self.lost or self._closing:
+            return
+        self._closing = self.deaf = True
+        self._reading = False
+        if self._producer is None and not self._full():
+            self._die(DONE)
+
+    def loseWriteConnection(self) -> None:
+        """Send our end of stream once everything was sent."""
+        if self.lost or self._finishing:
+            return
+        self._finishing = True
+        if self._producer is None and not self._full():
+            self._finish()
+
+    def abortConnection(self) -> None:
+        """Reset the connection."""
+        if self.lost:
+            return
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        except OSError:
+            pass  # it is reset already
+        self._die(_ABORTED)
+
+    def _finish(self) -> None:
+        if self._served:
+            return
+        self._served = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            self.look_for_error()  # a reset was faster
+            return
+        if self.inflow is not None or IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
+
+    def _die(self, reason: Failure) -> None:
+        if not self.lost:
+            self.lost = True
+            self._reason = reason
+            self.poller.bury_soon(self)
+
+    def bury(self) -> None:
+        """Close the socket and tell the protocol, for the poller."""
+        if self._watched:
+            self.poller.forget(self.descriptor)
+        self.socket.close()
+        protocol, self.protocol = self.protocol, None
+        producer, self._producer = self._producer, None
+        inflow, self.inflow, self._events = self.inflow, None, None
+        self.pending = None
+        if producer is not None:
+            producer.stopProducing()
+        if inflow is not None:
+            inflow.abandon()
+        if protocol is not None:
+            protocol.connectionLost(self._reason)
+
+    # IPushProducer.
+
+    def pauseProducing(self) -> None:
+        """Read nothing more for now."""
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        """Read again; what is there comes with the next event."""
+        if not self._closing and not self.lost and not self._reading:
+            self._reading = True
+            self.rearm()
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    # IConsumer.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Pause the producer while there is much to send."""
+        if self._producer is not None:
+            raise RuntimeError("there is a producer already")
+        if self.lost:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._producer_paused = producer, streaming, False
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer has said all it had to say."""
+        self._producer = None
+        if not self.lost and not self._full():
+            if self._closing:
+                self._die(DONE)
+            elif self._finishing:
+                self._finish()
+
+    def _pause_producer(self) -> None:
+        if self._producer is not None and len(self.pending or b"") > HIGH_WATER and not self._producer_paused:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    # Addresses and options.
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our own address."""
+        return _address(self.socket.getsockname())
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The other side's address."""
+        if self._peer is None:
+            self._peer = self.socket.getpeername()
+        return _address(self._peer)
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether small writes are sent at once."""
+        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small writes at once."""
+        self.nagle = not enabled
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel asks a silent peer for a sign of life."""
+        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Have the kernel ask a silent peer for a sign of life."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    def getHandle(self) -> socket.SocketType:
+        """The socket."""
+        return self.socket
+
+
+def _address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    return IPv6Address("TCP", *name) if len(name) > 2 else IPv4Address("TCP", *name)

@@ -1,0 +1,160 @@
+"""
+Dialing on the poller: a connection to an IP address without the reactor's part in it.
+
+Knows how to connect without waiting, and that a connection to a near endpoint is often there before anybody asks: what
+is to be sent first is tried at once, and where the kernel takes it, there is nothing to wait for. Knows nothing of
+names, nor of which endpoint to try next.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from twisted.internet.error import ConnectError, getConnectError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+
+from meshgate.transport.dialing import Attempt, DialError, dial_error
+from meshgate.transport.lean import LeanTransport
+from meshgate.transport.poller import Poller
+from meshgate.transport.wheel import Timer, Wheel
+
+_STREAM: Final = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
+_UNDER_WAY: Final = (0, errno.EINPROGRESS)
+
+
+def dial(
+    poller: Poller,
+    wheel: Wheel,
+    address: str,
+    port: int,
+    protocol: Any,
+    timeout: float,
+    first: bytes,
+    connected: Callable[[Any], None],
+    failed: Callable[[DialError], None],
+) -> Attempt | None:
+    """
+    Connect a protocol to an IP address; see :meth:`meshgate.transport.network.Network.dial`.
+
+    :return: the attempt under way; None if ``connected`` or ``failed`` was called already.
+    """
+    try:
+        family, name = _socket_address(address, port)
+        sock = socket.SocketType(family, _STREAM)
+    except OSError as error:
+        failed(dial_error(address, port, error))
+        return None
+    number = sock.connect_ex(name)
+    if number not in _UNDER_WAY:
+        sock.close()
+        failed(dial_error(address, port, _connect_error(number)))
+        return None
+    transport = LeanTransport(poller, sock, name, blocking=False)
+    # What is written first cannot be held back; before the second write this is seen to.
+    transport.nagle = True
+    if first:
+        try:
+            sent = sock.send(first)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            sock.close()
+            failed(dial_error(address, port, _connect_error(error.errno or 0)))
+            return None
+        else:
+            if sent < len(first):
+                transport.pending = bytearray(memoryview(first)[sent:])
+            _establish(transport, protocol, connected)
+            return None
+    return _Waiting(transport, wheel, (address, port), protocol, timeout, first, connected, failed)
+
+
+def _establish(transport: LeanTransport, protocol: Any, connected: Callable[[Any], None]) -> None:
+    transport.protocol = protocol
+    protocol.makeConnection(transport)
+    connected(protocol)
+    transport.watch()
+
+
+class _Waiting:
+    """An attempt that the endpoint has not answered yet."""
+
+    def __init__(
+        self,
+        transport: LeanTransport,
+        wheel: Wheel,
+        place: tuple[str, int],
+        protocol: Any,
+        timeout: float,
+        first: bytes,
+        connected: Callable[[Any], None],
+        failed: Callable[[DialError], None],
+    ) -> None:
+        self._transport = transport
+        self._place = place
+        self._protocol = protocol
+        self._first = first
+        self._connected = connected
+        self._failed = failed
+        self._over = False
+        self._timer: Timer = wheel.callLater(timeout, self._timed_out)
+        transport.watched_by(self._ready)
+
+    def cancel(self) -> None:
+        """Give up."""
+        self._end()
+        self._transport.abortConnection()
+
+    def crashed(self) -> None:
+        """Something failed that should not have."""
+        self.cancel()
+
+    def _ready(self, event: int) -> None:
+        if self._over:
+            return
+        number = self._transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._fail(_connect_error(number))
+            return
+        try:
+            self._transport.socket.getpeername()
+        except OSError:
+            return  # not yet
+        self._end()
+        if self._first:
+            self._transport.write(self._first)
+        _establish(self._transport, self._protocol, self._connected)
+
+    def _timed_out(self) -> None:
+        self._fail(ConnectTimeout())  # type: ignore[no-untyped-call]
+
+    def _fail(self, error: ConnectError) -> None:
+        self._end()
+        self._transport.abortConnection()
+        self._failed(dial_error(*self._place, error))
+
+    def _end(self) -> None:
+        self._over = True
+        self._timer.cancel()
+
+
+def _connect_error(number: int) -> ConnectError:
+    error: ConnectError = getConnectError((number, os.strerror(number)))  # type: ignore[no-untyped-call]
+    return error
+
+
+@lru_cache(4096)
+def _socket_address(address: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """
+    The form in which the kernel takes an address.
+
+    :raises OSError: when it is no IP address, or names a zone that does not exist.
+    """
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    family, _, _, _, name = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, numeric)[0]
+    return family, name

@@ -1,0 +1,121 @@
+"""
+Accepting on the poller: one listening socket whose connections get lean transports.
+
+Knows how connections are taken in; knows nothing of what serves them, nor of which ports there are.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from meshgate.transport.descriptors import Shortage
+from meshgate.transport.lean import LeanTransport
+from meshgate.transport.poller import Poller
+
+ACCEPTS: Final = 16
+"""Connections taken in for one event before others get their turn."""
+
+_IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is reported again
+_SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+@implementer(IAddress)
+class PeerAddress:
+    """
+    Where a client comes from, for the factory: less to make than Twisted's own addresses, which
+    :meth:`~meshgate.transport.lean.LeanTransport.getPeer` gives.
+    """
+
+    __slots__ = ("host", "port")
+
+    type = "TCP"
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+
+class LeanPort:
+    """
+    A listening socket on the poller.
+
+    :param listening: non-blocking; belongs to the port from now on.
+    :param factory: provides IProtocolFactory.
+    :param eager: read as soon as a connection is accepted: its first bytes are there already.
+    :param shortage: told when descriptors run out.
+    """
+
+    _log = Logger()
+
+    def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
+        self._poller = poller
+        self._socket = listening
+        self._descriptor = listening.fileno()
+        self._family = listening.family
+        self._factory = factory
+        self._shortage = shortage
+        self._open = True
+        self.eager = eager
+        factory.doStart()
+        poller.watch(self._descriptor, self.ready, 0)
+        self.resume()
+        shortage.ports.add(self)
+
+    def stop(self) -> Deferred[object]:
+        """Stop listening, at once."""
+        if self._open:
+            self._open = False
+            self._shortage.ports.discard(self)
+            self._poller.forget(self._descriptor)
+            self._socket.close()
+            self._factory.doStop()
+        return succeed(None)
+
+    def pause(self) -> None:
+        """Leave connections in the kernel's queue."""
+        self._poller.modify(self._descriptor, 0)
+
+    def resume(self) -> None:
+        """Take connections in, those that waited first."""
+        if self._open:
+            self._poller.modify(self._descriptor, 0 if self._shortage.lasts else _IN)
+
+    def ready(self, event: int) -> None:
+        """Take connections in."""
+        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
+        accept: Any = self._socket._accept  # type: ignore[attr-defined]
+        for _ in range(ACCEPTS):
+            if not self._open:
+                return
+            try:
+                descriptor, peer = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _SHORT:
+                    self._shortage.begin(error)
+                    return
+                continue  # the client has gone while it waited
+            self._serve(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), peer)
+
+    def crashed(self) -> None:
+        """A connection could not be taken in; the next one may be."""
+
+    def _serve(self, sock: socket.SocketType, peer: tuple[Any, ...]) -> None:
+        transport = LeanTransport(self._poller, sock, peer)
+        protocol = self._factory.buildProtocol(PeerAddress(peer[0], peer[1]))
+        if protocol is None:
+            sock.close()
+            return
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        if self.eager and not transport.lost:
+            transport.read()
+        transport.watch()

@@ -1,0 +1,187 @@
+"""
+What carries the bytes: Twisted's own transports, or lean ones on a private poll where there is epoll.
+
+Knows both and chooses between them; everybody else listens and dials by a :class:`Network` and sees no difference but
+the cost.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+from typing import Protocol as Interface
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet
+from twisted.python.failure import Failure
+
+from meshgate.transport import lean_dialing
+from meshgate.transport.descriptors import Shortage
+from meshgate.transport.dialing import Attempt, DialError, dial
+from meshgate.transport.lean_port import LeanPort
+from meshgate.transport.poller import Poller
+from meshgate.transport.wheel import Wheel
+
+AUTO: Final = "auto"
+LEAN: Final = "lean"
+TWISTED: Final = "twisted"
+
+
+class NoSuchTransport(Exception):  # noqa: N818 - the setting asks for what is not there
+    """The transport that the settings ask for does not exist here. The message is for people."""
+
+
+class Port(Interface):
+    """A port that listens."""
+
+    def stop(self) -> Deferred[object]:
+        """Stop listening; fires when the port is free."""
+
+
+class Network(Interface):
+    """
+    How connections come about.
+
+    :ivar wheel: the clock for time limits of connections.
+    """
+
+    wheel: Wheel
+
+    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+        """
+        Serve the connections of a listening socket.
+
+        :param listening: non-blocking; belongs to the port from now on.
+        :param factory: provides IProtocolFactory; what it is given as a client's address has a host and a port.
+        :param eager: a connection's first bytes are there when it is accepted (TCP_DEFER_ACCEPT).
+        """
+
+    def dial(
+        self,
+        address: str,
+        port: int,
+        protocol: Any,
+        timeout: float,
+        first: bytes,
+        connected: Callable[[Any], None],
+        failed: Callable[[DialError], None],
+    ) -> Attempt | None:
+        """
+        Connect a protocol to an IP address.
+
+        :param address: an IP address, never a name.
+        :param timeout: seconds for this one attempt.
+        :param first: what is written before anything else; none of it twice.
+        :param connected: called with the protocol right after its ``connectionMade``, or else
+        :param failed: with why there is no connection.
+        :return: the attempt, or None when one of them was called already.
+        """
+
+    def close(self) -> None:
+        """Let go of what is shared. All ports and connections have to be gone."""
+
+
+class TwistedNetwork:
+    """
+    Twisted's own transports.
+
+    :param reactor: provides IReactorTCP, IReactorSocket and IReactorTime.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.wheel = Wheel(reactor)
+
+    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+        """As :class:`Network`."""
+        port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+        listening.close()  # the reactor has a duplicate of its own
+        return _TwistedPort(port)
+
+    def dial(
+        self,
+        address: str,
+        port: int,
+        protocol: Any,
+        timeout: float,
+        first: bytes,
+        connected: Callable[[Any], None],
+        failed: Callable[[DialError], None],
+    ) -> Attempt | None:
+        """As :class:`Network`."""
+        outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout)
+
+        def arrived(protocol: Any) -> None:
+            if first:
+                protocol.transport.write(first)
+            connected(protocol)
+
+        def missed(failure: Failure) -> None:
+            if not failure.check(CancelledError):  # type: ignore[no-untyped-call]
+                failed(failure.value)  # type: ignore[arg-type]
+
+        outcome.addCallbacks(arrived, missed)
+        return None if outcome.called else outcome
+
+    def close(self) -> None:
+        """As :class:`Network`."""
+        self.wheel.stop()
+
+
+class _TwistedPort:
+    def __init__(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def stop(self) -> Deferred[object]:
+        return maybeDeferred(self._port.stopListening)
+
+
+class LeanNetwork:
+    """
+    Lean transports.
+
+    :param reactor: provides IReactorFDSet and IReactorTime, on Linux.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._poller = Poller(reactor)
+        self._shortage = Shortage(reactor)
+        self.wheel = Wheel(reactor)
+
+    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+        """As :class:`Network`."""
+        return LeanPort(self._poller, listening, factory, eager, self._shortage)
+
+    def dial(
+        self,
+        address: str,
+        port: int,
+        protocol: Any,
+        timeout: float,
+        first: bytes,
+        connected: Callable[[Any], None],
+        failed: Callable[[DialError], None],
+    ) -> Attempt | None:
+        """As :class:`Network`."""
+        return lean_dialing.dial(self._poller, self.wheel, address, port, protocol, timeout, first, connected, failed)
+
+    def close(self) -> None:
+        """As :class:`Network`."""
+        self.wheel.stop()
+        self._shortage.stop()
+        self._poller.close()
+
+
+def make_network(choice: str, reactor: Any) -> Network:
+    """
+    The network that the settings ask for.
+
+    :param choice: ``lean``, ``twisted``, or ``auto`` for lean where that is possible.
+    :raises NoSuchTransport: when lean transports are asked for where they cannot be.
+    """
+    possible = hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor)
+    if choice == LEAN and not possible:
+        raise NoSuchTransport("the lean transport needs Linux, and a reactor that watches descriptors")
+    return LeanNetwork(reactor) if possible and choice != TWISTED else TwistedNetwork(reactor)

@@ -1,0 +1,167 @@
+"""
+The poller: many sockets behind one descriptor of the reactor.
+
+A private epoll descriptor, edge-triggered, is to the reactor a single thing to read from; one event of the reactor
+hands out the events of up to :data:`BATCH` sockets. Timers, name resolution and everything else stay on the reactor.
+
+Knows descriptors and whom to call for them; knows nothing of what is read or written.
+
+Three rules that an edge-triggered poll needs are kept here. A socket that is closed while a batch is handed out is
+really closed after it, since its number would be given to the next one, and that one handed the events of the first.
+Whoever stops with something left is queued again by :meth:`Poller.rearm`; nothing else does that. And an event is no
+more than a hint: only the calls on the socket itself tell what is the case.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from meshgate.transport.pipes import Pipes
+
+BATCH: Final = 256
+"""Events taken from the kernel at once."""
+
+ROUNDS: Final = 8
+"""Batches handed out before the reactor gets its turn."""
+
+READ: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+"""What a socket is watched for; errors and hang-ups are reported in any case."""
+
+READ_WRITE: Final = READ | select.EPOLLOUT
+
+ENDING: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+"""Events behind which there may be an end of stream: a short read does not mean then that all was read."""
+
+
+class Mortal(Protocol):
+    """What the poller closes: a socket, or what stands for one."""
+
+    def bury(self) -> None:
+        """Close the descriptor, and tell who has to know."""
+
+
+@implementer(IReadDescriptor)
+class Poller:
+    """
+    Watches descriptors, for the reactor.
+
+    :param reactor: provides IReactorFDSet and IReactorTime.
+    :ivar pipes: for those who splice.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self._poll = self._epoll.poll
+        self._calls: dict[int, Callable[[int], None]] = {}
+        self._dead: list[Mortal] = []
+        self._dispatching = False
+        self._settling: IDelayedCall | None = None
+        self.pipes = Pipes()
+        #: For calls per connection, without a detour.
+        self.modify = self._epoll.modify
+
+    # For the reactor.
+
+    def fileno(self) -> int:
+        """The private epoll descriptor; -1 once closed."""
+        return self._epoll.fileno() if not self._epoll.closed else -1
+
+    def logPrefix(self) -> str:
+        """How the reactor calls it."""
+        return "poller"
+
+    def doRead(self) -> None:
+        """Hand out what has happened."""
+        poll, calls = self._poll, self._calls
+        self._dispatching = True
+        try:
+            for _ in range(ROUNDS):
+                events = poll(0, BATCH)
+                if not events:
+                    return
+                for descriptor, event in events:
+                    try:
+                        calls[descriptor](event)
+                    except Exception:
+                        self._log.failure("a connection could not be served")
+                        self._give_up(descriptor)
+                if self._dead:
+                    self._bury()
+        finally:
+            self._dispatching = False
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor lets go of it: nothing is watched any more."""
+
+    # For those watched.
+
+    def watch(self, descriptor: int, call: Callable[[int], None], events: int) -> None:
+        """
+        Watch a descriptor from now on.
+
+        :param call: a method that gets the events, in epoll's terms. Should it raise, ``crashed`` of the same object
+            is called.
+        """
+        if not self._calls:
+            self._reactor.addReader(self)
+        self._epoll.register(descriptor, events)
+        self._calls[descriptor] = call
+
+    def pass_to(self, descriptor: int, call: Callable[[int], None]) -> None:
+        """Have another call get the events of a descriptor that is watched."""
+        self._calls[descriptor] = call
+
+    def rearm(self, descriptor: int, events: int) -> None:
+        """Queue a descriptor again, if there is anything left to do with it."""
+        self.modify(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching a descriptor. To be called before it is closed, or right after."""
+        if self._calls.pop(descriptor, None) is not None and not self._calls:
+            self._reactor.removeReader(self)
+
+    def bury_soon(self, dead: Mortal) -> None:
+        """Have something closed once the batch that is being handed out is through."""
+        self._dead.append(dead)
+        if not self._dispatching and self._settling is None:
+            self._settling = self._reactor.callLater(0, self._settle)
+
+    def close(self) -> None:
+        """Close the private descriptor; nothing may be watched any more."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settle()
+        self._epoll.close()
+        self.pipes.close()
+
+    def _settle(self) -> None:
+        self._settling = None
+        self._bury()
+
+    def _bury(self) -> None:
+        """Close what is to be closed, and what comes to be closed by that."""
+        dispatching, self._dispatching = self._dispatching, True
+        while self._dead:
+            dead, self._dead = self._dead, []
+            for each in dead:
+                try:
+                    each.bury()
+                except Exception:
+                    self._log.failure("the end of a connection could not be acted on")
+        self._dispatching = dispatching
+
+    def _give_up(self, descriptor: int) -> None:
+        """Whoever fails on its own events gets none any more."""
+        owner: Any = getattr(self._calls.get(descriptor), "__self__", None)
+        if owner is not None:
+            owner.crashed()

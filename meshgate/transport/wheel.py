@@ -1,0 +1,134 @@
+"""
+Time limits by the second: one call of the reactor for all of them.
+
+Knows time in ticks of a second and what to call when; knows nothing of sockets. A time limit of a connection is
+rarely met and nearly always called off, so that setting and calling off is what has to be cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+TICK: Final = 1.0
+"""Seconds between two looks at the clock: no call comes early, and none later than this."""
+
+
+class Timer:
+    """A call to come. What :meth:`Wheel.callLater` gives; as far as it goes, an IDelayedCall."""
+
+    __slots__ = ("_bucket", "_call")
+
+    def __init__(self, call: Callable[[], object], bucket: set[Timer]) -> None:
+        self._call = call
+        self._bucket: set[Timer] | None = bucket
+        bucket.add(self)
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+        return self._bucket is not None
+
+    def cancel(self) -> None:
+        """Call it off; nothing happens if it has come, or was called off before."""
+        bucket = self._bucket
+        if bucket is not None:
+            self._bucket = None
+            bucket.discard(self)
+
+    def fire(self) -> None:
+        """Call, for the wheel."""
+        self._bucket = None
+        self._call()
+
+
+class Wheel:
+    """
+    Calls in buckets, one for each second.
+
+    :param clock: provides IReactorTime.
+    :ivar now: the time of the last tick, in the clock's seconds, less than :data:`TICK` ago while anything waits.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._buckets: dict[int, set[Timer]] = {}
+        self._done = 0  # every bucket up to this one has been emptied
+        self._ticking: IDelayedCall | None = None
+        self._stopped = False
+        self.now = 0.0
+
+    def __len__(self) -> int:
+        """How many calls are to come."""
+        return sum(map(len, self._buckets.values()))
+
+    def seconds(self) -> float:
+        """As IReactorTime: the clock's own seconds."""
+        return self._clock.seconds()
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
+        """
+        As IReactorTime, but up to :data:`TICK` later.
+
+        :param delay: in seconds.
+        """
+        return self.call_at(self._clock.seconds() + delay, (lambda: call(*args)) if args else call)
+
+    def call_at(self, when: float, call: Callable[[], object]) -> Timer:
+        """
+        The same for a point in time.
+
+        :param when: in the clock's seconds.
+        """
+        if self._ticking is None:
+            self._start()
+        at = math.ceil(when / TICK)
+        if at <= self._done:
+            at = self._done + 1
+        bucket = self._buckets.get(at)
+        if bucket is None:
+            bucket = self._buckets[at] = set()
+        return Timer(call, bucket)
+
+    def stop(self) -> None:
+        """Call off everything, for good."""
+        self._stopped = True
+        for bucket in self._buckets.values():
+            for timer in tuple(bucket):
+                timer.cancel()
+        self._buckets.clear()
+        ticking, self._ticking = self._ticking, None
+        if ticking is not None and ticking.active():
+            ticking.cancel()
+
+    def _start(self) -> None:
+        self._look()
+        if not self._stopped:
+            self._wait()
+
+    def _look(self) -> None:
+        # A clock may call a hair early by its own reckoning.
+        self._done = math.floor(self._clock.seconds() / TICK + 1e-6)
+        self.now = self._done * TICK
+
+    def _wait(self) -> None:
+        self._ticking = self._clock.callLater(max(0.0, self.now + TICK - self._clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._look()
+        for at in sorted(at for at in self._buckets if at <= self._done):
+            bucket = self._buckets.pop(at)
+            while bucket:
+                try:
+                    bucket.pop().fire()
+                except Exception:
+                    self._log.failure("a time limit could not be acted on")
+        if self._buckets and not self._stopped:
+            self._wait()
+        else:
+            self._ticking = None
