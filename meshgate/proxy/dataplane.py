@@ -17,11 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory
 
+from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.inbound import Inbound
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
-from meshgate.routing.balance import Rotation
 from meshgate.routing.table import ListenerKey, RoutingTable
 
 _IPV4_MAPPED = "::ffff:"
@@ -47,7 +47,7 @@ class Dataplane:
     :param wall_clock: gives seconds since the epoch.
     :ivar table: the current routing table; assign a new one at any time.
     :ivar limits: likewise.
-    :ivar rotation: where the round robin of each destination stands.
+    :ivar clusters: what the connections to each destination share.
     :ivar ids: the numbers of the connections to come.
     :ivar draining: every connection is being closed, and new ones are turned away.
     """
@@ -64,7 +64,7 @@ class Dataplane:
         self.reactor = reactor
         self.resolver = resolver
         self.rng = rng
-        self.rotation = Rotation()
+        self.clusters = Clusters()
         self.ended = ended
         self.limits = limits
         self.table = RoutingTable()

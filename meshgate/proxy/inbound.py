@@ -18,12 +18,14 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.proxy.clusters import Slot
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.reaching import Reach
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
+from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain, Listener, ListenerKey
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from meshgate.wire.clienthello import HelloError, HelloParser, HelloTooLarge, NotTLS
@@ -81,6 +83,9 @@ class Inbound(Protocol):
         self._timer: IDelayedCall | None = None
         self._reach: Reach | None = None
         self._relay: Relay | None = None
+        self._slot: Slot | None = None
+        self._policy = NO_CONNECTION_POLICY
+        self._deadline: IDelayedCall | None = None
         self._enter(Phase.HELLO)
 
     def _enter(self, phase: Phase) -> None:
@@ -188,7 +193,11 @@ class Inbound(Protocol):
         self._stop_waiting()
         self._enter(Phase.DIALING)
         self._stop_reading_when_full()
-        self._reach = Reach(self._dataplane, destination, self.record, self._connected, self._refuse)
+        self._policy = policy = chain.policy
+        if policy.max_duration is not None:
+            self._deadline = self._dataplane.reactor.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
+        source = self.record.client[0] if policy.by_source else None
+        self._reach = Reach(self._dataplane, destination, source, self.record, self._connected, self._refuse)
         self._reach.start()
 
     # DIALING
@@ -204,9 +213,10 @@ class Inbound(Protocol):
     def _remember_finish(self) -> None:
         self._finished = True
 
-    def _connected(self, upstream: Upstream) -> None:
+    def _connected(self, upstream: Upstream, slot: Slot) -> None:
         plane, transport = self._dataplane, self.transport
-        relay = Relay(plane.reactor, plane.limits, transport, upstream.transport, self._end, self._gone)
+        self._slot, limits = slot, plane.limits.under(self._policy)
+        relay = Relay(plane.reactor, limits, transport, upstream.transport, self._end, self._gone)
         self._reach, self._relay = None, relay
         self._leg, upstream.leg = relay.client, relay.upstream
         self._enter(Phase.RELAYING)
@@ -261,12 +271,16 @@ class Inbound(Protocol):
     def _gone(self) -> None:
         self._stop_waiting()
         self._relay = None
+        if self._slot is not None:
+            self._slot.free()
         self._dataplane.closed(self)
 
     # In any phase.
 
     def _end(self, ending: Ending) -> None:
         record = self.record
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         if record.ending is None:
             self.tally()
             record.ending = ending
