@@ -211,7 +211,7 @@ class GatewayService(Service):
     def _install(self, table: RoutingTable) -> None:
         """A new table is in force."""
         self._dataplane.table = table
-        self._dataplane.rotation.forget_all_but(table.destinations())
+        self._dataplane.clusters.forget_all_but(table.destinations())
         self._resolver.watch(table.dns_names())
         self._ports.reconcile(table.listeners.values())
 

@@ -214,9 +214,9 @@ def chain(*destinations: Destination | Endpoint, names: tuple[str, ...] = (), **
     )
 
 
-def tcp_listener(*destinations: Destination | Endpoint, bind: str = LOOPBACK, port: int = 0) -> Listener:
+def tcp_listener(*destinations: Destination | Endpoint, bind: str = LOOPBACK, port: int = 0, **rest: Any) -> Listener:
     """A listener of plain TCP."""
-    return Listener(ListenerKey(bind, port), dual_stack=False, sniffs=False, catch_all=chain(*destinations))
+    return Listener(ListenerKey(bind, port), dual_stack=False, sniffs=False, catch_all=chain(*destinations, **rest))
 
 
 def sni_listener(

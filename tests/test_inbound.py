@@ -12,7 +12,9 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.inbound import HELD_BYTES, LINGER, Phase
 from meshgate.proxy.limits import Limits
 from meshgate.routing.addresses import EVERYWHERE, network
+from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, Listener
+from meshgate.transport.wheel import TICK
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from tests.fakes import FakedGateway
 from tests.hello_builder import build_hello
@@ -22,6 +24,8 @@ from tests.support import wait_for
 A, B = Endpoint("192.0.2.1", 443), Endpoint("192.0.2.2", 443)
 HELLO = build_hello("a.example.com")
 TO_A = sni_listener({"a.example.com": A})
+FULL = Destination("a", 443, endpoints=(A,), policy=UpstreamPolicy(max_connections=0))
+SHORT = sni_listener({"a.example.com": chain(A, policy=ConnectionPolicy(max_duration=60))})
 
 
 def faked(listener: Listener = TO_A, limits: Limits = Limits()) -> FakedGateway:  # noqa: B008 - it is frozen
@@ -79,7 +83,7 @@ class EndingTests(SynchronousTestCase):
         (TO_A, send(b"GET / HTTP/1.1\r\n\r\n"), Ending.NOT_TLS),
         (TO_A, send(HELLO[:43] + b"\xff" + HELLO[44:]), Ending.BAD_HELLO),
         (TO_A, send(build_hello(extensions=[(21, bytes(16384))])), Ending.HELLO_TOO_LARGE),
-        (TO_A, send(HELLO[:-1], lambda g: g.reactor.advance(15)), Ending.HELLO_TIMEOUT),
+        (TO_A, send(HELLO[:-1], lambda g: g.reactor.advance(15 + TICK)), Ending.HELLO_TIMEOUT),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_finishes()), Ending.CLIENT_CLOSED_EARLY),
         (sni_listener({"a.example.com": Destination("a", 80)}), send(HELLO), Ending.NO_ENDPOINT),
         (sni_listener({"a.example.com": chain()}), send(HELLO), Ending.NO_ENDPOINT),
@@ -89,6 +93,7 @@ class EndingTests(SynchronousTestCase):
             Ending.NOT_SERVED,
         ),
         (sni_listener({"a.example.com": chain(A, refusal="serves HTTP")}), send(HELLO), Ending.NOT_SERVED),
+        (sni_listener({"a.example.com": chain(FULL)}), send(HELLO), Ending.OVER_LIMIT),
         (TO_A, send(HELLO, fails("refuse_dial")), Ending.DIAL_REFUSED),
         (TO_A, send(HELLO, fails("time_out_dial")), Ending.DIAL_TIMEOUT),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
@@ -96,6 +101,8 @@ class EndingTests(SynchronousTestCase):
         (TO_A, relayed(lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
         (TO_A, relayed(lambda g: g.upstream.peer_resets()), Ending.UPSTREAM_RESET),
         (TO_A, relayed(lambda g: g.reactor.pump([450] * 9)), Ending.IDLE),
+        (SHORT, relayed(lambda g: g.reactor.advance(60 + TICK)), Ending.MAX_DURATION),
+        (SHORT, send(HELLO, lambda g: g.reactor.advance(60 + TICK)), Ending.MAX_DURATION),
         (
             TO_A,
             relayed(lambda g: g.client.peer_finishes(), lambda g: g.reactor.pump([75] * 9)),
@@ -293,7 +300,7 @@ class RefusalTests(SynchronousTestCase):
     def test_it_is_not_waited_for_long(self) -> None:
         """A client that does not close is closed."""
         gateway = dialing(first=b"plain text")
-        gateway.reactor.pump([0, LINGER])
+        gateway.reactor.pump([0, LINGER + TICK])
         self.assertFalse(gateway.client.connected)
 
     def test_a_full_hold_is_read_again(self) -> None:

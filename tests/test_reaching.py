@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.relay import Upstream
+from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, Keepalive, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
-from tests.fakes import FakedGateway
+from meshgate.transport.wheel import TICK
+from tests.fakes import FakedGateway, FakeTransport
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, on_every_transport, tcp_listener
 from tests.support import free_port
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(1, 6)]
 
 
-def several(*addresses: str) -> Destination:
-    """A destination with an endpoint for each address; one that is a name has to be resolved."""
-    return Destination("origin", 80, endpoints=tuple(Endpoint(one, 80, dns=not one[-1].isdigit()) for one in addresses))
+IN_TURN = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN))
+
+
+def several(*addresses: str, policy: UpstreamPolicy = IN_TURN) -> Destination:
+    """A destination with an endpoint for each address, in turns; one that is a name has to be resolved."""
+    endpoints = tuple(Endpoint(one, 80, dns=not one[-1].isdigit()) for one in addresses)
+    return Destination("origin", 80, endpoints=endpoints, policy=policy)
 
 
 def faked(destination: Destination, limits: Limits = Limits()) -> FakedGateway:  # noqa: B008 - it is frozen
@@ -90,6 +98,67 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(gateway.reactor.tcpClients[0][3], 7)
 
 
+class PolicyTests(SynchronousTestCase):
+    """What a destination's policy asks for."""
+
+    def test_its_own_connect_timeout(self) -> None:
+        """It counts instead of the gateway's, for dials and for names alike."""
+        policy = UpstreamPolicy(connect_timeout=2)
+        gateway = faked(several(ADDRESSES[0], policy=policy), Limits(connect_timeout=7))
+        self.assertEqual(gateway.reactor.tcpClients[0][3], 2)
+        gateway = faked(several("slow.example.com", policy=policy), Limits(connect_timeout=7))
+        gateway.reactor.advance(2 + TICK)
+        self.assertEqual(gateway.ending, Ending.NO_ENDPOINT)
+
+    def test_fewer_connections_first(self) -> None:
+        """Connections that stay count, dials that are under way too, and those that are gone do not."""
+        listener = tcp_listener(several(*ADDRESSES[:2], policy=UpstreamPolicy()))
+        gateway = FakedGateway(listener, Limits())
+        first = gateway.reactor.dialed[0][0]
+        for _ in range(3):
+            client = FakeTransport(gateway.reactor)
+            client.protocol = gateway.accept(listener, "198.51.100.8")
+            client.protocol.makeConnection(client)
+            client.peer_resets()
+        self.assertEqual({address for address, _ in gateway.reactor.dialed[1:]}, {*ADDRESSES[:2]} - {first})
+
+    def test_the_endpoint_that_failed_is_not_counted(self) -> None:
+        """A connection counts for the endpoint it is dialing or has, for no other, and for none when it has failed."""
+        destination = several(*ADDRESSES[:2])
+        gateway = faked(destination)
+        cluster = gateway.plane.clusters.of(destination)
+        counts = [place.active for place in cluster.places]
+        self.assertEqual((cluster.active, counts), (1, [1, 0]))
+        gateway.reactor.refuse_dial()
+        counts = [place.active for place in cluster.places]
+        self.assertEqual((cluster.active, counts), (1, [0, 1]))
+        gateway.reactor.refuse_dial()
+        counts = [place.active for place in cluster.places]
+        self.assertEqual((gateway.ending, cluster.active, counts), (Ending.DIAL_REFUSED, 0, [0, 0]))
+
+    def test_by_the_clients_address(self) -> None:
+        """Where the chain hashes addresses, a client gets the same endpoint each time, and others get others."""
+        policy = UpstreamPolicy(balancing=Balancing(Algorithm.RING_HASH, 1024))
+        listener = tcp_listener(several(*ADDRESSES, policy=policy), policy=ConnectionPolicy(by_source=True))
+        gateway = FakedGateway(listener, Limits())
+        chosen = []
+        for number in [*range(8), *range(8)]:
+            gateway.accept(listener, f"198.51.100.{number}").makeConnection(gateway.client)
+            chosen.append(gateway.reactor.dialed[-1][0])
+        self.assertEqual(chosen[:8], chosen[8:])
+        self.assertGreater(len(set(chosen)), 1)
+
+    def test_addresses_that_change(self) -> None:
+        """When a name gets other addresses, the next connection goes there; what stays keeps its connections' count."""
+        destination = several("db.example.com", policy=UpstreamPolicy())
+        gateway = faked(destination)
+        gateway.resolver.answer("db.example.com", "192.0.2.1")
+        gateway.resolver.answers["db.example.com"] = ("192.0.2.1", "192.0.2.2")
+        listener = next(iter(gateway.plane.table.listeners.values()))
+        gateway.accept(listener, "198.51.100.8").makeConnection(gateway.client)
+        self.assertEqual([address for address, _ in gateway.reactor.dialed], ["192.0.2.1", "192.0.2.2"])
+
+
 class NameTests(SynchronousTestCase):
     """Endpoints that are names."""
 
@@ -102,7 +171,7 @@ class NameTests(SynchronousTestCase):
         gateway.accept(listener, "198.51.100.8").makeConnection(gateway.client)
         for _ in range(2):
             gateway.reactor.refuse_dial()
-        self.assertEqual(
+        self.assertCountEqual(
             [address for address, _ in gateway.reactor.dialed[1:]], ["192.0.2.1", "192.0.2.2", "198.51.100.2"]
         )
         self.assertEqual(gateway.resolver.asked, {})
@@ -125,7 +194,7 @@ class NameTests(SynchronousTestCase):
         gateway = faked(several("slow.example.com", "db.example.com"))
         gateway.resolver.answer("db.example.com", "192.0.2.1")
         self.assertEqual(gateway.reactor.dialed, [])
-        gateway.reactor.advance(10)
+        gateway.reactor.advance(10 + TICK)
         self.assertEqual(gateway.reactor.dialed, [("192.0.2.1", 80)])
         gateway.resolver.answer("slow.example.com", "192.0.2.2")
         self.assertEqual(len(gateway.reactor.dialed), 1)
@@ -133,7 +202,7 @@ class NameTests(SynchronousTestCase):
     def test_an_answer_that_never_comes(self) -> None:
         """Names are waited for no longer than a dial."""
         gateway = faked(several("slow.example.com"))
-        gateway.reactor.advance(10)
+        gateway.reactor.advance(10 + TICK)
         self.assertEqual(gateway.ending, Ending.NO_ENDPOINT)
 
     def test_a_client_that_leaves_waits_no_more(self) -> None:
@@ -149,12 +218,59 @@ class NameTests(SynchronousTestCase):
 class RealTests(TestCase):
     """Real endpoints, some of them dead."""
 
+    async def test_max_connections(self) -> None:
+        """One more than allowed is closed without a dial, on every port of the destination; then one ends."""
+        origin = Origin(self, b"hello")
+        policy = UpstreamPolicy(max_connections=2)
+        listeners = [
+            tcp_listener(Destination("origin", 80, endpoints=(origin.endpoint,), policy=policy), bind=bind)
+            for bind in ("127.0.0.1", "127.0.0.2")
+        ]
+        gateway = GatewayUnderTest(self)
+        gateway.serve(*listeners)
+        clients = [await gateway.connect(listener) for listener in listeners]
+        for client in clients:
+            await client.got(b"hello")
+        await (await gateway.connect(listeners[0])).got_finish()
+        self.assertEqual((await gateway.record()).ending, Ending.OVER_LIMIT)
+        self.assertEqual(len(origin.peers), 2)
+        clients[1].reset()
+        self.assertEqual((await gateway.record(1)).ending, Ending.CLIENT_RESET)
+        await (await gateway.connect(listeners[0])).got(b"hello")
+
+    async def test_keepalive_reaches_the_socket(self) -> None:
+        """What the policy asks for is set on the endpoint's connection; what it leaves out is the system's own."""
+        origin = Origin(self, b"hello")
+        options = [
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            *((socket.IPPROTO_TCP, name) for name in (socket.TCP_KEEPCNT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)),
+        ]
+        with socket.socket() as untouched:
+            own = [untouched.getsockopt(*option) for option in options]
+        found = []
+        connected = Upstream.makeConnection
+
+        def noted(upstream: Upstream, transport: Any) -> None:
+            found.append(transport.getHandle())
+            connected(upstream, transport)
+
+        self.patch(Upstream, "makeConnection", noted)
+        gateway = GatewayUnderTest(self)
+        for number, keepalive in enumerate([Keepalive(probes=4, time=30), Keepalive(interval=7)], 1):
+            policy = UpstreamPolicy(keepalive=keepalive)
+            destination = Destination("origin", 80, endpoints=(origin.endpoint,), policy=policy)
+            listener = tcp_listener(destination, bind=f"127.0.0.{number}")
+            gateway.serve(listener)
+            await (await gateway.connect(listener)).got(b"hello")
+        values = [[handle.getsockopt(*option) for option in options] for handle in found]
+        self.assertEqual(values, [[1, 4, 30, own[3]], [1, own[1], own[2], 7]])
+
     async def test_a_dead_endpoint_costs_nobody_a_connection(self) -> None:
         """With one of three endpoints dead, every connection succeeds, whichever it starts with."""
         origins = [Origin(self, b"1"), Origin(self, b"2")]
         endpoints = (origins[0].endpoint, Endpoint(LOOPBACK, free_port()), origins[1].endpoint)
         gateway = GatewayUnderTest(self)
-        listener = tcp_listener(Destination("origin", 80, endpoints=endpoints))
+        listener = tcp_listener(Destination("origin", 80, endpoints=endpoints, policy=IN_TURN))
         gateway.serve(listener)
         for _ in range(9):
             client = await gateway.connect(listener)
@@ -173,7 +289,7 @@ class RealTests(TestCase):
         self.addCleanup(filling.close)
         origin = Origin(self, b"hello")
         gateway = GatewayUnderTest(self, Limits(connect_timeout=0.2))
-        listener = tcp_listener(Destination("origin", 80, endpoints=(deaf, origin.endpoint)))
+        listener = tcp_listener(Destination("origin", 80, endpoints=(deaf, origin.endpoint), policy=IN_TURN))
         only_deaf = tcp_listener(deaf, bind="127.0.0.2")
         gateway.serve(listener, only_deaf)
         await (await gateway.connect(listener)).got(b"hello")

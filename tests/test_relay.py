@@ -6,13 +6,14 @@ import os
 import socket
 from typing import Any
 
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, LoopingCall
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.relay import GRACE, Leg, Relay
+from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.wheel import TICK, Wheel
 from tests.fakes import FakeTransport
@@ -299,7 +300,7 @@ class ResetTests(SynchronousTestCase):
     def test_a_finished_client_is_not_waited_for_long(self) -> None:
         """An endpoint that stays silent is reset after a moment."""
         faked = self.client_that_closed()
-        faked.wait(GRACE)
+        faked.wait(GRACE + TICK)
         self.assertEqual((faked.endings, faked.gone), ([Ending.CLIENT_RESET], 1))
         self.assertTrue(faked.upstream.reset_sent)
         self.assertEqual(len(faked.wheel), 0)
@@ -350,6 +351,35 @@ class RealTests(TestCase):
         assert record.first_byte is not None
         assert record.dial is not None
         self.assertTrue(0 < record.dial < record.first_byte < record.duration)
+
+    async def test_the_idle_time_of_its_policy(self) -> None:
+        """A chain's own idle time ends a silent connection, whatever the gateway's; 0 keeps one that would end."""
+        impatient = tcp_listener(self.origin.endpoint, bind="127.0.0.2", policy=ConnectionPolicy(idle=0.1))
+        patient = tcp_listener(self.origin.endpoint, bind="127.0.0.3", policy=ConnectionPolicy(idle=0))
+        self.gateway.serve(impatient, patient)
+        self.gateway.plane.limits = Limits(idle=0.2)
+        kept = await self.gateway.connect(patient)
+        await (await self.gateway.connect(impatient)).got_finish()
+        self.assertEqual((await self.gateway.record()).ending, Ending.IDLE)
+        self.gateway.serve(impatient, patient, self.listener)
+        await (await self.gateway.connect(self.listener)).got_finish()
+        self.assertEqual((await self.gateway.record(1)).ending, Ending.IDLE)
+        self.assertIsNone(kept.lost)
+
+    async def test_the_longest_duration(self) -> None:
+        """A connection ends when it has lasted so long, however busy it is, and both sides see its end."""
+        listener = tcp_listener(self.origin.endpoint, bind="127.0.0.2", policy=ConnectionPolicy(max_duration=0.3))
+        self.gateway.serve(listener)
+        client = await self.gateway.connect(listener)
+        upstream = await self.origin.peer()
+        busy = LoopingCall(client.send, b"x")
+        busy.start(0.01)
+        self.addCleanup(busy.stop)
+        await upstream.got_finish()
+        record = await self.gateway.record()
+        self.assertEqual(record.ending, Ending.MAX_DURATION)
+        self.assertGreaterEqual(record.duration, 0.3)
+        self.assertGreater(record.bytes_in, 0)
 
     async def test_client_finishes_first(self) -> None:
         """After the client has finished, the endpoint's bytes still come."""

@@ -17,11 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory
 
+from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.inbound import Inbound
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
-from meshgate.routing.balance import Rotation
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.transport.network import Network, TwistedNetwork
 
@@ -47,9 +47,11 @@ class Dataplane:
     :param ended: called once for each connection, with its complete record; must not raise.
     :param wall_clock: gives seconds since the epoch.
     :param network: what carries the bytes; Twisted's own transports unless given.
+    :ivar wheel: the clock for time limits.
+    :ivar seconds: gives the reactor's exact time.
     :ivar table: the current routing table; assign a new one at any time.
     :ivar limits: likewise.
-    :ivar rotation: where the round robin of each destination stands.
+    :ivar clusters: what the connections to each destination share.
     :ivar ids: the numbers of the connections to come.
     :ivar draining: every connection is being closed, and new ones are turned away.
     """
@@ -67,9 +69,10 @@ class Dataplane:
         self.reactor = reactor
         self.network = network or TwistedNetwork(reactor)
         self.wheel = self.network.wheel
+        self.seconds = reactor.seconds
         self.resolver = resolver
         self.rng = rng
-        self.rotation = Rotation()
+        self.clusters = Clusters()
         self.ended = ended
         self.limits = limits
         self.table = RoutingTable()
@@ -140,16 +143,16 @@ class _Door(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """One client; none any more while draining."""
-        if self._dataplane.draining:
-            return None
         peer = cast("IPv4Address | IPv6Address", addr)
+        return self.for_client(peer.host, peer.port)
+
+    def for_client(self, host: str, port: int) -> Inbound | None:
+        """The same, without an address to be made first."""
+        plane = self._dataplane
+        if plane.draining:
+            return None
         # On a port of both families, an IPv4 client comes in as an IPv6 address that holds its own.
-        host = peer.host.removeprefix(_IPV4_MAPPED) if "." in peer.host else peer.host
-        record = ConnectionRecord(
-            id=next(self._dataplane.ids),
-            started=self._dataplane.wall_clock(),
-            accepted=self._dataplane.reactor.seconds(),
-            listener=self._name,
-            client=(host, peer.port),
-        )
-        return Inbound(self._dataplane, self._key, record)
+        if ":" in host and "." in host:
+            host = host.removeprefix(_IPV4_MAPPED)
+        record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), self._name, (host, port))
+        return Inbound(plane, self._key, record)

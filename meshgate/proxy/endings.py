@@ -21,11 +21,13 @@ class Ending(enum.Enum):
     CLIENT_CLOSED_EARLY = "client_closed_early", "the client left before a route was chosen"
     NO_ENDPOINT = "no_endpoint", "the destination is unknown or has no endpoint"
     NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
+    OVER_LIMIT = "over_limit", "the destination had as many connections as its maxConnections allows"
     DIAL_REFUSED = "dial_refused", "every endpoint tried refused or was unreachable"
     DIAL_TIMEOUT = "dial_timeout", "the last endpoint tried did not answer within the connect timeout"
     CLIENT_RESET = "client_reset", "the client reset the connection before it had been sent everything"
     UPSTREAM_RESET = "upstream_reset", "the endpoint reset the connection"
     IDLE = "idle", "no byte either way for the idle time"
+    MAX_DURATION = "max_duration", "the connection had lasted as long as the maxConnectionDuration allows"
     HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"
     DRAINED = "drained", "the gateway was stopping"
 

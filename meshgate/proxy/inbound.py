@@ -24,6 +24,7 @@ from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
+from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain, Listener, ListenerKey
 from meshgate.transport.wheel import Timer
 from meshgate.wire.alert import UNRECOGNIZED_NAME
@@ -53,6 +54,7 @@ class Phase(enum.Enum):
 class _Reactions(NamedTuple):
     """What the client's three events mean in one phase."""
 
+    phase: Phase
     received: Callable[[Inbound, bytes], None]
     finished: Callable[[Inbound], None]
     lost: Callable[[Inbound], None]
@@ -62,6 +64,8 @@ class _Reactions(NamedTuple):
 class Inbound(Protocol):
     """
     One client.
+
+    What has not happened yet is not stored: one is made for every connection.
 
     :param key: the listener that accepted it.
     :param record: filled in as things happen, and given to the data plane at the end.
@@ -73,33 +77,41 @@ class Inbound(Protocol):
     #: There in the phase RELAYING.
     _leg: Leg
 
+    #: What the client has said before its endpoint was there, and how many bytes that is.
+    _held: list[bytes] | bytes = b""
+    _held_size = 0
+    #: How many of them went with the dial.
+    _sent_first = 0
+    _finished = False
+    _policy = NO_CONNECTION_POLICY
+    _timer: Timer | None = None
+    _deadline: Timer | None = None
+    _reach: Reach | None = None
+    _relay: Relay | None = None
+
     def __init__(self, dataplane: Dataplane, key: ListenerKey, record: ConnectionRecord) -> None:
         self.record = record
         self._dataplane = dataplane
         self._key = key
-        self._held: list[bytes] = []
-        self._held_size = 0
-        self._sent_first = 0
-        self._finished = False
-        self._timer: Timer | None = None
-        self._reach: Reach | None = None
-        self._relay: Relay | None = None
-        self._enter(Phase.HELLO)
+        self._reactions = _HELLO
 
-    def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        self._reactions = REACTIONS[phase]
+    @property
+    def phase(self) -> Phase:
+        """Where it is on its way."""
+        return self._reactions.phase
 
     # What the transport reports.
 
-    def connectionMade(self) -> None:
+    def makeConnection(self, transport: Any) -> None:
         """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
-        self._dataplane.opened(self)
-        listener = self._dataplane.table.listeners.get(self._key)
+        self.transport = transport
+        plane = self._dataplane
+        plane.opened(self)
+        listener = plane.table.listeners.get(self._key)
         if listener is not None and listener.sniffs:
-            limits = self._dataplane.limits
+            limits = plane.limits
             self._parser = HelloParser(limits.hello_bytes)
-            self._timer = self._dataplane.wheel.callLater(limits.hello_timeout, self._hello_timed_out)
+            self._timer = plane.wheel.callLater(limits.hello_timeout, self._hello_timed_out)
         else:
             self._decide(None, Ending.NO_ROUTE)
 
@@ -128,17 +140,18 @@ class Inbound(Protocol):
             self._relay.close(ending)
             return
         self._end(ending)
-        self._enter(Phase.CLOSING)
+        self._reactions = _CLOSING
         self._stop_waiting()
         self.transport.loseConnection()
 
     def tally(self) -> None:
         """Bring the record's counters up to date."""
-        if self._relay is not None:
-            client, upstream = self._relay.client, self._relay.upstream
-            self.record.bytes_in, self.record.bytes_out = client.count, upstream.count
+        relay, record = self._relay, self.record
+        if relay is not None:
+            upstream = relay.upstream
+            record.bytes_in, record.bytes_out = relay.client.count, upstream.count
             if upstream.first_at is not None:
-                self.record.first_byte = upstream.first_at - self.record.accepted
+                record.first_byte = upstream.first_at - record.accepted
 
     # HELLO
 
@@ -179,21 +192,25 @@ class Inbound(Protocol):
         return listener.lookup_from(sni, address(self.record.client[0]), address(here))
 
     def _take(self, chain: Chain) -> None:
-        self.record.gateway, self.record.virtual_service = chain.gateway, chain.virtual_service
+        plane, record = self._dataplane, self.record
+        record.gateway, record.virtual_service = chain.gateway, chain.virtual_service
         if chain.refusal:
             self._refuse(Ending.NOT_SERVED)
             return
-        destination = choose_destination(chain.destinations, self._dataplane.rng)
+        destinations = chain.destinations
+        destination = destinations[0] if len(destinations) == 1 else choose_destination(destinations, plane.rng)
         if destination is None:
             self._refuse(Ending.NO_ENDPOINT)
             return
-        self.record.destination = str(destination)
-        self._stop_waiting()
-        self._enter(Phase.DIALING)
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        self._reactions = _DIALING
         self._stop_reading_when_full()
-        reach = self._reach = Reach(
-            self._dataplane, destination, self.record, self._first, self._connected, self._refuse
-        )
+        self._policy = policy = chain.policy
+        if policy.max_duration is not None:
+            self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
+        reach = self._reach = Reach(plane, destination, self, record.client[0] if policy.by_source else None)
         reach.start()
 
     # DIALING
@@ -203,43 +220,55 @@ class Inbound(Protocol):
         self._stop_reading_when_full()
 
     def _keep(self, data: bytes) -> None:
-        self._held.append(data)
+        held = self._held
+        if not held:
+            self._held = data
+        elif isinstance(held, list):
+            held.append(data)
+        else:
+            self._held = [held, data]
         self._held_size += len(data)
 
     def _stop_reading_when_full(self) -> None:
         if self._held_size >= HELD_BYTES:
             self.transport.pauseProducing()
 
-    def _first(self) -> bytes:
-        """All that the client has said so far."""
-        if len(self._held) != 1:
-            self._held = [b"".join(self._held)]
+    def first(self) -> bytes:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: all that the client has said so far."""
+        if isinstance(self._held, list):
+            self._held = b"".join(self._held)
         self._sent_first = self._held_size
-        return self._held[0]
+        return self._held
 
     def _remember_finish(self) -> None:
         self._finished = True
 
-    def _connected(self, upstream: Upstream) -> None:
+    def reached(self, upstream: Upstream) -> None:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: join both sides."""
         plane, transport = self._dataplane, self.transport
-        relay = Relay(plane.wheel, plane.limits, transport, upstream.transport, self._end, self._gone)
-        self._reach, self._relay = None, relay
-        self._leg, upstream.leg = relay.client, relay.upstream
-        self._enter(Phase.RELAYING)
+        limits = plane.limits.under(self._policy)
+        relay = self._relay = Relay(plane.wheel, limits, transport, upstream.transport, self._end, self._gone)
+        leg = self._leg = relay.client
+        upstream.leg = relay.upstream
+        self._reactions = _RELAYING
         # A transport that has reported its end of stream would report it again when resumed.
         if not self._finished:
             transport.resumeProducing()
-        relay.client.count = self._sent_first
+        sent = leg.count = self._sent_first
         relay.start()
-        if self._held_size > self._sent_first:
-            self._leg.received(b"".join(self._held)[self._sent_first :])
-        self._held = []
+        if self._held_size > sent:
+            leg.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
+        self._held = b""
         if self._finished:
-            self._leg.read_finished()
+            leg.read_finished()
+
+    def not_reached(self, ending: Ending) -> None:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: there is no endpoint."""
+        self._refuse(ending)
 
     def _vanished(self) -> None:
         self._end(Ending.CLIENT_RESET)
-        self._enter(Phase.CLOSING)
+        self._reactions = _CLOSING
         self._gone()
 
     # RELAYING
@@ -258,7 +287,7 @@ class Inbound(Protocol):
     def _refuse(self, ending: Ending) -> None:
         """End without an endpoint, in a way that lets the client read it."""
         self._end(ending)
-        self._enter(Phase.CLOSING)
+        self._reactions = _CLOSING
         self._stop_waiting()
         if ending is Ending.NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
             self.transport.write(UNRECOGNIZED_NAME)
@@ -277,31 +306,37 @@ class Inbound(Protocol):
 
     def _gone(self) -> None:
         self._stop_waiting()
-        self._relay = None
+        reach, self._reach = self._reach, None
+        if reach is not None:
+            reach.free()
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.take_apart()
+            del self._leg
         self._dataplane.closed(self)
 
     # In any phase.
 
     def _end(self, ending: Ending) -> None:
         record = self.record
+        if self._deadline is not None:
+            self._deadline.cancel()
         if record.ending is None:
             self.tally()
             record.ending = ending
-            record.duration = self._dataplane.reactor.seconds() - record.accepted
-            self._dataplane.ended(record)
+            plane = self._dataplane
+            record.duration = plane.seconds() - record.accepted
+            plane.ended(record)
 
     def _stop_waiting(self) -> None:
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:
             self._timer.cancel()
         if self._reach is not None:
             self._reach.cancel()
-            self._reach = None
 
 
-REACTIONS: Final = {
-    Phase.HELLO: _Reactions(Inbound._sniff, Inbound._left_early, Inbound._vanished),
-    Phase.DIALING: _Reactions(Inbound._hold, Inbound._remember_finish, Inbound._vanished),
-    Phase.RELAYING: _Reactions(Inbound._pass_on, Inbound._pass_finish_on, Inbound._pass_loss_on),
-    Phase.CLOSING: _Reactions(Inbound._discard, Inbound._client_has_seen_it, Inbound._gone),
-}
-"""The whole protocol: what a client's event does in each phase."""
+# The whole protocol: what a client's event does in each phase.
+_HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._left_early, Inbound._vanished)
+_DIALING: Final = _Reactions(Phase.DIALING, Inbound._hold, Inbound._remember_finish, Inbound._vanished)
+_RELAYING: Final = _Reactions(Phase.RELAYING, Inbound._pass_on, Inbound._pass_finish_on, Inbound._pass_loss_on)
+_CLOSING: Final = _Reactions(Phase.CLOSING, Inbound._discard, Inbound._client_has_seen_it, Inbound._gone)

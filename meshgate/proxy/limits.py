@@ -1,12 +1,14 @@
 """
 The limits of one connection: how long it may wait for what, and how much it may say first.
 
-Knows numbers only; where they come from is the settings' business.
+Knows numbers only; they come from the settings, and for a single connection from its traffic policy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from meshgate.routing.connection_policy import ConnectionPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,7 @@ class Limits:
     idle: float = 3600.0
     half_close: float = 600.0
     unknown_sni_alert: bool = False
+
+    def under(self, policy: ConnectionPolicy) -> Limits:
+        """Those of a connection with this policy."""
+        return self if policy.idle is None else replace(self, idle=policy.idle)

@@ -6,75 +6,110 @@ Knows endpoints, attempts and what their failures are called; knows nothing of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import DeferredList
 
+from meshgate.proxy.clusters import Slot
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.table import Destination, Endpoint
+from meshgate.routing.balance import Place
+from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialTimeout
+from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.wheel import Timer
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
 
 
-class Reach:
+class Waiting(Protocol):
     """
-    The search for an endpoint that answers, for one connection.
+    Who waits for an endpoint.
 
-    :param record: gets the endpoint last tried, and how long dialing took.
-    :param first: gives what the client has said so far; it is sent to whoever answers.
-    :param connected: called with the connected endpoint, or else
-    :param failed: with why there is none. Neither is called after :meth:`cancel`.
+    :ivar record: gets the destination, the endpoint last tried, and how long dialing took.
     """
 
-    def __init__(
-        self,
-        dataplane: Dataplane,
-        destination: Destination,
-        record: ConnectionRecord,
-        first: Callable[[], bytes],
-        connected: Callable[[Upstream], None],
-        failed: Callable[[Ending], None],
-    ) -> None:
+    record: ConnectionRecord
+
+    def first(self) -> bytes:
+        """What the client has said so far; it is sent to whoever answers."""
+
+    def reached(self, upstream: Upstream) -> None:
+        """There is an endpoint."""
+
+    def not_reached(self, ending: Ending) -> None:
+        """There is none."""
+
+
+class Reach(Slot):
+    """
+    The search for an endpoint that answers, for one connection; after that, its part in the counts, which is to be
+    freed when the connection is gone.
+
+    :param waiting: told of the outcome, once, unless it cancels.
+    :param source: the client's address, where the endpoint is chosen by it.
+    """
+
+    __slots__ = (
+        "_candidates",
+        "_dataplane",
+        "_dialing",
+        "_first_dial_at",
+        "_policy",
+        "_resolving",
+        "_source",
+        "_waiting",
+    )
+
+    _candidates: Iterator[Place]
+
+    def __init__(self, dataplane: Dataplane, destination: Destination, waiting: Waiting, source: str | None) -> None:
+        self._cluster = cluster = dataplane.clusters.of(destination)
+        self._counted = False
+        self._place = None
         self._dataplane = dataplane
-        self._destination = destination
-        self._record = record
-        self._first = first
-        self._connected = connected
-        self._failed = failed
-        self._candidates: Iterator[Endpoint] = iter(())
-        self._first_dial_at = 0.0
+        self._policy = destination.policy
+        self._source = source
+        self._waiting: Waiting | None = waiting
         self._resolving: Timer | None = None
         self._dialing: Attempt | None = None
+        waiting.record.destination = cluster.name
 
     def start(self) -> None:
         """Begin: at once where the addresses are known, else when their names are resolved."""
-        resolver = self._dataplane.resolver
-        names = {endpoint.address for endpoint in self._destination.endpoints if endpoint.dns}
-        unknown = [name for name in names if resolver.known(name) is None]
-        if not unknown:
-            self._dial_first()
-            return
-        # The answers are for everybody: this connection stops waiting for them, and never cancels them.
-        timeout = self._dataplane.limits.connect_timeout
-        self._resolving = self._dataplane.wheel.callLater(timeout, self._resolved)
-        DeferredList([resolver.resolve(name) for name in unknown]).addCallback(lambda _: self._resolved())
+        names = self._cluster.names
+        if names:
+            resolver = self._dataplane.resolver
+            unknown = [name for name in names if resolver.known(name) is None]
+            if unknown:
+                # The answers are for everybody: this connection stops waiting for them, and never cancels them.
+                self._resolving = self._dataplane.wheel.callLater(self._timeout(), self._resolved)
+                DeferredList([resolver.resolve(name) for name in unknown]).addCallback(lambda _: self._resolved())
+                return
+        self._dial_first()
 
     def cancel(self) -> None:
-        """Give up."""
+        """Give up; nothing happens if the endpoint is there already."""
+        if self._waiting is None:
+            return
+        self._waiting = None
         self._stop_waiting()
         dialing, self._dialing = self._dialing, None
         if dialing is not None:
             dialing.cancel()
+        self.free()
+
+    def _timeout(self) -> float:
+        own = self._policy.connect_timeout
+        return self._dataplane.limits.connect_timeout if own is None else own
 
     def _stop_waiting(self) -> None:
         waiting, self._resolving = self._resolving, None
-        if waiting is not None and waiting.active():
+        if waiting is not None:
             waiting.cancel()
 
     def _resolved(self) -> None:
@@ -83,47 +118,55 @@ class Reach:
             self._dial_first()
 
     def _dial_first(self) -> None:
-        order = self._dataplane.rotation.order(self._destination, self._addresses())
-        self._candidates = iter(order[: self._dataplane.limits.dial_attempts])
-        self._first_dial_at = self._dataplane.reactor.seconds()
+        plane, most = self._dataplane, self._policy.max_connections
+        if most is not None and self._cluster.active >= most:
+            self._fail(Ending.OVER_LIMIT)
+            return
+        self.take()
+        candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng)
+        self._candidates = islice(candidates, plane.limits.dial_attempts)
+        self._first_dial_at = plane.seconds()
         self._dial_next(Ending.NO_ENDPOINT)
-
-    def _addresses(self) -> list[Endpoint]:
-        """The endpoints, those with a name replaced by one for each of its addresses."""
-        endpoints: list[Endpoint] = []
-        for endpoint in self._destination.endpoints:
-            if endpoint.dns:
-                known = self._dataplane.resolver.known(endpoint.address) or ()
-                endpoints += [Endpoint(address, endpoint.port, weight=endpoint.weight) for address in known]
-            else:
-                endpoints.append(endpoint)
-        return endpoints
 
     def _dial_next(self, otherwise: Ending) -> None:
         """Dial the next endpoint, or fail if there is none left."""
-        endpoint = next(self._candidates, None)
-        if endpoint is None:
-            self._failed(otherwise)
+        waiting = self._waiting
+        if waiting is None:
             return
-        self._record.endpoint = str(endpoint)
-        plane = self._dataplane
-        dialing = plane.network.dial(
-            endpoint.address,
-            endpoint.port,
-            Upstream(),
-            plane.limits.connect_timeout,
-            self._first(),
-            self._dialed,
-            self._dial_failed,
+        place = next(self._candidates, None)
+        if place is None:
+            self._fail(otherwise)
+            return
+        self.move(place)
+        waiting.record.endpoint = place.name
+        endpoint = place.endpoint
+        dialing = self._dataplane.network.dial(
+            endpoint.address, endpoint.port, Upstream(), self._timeout(), waiting.first(), self
         )
         if dialing is not None:
             self._dialing = dialing
 
-    def _dialed(self, upstream: Upstream) -> None:
-        self._dialing = None
-        self._record.dial = self._dataplane.reactor.seconds() - self._first_dial_at
-        self._connected(upstream)
+    def _fail(self, ending: Ending) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.free()
+            waiting.not_reached(ending)
 
-    def _dial_failed(self, error: DialError) -> None:
+    # For the network.
+
+    def dialed(self, upstream: Upstream) -> None:
+        """An endpoint has answered."""
+        waiting, self._waiting = self._waiting, None
+        self._dialing = None
+        if waiting is None:
+            return
+        waiting.record.dial = self._dataplane.seconds() - self._first_dial_at
+        if self._policy.keepalive is not None:
+            transport: Any = upstream.transport
+            keep_alive(transport.getHandle(), self._policy.keepalive)
+        waiting.reached(upstream)
+
+    def dial_failed(self, error: DialError) -> None:
+        """An endpoint has not answered."""
         self._dialing = None
         self._dial_next(Ending.DIAL_TIMEOUT if isinstance(error, DialTimeout) else Ending.DIAL_REFUSED)

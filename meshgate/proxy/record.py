@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from meshgate.proxy.endings import Ending
 
 
-@dataclass(slots=True)
+@dataclass(init=False, eq=False)
 class ConnectionRecord:
     """
     The record of one connection. Mutable while it lives; complete once :attr:`ending` is set.
 
+    What has not happened yet is not stored: a record is made for every connection.
+
+    :param rest: the other attributes, by their names.
     :ivar id: counts the connections of one process, from 1.
     :ivar started: seconds since the epoch, for the log line's time.
     :ivar accepted: the reactor clock's seconds at accept; durations are counted from here.
@@ -30,7 +34,7 @@ class ConnectionRecord:
     listener: str
     client: tuple[str, int]
     sni: str | None = None
-    alpn: tuple[str, ...] = field(default=())
+    alpn: tuple[str, ...] = ()
     gateway: str = ""
     virtual_service: str = ""
     destination: str = ""
@@ -41,3 +45,20 @@ class ConnectionRecord:
     first_byte: float | None = None
     duration: float = 0.0
     ending: Ending | None = None
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 -- what it is called in the log
+        started: float,
+        accepted: float,
+        listener: str,
+        client: tuple[str, int],
+        **rest: Any,
+    ) -> None:
+        self.id = id
+        self.started = started
+        self.accepted = accepted
+        self.listener = listener
+        self.client = client
+        if rest:
+            self.__dict__.update(rest)

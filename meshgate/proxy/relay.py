@@ -50,7 +50,13 @@ class Leg(Flow):
     peer: Leg
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
-        super().__init__(transport, relay.clock)
+        # All in one place, since two are made for every connection.
+        self.transport = transport
+        self.clock = clock = relay.clock
+        self.count = self._streak = self._in_pipe = 0
+        self.first_at = self._pipe = None
+        self.seen = clock.now
+        self.blocked = False
         self.reset = reset
         self.finished = False
         self.served = False
@@ -85,6 +91,10 @@ class Leg(Flow):
         """Its connection is gone."""
         self.gone = True
         self._relay.leg_lost(self)
+
+    def let_go(self) -> None:
+        """It is over, on both sides."""
+        del self.peer, self._relay
 
     def pauseProducing(self) -> None:
         """The peer has enough to write."""
@@ -148,9 +158,9 @@ class Relay:
         gone: Callable[[], None],
     ) -> None:
         self.clock = clock
-        self.client = Leg(client, Ending.CLIENT_RESET, self)
-        self.upstream = Leg(upstream, Ending.UPSTREAM_RESET, self)
-        self.client.peer, self.upstream.peer = self.upstream, self.client
+        one = self.client = Leg(client, Ending.CLIENT_RESET, self)
+        other = self.upstream = Leg(upstream, Ending.UPSTREAM_RESET, self)
+        one.peer, other.peer = other, one
         self._limits = limits
         self._ended = ended
         self._gone = gone
@@ -163,8 +173,15 @@ class Relay:
         if not join(self.client, self.upstream):
             for leg in (self.client, self.upstream):
                 leg.peer.transport.registerProducer(leg, True)
-        if self._limits.idle:
-            self._schedule(self._since + min(self._limits.idle, self._limits.half_close))
+        idle, half_close = self._limits.idle, self._limits.half_close
+        if idle:
+            self._timer = self.clock.callLater(min(idle, half_close), self._check)
+
+    def take_apart(self) -> None:
+        """Let go of everything, so that nothing has to look for what only holds itself."""
+        self.client.let_go()
+        self.upstream.let_go()
+        del self._ended, self._gone, self.client, self.upstream
 
     def close(self, ending: Ending) -> None:
         """End the relay from here: what has been written may still leave, for :data:`GRACE` seconds."""
@@ -203,7 +220,8 @@ class Relay:
         if leg.peer.gone:
             if not self._closing:
                 self._end(Ending.OK)
-            self._cancel_timer()
+            else:
+                self._cancel_timer()
             self._gone()
 
     def cut_short(self, leg: Leg) -> None:

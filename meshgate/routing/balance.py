@@ -1,15 +1,23 @@
 """
 Choosing: one destination by weight, and the order in which its endpoints are tried.
 
-Chance comes in as an argument; the only state kept is the position of each rotation.
+Pure: chance, turns and the counts of connections come in from outside. To choose costs no more than the logarithm of
+the number of endpoints; only for an endpoint after one that failed is more done.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
+from math import gcd
+from typing import Final, Protocol
 
+from meshgate.routing.connection_policy import Algorithm, Balancing
+from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE, Maglev, Ring, hash64
 from meshgate.routing.table import Destination, Endpoint
 
 
@@ -37,34 +45,167 @@ def shares(destinations: Sequence[Destination]) -> list[tuple[Destination, Fract
     return [(each, Fraction(each.weight, total)) for each in destinations if each.weight]
 
 
-class Rotation:
+@dataclass(slots=True, eq=False)
+class Place:
     """
-    Round robin over the endpoints of each destination, weighted where endpoints carry weights. The position
-    outlives a change of the table, so that a reload does not send everybody to the first endpoint again.
+    An endpoint as balancers see it.
+
+    :ivar active: how many connections it has now.
+    :ivar name: the endpoint in words.
     """
 
-    def __init__(self) -> None:
-        self._positions: dict[tuple[str, int, str], int] = {}
+    endpoint: Endpoint
+    active: int = 0
+    name: str = field(init=False)
 
-    def order(self, destination: Destination, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    def __post_init__(self) -> None:
+        """Put it into words once, for all connections."""
+        self.name = str(self.endpoint)
+
+
+class Balancer(Protocol):
+    """Chooses among the endpoints of one destination."""
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
         """
-        All endpoints in the order to try them; the first one moves on with every call.
+        The endpoints in the order in which one connection tries them, each once at the most.
 
-        :param endpoints: the destination's endpoints with their names resolved.
+        :param turn: counts the connections of the destination from 0.
+        :param source: what to hash, which is the client's address; None for chance instead.
         """
-        if len(endpoints) < 2:
-            return list(endpoints)
-        key = (destination.host, destination.port, destination.subset)
-        position = self._positions.get(key, 0)
-        self._positions[key] = position + 1
-        point = position % sum(endpoint.weight for endpoint in endpoints)
-        first = 0
-        while point >= endpoints[first].weight:
-            point -= endpoints[first].weight
-            first += 1
-        return [*endpoints[first:], *endpoints[:first]]
 
-    def forget_all_but(self, destinations: Iterable[Destination]) -> None:
-        """Drop the positions of destinations that no route has any more, so that they do not pile up over the years."""
-        kept = {(destination.host, destination.port, destination.subset) for destination in destinations}
-        self._positions = {key: position for key, position in self._positions.items() if key in kept}
+
+def balancer(places: Sequence[Place], balancing: Balancing) -> Balancer:
+    """
+    The balancer that a policy asks for.
+
+    :param places: each endpoint once, kept and not copied.
+    """
+    if len(places) < 2:
+        return _NoChoice(places)
+    return _BALANCERS[balancing.algorithm](places, balancing)
+
+
+class _Shares:
+    """Weights, by which places are chosen in turn or at random."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        divisor = gcd(*(place.endpoint.weight for place in places))
+        self._weights = [place.endpoint.weight // divisor for place in places]
+        self._bounds = list(accumulate(self._weights))
+        self._total = total = self._bounds[-1]
+        self._even = total == len(places)
+        # A step without a common divisor meets every point once a round, and one of this length mixes them well.
+        steps = range(max(1, round(total * 0.618)), 2 * total + 1)
+        self._step = next(step for step in steps if gcd(step, total) == 1)
+
+    def in_turn(self, turn: int) -> int:
+        """Over as many turns as the weights add up to, each place comes as often as its weight says."""
+        if self._even:
+            return turn % self._total
+        return bisect_right(self._bounds, turn * self._step % self._total)
+
+    def at_random(self, rng: random.Random) -> int:
+        """Each with the probability that its weight says."""
+        point = int(rng.random() * self._total)
+        return point if self._even else bisect_right(self._bounds, point)
+
+    def at_random_without(self, some: Iterable[int], rng: random.Random) -> int:
+        """
+        As :meth:`at_random`, among the others.
+
+        :param some: not all of them.
+        """
+        without = sorted(some)
+        point = int(rng.random() * (self._total - sum(self._weights[index] for index in without)))
+        for index in without:
+            if point >= self._bounds[index] - self._weights[index]:
+                point += self._weights[index]
+        return bisect_right(self._bounds, point)
+
+
+class _NoChoice:
+    """One endpoint, or none."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """What there is."""
+        return iter(self._places)
+
+
+class _RoundRobin:
+    """One after the other, those of a greater weight more often; after a failure, the next in the list."""
+
+    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
+        self._places = places
+        self._shares = _Shares(places)
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """From the one whose turn it is on."""
+        places, first = self._places, self._shares.in_turn(turn)
+        return (places[(first + step) % len(places)] for step in range(len(places)))
+
+
+class _Random:
+    """By chance, in the shares of the weights."""
+
+    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
+        self._places = places
+        self._shares = _Shares(places)
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """By chance each time, among those that were not tried."""
+        tried: set[int] = set()
+        while len(tried) < len(self._places):
+            index = self._draw(tried, rng)
+            tried.add(index)
+            yield self._places[index]
+
+    def _draw(self, tried: set[int], rng: random.Random) -> int:
+        return self._shares.at_random_without(tried, rng) if tried else self._shares.at_random(rng)
+
+
+class _LeastRequest(_Random):
+    """
+    Of two by chance, the one with fewer connections for its weight; the first of them where both have as many, so that
+    without connections the shares are those of the weights.
+    """
+
+    def _draw(self, tried: set[int], rng: random.Random) -> int:
+        first = super()._draw(tried, rng)
+        if len(tried) + 1 == len(self._places):
+            return first
+        second = self._shares.at_random_without((*tried, first), rng)
+        one, other = self._places[first], self._places[second]
+        fewer = other.active * one.endpoint.weight < one.active * other.endpoint.weight
+        return second if fewer else first
+
+
+class _ConsistentHash:
+    """The same endpoint for the same client; after a failure, the one that stands next in the table."""
+
+    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
+        names = [str(place.endpoint) for place in places]
+        weights = [place.endpoint.weight for place in places]
+        self._places = places
+        self._table: Ring | Maglev
+        if balancing.algorithm is Algorithm.MAGLEV:
+            self._table = Maglev(names, weights, min(balancing.size, LARGEST_TABLE))
+        else:
+            self._table = Ring(names, weights, min(balancing.size, LARGEST_RING))
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """From the client's own on."""
+        key = rng.getrandbits(64) if source is None else hash64(source)
+        return (self._places[index] for index in self._table.walk(key))
+
+
+_BALANCERS: Final[dict[Algorithm, Callable[[Sequence[Place], Balancing], Balancer]]] = {
+    Algorithm.LEAST_REQUEST: _LeastRequest,
+    Algorithm.ROUND_ROBIN: _RoundRobin,
+    Algorithm.RANDOM: _Random,
+    Algorithm.RING_HASH: _ConsistentHash,
+    Algorithm.MAGLEV: _ConsistentHash,
+}

@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from meshgate.routing.addresses import EVERYWHERE, Network, leading
+from meshgate.routing.connection_policy import (
+    NO_CONNECTION_POLICY,
+    NO_UPSTREAM_POLICY,
+    ConnectionPolicy,
+    UpstreamPolicy,
+)
 
 CATCH_ALL = "*"
 """Stands for every name, and for none."""
@@ -58,6 +64,7 @@ class Destination:
     :ivar weight: as written; a single destination takes everything whatever its weight.
     :ivar endpoints: may be empty.
     :ivar missing: why there are no endpoints, in words, or empty.
+    :ivar policy: how connections to it are made.
     """
 
     host: str
@@ -66,6 +73,12 @@ class Destination:
     weight: int = 0
     endpoints: tuple[Endpoint, ...] = ()
     missing: str = ""
+    policy: UpstreamPolicy = NO_UPSTREAM_POLICY
+
+    @property
+    def cluster(self) -> tuple[str, int, str]:
+        """What it has in common with every other destination of the same host, port and subset."""
+        return self.host, self.port, self.subset
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
@@ -87,6 +100,7 @@ class Chain:
     :ivar terminate: the server ends TLS itself, as far as the configuration goes.
     :ivar refusal: why connections of this chain are closed instead of routed, or empty. Their names are held by it
         all the same: what a server was to terminate is never passed through by another chain.
+    :ivar policy: how its connections are treated.
     """
 
     names: tuple[str, ...]
@@ -98,6 +112,7 @@ class Chain:
     terminate: bool = False
     refusal: str = ""
     condition: str = ""
+    policy: ConnectionPolicy = NO_CONNECTION_POLICY
 
 
 class Addresses(NamedTuple):

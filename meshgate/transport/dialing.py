@@ -60,6 +60,16 @@ class Attempt(Interface):
         """Give it up; nobody hears of it any more."""
 
 
+class Dialer(Interface):
+    """Who dials, by a :class:`meshgate.transport.network.Network`."""
+
+    def dialed(self, protocol: Any) -> None:
+        """The protocol is connected, and its ``connectionMade`` was called."""
+
+    def dial_failed(self, error: DialError) -> None:
+        """There is no connection."""
+
+
 def dial_error(address: str, port: int, cause: BaseException | None) -> DialError:
     """What went wrong, in this module's words."""
     kind = DialTimeout if isinstance(cause, (ConnectTimeout, TCPTimedOutError)) else DialRefused

@@ -11,14 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from meshgate.transport.dialing import Attempt, DialError, dial_error
+from meshgate.transport.dialing import Attempt, Dialer, dial_error
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
 from meshgate.transport.wheel import Timer, Wheel
@@ -35,24 +34,23 @@ def dial(
     protocol: Any,
     timeout: float,
     first: bytes,
-    connected: Callable[[Any], None],
-    failed: Callable[[DialError], None],
+    dialer: Dialer,
 ) -> Attempt | None:
     """
     Connect a protocol to an IP address; see :meth:`meshgate.transport.network.Network.dial`.
 
-    :return: the attempt under way; None if ``connected`` or ``failed`` was called already.
+    :return: the attempt under way; None if the dialer was told of the outcome already.
     """
     try:
         family, name = _socket_address(address, port)
         sock = socket.SocketType(family, _STREAM)
     except OSError as error:
-        failed(dial_error(address, port, error))
+        dialer.dial_failed(dial_error(address, port, error))
         return None
     number = sock.connect_ex(name)
     if number not in _UNDER_WAY:
         sock.close()
-        failed(dial_error(address, port, _connect_error(number)))
+        dialer.dial_failed(dial_error(address, port, _connect_error(number)))
         return None
     transport = LeanTransport(poller, sock, name, blocking=False)
     # What is written first cannot be held back; before the second write this is seen to.
@@ -64,20 +62,20 @@ def dial(
             pass
         except OSError as error:
             sock.close()
-            failed(dial_error(address, port, _connect_error(error.errno or 0)))
+            dialer.dial_failed(dial_error(address, port, _connect_error(error.errno or 0)))
             return None
         else:
             if sent < len(first):
                 transport.pending = bytearray(memoryview(first)[sent:])
-            _establish(transport, protocol, connected)
+            _establish(transport, protocol, dialer)
             return None
-    return _Waiting(transport, wheel, (address, port), protocol, timeout, first, connected, failed)
+    return _Waiting(transport, wheel, (address, port), protocol, timeout, first, dialer)
 
 
-def _establish(transport: LeanTransport, protocol: Any, connected: Callable[[Any], None]) -> None:
+def _establish(transport: LeanTransport, protocol: Any, dialer: Dialer) -> None:
     transport.protocol = protocol
     protocol.makeConnection(transport)
-    connected(protocol)
+    dialer.dialed(protocol)
     transport.watch()
 
 
@@ -92,15 +90,13 @@ class _Waiting:
         protocol: Any,
         timeout: float,
         first: bytes,
-        connected: Callable[[Any], None],
-        failed: Callable[[DialError], None],
+        dialer: Dialer,
     ) -> None:
         self._transport = transport
         self._place = place
         self._protocol = protocol
         self._first = first
-        self._connected = connected
-        self._failed = failed
+        self._dialer = dialer
         self._over = False
         self._timer: Timer = wheel.callLater(timeout, self._timed_out)
         transport.watched_by(self._ready)
@@ -128,7 +124,7 @@ class _Waiting:
         self._end()
         if self._first:
             self._transport.write(self._first)
-        _establish(self._transport, self._protocol, self._connected)
+        _establish(self._transport, self._protocol, self._dialer)
 
     def _timed_out(self) -> None:
         self._fail(ConnectTimeout())  # type: ignore[no-untyped-call]
@@ -136,7 +132,7 @@ class _Waiting:
     def _fail(self, error: ConnectError) -> None:
         self._end()
         self._transport.abortConnection()
-        self._failed(dial_error(*self._place, error))
+        self._dialer.dial_failed(dial_error(*self._place, error))
 
     def _end(self) -> None:
         self._over = True

@@ -10,10 +10,9 @@ import errno
 import socket
 from typing import Any, Final
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
@@ -26,28 +25,13 @@ _IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is repor
 _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-@implementer(IAddress)
-class PeerAddress:
-    """
-    Where a client comes from, for the factory: less to make than Twisted's own addresses, which
-    :meth:`~meshgate.transport.lean.LeanTransport.getPeer` gives.
-    """
-
-    __slots__ = ("host", "port")
-
-    type = "TCP"
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-
 class LeanPort:
     """
     A listening socket on the poller.
 
     :param listening: non-blocking; belongs to the port from now on.
-    :param factory: provides IProtocolFactory.
+    :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
+        address has to be made.
     :param eager: read as soon as a connection is accepted: its first bytes are there already.
     :param shortage: told when descriptors run out.
     """
@@ -60,6 +44,7 @@ class LeanPort:
         self._descriptor = listening.fileno()
         self._family = listening.family
         self._factory = factory
+        self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
         self._open = True
         self.eager = eager
@@ -108,9 +93,13 @@ class LeanPort:
     def crashed(self) -> None:
         """A connection could not be taken in; the next one may be."""
 
+    def _build_by_address(self, host: str, port: int) -> Any:
+        kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
+        return self._factory.buildProtocol(kind("TCP", host, port))
+
     def _serve(self, sock: socket.SocketType, peer: tuple[Any, ...]) -> None:
         transport = LeanTransport(self._poller, sock, peer)
-        protocol = self._factory.buildProtocol(PeerAddress(peer[0], peer[1]))
+        protocol = self._build(peer[0], peer[1])
         if protocol is None:
             sock.close()
             return

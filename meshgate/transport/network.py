@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from typing import Protocol as Interface
 
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from meshgate.transport import lean_dialing
 from meshgate.transport.descriptors import Shortage
-from meshgate.transport.dialing import Attempt, DialError, dial
+from meshgate.transport.dialing import Attempt, Dialer, dial
 from meshgate.transport.lean_port import LeanPort
 from meshgate.transport.poller import Poller
 from meshgate.transport.wheel import Wheel
@@ -59,14 +59,7 @@ class Network(Interface):
         """
 
     def dial(
-        self,
-        address: str,
-        port: int,
-        protocol: Any,
-        timeout: float,
-        first: bytes,
-        connected: Callable[[Any], None],
-        failed: Callable[[DialError], None],
+        self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
     ) -> Attempt | None:
         """
         Connect a protocol to an IP address.
@@ -74,9 +67,8 @@ class Network(Interface):
         :param address: an IP address, never a name.
         :param timeout: seconds for this one attempt.
         :param first: what is written before anything else; none of it twice.
-        :param connected: called with the protocol right after its ``connectionMade``, or else
-        :param failed: with why there is no connection.
-        :return: the attempt, or None when one of them was called already.
+        :param dialer: told of the outcome, once.
+        :return: the attempt, or None when the outcome is known already.
         """
 
     def close(self) -> None:
@@ -101,14 +93,7 @@ class TwistedNetwork:
         return _TwistedPort(port)
 
     def dial(
-        self,
-        address: str,
-        port: int,
-        protocol: Any,
-        timeout: float,
-        first: bytes,
-        connected: Callable[[Any], None],
-        failed: Callable[[DialError], None],
+        self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
     ) -> Attempt | None:
         """As :class:`Network`."""
         outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout)
@@ -116,11 +101,11 @@ class TwistedNetwork:
         def arrived(protocol: Any) -> None:
             if first:
                 protocol.transport.write(first)
-            connected(protocol)
+            dialer.dialed(protocol)
 
         def missed(failure: Failure) -> None:
             if not failure.check(CancelledError):  # type: ignore[no-untyped-call]
-                failed(failure.value)  # type: ignore[arg-type]
+                dialer.dial_failed(failure.value)  # type: ignore[arg-type]
 
         outcome.addCallbacks(arrived, missed)
         return None if outcome.called else outcome
@@ -149,23 +134,12 @@ class LeanNetwork:
         self._poller = Poller(reactor)
         self._shortage = Shortage(reactor)
         self.wheel = Wheel(reactor)
+        #: As :class:`Network`.
+        self.dial = partial(lean_dialing.dial, self._poller, self.wheel)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """As :class:`Network`."""
         return LeanPort(self._poller, listening, factory, eager, self._shortage)
-
-    def dial(
-        self,
-        address: str,
-        port: int,
-        protocol: Any,
-        timeout: float,
-        first: bytes,
-        connected: Callable[[Any], None],
-        failed: Callable[[DialError], None],
-    ) -> Attempt | None:
-        """As :class:`Network`."""
-        return lean_dialing.dial(self._poller, self.wheel, address, port, protocol, timeout, first, connected, failed)
 
     def close(self) -> None:
         """As :class:`Network`."""

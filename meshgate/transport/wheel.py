@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -62,14 +63,12 @@ class Wheel:
         self._ticking: IDelayedCall | None = None
         self._stopped = False
         self.now = 0.0
+        #: As IReactorTime: the clock's own seconds.
+        self.seconds = clock.seconds
 
     def __len__(self) -> int:
         """How many calls are to come."""
         return sum(map(len, self._buckets.values()))
-
-    def seconds(self) -> float:
-        """As IReactorTime: the clock's own seconds."""
-        return self._clock.seconds()
 
     def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
         """
@@ -77,7 +76,12 @@ class Wheel:
 
         :param delay: in seconds.
         """
-        return self.call_at(self._clock.seconds() + delay, (lambda: call(*args)) if args else call)
+        if args:
+            call = partial(call, *args)
+        if self._ticking is None:
+            self._start()
+        # Counted from the end of this tick, so that it is never early, and no clock is asked.
+        return self._put(self._done + 1 + math.ceil(delay / TICK), call)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """
@@ -90,6 +94,9 @@ class Wheel:
         at = math.ceil(when / TICK)
         if at <= self._done:
             at = self._done + 1
+        return self._put(at, call)
+
+    def _put(self, at: int, call: Callable[[], object]) -> Timer:
         bucket = self._buckets.get(at)
         if bucket is None:
             bucket = self._buckets[at] = set()

@@ -1,0 +1,79 @@
+"""Tests of :mod:`meshgate.proxy.clusters`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.proxy.clusters import Cluster, Clusters, Slot
+from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
+from meshgate.routing.table import Destination, Endpoint
+
+IN_TURN = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN))
+ENDPOINTS = tuple(Endpoint("192.0.2.1", port) for port in (1, 2, 3))
+A = Destination("a", 80, endpoints=ENDPOINTS, policy=IN_TURN)
+B = Destination("b", 80, endpoints=ENDPOINTS, policy=IN_TURN)
+
+
+def next_of(cluster: Cluster) -> int:
+    """The port that the next connection tries first."""
+    return next(cluster.candidates(lambda name: None, None, random.Random(1))).endpoint.port
+
+
+class ClusterTests(SynchronousTestCase):
+    """What destinations share."""
+
+    def test_one_for_host_port_and_subset(self) -> None:
+        """Two routes to a destination have its turns in common, whatever their weights; a subset has its own."""
+        clusters = Clusters()
+        cluster = clusters.of(A)
+        self.assertIs(clusters.of(replace(A, weight=7)), cluster)
+        for other in (B, replace(A, port=81), replace(A, subset="v1")):
+            self.assertIsNot(clusters.of(other), cluster)
+
+    def test_a_new_table_keeps_the_turn(self) -> None:
+        """The same endpoints out of a new table go on where they were."""
+        clusters = Clusters()
+        self.assertEqual(next_of(clusters.of(A)), 1)
+        again = Destination("a", 80, endpoints=tuple(replace(each) for each in ENDPOINTS), policy=replace(IN_TURN))
+        self.assertEqual(next_of(clusters.of(again)), 2)
+
+    def test_other_endpoints_and_policies_are_followed(self) -> None:
+        """A table with other endpoints, or another way of choosing, counts from the next connection on."""
+        clusters = Clusters()
+        next_of(clusters.of(A))
+        fewer = replace(A, endpoints=ENDPOINTS[2:])
+        self.assertEqual(next_of(clusters.of(fewer)), 3)
+        hashing = replace(A, policy=UpstreamPolicy(balancing=Balancing(Algorithm.MAGLEV, 101)))
+        cluster = clusters.of(hashing)
+        sources = [f"198.51.100.{number}" for number in range(20)] * 2
+        chosen = [next(cluster.candidates(lambda name: None, one, random.Random(1))) for one in sources]
+        self.assertEqual(chosen[:20], chosen[20:])
+
+    def test_counts_outlive_a_table(self) -> None:
+        """An endpoint that stays keeps the count of its connections."""
+        clusters = Clusters()
+        cluster = clusters.of(A)
+        slot = Slot(cluster)
+        slot.take()
+        slot.move(next(cluster.candidates(lambda name: None, None, random.Random(1))))
+        next_of(clusters.of(replace(A, endpoints=ENDPOINTS[:2])))
+        self.assertEqual([place.active for place in cluster.places], [1, 0])
+        slot.free()
+        slot.free()
+        self.assertEqual(([place.active for place in cluster.places], cluster.active), ([0, 0], 0))
+
+    def test_what_is_gone_is_forgotten(self) -> None:
+        """A destination that goes starts over when it comes back, but not while a connection is still in it."""
+        clusters = Clusters()
+        cluster, busy = clusters.of(A), clusters.of(B)
+        slot = Slot(busy)
+        slot.take()
+        clusters.forget_all_but([])
+        self.assertIsNot(clusters.of(A), cluster)
+        self.assertIs(clusters.of(B), busy)
+        slot.free()
+        clusters.forget_all_but([A])
+        self.assertIsNot(clusters.of(B), busy)
