@@ -76,20 +76,8 @@ class Flow:
         raise NotImplementedError
 
     def pump(self, event: int) -> None:
-        """Act on an event of the transport."""
-        transport = self.transport
-        if transport.lost:
-            return
-        if event & _OUT and self.peer.blocked:
-            transport.flush()
-        if self.blocked or transport.deaf:
-            if event & _ERROR:
-                transport.look_for_error()
-            return
-        if self._streak >= STREAK:
-            self._splice()
-            return
-        sink = self.peer.transport
+        """Copy what has come. Called for an event of the transport while nothing stands in the way."""
+        transport, sink = self.transport, self.peer.transport
         receive = transport.socket.recv_into
         while True:
             try:
@@ -100,8 +88,7 @@ class Flow:
                 transport.fail(error)
                 return
             if not count:
-                transport.deaf = True
-                self.read_finished()
+                self._finish()
                 return
             if self.first_at is None:
                 self.first_at = self.clock.seconds()
@@ -129,8 +116,45 @@ class Flow:
             else:
                 self._streak += 1
                 if self._streak >= STREAK:
-                    self._splice()
+                    self.redirect()
+                    self.splice(event)
                     return
+
+    def attend(self, event: int) -> None:
+        """Act on an event of the transport while this direction or the other one has to wait."""
+        transport = self.transport
+        if event & _OUT and self.peer.blocked:
+            transport.flush()
+        if transport.lost:
+            return
+        if self.blocked or transport.deaf:
+            if event & _ERROR:
+                transport.look_for_error()
+        elif self._streak >= STREAK:
+            self.splice(event)
+        else:
+            self.pump(event)
+
+    def redirect(self) -> None:
+        """Have the events of the transport go where they can be acted on with the least to be asked before."""
+        transport = self.transport
+        if self.blocked or transport.deaf or self.peer.blocked:
+            call = self.attend
+        else:
+            call = self.splice if self._streak >= STREAK else self.pump
+        transport.pass_events(call)
+
+    def block(self) -> None:
+        """The peer's transport takes no more for now."""
+        if not self.blocked:
+            self.blocked = True
+            self.redirect()
+            self.peer.redirect()
+
+    def _finish(self) -> None:
+        self.transport.deaf = True
+        self.redirect()
+        self.read_finished()
 
     def cut_short(self) -> None:
         """There is more for a peer whose connection is gone."""
@@ -138,8 +162,8 @@ class Flow:
 
     # Splicing.
 
-    def _splice(self) -> None:
-        """Move by the kernel what is there, up to :data:`BUDGET` bytes."""
+    def splice(self, event: int) -> None:
+        """Move by the kernel what has come, up to :data:`BUDGET` bytes."""
         transport, sink = self.transport, self.peer.transport
         if sink.lost:
             self.cut_short()
@@ -147,6 +171,7 @@ class Flow:
         pipe = self._pipe = transport.poller.pipes.borrow()
         if pipe is None:
             self._streak = 0
+            self.redirect()
             transport.rearm()
             return
         transport.be_non_blocking()
@@ -163,8 +188,7 @@ class Flow:
                 return
             if not count:
                 self._return_pipe()
-                transport.deaf = True
-                self.read_finished()
+                self._finish()
                 return
             moved += count
             self.count += count
@@ -176,6 +200,7 @@ class Flow:
         self._return_pipe()
         if moved < READ_SIZE:
             self._streak = 0
+            self.redirect()
         if moved >= BUDGET:
             transport.rearm()
 
@@ -187,7 +212,7 @@ class Flow:
             try:
                 self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
             except BlockingIOError:
-                self.blocked = True
+                self.block()
                 sink.rearm()
                 return False
             except OSError as error:
@@ -213,6 +238,8 @@ class Flow:
         self._return_pipe()
         if self.blocked:
             self.blocked = False
+            self.redirect()
+            self.peer.redirect()
             self.transport.rearm()
         return True
 
@@ -236,8 +263,8 @@ def join(one: Flow, other: Flow) -> bool:
     one.peer, other.peer = other, one
     if not (isinstance(one.transport, LeanTransport) and isinstance(other.transport, LeanTransport)):
         return False
-    for flow in (one, other):
-        transport, inflow = flow.transport, flow.peer
-        transport.join(flow.pump, inflow)
-        inflow.blocked = bool(transport.pending)
+    one.transport.inflow, other.transport.inflow = other, one
+    one.blocked, other.blocked = bool(other.transport.pending), bool(one.transport.pending)
+    one.redirect()
+    other.redirect()
     return True

@@ -50,6 +50,9 @@ class Inflow(Protocol):
 
     blocked: bool
 
+    def block(self) -> None:
+        """The transport takes no more for now."""
+
     def unblock(self) -> bool:
         """The transport takes more. Tells whether nothing waits any more."""
 
@@ -144,16 +147,11 @@ class LeanTransport:
         self._watched = True
         self.poller.watch(self.descriptor, call, READ_WRITE)
 
-    def join(self, events: Callable[[int], None], inflow: Inflow) -> None:
-        """
-        Leave the reading to somebody else.
-
-        :param events: gets the events from now on.
-        :param inflow: what sends to this transport.
-        """
-        self._events, self.inflow = events, inflow
-        if self._watched:
-            self.poller.pass_to(self.descriptor, events)
+    def pass_events(self, call: Callable[[int], None]) -> None:
+        """Have somebody else get the events from now on."""
+        self._events = call
+        if self._watched and not self.lost:
+            self.poller.pass_to(self.descriptor, call)
 
     def be_non_blocking(self) -> None:
         """Splicing knows no other way of saying that it will not wait."""
@@ -163,8 +161,6 @@ class LeanTransport:
 
     def ready(self, event: int) -> None:
         """Act on an event, as long as a protocol reads what comes."""
-        if self.lost:
-            return
         if event & _OUT and self.pending:
             self.flush()
         if event & ~_OUT and not self.lost:
@@ -260,7 +256,7 @@ class LeanTransport:
         """Keep what the kernel does not take now, and ask to be told when it does."""
         self.pending = bytearray(data)
         if self.inflow is not None:
-            self.inflow.blocked = True
+            self.inflow.block()
         self.rearm()
 
     def flush(self) -> None:
@@ -344,6 +340,8 @@ class LeanTransport:
         if not self.lost:
             self.lost = True
             self._reason = reason
+            if self._watched:
+                self.poller.pass_to(self.descriptor, _ignore)
             self.poller.bury_soon(self)
 
     def bury(self) -> None:
@@ -437,6 +435,10 @@ class LeanTransport:
     def getHandle(self) -> socket.SocketType:
         """The socket."""
         return self.socket
+
+
+def _ignore(event: int) -> None:
+    """What happens to a socket that is only waiting to be closed is of no interest."""
 
 
 def _address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
