@@ -585,7 +585,7 @@ spec:
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: d, namespace: shop}
-spec: {host: db, trafficPolicy: {loadBalancer: {simple: RANDOM}, connectionPool: {tcp: {connectTimeout: 1s}}}}
+spec: {host: db, trafficPolicy: {outlierDetection: {}, loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 9s}}}}
 ---
 apiVersion: v1
 kind: Service
@@ -598,7 +598,7 @@ metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:17:1: info[MG2044]: DestinationRule shop/d: spec.trafficPolicy: not done by this "
-        "gateway yet: loadBalancer, connectionPool.tcp.connectTimeout (its connections are made without it)",
+        "gateway yet: outlierDetection, loadBalancer.warmup (its connections are made without it)",
     ),
     (
         "MG2045",
@@ -1158,6 +1158,155 @@ spec: {address: 10.0.0.1, labels: {app: db}}
         "routes.yaml:6:1: warning[MG2065]: DestinationRule shop/e: spec.trafficPolicy: the trafficPolicy for "
         "db is ignored: DestinationRule shop/d (routes.yaml:1) is older and has one (write one "
         "DestinationRule a host)",
+    ),
+    (
+        "MG2068",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: info[MG2068]: DestinationRule shop/d: spec.trafficPolicy: httpHeaderName is nothing to "
+        "choose by over TCP: endpoints are chosen at random (useSourceIp chooses by the client's address)",
+    ),
+    (
+        "MG2069",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:9:1: error[MG2069]: VirtualService shop/v: spec.tcp[0].route[0].destination: loadBalancer "
+        "PASSTHROUGH keeps the original destination, which a gateway does not have (so DestinationRule shop/d "
+        "(routes.yaml:17) spec.trafficPolicy wants it; Istio's gateway would dial itself)",
+    ),
+    (
+        "MG2070",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 4999999}}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: info[MG2070]: DestinationRule shop/d: spec.trafficPolicy: a table of 4999999 entries for "
+        "choosing by hash is made with 65537 (a larger one would only make the shares a little more even)",
+    ),
+    (
+        "MG2071",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db, trafficPolicy: {portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {idleTimeout: 5s}}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: warning[MG2071]: DestinationRule shop/d: spec.trafficPolicy.portLevelSettings[0]: "
+        "idleTimeout has no effect here: only that of spec.trafficPolicy counts (Istio ignores it here without a word)",
     ),
 ]
 

@@ -161,13 +161,21 @@ class PolicyTests(SynchronousTestCase):
 
     def test_what_is_not_done_is_told_once(self) -> None:
         """Every field that means something to TCP is named, once for however many routes."""
+        balancing = {
+            "simple": "ROUND_ROBIN",
+            "localityLbSetting": {"failoverPriority": ["a"]},
+            "warmup": {"duration": "10s"},
+        }
         policy = {
-            "loadBalancer": {"simple": "RANDOM"},
+            "loadBalancer": balancing,
             "outlierDetection": {},
             "proxyProtocol": {"version": "V2"},
             "tls": {"mode": "ISTIO_MUTUAL"},
             "connectionPool": {"tcp": {"idleTimeout": "5s", "maxConnections": 3}, "http": {"maxRetries": 1}},
-            "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "RANDOM"}}],
+            "portLevelSettings": [
+                {"port": {"number": 81}, "outlierDetection": {}},
+                {"port": {"number": 82}, "loadBalancer": {"localityLbSetting": {"enabled": False}}},
+            ],
         }
         rule = destination_rule("d", "db", trafficPolicy=policy)
         route = {"route": [target("db", weight=1), target("db", weight=2)]}
@@ -181,8 +189,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not done by this gateway yet: loadBalancer, outlierDetection, proxyProtocol, "
-                "connectionPool.tcp.maxConnections, connectionPool.tcp.idleTimeout, tls, "
-                "portLevelSettings[0].loadBalancer"
+                "not done by this gateway yet: outlierDetection, proxyProtocol, loadBalancer.localityLbSetting, "
+                "loadBalancer.warmup, tls, portLevelSettings[0].outlierDetection"
             ],
         )

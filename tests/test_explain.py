@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.routing.explain import Call, Explanation, explain
 from tests.configurations import (
     compiled,
+    destination_rule,
     gateway,
     service,
     target,
@@ -20,8 +21,21 @@ from tests.configurations import (
     workload,
 )
 
+TIMES = {
+    "connectionPool": {
+        "tcp": {
+            "idleTimeout": "0s",
+            "maxConnectionDuration": "90m",
+            "connectTimeout": "500ms",
+            "maxConnections": 100,
+            "tcpKeepalive": {"time": "30s", "probes": 3},
+        }
+    }
+}
+HASHED = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
 CONFIGURATION = compiled(
-    gateway("gw", tls_server(443), tcp_server(9000)),
+    gateway("gw", tls_server(443), tcp_server(9000), tcp_server(9001)),
+    virtual_service("policies", tcp=[{"match": [{"port": 9001}], "route": [target("z", subset="v1")]}]),
     virtual_service("older", tls=[tls_rule(["a.example.com", "*.example.com"], "x")]),
     virtual_service("younger", tls=[tls_rule(["a.example.com"], "y")]),
     virtual_service(
@@ -29,6 +43,8 @@ CONFIGURATION = compiled(
         tcp=[{"match": [{"port": 9000}], "route": [target("x", 80, weight=3), target("nowhere", 1, weight=1)]}],
     ),
     service("x", {"port": 80}, selector={"app": "x"}),
+    service("z", {"port": 80}, selector={"app": "x"}),
+    destination_rule("times", "z", {"name": "v1", "trafficPolicy": HASHED}, trafficPolicy=TIMES),
     workload("w", "127.0.0.1", {"app": "x"}),
 )
 
@@ -41,6 +57,43 @@ def story(call: Call) -> tuple[Explanation, str]:
 
 class ExplainTests(SynchronousTestCase):
     """The story of a connection."""
+
+    def test_policies(self) -> None:
+        """What policies make of the connection is told in words and values, each with where it is written."""
+        explanation, text = story(Call(9001, tls=False))
+        rule = "DestinationRule default/times (routes.yaml:15)"
+        for part in (
+            "its connections: never closed for silence; closed after 1h30m0s in any case; hashed by the client's "
+            f"address, by {rule} spec.trafficPolicy and {rule} spec.subsets[0].trafficPolicy",
+            "connections to z.default.svc.cluster.local:80 (subset v1): endpoints by RING_HASH, by a hash ring of 1024 "
+            "points; 500ms to connect; 100 connections at the most; probes after 30s 3 times, by "
+            f"{rule} spec.subsets[0].trafficPolicy and {rule} spec.trafficPolicy",
+        ):
+            self.assertIn(part, text)
+        values = explanation.as_json()
+        self.assertEqual(
+            {**values["policy"], "origin": None},
+            {"idle": 0.0, "max_duration": 5400.0, "by_source": True, "origin": None},
+        )
+        self.assertEqual(
+            {**values["destinations"][0]["policy"], "origin": None},
+            {
+                "balancing": "RING_HASH",
+                "table_size": 1024,
+                "connect_timeout": 0.5,
+                "max_connections": 100,
+                "keepalive": {"probes": 3, "time": 30, "interval": None},
+                "origin": None,
+            },
+        )
+
+    def test_without_policies(self) -> None:
+        """Where no DestinationRule says anything, no sentence is about it, and the values are the defaults."""
+        explanation, text = story(Call(9000, tls=False))
+        self.assertNotIn("connections", text.partition("destination")[2])
+        values = explanation.as_json()
+        self.assertEqual((values["policy"]["idle"], values["policy"]["origin"]), (None, None))
+        self.assertEqual(values["destinations"][0]["policy"]["balancing"], "LEAST_REQUEST")
 
     def test_exact_name(self) -> None:
         """A name that a rule has is told with its gateway, rule and endpoint, and with the rule that lost."""

@@ -17,7 +17,7 @@ from math import gcd
 from typing import Final, Protocol
 
 from meshgate.routing.connection_policy import Algorithm, Balancing
-from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE, Maglev, Ring, hash64
+from meshgate.routing.hashing import Maglev, Ring, hash64
 from meshgate.routing.table import Destination, Endpoint
 
 
@@ -192,9 +192,9 @@ class _ConsistentHash:
         self._places = places
         self._table: Ring | Maglev
         if balancing.algorithm is Algorithm.MAGLEV:
-            self._table = Maglev(names, weights, min(balancing.size, LARGEST_TABLE))
+            self._table = Maglev(names, weights, balancing.size)
         else:
-            self._table = Ring(names, weights, min(balancing.size, LARGEST_RING))
+            self._table = Ring(names, weights, balancing.size)
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
         """From the client's own on."""

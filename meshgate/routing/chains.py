@@ -162,6 +162,7 @@ class ChainBuilder:
             ),
             terminate=terminates,
             refusal=TERMINATION_REFUSAL if terminates else "",
+            policy=self._destinations.connection_policy(virtual_service, route_path or path, rule.route),
         )
 
     def _admit(

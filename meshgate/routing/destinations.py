@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshgate.resources.loadbalancer import LoadBalancing
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.trafficpolicy import TrafficPolicy
 from meshgate.resources.virtualservice import Destination as WrittenDestination
 from meshgate.resources.virtualservice import RouteDestination, VirtualServiceSpec
 from meshgate.resources.wording import nearest
 from meshgate.routing.binding import gateways_of
 from meshgate.routing.catalog import Catalog, CatalogHost
-from meshgate.routing.destinationrules import DestinationRule, DestinationRules, MergedRule, OwnedSubset
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
+from meshgate.routing.destinationrules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.hosts import full_name
-from meshgate.routing.policies import ORIGINATING, client_tls, not_served
+from meshgate.routing.policies import (
+    ORIGINATING,
+    Written,
+    connection_policy,
+    effective,
+    upstream_policy,
+    written_policies,
+)
+from meshgate.routing.policy_notes import notes, overruled
 from meshgate.routing.servers import Proxy
 from meshgate.routing.subsets import endpoints_of
 from meshgate.routing.table import Destination, Endpoint
@@ -48,6 +57,7 @@ class _Resolved:
     endpoints: tuple[Endpoint, ...] = ()
     lack: _Lack | None = None
     rests_on: frozenset[ResourceKey] = frozenset()
+    policy: UpstreamPolicy = NO_UPSTREAM_POLICY
 
 
 class Destinations:
@@ -64,6 +74,8 @@ class Destinations:
         self._rules = rules
         self._proxy = proxy
         self._said: dict[tuple[object, ...], Problem] = {}
+        # By what is the same for every route: two routes to a destination share its endpoints and its policy.
+        self._known: dict[tuple[int, int | None, str], _Resolved] = {}
         self.used: set[ResourceKey] = set()
 
     @property
@@ -86,6 +98,28 @@ class Destinations:
             self._one(virtual_service, f"{path}.route[{index}].destination", target, server_port)
             for index, target in enumerate(route)
         )
+
+    def connection_policy(
+        self, virtual_service: Resource[VirtualServiceSpec], path: str, route: Sequence[RouteDestination]
+    ) -> ConnectionPolicy:
+        """
+        How the connections of a route are treated, which its first destination decides; says what others want in vain.
+
+        :param path: as of :meth:`of`.
+        """
+        policies = []
+        for target in route:
+            rule, subset = self._rules_for(virtual_service, target.destination)
+            policies.append((connection_policy(rule, subset), connection_policy(rule, None)))
+        chosen = policies[0][0 if len(route) == 1 else 1]
+        for index, (wanted, _) in enumerate(policies):
+            vain = overruled(wanted, chosen)
+            if vain and (route[index].weight or len(route) == 1):
+                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: the first destination decides"
+                hint = "Istio ignores it here without a word"
+                where = f"{path}.route[{index}].destination"
+                self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
+        return chosen
 
     def check(self, virtual_service: Resource[VirtualServiceSpec], path: str, written: WrittenDestination) -> None:
         """
@@ -120,6 +154,7 @@ class Destinations:
             weight=target.weight,
             endpoints=resolved.endpoints,
             missing=resolved.lack.message if resolved.lack is not None else "",
+            policy=resolved.policy,
         )
 
     def _resolve(
@@ -145,7 +180,19 @@ class Destinations:
             number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
         if number is not None and number not in found.ports:
             return _Resolved(host, number, lack=_no_port(found, number))
-        return self._selected(found, number, written.subset)
+        key = (id(found), number, written.subset)
+        if key not in self._known:
+            self._known[key] = self._selected(found, number, written.subset)
+        return self._known[key]
+
+    def _rules_for(
+        self, virtual_service: Resource[VirtualServiceSpec], written: WrittenDestination
+    ) -> tuple[MergedRule | None, OwnedSubset | None]:
+        """The DestinationRules that this gateway follows for a destination."""
+        host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
+        found = self._catalog.find(host, self._proxy.namespace)
+        rule = self._rules.find(found.host, found.source.namespace) if found is not None else None
+        return rule, rule.subsets.get(written.subset) if rule is not None else None
 
     def _selected(self, found: CatalogHost, number: int | None, subset_name: str) -> _Resolved:
         """The endpoints of a host's port that a subset selects, which no subset name is."""
@@ -155,42 +202,22 @@ class Destinations:
             return _Resolved(found.host, number, lack=_no_subset(found.host, subset_name, rule))
         if number is None:
             return _Resolved(found.host, None)
-        if rule is not None and (lack := self._policy_lack(rule, subset, number)) is not None:
+        policies = list(written_policies(rule, subset)) if rule is not None else []
+        self._note(policies)
+        parts = effective(policies, number)
+        lack = _tls_lack(parts.get("tls")) or _passthrough_lack(parts.get("load_balancer"))
+        if lack is not None:
             return _Resolved(found.host, number, lack=lack)
         endpoints, missing = endpoints_of(found.ports[number], subset.subset.labels if subset is not None else {})
         what = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         lack = _Lack(NO_ENDPOINT, f"{what} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
-        return _Resolved(found.host, number, endpoints, lack, _rests_on(found, rule, subset))
+        rests_on = _rests_on(found, rule, subset)
+        return _Resolved(found.host, number, endpoints, lack, rests_on, upstream_policy(parts))
 
-    def _policy_lack(self, rule: MergedRule, subset: OwnedSubset | None, number: int) -> _Lack | None:
-        """Why a policy forbids dialing; what else of it is not done is said on the way."""
-        override = subset.subset.traffic_policy if subset is not None else None
-        owner, policy = rule.policy if rule.policy is not None else (None, None)
-        if owner is not None and policy is not None:
-            self._note_not_served(owner, "spec.trafficPolicy", policy)
-        if subset is not None and override is not None:
-            self._note_not_served(subset.rule, f"spec.subsets[{subset.index}].trafficPolicy", override)
-        tls = client_tls(policy, override, number)
-        if tls is None or tls.mode not in ORIGINATING:
-            return None
-        by = subset.rule if subset is not None and (owner is None or override is not None) else owner
-        message = f"the endpoint is to be spoken to by TLS {tls.mode}, which this gateway does not begin yet"
-        hint = (
-            f"so DestinationRule {by.qualified_name} ({by.origin}) wants it; nothing is sent in the clear" if by else ""
-        )
-        return _Lack("MG2045", message, hint)
-
-    def _note_not_served(self, rule: DestinationRule, path: str, policy: TrafficPolicy) -> None:
-        fields = ", ".join(not_served(policy))
-        if fields:
-            problem = rule.problem(
-                Severity.INFO,
-                "MG2044",
-                f"not done by this gateway yet: {fields}",
-                path=path,
-                hint="its connections are made without it",
-            )
-            self._said.setdefault((rule.key, path), problem)
+    def _note(self, policies: Sequence[Written]) -> None:
+        """Say once of each policy what of it has no effect."""
+        for problem in notes(policies):
+            self._said.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
 
     def _viewers(self, virtual_service: Resource[VirtualServiceSpec]) -> list[str]:
         """The namespaces that follow a VirtualService: this gateway's, or of one for sidecars those that see it."""
@@ -213,6 +240,28 @@ class Destinations:
     def _say(self, virtual_service: Resource[VirtualServiceSpec], path: str, lack: _Lack) -> None:
         problem = virtual_service.problem(lack.severity, lack.code, lack.message, path=path, hint=lack.hint)
         self._said.setdefault((virtual_service.key, path, lack.message), problem)
+
+
+def _tls_lack(tls: Written | None) -> _Lack | None:
+    """Why a policy forbids to dial in the clear."""
+    if tls is None or tls.value.mode not in ORIGINATING:
+        return None
+    return _Lack(
+        "MG2045",
+        f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
+        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.origin}) wants it; nothing is sent in the clear",
+    )
+
+
+def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
+    """Why nothing can be dialed: a gateway is itself where its clients connect to."""
+    if load_balancer is None or load_balancer.value.simple is not LoadBalancing.PASSTHROUGH:
+        return None
+    return _Lack(
+        "MG2069",
+        "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
+        f"so {load_balancer} wants it; Istio's gateway would dial itself",
+    )
 
 
 def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:

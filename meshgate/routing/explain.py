@@ -10,6 +10,7 @@ from typing import Any, Literal
 from meshgate.resources.problem import Problem
 from meshgate.routing.addresses import address
 from meshgate.routing.compile import Compilation
+from meshgate.routing.policy_texts import connection_json, connection_text, upstream_json, upstream_text
 from meshgate.routing.servers import WILDCARD_BIND
 from meshgate.routing.table import Chain, Destination, Listener, ListenerKey
 
@@ -63,6 +64,7 @@ class Explanation:
             "rule": (chain.rule or None) if chain else None,
             "condition": (chain.condition or None) if chain else None,
             "terminate": chain.terminate if chain else False,
+            "policy": connection_json(chain.policy) if chain else None,
             "destinations": [_destination_json(destination) for destination in chain.destinations] if chain else [],
             "reasons": [*self.steps, *(str(problem) for problem in self.lost)],
         }
@@ -141,12 +143,17 @@ def _chosen(chain: Chain) -> Iterator[str]:
         yield f"VirtualService {chain.virtual_service} routes it by {chain.rule}"
     if chain.refusal:
         yield f"the running gateway closes it: {chain.refusal}"
+    if chain.policy.origin:
+        yield f"its connections: {connection_text(chain.policy)}, by {chain.policy.origin}"
     total = sum(destination.weight for destination in chain.destinations)
     for destination in chain.destinations:
         share = ""
         if len(chain.destinations) > 1:
             share = f" with {destination.weight} of {total}"
         yield f"destination {destination}{share}: {_reached(destination)}"
+        policy = destination.policy
+        if policy.origin:
+            yield f"connections to {destination}: {upstream_text(policy)}, by {policy.origin}"
 
 
 def _reached(destination: Destination) -> str:
@@ -176,4 +183,5 @@ def _destination_json(destination: Destination) -> dict[str, Any]:
         "weight": destination.weight,
         "endpoints": [str(endpoint) for endpoint in destination.endpoints],
         "missing": destination.missing or None,
+        "policy": upstream_json(destination.policy),
     }

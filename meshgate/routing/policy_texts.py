@@ -1,0 +1,82 @@
+"""Policies in words, for people, and as plain values, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from meshgate.resources.durations import format_duration
+from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, Keepalive, UpstreamPolicy
+
+_CHOICES: Final = {
+    Algorithm.LEAST_REQUEST: "the one of two with fewer connections",
+    Algorithm.ROUND_ROBIN: "each in turn",
+    Algorithm.RANDOM: "any at random",
+    Algorithm.RING_HASH: "by a hash ring of {size} points",
+    Algorithm.MAGLEV: "by a Maglev table of {size} entries",
+}
+
+
+def upstream_text(policy: UpstreamPolicy) -> str:
+    """How connections to a destination are made, in a line."""
+    return "; ".join(_upstream(policy))
+
+
+def connection_text(policy: ConnectionPolicy) -> str:
+    """How the connections of a chain are treated, in a line; empty where nothing is said of them."""
+    return "; ".join(_connection(policy))
+
+
+def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
+    """Plain values; None for what is left to the gateway's settings, to the system, or open."""
+    keepalive = policy.keepalive
+    return {
+        "balancing": policy.balancing.algorithm.value,
+        "table_size": policy.balancing.size or None,
+        "connect_timeout": policy.connect_timeout,
+        "max_connections": policy.max_connections,
+        "keepalive": None
+        if keepalive is None
+        else {name: getattr(keepalive, name) or None for name in ("probes", "time", "interval")},
+        "origin": policy.origin or None,
+    }
+
+
+def connection_json(policy: ConnectionPolicy) -> dict[str, Any]:
+    """As :func:`upstream_json`; an idle time of 0 is no limit."""
+    return {
+        "idle": policy.idle,
+        "max_duration": policy.max_duration,
+        "by_source": policy.by_source,
+        "origin": policy.origin or None,
+    }
+
+
+def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
+    yield _balancing(policy.balancing)
+    if policy.connect_timeout is not None:
+        yield f"{format_duration(policy.connect_timeout)} to connect"
+    if policy.max_connections is not None:
+        yield f"{policy.max_connections} connections at the most"
+    if policy.keepalive is not None:
+        yield _keepalive(policy.keepalive)
+
+
+def _balancing(balancing: Balancing) -> str:
+    return f"endpoints by {balancing.algorithm.value}, {_CHOICES[balancing.algorithm].format(size=balancing.size)}"
+
+
+def _keepalive(keepalive: Keepalive) -> str:
+    parts = [f"after {keepalive.time}s"] if keepalive.time else []
+    parts += [f"every {keepalive.interval}s"] if keepalive.interval else []
+    parts += [f"{keepalive.probes} times"] if keepalive.probes else []
+    return f"probes {' '.join(parts) or 'as the system has them'}"
+
+
+def _connection(policy: ConnectionPolicy) -> Iterator[str]:
+    if policy.idle is not None:
+        yield f"closed after {format_duration(policy.idle)} of silence" if policy.idle else "never closed for silence"
+    if policy.max_duration is not None:
+        yield f"closed after {format_duration(policy.max_duration)} in any case"
+    if policy.by_source:
+        yield "hashed by the client's address"
