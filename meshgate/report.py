@@ -16,7 +16,7 @@ from meshgate.expectations import Case
 from meshgate.resources.kinds import Kind
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.reference import Entry, kind_entry
-from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PortChange
+from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PolicyChange, PortChange
 from meshgate.routing.explain import Call, Explanation
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -157,8 +157,15 @@ def print_difference(changes: Difference) -> None:
                 _print_change(_name_mark(change), f"{change.name} {_name_change(change)}", "    ")
     for moved in changes.endpoints:
         _print_endpoints(moved)
+    for treated in changes.policies:
+        _print_policy(treated)
     if changes:
-        counts = [(len(changes.ports), "port"), (len(changes.names), "name"), (len(changes.endpoints), "destination")]
+        counts = [
+            (len(changes.ports), "port"),
+            (len(changes.names), "name"),
+            (len(changes.endpoints), "destination"),
+            (len(changes.policies), "policy"),
+        ]
         what = [_count(number, noun) for number, noun in counts if number]
         click.echo(f"{' and '.join([', '.join(what[:-1]), what[-1]]) if what[1:] else what[0]} changed")
     else:
@@ -216,8 +223,17 @@ def _print_endpoints(change: EndpointsChange) -> None:
         click.echo("    no endpoint is left")
 
 
+def _print_policy(change: PolicyChange) -> None:
+    whose = f"to {change.destination}, " if change.destination else ""
+    click.echo(f"  connections {whose}for {_count(len(change.names), 'name')}")
+    before, after = (text or "as the settings have it" for text in (change.before, change.after))
+    _print_change("~", f"{before} → {after}", "    ")
+
+
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 or noun == "info" else "s")
+    if number == 1 or noun == "info":
+        return f"{number} {noun}"
+    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def print_status(document: Mapping[str, Any]) -> None:

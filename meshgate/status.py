@@ -15,6 +15,7 @@ from typing import Any
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
+from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 
@@ -99,10 +100,12 @@ def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
                 "weight": destination.weight,
                 "endpoints": [str(endpoint) for endpoint in destination.endpoints],
                 "missing": destination.missing,
+                "policy": upstream_json(destination.policy) if destination.policy.origin else None,
             }
             for destination in chain.destinations
         ],
         "refusal": chain.refusal,
+        "policy": connection_json(chain.policy) if chain.policy.origin else None,
     }
 
 

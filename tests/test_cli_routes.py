@@ -7,7 +7,7 @@ import os
 
 from meshgate.resources.codes import CODES
 from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
-from tests.configurations import gateway, target, tcp_server, virtual_service
+from tests.configurations import destination_rule, gateway, target, tcp_server, virtual_service
 
 EXPECTATIONS = """\
 routes: [routes]
@@ -170,7 +170,8 @@ class DiffTests(CommandTestCase):
         """Exit status 0, and a line that says so."""
         self.assertEqual(self.run_command("diff", "routes", "routes").stdout, "nothing changes for traffic\n")
         self.assertEqual(
-            self.run_json("diff", "routes", "routes"), {"changed": False, "ports": [], "names": [], "endpoints": []}
+            self.run_json("diff", "routes", "routes"),
+            {"changed": False, "ports": [], "names": [], "endpoints": [], "policies": []},
         )
 
     def test_a_name_moves(self) -> None:
@@ -184,6 +185,23 @@ class DiffTests(CommandTestCase):
         (name,) = self.run_json("diff", "routes", "moved.yaml", exit_code=1)["names"]
         self.assertEqual((name["listener"], name["name"], name["change"]), ("0.0.0.0:443", "www.example.com", "moves"))
         self.assertEqual(name["after"]["destinations"], [{"name": "y.default.svc.cluster.local:80", "share": 1.0}])
+
+    def test_policies(self) -> None:
+        """What a DestinationRule changes is told in words, and counted; a tidied file changes nothing."""
+        pool = {"tcp": {"maxConnections": 9, "idleTimeout": "5s"}}
+        rule = destination_rule("d", "x", trafficPolicy={"connectionPool": pool, "loadBalancer": {"simple": "RANDOM"}})
+        self.write("ruled.yaml", written(*SHOP, rule))
+        self.assertEqual(
+            self.run_command("diff", "routes", "ruled.yaml", exit_code=1).stdout,
+            "  connections for 2 names\n"
+            "    ~ as the settings have it → closed after 5s of silence\n"
+            "  connections to x.default.svc.cluster.local:80, for 2 names\n"
+            "    ~ endpoints by LEAST_REQUEST, the one of two with fewer connections → endpoints by RANDOM, any at "
+            "random; 9 connections at the most\n"
+            "2 policies changed\n",
+        )
+        row, _ = self.run_json("routes", "ruled.yaml")
+        self.assertEqual((row["policy"]["idle"], row["destinations"][0]["policy"]["max_connections"]), (5.0, 9))
 
     def test_everything_goes(self) -> None:
         """Ports that close are told with the names on them; the way back opens them."""

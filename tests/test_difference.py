@@ -6,16 +6,19 @@ import json
 import random
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.difference import (
     Difference,
     EndpointsChange,
     Fate,
     NameChange,
+    PolicyChange,
     PortChange,
     difference,
 )
@@ -23,6 +26,7 @@ from meshgate.routing.table import Chain, Destination, Endpoint, Listener, Liste
 from tests.configurations import (
     Document,
     compiled,
+    destination_rule,
     gateway,
     service,
     target,
@@ -48,11 +52,13 @@ DESTINATIONS = [
     (replace(X, endpoints=(THERE,)),),
     (X, replace(Y, endpoints=(THERE, HERE))),
     (replace(X, endpoints=(), missing="nobody is there"), Y),
+    (replace(X, policy=UpstreamPolicy(max_connections=1, origin="here")),),
+    (replace(X, policy=UpstreamPolicy(max_connections=1, origin="there")), Y),
 ]
 CHAINS = st.sampled_from(
     [
-        Chain((), "ns/gw", "tls", virtual_service, "spec.tls[0]", destinations, refusal=refusal)
-        for virtual_service in ("ns/v", "ns/w")
+        Chain((), "ns/gw", "tls", virtual_service, "spec.tls[0]", destinations, refusal=refusal, policy=policy)
+        for virtual_service, policy in (("ns/v", ConnectionPolicy()), ("ns/w", ConnectionPolicy(idle=5)))
         for destinations in DESTINATIONS
         for refusal in ("", "", "no")
     ]
@@ -80,6 +86,7 @@ def mirrored(changes: Difference) -> Difference:
         tuple(PortChange(one.listener, one.after, one.before) for one in changes.ports),
         tuple(NameChange(one.listener, one.name, one.after, one.before) for one in changes.names),
         tuple(EndpointsChange(one.destination, one.after, one.before, one.names) for one in changes.endpoints),
+        tuple(PolicyChange(one.destination, one.after, one.before, one.names) for one in changes.policies),
     )
 
 
@@ -104,19 +111,23 @@ def shuffled(table: RoutingTable, rng: random.Random) -> RoutingTable:
 
 
 def outcome(table: RoutingTable, key: ListenerKey, sni: str | None) -> object:
-    """What a connection meets, by looking it up: nothing, or who gets which part of it and why it is refused."""
+    """
+    What a connection meets, by looking it up: nothing, or who gets which part of it under which policy, and why it is
+    refused.
+    """
     listener = table.listeners.get(key)
     chain = listener.lookup(sni) if listener is not None else None
     if chain is None:
         return None
     total = sum(each.weight for each in chain.destinations)
-    parts: dict[tuple[str, frozenset[Endpoint]], Fraction] = {}
+    parts: dict[tuple[str, frozenset[Endpoint], UpstreamPolicy | None], Fraction] = {}
     for each in chain.destinations:
         share = Fraction(1) if len(chain.destinations) == 1 else Fraction(each.weight, total or 1)
-        place = str(each), frozenset() if chain.refusal else frozenset(each.endpoints)
+        policy = None if chain.refusal else replace(each.policy, origin="")
+        place = str(each), frozenset() if chain.refusal else frozenset(each.endpoints), policy
         if share:
             parts[place] = parts.get(place, Fraction(0)) + share
-    return chain.refusal, parts
+    return chain.refusal, parts, chain.policy if not chain.refusal else None
 
 
 class RandomTableTests(SynchronousTestCase):
@@ -153,9 +164,9 @@ class RandomTableTests(SynchronousTestCase):
         best = next((name for name in [sni or "", *wildcards] if name in known), "*")
         changes = difference(old, new)
         changed = {change.name for change in changes.names if change.listener == key}
-        changed |= {
-            use.partition(" ")[2] for one in changes.endpoints for use in one.names if use.startswith(f"{key} ")
-        }
+        used = [use for moved in changes.endpoints for use in moved.names]
+        used += [use for treated in changes.policies for use in treated.names]
+        changed |= {use.partition(" ")[2] for use in used if use.startswith(f"{key} ")}
         self.assertEqual(best in changed, outcome(old, key, sni) != outcome(new, key, sni))
 
     @given(TABLES)
@@ -271,6 +282,28 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual([str(one) for one in change.added], ["127.0.0.9:80"])
         self.assertEqual([str(one) for one in change.removed], ["127.0.0.1:80"])
         self.assertEqual(change.names, ("0.0.0.0:443 a.com", "0.0.0.0:443 b.com"))
+
+    def test_policies(self) -> None:
+        """What a DestinationRule changes is told in words, of the connections and of each destination."""
+
+        def under(**tcp: Any) -> RoutingTable:
+            rule = destination_rule("d", "x", trafficPolicy={"connectionPool": {"tcp": tcp}})
+            route = tls_rule(["a.com", "b.com"], "x")
+            return table(gateway("gw", tls_server(443)), virtual_service("v", tls=[route]), rule)
+
+        changes = difference(under(maxConnections=5), under(maxConnections=9, idleTimeout="5s"))
+        names = ("0.0.0.0:443 a.com", "0.0.0.0:443 b.com")
+        by = "endpoints by LEAST_REQUEST, the one of two with fewer connections; "
+        x = "x.default.svc.cluster.local:80"
+        self.assertEqual(
+            changes,
+            Difference(
+                policies=(
+                    PolicyChange("", "", "closed after 5s of silence", names),
+                    PolicyChange(x, f"{by}5 connections at the most", f"{by}9 connections at the most", names),
+                )
+            ),
+        )
 
     def test_refusals(self) -> None:
         """A name that is closed from now on is refused, and one that is not any more is served."""

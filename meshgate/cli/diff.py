@@ -20,8 +20,8 @@ def command(gateway: Gateway, old: str, new: str, form: str) -> None:
     """Tell what changes for traffic between two configurations.
 
     OLD and NEW are a file, a folder, or - for standard input. Ports that open and close, names that come, go or lead
-    elsewhere, shares, endpoints and refusals are changes; how it is all written is not. Exits with 1 when anything
-    changes, and with 0 when nothing does.
+    elsewhere, shares, endpoints, refusals and traffic policies are changes; how it is all written is not. Exits with 1
+    when anything changes, and with 0 when nothing does.
     """
     if old == new == STANDARD_INPUT:
         raise click.UsageError("standard input can be read once only")

@@ -1,5 +1,5 @@
 """
-What changes for traffic between two routing tables: ports, names, shares and endpoints. Pure.
+What changes for traffic between two routing tables: ports, names, shares, endpoints and policies. Pure.
 
 Compares what connections meet, not how it is written: a rule that moves to another VirtualService changes nothing
 as long as it sends the same names to the same places in the same shares.
@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from meshgate.routing.balance import shares
+from meshgate.routing.policy_texts import connection_text, upstream_text
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 
 ANY_NAME = "*"
@@ -147,15 +148,40 @@ class EndpointsChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """
+    Connections that are made or treated in another way, before and after in words.
+
+    :ivar destination: empty for what holds for the connections of a name, wherever they go.
+    :ivar names: as of :class:`EndpointsChange`.
+    """
+
+    destination: str
+    before: str
+    after: str
+    names: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "destination": self.destination or None,
+            "before": self.before,
+            "after": self.after,
+            "names": list(self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """All changes, in the order of listeners, names and destinations. False when there are none."""
 
     ports: tuple[PortChange, ...] = ()
     names: tuple[NameChange, ...] = ()
     endpoints: tuple[EndpointsChange, ...] = ()
+    policies: tuple[PolicyChange, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.ports or self.names or self.endpoints)
+        return bool(self.ports or self.names or self.endpoints or self.policies)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -164,6 +190,7 @@ class Difference:
             "ports": [change.as_json() for change in self.ports],
             "names": [change.as_json() for change in self.names],
             "endpoints": [change.as_json() for change in self.endpoints],
+            "policies": [change.as_json() for change in self.policies],
         }
 
 
@@ -172,6 +199,7 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
     ports: list[PortChange] = []
     names: list[NameChange] = []
     endpoints: dict[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]], list[str]] = {}
+    policies: dict[tuple[str, str, str], list[str]] = {}
     for key in sorted(old.listeners.keys() | new.listeners.keys()):
         before, after = old.listeners.get(key), new.listeners.get(key)
         if _manner(before) != _manner(after):
@@ -181,8 +209,16 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
                 names.append(NameChange(key, name, _fate(chains[0]), _fate(chains[1])))
             for change in _moved_endpoints(*chains):
                 endpoints.setdefault(change, []).append(f"{key} {name}")
-    changes = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
-    return Difference(tuple(ports), tuple(names), tuple(sorted(changes, key=_by_destination)))
+            for other in _other_policies(*chains):
+                policies.setdefault(other, []).append(f"{key} {name}")
+    moved = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
+    treated = (PolicyChange(*change, names=tuple(used)) for change, used in policies.items())
+    return Difference(
+        tuple(ports),
+        tuple(names),
+        tuple(sorted(moved, key=_by_destination)),
+        tuple(sorted(treated, key=_by_destination)),
+    )
 
 
 def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
@@ -252,11 +288,27 @@ def _endpoints(chain: Chain | None) -> Mapping[str, tuple[Endpoint, ...]]:
     return {str(each): _in_order(each.endpoints) for each in chain.destinations if str(each) in served}
 
 
+def _other_policies(before: Chain | None, after: Chain | None) -> Iterator[tuple[str, str, str]]:
+    """What becomes of the policies that both chains have, where they differ; under no name that of the chain."""
+    old, new = _policies(before), _policies(after)
+    for name in sorted(old.keys() & new.keys()):
+        if old[name] != new[name]:
+            yield name, old[name], new[name]
+
+
+def _policies(chain: Chain | None) -> Mapping[str, str]:
+    if chain is None or chain.refusal:
+        return {}
+    served = {name for name, _ in _shares(chain.destinations)}
+    of_destinations = {str(each): upstream_text(each.policy) for each in chain.destinations if str(each) in served}
+    return {"": connection_text(chain.policy), **of_destinations}
+
+
 def _in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(sorted(endpoints, key=lambda endpoint: (endpoint.address, endpoint.port, endpoint.weight)))
 
 
-def _by_destination(change: EndpointsChange) -> tuple[str, tuple[str, ...]]:
+def _by_destination(change: EndpointsChange | PolicyChange) -> tuple[str, tuple[str, ...]]:
     return change.destination, change.names
 
 
