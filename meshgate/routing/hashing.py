@@ -8,7 +8,6 @@ section 3.4). Their hashes do not depend on the process, so that all gateways wi
 from __future__ import annotations
 
 import struct
-from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b, shake_128
@@ -18,7 +17,10 @@ LARGEST_RING: Final = 16384
 """Points of a ring: making one this large takes a few milliseconds, in which nothing else is served."""
 
 LARGEST_TABLE: Final = 65537
-"""Entries of a Maglev table; a prime, as they have to be. It is also the usual size."""
+"""
+Entries of a Maglev table; a prime, as they have to be, and the usual size. The first look-ups, which fill it, take some
+ten milliseconds between them; a larger one would be a pause for everybody.
+"""
 
 
 def hash64(text: str) -> int:
@@ -69,7 +71,7 @@ class Maglev:
 
     def __init__(self, names: Sequence[str], weights: Sequence[int], size: int) -> None:
         self._size = size
-        self._entries = array("i", [-1]) * size
+        self._entries: list[int | None] = [None] * size
         self._filling = self._fill(names, weights)
 
     def walk(self, key: int) -> Iterator[int]:
@@ -78,9 +80,9 @@ class Maglev:
         yield from _distinct(self._owner((start + step) % self._size) for step in range(self._size))
 
     def _owner(self, entry: int) -> int:
-        while self._entries[entry] < 0:
+        while (owner := self._entries[entry]) is None:
             next(self._filling)
-        return self._entries[entry]
+        return owner
 
     def _fill(self, names: Sequence[str], weights: Sequence[int]) -> Iterator[None]:
         entries, size, heaviest = self._entries, self._size, max(weights)
@@ -97,8 +99,10 @@ class Maglev:
                     continue
                 owed[owner] -= heaviest
                 cursor, skip = cursors[owner], skips[owner]
-                while entries[cursor] >= 0:
-                    cursor = (cursor + skip) % size
+                while entries[cursor] is not None:
+                    cursor += skip
+                    if cursor >= size:
+                        cursor -= size
                 entries[cursor] = owner
                 cursors[owner] = cursor
                 left -= 1
