@@ -53,7 +53,7 @@ class UpstreamPolicy:
     How the connections to a destination are made, after its subset's and port's policies.
 
     :ivar connect_timeout: seconds for one attempt; None for the gateway's own.
-    :ivar keepalive: None for probes with the system's own values.
+    :ivar keepalive: None to leave it as the transport has it.
     :ivar max_connections: how many at once; None for as many as there are.
     :ivar origin: what it was made of, for people: each DestinationRule with file and line; empty for none.
     """
