@@ -585,7 +585,7 @@ spec:
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: d, namespace: shop}
-spec: {host: db, trafficPolicy: {outlierDetection: {}, loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 9s}}}}
+spec: {host: db, trafficPolicy: {proxyProtocol: {}, loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 9s}}}}
 ---
 apiVersion: v1
 kind: Service
@@ -598,7 +598,7 @@ metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:17:1: info[MG2044]: DestinationRule shop/d: spec.trafficPolicy: not done by this "
-        "gateway yet: outlierDetection, loadBalancer.warmup (its connections are made without it)",
+        "gateway yet: proxyProtocol, loadBalancer.warmup (its connections are made without it)",
     ),
     (
         "MG2045",
@@ -1307,6 +1307,44 @@ spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:17:1: warning[MG2071]: DestinationRule shop/d: spec.trafficPolicy.portLevelSettings[0]: "
         "idleTimeout has no effect here: only that of spec.trafficPolicy counts (Istio ignores it here without a word)",
+    ),
+    (
+        "MG2072",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db, trafficPolicy: {outlierDetection: {}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: w, namespace: shop}
+spec: {address: 10.0.0.1, labels: {app: db}}
+""",
+        "routes.yaml:17:1: info[MG2072]: DestinationRule shop/d: spec.trafficPolicy: outlierDetection never leaves out "
+        "an endpoint of db.shop.svc.cluster.local:80: one of 1 is more than the 10% of maxEjectionPercent (nor does "
+        "Istio's; from 100 on, one may be left out)",
     ),
 ]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.clusters import Cluster, Clusters, Slot
-from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
+from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 
 IN_TURN = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN))
@@ -17,9 +17,9 @@ A = Destination("a", 80, endpoints=ENDPOINTS, policy=IN_TURN)
 B = Destination("b", 80, endpoints=ENDPOINTS, policy=IN_TURN)
 
 
-def next_of(cluster: Cluster) -> int:
+def next_of(cluster: Cluster, now: float = 0) -> int:
     """The port that the next connection tries first."""
-    return next(cluster.candidates(lambda name: None, None, random.Random(1))).endpoint.port
+    return next(cluster.candidates(lambda name: None, None, random.Random(1), now)).endpoint.port
 
 
 class ClusterTests(SynchronousTestCase):
@@ -49,7 +49,7 @@ class ClusterTests(SynchronousTestCase):
         hashing = replace(A, policy=UpstreamPolicy(balancing=Balancing(Algorithm.MAGLEV, 101)))
         cluster = clusters.of(hashing)
         sources = [f"198.51.100.{number}" for number in range(20)] * 2
-        chosen = [next(cluster.candidates(lambda name: None, one, random.Random(1))) for one in sources]
+        chosen = [next(cluster.candidates(lambda name: None, one, random.Random(1), 0)) for one in sources]
         self.assertEqual(chosen[:20], chosen[20:])
 
     def test_counts_outlive_a_table(self) -> None:
@@ -58,12 +58,38 @@ class ClusterTests(SynchronousTestCase):
         cluster = clusters.of(A)
         slot = Slot(cluster)
         slot.take()
-        slot.move(next(cluster.candidates(lambda name: None, None, random.Random(1))))
+        slot.move(next(cluster.candidates(lambda name: None, None, random.Random(1), 0)))
         next_of(clusters.of(replace(A, endpoints=ENDPOINTS[:2])))
         self.assertEqual([place.active for place in cluster.places], [1, 0])
         slot.free()
         slot.free()
         self.assertEqual(([place.active for place in cluster.places], cluster.active), ([0, 0], 0))
+
+    def test_endpoints_that_fail_are_left_out(self) -> None:
+        """An endpoint that fails too often is chosen no more until its time is over, or the policy has changed."""
+        detecting = replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 34, 0)))
+        clusters = Clusters()
+        cluster = clusters.of(detecting)
+        self.assertEqual(next_of(cluster), 1)
+        failing = cluster.places[1]
+        for _ in range(2):
+            cluster.failed(failing, 0)
+        self.assertEqual({next_of(cluster, 29) for _ in range(9)}, {1, 3})
+        self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 2, 3})
+        for _ in range(2):
+            cluster.failed(failing, 30)
+        self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 3})
+        self.assertEqual({next_of(clusters.of(A), 30) for _ in range(9)}, {1, 2, 3})
+
+    def test_a_success_starts_over(self) -> None:
+        """Only failures in a row count."""
+        cluster = Clusters().of(replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 100, 0))))
+        next_of(cluster)
+        failing = cluster.places[0]
+        for _ in range(5):
+            cluster.failed(failing, 0)
+            cluster.succeeded(failing)
+        self.assertEqual({next_of(cluster) for _ in range(9)}, {1, 2, 3})
 
     def test_what_is_gone_is_forgotten(self) -> None:
         """A destination that goes starts over when it comes back, but not while a connection is still in it."""

@@ -168,12 +168,11 @@ class PolicyTests(SynchronousTestCase):
         }
         policy = {
             "loadBalancer": balancing,
-            "outlierDetection": {},
             "proxyProtocol": {"version": "V2"},
             "tls": {"mode": "ISTIO_MUTUAL"},
             "connectionPool": {"tcp": {"idleTimeout": "5s", "maxConnections": 3}, "http": {"maxRetries": 1}},
             "portLevelSettings": [
-                {"port": {"number": 81}, "outlierDetection": {}},
+                {"port": {"number": 81}, "loadBalancer": {"warmup": {"duration": "10s"}}},
                 {"port": {"number": 82}, "loadBalancer": {"localityLbSetting": {"enabled": False}}},
             ],
         }
@@ -189,7 +188,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not done by this gateway yet: outlierDetection, proxyProtocol, loadBalancer.localityLbSetting, "
-                "loadBalancer.warmup, tls, portLevelSettings[0].outlierDetection"
+                "not done by this gateway yet: proxyProtocol, loadBalancer.localityLbSetting, loadBalancer.warmup, "
+                "tls, portLevelSettings[0].loadBalancer.warmup"
             ],
         )

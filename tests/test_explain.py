@@ -83,6 +83,7 @@ class ExplainTests(SynchronousTestCase):
                 "connect_timeout": 0.5,
                 "max_connections": 100,
                 "keepalive": {"probes": 3, "time": 30, "interval": None},
+                "outliers": None,
                 "origin": None,
             },
         )

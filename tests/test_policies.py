@@ -16,6 +16,7 @@ from meshgate.routing.connection_policy import (
     Balancing,
     ConnectionPolicy,
     Keepalive,
+    Outliers,
     UpstreamPolicy,
 )
 from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE
@@ -86,7 +87,7 @@ class UpstreamTests(SynchronousTestCase):
     def test_no_policy(self) -> None:
         """Without a policy, or with one that says nothing of this, endpoints are chosen as Istio does by default."""
         self.assertIs(chain(routed()).destinations[0].policy, NO_UPSTREAM_POLICY)
-        self.assertIs(upstream({"outlierDetection": {}}), NO_UPSTREAM_POLICY)
+        self.assertIs(upstream({"proxyProtocol": {}}), NO_UPSTREAM_POLICY)
         self.assertEqual(NO_UPSTREAM_POLICY.balancing, Balancing(Algorithm.LEAST_REQUEST))
 
     def test_every_field(self) -> None:
@@ -157,6 +158,41 @@ class UpstreamTests(SynchronousTestCase):
         one, two = chain(routed(rule, route=route)).destinations
         self.assertIs(one.endpoints, two.endpoints)
         self.assertIs(one.policy, two.policy)
+
+
+class OutlierTests(SynchronousTestCase):
+    """When endpoints are left out."""
+
+    def test_failures_that_count(self) -> None:
+        """A failure to connect is one of each kind, unless those are told apart; without any limit there is none."""
+        for written, failures in [
+            ({}, 5),
+            ({"consecutive5xxErrors": 3}, 3),
+            ({"consecutiveGatewayErrors": 3}, 3),
+            ({"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 7}, 7),
+            ({"consecutive5xxErrors": 0}, None),
+            ({"splitExternalLocalOriginErrors": True, "consecutive5xxErrors": 1}, 5),
+            ({"splitExternalLocalOriginErrors": True, "consecutiveLocalOriginFailures": 2}, 2),
+        ]:
+            found = upstream({"outlierDetection": written}).outliers
+            self.assertEqual(found.failures if found is not None else None, failures, written)
+
+    def test_times_and_shares(self) -> None:
+        """What is not written is as Envoy has it."""
+        self.assertEqual(upstream({"outlierDetection": {}}).outliers, Outliers(5, 10, 30, 10, 0))
+        written = {
+            "interval": "1s",
+            "baseEjectionTime": "5s",
+            "maxEjectionPercent": 50,
+            "minHealthPercent": 20,
+        }
+        self.assertEqual(upstream({"outlierDetection": written}).outliers, Outliers(5, 1, 5, 50, 20))
+
+    def test_what_is_never_left_out(self) -> None:
+        """Where one endpoint is more than may be out, that is told; the more there are, the fewer percent one is."""
+        for percent, expected in [(50, ["MG2072"]), (100, [])]:
+            policy = {"outlierDetection": {"maxEjectionPercent": percent}}
+            self.assertEqual(codes(routed(destination_rule("d", "db", trafficPolicy=policy)).problems), expected)
 
 
 LEVELS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -10,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, Keepalive, UpstreamPolicy
+from meshgate.routing.connection_policy import (
+    Algorithm,
+    Balancing,
+    ConnectionPolicy,
+    Keepalive,
+    Outliers,
+    UpstreamPolicy,
+)
 from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.wheel import TICK
 from tests.fakes import FakedGateway, FakeTransport
@@ -237,6 +245,19 @@ class RealTests(TestCase):
         clients[1].reset()
         self.assertEqual((await gateway.record(1)).ending, Ending.CLIENT_RESET)
         await (await gateway.connect(listeners[0])).got(b"hello")
+
+    async def test_a_dead_endpoint_is_left_out(self) -> None:
+        """After as many failures as the policy says, no connection tries a dead endpoint any more."""
+        origin = Origin(self, b"hello")
+        dead = Endpoint(LOOPBACK, free_port())
+        policy = replace(IN_TURN, outliers=Outliers(2, 10, 30, 50, 0))
+        listener = tcp_listener(Destination("origin", 80, endpoints=(dead, origin.endpoint), policy=policy))
+        gateway = GatewayUnderTest(self, Limits(dial_attempts=1))
+        gateway.serve(listener)
+        for number in range(6):
+            client = await gateway.connect(listener)
+            await client.got_finish() if number in (0, 2) else await client.got(b"hello")
+        self.assertEqual([record.ending for record in gateway.records], [Ending.DIAL_REFUSED] * 2)
 
     async def test_keepalive_reaches_the_socket(self) -> None:
         """What the policy asks for is set on the endpoint's connection; what it leaves out is the system's own."""

@@ -1,8 +1,9 @@
 """
-What the connections to one destination share: how many there are, per endpoint too, and whose turn it is.
+What the connections to one destination share: how many there are, per endpoint too, whose turn it is, and which
+endpoints are left out since they failed.
 
-Knows neither sockets nor how an endpoint is chosen. It outlives the tables: a destination that stays keeps its counts
-and its turn.
+Knows neither sockets nor how an endpoint is chosen or left out. It outlives the tables: a destination that stays keeps
+its counts and its turn.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from twisted.logger import Logger
+
 from meshgate.routing.balance import Balancer, Place, balancer
-from meshgate.routing.connection_policy import Balancing
+from meshgate.routing.connection_policy import UpstreamPolicy
+from meshgate.routing.outliers import Ejections
 from meshgate.routing.table import Destination, Endpoint
 
 Known = Callable[[str], tuple[str, ...] | None]
@@ -27,12 +31,24 @@ class Cluster:
     :ivar names: those of its endpoints that have to be resolved.
     """
 
-    __slots__ = ("_answers", "_balancer", "_balancing", "_endpoints", "_places", "_turn", "active", "name", "names")
+    __slots__ = (
+        "_answers",
+        "_balancer",
+        "_ejections",
+        "_endpoints",
+        "_places",
+        "_policy",
+        "_turn",
+        "active",
+        "name",
+        "names",
+    )
+
+    _log = Logger()
 
     names: tuple[str, ...]
     _endpoints: tuple[Endpoint, ...]
-    _balancing: Balancing
-    _balancer: Balancer | None
+    _policy: UpstreamPolicy
 
     def __init__(self, destination: Destination) -> None:
         self.active = 0
@@ -40,6 +56,8 @@ class Cluster:
         self._turn = 0
         self._places: dict[Endpoint, Place] = {}
         self._answers: list[tuple[str, ...]] = []
+        self._balancer: Balancer | None = None
+        self._ejections: Ejections | None = None
         self._take(destination)
 
     @property
@@ -49,17 +67,27 @@ class Cluster:
 
     def follow(self, destination: Destination) -> None:
         """Take over what the table in force says; costs next to nothing where that is what it said before."""
-        if destination.endpoints is self._endpoints and destination.policy.balancing is self._balancing:
+        if destination.endpoints is self._endpoints and destination.policy is self._policy:
             return
-        if (destination.endpoints, destination.policy.balancing) != (self._endpoints, self._balancing):
-            self._take(destination)
+        before, policy = self._policy, destination.policy
+        if policy.outliers != before.outliers:
+            self._ejections = self._balancer = None
+        if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
+            self._balancer = None
+        self._take(destination)
 
-    def candidates(self, known: Known, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def candidates(self, known: Known, source: str | None, rng: random.Random, now: float) -> Iterator[Place]:
         """
         The endpoints in the order in which the next connection tries them.
 
         :param source: the client's address, where it is what balancers choose by.
+        :param now: the clock's seconds.
         """
+        if self._policy.outliers is not None:
+            if self._ejections is None:
+                self._ejections = Ejections(self._policy.outliers, now)
+            elif self._ejections.returned(now):
+                self._balancer = None
         chosen_by = self._balancer
         if chosen_by is None or self.names:
             answers = [known(name) or () for name in self.names]
@@ -69,16 +97,38 @@ class Cluster:
         turn, self._turn = self._turn, self._turn + 1
         return chosen_by.order(turn, source, rng)
 
+    def succeeded(self, place: Place) -> None:
+        """An endpoint was connected to."""
+        if self._ejections is not None:
+            self._ejections.succeeded(place)
+
+    def failed(self, place: Place, now: float) -> None:
+        """An endpoint could not be connected to."""
+        if self._ejections is None or self._places.get(place.endpoint) is not place:
+            return
+        until = self._ejections.failed(place, len(self._places), now)
+        if until is not None:
+            self._balancer = None
+            self._log.warn(
+                "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
+                endpoint=place.endpoint,
+                destination=self.name,
+                seconds=until - now,
+            )
+
     def _take(self, destination: Destination) -> None:
-        self._endpoints, self._balancing = destination.endpoints, destination.policy.balancing
+        self._endpoints, self._policy = destination.endpoints, destination.policy
         self.names = tuple(dict.fromkeys(each.address for each in destination.endpoints if each.dns))
-        self._balancer = None
 
     def _make(self, addresses: dict[str, tuple[str, ...]]) -> Balancer:
         """One for the endpoints as they are now, with the counts of those that were there before."""
         before = self._places
         self._places = {each: before.get(each) or Place(each) for each in self._resolved(addresses)}
-        return balancer(self.places, self._balancing)
+        there = self.places
+        if self._ejections is not None:
+            self._ejections.forget_all_but(there)
+            there = self._ejections.serving(there)
+        return balancer(there, self._policy.balancing)
 
     def _resolved(self, addresses: dict[str, tuple[str, ...]]) -> Iterator[Endpoint]:
         """The endpoints, those with a name replaced by one for each of its addresses."""
@@ -137,6 +187,16 @@ class Slot:
         if place is not None:
             place.active += 1
         self._place = place
+
+    def succeeded(self) -> None:
+        """The endpoint was connected to."""
+        if self._place is not None:
+            self._cluster.succeeded(self._place)
+
+    def failed(self, now: float) -> None:
+        """The endpoint could not be connected to."""
+        if self._place is not None:
+            self._cluster.failed(self._place, now)
 
     def free(self) -> None:
         """Count no more, if it did."""

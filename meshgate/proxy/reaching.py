@@ -123,9 +123,9 @@ class Reach(Slot):
             self._fail(Ending.OVER_LIMIT)
             return
         self.take()
-        candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng)
+        self._first_dial_at = now = plane.seconds()
+        candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
         self._candidates = islice(candidates, plane.limits.dial_attempts)
-        self._first_dial_at = plane.seconds()
         self._dial_next(Ending.NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
@@ -161,6 +161,7 @@ class Reach(Slot):
         if waiting is None:
             return
         waiting.record.dial = self._dataplane.seconds() - self._first_dial_at
+        self.succeeded()
         if self._policy.keepalive is not None:
             transport: Any = upstream.transport
             keep_alive(transport.getHandle(), self._policy.keepalive)
@@ -169,4 +170,5 @@ class Reach(Slot):
     def dial_failed(self, error: DialError) -> None:
         """An endpoint has not answered."""
         self._dialing = None
+        self.failed(self._dataplane.seconds())
         self._dial_next(Ending.DIAL_TIMEOUT if isinstance(error, DialTimeout) else Ending.DIAL_REFUSED)

@@ -157,6 +157,7 @@ CODES: Final[dict[str, str]] = {
     "MG2069": "A destination is where the client connected to, which is the gateway",
     "MG2070": "A table for choosing by hash is smaller than it is asked to be",
     "MG2071": "A part of a traffic policy stands where it has no effect",
+    "MG2072": "No endpoint is ever left out, however often it fails",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

@@ -91,7 +91,7 @@ class OutlierDetection(Model):
         default=False, description="count failures to connect apart from those that the service answers"
     )
     consecutive_local_origin_failures: UInt32 = Field(
-        default=5, description="failures to connect, where they are counted apart; 0 for off"
+        default=5, description="failures to connect, where they are counted apart; 0 for 5"
     )
     consecutive_gateway_errors: UInt32 = Field(default=0, description="failures in a row of gateways; 0 for off")
     consecutive_5xx_errors: UInt32 = Field(

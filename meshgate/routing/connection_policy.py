@@ -48,6 +48,25 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class Outliers:
+    """
+    When endpoints that cannot be connected to are left out.
+
+    :ivar failures: so many in a row.
+    :ivar interval: seconds between two looks at those that are out.
+    :ivar base: seconds for which one is out, times how often it was out lately.
+    :ivar most: percent of the endpoints that are out at the most.
+    :ivar panic: percent; with fewer endpoints left, all are used.
+    """
+
+    failures: int
+    interval: float
+    base: float
+    most: int
+    panic: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamPolicy:
     """
     How the connections to a destination are made, after its subset's and port's policies.
@@ -62,6 +81,7 @@ class UpstreamPolicy:
     keepalive: Keepalive | None = None
     max_connections: int | None = None
     balancing: Balancing = Balancing()
+    outliers: Outliers | None = None
     origin: str = ""
 
 

@@ -24,7 +24,7 @@ from meshgate.routing.policies import (
     upstream_policy,
     written_policies,
 )
-from meshgate.routing.policy_notes import notes, overruled
+from meshgate.routing.policy_notes import never_out, notes, overruled
 from meshgate.routing.servers import Proxy
 from meshgate.routing.subsets import endpoints_of
 from meshgate.routing.table import Destination, Endpoint
@@ -203,7 +203,8 @@ class Destinations:
         if number is None:
             return _Resolved(found.host, None)
         policies = list(written_policies(rule, subset)) if rule is not None else []
-        self._note(policies)
+        for problem in notes(policies):
+            self._keep(problem)
         parts = effective(policies, number)
         lack = _tls_lack(parts.get("tls")) or _passthrough_lack(parts.get("load_balancer"))
         if lack is not None:
@@ -211,12 +212,14 @@ class Destinations:
         endpoints, missing = endpoints_of(found.ports[number], subset.subset.labels if subset is not None else {})
         what = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         lack = _Lack(NO_ENDPOINT, f"{what} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
-        rests_on = _rests_on(found, rule, subset)
-        return _Resolved(found.host, number, endpoints, lack, rests_on, upstream_policy(parts))
+        policy = upstream_policy(parts)
+        if policy.outliers is not None:
+            self._keep(never_out(parts["outlier_detection"], policy.outliers, endpoints, what))
+        return _Resolved(found.host, number, endpoints, lack, _rests_on(found, rule, subset), policy)
 
-    def _note(self, policies: Sequence[Written]) -> None:
-        """Say once of each policy what of it has no effect."""
-        for problem in notes(policies):
+    def _keep(self, problem: Problem | None) -> None:
+        """Say something of a policy, once."""
+        if problem is not None:
             self._said.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
 
     def _viewers(self, virtual_service: Resource[VirtualServiceSpec]) -> list[str]:

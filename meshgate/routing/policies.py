@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from meshgate.resources.loadbalancer import ConsistentHash, LoadBalancer, LoadBalancing
-from meshgate.resources.trafficpolicy import ClientTLSMode, TcpKeepalive, TCPSettings
+from meshgate.resources.trafficpolicy import ClientTLSMode, OutlierDetection, TcpKeepalive, TCPSettings
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
     NO_UPSTREAM_POLICY,
@@ -19,6 +19,7 @@ from meshgate.routing.connection_policy import (
     Balancing,
     ConnectionPolicy,
     Keepalive,
+    Outliers,
     UpstreamPolicy,
 )
 from meshgate.routing.destinationrules import DestinationRule, MergedRule, OwnedSubset
@@ -40,6 +41,7 @@ MOST_PROBES: Final = 127
 """Probes that Linux takes at the most."""
 
 _USUAL_RING: Final = 1024
+_USUAL_FAILURES: Final = 5
 _PARTS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 _ALGORITHMS: Final = {LoadBalancing.RANDOM: Algorithm.RANDOM, LoadBalancing.ROUND_ROBIN: Algorithm.ROUND_ROBIN}
 
@@ -87,9 +89,9 @@ def effective(policies: Iterable[Written], port: int) -> Mapping[str, Written]:
 def upstream_policy(parts: Mapping[str, Written]) -> UpstreamPolicy:
     """How connections to a destination are made, by the :func:`effective` parts of its policies."""
     tcp = _tcp(parts.get("connection_pool"))
-    load_balancer = parts.get("load_balancer")
-    used = [parts[name] for name in ("load_balancer", "connection_pool") if name in parts]
-    if load_balancer is None and tcp is None:
+    load_balancer, outliers = parts.get("load_balancer"), parts.get("outlier_detection")
+    used = [parts[name] for name in ("load_balancer", "connection_pool", "outlier_detection") if name in parts]
+    if load_balancer is None and tcp is None and outliers is None:
         return NO_UPSTREAM_POLICY
     tcp = tcp or TCPSettings()
     return UpstreamPolicy(
@@ -97,6 +99,7 @@ def upstream_policy(parts: Mapping[str, Written]) -> UpstreamPolicy:
         keepalive=_keepalive(tcp.tcp_keepalive) if tcp.tcp_keepalive is not None else None,
         max_connections=tcp.max_connections if tcp.max_connections < NO_LIMIT else None,
         balancing=balancing(load_balancer.value) if load_balancer is not None else Balancing(),
+        outliers=_outliers(outliers.value) if outliers is not None else None,
         origin=_origin(used),
     )
 
@@ -169,6 +172,26 @@ def _keepalive(written: TcpKeepalive) -> Keepalive:
         probes=min(written.probes, MOST_PROBES),
         time=_whole_seconds(written.time),
         interval=_whole_seconds(written.interval),
+    )
+
+
+def _outliers(written: OutlierDetection) -> Outliers | None:
+    """
+    Over TCP a failure to connect counts as a failure of each kind, unless those are told apart
+    (pilot/pkg/networking/core/cluster_traffic_policy.go, applyOutlierDetection).
+    """
+    if written.split_external_local_origin_errors:
+        limits = [written.consecutive_local_origin_failures or _USUAL_FAILURES]
+    else:
+        limits = [each for each in (written.consecutive_5xx_errors, written.consecutive_gateway_errors) if each]
+    if not limits:
+        return None
+    return Outliers(
+        failures=min(limits),
+        interval=written.interval,
+        base=written.base_ejection_time,
+        most=written.max_ejection_percent,
+        panic=written.min_health_percent,
     )
 
 

@@ -6,17 +6,17 @@ Gives paths and sentences; says nothing to anybody itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshgate.resources.loadbalancer import ConsistentHash, LoadBalancer
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.trafficpolicy import ClientTLSMode, PolicyParts, TrafficPolicy
-from meshgate.routing.connection_policy import ConnectionPolicy
+from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
 from meshgate.routing.policies import RULE_POLICY, Written, balancing, hashes_source, wanted_size
+from meshgate.routing.table import Endpoint
 
 _NOT_SERVED: Final = {
-    "outlier_detection": "outlierDetection",
     "tunnel": "tunnel",
     "proxy_protocol": "proxyProtocol",
 }
@@ -52,6 +52,19 @@ def notes(policies: Iterable[Written]) -> Iterator[Problem]:
             yield from _hashing(of_port)
             if hashes_source(port.load_balancer) and not hashes_source(written.value.load_balancer):
                 yield _no_effect(of_port, "useSourceIp", "endpoints are chosen at random")
+
+
+def never_out(written: Written, policy: Outliers, endpoints: Sequence[Endpoint], of: str) -> Problem | None:
+    """That no endpoint of a destination is ever left out, since one would be too many; None where some may be."""
+    if policy.most * len(endpoints) >= 100 or not endpoints or any(endpoint.dns for endpoint in endpoints):
+        return None
+    return _note(
+        written,
+        "MG2072",
+        f"outlierDetection never leaves out an endpoint of {of}: one of {len(endpoints)} is more than the "
+        f"{policy.most}% of maxEjectionPercent",
+        f"nor does Istio's; from {-(-100 // len(endpoints))} on, one may be left out",
+    )
 
 
 def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:

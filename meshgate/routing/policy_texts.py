@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
 
 from meshgate.resources.durations import format_duration
-from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, Keepalive, UpstreamPolicy
+from meshgate.routing.connection_policy import (
+    Algorithm,
+    Balancing,
+    ConnectionPolicy,
+    Keepalive,
+    Outliers,
+    UpstreamPolicy,
+)
 
 _CHOICES: Final = {
     Algorithm.LEAST_REQUEST: "the one of two with fewer connections",
@@ -38,6 +46,7 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
         "keepalive": None
         if keepalive is None
         else {name: getattr(keepalive, name) or None for name in ("probes", "time", "interval")},
+        "outliers": None if policy.outliers is None else asdict(policy.outliers),
         "origin": policy.origin or None,
     }
 
@@ -60,6 +69,8 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
         yield f"{policy.max_connections} connections at the most"
     if policy.keepalive is not None:
         yield _keepalive(policy.keepalive)
+    if policy.outliers is not None:
+        yield _outliers(policy.outliers)
 
 
 def _balancing(balancing: Balancing) -> str:
@@ -71,6 +82,12 @@ def _keepalive(keepalive: Keepalive) -> str:
     parts += [f"every {keepalive.interval}s"] if keepalive.interval else []
     parts += [f"{keepalive.probes} times"] if keepalive.probes else []
     return f"probes {' '.join(parts) or 'as the system has them'}"
+
+
+def _outliers(outliers: Outliers) -> str:
+    seconds = format_duration(outliers.base)
+    left = f", while {outliers.panic}% are left" if outliers.panic else ""
+    return f"left out for {seconds} after {outliers.failures} failures in a row, {outliers.most}% at the most{left}"
 
 
 def _connection(policy: ConnectionPolicy) -> Iterator[str]:
