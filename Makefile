@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LAB_PIDFILE := .lab.pid
+BENCH := benchmarks/build
+CFLAGS ?= -O2 -Wall -Wextra
 
-.PHONY: lab lab-stop test lint docs wheel clean
+.PHONY: lab lab-stop test lint docs bench wheel clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
@@ -40,8 +42,22 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
+# The figures of the documentation; for others, see `.venv/bin/python -m benchmarks --help`.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --output docs/benchmarks $(BENCH_OPTIONS)
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+$(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
+$(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)
+$(BENCH)/load $(BENCH)/backend: $(wildcard benchmarks/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(CFLAGS) -o $@ $(filter %.c,$^)
+
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info _trial_temp*
+	rm -rf $(VENV) $(BENCH) build dist docs/_build *.egg-info _trial_temp*

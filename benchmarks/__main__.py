@@ -1,0 +1,115 @@
+"""The comparison: run the works chosen, print the tables, and write the figures and a plot of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import QUICK, Amounts, Bench
+from benchmarks.gateways import Choice
+from benchmarks.machine import describe, missing, revision, settings_know, versions
+from benchmarks.peers import PEERS
+from benchmarks.processes import BUILD, BenchmarkError, backend, build
+from benchmarks.table import as_text
+from benchmarks.works import WORKS
+
+SUBJECTS = ("meshgate", *PEERS)
+
+
+def main() -> int:
+    """Run; gives the exit status."""
+    options = read_options(sys.argv[1:])
+    # A terminated run ends its proxies as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    lacking = list(missing(options.peers, options.strace))
+    if lacking:
+        print("This run needs what is not installed:", *lacking, sep="\n  ", file=sys.stderr)
+        return 2
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    try:
+        build()
+        results = measure(options)
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(as_text(results))
+    write(results, options.output)
+    return 0
+
+
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line; ends the program when it cannot be used."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    works = [letter for letter in WORKS if letter != "g" or settings_know("workers")]
+    parser.add_argument(
+        "--work", type=_several(tuple(WORKS)), default=works, help="which works, as a,c; all but for this"
+    )
+    parser.add_argument(
+        "--peers", type=_several(SUBJECTS), default=list(SUBJECTS), help="which proxies, as meshgate,nginx"
+    )
+    parser.add_argument("--rounds", type=int, help="how many rounds; 5, or 3 of a quick run, but for this")
+    parser.add_argument("--quick", action="store_true", help="do little of everything, to see that it works")
+    parser.add_argument("--transport", choices=("lean", "twisted"), help="meshgate's setting of that name")
+    parser.add_argument("--strace", action="store_true", help="count the system calls of a connection too")
+    parser.add_argument("--output", type=Path, default=BUILD, help="the folder for results.json and results.svg")
+    options = parser.parse_args(arguments)
+    for key, chosen in (("workers", "g" in options.work), ("transport", options.transport)):
+        if chosen and not settings_know(key):
+            parser.error(f"meshgate's settings have no key {key} yet")
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("there has to be a round")
+    return options
+
+
+def _several(known: Sequence[str]) -> Any:
+    def several(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := set(chosen) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(known)}")
+        return [name for name in known if name in chosen]
+
+    return several
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All results of a run."""
+    amounts = QUICK if options.quick else Amounts()
+    if options.rounds is not None:
+        amounts = replace(amounts, rounds=options.rounds)
+    results: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "revision": revision(),
+        "machine": describe(),
+        "versions": versions(options.peers),
+        "rounds": amounts.rounds,
+        "quick": options.quick,
+        "transport": options.transport or "default",
+        "figures": {},
+    }
+    with backend() as port:
+        bench = Bench(port, options.peers, amounts, Choice(options.transport))
+        for letter in options.work:
+            print(f"work {letter} ...", file=sys.stderr, flush=True)
+            results["figures"] |= WORKS[letter](bench)
+    return results
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Write the figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

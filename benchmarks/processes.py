@@ -1,0 +1,223 @@
+"""
+The processes of a benchmark: proxies, the backend, and the load; each ends with its block, however that ends.
+
+Knows how to start, to await and to end; must not know what is measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from benchmarks.counters import family
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "benchmarks" / "build"
+PROGRAMS = ("load", "backend")
+
+DEADLINE = 120.0
+"""Seconds that anything may take before the benchmark gives up."""
+
+_given_out: set[int] = set()
+
+
+class BenchmarkError(Exception):
+    """The measurement is worth nothing. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """
+    A proxy that runs.
+
+    :ivar name: whose it is.
+    :ivar port: on 127.0.0.1.
+    :ivar folder: its files.
+    """
+
+    name: str
+    pid: int
+    port: int
+    folder: Path
+
+    def pids(self) -> tuple[int, ...]:
+        """All its processes."""
+        return family(self.pid)
+
+
+def build() -> None:
+    """
+    Compile the load generator and the backend, where they are older than their sources.
+
+    :raises BenchmarkError: when that fails.
+    """
+    targets = [str(BUILD.relative_to(ROOT) / program) for program in PROGRAMS]
+    made = subprocess.run(
+        ["make", "--silent", "-C", str(ROOT), *targets],  # noqa: S607 -- whichever make there is
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise BenchmarkError(f"the load generator does not compile:\n{made.stderr}")
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """
+    Run a program in a process group of its own, its output in a file of its folder, until the block ends.
+
+    :return: its process id.
+    """
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def proxy(
+    name: str, arguments: Sequence[str | Path], folder: Path, port: int, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """
+    Run a proxy until the block ends.
+
+    :return: once it accepts connections.
+    :raises BenchmarkError: when it does not get that far.
+    """
+    with running(arguments, folder, environment) as pid:
+        server = Server(name, pid, port, folder)
+
+        def up() -> bool:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                raise BenchmarkError(f"{name} does not run:\n{(folder / 'output').read_text(errors='replace')}")
+            return accepts(port)
+
+        wait_until(up, f"{name} to listen")
+        yield server
+
+
+@contextlib.contextmanager
+def backend() -> Iterator[int]:
+    """Run the backend until the block ends; gives its port."""
+    process = subprocess.Popen([BUILD / "backend"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            yield int(cast("IO[str]", process.stdout).readline())
+        finally:
+            process.kill()
+
+
+class Load:
+    """
+    One run of the load generator, within a ``with`` block.
+
+    :param mode: ``connections``, ``round-trips``, ``download`` or ``upload``.
+    :param port: where its connections go.
+    :param options: its further options, by their names with ``_`` for ``-``.
+    """
+
+    def __init__(self, mode: str, port: int, **options: int) -> None:
+        self._mode = mode
+        chosen = {"port": port, "seconds": int(DEADLINE), **options}
+        arguments = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
+        self._process = subprocess.Popen(
+            [BUILD / "load", mode, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+    def prepare(self) -> None:
+        """
+        Wait until the kept connections are set up.
+
+        :raises BenchmarkError: when one of them cannot be.
+        """
+        line = self._read()
+        if line != "ready\n":
+            raise BenchmarkError(f"{self._mode}: the connections cannot be set up: {line}")
+
+    def work(self) -> dict[str, Any]:
+        """
+        Let it work, and wait for its report. The kept connections stay open.
+
+        :raises BenchmarkError: when anything was not as it has to be.
+        """
+        stdin = cast("IO[str]", self._process.stdin)
+        stdin.write("\n")
+        stdin.flush()
+        report: dict[str, Any] = json.loads(self._read() or '{"faults": {"all": 1}}')
+        if report["faults"]["all"]:
+            raise BenchmarkError(f"{self._mode}: not everything came back as it has to: {report}")
+        return report
+
+    def _read(self) -> str:
+        return cast("IO[str]", self._process.stdout).readline()
+
+
+def free_port() -> int:
+    """A port that is free now, outside the range from which outgoing connections get theirs."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    candidates = [port for port in range(10000, 65536) if not low <= port <= high and port not in _given_out]
+    random.shuffle(candidates)
+    for port in candidates:
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            _given_out.add(port)
+            return port
+    raise BenchmarkError("no free port is left")
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens."""
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def wait_until(condition: Any, what: str, pause: float = 0.02) -> None:
+    """
+    Poll until something is so.
+
+    :param what: for the message of the failure.
+    :param pause: seconds between two polls.
+    :raises BenchmarkError: when the time is over.
+    """
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            raise BenchmarkError(f"waited {DEADLINE:g} s in vain for {what}")
+        time.sleep(pause)

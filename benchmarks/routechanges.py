@@ -1,0 +1,68 @@
+"""
+Changes of one route after the other, each awaited: what a busy configuration does to a gateway.
+
+Knows the files that :mod:`benchmarks.gateways` writes, and when a change has come into effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from benchmarks.gateways import ROUTE
+from benchmarks.processes import Server, wait_until
+from benchmarks.scale import answers, client_hello
+
+INTERVAL = 1.0
+"""Seconds from one change to the next, or longer when a change takes longer."""
+
+PAUSE = 0.05
+"""Seconds between two looks whether a change has come into effect; each is a connection."""
+
+
+@contextlib.contextmanager
+def changing(server: Server) -> Iterator[list[float]]:
+    """
+    Rewrite one route file after the other until the block ends; never the one that the load asks for.
+
+    :return: filled with the seconds from each change to its effect.
+    :raises BenchmarkError: when one does not come into effect.
+    """
+    effects: list[float] = []
+    faults: list[Exception] = []
+    stop = threading.Event()
+
+    def change() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                begin = time.monotonic()
+                number += 1
+                effects.append(rename(server, number))
+                stop.wait(INTERVAL - (time.monotonic() - begin))
+        except Exception as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield effects
+    finally:
+        stop.set()
+        thread.join()
+    if faults:
+        raise faults[0]
+
+
+def rename(server: Server, number: int) -> float:
+    """Give one route a name that no route had; the seconds until it is served."""
+    name = f"t{time.time_ns()}.example.com"
+    hello = client_hello(name)
+    fresh = server.folder / "fresh"
+    fresh.write_text(ROUTE.format(number=number, hosts=name))
+    begin = time.monotonic()
+    fresh.rename(server.folder / "routes" / f"v{number:06}.yaml")
+    wait_until(lambda: answers(server.port, hello), f"the effect of change {number}", PAUSE)
+    return time.monotonic() - begin

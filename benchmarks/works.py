@@ -1,0 +1,195 @@
+"""
+The works: what is done through the proxies, and what is taken from the counters meanwhile.
+
+Knows what each figure is made of; must not know bars and ratios.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from benchmarks.bench import SETTLE, Amounts, Bench, Rounds, alternate, measured
+from benchmarks.counters import private_bytes, socket_count
+from benchmarks.figures import CHANGING, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
+from benchmarks.gateways import logged
+from benchmarks.processes import BenchmarkError, Load, Server
+from benchmarks.routechanges import changing
+
+
+def paced(server: Server, amounts: Amounts, names: int = 1) -> Sample:
+    """Short connections with rests between them."""
+    return connections(server, amounts.paced, rate=amounts.rate, concurrent=amounts.rate, names=names)
+
+
+def connections(server: Server, count: int, **options: int) -> Sample:
+    """Short connections; those through meshgate are found in its access log."""
+    before = logged(server) if server.name == "meshgate" else 0
+    sample = measured(server, "connections", done, count=count, **options)
+    if server.name == "meshgate" and (lines := logged(server) - before) != count:
+        raise BenchmarkError(f"{count} connections left {lines} lines in the access log")
+    return sample
+
+
+def done(report: Mapping[str, Any]) -> float:
+    """How many connections or round trips a report of the load generator tells of."""
+    return float(report["done"])
+
+
+def megabytes(report: Mapping[str, Any]) -> float:
+    """How many million bytes."""
+    return float(report["bytes"]) / 1e6
+
+
+def _over_all(bench: Bench, takes: Mapping[str, Callable[[Server], Sample]]) -> dict[str, Rounds]:
+    """Take figures of all proxies, by their keys."""
+    with bench.all_subjects() as servers:
+        found = {}
+        for key, take in takes.items():
+            for server in servers.values():
+                take(server)  # what is new to a proxy is not counted
+            found[key] = alternate(
+                {name: partial(take, server) for name, server in servers.items()}, bench.amounts.rounds
+            )
+        return found
+
+
+def connection(bench: Bench) -> dict[str, Rounds]:
+    """Work a."""
+    amounts = bench.amounts
+    return _over_all(
+        bench,
+        {
+            "connection": lambda server: paced(server, amounts),
+            "connection_full": lambda server: connections(server, amounts.connections, concurrent=amounts.concurrent),
+        },
+    )
+
+
+def names(bench: Bench) -> dict[str, Rounds]:
+    """Work b."""
+    amounts, each = bench.amounts, 100
+    with (
+        bench.gateway(bench.choice) as one,
+        bench.gateway(bench.choice, amounts.services, each) as many,
+    ):
+        takes: dict[str, Callable[[], Sample]] = {
+            ONE_ROUTE: lambda: paced(one, amounts),
+            MANY_NAMES: lambda: paced(many, amounts, amounts.services * each),
+        }
+        for take in takes.values():
+            take()
+        return {"names": alternate(takes, amounts.rounds)}
+
+
+def round_trip(bench: Bench) -> dict[str, Rounds]:
+    """Work c."""
+    amounts = bench.amounts
+
+    def take(server: Server, **options: int) -> Sample:
+        return measured(server, "round-trips", done, concurrent=amounts.kept, **options)
+
+    return _over_all(
+        bench,
+        {
+            "round_trip": lambda server: take(server, count=amounts.paced_trips, rate=amounts.trip_rate),
+            "round_trip_full": lambda server: take(server, count=amounts.round_trips),
+        },
+    )
+
+
+def bulk(bench: Bench) -> dict[str, Rounds]:
+    """Work d."""
+
+    def take(mode: str, server: Server) -> Sample:
+        return measured(server, mode, megabytes, concurrent=4, bytes=bench.amounts.bulk_bytes)
+
+    return _over_all(bench, {mode: partial(take, mode) for mode in ("download", "upload")})
+
+
+def memory(bench: Bench) -> dict[str, Rounds]:
+    """Work e. Every sample is of a fresh process, as none gives back what it has once taken."""
+
+    def take(name: str) -> Sample:
+        count = bench.amounts.idle
+        with bench.subject(name) as server:
+            with Load("connections", server.port, count=32) as load:
+                load.prepare()
+                load.work()
+            time.sleep(SETTLE)
+            pids = server.pids()
+            before = private_bytes(pids)
+            with Load("round-trips", server.port, concurrent=count, count=count) as load:
+                load.prepare()
+                time.sleep(SETTLE)
+                held = private_bytes(pids) - before
+                load.work()  # they are all still there
+        return {"cost": held / count / 1000}
+
+    return {"memory": alternate({name: partial(take, name) for name in bench.subjects}, bench.amounts.rounds)}
+
+
+def change(bench: Bench) -> dict[str, Rounds]:
+    """Work f."""
+    amounts = bench.amounts
+    with bench.gateway(bench.choice, amounts.files, 1) as server:
+
+        def quiet() -> Sample:
+            rate = amounts.watch_rate
+            with Load("connections", server.port, count=amounts.watch, rate=rate, concurrent=1000) as load:
+                load.prepare()
+                latency = load.work()["latency_us"]
+            return {"cost": latency["p99"] / 1000, "p50_ms": latency["p50"] / 1000, "longest_ms": latency["max"] / 1000}
+
+        def busy() -> Sample:
+            with changing(server) as effects:
+                sample = quiet()
+            return {**sample, "changes": len(effects), "effect_seconds": sorted(effects)[len(effects) // 2]}
+
+        quiet()
+        return {"change": alternate({QUIET: quiet, CHANGING: busy}, amounts.rounds)}
+
+
+def workers(bench: Bench) -> dict[str, Rounds]:
+    """Work g."""
+    amounts = bench.amounts
+    with (
+        bench.gateway(replace(bench.choice, workers=1)) as one,
+        bench.gateway(replace(bench.choice, workers=2)) as two,
+    ):
+        takes: dict[str, Callable[[], Sample]] = {
+            ONE_WORKER: lambda: paced(one, amounts),
+            TWO_WORKERS: lambda: paced(two, amounts),
+        }
+        for take in takes.values():
+            take()
+        return {
+            "workers": alternate(takes, amounts.rounds),
+            "spread": alternate({TWO_WORKERS: lambda: spread(two, amounts.spread, 2)}, amounts.rounds),
+        }
+
+
+def spread(server: Server, count: int, workers: int) -> Sample:
+    """How kept connections lie on the workers: those of the busiest for one of the idlest."""
+    pids = server.pids()
+    before = [socket_count(pid) for pid in pids]
+    with Load("round-trips", server.port, concurrent=count, count=count) as load:
+        load.prepare()
+        grown = sorted(socket_count(pid) - earlier for pid, earlier in zip(pids, before, strict=True))[-workers:]
+        load.work()
+    return {"cost": grown[-1] / max(1, grown[0]), "busiest": grown[-1], "idlest": grown[0]}
+
+
+WORKS: dict[str, Callable[[Bench], dict[str, Rounds]]] = {
+    "a": connection,
+    "b": names,
+    "c": round_trip,
+    "d": bulk,
+    "e": memory,
+    "f": change,
+    "g": workers,
+}
+"""By the letters of :data:`benchmarks.figures.FIGURES`; each gives its figures by their keys."""
