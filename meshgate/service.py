@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gc
 import os
-import random
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +31,9 @@ from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.problem_log import ProblemLog
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
-from meshgate.proxy.accesslog import AccessLog, AccessLogError, open_access_log
-from meshgate.proxy.dataplane import Dataplane
+from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
@@ -45,8 +43,6 @@ from meshgate.settings_model import LabSettings
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
-from meshgate.transport.network import AUTO, make_network
-from meshgate.transport.resolver import Resolver
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
@@ -106,25 +102,14 @@ class GatewayService(Service):
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
         self._started = _now()
-        self._access_log: AccessLog | None = None
-        self._access_log_settings = settings.access_log
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._compiling = Compiling(reactor, self._install, self._compiled_all)
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
-        self._resolver = self._make_resolver()
-        self._network = make_network(AUTO, reactor)
-        self._dataplane = Dataplane(
-            reactor,
-            limits=_limits(settings),
-            resolver=self._resolver,
-            rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
-            ended=self._ended,
-            wall_clock=time.time,
-            network=self._network,
-        )
-        self._ports = Ports(self._network, reactor, self._dataplane.factory, self._publish_soon)
+        self._table = RoutingTable()
+        self._serving = Serving(reactor, _serving_settings(settings), self._publish_soon)
+        self._ports = Ports(reactor, self._serving.serve, self._publish_soon)
 
     def startService(self) -> None:
         """
@@ -161,12 +146,8 @@ class GatewayService(Service):
             return
         self._own_problems.pop("settings", None)
         before, self._settings = self._settings, settings
-        self._dataplane.limits = _limits(settings)
-        if settings.dns != before.dns:
-            self._resolver.stop()
-            self._resolver = self._dataplane.resolver = self._make_resolver()
         self._attempt("state folder", self._open_state_dir)
-        self._attempt("access log", self._renew_access_log)
+        self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
             self._restart_lab()
         self._providers.apply(settings.providers, _context(settings, self._reactor))
@@ -176,7 +157,7 @@ class GatewayService(Service):
 
     def _start(self) -> None:
         self._open_state_dir()
-        self._renew_access_log()
+        self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
         self._compiling.at_once(self._feed.flush(), self._settings)
@@ -186,7 +167,7 @@ class GatewayService(Service):
             )
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
-            text = banner(self._dataplane.table, _shown(certificates), map(_shown, self._settings.route_paths()))
+            text = banner(self._table, _shown(certificates), map(_shown, self._settings.route_paths()))
             self._reactor.callWhenRunning(os.write, 2, text.encode())
 
     async def _stop(self) -> None:
@@ -196,13 +177,9 @@ class GatewayService(Service):
         self._compiling.stop()
         await self._providers.stop()
         await self._ports.close()
-        await self._dataplane.drain()
-        self._network.close()
-        await self._resolver.stop()
+        await self._serving.stop()
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
-        if self._access_log is not None:
-            await self._access_log.close()
         self._publish_status(running=False)
 
     def _take(self, state: FeedState) -> None:
@@ -210,9 +187,8 @@ class GatewayService(Service):
 
     def _install(self, table: RoutingTable) -> None:
         """A new table is in force."""
-        self._dataplane.table = table
-        self._dataplane.clusters.forget_all_but(table.destinations())
-        self._resolver.watch(table.dns_names())
+        self._table = table
+        self._serving.install(table)
         self._ports.reconcile(table.listeners.values())
 
     def _compiled_all(self, compilation: Compilation) -> None:
@@ -227,7 +203,7 @@ class GatewayService(Service):
             *self._settings.warnings,
             *self._own_problems.values(),
             *(_problem("MG3100", f"port {key} cannot be bound: {why}; trying again") for key, why in failures.items()),
-            *self._resolver.problems(),
+            *self._serving.problems(),
         ]
         self._problem_log.say([*own, *self._compiled.problems])
         process = {
@@ -238,7 +214,7 @@ class GatewayService(Service):
             "updated": _now(),
         }
         problems = [*own, *self._compiled.problems]
-        document = status_document(self._dataplane.table, failures, problems, process, self._compiled.statuses)
+        document = status_document(self._table, failures, problems, process, self._compiled.statuses)
         try:
             write_status(self._settings.state_dir, document)
         except OSError as error:
@@ -252,26 +228,6 @@ class GatewayService(Service):
     def _publish_now(self) -> None:
         self._publishing = None
         self._publish_status()
-
-    def _ended(self, record: Any) -> None:
-        if self._access_log is not None:
-            self._access_log.write(record)
-
-    def _make_resolver(self) -> Resolver:
-        return Resolver(
-            self._reactor, self._settings.dns.servers, on_change=lambda name, addresses: self._publish_soon()
-        )
-
-    def _renew_access_log(self) -> None:
-        """Open it, or open its file anew: it may have been rotated."""
-        before, settings = self._access_log, self._settings.access_log
-        if before is not None and settings == self._access_log_settings:
-            before.reopen()
-            return
-        self._access_log = open_access_log(settings.path, settings.format, self._reactor)
-        self._access_log_settings = settings
-        if before is not None:
-            before.close()
 
     def _start_lab(self) -> None:
         lab = self._settings.lab
@@ -309,8 +265,8 @@ def _context(settings: Settings, reactor: Any) -> ProviderContext:
     return ProviderContext(reactor, settings.default_namespace)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _serving_settings(settings: Settings) -> ServingSettings:
+    limits = Limits(
         hello_timeout=settings.timeouts.hello,
         hello_bytes=settings.limits.hello_bytes,
         connect_timeout=settings.timeouts.connect,
@@ -319,6 +275,7 @@ def _limits(settings: Settings) -> Limits:
         half_close=settings.timeouts.half_close,
         unknown_sni_alert=settings.unknown_sni == "alert",
     )
+    return ServingSettings(limits, settings.dns.servers, settings.access_log.path, settings.access_log.format)
 
 
 def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload]]:

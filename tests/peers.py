@@ -21,7 +21,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
-from meshgate.transport.listening import Ports
+from meshgate.transport.listening import Ports, accept_here
 from meshgate.transport.network import LEAN, TWISTED, make_network
 from tests.fakes import FakeResolver
 from tests.support import reactor, wait_for
@@ -167,7 +167,7 @@ class GatewayUnderTest:
         self.plane = Dataplane(
             reactor, self.resolver, random.Random(1), self.records.append, limits, network=self.network
         )
-        self.ports = Ports(self.network, reactor, self.plane.factory, lambda: None)
+        self.ports = Ports(reactor, accept_here(self.network, self.plane.factory), lambda: None)
         self._clients: list[Peer] = []
         test.addCleanup(self._end)
 

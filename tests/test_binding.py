@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.routing.table import ListenerKey
 from meshgate.transport import binding as binding_module
-from meshgate.transport.binding import BindError, Binding, binding_for, ipv6_exists, open_socket
+from meshgate.transport.binding import BindError, Binding, binding_for, ipv6_exists, open_sockets
 from tests.support import Program, free_port
 
 _LISTEN = """
@@ -97,7 +97,7 @@ class OpenTests(TestCase):
 
     def open(self, host: str, port: int = 0, both: bool = False, ours: dict[int, int] | None = None) -> socket.socket:
         """A socket that listens until the end of the test."""
-        opened = open_socket(Binding(host, port, both), 16, ours or {})
+        (opened,) = open_sockets(Binding(host, port, both), 16, ours or {})
         self.addCleanup(opened.close)
         return opened
 
@@ -188,5 +188,5 @@ class OpenTests(TestCase):
 
 
 def inodes(*sockets: socket.socket) -> dict[int, int]:
-    """Our listening sockets as :func:`open_socket` wants to know them."""
+    """Our listening sockets as :func:`open_sockets` wants to know them."""
     return {os.fstat(one.fileno()).st_ino: one.getsockname()[1] for one in sockets}

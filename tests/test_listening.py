@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.dialing import dial
-from meshgate.transport.listening import FIRST_RETRY, LAST_RETRY, PortFailure, Ports
+from meshgate.transport.listening import FIRST_RETRY, LAST_RETRY, PortFailure, Ports, accept_here
 from meshgate.transport.network import TWISTED, make_network
 from tests.peers import LOOPBACK, Peer, end_all, on_every_transport
 from tests.support import free_port, reactor, wait_for
@@ -51,7 +51,7 @@ class PortsTests(TestCase):
         self.peers: list[Peer] = []
         self.made: list[ListenerKey] = []
         self.network = make_network(getattr(self, "transport", TWISTED), reactor)
-        self.ports = Ports(self.network, self.clock, self.factory, self.changed)
+        self.ports = Ports(self.clock, accept_here(self.network, self.factory), self.changed)
         self.addCleanup(self.end)
 
     async def end(self) -> None:

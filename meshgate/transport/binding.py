@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -115,31 +115,37 @@ def ipv6_exists() -> bool:
     return True
 
 
-def open_socket(binding: Binding, backlog: int, ours: Mapping[int, int]) -> socket.socket:
+def open_sockets(binding: Binding, backlog: int, ours: Mapping[int, int], copies: int = 1) -> list[socket.socket]:
     """
-    A non-blocking socket that listens.
+    Non-blocking sockets that listen on one address; the kernel spreads the connections over them.
 
-    :param backlog: connections that may wait to be accepted.
+    :param backlog: connections that may wait to be accepted, for each socket.
     :param ours: what this process listens on already: the ports by the inodes of their sockets.
+    :param copies: how many sockets, at least 1.
     :raises BindError: when it cannot, or when another process has the port.
     """
-    listening: socket.socket | None = None
+    opened: list[socket.socket] = []
     try:
         if binding.port:
             _refuse_foreign(binding, ours)
-        listening = binding.new_socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Accepted sockets inherit these two: set once here instead of once per connection.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setblocking(False)
-        binding.bind(listening)
-        listening.listen(backlog)
+        while len(opened) < copies:
+            listening = binding.new_socket()
+            opened.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # Accepted sockets inherit these two: set once here instead of once per connection.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listening.setblocking(False)
+            binding.bind(listening)
+            # Where the kernel was to choose the port, it has.
+            binding = replace(binding, port=listening.getsockname()[1])
+        for listening in opened:
+            listening.listen(backlog)
     except OSError as error:
-        if listening is not None:
+        for listening in opened:
             listening.close()
         raise BindError(_REASONS.get(error.errno or 0) or error.strerror or str(error)) from error
-    return listening
+    return opened
 
 
 def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:

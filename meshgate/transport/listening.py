@@ -2,15 +2,15 @@
 The listening ports: opened, kept and closed as the routing table wants them.
 
 Knows which listeners are wanted and which are open; knows neither what is served on them nor how a socket
-is bound (that is :mod:`meshgate.transport.binding`). Live connections are not its business: they outlast the
-port that accepted them.
+is bound (that is :mod:`meshgate.transport.binding`), nor which process accepts on it. Live connections are not its
+business: they outlast the port that accepted them.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 
 from meshgate.routing.table import Listener, ListenerKey
-from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_socket
-from meshgate.transport.network import Network
+from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
+from meshgate.transport.network import Network, Port
 
 #: Seconds until a port that cannot be opened is tried again, at first and at most; doubled each time between.
 FIRST_RETRY: Final = 1.0
@@ -42,18 +42,34 @@ class PortFailure:
     reason: str
 
 
+Serve = Callable[[ListenerKey, Sequence[socket.socket]], Port]
+"""Begins to accept connections on the sockets of one listener, which belong to the port from then on."""
+
+
+def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocolFactory]) -> Serve:
+    """
+    For ports of one socket each: this process accepts. Another one may hold the same socket; it goes on listening then
+    when the port is stopped, and keeps its queue.
+
+    :param network: what carries the bytes.
+    :param factory_for: makes what serves a listener.
+    """
+
+    def serve(key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
+        (listening,) = sockets
+        return network.listen(listening, factory_for(key), eager=False)
+
+    return serve
+
+
 class _Open:
     """One port that listens."""
 
-    def __init__(self, key: ListenerKey, listening: socket.socket, network: Network, factory: IProtocolFactory):
+    def __init__(self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve) -> None:
         self.key = key
-        self.address: tuple[str, int] = listening.getsockname()[:2]
-        self.inode = os.fstat(listening.fileno()).st_ino
-        self._port = network.listen(listening, factory, eager=False)
-
-    def close(self) -> Deferred[object]:
-        """Stop listening; fires when the port is free."""
-        return self._port.stop()
+        self.address: tuple[str, int] = sockets[0].getsockname()[:2]
+        self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
+        self.close = serve(key, sockets).stop
 
 
 @dataclass(slots=True)
@@ -70,26 +86,26 @@ class Ports:
     """
     All listening ports of the gateway.
 
-    :param network: what carries the bytes.
     :param clock: provides IReactorTime.
-    :param factory_for: makes what serves a listener; called once for each port opened.
+    :param serve: called once for each port opened, with its sockets.
     :param on_change: called when a port that failed opens or fails for another reason; never within
         :meth:`reconcile`.
-    :param backlog: connections that may wait to be accepted, for each port.
+    :param copies: how many sockets are opened for each port, between which the kernel spreads its connections.
+    :param backlog: connections that may wait to be accepted, for each socket.
     """
 
     def __init__(
         self,
-        network: Network,
         clock: Any,
-        factory_for: Callable[[ListenerKey], IProtocolFactory],
+        serve: Serve,
         on_change: Callable[[], None],
+        copies: int = 1,
         backlog: int = 1024,
     ) -> None:
-        self._network = network
         self._clock = clock
-        self._factory_for = factory_for
+        self._serve = serve
         self._on_change = on_change
+        self._copies = copies
         self._backlog = backlog
         self._has_ipv6 = ipv6_exists()
         self._open: dict[_Identity, _Open] = {}
@@ -140,13 +156,14 @@ class Ports:
         identity = (listener.key, listener.dual_stack)
         try:
             binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
-            ours = {port.inode: port.address[1] for port in (*self._open.values(), *self._closing)}
-            listening = open_socket(binding, self._backlog, ours)
+            ports = (*self._open.values(), *self._closing)
+            ours = {inode: port.address[1] for port in ports for inode in port.inodes}
+            sockets = open_sockets(binding, self._backlog, ours, self._copies)
         except BindError as error:
             retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, str(error), delay, retry)
             return
-        self._open[identity] = _Open(listener.key, listening, self._network, self._factory_for(listener.key))
+        self._open[identity] = _Open(listener.key, sockets, self._serve)
 
     def _retry(self, identity: _Identity) -> None:
         failing = self._failing.pop(identity)
