@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,16 @@ from meshgate.settings_model import LabSettings
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
 from meshgate.transport.listening import Ports
+from meshgate.workers.crew import Crew
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
+
+COUNTS_DELAY = 1.0
+"""The same for the figures of workers, at least;"""
+
+COUNTS_SHARE = 0.01
+"""and how much of the time the writing of the status may take for them."""
 
 
 class StartError(Exception):
@@ -104,12 +112,14 @@ class GatewayService(Service):
         self._started = _now()
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
+        self._publishing_took = 0.0
+        self._workers = settings.workers
         self._compiling = Compiling(reactor, self._install, self._compiled_all)
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._table = RoutingTable()
-        self._serving = Serving(reactor, _serving_settings(settings), self._publish_soon)
-        self._ports = Ports(reactor, self._serving.serve, self._publish_soon)
+        self._serving = self._make_serving()
+        self._ports = Ports(reactor, self._serving.serve, self._publish_soon, self._serving.sockets)
 
     def startService(self) -> None:
         """
@@ -146,6 +156,7 @@ class GatewayService(Service):
             return
         self._own_problems.pop("settings", None)
         before, self._settings = self._settings, settings
+        self._compare_workers()
         self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
@@ -176,8 +187,9 @@ class GatewayService(Service):
         self._feed.stop()
         self._compiling.stop()
         await self._providers.stop()
-        await self._ports.close()
+        closed = self._ports.close()
         await self._serving.stop()
+        await closed
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
         self._publish_status(running=False)
@@ -197,6 +209,10 @@ class GatewayService(Service):
         self._publish_status()
 
     def _publish_status(self, running: bool = True) -> None:
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None and publishing.active():
+            publishing.cancel()
+        began = self._reactor.seconds()
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         own = [
             *self._registry.problems,
@@ -206,12 +222,17 @@ class GatewayService(Service):
             *self._serving.problems(),
         ]
         self._problem_log.say([*own, *self._compiled.problems])
+        workers = self._serving.workers()
         process = {
             "version": __version__,
             "pid": os.getpid(),
             "running": running,
             "started": self._started,
             "updated": _now(),
+            "live_generation": self._serving.live_generation,
+            "connections": sum(worker.connections for worker in workers),
+            "ended": self._serving.ended(),
+            "workers": [asdict(worker) for worker in workers],
         }
         problems = [*own, *self._compiled.problems]
         document = status_document(self._table, failures, problems, process, self._compiled.statuses)
@@ -219,15 +240,40 @@ class GatewayService(Service):
             write_status(self._settings.state_dir, document)
         except OSError as error:
             self.log.warn("status.json cannot be written: {error}", error=error)
+        self._publishing_took = self._reactor.seconds() - began
 
     def _publish_soon(self) -> None:
         """Names and ports may change many at a time; one status for all of them is enough."""
-        if self._publishing is None and self.running:
-            self._publishing = self._reactor.callLater(STATUS_DELAY, self._publish_now)
+        self._publish_within(STATUS_DELAY)
 
-    def _publish_now(self) -> None:
-        self._publishing = None
-        self._publish_status()
+    def _publish_counts(self) -> None:
+        """Figures change all the time; what they cost is bounded by how long the last status took."""
+        self._publish_within(max(COUNTS_DELAY, self._publishing_took / COUNTS_SHARE))
+
+    def _publish_within(self, seconds: float) -> None:
+        if not self.running:
+            return
+        publishing = self._publishing
+        if publishing is None:
+            self._publishing = self._reactor.callLater(seconds, self._publish_status)
+        elif publishing.getTime() > self._reactor.seconds() + seconds:
+            publishing.reset(seconds)
+
+    def _make_serving(self) -> Serving | Crew:
+        """In this process, or in others."""
+        settings = _serving_settings(self._settings)
+        if self._workers == 1:
+            return Serving(self._reactor, settings, self._publish_soon)
+        return Crew(self._reactor, self._workers, settings, self._publish_soon, self._publish_counts)
+
+    def _compare_workers(self) -> None:
+        """Another number of processes is for another start."""
+        wanted = self._settings.workers
+        if wanted == self._workers:
+            self._own_problems.pop("workers", None)
+        else:
+            message = f"workers is now {wanted}, and {self._workers} until the gateway is started again"
+            self._own_problems["workers"] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
 
     def _start_lab(self) -> None:
         lab = self._settings.lab

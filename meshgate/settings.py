@@ -30,7 +30,7 @@ from meshgate.settings_model import (
     SettingsFile,
     TimeoutSettings,
 )
-from meshgate.settings_values import UNUSABLE
+from meshgate.settings_values import MAX_WORKERS, UNUSABLE
 
 __all__ = ["GatewaySettings", "Settings", "SettingsError", "load_settings"]
 
@@ -56,6 +56,7 @@ class Settings:
 
     :ivar file: absolute, so that it can be read again from any folder.
     :ivar providers: in the order of the file.
+    :ivar workers: how many processes serve connections.
     :ivar state_dir: absolute.
     :ivar access_log: its path is absolute, or ``-`` for standard output.
     :ivar lab: None when no services are to run beside the gateway.
@@ -68,6 +69,7 @@ class Settings:
     domain_suffix: str
     semantics: str
     providers: tuple[ProviderChoice, ...]
+    workers: int
     state_dir: Path
     dns: DnsSettings
     timeouts: TimeoutSettings
@@ -109,6 +111,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
         domain_suffix=content.domain_suffix,
         semantics=content.semantics,
         providers=providers,
+        workers=_number_of(content.workers),
         state_dir=_absolute(file.parent / content.state_dir),
         dns=content.dns,
         timeouts=content.timeouts,
@@ -180,6 +183,11 @@ def _names(entries: Sequence[Any]) -> Iterator[str | int]:
     for index, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
         yield name if isinstance(name, str) else index
+
+
+def _number_of(workers: int | str) -> int:
+    # A container may have been given few of the machine's processors.
+    return workers if isinstance(workers, int) else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def _absolute(path: Path) -> Path:

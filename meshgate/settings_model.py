@@ -26,6 +26,7 @@ from meshgate.settings_values import (
     Port,
     Size,
     Text,
+    Workers,
     one_of,
 )
 
@@ -176,6 +177,11 @@ class SettingsFile(Section):
         "istio",
     )
     providers: Items[ProviderEntry] = _key("Where routes come from, in any number. Without any, nothing is served.", ())
+    workers: Workers = _key(
+        "How many processes serve connections, from 1 to 64; auto for one on each processor that may be used. 1 serves "
+        "in the process that does everything else, too. Taken at the start only.",
+        1,
+    )
     state_dir: PathText = _key(
         "The folder for what the gateway writes, such as status.json and the certificates of the lab, relative to the "
         "folder of this file.",

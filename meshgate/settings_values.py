@@ -21,6 +21,9 @@ UNUSABLE: Final = "MG0104"
 """The code of a setting whose value cannot be used."""
 
 DNS_PORT: Final = 53
+AUTO: Final = "auto"
+"""As many as there are processors to run on."""
+MAX_WORKERS: Final = 64
 _SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
 _SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -122,8 +125,20 @@ def _refuse(message: str, hint: str = "") -> NoReturn:
     refuse(UNUSABLE, message, hint)
 
 
+def read_workers(value: object) -> int | str:
+    """A number of worker processes, or ``auto``."""
+    if value == AUTO:
+        return AUTO
+    if type(value) is not int:
+        _refuse(f"must be a number or {AUTO}, not {kind_of(value)}")
+    if not 1 <= value <= MAX_WORKERS:
+        _refuse(f"the number {value} is out of range", f"1 to {MAX_WORKERS} is allowed, or {AUTO}")
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(read_seconds), Written("Duration")]
 LimitDuration = Annotated[float, BeforeValidator(read_seconds), AfterValidator(_not_off), Written("Duration")]
+Workers = Annotated[int | str, BeforeValidator(read_workers), Written(f"Number or ``{AUTO}``")]
 Size = Annotated[int, BeforeValidator(read_size), Written("Size")]
 NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]
 Port = Annotated[PortNumber, Written("Port")]

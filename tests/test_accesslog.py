@@ -212,6 +212,22 @@ class PipeTests(AccessLogTestCase):
         self.log.close()
         os.close(self.reader)
 
+    def test_two_that_share_a_pipe_write_whole_lines(self) -> None:
+        """However they take turns with the room there is, no line of one stands within a line of the other."""
+        other = AccessLog(partial(os.dup, self.writer), "text", self.clock)
+        for log, first in ((self.log, 1), (other, 5001)):
+            self.write(log, first, first + 4999)
+        text = ""
+        for turn in range(60):
+            text += os.read(self.reader, 8192).decode()
+            (self.log, other)[turn % 2].flush()
+        found = numbers(text + self.read())
+        self.assertEqual(sorted(found), list(range(1, 10_001)))
+        self.assertEqual([number for number in found if number > 5000], list(range(5001, 10_001)))
+        self.log.close()
+        other.close()
+        os.close(self.reader)
+
     def test_lost_lines_are_counted(self) -> None:
         """Lines over the limit are dropped; one line in their place says how many, and the log says so once."""
         self.patch(accesslog, "MAX_WAITING", 1_000_000)

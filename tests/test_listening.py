@@ -6,7 +6,7 @@ import socket
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from meshgate.routing.table import Listener, ListenerKey
@@ -108,6 +108,22 @@ class PortsTests(TestCase):
         await wait_for(lambda: not accepts(LOOPBACK, going.key.port), "the port's end")
         self.peers[0].send(b" goes on")
         await client.got(f"{going.key} goes on".encode())
+
+    async def test_a_socket_that_others_hold_goes_on(self) -> None:
+        """When it is stopped here, what comes in waits for whoever holds it too, and is nobody's business here."""
+        listening = socket.create_server((LOOPBACK, 0))
+        self.addCleanup(listening.close)
+        listening.setblocking(False)
+        key = ListenerKey(LOOPBACK, listening.getsockname()[1])
+        port = accept_here(self.network, self.factory)(key, [listening.dup()])
+        self.assertEqual(await self.greeting(LOOPBACK, key.port), str(key))
+        await port.stop()
+        waiting = socket.create_connection(listening.getsockname(), timeout=10)
+        self.addCleanup(waiting.close)
+        await deferLater(reactor, 0)
+        await deferLater(reactor, 0)
+        taken, _ = listening.accept()
+        taken.close()
 
     async def test_a_port_can_come_back(self) -> None:
         """A port that went can be opened again in the next breath."""

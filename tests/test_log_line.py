@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 from dataclasses import replace
 
 from hypothesis import example, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.log_line import MAX_ALPN, format_json, format_text, lost_json, lost_text
+from meshgate.proxy.log_line import MAX_ALPN, MAX_ALPN_LENGTH, format_json, format_text, lost_json, lost_text
 from meshgate.proxy.record import ConnectionRecord
 
 KEYS = [
@@ -42,6 +43,8 @@ BARE = ConnectionRecord(1, 0.0, 0.0, "0.0.0.0:31400", ("2001:db8::1", 40001))
 
 anything = st.text(st.characters(), max_size=40)
 """Any text, half surrogate pairs among it."""
+offers = st.lists(st.text(st.characters(), max_size=MAX_ALPN_LENGTH // MAX_ALPN), max_size=MAX_ALPN).map(tuple)
+"""What a client may offer and what is logged whole."""
 
 
 def parse_text(line: str) -> dict[str, str]:
@@ -91,7 +94,7 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(parse_text(format_text(replace(COMPLETE, sni="-")))["sni"], r"\x2d")
 
     @settings(deadline=None, max_examples=300)
-    @given(anything, st.lists(anything, max_size=MAX_ALPN).map(tuple))
+    @given(anything, offers)
     @example("a\nid=1", ("\x1b[2J",))
     @example("\x7f\x85\u2028\ud800", ("\U0001f600",))
     def test_any_name_stays_one_value(self, sni: str, alpn: tuple[str, ...]) -> None:
@@ -147,7 +150,7 @@ class JsonTests(SynchronousTestCase):
         self.assertEqual(values["client"], "[2001:db8::1]:40001")
 
     @settings(deadline=None, max_examples=300)
-    @given(anything, st.lists(anything, max_size=MAX_ALPN).map(tuple), anything)
+    @given(anything, offers, anything)
     @example('"}\n{"', ("\x1b[2J\x7f",), "\u2028\ud800")
     def test_any_name_reads_back(self, sni: str, alpn: tuple[str, ...], name: str) -> None:
         """Whatever strangers send and users write, there is one line of printable ASCII that reads back."""
@@ -176,6 +179,14 @@ class BothTests(SynchronousTestCase):
         wanted = [f"p{n}" for n in range(MAX_ALPN)]
         self.assertEqual(parse_text(format_text(record))["alpn"].split(","), wanted)
         self.assertEqual(json.loads(format_json(record))["alpn"], wanted)
+
+    def test_no_client_makes_a_line_that_a_pipe_would_cut(self) -> None:
+        """Whatever a client sends, the line is short enough to be written to a shared pipe in one go."""
+        offered = tuple(chr(n) * 60 for n in range(1, 32))
+        record = replace(COMPLETE, sni="\x7f" * 255, alpn=offered)
+        for line in (format_text(record), format_json(record)):
+            self.assertLess(len(line), select.PIPE_BUF)
+        self.assertEqual(json.loads(format_json(record))["alpn"], list(offered[:2]))
 
     def test_milliseconds_carry_over(self) -> None:
         """A time just before a full second is not shown with a thousand milliseconds."""

@@ -211,12 +211,13 @@ class AccessLog:
 
 class _Output:
     """
-    A descriptor that is written to only when that does not block.
+    A descriptor that is written to only when that does not block, and by whole lines, since other processes may
+    write to the same place.
 
     It is not made non-blocking: that would hold for every process that shares it, as is usual for standard
     output. Instead, the kernel is asked before each piece, and no piece is longer than what a pipe with room
-    surely has room for (pipe(7), PIPE_BUF). Only another process that fills the same pipe in between could
-    make us wait. A file is never full in this sense, and takes everything at once.
+    surely has room for and takes in one go (pipe(7), PIPE_BUF). A file is never full in this sense, and takes
+    everything at once.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -236,8 +237,12 @@ class _Output:
         """
         if not self._poll.poll(0):
             return 0
+        piece = data[: self._piece]
+        if len(piece) < len(data):
+            # A line that is longer than a piece has to be cut after all.
+            piece = piece[: bytes(piece).rfind(b"\n") + 1] or piece
         try:
-            return os.write(self._descriptor, data[: self._piece])
+            return os.write(self._descriptor, piece)
         except BlockingIOError:
             return 0
 
@@ -257,8 +262,10 @@ def _open_path(path: str) -> int:
 
 
 def _open_stdout() -> int:
+    # Opened anew, it may be made non-blocking: a terminal stopped by Ctrl-S polls as writable, and another process may
+    # fill a pipe in the moment between asking and writing. A file would lose its place by that.
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        # A terminal stopped by Ctrl-S polls as writable; opened anew, it may be made non-blocking.
-        return os.open(os.ttyname(1), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        return os.open("/proc/self/fd/1" if stat.S_ISFIFO(os.fstat(1).st_mode) else os.ttyname(1), flags)
     except OSError:
         return os.dup(1)

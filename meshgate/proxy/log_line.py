@@ -11,13 +11,15 @@ import json
 import re
 import time
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 from meshgate.proxy.record import ConnectionRecord
 
 MAX_ALPN: Final = 16
-"""How many of the protocols that a client offers are logged. Real ones offer two or three; a hello has room for
-thousands."""
+MAX_ALPN_LENGTH: Final = 128
+"""How many of the protocols that a client offers are logged, and of how many characters together. Real ones offer two
+or three; a hello has room for thousands, and a line has to stay shorter than what a pipe takes in one go."""
 
 _REMEMBERED: Final = 1024
 """How many strings are kept with their escaped form: most lines name the same routes and server names."""
@@ -107,7 +109,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _alpn_text(names: tuple[str, ...]) -> str:
-    return ",".join([_strange(name) for name in names[:MAX_ALPN]]) if names else "-"
+    return ",".join([_strange(name) for name in _first(names)]) if names else "-"
 
 
 @lru_cache(_REMEMBERED)
@@ -116,7 +118,14 @@ def _quoted(value: str | None) -> str:
 
 
 def _alpn_json(names: tuple[str, ...]) -> str:
-    return f"[{','.join([_json_string(name) for name in names[:MAX_ALPN]])}]" if names else "null"
+    return f"[{','.join([_json_string(name) for name in _first(names)])}]" if names else "null"
+
+
+@lru_cache(_REMEMBERED)
+def _first(names: tuple[str, ...]) -> tuple[str, ...]:
+    """As many of the protocols as are logged."""
+    lengths = accumulate(map(len, names[:MAX_ALPN]))
+    return tuple(name for name, length in zip(names, lengths, strict=False) if length <= MAX_ALPN_LENGTH)
 
 
 def _address(client: tuple[str, int]) -> str:

@@ -7,13 +7,14 @@ the whole gateway or one worker of several.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -22,6 +23,7 @@ from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.table import RoutingTable
 from meshgate.transport.dns_question import Server
@@ -45,23 +47,48 @@ class ServingSettings:
     access_log_format: Format
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """
+    What one worker does, be it a process of its own or not.
+
+    :ivar worker: its number, from 1.
+    :ivar pid: None while there is no process.
+    :ivar connections: how many live.
+    :ivar restarts: how many times it had to be replaced.
+    """
+
+    worker: int
+    pid: int | None
+    connections: int
+    restarts: int = 0
+
+
 class Serving:
     """
     Serves the connections of one process.
 
     :param reactor: provides all that sockets and times need.
     :param on_change: called when :meth:`problems` may have changed.
+    :param counts: shared with the other workers; of one's own unless given.
     :param first_id: the number of the first connection.
+    :ivar counts: what limits over all connections go by.
     :ivar serve: accepts the connections of a listener, on one socket.
-    :ivar endings: how many connections have ended, by how they did.
+    :ivar sockets: how many sockets :attr:`serve` has to be given for each port.
     """
 
     def __init__(
-        self, reactor: Any, settings: ServingSettings, on_change: Callable[[], None], first_id: int = 1
+        self,
+        reactor: Any,
+        settings: ServingSettings,
+        on_change: Callable[[], None],
+        counts: SharedCounts | None = None,
+        first_id: int = 1,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._on_change = on_change
+        self.counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
         self._access_log: AccessLog | None = None
         self._output = ("", "")
         self._resolver = self._make_resolver()
@@ -77,12 +104,27 @@ class Serving:
         )
         self._dataplane.ids = count(first_id)
         self.serve = accept_here(self._network, self._dataplane.factory)
-        self.endings: Counter[Ending] = Counter()
+        self._endings: Counter[Ending] = Counter()
+
+    sockets: Final = 1
+
+    @property
+    def live_generation(self) -> int:
+        """The table that is served."""
+        return self._dataplane.table.generation
 
     @property
     def connections(self) -> int:
         """How many connections live."""
         return self._dataplane.count
+
+    def ended(self) -> Mapping[str, int]:
+        """How many connections have ended, by the word for how."""
+        return {ending.value: number for ending, number in self._endings.items()}
+
+    def workers(self) -> list[WorkerFigures]:
+        """The figures of this process."""
+        return [WorkerFigures(1, os.getpid(), self.connections)]
 
     def start(self) -> None:
         """
@@ -106,11 +148,15 @@ class Serving:
             self._resolver.watch(self._dataplane.table.dns_names())
         self._renew_access_log()
 
-    def install(self, table: RoutingTable) -> None:
-        """A new table is in force."""
+    def install(self, table: RoutingTable, dns_names: frozenset[str] | None = None) -> None:
+        """
+        A new table is in force.
+
+        :param dns_names: the names of its endpoints, if somebody has looked for them already.
+        """
         self._dataplane.table = table
         self._dataplane.clusters.forget_all_but(table.destinations())
-        self._resolver.watch(table.dns_names())
+        self._resolver.watch(table.dns_names() if dns_names is None else dns_names)
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong now with what connections need."""
@@ -148,6 +194,6 @@ class Serving:
 
     def _ended(self, record: ConnectionRecord) -> None:
         if record.ending is not None:
-            self.endings[record.ending] += 1
+            self._endings[record.ending] += 1
         if self._access_log is not None:
             self._access_log.write(record)

@@ -169,4 +169,6 @@ CODES: Final[dict[str, str]] = {
     "MG3012": "A resource or a file stays at its last good version",
     "MG3100": "A port cannot be bound",
     "MG3101": "A name cannot be resolved",
+    "MG3102": "A worker process does not serve",
+    "MG3103": "A setting needs a restart",
 }

@@ -58,7 +58,7 @@ class LeanPort:
         if self._open:
             self._open = False
             self._shortage.ports.discard(self)
-            self._poller.forget(self._descriptor)
+            self._poller.drop(self._descriptor)
             self._socket.close()
             self._factory.doStop()
         return succeed(None)

@@ -130,6 +130,11 @@ class Poller:
         if self._calls.pop(descriptor, None) is not None and not self._calls:
             self._reactor.removeReader(self)
 
+    def drop(self, descriptor: int) -> None:
+        """Stop watching a descriptor whose socket another process may hold too: closing it would not be the end."""
+        self._epoll.unregister(descriptor)
+        self.forget(descriptor)
+
     def bury_soon(self, dead: Mortal) -> None:
         """Have something closed once the batch that is being handed out is through."""
         self._dead.append(dead)

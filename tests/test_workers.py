@@ -1,0 +1,302 @@
+"""Worker processes under a real twistd: they serve, they are replaced, they follow, and they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+from tests.hello_builder import build_hello
+from tests.installation import ECHO, NAME_1, NAME_2, SNI, Installation, running
+from tests.support import read_to_end, wait_for
+
+END_OF_GREETING = b"Service default.\n"
+SECONDS = 10.0
+
+PORT = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: further-gateway, namespace: default}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: further-route, namespace: default}}
+spec:
+  hosts: ["*"]
+  gateways: [further-gateway]
+  tcp: [{{route: [{{destination: {{host: tcp-echo-service, port: {{number: {target}}}}}}}]}}]
+"""
+
+
+class Client:
+    """One client of the echo service."""
+
+    def __init__(self, test: TestCase, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+        test.addCleanup(self.socket.close)
+        self._unread = b""
+
+    def read_until(self, text: bytes) -> None:
+        """Read up to a text that has to come."""
+        while text not in self._unread:
+            piece = self.socket.recv(4096)
+            if not piece:
+                raise AssertionError(f"the connection was closed before {text!r} came, with {self._unread!r}")
+            self._unread += piece
+        self._unread = self._unread.partition(text)[2]
+
+    def echoes(self, text: bytes) -> None:
+        """Send something, and read it again."""
+        self.socket.sendall(text)
+        self.read_until(text)
+
+    def finish(self) -> None:
+        """Close, once all has come."""
+        self.socket.shutdown(socket.SHUT_WR)
+        read_to_end(self.socket)
+        self.socket.close()
+
+
+def exists(pid: int) -> bool:
+    """Whether the process is there, and not only its exit status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class WorkersTestCase(TestCase):
+    """A lab with two workers."""
+
+    timeout = 120
+
+    async def start(self, **settings: str) -> Installation:
+        """Run it until both workers serve."""
+        lab = await running(self, {"workers": "2", **settings})
+        await self.state(lab, "both workers", lambda status: status["live_generation"] == 1)
+        return lab
+
+    async def state(self, lab: Installation, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a status."""
+
+        def look() -> dict[str, Any] | None:
+            status = lab.status()
+            return status if holds(status) else None
+
+        return await wait_for(look, what) or {}
+
+    async def pid(self, lab: Installation, worker: int, but: Iterable[int] = ()) -> int:
+        """The process of a worker, which is none of those."""
+
+        def of(status: dict[str, Any]) -> int | None:
+            pid: int | None = status["workers"][worker - 1]["pid"]
+            return None if pid is None or pid in but else pid
+
+        return await wait_for(lambda: of(lab.status()), f"worker {worker}") or 0
+
+    async def lines(self, lab: Installation, number: int) -> list[dict[str, Any]]:
+        """Wait for so many lines of the access log."""
+        await wait_for(lambda: len(lab.log()) >= number, f"{number} log lines")
+        return lab.log()
+
+    def clients(self, port: int, number: int) -> list[Client]:
+        """So many clients."""
+        return [Client(self, port) for _ in range(number)]
+
+
+class ServingTests(WorkersTestCase):
+    """What clients and users see of workers as long as nothing happens to them."""
+
+    async def test_both_serve_and_are_counted_together(self) -> None:
+        """Connections go to both workers; figures are added up; log lines are whole and have numbers of their own."""
+        lab = await self.start()
+        clients = self.clients(lab.ports[ECHO], 40)
+        for client in clients:
+            client.read_until(END_OF_GREETING)
+        status = await self.state(lab, "the live connections", lambda status: status["connections"] == 40)
+        self.assertTrue(all(worker["connections"] for worker in status["workers"]), status["workers"])
+        for client in clients:
+            client.finish()
+        await self.state(lab, "their ends", lambda status: status["ended"] == {"ok": 40})
+        lines = await self.lines(lab, 40)
+        self.assertEqual(len({line["id"] for line in lines}), 40)
+        self.assertGreater(max(line["id"] for line in lines), 1_000_000_000)
+
+    async def test_a_change_is_live_when_all_have_it(self) -> None:
+        """While one worker has not answered, the status says that the change is not live; then all follow it."""
+        lab = await self.start()
+        late = await self.pid(lab, 2)
+        os.kill(late, signal.SIGSTOP)
+        gateway = lab.routes / "30-sni-gateway.yaml"
+        gateway.write_text(gateway.read_text().replace(f"        - {NAME_2}\n", ""))
+        status = await self.state(lab, "the change", lambda status: status["generation"] == 2)
+        self.assertEqual(status["live_generation"], 1)
+        os.kill(late, signal.SIGCONT)
+        await self.state(lab, "all workers", lambda status: status["live_generation"] == 2)
+        for _ in range(10):
+            for name in (NAME_1, NAME_2):
+                with socket.create_connection(("127.0.0.1", lab.ports[SNI]), timeout=SECONDS) as client:
+                    client.sendall(build_hello(sni=name))
+                    client.shutdown(socket.SHUT_WR)
+                    read_to_end(client)
+        ends = await self.lines(lab, 20)
+        self.assertEqual({line["sni"] for line in ends if line["ending"] == "no_route"}, {NAME_2})
+        self.assertEqual(sum(line["ending"] == "no_route" for line in ends), 10)
+
+    async def test_ports_come_and_go(self) -> None:
+        """A new port is served by both, one that goes is closed everywhere, and what came in there goes on."""
+        lab = await self.start()
+        port = lab.ports[31500] = lab.ports[SNI] + 1
+        file = lab.routes / "40-further.yaml"
+        file.write_text(PORT.format(port=port, target=lab.ports[2701]))
+        await lab.process.wait_for_port(port)
+        clients = self.clients(port, 20)
+        for client in clients:
+            client.read_until(END_OF_GREETING)
+        await self.state(lab, "both to serve it", lambda s: all(worker["connections"] for worker in s["workers"]))
+        file.unlink()
+        await wait_for(lambda: not accepts(port), "the end of the port")
+        for client in clients:
+            client.echoes(b"still here")
+        file.write_text(PORT.format(port=port, target=lab.ports[2701]))
+        await lab.process.wait_for_port(port)
+        self.clients(port, 1)[0].read_until(END_OF_GREETING)
+
+    async def test_a_reload_reaches_all(self) -> None:
+        """Limits and the access log's file are renewed in both workers; another number of them waits for a restart."""
+        lab = await self.start(path="access.log")
+        log = lab.folder / "access.log"
+        log.rename(lab.folder / "rotated.log")
+        lab.edit_settings(hello="200ms", workers="3")
+        lab.process.signal(signal.SIGHUP)
+        status = await self.state(lab, "the warning", lambda status: bool(status["problems"]))
+        self.assertEqual([problem["code"] for problem in status["problems"]], ["MG3103"])
+        for client in self.clients(lab.ports[SNI], 10):
+            read_to_end(client.socket)
+        await wait_for(lambda: log.exists() and log.read_text().count('"hello_timeout"') == 10, "the lines")
+
+    async def test_broken_settings_change_nothing(self) -> None:
+        """A reload with settings that cannot be used is a problem, and the same workers serve on."""
+        lab = await self.start()
+        before = {await self.pid(lab, 1), await self.pid(lab, 2)}
+        lab.edit_settings(workers="many")
+        lab.process.signal(signal.SIGHUP)
+        status = await self.state(lab, "the problem", lambda status: bool(status["problems"]))
+        self.assertEqual([problem["code"] for problem in status["problems"]], ["MG3005"])
+        self.assertIn("workers: must be a number or auto", status["problems"][0]["message"])
+        for client in self.clients(lab.ports[ECHO], 10):
+            client.read_until(END_OF_GREETING)
+        self.assertEqual({worker["pid"] for worker in lab.status()["workers"]}, before)
+
+
+class ReplacementTests(WorkersTestCase):
+    """Workers that die."""
+
+    async def test_no_queued_connection_is_lost(self) -> None:
+        """What waited to be accepted when both workers were killed is served by their replacements."""
+        lab = await self.start()
+        pids = [await self.pid(lab, 1), await self.pid(lab, 2)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        clients = self.clients(lab.ports[ECHO], 40)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for worker in (1, 2):
+            await self.pid(lab, worker, but=pids)
+        for client in clients:
+            client.read_until(END_OF_GREETING)
+        self.assertEqual([worker["restarts"] for worker in lab.status()["workers"]], [1, 1])
+        self.assertIn(f"worker 1 (process {pids[0]}) was killed by SIGKILL", lab.process.stderr)
+
+    async def test_one_that_dies_again_and_again_is_started_more_slowly(self) -> None:
+        """The second end in a row is a problem, and its replacement waits; until then the other serves for it."""
+        lab = await self.start()
+        dead: list[int] = []
+        for _ in range(2):
+            dead.append(await self.pid(lab, 1, but=dead))
+            os.kill(dead[-1], signal.SIGKILL)
+        status = await self.state(lab, "the problem", lambda status: bool(status["problems"]))
+        self.assertEqual([problem["code"] for problem in status["problems"]], ["MG3102"])
+        self.assertEqual(status["problems"][0]["message"], "worker 1 was killed by SIGKILL; it is started again in 1 s")
+        for client in self.clients(lab.ports[ECHO], 20):
+            client.read_until(END_OF_GREETING)
+        self.assertEqual(lab.status()["workers"][0]["pid"], None)
+        await self.pid(lab, 1, but=dead)
+        await self.state(lab, "the problem's end", lambda status: not status["problems"])
+
+    async def test_one_that_is_asked_to_end_drains(self) -> None:
+        """SIGTERM to a worker ends its connections as drained, and it is replaced like any other."""
+        lab = await self.start()
+        clients = self.clients(lab.ports[ECHO], 20)
+        for client in clients:
+            client.read_until(END_OF_GREETING)
+        pid = await self.pid(lab, 1)
+        os.kill(pid, signal.SIGTERM)
+        await self.pid(lab, 1, but=[pid])
+        status = await self.state(lab, "the ends", lambda status: "drained" in status["ended"])
+        drained = status["ended"]["drained"]
+        self.assertEqual(sum(line["ending"] == "drained" for line in lab.log()), drained)
+        await self.state(lab, "those of the other", lambda status: status["connections"] == 20 - drained)
+        self.assertIn(f"worker 1 (process {pid}) ended with status 0", lab.process.stderr)
+
+
+class EndTests(WorkersTestCase):
+    """The end of the gateway is the end of its workers."""
+
+    async def session(self, lab: Installation) -> Client:
+        """A client that has been greeted."""
+        (client,) = self.clients(lab.ports[ECHO], 1)
+        client.read_until(END_OF_GREETING)
+        return client
+
+    async def gone(self, pids: Iterable[int]) -> None:
+        """Wait for the end of processes."""
+        await wait_for(lambda: not any(map(exists, pids)), "the end of the workers")
+
+    async def test_sigterm_drains(self) -> None:
+        """Connections end as drained, everything is written, the exit status is 0, and no process is left."""
+        lab = await self.start()
+        pids = [await self.pid(lab, 1), await self.pid(lab, 2)]
+        client = await self.session(lab)
+        self.assertEqual(await lab.stop(), 0)
+        read_to_end(client.socket)
+        await self.gone(pids)
+        self.assertEqual([line["ending"] for line in lab.log()], ["drained"])
+        status = lab.status()
+        self.assertEqual((status["running"], status["ended"]), (False, {"drained": 1}))
+
+    async def test_ctrl_c_is_the_parents(self) -> None:
+        """A terminal interrupts all processes at once, and the end is the same, without tracebacks."""
+        lab = await self.start()
+        await self.session(lab)
+        os.killpg(lab.process.pid, signal.SIGINT)
+        self.assertEqual(await lab.process.exit_status(), 0)
+        self.assertEqual([line["ending"] for line in lab.log()], ["drained"])
+        self.assertNotIn("Traceback", lab.process.stderr)
+
+    async def test_workers_do_not_outlive_their_parent(self) -> None:
+        """When the parent is killed, the workers write what they have to, and end."""
+        lab = await self.start()
+        pids = [await self.pid(lab, 1), await self.pid(lab, 2)]
+        await self.session(lab)
+        lab.process.signal(signal.SIGKILL)
+        await self.gone(pids)
+        self.assertEqual([line["ending"] for line in lab.log()], ["drained"])
+        self.assertFalse(accepts(lab.ports[ECHO]))
+
+
+def accepts(port: int) -> bool:
+    """Whether anybody listens."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionError:
+        return False
+    return True
