@@ -241,6 +241,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     state = "running" if document["running"] else "stopped"
     click.echo(f"meshgate {document['version']}, process {document['pid']}, {state}")
     click.echo(f"generation {document['generation']}, of {document['updated']}; started {document['started']}")
+    if len(document["workers"]) > 1:
+        _print_workers(document)
     for listener in document["listeners"]:
         mark = click.style("failed", fg="red") if listener["state"] == "failed" else "open"
         reason = f": {listener['reason']}" if listener["reason"] else ""
@@ -249,6 +251,15 @@ def print_status(document: Mapping[str, Any]) -> None:
     print_routes(document["routes"])
     click.echo()
     print_problems([_problem(values) for values in document["problems"]])
+
+
+def _print_workers(document: Mapping[str, Any]) -> None:
+    if document["live_generation"] != document["generation"]:
+        click.echo(f"generation {document['live_generation']} is the last that all workers serve")
+    for worker in document["workers"]:
+        process = "no process" if worker["pid"] is None else f"process {worker['pid']}"
+        connections, restarts = worker["connections"], worker["restarts"]
+        click.echo(f"worker {worker['worker']}: {process}, {connections} connections, replaced {restarts} times")
 
 
 def _problem(values: Mapping[str, Any]) -> Problem:
