@@ -83,11 +83,17 @@ def main() -> None:
     """Measure, print a table, and write the figures as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--routes", type=int, default=10_000, help="how many Gateways and VirtualServices, each")
+    parser.add_argument("--workers", type=int, default=1, help="how many processes serve connections")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="meshgate-scale-"))
     try:
-        figures = {"machine": machine(), "routes": chosen.routes, **measure(folder, chosen.routes)}
+        figures = {
+            "machine": machine(),
+            "routes": chosen.routes,
+            "workers": chosen.workers,
+            **measure(folder, chosen.routes, chosen.workers),
+        }
     finally:
         shutil.rmtree(folder)
     for name, value in figures.items():
@@ -101,7 +107,7 @@ def machine() -> str:
     return f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
-def measure(folder: Path, count: int) -> dict[str, Any]:
+def measure(folder: Path, count: int, workers: int) -> dict[str, Any]:
     """All figures; durations in seconds, memory in MiB."""
     with echo_server() as backend:
         plain, tls = free_port(), free_port()
@@ -113,7 +119,8 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
         figures = check(routes)
         settings = folder / "meshgate.yaml"
         settings.write_text(
-            "providers: [{name: files, type: directory, paths: [routes/]}]\naccess_log: {path: access.log}\n"
+            "providers: [{name: files, type: directory, paths: [routes/]}]\n"
+            f"access_log: {{path: access.log}}\nworkers: {workers}\n"
         )
         return {**figures, **run(settings, routes, plain, tls)}
 
@@ -157,12 +164,15 @@ def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
                 effects.append(change(routes, number, tls))
                 time.sleep(0.5)
         memory = resident(gateway.pid)
+        status = json.loads((settings.parent / "state" / "status.json").read_text())
+        others = [resident(worker["pid"]) for worker in status["workers"] if worker["pid"] != gateway.pid]
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.wait(DEADLINE)
     return {
         "start_seconds": round(started, 2),
         "gateway_mib": round(memory),
+        "workers_mib": list(map(round, others)),
         "change_to_effect_median_seconds": round(sorted(effects)[len(effects) // 2], 3),
         "change_to_effect_longest_seconds": round(max(effects), 3),
         "round_trip_p99_ms_quiet": percentile(quiet, 99),
