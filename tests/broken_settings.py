@@ -95,6 +95,18 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ONE_PROVIDER + "limits: {hello: 511}\n",
         ["FILE:2:17: error[MG0104]: limits.hello: the number 511 is out of range (at least 512 is allowed)"],
     ),
+    "workers": (
+        ONE_PROVIDER + "workers: 65\n",
+        ["FILE:2:10: error[MG0104]: workers: the number 65 is out of range (1 to 64 is allowed, or auto)"],
+    ),
+    "no workers": (
+        ONE_PROVIDER + "workers: 0\n",
+        ["FILE:2:10: error[MG0104]: workers: the number 0 is out of range (1 to 64 is allowed, or auto)"],
+    ),
+    "workers in words": (
+        ONE_PROVIDER + "workers: many\n",
+        ['FILE:2:10: error[MG0104]: workers: must be a number or auto, not the text "many"'],
+    ),
     "name servers": (
         ONE_PROVIDER + "dns: {servers: [192.0.2.53, ns.example.com, '[::1]:70000']}\n",
         [

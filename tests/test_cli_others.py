@@ -9,6 +9,11 @@ from tests.hello_builder import build_hello
 
 STATUS = {
     "generation": 3,
+    "live_generation": 2,
+    "workers": [
+        {"worker": 1, "pid": 8, "connections": 20, "restarts": 0},
+        {"worker": 2, "pid": None, "connections": 0, "restarts": 4},
+    ],
     "running": True,
     "version": "1",
     "pid": 7,
@@ -92,6 +97,9 @@ class StatusTests(CommandTestCase):
         self.write("etc/state/status.json", json.dumps(STATUS))
         text = self.run_command("status").stdout
         self.assertIn("meshgate 1, process 7, running", text)
+        self.assertIn("generation 2 is the last that all workers serve", text)
+        self.assertIn("worker 1: process 8, 20 connections, replaced 0 times", text)
+        self.assertIn("worker 2: no process, 0 connections, replaced 4 times", text)
         self.assertIn("port 0.0.0.0:1 TCP failed: it is taken", text)
         self.assertEqual(self.run_json("status"), STATUS)
 

@@ -233,7 +233,7 @@ class CrewTests(TestCase):
         port = self.port()
         for worker in workers:
             await self.heard(worker, Listen)
-        closed = port.close()
+        closed = port.stop()
         for worker in workers:
             self.assertNoResult(closed)
             worker.says(Unlistened((await self.heard(worker, Unlisten)).id))

@@ -83,6 +83,7 @@ class LoadTests(SettingsTestCase):
         self.assertEqual(settings.default_namespace, "default")
         self.assertEqual(settings.domain_suffix, "cluster.local")
         self.assertEqual(settings.semantics, "istio")
+        self.assertEqual(settings.workers, 1)
         self.assertEqual(settings.dns.servers, ())
         self.assertEqual(settings.timeouts.hello, 15.0)
         self.assertEqual(settings.timeouts.connect, 10.0)
@@ -143,6 +144,14 @@ class LoadTests(SettingsTestCase):
             (("192.0.2.53", 53), ("192.0.2.53", 5353), ("2001:db8::53", 53), ("::1", 5353)),
         )
         self.assertEqual(settings.unknown_sni, "alert")
+
+    def test_workers_are_counted(self) -> None:
+        """A number is taken as it is; auto is one for each processor that this process may use."""
+        self.assertEqual(self.load(ONE_PROVIDER + "workers: 64\n").workers, 64)
+        self.patch(os, "sched_getaffinity", lambda pid: {3, 5, 7})
+        self.assertEqual(self.load(ONE_PROVIDER + "workers: auto\n").workers, 3)
+        self.patch(os, "sched_getaffinity", lambda pid: set(range(200)))
+        self.assertEqual(self.load(ONE_PROVIDER + "workers: auto\n").workers, 64)
 
     def test_keys_without_a_value_are_absent(self) -> None:
         """A section of which all keys are commented out has its defaults."""

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.durations import format_duration
-from meshgate.settings_values import one_of, read_seconds, read_server, read_size
+from meshgate.settings_values import one_of, read_seconds, read_server, read_size, read_workers
 
 ANYTHING = st.one_of(
     st.none(),
@@ -167,3 +167,20 @@ class OneOfTests(ValuesTestCase):
     def test_nothing_else_passes(self, value: object) -> None:
         """No value but the word itself passes, not even one that equals it in another case."""
         self.assert_refused(one_of("word"), "Word", "words", value if value != "word" else None)
+
+
+class WorkersTests(ValuesTestCase):
+    """:func:`read_workers`."""
+
+    def test_numbers_and_auto(self) -> None:
+        """Both are taken as they stand."""
+        self.assertEqual([read_workers(value) for value in (1, 64, "auto")], [1, 64, "auto"])
+
+    def test_what_is_no_number_of_workers(self) -> None:
+        """Too few, too many, and what is no number."""
+        self.assert_refused(read_workers, 0, -1, 65, True, 2.0, "2", "Auto", "", None, [], {})
+
+    @given(ANYTHING)
+    def test_any_value(self, value: object) -> None:
+        """Whatever stands there is read or refused."""
+        self.assert_total(read_workers, value)
