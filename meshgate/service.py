@@ -41,9 +41,12 @@ from meshgate.routing.compile import Compilation
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import LabSettings
+from meshgate.settings_values import UNUSABLE
 from meshgate.signals import install_signals
 from meshgate.status import status_document, write_status
+from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import Ports
+from meshgate.transport.network import NoSuchTransport
 from meshgate.workers.crew import Crew
 
 STATUS_DELAY = 0.1
@@ -67,7 +70,12 @@ def make_gateway(path: Path, reactor: Any) -> IService:
     :raises SettingsError: when the settings cannot be used.
     """
     registry = find_factories()
-    return GatewayService(load_settings(path, registry), registry, reactor)
+    settings = load_settings(path, registry)
+    try:
+        return GatewayService(settings, registry, reactor)
+    except NoSuchTransport as error:
+        problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
+        raise SettingsError([problem]) from None
 
 
 def validate(path: Path, reactor: Any) -> int:
@@ -119,7 +127,14 @@ class GatewayService(Service):
         self._providers = Providers(self._feed)
         self._table = RoutingTable()
         self._serving = self._make_serving()
-        self._ports = Ports(reactor, self._serving.serve, self._publish_soon, self._serving.sockets)
+        self._ports = Ports(
+            reactor,
+            self._serving.serve,
+            self._publish_soon,
+            self._serving.sockets,
+            settings.listening.backlog,
+            settings.listening.defer_accept,
+        )
 
     def startService(self) -> None:
         """
@@ -157,6 +172,7 @@ class GatewayService(Service):
         self._own_problems.pop("settings", None)
         before, self._settings = self._settings, settings
         self._compare_workers()
+        self._ports.backlog, self._ports.deferring = settings.listening.backlog, settings.listening.defer_accept
         self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
@@ -168,6 +184,7 @@ class GatewayService(Service):
 
     def _start(self) -> None:
         self._open_state_dir()
+        raise_limit()
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
@@ -319,9 +336,14 @@ def _serving_settings(settings: Settings) -> ServingSettings:
         dial_attempts=settings.limits.dial_attempts,
         idle=settings.timeouts.idle,
         half_close=settings.timeouts.half_close,
+        connections=settings.limits.connections,
+        connections_per_listener=settings.limits.connections_per_listener,
+        connections_per_client=settings.limits.connections_per_client,
         unknown_sni_alert=settings.unknown_sni == "alert",
     )
-    return ServingSettings(limits, settings.dns.servers, settings.access_log.path, settings.access_log.format)
+    return ServingSettings(
+        limits, settings.dns.servers, settings.access_log.path, settings.access_log.format, settings.transport
+    )
 
 
 def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload]]:

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.overload import Counted
 from meshgate.proxy.reaching import Reach
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
@@ -84,6 +85,8 @@ class Inbound(Protocol):
     _sent_first = 0
     _finished = False
     _policy = NO_CONNECTION_POLICY
+    #: Where the data plane counts it.
+    counted: Counted = ()
     _timer: Timer | None = None
     _deadline: Timer | None = None
     _reach: Reach | None = None
@@ -94,6 +97,11 @@ class Inbound(Protocol):
         self._dataplane = dataplane
         self._key = key
         self._reactions = _HELLO
+
+    @property
+    def expects_bytes(self) -> bool:
+        """Whether the client's first bytes are waited for, as they may be there already."""
+        return self._reactions is _HELLO
 
     @property
     def phase(self) -> Phase:

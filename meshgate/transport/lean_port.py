@@ -7,6 +7,7 @@ Knows how connections are taken in; knows nothing of what serves them, nor of wh
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
@@ -32,7 +34,7 @@ class LeanPort:
     :param listening: non-blocking; belongs to the port from now on.
     :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
         address has to be made.
-    :param eager: read as soon as a connection is accepted: its first bytes are there already.
+    :param eager: read as soon as a connection is accepted from those whose protocol says that it ``expects_bytes``.
     :param shortage: told when descriptors run out.
     """
 
@@ -47,7 +49,7 @@ class LeanPort:
         self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
         self._open = True
-        self.eager = eager
+        self._eager = eager
         factory.doStart()
         poller.watch(self._descriptor, self.ready, 0)
         self.resume()
@@ -62,6 +64,10 @@ class LeanPort:
             self._socket.close()
             self._factory.doStop()
         return succeed(None)
+
+    def defer_accept(self, wanted: bool) -> None:
+        """As :class:`~meshgate.transport.network.Port`."""
+        defer_accept(self._socket, wanted)
 
     def pause(self) -> None:
         """Leave connections in the kernel's queue."""
@@ -85,10 +91,13 @@ class LeanPort:
                 return
             except OSError as error:
                 if error.errno in _SHORT:
-                    self._shortage.begin(error)
+                    self._shortage.begin(os.strerror(error.errno or 0))
                     return
                 continue  # the client has gone while it waited
             self._serve(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), peer)
+            if descriptor >= self._shortage.highest:
+                self._shortage.begin("there are hardly any file descriptors left")
+                return
 
     def crashed(self) -> None:
         """A connection could not be taken in; the next one may be."""
@@ -105,6 +114,6 @@ class LeanPort:
             return
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        if self.eager and not transport.lost:
+        if self._eager and getattr(protocol, "expects_bytes", False):
             transport.read()
         transport.watch()
