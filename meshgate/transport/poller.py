@@ -97,6 +97,8 @@ class Poller:
                         self._give_up(descriptor)
                 if self._dead:
                     self._bury()
+                    if self._epoll.closed:  # that was the last connection, and all is over
+                        return
         finally:
             self._dispatching = False
 

@@ -80,8 +80,11 @@ class Wheel:
             call = partial(call, *args)
         if self._ticking is None:
             self._start()
+        ticks = int(delay / TICK)
+        if ticks * TICK != delay:
+            return self.call_at(self.seconds() + delay, call)
         # Counted from the end of this tick, so that it is never early, and no clock is asked.
-        return self._put(self._done + 1 + math.ceil(delay / TICK), call)
+        return self._put(self._done + 1 + ticks, call)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """
@@ -135,6 +138,7 @@ class Wheel:
                     bucket.pop().fire()
                 except Exception:
                     self._log.failure("a time limit could not be acted on")
+        self._buckets = {at: bucket for at, bucket in self._buckets.items() if bucket}
         if self._buckets and not self._stopped:
             self._wait()
         else:
