@@ -17,7 +17,9 @@ from benchmarks.bench import QUICK, Amounts, Bench
 from benchmarks.gateways import Choice
 from benchmarks.machine import describe, missing, revision, settings_know, versions
 from benchmarks.peers import PEERS
+from benchmarks.plot import draw
 from benchmarks.processes import BUILD, BenchmarkError, backend, build
+from benchmarks.systemcalls import calls_of_all
 from benchmarks.table import as_text
 from benchmarks.works import WORKS
 
@@ -102,13 +104,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for letter in options.work:
             print(f"work {letter} ...", file=sys.stderr, flush=True)
             results["figures"] |= WORKS[letter](bench)
+        if options.strace:
+            print("system calls ...", file=sys.stderr, flush=True)
+            results["system_calls"] = calls_of_all(bench)
     return results
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
-    """Write the figures."""
+    """Write the figures and their plot."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    try:
+        draw(results, folder / "results.svg")
+    except ImportError:
+        print("There is no plot: matplotlib is not installed (pip install '.[bench]').", file=sys.stderr)
 
 
 if __name__ == "__main__":
