@@ -320,6 +320,23 @@ class CrewTests(TestCase):
         self.reactor.advance(1)
         self.assertEqual(len(self.reactor.workers), 3)
 
+    async def test_pauses_are_short_while_nobody_serves(self) -> None:
+        """However often they have died, with the last of them one is started within a second."""
+        _, second = await self.serving()
+        for restarts in range(1, 6):
+            self.reactor.workers[0 if restarts == 1 else -1].dies(signal.SIGKILL)
+            await wait_for(lambda number=restarts: self.crew.workers()[0].restarts == number, "its end")  # type: ignore[misc]
+            if restarts < 5:
+                self.reactor.advance(30)
+        started = len(self.reactor.workers)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.workers), started)
+        second.dies(signal.SIGKILL)
+        await wait_for(lambda: self.crew.workers()[1].restarts, "the end of the last")
+        self.reactor.advance(0)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.workers), started + 2)
+
     async def test_new_settings_go_to_all(self) -> None:
         """Those that are there, and those that come."""
         first, second = await self.serving()

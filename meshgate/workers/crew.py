@@ -201,6 +201,12 @@ class Crew:
         self._ended.update(place.figures.endings)
         self._counts.clear(place.index)
 
+    def hurry(self) -> None:
+        """Long pauses are for when others serve meanwhile."""
+        if all(place.pid is None for place in self._places):
+            for place in self._places:
+                place.hurry()
+
     def let_go(self) -> None:
         """Some worker does not hold a socket any more that it held."""
         for port in tuple(self._closing):
