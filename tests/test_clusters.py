@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.clusters import Cluster, Clusters, Slot
@@ -72,8 +73,13 @@ class ClusterTests(SynchronousTestCase):
         cluster = clusters.of(detecting)
         self.assertEqual(next_of(cluster), 1)
         failing = cluster.places[1]
-        for _ in range(2):
-            cluster.failed(failing, 0)
+        with capturedLogs() as events:
+            for _ in range(2):
+                cluster.failed(failing, 0)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["192.0.2.1:2 of a:80 cannot be reached, and is left out for 30 s"],
+        )
         self.assertEqual({next_of(cluster, 29) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 2, 3})
         for _ in range(2):

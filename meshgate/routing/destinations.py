@@ -18,6 +18,7 @@ from meshgate.routing.destinationrules import DestinationRules, MergedRule, Owne
 from meshgate.routing.hosts import full_name
 from meshgate.routing.policies import (
     ORIGINATING,
+    RULE_POLICY,
     Written,
     connection_policy,
     effective,
@@ -115,7 +116,8 @@ class Destinations:
         for index, (wanted, _) in enumerate(policies):
             vain = overruled(wanted, chosen)
             if vain and (route[index].weight or len(route) == 1):
-                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: the first destination decides"
+                why = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
+                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: {why}"
                 hint = "Istio ignores it here without a word"
                 where = f"{path}.route[{index}].destination"
                 self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
