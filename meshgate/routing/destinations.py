@@ -254,7 +254,7 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.origin}) wants it; nothing is sent in the clear",
+        f"so {_named(tls)} wants it; nothing is sent in the clear",
     )
 
 
@@ -265,8 +265,12 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
     return _Lack(
         "MG2069",
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
-        f"so {load_balancer} wants it; Istio's gateway would dial itself",
+        f"so {_named(load_balancer)} wants it; Istio's gateway would dial itself",
     )
+
+
+def _named(written: Written) -> str:
+    return f"DestinationRule {written.rule.qualified_name} ({written.rule.origin})"
 
 
 def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
