@@ -61,7 +61,7 @@ class ExplainTests(SynchronousTestCase):
     def test_policies(self) -> None:
         """What policies make of the connection is told in words and values, each with where it is written."""
         explanation, text = story(Call(9001, tls=False))
-        rule = "DestinationRule default/times (routes.yaml:15)"
+        rule = "DestinationRule default/times"
         for part in (
             "its connections: never closed for silence; closed after 1h30m0s in any case; hashed by the client's "
             f"address, by {rule} spec.trafficPolicy and {rule} spec.subsets[0].trafficPolicy",

@@ -50,6 +50,7 @@ class Dataplane:
     :param wall_clock: gives seconds since the epoch.
     :param counts: of the connections of all workers; of one's own unless given.
     :param network: what carries the bytes; Twisted's own transports unless given.
+    :param counts: what limits over all workers go by; of one's own unless given.
     :ivar wheel: the clock for time limits.
     :ivar seconds: gives the reactor's exact time.
     :ivar table: the current routing table; assign a new one at any time.
@@ -76,7 +77,7 @@ class Dataplane:
         self.seconds = reactor.seconds
         self.resolver = resolver
         self.rng = rng
-        self.clusters = Clusters()
+        self.clusters = Clusters(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
         self.ended = ended
         self._admission = Admission(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
         self._limits = limits

@@ -118,8 +118,8 @@ class Reach(Slot):
             self._dial_first()
 
     def _dial_first(self) -> None:
-        plane, most = self._dataplane, self._policy.max_connections
-        if most is not None and self._cluster.active >= most:
+        plane = self._dataplane
+        if self._cluster.full:
             self._fail(Ending.OVER_LIMIT)
             return
         self.take()

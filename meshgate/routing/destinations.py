@@ -18,6 +18,7 @@ from meshgate.routing.destinationrules import DestinationRules, MergedRule, Owne
 from meshgate.routing.hosts import full_name
 from meshgate.routing.policies import (
     ORIGINATING,
+    RULE_POLICY,
     Written,
     connection_policy,
     effective,
@@ -115,7 +116,8 @@ class Destinations:
         for index, (wanted, _) in enumerate(policies):
             vain = overruled(wanted, chosen)
             if vain and (route[index].weight or len(route) == 1):
-                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: the first destination decides"
+                why = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
+                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: {why}"
                 hint = "Istio ignores it here without a word"
                 where = f"{path}.route[{index}].destination"
                 self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
@@ -252,7 +254,7 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.origin}) wants it; nothing is sent in the clear",
+        f"so {_named(tls)} wants it; nothing is sent in the clear",
     )
 
 
@@ -263,8 +265,12 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
     return _Lack(
         "MG2069",
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
-        f"so {load_balancer} wants it; Istio's gateway would dial itself",
+        f"so {_named(load_balancer)} wants it; Istio's gateway would dial itself",
     )
+
+
+def _named(written: Written) -> str:
+    return f"DestinationRule {written.rule.qualified_name} ({written.rule.origin})"
 
 
 def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
