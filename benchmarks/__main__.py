@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import signal
 import sys
@@ -47,15 +48,14 @@ def main() -> int:
         return 130
     print(as_text(results))
     write(results, options.output)
-    return 0
+    return 1 if results["faults"] else 0
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; ends the program when it cannot be used."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    works = [letter for letter in WORKS if letter != "g" or settings_know("workers")]
     parser.add_argument(
-        "--work", type=_several(tuple(WORKS)), default=works, help="which works, as a,c; all but for this"
+        "--work", type=_several(tuple(WORKS)), help="which works, as a,c; all that are possible but for this"
     )
     parser.add_argument(
         "--peers", type=_several(SUBJECTS), default=list(SUBJECTS), help="which proxies, as meshgate,nginx"
@@ -63,9 +63,16 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how many rounds; 5, or 3 of a quick run, but for this")
     parser.add_argument("--quick", action="store_true", help="do little of everything, to see that it works")
     parser.add_argument("--transport", choices=("lean", "twisted"), help="meshgate's setting of that name")
+    parser.add_argument(
+        "--pin", action="store_true", help="all proxies on the first processor and the load on the others: varies less"
+    )
     parser.add_argument("--strace", action="store_true", help="count the system calls of a connection too")
     parser.add_argument("--output", type=Path, default=BUILD, help="the folder for results.json and results.svg")
     options = parser.parse_args(arguments)
+    if options.work is None:
+        options.work = [letter for letter in WORKS if letter != "g" or (settings_know("workers") and not options.pin)]
+    if options.pin and "g" in options.work:
+        parser.error("work g needs more than one processor, and --pin leaves the proxies one")
     for key, chosen in (("workers", "g" in options.work), ("transport", options.transport)):
         if chosen and not settings_know(key):
             parser.error(f"meshgate's settings have no key {key} yet")
@@ -97,13 +104,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "rounds": amounts.rounds,
         "quick": options.quick,
         "transport": options.transport or "default",
+        "pinned": options.pin,
         "figures": {},
+        "faults": {},
     }
+    cpus = frozenset(os.sched_getaffinity(0))
+    proxy_cpus = frozenset({min(cpus)}) if options.pin else cpus
+    os.sched_setaffinity(0, cpus - proxy_cpus or cpus)  # what is started inherits it
     with backend() as port:
-        bench = Bench(port, options.peers, amounts, Choice(options.transport))
+        bench = Bench(port, options.peers, amounts, Choice(options.transport), proxy_cpus)
         for letter in options.work:
             print(f"work {letter} ...", file=sys.stderr, flush=True)
-            results["figures"] |= WORKS[letter](bench)
+            try:
+                results["figures"] |= WORKS[letter](bench)
+            except BenchmarkError as error:
+                print(f"work {letter}: {error}", file=sys.stderr)
+                results["faults"][letter] = str(error)
         if options.strace:
             print("system calls ...", file=sys.stderr, flush=True)
             results["system_calls"] = calls_of_all(bench)

@@ -19,7 +19,7 @@ from benchmarks.counters import cpu_time
 from benchmarks.figures import Sample
 from benchmarks.gateways import Choice, fresh_gateway
 from benchmarks.peers import PEERS
-from benchmarks.processes import BenchmarkError, Load, Server, free_port, proxy
+from benchmarks.processes import BenchmarkError, Load, Server, free_port, place, proxy
 
 Rounds = dict[str, list[Sample]]
 """The samples of each subject."""
@@ -78,12 +78,14 @@ class Bench:
     :ivar backend: the port of the backend.
     :ivar subjects: the proxies that are compared, meshgate first.
     :ivar choice: what is chosen of meshgate's settings.
+    :ivar cpus: the processors on which proxies run.
     """
 
     backend: int
     subjects: Sequence[str]
     amounts: Amounts
     choice: Choice
+    cpus: frozenset[int]
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
@@ -98,11 +100,13 @@ class Bench:
         with self.folder() as folder:
             if name == "meshgate":
                 with fresh_gateway(folder, self.backend, self.choice) as server:
+                    place(server, self.cpus)
                     yield server
             else:
                 port = free_port()
                 command = PEERS[name].prepare(folder, port, self.backend)
                 with proxy(name, command, folder, port) as server:
+                    place(server, self.cpus)
                     yield server
 
     @contextlib.contextmanager
@@ -115,6 +119,7 @@ class Bench:
     def gateway(self, choice: Choice, services: int = 1, names: int = 1) -> Iterator[Server]:
         """Run a meshgate until the block ends."""
         with self.folder() as folder, fresh_gateway(folder, self.backend, choice, services, names) as server:
+            place(server, self.cpus)
             yield server
 
 
