@@ -42,13 +42,10 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-# The figures of the documentation; for others, see `.venv/bin/python -m benchmarks --help`.
-bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks --output docs/benchmarks $(BENCH_OPTIONS)
-
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
+# The figures of the documentation and the README; says what is missing. For others, see
+# `.venv/bin/python -m benchmarks --help`.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
 $(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)

@@ -20,6 +20,7 @@ from benchmarks.machine import describe, missing, revision, settings_know, versi
 from benchmarks.peers import PEERS
 from benchmarks.plot import draw
 from benchmarks.processes import BUILD, BenchmarkError, backend, build
+from benchmarks.readme import around_summary, with_summary
 from benchmarks.systemcalls import calls_of_all
 from benchmarks.table import as_text
 from benchmarks.works import WORKS
@@ -32,7 +33,7 @@ def main() -> int:
     options = read_options(sys.argv[1:])
     # A terminated run ends its proxies as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    lacking = list(missing(options.peers, options.strace))
+    lacking = list(missing(options.peers, options.strace, plot=options.output != BUILD))
     if lacking:
         print("This run needs what is not installed:", *lacking, sep="\n  ", file=sys.stderr)
         return 2
@@ -47,8 +48,13 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(as_text(results))
+    if results["faults"]:
+        write(results, BUILD)  # what is published stays what it was
+        return 1
     write(results, options.output)
-    return 1 if results["faults"] else 0
+    if options.readme is not None:
+        options.readme.write_text(with_summary(options.readme.read_text(), results))
+    return 0
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -68,6 +74,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--strace", action="store_true", help="count the system calls of a connection too")
     parser.add_argument("--output", type=Path, default=BUILD, help="the folder for results.json and results.svg")
+    parser.add_argument("--readme", type=Path, help="a file whose summary is to be replaced")
     options = parser.parse_args(arguments)
     if options.work is None:
         options.work = [letter for letter in WORKS if letter != "g" or (settings_know("workers") and not options.pin)]
@@ -78,6 +85,11 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
             parser.error(f"meshgate's settings have no key {key} yet")
     if options.rounds is not None and options.rounds < 1:
         parser.error("there has to be a round")
+    if options.readme is not None:
+        try:
+            around_summary(options.readme.read_text())
+        except (OSError, ValueError) as error:
+            parser.error(f"{options.readme}: {error}")
     return options
 
 

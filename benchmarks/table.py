@@ -1,5 +1,5 @@
 """
-The figures of a run as tables, for a terminal and for the documentation.
+The figures of a run as tables, for a terminal, for the documentation and for the README.
 
 Knows results as they are written to JSON; must not know how they were measured.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import FIGURES, Comparison, compare, medians
+from benchmarks.figures import FIGURES, Comparison, Series, compare, medians
 
 Row = Sequence[str]
+
+PEER_COLUMNS = ("nginx", "haproxy", "sniproxy")
 
 
 def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -66,6 +68,23 @@ def ratio_name(one: Comparison) -> str:
     return f"{one.bar.subject} / {one.bar.against}" if one.bar.against else one.bar.subject
 
 
+def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
+    """Every bar with the costs of all proxies, the heading first."""
+    yield ("", "meshgate", *PEER_COLUMNS, "Ratio", "At most", "")
+    for one in compare(results):
+        figure, bar = FIGURES[one.bar.figure], one.bar
+        series: Series = results["figures"][figure.key]
+        costs = {subject: number(medians(samples)["cost"]) for subject, samples in series.items()}
+        yield (
+            f"{figure.title}, {figure.unit}",
+            costs[bar.subject],
+            *(costs.get(name, "") for name in PEER_COLUMNS),
+            f"{one.ratio:.2f} to {bar.against}" if bar.against else f"{one.ratio:.2f}",
+            f"{bar.most:.2f}",
+            one.verdict,
+        )
+
+
 def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:
     """System calls of one connection, the heading first; nothing when they were not counted."""
     counted: Mapping[str, Mapping[str, float]] = results.get("system_calls", {})
@@ -111,6 +130,15 @@ def as_rst(results: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
+def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:
+    """The summary for the README, line by line."""
+    heading, *rows = summary_rows(results)
+    for row in (heading, ("---", *("---:" for _ in heading[1:-1]), "---"), *rows):
+        yield f"| {' | '.join(row)} |"
+    yield ""
+    yield f"{machine_text(results)}."
+
+
 def machine_text(results: Mapping[str, Any]) -> str:
     """Machine and versions, in a sentence."""
     machine = results["machine"]
@@ -118,6 +146,7 @@ def machine_text(results: Mapping[str, Any]) -> str:
     return (
         f"{machine['processors']} processors ({machine['cpu']}), {machine['memory_gib']} GiB, {machine['kernel']}; "
         f"{versions}; commit {results['revision']}; {results['rounds']} rounds, {results['date']}"
+        f"{'; a quick run, with a tenth of the names and routes' if results['quick'] else ''}"
     )
 
 

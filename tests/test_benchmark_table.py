@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.bench import alternate
 from benchmarks.figures import BARS, FIGURES, compare, medians
-from benchmarks.table import as_rst, as_text, bar_rows, call_rows, figure_rows, number
+from benchmarks.table import as_rst, as_text, bar_rows, call_rows, figure_rows, number, summary_rows
 from benchmarks.works import WORKS
 
 
@@ -88,6 +88,16 @@ class TableTests(SynchronousTestCase):
             list(bar_rows(RESULTS))[1],
             ("a", "A connection by server name", "meshgate / nginx", "1.10", "1.30", "1.00", "met"),
         )
+
+    def test_summary(self) -> None:
+        """The costs of all proxies stand beside the ratio and its bar, also where there is nothing to compare with."""
+        heading, connection, spread = summary_rows(RESULTS)
+        self.assertEqual(heading, ("", "meshgate", "nginx", "haproxy", "sniproxy", "Ratio", "At most", ""))
+        self.assertEqual(
+            connection,
+            ("A connection by server name, µs CPU", "110", "100", "", "", "1.10 to nginx", "1.30", "met"),
+        )
+        self.assertEqual(spread[1:], ("1.60", "", "", "", "1.60", "1.50", "not met"))
 
     def test_system_calls(self) -> None:
         """What everybody calls stands first; what hardly comes is left out; without counts there is no table."""
