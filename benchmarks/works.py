@@ -174,6 +174,7 @@ def workers(bench: Bench) -> dict[str, Rounds]:
 
 def spread(server: Server, count: int, workers: int) -> Sample:
     """How kept connections lie on the workers: those of the busiest for one of the idlest."""
+    time.sleep(SETTLE)  # those of the round before are gone by then
     pids = server.pids()
     before = [socket_count(pid) for pid in pids]
     with Load("round-trips", server.port, concurrent=count, count=count) as load:
