@@ -6,25 +6,17 @@ import json
 import re
 from collections import Counter
 from html import unescape
-from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.figures import BARS, compare, medians
 from benchmarks.plot import PANELS
+from benchmarks.processes import ROOT
 from benchmarks.readme import with_summary
 from benchmarks.table import machine_text, number
-from tests.support import IMPORT_ROOT
 
-FOLDER = IMPORT_ROOT / "docs" / "benchmarks"
-
-
-def published(name: str) -> str:
-    """A file of the documentation."""
-    if not FOLDER.exists():
-        raise SkipTest("this test is not run from a checkout")
-    return (FOLDER / name).read_text(encoding="utf-8")
+FOLDER = ROOT / "docs" / "benchmarks"
 
 
 class PublishedTests(SynchronousTestCase):
@@ -32,7 +24,7 @@ class PublishedTests(SynchronousTestCase):
 
     def results(self) -> dict[str, Any]:
         """Its figures."""
-        results: dict[str, Any] = json.loads(published("results.json"))
+        results: dict[str, Any] = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
         return results
 
     def test_it_is_complete(self) -> None:
@@ -43,13 +35,14 @@ class PublishedTests(SynchronousTestCase):
 
     def test_the_readme_says_the_same(self) -> None:
         """The summary is the one that these figures make; ``make bench`` writes it."""
-        text = Path(IMPORT_ROOT, "README.md").read_text(encoding="utf-8")
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
         self.assertEqual(with_summary(text, self.results()), text)
 
     def test_the_plot_says_the_same(self) -> None:
         """Each of its bars is labelled with the median of these figures, and machine and versions are named."""
         results = self.results()
-        texts = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", published("results.svg"))]
+        plot = (FOLDER / "results.svg").read_text(encoding="utf-8")
+        texts = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", plot)]
         labels = [
             number(medians(samples)[field]) for key, field, _ in PANELS for samples in results["figures"][key].values()
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import subprocess
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,6 +14,7 @@ from benchmarks.__main__ import read_options
 from benchmarks.gateways import Choice, prepare
 from benchmarks.machine import cpu_model, version_in
 from benchmarks.peers import NAME, PEERS
+from benchmarks.processes import ROOT
 from meshgate.providers.registry import find_factories
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile import compile_table
@@ -95,6 +98,25 @@ class MachineTests(SynchronousTestCase):
             cpu_model("processor\t: 0\nmodel name\t: A CPU @ 2GHz\nflags: x\nmodel name\t: B\n"), "A CPU @ 2GHz"
         )
         self.assertTrue(cpu_model("processor : 0\n"))
+
+
+class MissingTests(SynchronousTestCase):
+    """What a run needs, where it is not installed."""
+
+    def test_all_of_it_is_said(self) -> None:
+        """The run ends before it has measured anything, and names programs and packages; nothing is installed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--strace"],
+            cwd=ROOT,
+            env={"PATH": str(new_folder(self))},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        for text in ("make (apt-get install make)", "cc (apt-get install gcc libc6-dev)", "strace", *PEERS):
+            self.assertIn(f"\n  {text}", done.stderr)
 
 
 class OptionsTests(SynchronousTestCase):
