@@ -66,7 +66,8 @@ FIGURES = {
         Figure("upload", "d", "Bulk upload", "µs CPU per MB", "MB"),
         Figure("memory", "e", "Memory of an idle connection", "kB"),
         Figure("change", "f", "A connection while routes change, p99", "ms"),
-        Figure("workers", "g", "A connection with several workers", "µs CPU", "connections"),
+        Figure("workers", "g", "A connection, two workers share the load", "µs CPU", "connections"),
+        Figure("workers_each", "g", "A connection, two workers at twice the load", "µs CPU", "connections"),
         Figure("spread", "g", "Connections, busiest to idlest worker", "ratio"),
     )
 }
@@ -86,6 +87,7 @@ BARS = (
     Bar("memory", "meshgate", "haproxy", 1.00, 0.50),
     Bar("change", CHANGING, QUIET, 2.00, 1.20),
     Bar("workers", TWO_WORKERS, ONE_WORKER, 1.10, 1.00),
+    Bar("workers_each", TWO_WORKERS, ONE_WORKER, 1.10, 1.00),
     Bar("spread", TWO_WORKERS, "", 1.50, 1.00),
 )
 

@@ -160,14 +160,18 @@ def workers(bench: Bench) -> dict[str, Rounds]:
         bench.gateway(replace(bench.choice, workers=1)) as one,
         bench.gateway(replace(bench.choice, workers=2)) as two,
     ):
+        twice = replace(amounts, paced=2 * amounts.paced, rate=2 * amounts.rate)
         takes: dict[str, Callable[[], Sample]] = {
             ONE_WORKER: lambda: paced(one, amounts),
             TWO_WORKERS: lambda: paced(two, amounts),
+            "twice": lambda: paced(two, twice),
         }
         for take in takes.values():
             take()
+        rounds = alternate(takes, amounts.rounds)
         return {
-            "workers": alternate(takes, amounts.rounds),
+            "workers": {name: rounds[name] for name in (ONE_WORKER, TWO_WORKERS)},
+            "workers_each": {ONE_WORKER: rounds[ONE_WORKER], TWO_WORKERS: rounds["twice"]},
             "spread": alternate({TWO_WORKERS: lambda: spread(two, amounts.spread, 2)}, amounts.rounds),
         }
 
