@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 
 from tests.installation import ECHO
 from tests.lab_with_workers import END_OF_GREETING, PORT, SECONDS, Client, WorkersTestCase
 from tests.support import free_port
+
+
+def listening_on(port: int) -> set[str]:
+    """The inodes of all sockets that listen on a port, on whatever address."""
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
 
 
 class LimitTests(WorkersTestCase):
@@ -38,8 +45,10 @@ class PortTests(WorkersTestCase):
     """The parent owns the ports."""
 
     async def test_a_port_that_is_kept_loses_nothing_that_waits(self) -> None:
-        """What waits to be accepted while the routes of its port change is served after the change."""
+        """What waits to be accepted while its Gateway changes is served after the change, by the same sockets."""
         lab = await self.start()
+        sockets = listening_on(lab.ports[ECHO])
+        self.assertEqual(len(sockets), 2)
         pids = [await self.pid(lab, 1), await self.pid(lab, 2)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -52,6 +61,7 @@ class PortTests(WorkersTestCase):
         for client in clients:
             client.read_until(END_OF_GREETING)
         await self.state(lab, "the change in both", lambda status: status["live_generation"] == 2)
+        self.assertEqual(listening_on(lab.ports[ECHO]), sockets)
 
     async def test_a_port_of_another_process_is_not_shared(self) -> None:
         """Though its owner would share it, none of the workers takes connections from there; that is a problem."""
