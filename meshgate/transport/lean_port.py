@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -38,7 +38,7 @@ class LeanPort:
     :param shortage: told when descriptors run out.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
         self._poller = poller

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from meshgate.transport.pipes import Pipes
 
@@ -47,7 +47,6 @@ class Mortal(Protocol):
         """Close the descriptor, and tell who has to know."""
 
 
-@implementer(IReadDescriptor)
 class Poller:
     """
     Watches descriptors, for the reactor.
@@ -56,7 +55,7 @@ class Poller:
     :ivar pipes: for those who splice.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -172,3 +171,7 @@ class Poller:
         owner: Any = getattr(self._calls.get(descriptor), "__self__", None)
         if owner is not None:
             owner.crashed()
+
+
+# No decorator: a decorated class is never compiled to a native one.
+classImplements(Poller, IReadDescriptor)
