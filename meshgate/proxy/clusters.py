@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 from twisted.logger import Logger
 
@@ -49,7 +50,7 @@ class Cluster:
         "names",
     )
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, destination: Destination, counts: SharedCounts) -> None:
         self.active = 0
@@ -145,7 +146,7 @@ class Cluster:
         if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
             self._balancer = None
         self._endpoints, self._policy = destination.endpoints, policy
-        self.names = tuple(dict.fromkeys(each.address for each in destination.endpoints if each.dns))
+        self.names = tuple(dict.fromkeys([each.address for each in destination.endpoints if each.dns]))
         if (policy.max_connections is None) != (self._counted is None):
             self._begin_or_end_counting()
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
+from zope.interface import classImplements
 
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.endings import Ending
@@ -163,15 +163,19 @@ class Dataplane:
             self._drained.pop().callback(None)
 
 
-class _Door(Factory):
+class _Door:
     """What serves the clients of one listener."""
-
-    noisy = False
 
     def __init__(self, dataplane: Dataplane, key: ListenerKey) -> None:
         self._dataplane = dataplane
         self._key = key
         self._name = str(key)
+
+    def doStart(self) -> None:
+        """Nothing is needed before the first client."""
+
+    def doStop(self) -> None:
+        """Nothing is held but what the data plane holds."""
 
     def logPrefix(self) -> str:
         """How the reactor calls this listener in its log."""
@@ -192,3 +196,6 @@ class _Door(Factory):
             host = host.removeprefix(_IPV4_MAPPED)
         record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), self._name, (host, port))
         return plane.admit(Inbound(plane, self._key, record))
+
+
+classImplements(_Door, IProtocolFactory, ILoggingContext)

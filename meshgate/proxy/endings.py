@@ -40,3 +40,6 @@ class Ending(enum.Enum):
         member._value_ = word
         member.meaning = meaning
         return member
+
+    # Members are counted by, for every connection, and Enum's own is far slower.
+    __hash__ = object.__hash__

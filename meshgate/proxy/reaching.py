@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import DeferredList
 
@@ -24,6 +24,9 @@ from meshgate.transport.wheel import Timer
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
+
+
+_NO_ENDPOINT: Final = Ending.NO_ENDPOINT
 
 
 class Waiting(Protocol):
@@ -126,7 +129,7 @@ class Reach(Slot):
         self._first_dial_at = now = plane.seconds()
         candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
         self._candidates = islice(candidates, plane.limits.dial_attempts)
-        self._dial_next(Ending.NO_ENDPOINT)
+        self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
         """Dial the next endpoint, or fail if there is none left."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -21,7 +21,7 @@ from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
 
 ACCEPTS: Final = 16
-"""Connections taken in for one event before others get their turn."""
+"""Connections taken in for one event before others get their turn, where several are waiting."""
 
 _IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is reported again
 _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -38,11 +38,13 @@ class LeanPort:
     :param shortage: told when descriptors run out.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
         self._poller = poller
         self._socket = listening
+        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
+        self._accept: Any = listening._accept  # type: ignore[attr-defined]
         self._descriptor = listening.fileno()
         self._family = listening.family
         self._factory = factory
@@ -80,9 +82,10 @@ class LeanPort:
 
     def ready(self, event: int) -> None:
         """Take connections in."""
-        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
-        accept: Any = self._socket._accept  # type: ignore[attr-defined]
-        for _ in range(ACCEPTS):
+        # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
+        accepts = ACCEPTS if self._poller.crowd > 1 else 1
+        accept = self._accept
+        for _ in range(accepts):
             if not self._open:
                 return
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -54,7 +54,7 @@ class Wheel:
     :ivar now: the time of the last tick, in the clock's seconds, less than :data:`TICK` ago while anything waits.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
