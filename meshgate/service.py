@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
-from meshgate.compiling import Compiling, compile_state
+from meshgate.compiling import Compiling, Known, compile_state
 from meshgate.lab.banner import banner
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
@@ -82,7 +82,8 @@ def validate(path: Path, reactor: Any) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    problems = (*registry.problems, *settings.warnings, *run_through(compile_state(state, settings, 1)).problems)
+    compilation = run_through(compile_state(state, settings, 1, Known()))
+    problems = (*registry.problems, *settings.warnings, *compilation.problems)
     print_problems(problems, len(state.resources))
     return 1 if has_errors(problems) else 0
 

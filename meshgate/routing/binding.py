@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
+from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
-from meshgate.routing.hosts import MESH, HostIndex, gateway_reference
-from meshgate.routing.servers import BoundServer, Proxy
+from meshgate.routing.hosts import MESH, gateway_reference
+from meshgate.routing.servers import Proxy
 
 VirtualService = Resource[VirtualServiceSpec]
+
+
+class Binding(NamedTuple):
+    """
+    Where a VirtualService belongs.
+
+    :ivar group: its place among those of one Gateway, by whom it is exported to; None where not to this gateway.
+    :ivar gateways: the Gateways that it names, as ``namespace/name``.
+    """
+
+    group: int | None
+    gateways: tuple[str, ...]
 
 
 class Bindings:
@@ -22,37 +35,40 @@ class Bindings:
     The order within a Gateway is Istio's (pilot/pkg/model/push_context.go, VirtualServicesForGateway): those private
     to the gateway's namespace, then those exported to it by name, then the public ones, each by age.
 
-    :param virtual_services: in any order.
+    :param binding: gives the :class:`Binding` of a VirtualService.
     """
 
-    def __init__(self, virtual_services: Iterable[VirtualService], proxy: Proxy) -> None:
+    def __init__(self, binding: Callable[[VirtualService], Binding], proxy: Proxy) -> None:
         self.problems: list[Problem] = []
-        groups: tuple[dict[str, list[VirtualService]], ...] = (
+        self._binding = binding
+        self._proxy = proxy
+        self._groups: tuple[dict[str, list[VirtualService]], ...] = (
             defaultdict(list),
             defaultdict(list),
             defaultdict(list),
         )
         self._named: dict[str, list[VirtualService]] = defaultdict(list)
-        for virtual_service in sorted(virtual_services, key=Resource.order):
-            group = _export_group(virtual_service, proxy.namespace)
-            if group is None:
-                self.problems.append(_not_exported(virtual_service, proxy))
-                continue
-            for gateway in gateways_of(virtual_service):
-                groups[group][gateway].append(virtual_service)
-                self._named[gateway].append(virtual_service)
-        self._groups = groups
+
+    def take(self, virtual_services: Iterable[VirtualService]) -> Iterator[None]:
+        """
+        Take all VirtualServices, in steps.
+
+        :param virtual_services: in their order.
+        """
+        for batch in batches(virtual_services):
+            for virtual_service in batch:
+                group, gateways = self._binding(virtual_service)
+                if group is None:
+                    self.problems.append(_not_exported(virtual_service, self._proxy))
+                    continue
+                for gateway in gateways:
+                    self._groups[group][gateway].append(virtual_service)
+                    self._named[gateway].append(virtual_service)
+            yield
 
     def of(self, gateway: str) -> list[VirtualService]:
         """:param gateway: ``namespace/name``."""
         return [found for group in self._groups for found in group.get(gateway, ())]
-
-    def meeting(self, server: BoundServer) -> Iterator[VirtualService]:
-        """The VirtualServices of the server's Gateway with a host in common with the server."""
-        hosts = HostIndex(server.hosts)
-        for virtual_service in self.of(server.gateway.qualified_name):
-            if any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
-                yield virtual_service
 
     def unbound(self, gateways: Sequence[Resource[Any]]) -> Iterator[Problem]:
         """
@@ -81,6 +97,15 @@ def gateways_of(virtual_service: VirtualService) -> list[str]:
     """The Gateways that a VirtualService names, each once, as ``namespace/name``; ``mesh`` left out."""
     names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
     return [name for name in dict.fromkeys(names) if name != MESH]
+
+
+def binding_of(virtual_service: VirtualService, namespace: str) -> Binding:
+    """
+    Where a VirtualService belongs.
+
+    :param namespace: that of the gateway.
+    """
+    return Binding(_export_group(virtual_service, namespace), tuple(gateways_of(virtual_service)))
 
 
 def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:

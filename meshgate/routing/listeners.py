@@ -8,8 +8,10 @@ chain stays out, and its owner is told.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
+from meshgate.resources.steps import batches
 from meshgate.routing.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
@@ -109,10 +111,15 @@ class ListenerBuilder:
         self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
         return None
 
-    def build(self) -> Listener | None:
-        """The listener, or None when it has nothing to serve and its port stays closed."""
+    def build(self) -> Generator[None, None, Listener | None]:
+        """The listener, in steps; None when it has nothing to serve and its port stays closed."""
         if not self._serves:
             return None
+        by_address: dict[str, ByAddress] = {}
+        for batch in batches(self._by_address.items()):
+            for name, limited in batch:
+                by_address[name] = ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
+            yield
         return Listener(
             key=self.key,
             dual_stack=self.dual_stack,
@@ -120,8 +127,5 @@ class ListenerBuilder:
             exact=self._exact,
             suffixes=self._suffixes,
             catch_all=self._catch_all,
-            by_address={
-                name: ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
-                for name, limited in self._by_address.items()
-            },
+            by_address=by_address,
         )

@@ -7,14 +7,16 @@ the winner.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
+from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
 from meshgate.routing.table import ListenerKey
@@ -46,7 +48,7 @@ class Proxy:
     extended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoundServer:
     """
     A server of a Gateway at the port it listens on.
@@ -62,32 +64,32 @@ class BoundServer:
     port: int
     hosts: tuple[str, ...]
 
-    @property
+    @cached_property
     def key(self) -> ListenerKey:
         """The listener it belongs to."""
         return ListenerKey(self.server.bind or WILDCARD_BIND, self.port)
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The server's path in its Gateway."""
         return f"spec.servers[{self.index}]"
 
-    @property
+    @cached_property
     def protocol(self) -> str:
         """The protocol in capitals; Istio takes any case."""
         return self.server.port.protocol.upper()
 
-    @property
+    @cached_property
     def is_http(self) -> bool:
         """Plain HTTP of some kind, or HTTPS that terminates: what a gateway below HTTP leaves alone."""
         return self.protocol in HTTP_PROTOCOLS or (self.protocol == "HTTPS" and not self.is_passthrough)
 
-    @property
+    @cached_property
     def is_tls(self) -> bool:
         """Whether clients speak TLS to it."""
         return self.server.tls is not None and not self.server.tls.https_redirect
 
-    @property
+    @cached_property
     def is_passthrough(self) -> bool:
         """Whether TLS goes through to the endpoint."""
         return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
@@ -114,34 +116,66 @@ class BoundServers(NamedTuple):
     dropped: frozenset[tuple[ResourceKey, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """
+    What else there is that the servers of Gateways depend on.
+
+    :ivar services: the gateway's own Services, for the translation of ports; the first counts.
+    :ivar pods: what else a Gateway may be for.
+    """
+
+    services: tuple[Resource[ServiceSpec], ...] = ()
+    pods: tuple[Resource[Any], ...] = ()
+
+    @classmethod
+    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> Front:
+        """What matters of all Services and Pods."""
+        own = (each for each in sorted(services, key=Resource.order) if _translates(each, proxy))
+        return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
+
+
+def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
+    """The servers of one Gateway, before they are held against those of others; or why it is not for this gateway."""
+    if not selected(gateway.spec.selector or {}, proxy.labels):
+        return _not_selected(gateway, proxy, front.pods)
+    return tuple(
+        BoundServer(
+            gateway,
+            index,
+            server,
+            _listening_port(server.port.number, front.services),
+            server_hosts(server.hosts, gateway.namespace),
+        )
+        for index, server in enumerate(gateway.spec.servers)
+    )
+
+
 def bound_servers(
     gateways: Iterable[Resource[GatewaySpec]],
-    services: Iterable[Resource[ServiceSpec]],
-    proxy: Proxy,
-    pods: Collection[Resource[Any]] = (),
-) -> BoundServers:
+    servers_of: Callable[[Resource[GatewaySpec]], tuple[BoundServer, ...] | Problem],
+) -> Generator[None, None, BoundServers]:
     """
-    The servers that this gateway runs, in the order in which their chains are built, and what lost.
+    The servers that this gateway runs, in the order in which their chains are built, and what lost. In steps.
 
-    :param gateways: in any order.
-    :param services: for the translation of ports through the gateway's own Services.
-    :param pods: what else a Gateway may be for.
+    :param gateways: in their order.
+    :param servers_of: gives the servers of each.
     """
     problems: list[Problem] = []
     dropped: set[tuple[ResourceKey, int]] = set()
     merge = _Merge()
-    own_services = sorted(services, key=Resource.order)
-    for gateway in sorted(gateways, key=Resource.order):
-        if not selected(gateway.spec.selector or {}, proxy.labels):
-            problems.append(_not_selected(gateway, proxy, pods))
-            continue
-        for index, server in enumerate(gateway.spec.servers):
-            hosts = server_hosts(server.hosts, gateway.namespace)
-            port = _listening_port(server.port.number, own_services, proxy)
-            problem = merge.add(BoundServer(gateway, index, server, port, hosts))
-            if problem is not None:
-                problems.append(problem)
-                dropped.add((gateway.key, index))
+    for batch in batches(gateways, BATCH // 2):
+        for gateway in batch:
+            servers = servers_of(gateway)
+            if isinstance(servers, Problem):
+                problems.append(servers)
+                continue
+            for server in servers:
+                problem = merge.add(server)
+                if problem is not None:
+                    problems.append(problem)
+                    dropped.add((gateway.key, server.index))
+        yield
     return BoundServers(merge.servers(), problems, frozenset(dropped))
 
 
@@ -192,15 +226,18 @@ def _plain_http(server: BoundServer) -> bool:
     return server.protocol in HTTP_PROTOCOLS
 
 
-def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]], proxy: Proxy) -> int:
+def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
+    """Whether a Service of the gateway's own pod says where its ports lead."""
+    chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
+    return bool(chooses) and service.namespace == proxy.namespace and NO_TRANSLATION_LABEL not in service.labels
+
+
+def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> int:
     """
     The port to listen on for a server's port: where a Service of the gateway's own pod has that port, its targetPort;
     else the number as it is. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
     """
     for service in services:
-        chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
-        if not chooses or service.namespace != proxy.namespace or NO_TRANSLATION_LABEL in service.labels:
-            continue
         for port in service.spec.ports:
             if port.port == number and isinstance(port.target_port, int):
                 return port.target_port or number
