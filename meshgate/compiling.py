@@ -49,9 +49,9 @@ def compile_state(
     gateway, extended = settings.gateway, settings.semantics == EXTENDED
     proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
     if proxy != known.compiler.proxy:
-        known.compiler = Compiler(proxy)
-    yield from known.latest.update(state.resources)
-    compilation = yield from known.compiler.in_steps(known.latest.winners.values(), generation)
+        known.latest, known.compiler = Latest(), Compiler(proxy)
+    change = yield from known.latest.update(state.resources)
+    compilation = yield from known.compiler.in_steps(change, generation)
     problems = (*state.problems, *known.latest.problems(), *compilation.problems)
     known.statuses = yield from all_statuses(compilation.statuses, problems, known.statuses)
     return replace(compilation, problems=problems, statuses=known.statuses)

@@ -44,7 +44,9 @@ class Loaded:
         """The table these resources make, with the problems of reading in front of those of compiling."""
         compilation = compile_table(self.resources, proxy)
         problems = (*self.problems, *compilation.problems)
-        return replace(compilation, problems=problems, statuses=run_through(all_statuses(compilation.statuses, problems)))
+        return replace(
+            compilation, problems=problems, statuses=run_through(all_statuses(compilation.statuses, problems))
+        )
 
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:

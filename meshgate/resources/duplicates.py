@@ -7,11 +7,13 @@ Knows records only.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import BATCH, run_through
+from meshgate.resources.steps import batches, run_through
+
 
 def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Problem]]:
     """
@@ -24,6 +26,19 @@ def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], lis
     found = Latest()
     run_through(found.update(tuple(resources)))
     return sorted(found.winners.values(), key=_place), found.problems()
+
+
+@dataclass(slots=True)
+class Change:
+    """
+    How one set of resources differs from the one before.
+
+    :ivar gone: what counts no more.
+    :ivar come: what counts now; some in place of one that is gone, with the same key.
+    """
+
+    gone: list[Resource[Any]] = field(default_factory=list)
+    come: list[Resource[Any]] = field(default_factory=list)
 
 
 class Latest:
@@ -39,53 +54,57 @@ class Latest:
         self._given: dict[int, Resource[Any]] = {}
         self._doubled: dict[ResourceKey, list[Resource[Any]]] = {}
 
-    def update(self, resources: tuple[Resource[Any], ...]) -> Generator[None, None, None]:
+    def update(self, resources: tuple[Resource[Any], ...]) -> Generator[None, None, Change]:
         """
-        Take these in place of those given before, in steps. One that is given up has to be begun again.
+        Take these in place of those given before, in steps.
 
         :param resources: in any order.
         """
-        before = self._given
-        given = dict(zip(map(id, resources), resources, strict=True))
+        before, given = self._given, dict(zip(map(id, resources), resources, strict=True))
         yield
         gone = [before[each] for each in before.keys() - given.keys()]
         yield
         come = [given[each] for each in given.keys() - before.keys()]
         yield
-        # What is given up half-way is found out anew: nothing may be gone twice.
-        winners, doubled = self.winners.copy(), self._doubled.copy()
-        for number, resource in enumerate(gone, 1):
-            rivals = doubled.pop(resource.key, [resource])
-            _keep(resource.key, [each for each in rivals if each is not resource], winners, doubled)
-            if number % BATCH == 0:
-                yield
-        for number, resource in enumerate(come, 1):
-            known = winners.get(resource.key)
-            rivals = doubled.pop(resource.key, [known] if known is not None else [])
-            _keep(resource.key, [*rivals, resource], winners, doubled)
-            if number % BATCH == 0:
-                yield
-        self.winners, self._doubled, self._given = winners, doubled, given
+        self._given = given
+        touched: dict[ResourceKey, Resource[Any] | None] = {}
+        for batch in batches(gone):
+            for resource in batch:
+                touched.setdefault(resource.key, self.winners.get(resource.key))
+                rivals = self._doubled.pop(resource.key, [resource])
+                self._keep(resource.key, [each for each in rivals if each is not resource])
+            yield
+        for batch in batches(come):
+            for resource in batch:
+                known = self.winners.get(resource.key)
+                touched.setdefault(resource.key, known)
+                rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
+                self._keep(resource.key, [*rivals, resource])
+            yield
+        change = Change()
+        for keys in batches(touched):
+            for key in keys:
+                old, new = touched[key], self.winners.get(key)
+                if old is not new:
+                    change.gone += [old] if old is not None else []
+                    change.come += [new] if new is not None else []
+            yield
+        return change
+
+    def _keep(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:
+        """Have the last of some resources count, if there are any."""
+        if len(rivals) > 1:
+            rivals.sort(key=_place)
+            self._doubled[key] = rivals
+        if rivals:
+            self.winners[key] = rivals[-1]
+        else:
+            del self.winners[key]
 
     def problems(self) -> list[Problem]:
         """A warning for each resource that does not count."""
         losers = [each for key, rivals in self._doubled.items() for each in rivals if each is not self.winners[key]]
         return [_overruled(loser, self.winners[loser.key]) for loser in sorted(losers, key=_place)]
-
-
-def _keep(
-    key: ResourceKey,
-    rivals: list[Resource[Any]],
-    winners: dict[ResourceKey, Resource[Any]],
-    doubled: dict[ResourceKey, list[Resource[Any]]],
-) -> None:
-    if len(rivals) > 1:
-        rivals.sort(key=_place)
-        doubled[key] = rivals
-    if rivals:
-        winners[key] = rivals[-1]
-    else:
-        del winners[key]
 
 
 def _place(resource: Resource[Any]) -> tuple[str, str, int, int, int]:

@@ -10,8 +10,8 @@ what its findings about one resource depend on, so that it is asked again only a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem
@@ -25,11 +25,13 @@ from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect,
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
 from meshgate.routing.analysis_virtualservices import hosts_not_in_gateway, unreached_rules
-from meshgate.routing.binding import Binding, in_mesh
-from meshgate.routing.memo import Memo
+from meshgate.routing.binding import in_mesh
+from meshgate.routing.catalog import Catalog
+from meshgate.routing.servers import Proxy
 
 Gateway = Resource[GatewaySpec]
 VirtualService = Resource[VirtualServiceSpec]
+K = TypeVar("K")
 Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
 
 OF_EACH: Final[Sequence[tuple[str, Analyzer]]] = (
@@ -61,159 +63,177 @@ BESIDE_SUBSETS: Final[Sequence[Analyzer]] = (rules_without_effect,)
 
 
 class Analysis:
-    """Asks all analyzers, of one set of resources after the other."""
+    """
+    Keeps what all analyzers find, and asks them again about what a change touches.
 
-    _given: AnalysisInput
+    :param gateways: all Gateways by ``namespace/name``; kept up to date by its owner.
+    """
 
-    def __init__(self) -> None:
-        self._surroundings: AnalysisInput | None = None
-        self._others: tuple[Problem, ...] = ()
-        self._marks: Memo[tuple[Hashable, ...]] = Memo(_marks)
-        self._owns: Memo[bool] = Memo(self._tells_subsets)
-        self._of_gateway: Memo[tuple[Problem, ...]] = Memo(self._about_gateway)
-        self._of_virtual_service: Memo[tuple[Problem, ...]] = Memo(self._about_virtual_service)
-        self._mesh: tuple[list[VirtualService], list[Problem]] = ([], [])
-        self._owners: tuple[VirtualService, ...] = ()
+    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+        self._gateways = gateways
+        self._given = AnalysisInput((), Proxy({}, ""), Catalog((), ""))
+        self._about_others: list[Problem] = []
+        self._about_gateways: dict[str, tuple[Problem, ...]] = {}
+        self._about_virtual_services: dict[ResourceKey, tuple[Problem, ...]] = {}
+        self._about_mesh: list[Problem] = []
+        self._stale_gateways: dict[str, None] = {}
+        self._stale: dict[ResourceKey, None] = {}
+        self._marked: dict[Hashable, dict[str, None]] = {}
+        self._shared: dict[Hashable, None] = {}
+        self._members: dict[ResourceKey, VirtualService] = {}
+        self._members_are_stale = False
+        self._owners: dict[ResourceKey, VirtualService] = {}
+        self._owners_are_stale = False
+
+    def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
+        """Look at VirtualServices anew: a Gateway that they name has changed."""
+        self._stale.update(dict.fromkeys(virtual_services))
+
+    def add_gateway(self, gateway: Gateway) -> None:
+        """Take a Gateway in."""
+        self._stale_gateways[gateway.qualified_name] = None
+        for mark in _marks(gateway):
+            having = self._marked.setdefault(mark, {})
+            having[gateway.qualified_name] = None
+            if len(having) == 2:
+                self._shared[mark] = None
+
+    def drop_gateway(self, gateway: Gateway) -> None:
+        """Forget a Gateway."""
+        self._about_gateways.pop(gateway.qualified_name, None)
+        self._stale_gateways.pop(gateway.qualified_name, None)
+        for mark in _marks(gateway):
+            having = self._marked[mark]
+            del having[gateway.qualified_name]
+            if len(having) == 1:
+                del self._shared[mark]
+            if not having:
+                del self._marked[mark]
+
+    def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
+        """Take a VirtualService in."""
+        self._stale[virtual_service.key] = None
+        if in_mesh(virtual_service):
+            self._members[virtual_service.key] = virtual_service
+            self._members_are_stale = True
+        if any(True for _ in subset_hosts(virtual_service, proxy.domain_suffix)):
+            self._owners[virtual_service.key] = virtual_service
+            self._owners_are_stale = True
+
+    def drop_virtual_service(self, virtual_service: VirtualService) -> None:
+        """Forget a VirtualService."""
+        self._about_virtual_services.pop(virtual_service.key, None)
+        self._stale.pop(virtual_service.key, None)
+        if self._members.pop(virtual_service.key, None) is not None:
+            self._members_are_stale = True
+        if self._owners.pop(virtual_service.key, None) is not None:
+            self._owners_are_stale = True
+
+    def look_around(
+        self, given: AnalysisInput, virtual_services: Mapping[ResourceKey, VirtualService]
+    ) -> Generator[None, None, None]:
+        """
+        Take in what is neither a Gateway nor a VirtualService, in steps.
+
+        :param given: with that alone.
+        """
+        yield from given.prepare()
+        self._given = given
+        self._about_others = []
+        for found in _of_others(given):
+            self._about_others += found
+            yield
+        self._stale_gateways.update(dict.fromkeys(self._gateways))
+        self._stale.update(dict.fromkeys(virtual_services))
+        self._members_are_stale = True
 
     def problems(
         self,
-        surroundings: AnalysisInput,
-        gateways: Sequence[Gateway],
-        virtual_services: Sequence[VirtualService],
-        binding: Callable[[VirtualService], Binding],
+        virtual_services: Mapping[ResourceKey, VirtualService],
         dropped: Collection[tuple[ResourceKey, int]],
     ) -> Generator[None, None, list[Problem]]:
         """
         All that analyzers find, in steps.
 
-        :param surroundings: everything that is neither Gateway nor VirtualService, prepared; the same object as long
-            as that does not change.
-        :param gateways: in their order.
-        :param virtual_services: in their order.
         :param dropped: the servers that the compiler has dropped and spoken of.
         """
-        gateway_of = {gateway.qualified_name: gateway for gateway in gateways}
-        yield
-        if surroundings is not self._surroundings:
-            self._others = tuple((yield from _of_others(surroundings)))
-            self._surroundings = surroundings
-        self._given = surroundings.about(
-            gateways=gateways,
-            virtual_services=virtual_services,
-            gateway_of=gateway_of,
-            dropped=dropped,
-            host_indexes={},
-        )
-        found = list(self._others)
-        found += yield from self._gateways(gateways, surroundings)
-        found += yield from self._rivals(gateways)
-        found += yield from self._in_mesh(virtual_services)
-        owners = yield from self._find_owners(virtual_services)
-        for batch in batches(virtual_services):
-            for each in batch:
-                named = map(gateway_of.get, binding(each).gateways)
-                found += self._of_virtual_service(each, surroundings, owners, *named)
+        given = self._given.about(gateway_of=self._gateways, dropped=dropped, host_indexes={})
+        found = list(self._about_others)
+        for name in list(self._stale_gateways):
+            _keep(self._about_gateways, name, _ask(OF_GATEWAY, given.about(gateways=[self._gateways[name]])))
+            del self._stale_gateways[name]
             yield
-        self._of_virtual_service.forget_unasked()
-        yield
+        names = dict.fromkeys(name for mark in self._shared for name in self._marked[mark])
+        rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
+        for problem in _finding(OF_RIVALS, given.about(gateways=rivals)):
+            found += problem
+            yield
+        yield from self._look_at_mesh(given)
+        yield from self._look_at_each(given, virtual_services)
+        found += self._about_mesh
+        for kept in (self._about_gateways, self._about_virtual_services):
+            for batch in batches(kept.values()):
+                found += [problem for each in batch for problem in each]
+                yield
         return found
 
-    def _gateways(
-        self, gateways: Sequence[Gateway], surroundings: AnalysisInput
-    ) -> Generator[None, None, list[Problem]]:
-        found: list[Problem] = []
-        for batch in batches(gateways):
-            for gateway in batch:
-                found += self._of_gateway(gateway, surroundings)
+    def _look_at_mesh(self, given: AnalysisInput) -> Generator[None, None, None]:
+        if not self._members_are_stale:
+            return
+        self._about_mesh = []
+        members = sorted(self._members.values(), key=Resource.order)
+        for problem in _finding(OF_MESH, given.about(virtual_services=members)):
+            self._about_mesh += problem
             yield
-        self._of_gateway.forget_unasked()
-        yield
-        return found
+        self._members_are_stale = False
 
-    def _about_gateway(self, gateway: Gateway, surroundings: AnalysisInput) -> tuple[Problem, ...]:
-        return _ask(OF_GATEWAY, surroundings.about(gateways=[gateway]))
-
-    def _rivals(self, gateways: Sequence[Gateway]) -> Generator[None, None, list[Problem]]:
-        first: dict[Hashable, Gateway] = {}
-        rivals: dict[ResourceKey, Gateway] = {}
-        for batch in batches(gateways):
-            for gateway in batch:
-                for mark in self._marks(gateway):
-                    known = first.setdefault(mark, gateway)
-                    if known is not gateway:
-                        rivals[known.key], rivals[gateway.key] = known, gateway
+    def _look_at_each(
+        self, given: AnalysisInput, virtual_services: Mapping[ResourceKey, VirtualService]
+    ) -> Generator[None, None, None]:
+        if self._owners_are_stale:
+            self._stale.update(dict.fromkeys(virtual_services))
+            self._owners_are_stale = False
+        owners = sorted(self._owners.values(), key=Resource.order)
+        for keys in batches(list(self._stale), 16):
+            for key in keys:
+                one = virtual_services[key]
+                found = _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))
+                if owners:
+                    both = [*owners, *([] if key in self._owners else [one])]
+                    found += _ask(BESIDE_SUBSETS, given.about(virtual_services=both))
+                _keep(self._about_virtual_services, key, found)
+                del self._stale[key]
             yield
-        self._marks.forget_unasked()
-        yield
-        given = self._given.about(gateways=sorted(rivals.values(), key=Resource.order))
-        return (yield from _ask_in_steps(OF_RIVALS, given))
-
-    def _in_mesh(self, virtual_services: Sequence[VirtualService]) -> Generator[None, None, list[Problem]]:
-        members: list[VirtualService] = []
-        for batch in batches(virtual_services, 256):
-            members += [each for each in batch if in_mesh(each)]
-            yield
-        if members != self._mesh[0]:
-            found = yield from _ask_in_steps(OF_MESH, self._given.about(virtual_services=members))
-            self._mesh = (members, found)
-        return self._mesh[1]
-
-    def _find_owners(
-        self, virtual_services: Sequence[VirtualService]
-    ) -> Generator[None, None, tuple[VirtualService, ...]]:
-        """The VirtualServices that tell the subsets of their hosts apart; the same object while they are the same."""
-        owners: list[VirtualService] = []
-        for batch in batches(virtual_services):
-            owners += [each for each in batch if self._owns(each)]
-            yield
-        self._owns.forget_unasked()
-        yield
-        if tuple(owners) != self._owners:
-            self._owners = tuple(owners)
-        return self._owners
-
-    def _tells_subsets(self, virtual_service: VirtualService) -> bool:
-        return any(True for _ in subset_hosts(virtual_service, self._given.proxy.domain_suffix))
-
-    def _about_virtual_service(
-        self,
-        virtual_service: VirtualService,
-        surroundings: AnalysisInput,
-        owners: tuple[VirtualService, ...],
-        *gateways: Gateway | None,
-    ) -> tuple[Problem, ...]:
-        found = _ask(OF_VIRTUAL_SERVICE, self._given.about(virtual_services=[virtual_service]))
-        if owners:
-            both = {each.key: each for each in (*owners, virtual_service)}
-            found += _ask(BESIDE_SUBSETS, self._given.about(virtual_services=list(both.values())))
-        return found
 
 
-def _of_others(given: AnalysisInput) -> Generator[None, None, list[Problem]]:
-    """What is found about everything but Gateways and VirtualServices."""
-    found = yield from _ask_in_steps(OF_ENTRIES, given)
+def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]) -> None:
+    """Keep what is found; of most there is nothing."""
+    if found:
+        kept[key] = found
+    else:
+        kept.pop(key, None)
+
+
+def _of_others(given: AnalysisInput) -> Iterator[list[Problem]]:
+    """What is found about everything but Gateways and VirtualServices, a little at a time."""
+    yield from _finding(OF_ENTRIES, given)
     for kind, analyzer in OF_EACH:
         for batch in batches(getattr(given, kind)):
-            found += analyzer(given.about(**{kind: batch}))
-            yield
-    return found
+            yield list(analyzer(given.about(**{kind: batch})))
 
 
-def _marks(gateway: Gateway) -> tuple[Hashable, ...]:
+def _marks(gateway: Gateway) -> Collection[Hashable]:
     """What makes two Gateways rivals when they have it in common."""
-    return (*places_of(gateway), *certificates_of(gateway))
+    return dict.fromkeys((*places_of(gateway), *certificates_of(gateway)))
 
 
 def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
     return tuple(problem for analyzer in analyzers for problem in analyzer(given))
 
 
-def _ask_in_steps(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Generator[None, None, list[Problem]]:
-    """Rests at each finding, which are what takes time."""
-    found: list[Problem] = []
+def _finding(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Iterator[list[Problem]]:
+    """What is found, one problem at a time."""
     for analyzer in analyzers:
         for problem in analyzer(given):
-            found.append(problem)
-            yield
-        yield
-    return found
+            yield [problem]
+        yield []

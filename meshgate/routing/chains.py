@@ -8,7 +8,7 @@ block of every VirtualService, save those with a name that is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,12 +16,12 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
 from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
-from meshgate.routing.binding import Bindings, VirtualService
+from meshgate.routing.binding import VirtualService
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.hosts import HostIndex, gateway_reference, without_namespace
 from meshgate.routing.listeners import ListenerBuilder, Owner
 from meshgate.routing.servers import BoundServer, duplicates
-from meshgate.routing.table import CATCH_ALL, Chain, Destination, Listener, ListenerKey
+from meshgate.routing.table import CATCH_ALL, Chain, Destination, ListenerKey
 
 HTTP_REFUSAL = "this is an HTTP server, and the gateway works below HTTP"
 TERMINATION_REFUSAL = "the server terminates TLS, which this gateway does not do yet"
@@ -130,7 +130,9 @@ class Rules:
     def _share(self, destination: Destination) -> Destination:
         """The same object for equal destinations: there are few, and they are gone through at each new table."""
         endpoints = id(destination.endpoints)
-        known = self._shared.setdefault((destination.host, destination.port, destination.subset, endpoints), destination)
+        known = self._shared.setdefault(
+            (destination.host, destination.port, destination.subset, endpoints), destination
+        )
         return known if known == destination else destination
 
     def _claim(
@@ -213,28 +215,34 @@ class Rules:
 
 class ChainBuilder:
     """
-    Builds all listeners of one generation.
+    Builds the listeners of some servers, with all that these have against each other.
 
-    :param bindings: the VirtualServices of every Gateway.
+    :param bound: the VirtualServices of each Gateway, in their order.
     :param part: gives what a VirtualService asks of a server, as :meth:`Rules.part`.
+    :ivar listeners: what is built so far.
     :ivar problems: what was dropped or ignored.
     :ivar used: what the destinations of the chains rest on.
     """
 
-    def __init__(self, bindings: Bindings, part: Callable[[BoundServer, VirtualService], Part]) -> None:
-        self._bindings = bindings
+    def __init__(
+        self,
+        bound: Callable[[BoundServer], Sequence[VirtualService]],
+        part: Callable[[BoundServer, VirtualService], Part],
+    ) -> None:
+        self._bound = bound
         self._part = part
-        self._listeners: dict[ListenerKey, ListenerBuilder] = {}
         self._sni_owners: dict[int, dict[str, tuple[str, Owner]]] = {}
         self._ignored_said: set[tuple[object, ...]] = set()
+        self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
         self.used: set[ResourceKey] = set()
 
     def add(self, server: BoundServer) -> Iterator[None]:
         """Build the chains of one server, in its turn, in steps."""
-        listener = self._listeners.get(server.key)
+        listener = self.listeners.get(server.key)
         if listener is None:
-            listener = self._listeners[server.key] = ListenerBuilder(server)
+            listener = self.listeners[server.key] = ListenerBuilder(server)
+        listener.join(server)
         if server.is_http:
             self._http(server, listener)
         elif server.server.tls is not None and server.server.tls.mode == "AUTO_PASSTHROUGH":
@@ -246,18 +254,9 @@ class ChainBuilder:
         else:
             yield from self._plain(server, listener)
 
-    def listeners(self) -> Generator[None, None, dict[ListenerKey, Listener]]:
-        """The listeners that have something to serve, in steps."""
-        found: dict[ListenerKey, Listener] = {}
-        for key, builder in self._listeners.items():
-            listener = yield from builder.build()
-            if listener is not None:
-                found[key] = listener
-        return found
-
     def _parts(self, server: BoundServer) -> Iterator[Part | None]:
         """What every VirtualService of the server's Gateway asks of it; None where there can be a rest."""
-        bound = self._bindings.of(server.gateway.qualified_name)
+        bound = self._bound(server)
         if len(bound) == 1:
             yield self._part(server, bound[0])
             return
@@ -373,7 +372,7 @@ class ChainBuilder:
             self.problems.append(claim.ignored)
 
     def _no_chain(self, server: BoundServer, kind: str) -> Problem:
-        bound = self._bindings.of(server.gateway.qualified_name)
+        bound = self._bound(server)
         meeting = [each for each in bound if self._part(server, each).meets]
         if not bound:
             why = "no VirtualService names the Gateway"
@@ -389,6 +388,18 @@ class ChainBuilder:
             f"nothing is routed from port {server.port}: {why}",
             f"a {server.protocol} server takes its routes from {kind} rules; without any, its port is not opened",
         )
+
+
+def names_of(server: BoundServer, parts: Iterable[Part]) -> Iterator[str]:
+    """The names that a server and the rules for it can take from others, or lose to them."""
+    if server.server.tls is not None:
+        yield from server.hosts
+        if not server.is_passthrough:
+            yield from server_names(server) or (CATCH_ALL,)
+    for part in parts:
+        for claim in part.claims:
+            for name in claim.written or (CATCH_ALL,):
+                yield name.lower()
 
 
 def server_names(server: BoundServer) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ The result does not depend on the order in which the resources are given.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
+from meshgate.resources.duplicates import Change
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Problem
@@ -21,16 +21,17 @@ from meshgate.resources.steps import batches, run_through
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis import Analysis
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of
-from meshgate.routing.binding import Bindings, VirtualService, binding_of
+from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.catalog import Catalog
+from meshgate.routing.cells import Cells
 from meshgate.routing.chains import ChainBuilder, Part, Rules
 from meshgate.routing.destinationrules import DestinationRules
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.extended import ExtendedChainBuilder, ExtendedRules
-from meshgate.routing.memo import LookupMemo, Memo
-from meshgate.routing.servers import BoundServer, Front, Proxy, bound_servers, servers_of
+from meshgate.routing.memo import Answered, answered
+from meshgate.routing.servers import BoundServer, Front, Proxy, servers_of
 from meshgate.routing.statuses import ResourceStatus, statuses
-from meshgate.routing.table import Destination, RoutingTable
+from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,146 +55,191 @@ def compile_table(resources: Collection[Resource[Any]], proxy: Proxy, generation
     :param resources: each kind, namespace and name at most once.
     :param proxy: what this gateway is to Istio.
     """
-    return run_through(Compiler(proxy).in_steps(resources, generation))
-
-
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
-    """
-    What is made of everything that is neither a Gateway nor a VirtualService.
-
-    :ivar resources: what it is made of.
-    :ivar given: for analyzers; without Gateways and VirtualServices.
-    """
-
-    resources: list[Resource[Any]]
-    catalog: Catalog
-    rules: DestinationRules
-    front: Front
-    given: AnalysisInput
+    return run_through(Compiler(proxy).in_steps(Change(come=list(resources)), generation))
 
 
 class Compiler:
     """
-    Compiles one set of resources after the other, and makes anew only what a change touches: what is made of objects
-    that are still the same is taken from the time before. The result is the same as that of a new compiler.
+    Compiles one set of resources after the other, and makes anew only what a change touches. The result is the same as
+    that of a new compiler which is given all resources at once.
 
     :param proxy: what this gateway is to Istio.
     """
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
-        self._surroundings: _Surroundings | None = None
+        self._resources: dict[ResourceKey, Resource[Any]] = {}
+        self._virtual_services: dict[ResourceKey, VirtualService] = {}
+        # What is neither a Gateway nor a VirtualService, and what is made of all that together.
+        self._others: dict[ResourceKey, Resource[Any]] = {}
+        self._others_are_stale = True
+        self._catalog = Catalog((), proxy.domain_suffix)
+        self._rules = DestinationRules((), proxy)
+        self._front = Front()
+        self._sources: tuple[Catalog, DestinationRules] = (self._catalog, self._rules)
         self._reading = Rules()
-        self._bindings = Memo(lambda virtual_service: binding_of(virtual_service, proxy.namespace))
-        self._servers = Memo(lambda gateway, front: servers_of(gateway, front, proxy))
-        self._parts: LookupMemo[Part] = LookupMemo(self._part)
-        self._lacks: LookupMemo[tuple[Problem, ...]] = LookupMemo(self._lack)
-        self._analysis = Analysis()
-
-    def in_steps(
-        self, resources: Collection[Resource[Any]], generation: int
-    ) -> Generator[RoutingTable | None, None, Compilation]:
-        """
-        The same as :func:`compile_table`, for whoever has other things to do in between: a generator that rests
-        every some 0.1 ms, and returns the compilation. It gives the table as soon as that is complete, before all
-        that there is to say of it is known; at any other rest, None. Another one may be begun before it has ended.
-
-        :param resources: those which are the same as before have to be the same objects, or cost as much as new ones.
-        """
-        gateways, virtual_services, others = yield from _by_kind(resources)
-        around = yield from self._look_around(others)
-        bound = yield from bound_servers(gateways, lambda gateway: self._servers(gateway, around.front))
-        bindings = Bindings(self._bindings, self.proxy)
-        yield from bindings.take(virtual_services)
-        chains = (ExtendedChainBuilder if self.proxy.extended else ChainBuilder)(bindings, self._parts)
-        for servers in batches(bound.servers, 16):
-            for server in servers:
-                yield from chains.add(server)
-            yield None
-        table = yield from _table(chains, generation)
-        yield table
-        self._servers.forget_unasked()
-        yield None
-        self._parts.forget_unasked()
-        yield None
-        problems = [
-            *bound.problems,
-            *bindings.problems,
-            *bindings.unbound(gateways),
-            *chains.problems,
-            *around.rules.problems,
-        ]
-        for batch in batches(virtual_services):
-            for virtual_service in batch:
-                problems += self._lacks(virtual_service)
-            yield None
-        self._lacks.forget_unasked()
-        yield None
-        problems += yield from self._analysis.problems(
-            around.given, gateways, virtual_services, self._bindings, bound.dropped
+        self._bindings = Bindings(proxy)
+        self._cells = Cells(
+            lambda gateway: servers_of(gateway, self._front, proxy),
+            self._part,
+            ExtendedChainBuilder if proxy.extended else ChainBuilder,
         )
-        self._bindings.forget_unasked()
+        self._lacks: dict[ResourceKey, Answered[tuple[Problem, ...]]] = {}
+        self._unjudged: dict[ResourceKey, None] = {}
+        self._analysis = Analysis(self._cells.gateways)
+
+    def in_steps(self, change: Change, generation: int) -> Generator[RoutingTable | None, None, Compilation]:
+        """
+        Compile the resources after a change, for whoever has other things to do in between: a generator that rests
+        at least every millisecond, and returns the compilation. It gives the table as soon as that is complete, before
+        all that there is to say of it is known; at any other rest, None. Once it has given the table, it may be left
+        for the next one.
+
+        :param change: to the resources of the time before; of which each kind, namespace and name is there once.
+        """
+        yield from self._take(change)
+        yield from self._look_around()
+        yield from self._cells.renew(self._bindings)
+        table = yield from _table(self._cells.listeners, generation)
+        yield table
+        problems, used, dropped = yield from self._said_by_cells()
+        unjudged = list(self._unjudged)
+        for keys in batches(unjudged, 16):
+            for key in keys:
+                self._find_lacks(key)
+                del self._unjudged[key]
+            yield None
+        for lacks in batches(self._lacks.values(), 1024):
+            problems += [problem for each in lacks for problem in each.result]
+            yield None
+        problems += yield from self._analysis.problems(self._virtual_services, dropped)
         in_order = yield from _in_order(problems)
-        found = yield from statuses(resources, table, chains.used, in_order)
+        found = yield from statuses(self._resources, table, used, in_order)
         return Compilation(table, in_order, found)
 
-    def _look_around(self, others: list[Resource[Any]]) -> Generator[None, None, _Surroundings]:
-        before = self._surroundings
-        if before is not None and before.resources == others:
-            return before
-        catalog = yield from Catalog.in_steps(
-            others, self.proxy.domain_suffix, before.catalog if before is not None else None
-        )
-        rules = yield from DestinationRules.in_steps(_of(others, DestinationRuleSpec), self.proxy)
+    def _take(self, change: Change) -> Generator[None, None, None]:
+        """Take in what is new, and forget what is gone."""
+        for batch in batches(change.gone):
+            for resource in batch:
+                del self._resources[resource.key]
+                if isinstance(resource.spec, GatewaySpec):
+                    self._drop_gateway(resource)
+                elif isinstance(resource.spec, VirtualServiceSpec):
+                    self._drop_virtual_service(resource)
+                else:
+                    del self._others[resource.key]
+                    self._others_are_stale = True
+            yield
+        for batch in batches(change.come):
+            for resource in batch:
+                self._resources[resource.key] = resource
+                if isinstance(resource.spec, GatewaySpec):
+                    self._add_gateway(resource)
+                elif isinstance(resource.spec, VirtualServiceSpec):
+                    self._add_virtual_service(resource)
+                else:
+                    self._others[resource.key] = resource
+                    self._others_are_stale = True
+            yield
+
+    def _add_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+        self._cells.gateways[gateway.qualified_name] = gateway
+        self._analysis.add_gateway(gateway)
+        self._touch_gateway(gateway.qualified_name)
+
+    def _drop_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+        del self._cells.gateways[gateway.qualified_name]
+        self._analysis.drop_gateway(gateway)
+        self._touch_gateway(gateway.qualified_name)
+
+    def _touch_gateway(self, name: str) -> None:
+        self._cells.touch([name])
+        self._analysis.touch(each.key for each in self._bindings.naming(name))
+
+    def _add_virtual_service(self, virtual_service: VirtualService) -> None:
+        self._virtual_services[virtual_service.key] = virtual_service
+        self._cells.touch(self._bindings.add(virtual_service).gateways)
+        self._analysis.add_virtual_service(virtual_service, self.proxy)
+        self._unjudged[virtual_service.key] = None
+
+    def _drop_virtual_service(self, virtual_service: VirtualService) -> None:
+        del self._virtual_services[virtual_service.key]
+        self._cells.touch(self._bindings.remove(virtual_service).gateways)
+        self._analysis.drop_virtual_service(virtual_service)
+        self._lacks.pop(virtual_service.key, None)
+        self._unjudged.pop(virtual_service.key, None)
+
+    def _look_around(self) -> Generator[None, None, None]:
+        """Make anew what rests on all that is neither a Gateway nor a VirtualService, if any of that has changed."""
+        if not self._others_are_stale:
+            return
+        others = list(self._others.values())
+        self._catalog = yield from Catalog.in_steps(others, self.proxy.domain_suffix, self._catalog)
+        self._rules = yield from DestinationRules.in_steps(_of(others, DestinationRuleSpec), self.proxy)
+        self._sources = (self._catalog, self._rules)
         front = Front.of(_of(others, ServiceSpec), _of(others, PodSpec), self.proxy)
-        if before is not None and before.front == front:
-            front = before.front
-        given = AnalysisInput(others, self.proxy, catalog)
-        yield from given.prepare()
+        if front != self._front:
+            self._front = front
         self._reading = (ExtendedRules if self.proxy.extended else Rules)()
-        self._surroundings = _Surroundings(others, catalog, rules, front, given)
-        self._parts.sources = self._lacks.sources = (catalog, rules)
-        return self._surroundings
+        self._cells.touch(self._cells.gateways)
+        self._unjudged = dict.fromkeys(self._virtual_services)
+        yield from self._analysis.look_around(AnalysisInput(others, self.proxy, self._catalog), self._virtual_services)
+        self._others_are_stale = False
 
-    def _part(self, catalog: Catalog, rules: DestinationRules, server: BoundServer, service: VirtualService) -> Part:
-        return self._reading.part(server, service, lambda: Destinations(catalog, rules, self.proxy))
+    def _part(
+        self, server: BoundServer, virtual_service: VirtualService, before: Answered[Part] | None
+    ) -> Answered[Part]:
+        if before is not None and before.holds(self._sources):
+            return before
 
-    def _lack(self, catalog: Catalog, rules: DestinationRules, service: VirtualService) -> tuple[Problem, ...]:
-        """What the destinations of a VirtualService lack, whatever the server."""
-        destinations = Destinations(catalog, rules, self.proxy)
-        for path, written in destinations_of(service):
-            destinations.check(service, path, written)
-        return tuple(destinations.problems)
+        def ask(catalog: Catalog, rules: DestinationRules) -> Part:
+            return self._reading.part(server, virtual_service, lambda: Destinations(catalog, rules, self.proxy))
 
+        return answered(ask, self._sources)
 
-def _by_kind(
-    resources: Iterable[Resource[Any]],
-) -> Generator[None, None, tuple[list[Resource[Any]], list[Resource[Any]], list[Resource[Any]]]]:
-    """Gateways and VirtualServices in their order, and all the rest."""
-    found: dict[type[Any], list[Resource[Any]]] = defaultdict(list)
-    for batch in batches(resources, 1024):
-        for resource in batch:
-            kind = type(resource.spec)
-            found[kind if kind is GatewaySpec or kind is VirtualServiceSpec else object].append(resource)
-        yield
-    found[GatewaySpec].sort(key=Resource.order)
-    yield
-    found[VirtualServiceSpec].sort(key=Resource.order)
-    yield
-    return found[GatewaySpec], found[VirtualServiceSpec], found[object]
+    def _find_lacks(self, key: ResourceKey) -> None:
+        """Find out what the destinations of a VirtualService lack, whatever the server."""
+        before = self._lacks.get(key)
+        if before is not None and before.holds(self._sources):
+            return
+
+        def ask(catalog: Catalog, rules: DestinationRules) -> tuple[Problem, ...]:
+            destinations = Destinations(catalog, rules, self.proxy)
+            virtual_service = self._virtual_services[key]
+            for path, written in destinations_of(virtual_service):
+                destinations.check(virtual_service, path, written)
+            return tuple(destinations.problems)
+
+        self._lacks[key] = answered(ask, self._sources)
+
+    def _said_by_cells(
+        self,
+    ) -> Generator[None, None, tuple[list[Problem], set[ResourceKey], set[tuple[ResourceKey, int]]]]:
+        """What was found while the table was made, what its destinations rest on, and which servers were dropped."""
+        problems = [*self._rules.problems, *self._bindings.problems]
+        used: set[ResourceKey] = set()
+        dropped: set[tuple[ResourceKey, int]] = set()
+        for batch in batches(self._cells.built(), 256):
+            for built in batch:
+                problems += built.problems
+                used.update(built.used)
+                dropped.update(built.dropped)
+            yield
+        for unbound in batches(self._bindings.unbound(self._cells.gateways)):
+            problems += unbound
+            yield
+        return problems, used, dropped
 
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:
     return [resource for resource in resources if isinstance(resource.spec, spec)]
 
 
-def _table(chains: ChainBuilder, generation: int) -> Generator[None, None, RoutingTable]:
-    """The table of all chains."""
-    listeners = yield from chains.listeners()
+def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> Generator[None, None, RoutingTable]:
+    """The table of some listeners, with the destinations of all chains."""
     destinations: dict[int, Destination] = {}
     for listener in listeners.values():
-        for batch in batches(listener.in_no_order(), 256):
+        for batch in batches(listener.in_no_order(), 512):
             for chain in batch:
                 for destination in chain.destinations:
                     destinations[id(destination)] = destination
@@ -209,7 +255,10 @@ def _in_order(problems: Iterable[Problem]) -> Generator[None, None, tuple[Proble
         yield
     rows: list[tuple[Any, ...]] = []
     for batch in batches(unique):
-        rows += ((each.file, each.line, each.path, each.code, len(rows) + n, each) for n, each in enumerate(batch))
+        rows += (
+            (each.file, each.line, each.path, each.code, each.listener, each.message, len(rows) + number, each)
+            for number, each in enumerate(batch)
+        )
         yield
     rows.sort()
     yield

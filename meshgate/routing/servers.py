@@ -7,21 +7,25 @@ the winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
-from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
 from meshgate.routing.table import ListenerKey
 
 T = TypeVar("T")
+Group = tuple[int, str, str]
+"""Port, protocol and bind."""
+Age = tuple[int, float, str, int, str, str, int]
+"""Sorts servers by the age of their Gateways, then by their place in them."""
 
 WILDCARD_BIND = "0.0.0.0"  # noqa: S104 -- a name for the unset bind, not a socket
 HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
@@ -64,6 +68,16 @@ class BoundServer:
     port: int
     hosts: tuple[str, ...]
 
+    @property
+    def age(self) -> Age:
+        """Its place among all servers."""
+        return (*self.gateway.order(), self.index)
+
+    @cached_property
+    def group(self) -> Group:
+        """Servers that are alike in this have their chains built one after the other."""
+        return (self.port, self.server.port.protocol, self.server.bind)
+
     @cached_property
     def key(self) -> ListenerKey:
         """The listener it belongs to."""
@@ -102,20 +116,6 @@ class BoundServer:
         return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({self.gateway.origin})"
 
 
-class BoundServers(NamedTuple):
-    """
-    What becomes of the servers of all Gateways.
-
-    :ivar servers: those that this gateway runs, in the order in which their chains are built.
-    :ivar problems: what lost.
-    :ivar dropped: the servers that lost, by their Gateway and index.
-    """
-
-    servers: list[BoundServer]
-    problems: list[Problem]
-    dropped: frozenset[tuple[ResourceKey, int]]
-
-
 @dataclass(frozen=True, slots=True)
 class Front:
     """
@@ -151,42 +151,29 @@ def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tu
     )
 
 
-def bound_servers(
-    gateways: Iterable[Resource[GatewaySpec]],
-    servers_of: Callable[[Resource[GatewaySpec]], tuple[BoundServer, ...] | Problem],
-) -> Generator[None, None, BoundServers]:
+class Merge:
     """
-    The servers that this gateway runs, in the order in which their chains are built, and what lost. In steps.
+    How the servers of several Gateways come together, or lose: the servers taken so far, by port.
 
-    :param gateways: in their order.
-    :param servers_of: gives the servers of each.
+    :ivar problems: what lost.
+    :ivar dropped: the servers that lost, by their Gateway and index.
     """
-    problems: list[Problem] = []
-    dropped: set[tuple[ResourceKey, int]] = set()
-    merge = _Merge()
-    for batch in batches(gateways, BATCH // 2):
-        for gateway in batch:
-            servers = servers_of(gateway)
-            if isinstance(servers, Problem):
-                problems.append(servers)
-                continue
-            for server in servers:
-                problem = merge.add(server)
-                if problem is not None:
-                    problems.append(problem)
-                    dropped.add((gateway.key, server.index))
-        yield
-    return BoundServers(merge.servers(), problems, frozenset(dropped))
-
-
-class _Merge:
-    """The servers taken so far, by port."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[int, str, str], list[BoundServer]] = {}
+        self.problems: list[Problem] = []
+        self.dropped: set[tuple[ResourceKey, int]] = set()
+        self._groups: dict[Group, list[BoundServer]] = {}
         # One a port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
         self._plain: dict[int, BoundServer] = {}
         self._tls_hosts: dict[int, dict[str, tuple[str, BoundServer]]] = {}
+
+    def take(self, servers: Iterable[BoundServer]) -> None:
+        """Take the servers of one Gateway, those that do not lose; the older Gateways come first."""
+        for server in servers:
+            problem = self.add(server)
+            if problem is not None:
+                self.problems.append(problem)
+                self.dropped.add((server.gateway.key, server.index))
 
     def add(self, new: BoundServer) -> Problem | None:
         """Take the server, or say why it loses. The checks come in Istio's order, which decides some outcomes."""
@@ -198,15 +185,20 @@ class _Merge:
         plain = self._plain.get(new.port)
         if plain is not None and plain.server.bind == new.server.bind and not (_plain_http(plain) and _plain_http(new)):
             return _port_clash(new, plain)
-        group = (new.port, new.server.port.protocol, new.server.bind)
-        if group not in self._groups and not new.is_tls:
+        if new.group not in self._groups and not new.is_tls:
             self._plain[new.port] = new
-        self._groups.setdefault(group, []).append(new)
+        self._groups.setdefault(new.group, []).append(new)
         return None
 
-    def servers(self) -> list[BoundServer]:
-        """Chains are built by port, protocol and bind in the order of the first server of each."""
-        return [server for group in self._groups.values() for server in group]
+    def servers(self, begun: Mapping[Group, Age] = MappingProxyType({})) -> list[BoundServer]:
+        """
+        Chains are built by port, protocol and bind in the order of the first server of each.
+
+        :param begun: the age of the first server among others that are not here, where there are some.
+        """
+        first = {group: servers[0].age for group, servers in self._groups.items()}
+        order = sorted(self._groups, key=lambda group: min(first[group], begun.get(group, first[group])))
+        return [server for group in order for server in self._groups[group]]
 
 
 def duplicates(names: Sequence[str], bind: str, known: dict[str, tuple[str, T]], owner: T) -> list[tuple[str, T]]:
@@ -224,6 +216,32 @@ def duplicates(names: Sequence[str], bind: str, known: dict[str, tuple[str, T]],
 
 def _plain_http(server: BoundServer) -> bool:
     return server.protocol in HTTP_PROTOCOLS
+
+
+class PortUse(NamedTuple):
+    """
+    How many Gateways use one port, and for what.
+
+    :ivar plain: of these, with a server of neither TLS nor HTTP.
+    :ivar http: with a plain server of HTTP.
+    :ivar tls: with a server of TLS.
+    """
+
+    gateways: int = 0
+    plain: int = 0
+    http: int = 0
+    tls: int = 0
+
+    def plus(self, servers: Collection[BoundServer], sign: int = 1) -> PortUse:
+        """With a Gateway that has these servers on the port; with ``sign`` -1, without it."""
+        kinds = {"tls" if each.is_tls else "http" if _plain_http(each) else "plain" for each in servers}
+        added = (1, *(int(kind in kinds) for kind in PortUse._fields[1:]))
+        return PortUse(*(old + sign * new for old, new in zip(self, added, strict=True)))
+
+    @property
+    def contested(self) -> bool:
+        """Whether a plain server may keep one of another Gateway off the port, whatever their hosts."""
+        return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
 
 
 def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:

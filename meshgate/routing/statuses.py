@@ -66,7 +66,7 @@ FAULTLESS: Final = (ResourceStatus(accepted=True, programmed=False), ResourceSta
 
 
 def statuses(
-    resources: Iterable[Resource[Any]],
+    resources: Mapping[ResourceKey, Resource[Any]],
     table: RoutingTable,
     used: Collection[ResourceKey],
     problems: Iterable[Problem],
@@ -86,7 +86,7 @@ def statuses(
             yield
     by_key = yield from _by_resource(problems)
     found: dict[ResourceKey, ResourceStatus] = {}
-    for batch in batches(resources, 256):
+    for batch in batches(resources.values(), 256):
         for resource in batch:
             if not isinstance(resource.spec, REPORTED):
                 continue
@@ -112,9 +112,7 @@ def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
 
 
 def refusals(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
-    """
-    The status of resources that are not valid, from their problems; those of valid ones are passed over. In steps.
-    """
+    """The status of resources that are not valid, from their problems; valid ones are passed over. In steps."""
     refused: dict[ResourceKey, ResourceStatus] = {}
     for key, own in (yield from _by_resource(problems)).items():
         if any(each.phase is Phase.VALIDATION and each.severity is Severity.ERROR for each in own):
