@@ -52,35 +52,32 @@ class Bindings:
         self._bindings[virtual_service.key] = binding
         if binding.group is None:
             self._hidden[virtual_service.key] = _not_exported(virtual_service, self._proxy)
-        else:
-            for gateway in binding.gateways:
-                self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
+        for gateway in binding.gateways:
+            self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
         return binding
 
     def remove(self, virtual_service: VirtualService) -> Binding:
         """Forget a VirtualService."""
         binding = self._bindings.pop(virtual_service.key)
-        if binding.group is None:
-            del self._hidden[virtual_service.key]
-        else:
-            for gateway in binding.gateways:
-                named = self._named[gateway]
-                del named[virtual_service.key]
-                if not named:
-                    del self._named[gateway]
+        self._hidden.pop(virtual_service.key, None)
+        for gateway in binding.gateways:
+            named = self._named[gateway]
+            del named[virtual_service.key]
+            if not named:
+                del self._named[gateway]
         return binding
 
     def naming(self, gateway: str) -> Collection[VirtualService]:
         """
-        Those that name a Gateway and may be seen, in no order.
+        Those that name a Gateway, in no order, whether or not this gateway may see them.
 
         :param gateway: ``namespace/name``.
         """
         return self._named.get(gateway, {}).values()
 
     def of(self, gateway: str) -> tuple[VirtualService, ...]:
-        """As :meth:`naming`, in their order."""
-        found = self.naming(gateway)
+        """Those that name a Gateway and that this gateway may see, in their order."""
+        found = [each for each in self.naming(gateway) if self._bindings[each.key].group is not None]
         return tuple(found if len(found) < 2 else sorted(found, key=self._order))
 
     def unbound(self, gateways: Mapping[str, Resource[Any]]) -> Iterator[Problem]:
