@@ -11,7 +11,7 @@ import gc
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLog, AccessLogError, open_access_log
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.limits import Limits
+from meshgate.publishing import StatusFile
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
@@ -43,7 +44,7 @@ from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import LabSettings
 from meshgate.signals import install_signals
-from meshgate.status import status_document, write_status
+from meshgate.status import StatusContent
 from meshgate.transport.listening import Ports
 from meshgate.transport.resolver import Resolver
 
@@ -106,6 +107,8 @@ class GatewayService(Service):
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
         self._started = _now()
+        self._stopped = False
+        self._status = StatusFile(reactor, lambda: self._settings.state_dir, self._gather_status)
         self._access_log: AccessLog | None = None
         self._access_log_settings = settings.access_log
         self._lab: IService | None = None
@@ -200,7 +203,9 @@ class GatewayService(Service):
             await maybeDeferred(self._lab.stopService)
         if self._access_log is not None:
             await self._access_log.close()
-        self._publish_status(running=False)
+        await self._status.stop()
+        self._stopped = True
+        self._status.write_now()
 
     def _take(self, state: FeedState) -> None:
         self._compiling.in_slices(state, self._settings)
@@ -217,7 +222,7 @@ class GatewayService(Service):
         self._compiled = compilation
         self._publish_status()
 
-    def _publish_status(self, running: bool = True) -> None:
+    def _gather_status(self) -> Generator[None, None, StatusContent]:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         own = [
             *self._registry.problems,
@@ -226,20 +231,24 @@ class GatewayService(Service):
             *(_problem("MG3100", f"port {key} cannot be bound: {why}; trying again") for key, why in failures.items()),
             *self._resolver.problems(),
         ]
-        self._problem_log.say([*own, *self._compiled.problems])
+        # The table is in force before everything is known about it.
+        table, compiled = self._dataplane.table, self._compiled
+        problems = [*own, *compiled.problems]
+        yield from self._problem_log.say(problems)
         process = {
             "version": __version__,
             "pid": os.getpid(),
-            "running": running,
+            "running": not self._stopped,
             "started": self._started,
             "updated": _now(),
         }
-        problems = [*own, *self._compiled.problems]
-        document = status_document(self._dataplane.table, failures, problems, process, self._compiled.statuses)
-        try:
-            write_status(self._settings.state_dir, document)
-        except OSError as error:
-            self.log.warn("status.json cannot be written: {error}", error=error)
+        return StatusContent(table, failures, problems, process, compiled.statuses)
+
+    def _publish_status(self) -> None:
+        if self.running:
+            self._status.write_soon()
+        else:
+            self._status.write_now()
 
     def _publish_soon(self) -> None:
         """Names and ports may change many at a time; one status for all of them is enough."""

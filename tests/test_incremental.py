@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -22,7 +22,6 @@ from tests.configurations import (
     gateway,
     read,
     service,
-    target,
     tcp_rule,
     tcp_server,
     tls_rule,
@@ -36,7 +35,7 @@ NAMES = st.sampled_from(["a.example.com", "A.example.com", "b.example.com", "*.e
 HOSTS = st.one_of(NAMES, NAMES.map(lambda name: f"./{name}"), NAMES.map(lambda name: f"other/{name}"))
 BACKENDS = st.sampled_from(["x", "y", "outside.example.org", "nobody"])
 NAMESPACES = st.sampled_from(["default", "other", "istio-system"])
-BINDS = st.sampled_from([{}, {}, {"bind": "127.0.0.1"}, {"bind": "0.0.0.0"}])  # noqa: S104 -- a name, not a socket
+BINDS = st.sampled_from([{}, {}, {"bind": "127.0.0.1"}, {"bind": "0.0.0.0"}])
 CREATED = st.sampled_from([{}, {}, {"creationTimestamp": "2024-01-01T00:00:00Z"}])
 SUBNETS = st.sampled_from([{}, {}, {"destinationSubnets": ["10.0.0.0/8"]}, {"destinationSubnets": ["nonsense"]}])
 SUBSETS = st.sampled_from(["", "", "v1", "v2"])
@@ -76,7 +75,8 @@ def routes(draw: st.DrawFn) -> Document:
     """A VirtualService, for gateways or for sidecars."""
     hosts = draw(st.lists(NAMES, min_size=1, max_size=2, unique=True))
     names = draw(st.lists(st.sampled_from(hosts), min_size=1, max_size=2, unique=True))
-    tls = tls_rule(names, draw(BACKENDS), **draw(st.sampled_from([{}, {}, {"port": 443}])), **draw(SUBNETS))
+    tls = tls_rule(names, draw(BACKENDS))
+    tls["match"][0].update(draw(SUBNETS), **draw(st.sampled_from([{}, {}, {"port": 443}])))
     tls["route"][0]["destination"]["subset"] = draw(SUBSETS)
     tcp = tcp_rule(draw(BACKENDS), match=draw(st.sampled_from([[], [], [{"port": 8443}]])))
     return virtual_service(
@@ -123,7 +123,7 @@ EDITS = st.lists(st.tuples(st.integers(0, 11), st.none() | DOCUMENTS), min_size=
 PROXIES = st.sampled_from([False, True]).map(lambda extended: Proxy({"istio": "ig"}, "istio-system", extended=extended))
 
 
-def resources_of(documents: list[Document | None]) -> list[Resource[Any]]:
+def resources_of(documents: Sequence[Document | None]) -> list[Resource[Any]]:
     """What each document says, in a file of its own; what is not valid is left out, as the gateway does."""
     found: list[Resource[Any]] = []
     for number, each in enumerate(documents):
@@ -157,7 +157,7 @@ class Files:
     def write(self, edits: list[tuple[int, Document | None]]) -> None:
         """Replace files, or remove them."""
         for number, each in edits:
-            self._files[number] = resources_of([None] * number + [each])
+            self._files[number] = resources_of([*[None] * number, each])
 
     def __iter__(self) -> Iterator[Resource[Any]]:
         return (each for number in sorted(self._files) for each in self._files[number])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from meshgate.providers.snapshot import Snapshot
@@ -78,9 +79,10 @@ class LastGood:
             if sight is not None:
                 before = self._files.get(path, _File())
                 after = yield from self._read(path, sight, before, orphans)
-                if after.resources == before.resources:
-                    # The same objects: whoever compares all resources later is done at once.
-                    after = replace(after, resources=before.resources)
+                # What is equal stays the same object: nobody has to look at it again.
+                same = {each.key: each for each in before.resources}
+                kept = (same[each.key] if same.get(each.key) == each else each for each in after.resources)
+                after = replace(after, resources=tuple(kept))
                 self._files[path] = after
                 yield
 
@@ -88,8 +90,8 @@ class LastGood:
         """Everything that serves, in the order of the files' paths, and everything that is wrong."""
         files = [self._files[path] for path in sorted(self._files)]
         return Snapshot(
-            tuple(resource for file in files for resource in file.resources),
-            tuple(problem for file in files for problem in file.problems),
+            tuple(chain.from_iterable(file.resources for file in files)),
+            tuple(chain.from_iterable(file.problems for file in files)),
         )
 
     def _read(

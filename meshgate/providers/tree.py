@@ -10,12 +10,15 @@ import os
 import stat
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
+
+from meshgate.resources.steps import batches
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What the name of a route file ends in. A file that the user named himself may end in anything."""
 
-BATCH = 256
+BATCH = 64
 """Entries of one folder between two rests of :func:`look`; one takes about 3 microseconds."""
 
 
@@ -101,14 +104,18 @@ def _list(folder: str, tree: Tree) -> Generator[None, None, list[tuple[str, os.s
 
     :return: the folders among them, by name.
     """
+    entries: list[os.DirEntry[str]] = []
     try:
         with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+            for batch in batches(listing, BATCH):
+                entries += batch
+                yield
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         tree.closed[folder] = _reason(error)
         return []
+    entries.sort(key=attrgetter("name"))
     inner = []
     for number, entry in enumerate(entries, 1):
         if number % BATCH == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain as chain_together
 from typing import NamedTuple
 
 from meshgate.routing.addresses import EVERYWHERE, Network, leading
@@ -220,15 +221,19 @@ class Listener:
         for limited in self.by_address.values():
             yield from limited.chains.values()
 
-    def chains(self) -> Iterator[Chain]:
-        """Every chain once: named ones in the order of their names, the catch-all last, then those by address."""
+    def chains(self, names: Iterable[str] | None = None) -> Iterator[Chain]:
+        """
+        Every chain once: named ones in the order of their names, the catch-all last, then those by address.
+
+        :param names: all full names in their order, for whoever has them.
+        """
         seen: set[int] = set()
-        named = [
-            *(self.exact[n] for n in sorted(self.exact)),
-            *(self.suffixes[n] for n in sorted(self.suffixes)),
-        ]
-        limited = [chain for name in sorted(self.by_address) for chain in self.by_address[name].chains.values()]
-        for chain in [*named, *([self.catch_all] if self.catch_all else []), *limited]:
+        for chain in chain_together(
+            (self.exact[name] for name in (sorted(self.exact) if names is None else names)),
+            (self.suffixes[name] for name in sorted(self.suffixes)),
+            [self.catch_all] if self.catch_all else [],
+            (each for name in sorted(self.by_address) for each in self.by_address[name].chains.values()),
+        ):
             if id(chain) not in seen:
                 seen.add(id(chain))
                 yield chain
