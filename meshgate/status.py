@@ -81,7 +81,7 @@ class StatusText:
         return pieces
 
     def _add_routes(self, pieces: list[str], listeners: Iterable[Listener]) -> Iterator[None]:
-        made: dict[int, tuple[Chain, bool, str]] = {}
+        rows_of: dict[int, tuple[Chain, bool, str]] = {}
         orders: dict[ListenerKey, list[str]] = {}
         for listener in listeners:
             orders[listener.key] = names = yield from _in_order(listener, self._names.get(listener.key, []))
@@ -92,25 +92,25 @@ class StatusText:
                     row = self._routes.get(id(chain))
                     if row is None or row[1] is not listener.sniffs:
                         row = (chain, listener.sniffs, json.dumps(_route(listener, chain)))
-                    made[id(chain)] = row
+                    rows_of[id(chain)] = row
                     rows.append(row[2])
                 pieces += (", ".join(rows), ", ")
                 yield
-        self._routes, self._names = made, orders
+        self._routes, self._names = rows_of, orders
 
     def _add_resources(self, pieces: list[str], statuses: Mapping[ResourceKey, ResourceStatus]) -> Iterator[None]:
-        made: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
         for batch in batches(statuses.items()):
             rows = []
             for key, status in batch:
                 row = self._resources.get(key)
                 if row is None or (row[0] is not status and row[0] != status):
-                    row = (status, json.dumps({**key._asdict(), **status.as_json()}))
-                made[key] = row
+                    row = self._resources[key] = (status, json.dumps({**key._asdict(), **status.as_json()}))
                 rows.append(row[1])
             pieces += (", ".join(rows), ", ")
             yield
-        self._resources = made
+        if len(self._resources) > len(statuses):
+            for key in self._resources.keys() - statuses.keys():
+                del self._resources[key]
 
 
 def _end(pieces: list[str], text: str) -> None:

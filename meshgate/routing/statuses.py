@@ -132,15 +132,22 @@ def all_statuses(
 
     :param before: those of the time before; where most are the same, less is to be sorted.
     """
-    found = {**(yield from refusals(problems)), **compiled}
-    yield
-    order = [key for key in before if key in found]
-    yield
-    order += [key for key in found if key not in before]
-    yield
-    order.sort()
-    yield
-    return {key: found[key] for key in order}
+    refused = yield from refusals(problems)
+    order: list[ResourceKey] = []
+    for keys in batches(before, 512):
+        order += [key for key in keys if key in compiled or key in refused]
+        yield
+    if len(order) < len(compiled) or refused:
+        order += compiled.keys() - before.keys()
+        order += refused.keys() - before.keys() - compiled.keys()
+        yield
+        order.sort()
+        yield
+    found: dict[ResourceKey, ResourceStatus] = {}
+    for keys in batches(order, 512):
+        found.update((key, compiled[key] if key in compiled else refused[key]) for key in keys)
+        yield
+    return found
 
 
 def _by_resource(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, list[Problem]]]:
