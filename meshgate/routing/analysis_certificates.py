@@ -69,9 +69,8 @@ def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
     """
     owners: dict[tuple[str, str], dict[ResourceKey, Gateway]] = defaultdict(dict)
     for gateway in given.gateways:
-        for server in gateway.spec.servers:
-            for certificate in _certificates(server.tls):
-                owners[certificate][gateway.key] = gateway
+        for certificate in certificates_of(gateway):
+            owners[certificate][gateway.key] = gateway
     for certificate, owner in owners.items():
         gateways = owner.values()
         for gateway in gateways if len(gateways) > 1 else ():
@@ -86,6 +85,12 @@ def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
                     path="spec.servers",
                     hint="write one server for all hosts of a certificate",
                 )
+
+
+def certificates_of(gateway: Gateway) -> Iterator[tuple[str, str]]:
+    """The certificates of a Gateway's servers, by the names they are given."""
+    for server in gateway.spec.servers:
+        yield from _certificates(server.tls)
 
 
 def _ends_tls(tls: ServerTLSSettings | None) -> bool:

@@ -26,9 +26,7 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     """
     places: dict[_Place, dict[_Selector, list[Gateway]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        for place in dict.fromkeys(
-            place for index in range(len(gateway.spec.servers)) for place in _at(gateway, index)
-        ):
+        for place in places_of(gateway):
             places[place][frozenset(gateway.spec.selector.items())].append(gateway)
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
@@ -49,6 +47,11 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                     path=f"spec.servers[{index}]",
                     hint="write one Gateway for a port and host, or give them different selectors",
                 )
+
+
+def places_of(gateway: Gateway) -> Iterable[_Place]:
+    """The ports, addresses and hosts of a Gateway, each once."""
+    return dict.fromkeys(place for index in range(len(gateway.spec.servers)) for place in _at(gateway, index))
 
 
 def _at(gateway: Gateway, index: int) -> Iterator[_Place]:
@@ -76,7 +79,7 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
     (gateway/gateway.go). Without any such Service there is nothing to hold them against.
     """
-    in_front: dict[_Selector, dict[ResourceKey, Resource[ServiceSpec]]] = {}
+    in_front = given.in_front
     for gateway in given.gateways:
         selector = frozenset(gateway.spec.selector.items())
         if selector not in in_front:

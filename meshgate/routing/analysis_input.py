@@ -17,6 +17,7 @@ from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
 from meshgate.resources.virtualservice import Destination, VirtualServiceSpec
 from meshgate.routing.catalog import Catalog, selected
+from meshgate.routing.hosts import HostIndex
 from meshgate.routing.servers import Proxy
 
 
@@ -34,12 +35,28 @@ class AnalysisInput:
     All resources, the oldest of each kind first.
 
     :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
+    :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
+    :ivar host_indexes: room for the hosts of each Gateway, by ``namespace/name``.
     """
 
     resources: Sequence[Resource[Any]]
     proxy: Proxy
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+    in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
+    host_indexes: dict[str, HostIndex] = field(default_factory=dict)
+
+    def about(self, **chosen: Any) -> AnalysisInput:
+        """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
+        view = object.__new__(AnalysisInput)
+        vars(view).update(vars(self), **chosen)
+        return view
+
+    def prepare(self) -> Iterator[None]:
+        """Sort what is here by kind, in steps, before views of it are made."""
+        for name in ("services", "entries", "rules", "secrets", "pods", "workloads"):
+            getattr(self, name)
+            yield
 
     @cached_property
     def gateways(self) -> list[Resource[GatewaySpec]]:

@@ -80,11 +80,8 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     suffix = given.proxy.domain_suffix
     owners: dict[str, dict[ResourceKey, VirtualService]] = defaultdict(dict)
     for virtual_service in given.virtual_services:
-        hosts = {full_name(host, virtual_service.namespace, suffix) for host in virtual_service.spec.hosts}
-        for _, destination in destinations_of(virtual_service):
-            host = full_name(destination.host, virtual_service.namespace, suffix)
-            if destination.subset and host in hosts:
-                owners[host][virtual_service.key] = virtual_service
+        for host in subset_hosts(virtual_service, suffix):
+            owners[host][virtual_service.key] = virtual_service
     for virtual_service in given.virtual_services:
         for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
             host = full_name(destination.host, virtual_service.namespace, suffix)
@@ -98,3 +95,12 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
                     path=path,
                     hint="write the subset into this rule",
                 )
+
+
+def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[str]:
+    """The hosts of a VirtualService of which its own rules tell subsets apart."""
+    hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
+    for _, destination in destinations_of(virtual_service):
+        host = full_name(destination.host, virtual_service.namespace, domain_suffix)
+        if destination.subset and host in hosts:
+            yield host
