@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_PIDFILE := .lab.pid
 BENCH := benchmarks/build
+COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
+DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end hello_message \
+	inbound listening log_line overload reaching relay service serving wheel workers)
 
-.PHONY: lab lab-stop test lint docs bench wheel clean
+.PHONY: lab lab-stop test test-compiled lint docs bench compiled wheel clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
@@ -33,6 +36,18 @@ lab-stop:
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) tests
+
+# The tests of the data path, on what is compiled; it stands beside the sources, and never in their way.
+test-compiled: compiled
+	@rm -rf $(COMPILED)/tests && cp -r tests $(COMPILED)
+	cd $(COMPILED) && $(CURDIR)/$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) $(DATA_PATH_TESTS)
+
+compiled: $(COMPILED)/.compiled
+
+$(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -name '*.py') | $(VENV)/.installed-dev
+	@rm -rf $(COMPILED)
+	MESHGATE_COMPILE=1 $(BIN)/python setup.py --quiet build --build-base build/temp --build-lib $(COMPILED)
+	@touch $@
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

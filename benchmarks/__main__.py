@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import QUICK, Amounts, Bench
+from benchmarks.figures import GATEWAYS
 from benchmarks.gateways import Choice
 from benchmarks.machine import describe, missing, revision, settings_know, versions
 from benchmarks.peers import PEERS
@@ -25,7 +26,7 @@ from benchmarks.systemcalls import calls_of_all
 from benchmarks.table import as_text
 from benchmarks.works import WORKS
 
-SUBJECTS = ("meshgate", *PEERS)
+SUBJECTS = (*GATEWAYS, *PEERS)
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     try:
-        build()
+        build(compiled="compiled" in options.peers)
         results = measure(options)
     except BenchmarkError as error:
         print(error, file=sys.stderr)

@@ -11,12 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.counters import cpu_time
-from benchmarks.figures import Sample
+from benchmarks.figures import GATEWAYS, Sample
 from benchmarks.gateways import Choice, fresh_gateway
 from benchmarks.peers import PEERS
 from benchmarks.processes import BenchmarkError, Load, Server, free_port, place, proxy
@@ -98,8 +98,9 @@ class Bench:
     def subject(self, name: str) -> Iterator[Server]:
         """Run one of the subjects, with one route, until the block ends."""
         with self.folder() as folder:
-            if name == "meshgate":
-                with fresh_gateway(folder, self.backend, self.choice) as server:
+            if name in GATEWAYS:
+                choice = replace(self.choice, compiled=name == "compiled")
+                with fresh_gateway(folder, self.backend, choice) as server:
                     place(server, self.cpus)
                     yield server
             else:

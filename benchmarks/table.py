@@ -14,6 +14,7 @@ from benchmarks.figures import FIGURES, Comparison, Series, compare, medians
 Row = Sequence[str]
 
 PEER_COLUMNS = ("nginx", "haproxy", "sniproxy")
+COMPILED = "compiled"
 
 
 def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -69,19 +70,24 @@ def ratio_name(one: Comparison) -> str:
 
 
 def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
-    """Every bar with the costs of all proxies, the heading first."""
-    yield ("", "meshgate", *PEER_COLUMNS, "Ratio", "At most", "")
+    """Every figure that has a bar with the costs of all proxies, the heading first."""
+    yield ("", "meshgate", COMPILED, *PEER_COLUMNS, "Ratio", COMPILED, "To", "At most", "")
+    found: dict[str, dict[str, Comparison]] = {}
     for one in compare(results):
-        figure, bar = FIGURES[one.bar.figure], one.bar
-        series: Series = results["figures"][figure.key]
+        found.setdefault(one.bar.figure, {})[COMPILED if one.bar.subject == COMPILED else ""] = one
+    for key, ones in found.items():
+        figure, plain = FIGURES[key], ones.get("") or ones[COMPILED]
+        series: Series = results["figures"][key]
         costs = {subject: number(medians(samples)["cost"]) for subject, samples in series.items()}
         yield (
             f"{figure.title}, {figure.unit}",
-            costs[bar.subject],
-            *(costs.get(name, "") for name in PEER_COLUMNS),
-            f"{one.ratio:.2f} to {bar.against}" if bar.against else f"{one.ratio:.2f}",
-            f"{bar.most:.2f}",
-            one.verdict,
+            costs[plain.bar.subject],
+            *(costs.get(name, "") for name in (COMPILED, *PEER_COLUMNS)),
+            f"{plain.ratio:.2f}",
+            f"{ones[COMPILED].ratio:.2f}" if COMPILED in ones else "",
+            plain.bar.against,
+            f"{plain.bar.most:.2f}",
+            ", ".join(dict.fromkeys(one.verdict for one in ones.values())),
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.bench import SETTLE, Amounts, Bench, Rounds, alternate, measured
 from benchmarks.counters import private_bytes, socket_count
-from benchmarks.figures import CHANGING, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
+from benchmarks.figures import CHANGING, GATEWAYS, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
 from benchmarks.gateways import logged
 from benchmarks.processes import BenchmarkError, Load, Server
 from benchmarks.routechanges import changing
@@ -27,9 +27,9 @@ def paced(server: Server, amounts: Amounts, names: int = 1) -> Sample:
 
 def connections(server: Server, count: int, **options: int) -> Sample:
     """Short connections; those through meshgate are found in its access log."""
-    before = logged(server) if server.name == "meshgate" else 0
+    before = logged(server) if server.name in GATEWAYS else 0
     sample = measured(server, "connections", done, count=count, **options)
-    if server.name == "meshgate" and (lines := logged(server) - before) != count:
+    if server.name in GATEWAYS and (lines := logged(server) - before) != count:
         raise BenchmarkError(f"{count} connections left {lines} lines in the access log")
     return sample
 
