@@ -36,6 +36,7 @@ _TEXT: Final = (
     "time=%s.%03dZ id=%d listener=%s client=%s sni=%s alpn=%s gateway=%s virtual_service=%s destination=%s endpoint=%s"
     " bytes_in=%d bytes_out=%d duration=%.6f first_byte=%s dial=%s ending=%s"
 )
+_SECONDS: Final = "%.6f"
 
 _json_string: Final = json.JSONEncoder().encode
 
@@ -66,8 +67,8 @@ def format_text(record: ConnectionRecord) -> str:
         record.bytes_in,
         record.bytes_out,
         record.duration,
-        "-" if first_byte is None else f"{first_byte:.6f}",
-        "-" if dial is None else f"{dial:.6f}",
+        "-" if first_byte is None else _SECONDS % first_byte,
+        "-" if dial is None else _SECONDS % dial,
         _WORDS[record.ending],
     )
 
