@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.transport.lean import LeanTransport
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 SMALL = 16 * 1024
 """A socket's buffer that is soon full."""
+
+MIB = 1024 * 1024
 
 DEADLINE = 10.0
 """Seconds that a test waits for an event."""
@@ -227,3 +231,60 @@ def socket_pair(buffer: int = 0, family: int = socket.AF_INET) -> tuple[socket.s
 def descriptors() -> int:
     """How many this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+class Counting(Peer):
+    """
+    Counts what is to happen once.
+
+    :ivar reads: the size of each piece that came.
+    :ivar finishes: how often the end of stream was reported.
+    :ivar served: how often it was said that ours was sent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[int] = []
+        self.finishes = self.served = self.losses = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Note it."""
+        super().dataReceived(data)
+        self.reads.append(len(data))
+
+    def readConnectionLost(self) -> None:
+        """Note it."""
+        super().readConnectionLost()
+        self.finishes += 1
+
+    def writeConnectionLost(self) -> None:
+        """Note it."""
+        self.served += 1
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note it."""
+        super().connectionLost(reason)
+        self.losses += 1
+
+
+class LeanCase(SynchronousTestCase):
+    """A loop, and connections on it."""
+
+    def setUp(self) -> None:
+        """Remember what is open."""
+        self.before = descriptors()
+        self.loop = Loop(self)
+
+    def connection(self, buffer: int = 0, family: int = socket.AF_INET) -> tuple[LeanTransport, Counting, End]:
+        """A transport, its protocol, and the other end."""
+        transport, end = self.loop.connection(Counting(), buffer, family)
+        return transport, transport.protocol, end
+
+    def nothing_is_left(self, *ends: End) -> None:
+        """All that was opened is closed, once these are."""
+        for end in ends:
+            end.close()
+        self.loop.settle()
+        self.assertEqual(self.loop.readers, set())
+        self.loop.network.close()
+        self.assertEqual(descriptors(), self.before)
