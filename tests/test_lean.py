@@ -162,7 +162,7 @@ class FailureTests(LeanCase):
     def test_a_loss_that_raises(self) -> None:
         """It is logged, and nothing stays open."""
         _, peer, end = self.connection()
-        peer.connectionLost = lambda *_: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        peer.connectionLost = lambda *_: 1 // 0  # type: ignore[method-assign,assignment]
         end.reset()
         self.loop.settle()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -242,7 +242,7 @@ class ProducerTests(LeanCase):
         """It is logged, and only its own connection is reset."""
         transport, peer, end = self.connection(SMALL)
         producer = Push()
-        producer.resumeProducing = lambda: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        producer.resumeProducing = lambda: 1 // 0  # type: ignore[method-assign,assignment]
         transport.registerProducer(producer, True)
         transport.write(bytes(MIB))
         self.loop.until(lambda: end.was_reset, "the reset")

@@ -109,7 +109,7 @@ class PollerTests(SynchronousTestCase):
 
     def test_the_reactor_gets_its_turn(self) -> None:
         """Whoever always has something to do is left for the next event of the reactor after some rounds."""
-        busy = self.watched(lambda: self.poller.rearm(busy.descriptor, READ))
+        busy: Watched = self.watched(lambda: self.poller.rearm(busy.descriptor, READ))
         busy.theirs.send(b"x")
         self.poller.doRead()
         self.assertEqual(len(busy.events), ROUNDS)
@@ -153,9 +153,9 @@ class PollerTests(SynchronousTestCase):
                 born.append(test.watched())
 
         test = self
-        dying = []
+        dying: list[Watched] = []
         for _ in range(50):
-            one = Reborn(self.poller)
+            one: Watched = Reborn(self.poller)
             one._act = one.die
             dying.append(one)
         for one in dying:
@@ -194,7 +194,7 @@ class PollerTests(SynchronousTestCase):
     def test_a_failing_end_is_logged(self) -> None:
         """What goes wrong while one is closed keeps nobody else from being closed."""
         one, other = self.watched(), self.watched()
-        one.bury = lambda: 1 // 0  # type: ignore[assignment,return-value]
+        one.bury = lambda: 1 // 0  # type: ignore[assignment]
         one.die()
         other.die()
         self.loop.advance(0)
