@@ -215,8 +215,10 @@ def socket_pair(buffer: int = 0, family: int = socket.AF_INET) -> tuple[socket.s
     """Two TCP sockets, connected over loopback."""
     address = ("::1" if family == socket.AF_INET6 else LOOPBACK, 0)
     with socket.socket(family, socket.SOCK_STREAM) as listening, socket.socket(family, socket.SOCK_STREAM) as one:
-        if buffer:
-            for sock in (listening, one):
+        for sock in (listening, one):
+            # Ports whose connections have just ended are as good as any.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         listening.bind(address)

@@ -28,7 +28,7 @@ class ReadingTests(LeanCase):
                 end.finish(b"x" * size)
                 self.loop.until(lambda peer=peer: peer.finishes, "the end of stream")  # type: ignore[misc]
                 self.assertEqual(peer.finished, size)
-                transport.loseConnection()
+                transport.abortConnection()
                 end.close()
                 self.loop.turn()
                 self.loop.ends.clear()
@@ -43,7 +43,7 @@ class ReadingTests(LeanCase):
                 end.finish(b"x" * size)
                 self.loop.until(lambda peer=peer: peer.finishes, "the end of stream")  # type: ignore[misc]
                 self.assertEqual((peer.finished, peer.reads), (size, [1000] * (size // 1000)))
-                transport.loseConnection()
+                transport.abortConnection()
                 end.close()
                 self.loop.turn()
                 self.loop.ends.clear()
@@ -57,7 +57,7 @@ class ReadingTests(LeanCase):
             self.assertEqual(peer.finishes, 0)
             end.finish()
             self.loop.until(lambda peer=peer: peer.finishes, "the end of stream")  # type: ignore[misc]
-            transport.loseConnection()
+            transport.abortConnection()
             end.close()
             self.loop.turn()
             self.loop.ends.clear()

@@ -120,7 +120,7 @@ class SuccessTests(DialCase):
             end.finish(b"answer")
             self.loop.until(lambda: self.peer.finishes, "the end of stream")
             self.assertEqual((self.outcome.told, self.peer.received), ([self.peer], b"answer"))
-            self.peer.transport.loseConnection()
+            self.peer.transport.abortConnection()
             end.close()
             self.loop.turn()
             self.loop.ends.clear()

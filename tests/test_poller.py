@@ -256,7 +256,7 @@ class Shortlived(Peer):
     def dataReceived(self, data: bytes) -> None:
         """Leave."""
         super().dataReceived(data)
-        self.transport.loseConnection()
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
         """Have the next one come, with its own byte there already."""

@@ -200,9 +200,7 @@ class LeanTransport:
             self.poller.rearm(self.descriptor, READ_WRITE if self._waits() else READ)
 
     def end_of_stream(self) -> None:
-        """The peer has finished; tell the protocol, once."""
-        if self.deaf:
-            return
+        """The peer has finished; tell the protocol."""
         self.deaf = True
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
