@@ -90,8 +90,13 @@ class ReactorCase(SynchronousTestCase):
             self.in_time = False
             self.reactor.crash()
 
+        # Neither timers nor threads may be what does not work.
         deadline = self.reactor.callLater(DEADLINE, too_late)
+        watchdog = threading.Timer(DEADLINE + 1, self.reactor.callFromThread, [too_late])
+        watchdog.start()
         self.reactor.run(installSignalHandlers=False)
+        watchdog.cancel()
+        watchdog.join()
         if deadline.active():
             deadline.cancel()
         self.assertTrue(self.in_time, "the reactor was not stopped in time")
@@ -137,14 +142,6 @@ class AnyReactorTests(ReactorCase):
         self.reactor.callLater(0.01, one.theirs.send, b"x")
         self.run_reactor()
         self.assertEqual(one.events, 1)
-
-    def test_another_thread_wakes_it(self) -> None:
-        """What a thread asks for is done, though nothing is going on."""
-        self.watched()
-        thread = threading.Thread(target=self.reactor.callFromThread, args=(self.reactor.stop,))
-        self.reactor.callWhenRunning(thread.start)
-        self.run_reactor()
-        thread.join()
 
     def test_a_thread_pool_answers(self) -> None:
         """The reactor's own threads give their results."""
@@ -305,6 +302,33 @@ class AnyReactorTests(ReactorCase):
         network.close()
         self.assertEqual((server.received, client.received), (b"question", b"greeting"))
         self.assertTrue(server.lost and client.lost)
+
+
+class StandingInTests(ReactorCase):
+    """What only who stands in can do wrong."""
+
+    def test_another_thread_wakes_it(self) -> None:
+        """What a thread asks for while nothing is going on ends the waiting."""
+        self.watched()
+        waits = threading.Event()
+        poll = self.poller._poll
+
+        def about_to_wait(timeout: float, most: int) -> Any:
+            waits.set()
+            return poll(timeout, most)
+
+        def wake() -> None:
+            if waits.wait(DEADLINE):
+                self.reactor.callFromThread(self.reactor.stop)
+
+        def begin() -> None:
+            self.poller._poll = about_to_wait  # type: ignore[assignment]
+            thread.start()
+
+        thread = threading.Thread(target=wake)
+        self.reactor.callWhenRunning(begin)
+        self.run_reactor()
+        thread.join()
 
 
 class PollReactorTests(AnyReactorTests):
