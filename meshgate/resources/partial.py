@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -42,6 +42,38 @@ def partial_record(model: type[BaseModel], value: Any, faults: Iterable[Sequence
         for step in place:
             branch = branch.setdefault(step, {})
     return _record(model, value, tree)
+
+
+def without_faults(record: Any) -> Any:
+    """
+    What is left of such a record without what is broken: fields have their defaults, and lists lack what they cannot
+    hold.
+
+    :return: a record without ``BROKEN``; or None where a field is broken that it cannot be without.
+    """
+    if not isinstance(record, BaseModel):
+        return None
+    fields = {}
+    for name, field in type(record).model_fields.items():
+        value = _sound(getattr(record, name))
+        if value is not None:
+            fields[field.alias or name] = value
+        elif field.is_required():
+            if get_origin(field.annotation) is not tuple:
+                return None
+            fields[field.alias or name] = ()
+    return type(record).model_construct(**fields)
+
+
+def _sound(value: Any) -> Any:
+    """A value without what is broken in it; None where nothing is left."""
+    if value is BROKEN:
+        return None
+    if isinstance(value, BaseModel):
+        return without_faults(value)
+    if type(value) is tuple:
+        return tuple(item for item in map(_sound, value) if item is not None)
+    return value
 
 
 def _record(model: type[BaseModel], value: Any, tree: _Tree) -> Any:
