@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -28,17 +29,19 @@ from meshgate.settings_model import EXTENDED
 
 
 def compile_state(
-    state: FeedState, settings: Settings, generation: int
+    state: FeedState, settings: Settings, generation: int, now: datetime | None = None
 ) -> Generator[RoutingTable | None, None, Compilation]:
     """
     A generator that compiles a state in steps. It gives the table as soon as that is complete, None at any other
     step, and in the end everything, with the problems and statuses of what could not be read among the others.
+
+    :param now: for certificates that expire; None to leave that aside.
     """
     winners, doubled = latest(state.resources)
     yield None
     gateway, extended = settings.gateway, settings.semantics == EXTENDED
     proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
-    compilation = yield from compile_in_steps(winners, proxy, generation)
+    compilation = yield from compile_in_steps(winners, proxy, generation, state.refused, now)
     problems = (*state.problems, *doubled, *compilation.problems)
     return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
@@ -109,7 +112,8 @@ class Compiling:
 
     def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
         self._generation += 1
-        steps = compile_state(state, settings, self._generation)
+        now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        steps = compile_state(state, settings, self._generation, now)
         while True:
             try:
                 table = next(steps)

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,14 +35,20 @@ class Loaded:
 
     :ivar resources: the valid ones, each kind, namespace and name once.
     :ivar problems: of reading and validation.
+    :ivar refused: what can be read of those that are not valid.
     """
 
     resources: tuple[Resource[Any], ...]
     problems: tuple[Problem, ...]
+    refused: tuple[Resource[Any], ...] = ()
 
-    def compiled(self, proxy: Proxy) -> Compilation:
-        """The table these resources make, with the problems of reading in front of those of compiling."""
-        compilation = compile_table(self.resources, proxy)
+    def compiled(self, proxy: Proxy, now: datetime | None = None) -> Compilation:
+        """
+        The table these resources make, with the problems of reading in front of those of compiling.
+
+        :param now: for certificates that expire; None to leave that aside.
+        """
+        compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
         problems = (*self.problems, *compilation.problems)
         return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
@@ -55,6 +62,7 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
     """
     resources: list[Resource[Any]] = []
     problems: list[Problem] = []
+    refused: list[Resource[Any]] = []
     for path in paths:
         for name, content in _contents(path, stdin):
             if isinstance(content, Problem):
@@ -63,8 +71,9 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
             reading = read_text(content, name, default_namespace=default_namespace)
             problems += reading.all_problems
             resources += reading.resources
+            refused += reading.refused
     winners, doubled = latest(resources)
-    return Loaded(tuple(winners), (*problems, *doubled))
+    return Loaded(tuple(winners), (*problems, *doubled), tuple(refused))
 
 
 def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem]]:

@@ -82,7 +82,7 @@ class ExplainTests(CommandTestCase):
         loser = virtual_service("younger", tls=SHOP[1]["spec"]["tls"])
         self.write("routes/younger.yaml", written(loser))
         story = self.run_command("explain", *ROUTED, "routes").stdout
-        self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:1: error[MG2005]", story)
+        self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:203: error[MG2005]", story)
 
     def test_ends(self) -> None:
         """Closed connections and closed ports are answers, not errors."""
@@ -95,7 +95,7 @@ class ExplainTests(CommandTestCase):
 
     def test_calls(self) -> None:
         """Many calls are answered one a line, in their order; empty lines are passed over."""
-        calls = [{"port": 443, "sni": "www.example.com"}, {"port": 9000, "tls": False, "bind": None}, {"port": 2}]
+        calls = [{"port": 443, "sni": "www.example.com"}, {"port": 31400, "tls": False, "bind": None}, {"port": 2}]
         self.write("calls", "\n\n".join(map(json.dumps, calls)))
         result = self.run_command("explain", "--calls", "calls", "--format", "json", "routes")
         answers = [json.loads(line) for line in result.stdout.splitlines()]
@@ -104,8 +104,8 @@ class ExplainTests(CommandTestCase):
 
     def test_calls_from_standard_input(self) -> None:
         """The calls may come from standard input."""
-        result = self.run_command("explain", "--calls", "-", "routes", stdin='{"port": 9000, "tls": false}\n')
-        self.assertIn("routed  port 9000, plain", result.stdout)
+        result = self.run_command("explain", "--calls", "-", "routes", stdin='{"port": 31400, "tls": false}\n')
+        self.assertIn("routed  port 31400, plain", result.stdout)
 
     def test_broken_calls(self) -> None:
         """A line that is no call is named by its number, before anything is answered."""
@@ -155,7 +155,7 @@ class RoutesTests(CommandTestCase):
 
     def test_json(self) -> None:
         """The rows are those of the status."""
-        self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 9000])
+        self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 31400])
 
 
 class DiffTests(CommandTestCase):
@@ -210,7 +210,7 @@ class DiffTests(CommandTestCase):
             self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
             "- port 0.0.0.0:443 closes\n"
             "    - www.example.com is closed; it went to x.default.svc.cluster.local:80\n"
-            "- port 0.0.0.0:9000 closes\n"
+            "- port 0.0.0.0:31400 closes\n"
             "    - * is closed; it went to x.default.svc.cluster.local:80\n"
             "2 ports and 2 names changed\n",
         )
@@ -240,16 +240,16 @@ class DiffTests(CommandTestCase):
     def test_a_port_in_another_manner(self) -> None:
         """A port that turns from plain TCP to TLS is told as changed."""
         text = written(*SHOP)
-        tcp = '"name": "tcp-9000", "protocol": "TCP"}, "hosts": ["*"]'
+        tcp = '"name": "tcp-31400", "protocol": "TCP"}, "hosts": ["*"]'
         self.assertIn(tcp, text)
         tls = tcp.replace("TCP", "TLS") + ', "tls": {"mode": "PASSTHROUGH"}'
         moved = text.replace(tcp, tls).replace(
-            '"tcp": [{"match": [{"port": 9000}]', '"tls": [{"match": [{"sniHosts": ["*"]}]'
+            '"tcp": [{"match": [{"port": 31400}]', '"tls": [{"match": [{"sniHosts": ["*"]}]'
         )
         self.write("tls.yaml", moved)
         result = self.run_command("diff", "routes", "tls.yaml", exit_code=1)
         self.assertIn(
-            "~ port 0.0.0.0:9000 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
+            "~ port 0.0.0.0:31400 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
             result.stdout,
         )
 
@@ -303,17 +303,17 @@ class TestTests(CommandTestCase):
         near = {"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [target("near")]}
         far = {"route": [target("far")]}
         self.write(
-            "by-address.yaml", written(gateway("gw", tcp_server(9000)), virtual_service("v", ["*"], tcp=[near, far]))
+            "by-address.yaml", written(gateway("gw", tcp_server(31400)), virtual_service("v", ["*"], tcp=[near, far]))
         )
         self.write(
             "expectations.yaml",
             "semantics: extended\nexpect:\n"
-            "- {port: 9000, plain: true, source: 10.1.2.3, destination: near}\n"
-            "- {port: 9000, plain: true, source: 192.0.2.1, destination: far}\n",
+            "- {port: 31400, plain: true, source: 10.1.2.3, destination: near}\n"
+            "- {port: 31400, plain: true, source: 192.0.2.1, destination: far}\n",
         )
         self.assertEqual(
             self.run_command("test", "expectations.yaml", "by-address.yaml").stdout,
-            "ok    port 9000, plain from 10.1.2.3\nok    port 9000, plain from 192.0.2.1\n2 of 2 expectations hold\n",
+            "ok    port 31400, plain from 10.1.2.3\nok    port 31400, plain from 192.0.2.1\n2 of 2 expectations hold\n",
         )
 
     def test_one_fails(self) -> None:

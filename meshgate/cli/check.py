@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from meshgate.cli.output import print_json
@@ -36,7 +38,7 @@ def command(source: Source, fail_on: str, form: str) -> None:
     Exits with 1 when there is an error. What Istio would drop or ignore without a word is a problem here.
     """
     loaded = source.load()
-    problems = loaded.compiled(source.proxy).problems
+    problems = loaded.compiled(source.proxy, datetime.now(UTC)).problems
     if form == "json":
         print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
     elif form == "sarif":

@@ -10,6 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,6 +70,7 @@ class Gateway:
                 namespace=self.namespace or namespace or told.namespace,
                 domain_suffix=domain_suffix or defaults.domain_suffix,
                 extended=(self.semantics or semantics or defaults.semantics) == EXTENDED,
+                in_cluster=self.settings is None,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
         )
@@ -97,7 +99,7 @@ class Source:
 
     def compile(self) -> Compilation:
         """Read and compile the routes; what could not be read, and how much else is wrong, goes to standard error."""
-        compilation = self.load().compiled(self.proxy)
+        compilation = self.load().compiled(self.proxy, datetime.now(UTC))
         _warn(compilation.problems, self.paths)
         return compilation
 

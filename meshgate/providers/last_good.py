@@ -27,11 +27,13 @@ class _File:
 
     :ivar sight: how it looked when it was read; None when it has to be read again.
     :ivar problems: of the newest version, which may serve in part or not at all.
+    :ivar refused: what can be read of the resources that do not serve, not even as they were.
     """
 
     sight: Sight | None = None
     resources: tuple[Resource[Any], ...] = ()
     problems: tuple[Problem, ...] = ()
+    refused: tuple[Resource[Any], ...] = ()
 
 
 class LastGood:
@@ -90,6 +92,7 @@ class LastGood:
         return Snapshot(
             tuple(resource for file in files for resource in file.resources),
             tuple(problem for file in files for problem in file.problems),
+            tuple(resource for file in files for resource in file.refused),
         )
 
     def _read(
@@ -111,6 +114,7 @@ class LastGood:
 
     def _merged(self, sight: Sight, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
         resources: list[Resource[Any]] = []
+        refused: list[Resource[Any]] = []
         problems = list(reading.problems)
         for document in reading.documents:
             problems.extend(document.problems)
@@ -121,7 +125,9 @@ class LastGood:
                 resources.append(kept)
                 serves = "its last good version keeps serving"
                 problems.append(kept.problem(Severity.INFO, "MG3012", serves))
-        return _File(sight, tuple(resources), tuple(problems))
+            elif document.refused is not None:
+                refused.append(document.refused)
+        return _File(sight, tuple(resources), tuple(problems), tuple(refused))
 
     def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
         return Problem(severity, code, message, file=path, provider=self._provider)

@@ -1,6 +1,4 @@
-"""
-From the tree of a document to the positions that are kept of it. Knows nodes; knows nothing of what they mean.
-"""
+"""From the tree of a document to the positions that are kept of it. Knows nodes; knows nothing of what they mean."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ def _note(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
 
 
 def _note_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]) -> None:
-    merged = []
+    merged: list[Any] = []
     for key, value in node.value:
         name = key.value
         if name == _MERGE_KEY and key.ctag is PLAIN:

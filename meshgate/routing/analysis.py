@@ -12,7 +12,7 @@ from meshgate.routing.analysis_gateways import conflicting_gateways, ports_not_o
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
-from meshgate.routing.analysis_virtualservices import hosts_not_in_gateway, unreached_rules
+from meshgate.routing.analysis_virtualservices import hostless_destinations, hosts_not_in_gateway, unreached_rules
 
 ANALYZERS = (
     conflicting_gateways,
@@ -20,6 +20,7 @@ ANALYZERS = (
     credentials,
     shared_certificates,
     hosts_not_in_gateway,
+    hostless_destinations,
     unreached_rules,
     mesh_conflicts,
     rules_without_effect,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -33,13 +34,16 @@ class AnalysisInput:
     """
     All resources, the oldest of each kind first.
 
+    :ivar resources: the valid ones, and of others what can be read; Istio's analyzers look at both.
     :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
+    :ivar now: for what expires; None where that is not to be judged.
     """
 
     resources: Sequence[Resource[Any]]
     proxy: Proxy
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+    now: datetime | None = None
 
     @cached_property
     def gateways(self) -> list[Resource[GatewaySpec]]:
@@ -90,6 +94,17 @@ class AnalysisInput:
         pods = (Workload(pod.namespace, pod.labels) for pods in self.pods.values() for pod in pods)
         return [Workload(self.proxy.namespace, self.proxy.labels), *pods]
 
+    @cached_property
+    def _namespaces(self) -> dict[frozenset[tuple[str, str]], list[str]]:
+        return {}
+
+    def namespaces_of(self, selector: Mapping[str, str]) -> list[str]:
+        """The namespaces in which there are workloads that a Gateway's selector takes."""
+        key = frozenset(selector.items())
+        if key not in self._namespaces:
+            self._namespaces[key] = sorted({workload.namespace for workload in self.workloads_of(selector)})
+        return self._namespaces[key]
+
     def workloads_of(self, selector: Mapping[str, str]) -> Iterator[Workload]:
         """The workloads that a Gateway's selector takes."""
         return (workload for workload in self.workloads if selected(selector, workload.labels))
@@ -111,8 +126,8 @@ def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[t
             yield f"spec.http[{number}].{place}", destination
 
 
-def listed(resources: Iterable[Resource[Any]], most: int = 3) -> str:
-    """Some of several resources, each with its place."""
-    found = list(resources)
-    names = ", ".join(f"{each.qualified_name} ({each.origin})" for each in found[:most])
+def listed(places: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
+    """Some of several resources, each with the place of the field whose path is beside it."""
+    found = list(places)
+    names = ", ".join(f"{each.qualified_name} ({each.place(path)})" for each, path in found[:most])
     return names + (f" and {len(found) - most} more" if len(found) > most else "")

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from meshgate.resources.gateway import GatewaySpec
+from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
 from meshgate.resources.virtualservice import VirtualServiceSpec
@@ -54,20 +56,30 @@ class Bindings:
             if any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
                 yield virtual_service
 
-    def unbound(self, gateways: Sequence[Resource[Any]]) -> Iterator[Problem]:
+    def unbound(self, gateways: Sequence[Resource[Any]], refused: Sequence[Resource[Any]] = ()) -> Iterator[Problem]:
         """
         What is said of VirtualServices that name a Gateway which is not there.
 
         :param gateways: all Gateways of the configuration, taken by this gateway or not.
+        :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
         """
         known = {gateway.qualified_name for gateway in gateways}
+        faulty = {each.qualified_name: each for each in refused if isinstance(each.spec, GatewaySpec)}
+        for virtual_service in (each for each in refused if isinstance(each.spec, VirtualServiceSpec)):
+            for name in gateways_of(virtual_service):
+                # That it is no name at all is said where the VirtualService is read.
+                if name not in faulty and not any(map(dns_label, name.split("/"))):
+                    self._named[name].append(virtual_service)
         for name in sorted(set(self._named) - known):
             for virtual_service in self._named[name]:
+                if name in faulty:
+                    yield _takes_nothing(virtual_service, faulty[name])
+                    continue
                 yield virtual_service.problem(
                     Severity.ERROR,
                     "MG2010",
                     f"the Gateway {name} does not exist",
-                    path="spec.gateways",
+                    path=gateway_path(virtual_service, name),
                     hint=_near(name, known),
                 )
 
@@ -81,6 +93,16 @@ def gateways_of(virtual_service: VirtualService) -> list[str]:
     """The Gateways that a VirtualService names, each once, as ``namespace/name``; ``mesh`` left out."""
     names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
     return [name for name in dict.fromkeys(names) if name != MESH]
+
+
+def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
+    """
+    The path of the entry that names a Gateway.
+
+    :param gateway: as :func:`gateways_of` gives it.
+    """
+    names = [gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways]
+    return f"spec.gateways[{names.index(gateway)}]"
 
 
 def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:
@@ -103,10 +125,19 @@ def _not_exported(virtual_service: VirtualService, proxy: Proxy) -> Problem:
     )
 
 
+def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> Problem:
+    return virtual_service.problem(
+        Severity.WARNING,
+        "MG2012",
+        f"the Gateway {gateway.qualified_name} ({gateway.place()}) is not valid, and so takes no rule",
+        path=gateway_path(virtual_service, gateway.qualified_name),
+        hint="its own problems say what is wrong with it",
+    )
+
+
 def _near(name: str, known: Iterable[str]) -> str:
     short = name.partition("/")[2]
     same = sorted(other for other in known if other.partition("/")[2] == short)
     if same:
         return f"there is {', '.join(same)}: write the namespace, as in {same[0]!r}"
-    have = f"known are {', '.join(sorted(known)[:5])}" if known else "there is no Gateway at all"
-    return f"{have}; one that is not valid counts as none"
+    return f"known are {', '.join(sorted(known)[:5])}" if known else "there is no Gateway at all"

@@ -105,7 +105,7 @@ class ChainBuilder:
                 path = f"spec.tcp[{index}]"
                 if not _rule_fits(rule, server, virtual_service):
                     continue
-                self._note_ignored(virtual_service, path, rule.match)
+                self._note_ignored(virtual_service, path, numbered_blocks(path, rule))
                 if winner is not None:
                     self.problems.append(_second_rule(virtual_service, path, server, *winner))
                     continue
@@ -138,7 +138,7 @@ class ChainBuilder:
                 for number, match in enumerate(rule.match):
                     if fits(match, server, virtual_service):
                         path = f"spec.tls[{index}].match[{number}]"
-                        self._note_ignored(virtual_service, path, [match])
+                        self._note_ignored(virtual_service, path, [(path, match)])
                         yield virtual_service, rule, match, path, f"spec.tls[{index}]"
 
     def _chain(
@@ -202,7 +202,7 @@ class ChainBuilder:
                     Severity.ERROR,
                     "MG2005",
                     f"the whole match block is dropped: {taken} on port {server.port} already goes to {lost[0][1]}",
-                    path=f"{path}.sniHosts",
+                    path=f"{path}.sniHosts[{names.index(lost[0][0])}]",
                     hint="the older VirtualService wins, then the name that sorts first",
                     listener=str(server.key),
                 )
@@ -213,9 +213,14 @@ class ChainBuilder:
         self,
         virtual_service: VirtualService,
         path: str,
-        matches: Sequence[L4MatchAttributes | TLSMatchAttributes],
+        blocks: Sequence[tuple[str, L4MatchAttributes | TLSMatchAttributes]],
     ) -> None:
-        used = [CAMEL[field] for field in self.ignored_fields if any(getattr(match, field, None) for match in matches)]
+        used = {
+            CAMEL[field]: f"{place}.{CAMEL[field]}"
+            for field in self.ignored_fields
+            for place, match in reversed(blocks)
+            if getattr(match, field, None)
+        }
         if used and (virtual_service.key, path) not in self._ignored_said:
             self._ignored_said.add((virtual_service.key, path))
             self.problems.append(
@@ -223,7 +228,7 @@ class ChainBuilder:
                     Severity.WARNING,
                     "MG2006",
                     f"{', '.join(used)} means nothing on a gateway: the rule takes connections from and to anywhere",
-                    path=path,
+                    path=next(iter(used.values())),
                     hint="Istio ignores it here without a word",
                 )
             )
@@ -243,7 +248,7 @@ class ChainBuilder:
                     Severity.WARNING,
                     "MG2007",
                     f"{', '.join(wider)} reaches beyond the hosts of the {server}, and is routed all the same",
-                    path=f"{path}.sniHosts",
+                    path=f"{path}.sniHosts[{names.index(wider[0])}]",
                     hint="Istio does not cut server names to the server's hosts; narrow sniHosts",
                     listener=str(server.key),
                 )
@@ -276,7 +281,17 @@ def server_names(server: BoundServer) -> tuple[str, ...]:
 
 def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
     """Who brings the chain of a rule."""
-    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.origin}) {path}")
+    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.place(path)}) {path}")
+
+
+def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[tuple[str, L4MatchAttributes | TLSMatchAttributes]]:
+    """
+    The match blocks of a rule, each with its path.
+
+    :param path: of the rule.
+    """
+    blocks: Sequence[L4MatchAttributes | TLSMatchAttributes] = rule.match
+    return [(f"{path}.match[{number}]", match) for number, match in enumerate(blocks)]
 
 
 def _rule_fits(rule: TCPRoute, server: BoundServer, virtual_service: VirtualService) -> bool:
@@ -298,7 +313,7 @@ def _second_rule(
         Severity.WARNING,
         "MG2009",
         f"the rule never gets a connection: port {server.port} goes whole to VirtualService "
-        f"{first.qualified_name} ({first.origin}) {first_path}",
+        f"{first.qualified_name} ({first.place(first_path)}) {first_path}",
         path=path,
         hint="a TCP port has no names to tell routes apart; give each its own port",
         listener=str(server.key),

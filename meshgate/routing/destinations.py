@@ -35,12 +35,17 @@ NO_ENDPOINT = "MG2022"
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """What a destination lacks."""
+    """
+    What a destination lacks.
+
+    :ivar field: of the destination, that says what there is not, as ``.host``.
+    """
 
     code: str
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,13 @@ class Destinations:
 
     :param catalog: the hosts that exist.
     :param rules: the DestinationRules that there are.
+    :param known: the hosts that exist, and those of resources that are not valid.
     :ivar used: what the destinations made so far rest on.
     """
 
-    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy) -> None:
+    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy, known: Catalog | None = None) -> None:
         self._catalog = catalog
+        self._known = catalog if known is None else known
         self._rules = rules
         self._proxy = proxy
         self._said: dict[tuple[object, ...], Problem] = {}
@@ -133,7 +140,7 @@ class Destinations:
             if lack is not None and lack.code != NO_ENDPOINT:
                 self._say(virtual_service, path, lack)
                 break
-        found = self._catalog.find(host)
+        found = self._known.find(host)
         if found is not None and written.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
             message = f"{host} has the ports {have} and none is named, so the number of the server's port is taken"
@@ -230,19 +237,27 @@ class Destinations:
 
     def _unknown(self, host: str, viewer: str) -> _Lack:
         hidden = self._catalog.find(host)
+        faulty = self._known.find(host) if hidden is None else None
+        if faulty is not None:
+            message = f"the host {host} is that of {faulty.source.key} ({faulty.source.place()}), which is not valid"
+            return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
         if hidden is None:
             hint = "give it a Service or a ServiceEntry, or check the namespace of the short name"
-            return _Lack("MG2020", f"the host {host} is unknown", hint)
+            return _Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
         seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
         message = (
             f"the host {host} is not visible in the namespace {viewer}: "
-            f"{hidden.source.key} ({hidden.source.origin}) is exported to {seen_by} only"
+            f"{hidden.source.key} ({hidden.source.place('spec.exportTo')}) is exported to {seen_by} only"
         )
-        return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo')
+        return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
 
     def _say(self, virtual_service: Resource[VirtualServiceSpec], path: str, lack: _Lack) -> None:
-        problem = virtual_service.problem(lack.severity, lack.code, lack.message, path=path, hint=lack.hint)
-        self._said.setdefault((virtual_service.key, path, lack.message), problem)
+        said = (virtual_service.key, path, lack.message)
+        if said not in self._said:
+            where = path + lack.field
+            self._said[said] = virtual_service.problem(
+                lack.severity, lack.code, lack.message, path=where, hint=lack.hint
+            )
 
 
 def _tls_lack(tls: Written | None) -> _Lack | None:
@@ -252,7 +267,7 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.origin}) wants it; nothing is sent in the clear",
+        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.place(tls.path)}) wants it; nothing is sent in the clear",
     )
 
 
@@ -282,11 +297,14 @@ def _no_port(found: CatalogHost, number: int) -> _Lack:
         "MG2021",
         f"{found.host} has no port {number}; it has {have}",
         "name one of the ports under destination.port.number",
+        field=".port.number",
     )
 
 
 def _no_subset(host: str, name: str, rule: MergedRule | None) -> _Lack:
     if rule is None:
-        return _Lack("MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one")
+        return _Lack(
+            "MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one", field=".subset"
+        )
     hint = nearest(name, rule.subsets) or "its DestinationRule has none"
-    return _Lack("MG2043", f"{host} has no subset {name}", hint)
+    return _Lack("MG2043", f"{host} has no subset {name}", hint, field=".subset")

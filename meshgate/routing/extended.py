@@ -15,7 +15,7 @@ from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttribu
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.chains import TERMINATION_REFUSAL, ChainBuilder, fits, owner_of, server_names
+from meshgate.routing.chains import TERMINATION_REFUSAL, ChainBuilder, fits, numbered_blocks, owner_of, server_names
 from meshgate.routing.hosts import covers, names_for_namespace, specificity
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.servers import BoundServer
@@ -52,13 +52,13 @@ class ExtendedChainBuilder(ChainBuilder):
         for virtual_service in self._bindings.meeting(server):
             for index, rule in enumerate(virtual_service.spec.tcp):
                 path = f"spec.tcp[{index}]"
-                blocks = [match for match in rule.match if fits(match, server, virtual_service)]
-                if rule.match and not blocks:
+                told_apart = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
+                if rule.match and not told_apart:
                     continue
                 found = True
-                self._note_ignored(virtual_service, path, blocks)
+                self._note_ignored(virtual_service, path, told_apart)
                 chain = self._chain(server, virtual_service, path, rule, names)
-                for addresses in self._addresses(virtual_service, path, blocks or [L4MatchAttributes()]):
+                for addresses in self._addresses(virtual_service, told_apart or [(path, L4MatchAttributes())]):
                     told = replace(chain, condition=_in_words(addresses))
                     for name in names or (CATCH_ALL,):
                         self._claim(listener, server, _Claim(name, name, addresses, told, virtual_service, path))
@@ -78,7 +78,7 @@ class ExtendedChainBuilder(ChainBuilder):
             if not names:
                 continue
             chain = self._chain(server, virtual_service, path, rule, names, route_path)
-            for addresses in self._addresses(virtual_service, path, [match]):
+            for addresses in self._addresses(virtual_service, [(path, match)]):
                 told = replace(chain, condition=_in_words(addresses))
                 claims += [_Claim(name, written, addresses, told, virtual_service, path) for name, written in cut]
         for claim in sorted(claims, key=lambda claim: specificity(claim.written)[:2]):
@@ -107,15 +107,25 @@ class ExtendedChainBuilder(ChainBuilder):
             )
         )
 
-    def _addresses(self, virtual_service: VirtualService, path: str, blocks: Sequence[Match]) -> Iterator[Addresses]:
-        """Where the blocks say that connections go to and come from; a network that cannot be read drops its block."""
-        for match in blocks:
+    def _addresses(self, virtual_service: VirtualService, blocks: Sequence[tuple[str, Match]]) -> Iterator[Addresses]:
+        """
+        Where the blocks say that connections go to and come from; a network that cannot be read drops its block.
+
+        :param blocks: each with its path.
+        """
+        for path, match in blocks:
             subnet = match.source_subnet if isinstance(match, L4MatchAttributes) else ""
             destinations = {text: network(text) for text in match.destination_subnets}
             sources = {subnet: network(subnet)} if subnet else {}
-            unreadable = [text for text, read in (*destinations.items(), *sources.items()) if read is None]
+            unreadable = {
+                text: field
+                for known, field in ((sources, "sourceSubnet"), (destinations, "destinationSubnets"))
+                for text, read in known.items()
+                if read is None
+            }
             if unreadable:
-                self.problems.append(_unreadable(virtual_service, path, unreadable))
+                where = f"{path}.{next(iter(unreadable.values()))}"
+                self.problems.append(_unreadable(virtual_service, where, unreadable))
                 continue
             for destination in destinations.values() or [EVERYWHERE]:
                 for source in sources.values() or [EVERYWHERE]:
@@ -128,14 +138,14 @@ class ExtendedChainBuilder(ChainBuilder):
         """The names within the server's hosts, each with the one it was cut from."""
         hosts = [host.lower() for host in names_for_namespace(server.hosts, virtual_service.namespace)]
         kept: list[tuple[str, str]] = []
-        for written in dict.fromkeys(map(str.lower, names)):
+        for place, written in _first_places(map(str.lower, names)):
             if written.startswith("*") and written[1:2] not in ("", "."):
                 self.problems.append(
                     virtual_service.problem(
                         Severity.ERROR,
                         "MG2004",
                         f"the server name {written} is dropped: a wildcard stands for whole labels",
-                        path=f"{path}.sniHosts",
+                        path=f"{path}.sniHosts[{place}]",
                         hint="Envoy would refuse the whole listener",
                         listener=str(server.key),
                     )
@@ -152,12 +162,20 @@ class ExtendedChainBuilder(ChainBuilder):
                     Severity.INFO if within else Severity.WARNING,
                     "MG2067",
                     f"{written} is cut to the hosts of the {server}: {left}",
-                    path=f"{path}.sniHosts",
+                    path=f"{path}.sniHosts[{place}]",
                     hint="Istio would route all of it",
                     listener=str(server.key),
                 )
             )
         return kept
+
+
+def _first_places(names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Each name once, with the place where it stands first."""
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        seen.setdefault(name, place)
+    return ((place, name) for name, place in seen.items())
 
 
 def _unreadable(virtual_service: VirtualService, path: str, texts: Iterable[str]) -> Problem:

@@ -21,7 +21,7 @@ from meshgate.resources.serviceentry import ServiceEntrySpec
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.table import RoutingTable
 
-NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2040"})
+NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2012", "MG2040"})
 """Problems for which this gateway leaves a Gateway or VirtualService aside, unless a part of it is in the table."""
 
 REPORTED: Final = (GatewaySpec, VirtualServiceSpec, DestinationRuleSpec, ServiceEntrySpec, ServiceSpec)
