@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
@@ -108,9 +108,15 @@ def all_statuses(
 ) -> dict[ResourceKey, ResourceStatus]:
     """
     The statuses of what was compiled and of what is not valid, by kind and name. One that has a fault and is in force
-    all the same, as its last good version or in spite of an unknown field, keeps the status of what is in force.
+    all the same, as its last good version or in spite of an unknown field, has the status of what is in force, and its
+    fault among the reasons.
     """
-    return dict(sorted({**refusals(problems), **compiled}.items()))
+    found = refusals(problems)
+    for key, status in compiled.items():
+        refused = found.get(key)
+        reasons = (*refused.reasons, *status.reasons) if refused else status.reasons
+        found[key] = replace(status, reasons=tuple(dict.fromkeys(reasons))) if refused else status
+    return dict(sorted(found.items()))
 
 
 def _by_resource(problems: Iterable[Problem]) -> dict[ResourceKey, list[Problem]]:
