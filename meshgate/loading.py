@@ -70,6 +70,8 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
                 continue
             reading = read_text(content, name, default_namespace=default_namespace)
             problems += reading.all_problems
+            if reading.readable and not reading.documents and not os.path.isdir(path):
+                problems.append(_nothing_in(name))
             resources += reading.resources
             refused += reading.refused
     winners, doubled = latest(resources)
@@ -101,6 +103,11 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
         hint = f"files with names in {', '.join(SUFFIXES)} are read"
         name = _printable(path)
         yield name, Problem(Severity.WARNING, "MG0009", "the folder holds no routes", file=name, hint=hint)
+
+
+def _nothing_in(file: str) -> Problem:
+    """What is said of a file that was named and holds nothing; in a folder, such files are common."""
+    return Problem(Severity.WARNING, "MG0009", "there are no routes in it", file=file, hint="it holds no document")
 
 
 def _content(file: str) -> tuple[str, bytes | Problem]:

@@ -7,7 +7,7 @@ import os
 
 from meshgate.resources.codes import CODES
 from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
-from tests.configurations import destination_rule, gateway, target, tcp_server, virtual_service
+from tests.configurations import destination_rule, gateway, target, tcp_rule, tcp_server, virtual_service
 
 EXPECTATIONS = """\
 routes: [routes]
@@ -67,6 +67,22 @@ class CheckTests(CommandTestCase):
         self.assertEqual(log["runs"][0]["results"], [])
 
 
+class OrderTests(CommandTestCase):
+    """The order of what ``meshgate check`` says."""
+
+    def test_a_file_reads_from_top_to_bottom(self) -> None:
+        """What is wrong with one resource and with all together stands side by side, file by file."""
+        for name in ("one", "two"):
+            lost = virtual_service(name, gateways=["gone"], tcp=[tcp_rule("gone")])
+            self.write(f"{name}.yaml", f"{written(lost)}\n---\n{written({**lost, 'kind': 'Gateway'})}\n")
+        shown = self.run_command("check", "two.yaml", "one.yaml", exit_code=1).stdout.splitlines()[:-1]
+        places = [line.split(": ")[0].split(":") for line in shown]
+        lines = [(file, int(line), int(column)) for file, line, column in places]
+        self.assertEqual(lines, sorted(lines))
+        self.assertEqual({file for file, _, _ in lines}, {"one.yaml", "two.yaml"})
+        self.assertTrue({"MG1001", "MG2010"} <= {line.split("[")[1][:6] for line in shown})
+
+
 class ExplainTests(CommandTestCase):
     """``meshgate explain``."""
 
@@ -92,6 +108,16 @@ class ExplainTests(CommandTestCase):
         self.assertIn(
             "no listener  port 1, no server name", self.run_command("explain", "--port", "1", "routes").stdout
         )
+
+    def test_ends_that_are_none(self) -> None:
+        """Addresses are addresses, and a server name is what a client can send."""
+        for option, value, said in [
+            ("--bind", "here", "'here' is not an IP address"),
+            ("--source", "there", "'there' is not an IP address"),
+            ("--sni", "b\u00fccher.example", "clients send it in ASCII"),
+        ]:
+            result = self.run_command("explain", "--port", "443", option, value, "routes", exit_code=2)
+            self.assertIn(said, result.stderr)
 
     def test_calls(self) -> None:
         """Many calls are answered one a line, in their order; empty lines are passed over."""

@@ -18,6 +18,7 @@ import click
 
 from meshgate.loading import STANDARD_INPUT, Loaded, load_paths
 from meshgate.report import problem_count, problem_line
+from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile import Compilation
 from meshgate.routing.servers import Proxy
@@ -118,6 +119,9 @@ def gateway_options(command: F) -> F:
     ) -> Any:
         settings = read_settings(config) if config else None
         labels = _labels(gateway_label)
+        for option, name in (("--gateway-namespace", gateway_namespace), ("--namespace", namespace)):
+            if name and (fault := dns_label(name)):
+                raise click.UsageError(f"{option}: {fault}")
         gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "")
         return command(gateway, **rest)
 

@@ -18,7 +18,7 @@ CODES: Final[dict[str, str]] = {
     "MG0006": "The document is not a routing resource and is ignored",
     "MG0007": "The same resource is written more than once",
     "MG0008": "A file cannot be read",
-    "MG0009": "A folder holds no routes",
+    "MG0009": "A file or folder holds no routes",
     "MG0101": "The settings file does not hold one mapping",
     "MG0102": "A key of the settings is not known",
     "MG0103": "A required key of the settings is missing",
