@@ -70,11 +70,13 @@ class GatewayTests(SynchronousTestCase):
         """A port may be the Service's own or its target; Services of other gateways and namespaces do not count."""
         ingress: Document = {"selector": {"istio": "ingressgateway"}, "namespace": "istio-system"}
         front = service("front", {"port": 80, "name": "http", "targetPort": 8080}, **ingress)
+        other = service("other", {"port": 81, "name": "dns", "protocol": "UDP"}, **ingress)
         strange = service("strange", {"port": 80, "name": "http"}, selector={"istio": "ingressgateway"})
         for port, documents, want in [
             (80, [front], []),
             (8080, [front], []),
             (81, [front], ["gw"]),
+            (81, [front, other], ["gw"]),
             (81, [strange], []),
         ]:
             self.assertEqual(named("MG2042", [gateway("gw", tcp_server(port)), *documents]), want)

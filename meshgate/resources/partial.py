@@ -46,34 +46,54 @@ def partial_record(model: type[BaseModel], value: Any, faults: Iterable[Sequence
 
 def without_faults(record: Any) -> Any:
     """
-    What is left of such a record without what is broken: fields have their defaults, and lists lack what they cannot
-    hold.
+    What is left of such a record without what is broken. Fields have their defaults; within lists, where every object
+    keeps its place, also those that have none are empty. A list of texts of which one is broken is empty as a whole.
 
     :return: a record without ``BROKEN``; or None where a field is broken that it cannot be without.
     """
     if not isinstance(record, BaseModel):
         return None
+    model = type(record)
+    for name, field in model.model_fields.items():
+        if getattr(record, name) is BROKEN and field.is_required() and get_origin(field.annotation) is not tuple:
+            return None
+    return _emptied(model, record)
+
+
+def _emptied(model: type[BaseModel], record: Any) -> BaseModel:
+    """
+    A record without what is broken, its required fields empty.
+
+    :param record: of the model, or ``BROKEN``.
+    """
     fields = {}
-    for name, field in type(record).model_fields.items():
-        value = _sound(getattr(record, name))
-        if value is not None:
-            fields[field.alias or name] = value
+    for name, field in model.model_fields.items():
+        value = getattr(record, name)
+        if value is not BROKEN:
+            fields[field.alias or name] = _whole(field.annotation, value)
         elif field.is_required():
-            if get_origin(field.annotation) is not tuple:
-                return None
-            fields[field.alias or name] = ()
-    return type(record).model_construct(**fields)
+            fields[field.alias or name] = _nothing(field.annotation)
+    return model.model_construct(**fields)
 
 
-def _sound(value: Any) -> Any:
-    """A value without what is broken in it; None where nothing is left."""
-    if value is BROKEN:
-        return None
+def _whole(annotation: Any, value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return without_faults(value)
-    if type(value) is tuple:
-        return tuple(item for item in map(_sound, value) if item is not None)
-    return value
+        return _emptied(type(value), value)
+    if type(value) is not tuple:
+        return value
+    model = next(models_in([annotation]), None)
+    if model is None:
+        return () if any(item is BROKEN for item in value) else value
+    return tuple(_emptied(model, item) for item in value)
+
+
+def _nothing(annotation: Any) -> Any:
+    if get_origin(annotation) is tuple:
+        return ()
+    if annotation in (int, str):
+        return annotation()
+    model = next(models_in([annotation]), None)
+    return None if model is None else _emptied(model, BROKEN)
 
 
 def _record(model: type[BaseModel], value: Any, tree: _Tree) -> Any:

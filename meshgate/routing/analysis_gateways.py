@@ -9,7 +9,7 @@ from typing import Final
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.service import ServiceSpec
+from meshgate.resources.service import ServiceSpec, TransportProtocol
 from meshgate.routing.analysis_input import AnalysisInput, Workload, listed
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
@@ -23,6 +23,7 @@ _Selector = frozenset[tuple[str, str]]
 ISTIO_PORTS: Final = (80, 443, 15443, 31400)
 """Of the Service that ``istioctl analyze`` takes for granted (pkg/config/analysis/local)."""
 
+_TCP: Final = TransportProtocol.TCP
 _ISTIO_SERVICE: Final = f"Istio's own Service for istio=ingressgateway, which has {', '.join(map(str, ISTIO_PORTS))}"
 
 
@@ -94,7 +95,7 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
             in_front[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
         services = in_front[selector].values()
         if services:
-            found = (port for service in services for port in service.spec.ports)
+            found = (port for service in services for port in service.spec.ports if port.protocol is _TCP)
             have = {number for port in found for number in (port.port, port.target_port)}
             what = listed((service, "spec.ports") for service in services)
             yield from _missing_ports(gateway, have, f"the Service in front of the gateway: {what}", Severity.WARNING)

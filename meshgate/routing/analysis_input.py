@@ -114,13 +114,14 @@ class AnalysisInput:
 
 
 def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
-    """The destinations of all rules, each with its path."""
+    """The destinations of all rules, each with its path; those of which no host can be read are left out."""
     spec = virtual_service.spec
     routes = [(f"spec.tls[{number}]", tls.route) for number, tls in enumerate(spec.tls)]
     routes += [(f"spec.tcp[{number}]", tcp.route) for number, tcp in enumerate(spec.tcp)]
     for path, route in routes:
         for index, target in enumerate(route):
-            yield f"{path}.route[{index}].destination", target.destination
+            if target.destination.host:
+                yield f"{path}.route[{index}].destination", target.destination
     for number, http in enumerate(spec.http_rules):
         for place, destination in http.destinations:
             yield f"spec.http[{number}].{place}", destination

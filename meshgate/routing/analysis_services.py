@@ -36,6 +36,8 @@ def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
             continue
         external = service.spec.type is ServiceType.EXTERNAL_NAME
         for index, port in enumerate(service.spec.ports):
+            if not port.port:
+                continue  # it cannot be read
             if _has_protocol(port) and not (external and port.name == "tcp"):
                 continue
             what = f"the name {port.name!r} of port {port.port}" if port.name else f"port {port.port}, without a name,"
@@ -72,7 +74,7 @@ def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
         if entry.spec.addresses or entry.spec.resolution is Resolution.NONE:
             continue
         for index, port in enumerate(entry.spec.ports):
-            if port.protocol in ("", "TCP"):
+            if port.number and port.protocol in ("", "TCP"):
                 yield entry.problem(
                     Severity.INFO,
                     "MG2061",
@@ -89,6 +91,8 @@ def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
     for entry in given.entries:
         for host in entry.spec.hosts:
             for index, port in enumerate(entry.spec.ports):
+                if not port.number:
+                    continue
                 known[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
     for (host, number), by_protocol in known.items():
         for protocol, entries in by_protocol.items() if len(by_protocol) > 1 else ():

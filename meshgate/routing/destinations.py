@@ -178,7 +178,7 @@ class Destinations:
         :param viewer: the namespace that has to see the host.
         """
         host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
-        number = written.port.number if written.port is not None else None
+        number = written.port.number or None if written.port is not None else None
         sidecar = server_port is None and not gateways_of(virtual_service)
         found = (self._catalog.covering if sidecar else self._catalog.find)(host, viewer)
         if found is None:
