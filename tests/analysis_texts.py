@@ -618,8 +618,8 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:17:1: info[MG2044]: DestinationRule shop/d: spec.trafficPolicy: not done by this "
-        "gateway yet: proxyProtocol, loadBalancer.warmup (its connections are made without it)",
+        "routes.yaml:20:49: info[MG2044]: DestinationRule shop/d: spec.trafficPolicy.proxyProtocol: not done "
+        "by this gateway yet: proxyProtocol, loadBalancer.warmup (its connections are made without it)",
     ),
     (
         "MG2045",
@@ -657,7 +657,7 @@ spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:15:32: error[MG2045]: VirtualService shop/v: spec.tcp[0].route[0].destination: the "
         "endpoint is to be spoken to by TLS SIMPLE, which this gateway does not begin yet (so DestinationRule"
-        " shop/d (routes.yaml:17:1) wants it; nothing is sent in the clear)",
+        " shop/d (routes.yaml:20:39) wants it; nothing is sent in the clear)",
     ),
     (
         "MG2046",
@@ -1234,8 +1234,9 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:17:1: info[MG2068]: DestinationRule shop/d: spec.trafficPolicy: httpHeaderName is nothing to "
-        "choose by over TCP: endpoints are chosen at random (useSourceIp chooses by the client's address)",
+        "routes.yaml:20:82: info[MG2068]: DestinationRule shop/d: "
+        "spec.trafficPolicy.loadBalancer.consistentHash.httpHeaderName: httpHeaderName is nothing to choose "
+        "by over TCP: endpoints are chosen at random (useSourceIp chooses by the client's address)",
     ),
     (
         "MG2069",
@@ -1271,9 +1272,10 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:9:1: error[MG2069]: VirtualService shop/v: spec.tcp[0].route[0].destination: loadBalancer "
-        "PASSTHROUGH keeps the original destination, which a gateway does not have (so DestinationRule shop/d "
-        "(routes.yaml:17) spec.trafficPolicy wants it; Istio's gateway would dial itself)",
+        "routes.yaml:15:32: error[MG2069]: VirtualService shop/v: spec.tcp[0].route[0].destination: "
+        "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have (so "
+        "DestinationRule shop/d (routes.yaml:20:33) spec.trafficPolicy wants it; Istio's gateway would dial "
+        "itself)",
     ),
     (
         "MG2070",
@@ -1309,8 +1311,9 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:17:1: info[MG2070]: DestinationRule shop/d: spec.trafficPolicy: a table of 4999999 entries for "
-        "choosing by hash is made with 65537 (a larger one would only make the shares a little more even)",
+        "routes.yaml:20:65: info[MG2070]: DestinationRule shop/d: "
+        "spec.trafficPolicy.loadBalancer.consistentHash: a table of 4999999 entries for choosing by hash is "
+        "made with 65537 (a larger one would only make the shares a little more even)",
     ),
     (
         "MG2071",
@@ -1346,8 +1349,9 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:17:1: warning[MG2071]: DestinationRule shop/d: spec.trafficPolicy.portLevelSettings[0]: "
-        "idleTimeout has no effect here: only that of spec.trafficPolicy counts (Istio ignores it here without a word)",
+        "routes.yaml:20:111: warning[MG2071]: DestinationRule shop/d: "
+        "spec.trafficPolicy.portLevelSettings[0].connectionPool.tcp.idleTimeout: idleTimeout has no effect "
+        "here: only that of spec.trafficPolicy counts (Istio ignores it here without a word)",
     ),
     (
         "MG2072",
@@ -1383,9 +1387,9 @@ kind: WorkloadEntry
 metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
-        "routes.yaml:17:1: info[MG2072]: DestinationRule shop/d: spec.trafficPolicy: outlierDetection never leaves out "
-        "an endpoint of db.shop.svc.cluster.local:80: one of 1 is more than the 10% of maxEjectionPercent (nor does "
-        "Istio's; from 100 on, one may be left out)",
+        "routes.yaml:20:52: info[MG2072]: DestinationRule shop/d: spec.trafficPolicy.outlierDetection: "
+        "outlierDetection never leaves out an endpoint of db.shop.svc.cluster.local:80: one of 1 is more than"
+        " the 10% of maxEjectionPercent (nor does Istio's; from 100 on, one may be left out)",
     ),
 ]
 

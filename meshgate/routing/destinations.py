@@ -77,7 +77,7 @@ class Destinations:
 
     def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy, known: Catalog | None = None) -> None:
         self._catalog = catalog
-        self._known = catalog if known is None else known
+        self._all_hosts = catalog if known is None else known
         self._rules = rules
         self._proxy = proxy
         self._said: dict[tuple[object, ...], Problem] = {}
@@ -140,7 +140,7 @@ class Destinations:
             if lack is not None and lack.code != NO_ENDPOINT:
                 self._say(virtual_service, path, lack)
                 break
-        found = self._known.find(host)
+        found = self._all_hosts.find(host)
         if found is not None and written.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
             message = f"{host} has the ports {have} and none is named, so the number of the server's port is taken"
@@ -237,7 +237,7 @@ class Destinations:
 
     def _unknown(self, host: str, viewer: str) -> _Lack:
         hidden = self._catalog.find(host)
-        faulty = self._known.find(host) if hidden is None else None
+        faulty = self._all_hosts.find(host) if hidden is None else None
         if faulty is not None:
             message = f"the host {host} is that of {faulty.source.key} ({faulty.source.place()}), which is not valid"
             return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
@@ -264,10 +264,11 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     """Why a policy forbids to dial in the clear."""
     if tls is None or tls.value.mode not in ORIGINATING:
         return None
+    by = f"DestinationRule {tls.rule.qualified_name} ({tls.rule.place(f'{tls.path}.tls')})"
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so DestinationRule {tls.rule.qualified_name} ({tls.rule.place(tls.path)}) wants it; nothing is sent in the clear",
+        f"so {by} wants it; nothing is sent in the clear",
     )
 
 
