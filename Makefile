@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_PIDFILE := .lab.pid
 BENCH := benchmarks/build
+COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
+DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end hello_message \
+	inbound listening log_line overload reaching relay service serving wheel workers)
 
-.PHONY: lab lab-stop test lint docs bench wheel clean
+.PHONY: lab lab-stop test test-compiled lint docs bench compiled wheel clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
@@ -34,6 +37,18 @@ lab-stop:
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) tests
 
+# The tests of the data path, on what is compiled; it stands beside the sources, and never in their way.
+test-compiled: compiled
+	@rm -rf $(COMPILED)/tests && cp -r tests $(COMPILED)
+	cd $(COMPILED) && $(CURDIR)/$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) $(DATA_PATH_TESTS)
+
+compiled: $(COMPILED)/.compiled
+
+$(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -name '*.py') | $(VENV)/.installed-dev
+	@rm -rf $(COMPILED)
+	MESHGATE_COMPILE=1 $(BIN)/python setup.py --quiet build --build-base build/temp --build-lib $(COMPILED)
+	@touch $@
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,13 +57,10 @@ lint: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-# The figures of the documentation; for others, see `.venv/bin/python -m benchmarks --help`.
-bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks --output docs/benchmarks $(BENCH_OPTIONS)
-
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
+# The figures of the documentation and the README; says what is missing. For others, see
+# `.venv/bin/python -m benchmarks --help`.
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
 $(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)

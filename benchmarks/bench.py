@@ -11,15 +11,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.counters import cpu_time
-from benchmarks.figures import Sample
+from benchmarks.figures import GATEWAYS, Sample
 from benchmarks.gateways import Choice, fresh_gateway
 from benchmarks.peers import PEERS
-from benchmarks.processes import BenchmarkError, Load, Server, free_port, proxy
+from benchmarks.processes import BenchmarkError, Load, Server, free_port, place, proxy
 
 Rounds = dict[str, list[Sample]]
 """The samples of each subject."""
@@ -78,12 +78,14 @@ class Bench:
     :ivar backend: the port of the backend.
     :ivar subjects: the proxies that are compared, meshgate first.
     :ivar choice: what is chosen of meshgate's settings.
+    :ivar cpus: the processors on which proxies run.
     """
 
     backend: int
     subjects: Sequence[str]
     amounts: Amounts
     choice: Choice
+    cpus: frozenset[int]
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
@@ -96,13 +98,16 @@ class Bench:
     def subject(self, name: str) -> Iterator[Server]:
         """Run one of the subjects, with one route, until the block ends."""
         with self.folder() as folder:
-            if name == "meshgate":
-                with fresh_gateway(folder, self.backend, self.choice) as server:
+            if name in GATEWAYS:
+                choice = replace(self.choice, compiled=name == "compiled")
+                with fresh_gateway(folder, self.backend, choice) as server:
+                    place(server, self.cpus)
                     yield server
             else:
                 port = free_port()
                 command = PEERS[name].prepare(folder, port, self.backend)
                 with proxy(name, command, folder, port) as server:
+                    place(server, self.cpus)
                     yield server
 
     @contextlib.contextmanager
@@ -115,6 +120,7 @@ class Bench:
     def gateway(self, choice: Choice, services: int = 1, names: int = 1) -> Iterator[Server]:
         """Run a meshgate until the block ends."""
         with self.folder() as folder, fresh_gateway(folder, self.backend, choice, services, names) as server:
+            place(server, self.cpus)
             yield server
 
 

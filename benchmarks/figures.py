@@ -66,26 +66,31 @@ FIGURES = {
         Figure("upload", "d", "Bulk upload", "µs CPU per MB", "MB"),
         Figure("memory", "e", "Memory of an idle connection", "kB"),
         Figure("change", "f", "A connection while routes change, p99", "ms"),
-        Figure("workers", "g", "A connection with several workers", "µs CPU", "connections"),
+        Figure("workers", "g", "A connection, two workers share the load", "µs CPU", "connections"),
+        Figure("workers_each", "g", "A connection, two workers at twice the load", "µs CPU", "connections"),
         Figure("spread", "g", "Connections, busiest to idlest worker", "ratio"),
     )
 }
+
+GATEWAYS = ("meshgate", "compiled")
+"""Meshgate as it is, and with its data path compiled."""
 
 ONE_ROUTE, MANY_NAMES = "1 route", "100,000 names"
 QUIET, CHANGING = "no change", "a change a second"
 ONE_WORKER, TWO_WORKERS = "1 worker", "2 workers"
 
 BARS = (
-    Bar("connection", "meshgate", "nginx", 1.30, 1.00),
-    Bar("connection_full", "meshgate", "nginx", 1.30, 1.00),
+    *(Bar("connection", subject, "nginx", 1.30, 1.00) for subject in GATEWAYS),
+    *(Bar("connection_full", subject, "nginx", 1.30, 1.00) for subject in GATEWAYS),
     Bar("names", MANY_NAMES, ONE_ROUTE, 1.10, 1.00),
-    Bar("round_trip", "meshgate", "nginx", 1.05, 0.95),
-    Bar("round_trip_full", "meshgate", "nginx", 1.05, 0.95),
-    Bar("download", "meshgate", "nginx", 0.55, 0.40),
-    Bar("upload", "meshgate", "nginx", 0.55, 0.40),
-    Bar("memory", "meshgate", "haproxy", 1.00, 0.50),
+    *(Bar("round_trip", subject, "nginx", 1.05, 0.95) for subject in GATEWAYS),
+    *(Bar("round_trip_full", subject, "nginx", 1.05, 0.95) for subject in GATEWAYS),
+    *(Bar("download", subject, "nginx", 0.55, 0.40) for subject in GATEWAYS),
+    *(Bar("upload", subject, "nginx", 0.55, 0.40) for subject in GATEWAYS),
+    *(Bar("memory", subject, "haproxy", 1.00, 0.50) for subject in GATEWAYS),
     Bar("change", CHANGING, QUIET, 2.00, 1.20),
     Bar("workers", TWO_WORKERS, ONE_WORKER, 1.10, 1.00),
+    Bar("workers_each", TWO_WORKERS, ONE_WORKER, 1.10, 1.00),
     Bar("spread", TWO_WORKERS, "", 1.50, 1.00),
 )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import ROOT, Server, free_port, proxy
+from benchmarks.processes import COMPILED, ROOT, Server, free_port, proxy
 
 ACCESS_LOG = "access.log"
 
@@ -63,10 +63,12 @@ class Choice:
 
     :ivar transport: the value of the key of that name.
     :ivar workers: likewise.
+    :ivar compiled: runs what ``make compiled`` makes of it.
     """
 
     transport: str | None = None
     workers: int | None = None
+    compiled: bool = False
 
     def settings(self) -> str:
         """The settings file."""
@@ -97,11 +99,12 @@ def prepare(folder: Path, port: int, backend: int, choice: Choice, services: int
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, port: int) -> Iterator[Server]:
+def gateway(folder: Path, port: int, compiled: bool = False) -> Iterator[Server]:
     """Run what a folder holds until the block ends."""
     twistd = Path(sys.executable).with_name("twistd")
     command: list[str | Path] = [twistd, "-n", "--pidfile=", "meshgate", "--config", folder / "meshgate.yaml"]
-    with proxy("meshgate", command, folder, port, {"PYTHONPATH": str(ROOT)}) as server:
+    name, code = ("compiled", COMPILED) if compiled else ("meshgate", ROOT)
+    with proxy(name, command, folder, port, {"PYTHONPATH": str(code)}) as server:
         yield server
 
 
@@ -110,7 +113,7 @@ def fresh_gateway(folder: Path, backend: int, choice: Choice, services: int = 1,
     """Write and run one until the block ends."""
     port = free_port()
     prepare(folder, port, backend, choice, services, names)
-    with gateway(folder, port) as server:
+    with gateway(folder, port, choice.compiled) as server:
         yield server
 
 

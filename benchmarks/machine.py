@@ -7,22 +7,26 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import PEERS
 
 
-def missing(subjects: Iterable[str], strace: bool) -> Iterator[str]:
-    """What is not installed, with the Debian package that brings it."""
+def missing(subjects: Iterable[str], strace: bool, plot: bool) -> Iterator[str]:
+    """What is not installed, with what brings it."""
     programs = {"make": "make", "cc": "gcc libc6-dev", **({"strace": "strace"} if strace else {})}
     programs |= {name: PEERS[name].package for name in subjects if name in PEERS}
     for program, package in programs.items():
         needs = PEERS[program].needs if program in PEERS else None
         if shutil.which(program) is None or (needs is not None and not needs.exists()):
             yield f"{program} (apt-get install {package})"
+    if plot and find_spec("matplotlib") is None:
+        yield f"matplotlib ({sys.executable} -m pip install -e '.[bench]')"
 
 
 def describe() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,6 +23,9 @@ from benchmarks.counters import family
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "benchmarks" / "build"
+COMPILED = ROOT / "build" / "compiled"
+"""Where ``make compiled`` puts meshgate."""
+
 PROGRAMS = ("load", "backend")
 
 DEADLINE = 120.0
@@ -55,13 +58,17 @@ class Server:
         return family(self.pid)
 
 
-def build() -> None:
+def build(compiled: bool = False) -> None:
     """
     Compile the load generator and the backend, where they are older than their sources.
+
+    :param compiled: meshgate's data path as well.
 
     :raises BenchmarkError: when that fails.
     """
     targets = [str(BUILD.relative_to(ROOT) / program) for program in PROGRAMS]
+    if compiled:
+        targets.append("compiled")
     made = subprocess.run(
         ["make", "--silent", "-C", str(ROOT), *targets],  # noqa: S607 -- whichever make there is
         capture_output=True,
@@ -69,7 +76,7 @@ def build() -> None:
         check=False,
     )
     if made.returncode:
-        raise BenchmarkError(f"the load generator does not compile:\n{made.stderr}")
+        raise BenchmarkError(f"what a run needs does not compile:\n{made.stderr}")
 
 
 @contextlib.contextmanager
@@ -122,6 +129,13 @@ def proxy(
 
         wait_until(up, f"{name} to listen")
         yield server
+
+
+def place(server: Server, cpus: Set[int]) -> None:
+    """Let the threads of a proxy run on these processors only; those to come as well."""
+    for pid in server.pids():
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cpus)
 
 
 @contextlib.contextmanager

@@ -21,13 +21,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 CHANGES = 10
+PERIOD = 1.0
+"""Seconds from one change to the next."""
 DEADLINE = 60.0
 """Seconds that anything may take before the benchmark gives up."""
 
@@ -122,7 +125,7 @@ def measure(folder: Path, count: int, workers: int) -> dict[str, Any]:
             "providers: [{name: files, type: directory, paths: [routes/]}]\n"
             f"access_log: {{path: access.log}}\nworkers: {workers}\n"
         )
-        return {**figures, **run(settings, routes, plain, tls)}
+        return {**figures, **run(settings, routes, plain, tls, count)}
 
 
 def pair(number: int, port: int, suffix: str = "") -> str:
@@ -144,7 +147,7 @@ def check(routes: Path) -> dict[str, Any]:
     }
 
 
-def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
+def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[str, Any]:
     """A running gateway, while one file after the other is replaced."""
     twistd = Path(sys.executable).with_name("twistd")
     begin = time.monotonic()
@@ -156,13 +159,24 @@ def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
     try:
         wait_until(lambda: accepts(plain) and answers(plain, b"ready"))
         started = time.monotonic() - begin
-        with round_trips(plain) as quiet:
-            time.sleep(5)
-        effects = []
-        with round_trips(plain) as busy:
-            for number in range(CHANGES):
-                effects.append(change(routes, number, tls))
-                time.sleep(0.5)
+        figures: dict[str, Any] = {}
+        effects: list[float] = []
+        steady = client_hello(f"h{count - 1}.example.com")
+        measures: dict[str, Callable[[], AbstractContextManager[list[float]]]] = {
+            "round_trip": lambda: round_trips(plain),
+            "short_connection": lambda: short_connections(tls, steady),
+        }
+        for what, measured in measures.items():
+            with measured() as quiet:
+                time.sleep(CHANGES * PERIOD)
+            with measured() as busy:
+                for _ in range(CHANGES):
+                    begin = time.monotonic()
+                    effects.append(change(routes, len(effects), tls))
+                    time.sleep(max(0.0, begin + PERIOD - time.monotonic()))
+            for when, times in (("quiet", quiet), ("while_changing", busy)):
+                for name, percent in (("p50", 50), ("p99", 99), ("longest", 100)):
+                    figures[f"{what}_{name}_ms_{when}"] = percentile(times, percent)
         memory = resident(gateway.pid)
         status = json.loads((settings.parent / "state" / "status.json").read_text())
         others = [resident(worker["pid"]) for worker in status["workers"] if worker["pid"] != gateway.pid]
@@ -175,10 +189,7 @@ def run(settings: Path, routes: Path, plain: int, tls: int) -> dict[str, Any]:
         "workers_mib": list(map(round, others)),
         "change_to_effect_median_seconds": round(sorted(effects)[len(effects) // 2], 3),
         "change_to_effect_longest_seconds": round(max(effects), 3),
-        "round_trip_p99_ms_quiet": percentile(quiet, 99),
-        "round_trip_p99_ms_while_changing": percentile(busy, 99),
-        "round_trip_longest_ms_quiet": percentile(quiet, 100),
-        "round_trip_longest_ms_while_changing": percentile(busy, 100),
+        **figures,
     }
 
 
@@ -214,20 +225,38 @@ def answers(port: int, hello: bytes) -> bool:
 @contextlib.contextmanager
 def round_trips(port: int) -> Iterator[list[float]]:
     """Small round trips over one connection through the gateway, each timed, until the block ends."""
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+
+        def trip() -> None:
+            client.sendall(b"x" * 64)
+            got = 0
+            while got < 64:
+                got += len(client.recv(64))
+
+        with repeated(trip, 0.001) as times:
+            yield times
+
+
+@contextlib.contextmanager
+def short_connections(port: int, hello: bytes) -> Iterator[list[float]]:
+    """Connections of one hello and its echo, each timed from the connect to the answer, until the block ends."""
+    with repeated(lambda: answers(port, hello), 0.002) as times:
+        yield times
+
+
+@contextlib.contextmanager
+def repeated(action: Callable[[], Any], pause: float) -> Iterator[list[float]]:
+    """Do something again and again in a thread, with pauses between; gives the seconds that each took."""
     times: list[float] = []
     stop = threading.Event()
 
-    def ping() -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
-            while not stop.wait(0.001):
-                begin = time.monotonic()
-                client.sendall(b"x" * 64)
-                got = 0
-                while got < 64:
-                    got += len(client.recv(64))
-                times.append(time.monotonic() - begin)
+    def work() -> None:
+        while not stop.wait(pause):
+            begin = time.monotonic()
+            action()
+            times.append(time.monotonic() - begin)
 
-    thread = threading.Thread(target=ping)
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         yield times

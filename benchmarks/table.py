@@ -1,5 +1,5 @@
 """
-The figures of a run as tables, for a terminal and for the documentation.
+The figures of a run as tables, for a terminal, for the documentation and for the README.
 
 Knows results as they are written to JSON; must not know how they were measured.
 """
@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import FIGURES, Comparison, compare, medians
+from benchmarks.figures import FIGURES, Comparison, Series, compare, medians
 
 Row = Sequence[str]
+
+PEER_COLUMNS = ("nginx", "haproxy", "sniproxy")
+COMPILED = "compiled"
 
 
 def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -66,6 +69,28 @@ def ratio_name(one: Comparison) -> str:
     return f"{one.bar.subject} / {one.bar.against}" if one.bar.against else one.bar.subject
 
 
+def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
+    """Every figure that has a bar with the costs of all proxies, the heading first."""
+    yield ("", "meshgate", COMPILED, *PEER_COLUMNS, "Ratio", COMPILED, "To", "At most", "")
+    found: dict[str, dict[str, Comparison]] = {}
+    for one in compare(results):
+        found.setdefault(one.bar.figure, {})[COMPILED if one.bar.subject == COMPILED else ""] = one
+    for key, ones in found.items():
+        figure, plain = FIGURES[key], ones.get("") or ones[COMPILED]
+        series: Series = results["figures"][key]
+        costs = {subject: number(medians(samples)["cost"]) for subject, samples in series.items()}
+        yield (
+            f"{figure.title}, {figure.unit}",
+            costs[plain.bar.subject],
+            *(costs.get(name, "") for name in (COMPILED, *PEER_COLUMNS)),
+            f"{plain.ratio:.2f}",
+            f"{ones[COMPILED].ratio:.2f}" if COMPILED in ones else "",
+            plain.bar.against,
+            f"{plain.bar.most:.2f}",
+            ", ".join(dict.fromkeys(one.verdict for one in ones.values())),
+        )
+
+
 def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:
     """System calls of one connection, the heading first; nothing when they were not counted."""
     counted: Mapping[str, Mapping[str, float]] = results.get("system_calls", {})
@@ -111,6 +136,15 @@ def as_rst(results: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
+def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:
+    """The summary for the README, line by line."""
+    heading, *rows = summary_rows(results)
+    for row in (heading, ("---", *("---:" for _ in heading[1:-1]), "---"), *rows):
+        yield f"| {' | '.join(row)} |"
+    yield ""
+    yield f"{machine_text(results)}."
+
+
 def machine_text(results: Mapping[str, Any]) -> str:
     """Machine and versions, in a sentence."""
     machine = results["machine"]
@@ -118,6 +152,7 @@ def machine_text(results: Mapping[str, Any]) -> str:
     return (
         f"{machine['processors']} processors ({machine['cpu']}), {machine['memory_gib']} GiB, {machine['kernel']}; "
         f"{versions}; commit {results['revision']}; {results['rounds']} rounds, {results['date']}"
+        f"{'; a quick run, with a tenth of the names and routes' if results['quick'] else ''}"
     )
 
 

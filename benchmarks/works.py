@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.bench import SETTLE, Amounts, Bench, Rounds, alternate, measured
 from benchmarks.counters import private_bytes, socket_count
-from benchmarks.figures import CHANGING, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
+from benchmarks.figures import CHANGING, GATEWAYS, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
 from benchmarks.gateways import logged
 from benchmarks.processes import BenchmarkError, Load, Server
 from benchmarks.routechanges import changing
@@ -27,9 +27,9 @@ def paced(server: Server, amounts: Amounts, names: int = 1) -> Sample:
 
 def connections(server: Server, count: int, **options: int) -> Sample:
     """Short connections; those through meshgate are found in its access log."""
-    before = logged(server) if server.name == "meshgate" else 0
+    before = logged(server) if server.name in GATEWAYS else 0
     sample = measured(server, "connections", done, count=count, **options)
-    if server.name == "meshgate" and (lines := logged(server) - before) != count:
+    if server.name in GATEWAYS and (lines := logged(server) - before) != count:
         raise BenchmarkError(f"{count} connections left {lines} lines in the access log")
     return sample
 
@@ -160,20 +160,25 @@ def workers(bench: Bench) -> dict[str, Rounds]:
         bench.gateway(replace(bench.choice, workers=1)) as one,
         bench.gateway(replace(bench.choice, workers=2)) as two,
     ):
+        twice = replace(amounts, paced=2 * amounts.paced, rate=2 * amounts.rate)
         takes: dict[str, Callable[[], Sample]] = {
             ONE_WORKER: lambda: paced(one, amounts),
             TWO_WORKERS: lambda: paced(two, amounts),
+            "twice": lambda: paced(two, twice),
         }
         for take in takes.values():
             take()
+        rounds = alternate(takes, amounts.rounds)
         return {
-            "workers": alternate(takes, amounts.rounds),
+            "workers": {name: rounds[name] for name in (ONE_WORKER, TWO_WORKERS)},
+            "workers_each": {ONE_WORKER: rounds[ONE_WORKER], TWO_WORKERS: rounds["twice"]},
             "spread": alternate({TWO_WORKERS: lambda: spread(two, amounts.spread, 2)}, amounts.rounds),
         }
 
 
 def spread(server: Server, count: int, workers: int) -> Sample:
     """How kept connections lie on the workers: those of the busiest for one of the idlest."""
+    time.sleep(SETTLE)  # those of the round before are gone by then
     pids = server.pids()
     before = [socket_count(pid) for pid in pids]
     with Load("round-trips", server.port, concurrent=count, count=count) as load:

@@ -6,7 +6,7 @@ Knows when to compile and whom to tell; what is compiled, and how, is decided in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,32 +18,45 @@ from twisted.python.failure import Failure
 
 from meshgate.providers.feed import FeedState
 from meshgate.providers.slices import in_slices
-from meshgate.resources.duplicates import latest
+from meshgate.resources.duplicates import Latest
+from meshgate.resources.record import ResourceKey
 from meshgate.resources.steps import run_through
-from meshgate.routing.compile import Compilation, compile_in_steps
+from meshgate.routing.compile import Compilation, Compiler
 from meshgate.routing.servers import Proxy
-from meshgate.routing.statuses import all_statuses
+from meshgate.routing.statuses import ResourceStatus, all_statuses
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings
 from meshgate.settings_model import EXTENDED
 
 
+class Known:
+    """What one compilation leaves for the next, which then makes anew only what has changed."""
+
+    def __init__(self) -> None:
+        self.latest = Latest()
+        self.compiler = Compiler(Proxy({}, ""))
+        self.statuses: Mapping[ResourceKey, ResourceStatus] = {}
+
+
 def compile_state(
-    state: FeedState, settings: Settings, generation: int, now: datetime | None = None
+    state: FeedState, settings: Settings, generation: int, known: Known, now: datetime | None = None
 ) -> Generator[RoutingTable | None, None, Compilation]:
     """
     A generator that compiles a state in steps. It gives the table as soon as that is complete, None at any other
     step, and in the end everything, with the problems and statuses of what could not be read among the others.
 
+    :param known: what was left by the compilation before; is kept up to date.
     :param now: for certificates that expire; None to leave that aside.
     """
-    winners, doubled = latest(state.resources)
-    yield None
     gateway, extended = settings.gateway, settings.semantics == EXTENDED
     proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
-    compilation = yield from compile_in_steps(winners, proxy, generation, state.refused, now)
-    problems = (*state.problems, *doubled, *compilation.problems)
-    return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
+    if proxy != known.compiler.proxy:
+        known.latest, known.compiler = Latest(), Compiler(proxy)
+    change = yield from known.latest.update(state.resources)
+    compilation = yield from known.compiler.in_steps(change, generation, state.refused, now)
+    problems = (*state.problems, *known.latest.problems(), *compilation.problems)
+    known.statuses = yield from all_statuses(compilation.statuses, problems, known.statuses)
+    return replace(compilation, problems=problems, statuses=known.statuses)
 
 
 class Compiling:
@@ -65,6 +78,7 @@ class Compiling:
         self._install = install
         self._finished = finished
         self._generation = 0
+        self._known = Known()
         self._waiting: tuple[FeedState, Settings] | None = None
         self._work: Deferred[None] | None = None
         self._done: list[Deferred[None]] = []
@@ -105,6 +119,7 @@ class Compiling:
                 raise
             except Exception:
                 self._log.failure("the table in force stays: routes could not be compiled")
+                self._known = Known()
         self._work = None
         done, self._done = self._done, []
         for each in done:
@@ -113,7 +128,7 @@ class Compiling:
     def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
         self._generation += 1
         now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-        steps = compile_state(state, settings, self._generation, now)
+        steps = compile_state(state, settings, self._generation, self._known, now)
         while True:
             try:
                 table = next(steps)

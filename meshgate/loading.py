@@ -19,6 +19,7 @@ from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
 from meshgate.resources.record import Resource
+from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, compile_table
 from meshgate.routing.servers import Proxy
 from meshgate.routing.statuses import all_statuses
@@ -50,7 +51,9 @@ class Loaded:
         """
         compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
         problems = (*self.problems, *compilation.problems)
-        return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
+        return replace(
+            compilation, problems=problems, statuses=run_through(all_statuses(compilation.statuses, problems))
+        )
 
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
-from meshgate.compiling import Compiling, compile_state
+from meshgate.compiling import Compiling, Known, compile_state
 from meshgate.lab.banner import banner
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
@@ -35,15 +35,19 @@ from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
+from meshgate.publishing import StatusFile
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import LabSettings
+from meshgate.settings_values import UNUSABLE
 from meshgate.signals import install_signals
-from meshgate.status import status_document, write_status
+from meshgate.status import StatusContent
+from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import Ports
+from meshgate.transport.network import NoSuchTransport
 from meshgate.workers.crew import Crew
 
 STATUS_DELAY = 0.1
@@ -67,7 +71,12 @@ def make_gateway(path: Path, reactor: Any) -> IService:
     :raises SettingsError: when the settings cannot be used.
     """
     registry = find_factories()
-    return GatewayService(load_settings(path, registry), registry, reactor)
+    settings = load_settings(path, registry)
+    try:
+        return GatewayService(settings, registry, reactor)
+    except NoSuchTransport as error:
+        problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
+        raise SettingsError([problem]) from None
 
 
 def validate(path: Path, reactor: Any) -> int:
@@ -87,7 +96,8 @@ def validate(path: Path, reactor: Any) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    problems = (*registry.problems, *settings.warnings, *run_through(compile_state(state, settings, 1)).problems)
+    compilation = run_through(compile_state(state, settings, 1, Known()))
+    problems = (*registry.problems, *settings.warnings, *compilation.problems)
     print_problems(problems, len(state.resources))
     return 1 if has_errors(problems) else 0
 
@@ -110,16 +120,24 @@ class GatewayService(Service):
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
         self._started = _now()
+        self._stopped = False
+        self._status = StatusFile(reactor, lambda: self._settings.state_dir, self._gather_status)
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
-        self._publishing_took = 0.0
         self._workers = settings.workers
         self._compiling = Compiling(reactor, self._install, self._compiled_all)
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._table = RoutingTable()
         self._serving = self._make_serving()
-        self._ports = Ports(reactor, self._serving.serve, self._publish_soon, self._serving.sockets)
+        self._ports = Ports(
+            reactor,
+            self._serving.serve,
+            self._publish_soon,
+            self._serving.sockets,
+            settings.listening.backlog,
+            settings.listening.defer_accept,
+        )
 
     def startService(self) -> None:
         """
@@ -157,6 +175,7 @@ class GatewayService(Service):
         self._own_problems.pop("settings", None)
         before, self._settings = self._settings, settings
         self._compare_workers()
+        self._ports.backlog, self._ports.deferring = settings.listening.backlog, settings.listening.defer_accept
         self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
@@ -168,6 +187,7 @@ class GatewayService(Service):
 
     def _start(self) -> None:
         self._open_state_dir()
+        raise_limit()
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
@@ -192,7 +212,9 @@ class GatewayService(Service):
         await closed
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
-        self._publish_status(running=False)
+        await self._status.stop()
+        self._stopped = True
+        self._status.write_now()
 
     def _take(self, state: FeedState) -> None:
         self._compiling.in_slices(state, self._settings)
@@ -208,11 +230,7 @@ class GatewayService(Service):
         self._compiled = compilation
         self._publish_status()
 
-    def _publish_status(self, running: bool = True) -> None:
-        publishing, self._publishing = self._publishing, None
-        if publishing is not None and publishing.active():
-            publishing.cancel()
-        began = self._reactor.seconds()
+    def _gather_status(self) -> Generator[None, None, StatusContent]:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         own = [
             *self._registry.problems,
@@ -221,12 +239,15 @@ class GatewayService(Service):
             *(_problem("MG3100", f"port {key} cannot be bound: {why}; trying again") for key, why in failures.items()),
             *self._serving.problems(),
         ]
-        self._problem_log.say([*own, *self._compiled.problems])
+        # The table is in force before everything is known about it.
+        table, compiled = self._table, self._compiled
+        problems = [*own, *compiled.problems]
+        yield from self._problem_log.say(problems)
         workers = self._serving.workers()
         process = {
             "version": __version__,
             "pid": os.getpid(),
-            "running": running,
+            "running": not self._stopped,
             "started": self._started,
             "updated": _now(),
             "live_generation": self._serving.live_generation,
@@ -234,13 +255,16 @@ class GatewayService(Service):
             "ended": self._serving.ended(),
             "workers": [asdict(worker) for worker in workers],
         }
-        problems = [*own, *self._compiled.problems]
-        document = status_document(self._table, failures, problems, process, self._compiled.statuses)
-        try:
-            write_status(self._settings.state_dir, document)
-        except OSError as error:
-            self.log.warn("status.json cannot be written: {error}", error=error)
-        self._publishing_took = self._reactor.seconds() - began
+        return StatusContent(table, failures, problems, process, compiled.statuses)
+
+    def _publish_status(self) -> None:
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None and publishing.active():
+            publishing.cancel()
+        if self.running:
+            self._status.write_soon()
+        else:
+            self._status.write_now()
 
     def _publish_soon(self) -> None:
         """Names and ports may change many at a time; one status for all of them is enough."""
@@ -248,7 +272,7 @@ class GatewayService(Service):
 
     def _publish_counts(self) -> None:
         """Figures change all the time; what they cost is bounded by how long the last status took."""
-        self._publish_within(max(COUNTS_DELAY, self._publishing_took / COUNTS_SHARE))
+        self._publish_within(max(COUNTS_DELAY, self._status.took / COUNTS_SHARE))
 
     def _publish_within(self, seconds: float) -> None:
         if not self.running:
@@ -319,9 +343,14 @@ def _serving_settings(settings: Settings) -> ServingSettings:
         dial_attempts=settings.limits.dial_attempts,
         idle=settings.timeouts.idle,
         half_close=settings.timeouts.half_close,
+        connections=settings.limits.connections,
+        connections_per_listener=settings.limits.connections_per_listener,
+        connections_per_client=settings.limits.connections_per_client,
         unknown_sni_alert=settings.unknown_sni == "alert",
     )
-    return ServingSettings(limits, settings.dns.servers, settings.access_log.path, settings.access_log.format)
+    return ServingSettings(
+        limits, settings.dns.servers, settings.access_log.path, settings.access_log.format, settings.transport
+    )
 
 
 def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload]]:

@@ -27,6 +27,7 @@ from meshgate.settings_model import (
     GatewaySettings,
     LabSettings,
     LimitSettings,
+    ListeningSettings,
     SettingsFile,
     TimeoutSettings,
 )
@@ -74,6 +75,8 @@ class Settings:
     dns: DnsSettings
     timeouts: TimeoutSettings
     limits: LimitSettings
+    listening: ListeningSettings
+    transport: str
     unknown_sni: str
     access_log: AccessLogSettings
     lab: LabSettings | None
@@ -116,6 +119,8 @@ def load_settings(path: Path, registry: Registry) -> Settings:
         dns=content.dns,
         timeouts=content.timeouts,
         limits=content.limits,
+        listening=content.listening,
+        transport=content.transport,
         unknown_sni=content.unknown_sni,
         access_log=_in_folder(content.access_log, file.parent),
         lab=content.lab,

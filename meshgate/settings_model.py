@@ -112,6 +112,36 @@ class LimitSettings(Section):
         ge=1,
         le=16,
     )
+    connections: Annotated[int, Written("Number")] = _key(
+        "How many connections there may be at once, over all workers. One more is closed at once, and logged with the "
+        "ending over_limit. 0 means as many as there are file descriptors; when those run out, new connections wait.",
+        0,
+        ge=0,
+    )
+    connections_per_listener: Annotated[int, Written("Number")] = _key(
+        "The same for each listener; 0 means no limit.", 0, ge=0
+    )
+    connections_per_client: Annotated[int, Written("Number")] = _key(
+        "The same for each client, which is an IPv4 address or an IPv6 network of 64 bits; 0 means no limit.", 0, ge=0
+    )
+
+
+class ListeningSettings(Section):
+    """How connections are taken in."""
+
+    backlog: Annotated[int, Written("Number")] = _key(
+        "How many connections may wait to be accepted, for each port and worker, from 1 to 65535; the system may allow "
+        "fewer (net.core.somaxconn). Holds for the ports opened from then on.",
+        1024,
+        ge=1,
+        le=65535,
+    )
+    defer_accept: Annotated[bool, Written("true or false")] = _key(
+        "Where the first bytes decide the route, accept a connection only when they are there, or after a second "
+        "(TCP_DEFER_ACCEPT). It costs less; but a client that connects and says nothing is seen a second later, and "
+        "one that resets before it says anything leaves no line in the access log.",
+        True,
+    )
 
 
 class AccessLogSettings(Section):
@@ -189,7 +219,15 @@ class SettingsFile(Section):
     )
     dns: DnsSettings = _key("How the names of endpoints are resolved.", {})
     timeouts: TimeoutSettings = _key("How long things may take: a number with a unit, as 500ms, 15s, 10m or 1h30m.", {})
-    limits: LimitSettings = _key("How much of something a connection may use.", {})
+    limits: LimitSettings = _key("How much a connection may use of something, and how many there may be at once.", {})
+    listening: ListeningSettings = _key("How connections are taken in.", {})
+    transport: Annotated[
+        Literal["auto", "lean", "twisted"], BeforeValidator(one_of("auto", "lean", "twisted")), Written("Choice")
+    ] = _key(
+        "What carries the bytes: lean for meshgate's own transport on epoll, twisted for the reactor's, which costs "
+        "several times as much; auto for lean where there is epoll. Taken at the start only.",
+        "auto",
+    )
     unknown_sni: Annotated[Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), Written("Choice")] = (
         _key(
             "What a client gets that asks for a server name without a route: close just closes the connection, alert "

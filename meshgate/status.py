@@ -9,57 +9,140 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
+from meshgate.resources.steps import batches
 from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 
 FILE_NAME = "status.json"
 
+WRITE_SIZE = 1 << 18
+"""Bytes that are given to the file at a time."""
 
-def status_document(
-    table: RoutingTable,
-    failures: Mapping[ListenerKey, str],
-    problems: Iterable[Problem],
-    process: Mapping[str, Any],
-    statuses: Mapping[ResourceKey, ResourceStatus],
-) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class StatusContent:
     """
-    The document's plain values.
+    What the document tells.
 
-    :param failures: the listeners whose port is not open, each with the reason.
-    :param process: facts of the process: ``pid``, ``version``, ``started``, ``updated``, ``running``.
-    :param statuses: what became of each resource.
+    :ivar failures: the listeners whose port is not open, each with the reason.
+    :ivar process: facts of the process: ``pid``, ``version``, ``started``, ``updated``, ``running``.
+    :ivar statuses: what became of each resource.
     """
-    listeners = [table.listeners[key] for key in sorted(table.listeners)]
-    return {
-        **process,
-        "generation": table.generation,
-        "listeners": [_listener(listener, failures.get(listener.key)) for listener in listeners],
-        "routes": [route for listener in listeners for route in routes(listener)],
-        "endpoints": _endpoints(listeners),
-        "resources": [{**key._asdict(), **status.as_json()} for key, status in statuses.items()],
-        "problems": [problem.as_json() for problem in problems],
-    }
+
+    table: RoutingTable
+    failures: Mapping[ListenerKey, str]
+    problems: Collection[Problem]
+    process: Mapping[str, Any]
+    statuses: Mapping[ResourceKey, ResourceStatus]
 
 
-def write_status(state_dir: Path, document: Mapping[str, Any]) -> None:
+class StatusText:
+    """
+    Makes the text of the document, one after the other. The rows of routes and resources that are still the same are
+    not made again.
+    """
+
+    def __init__(self) -> None:
+        self._routes: dict[int, tuple[Chain, bool, str]] = {}
+        self._resources: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+        self._names: dict[ListenerKey, list[str]] = {}
+
+    def in_steps(self, content: StatusContent) -> Generator[None, None, list[str]]:
+        """The text in pieces, in steps of less than a millisecond."""
+        listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
+        head = {**content.process, "generation": content.table.generation}
+        pieces = [json.dumps(head)[:-1], ', "listeners": [']
+        for batch in batches(listeners):
+            pieces.append(", ".join(json.dumps(_listener(each, content.failures.get(each.key))) for each in batch))
+            pieces.append(", ")
+            yield
+        _end(pieces, '], "routes": [')
+        yield from self._add_routes(pieces, listeners)
+        _end(pieces, '], "endpoints": {')
+        endpoints = {str(each): [str(one) for one in each.endpoints] for each in content.table.destinations()}
+        yield
+        for named in batches(endpoints.items()):
+            pieces += (", ".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in named), ", ")
+            yield
+        _end(pieces, '}, "resources": [')
+        yield from self._add_resources(pieces, content.statuses)
+        _end(pieces, '], "problems": [')
+        for problems in batches(content.problems, 16):
+            pieces += (", ".join(json.dumps(each.as_json()) for each in problems), ", ")
+            yield
+        _end(pieces, "]}\n")
+        return pieces
+
+    def _add_routes(self, pieces: list[str], listeners: Iterable[Listener]) -> Iterator[None]:
+        rows_of: dict[int, tuple[Chain, bool, str]] = {}
+        orders: dict[ListenerKey, list[str]] = {}
+        for listener in listeners:
+            orders[listener.key] = names = yield from _in_order(listener, self._names.get(listener.key, []))
+            yield
+            for batch in batches(listener.chains(names)):
+                rows = []
+                for chain in batch:
+                    row = self._routes.get(id(chain))
+                    if row is None or row[1] is not listener.sniffs:
+                        row = (chain, listener.sniffs, json.dumps(_route(listener, chain)))
+                    rows_of[id(chain)] = row
+                    rows.append(row[2])
+                pieces += (", ".join(rows), ", ")
+                yield
+        self._routes, self._names = rows_of, orders
+
+    def _add_resources(self, pieces: list[str], statuses: Mapping[ResourceKey, ResourceStatus]) -> Iterator[None]:
+        for batch in batches(statuses.items()):
+            rows = []
+            for key, status in batch:
+                row = self._resources.get(key)
+                if row is None or (row[0] is not status and row[0] != status):
+                    row = self._resources[key] = (status, json.dumps({**key._asdict(), **status.as_json()}))
+                rows.append(row[1])
+            pieces += (", ".join(rows), ", ")
+            yield
+        if len(self._resources) > len(statuses):
+            for key in self._resources.keys() - statuses.keys():
+                del self._resources[key]
+
+
+def _end(pieces: list[str], text: str) -> None:
+    """End a list; the comma behind its last element goes."""
+    if pieces[-1] == ", ":
+        pieces.pop()
+    pieces.append(text)
+
+
+def _in_order(listener: Listener, before: Iterable[str]) -> Generator[None, None, list[str]]:
+    """The listener's full names, sorted. What was sorted the time before is hardly any work."""
+    names = [name for name in before if name in listener.exact]
+    yield
+    known = set(names)
+    names += [name for name in listener.exact if name not in known]
+    yield
+    names.sort()
+    return names
+
+
+def write_status(state_dir: Path, pieces: Iterable[str]) -> None:
     """
     Replace the file in one step.
 
+    :param pieces: of the text.
     :raises OSError: when the folder cannot be written.
     """
     descriptor, name = tempfile.mkstemp(prefix=FILE_NAME, dir=state_dir)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            # Without indentation the encoder is C: ten times as fast for thousands of routes.
-            file.write(json.dumps(document))
-            file.write("\n")
+        with os.fdopen(descriptor, "w", encoding="utf-8", buffering=WRITE_SIZE) as file:
+            file.writelines(pieces)
         os.chmod(name, 0o644)
         os.replace(name, state_dir / FILE_NAME)
     except BaseException:
@@ -120,14 +203,4 @@ def _listener(listener: Listener, failure: str | None) -> dict[str, Any]:
         "protocol": "TLS" if listener.sniffs else "TCP",
         "state": "failed" if failure else "open",
         "reason": failure or "",
-    }
-
-
-def _endpoints(listeners: Iterable[Listener]) -> dict[str, list[str]]:
-    """Endpoints by destination, each destination once."""
-    return {
-        str(destination): [str(endpoint) for endpoint in destination.endpoints]
-        for listener in listeners
-        for chain in listener.chains()
-        for destination in chain.destinations
     }

@@ -1274,8 +1274,7 @@ spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:15:32: error[MG2069]: VirtualService shop/v: spec.tcp[0].route[0].destination: "
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have (so "
-        "DestinationRule shop/d (routes.yaml:20:33) spec.trafficPolicy wants it; Istio's gateway would dial "
-        "itself)",
+        "DestinationRule shop/d (routes.yaml:20:48) wants it; Istio's gateway would dial itself)",
     ),
     (
         "MG2070",

@@ -17,7 +17,6 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.proxy import accesslog
 from meshgate.proxy.accesslog import (
     CLOSE_WITHIN,
     FLUSH_AFTER,
@@ -230,7 +229,7 @@ class PipeTests(AccessLogTestCase):
 
     def test_lost_lines_are_counted(self) -> None:
         """Lines over the limit are dropped; one line in their place says how many, and the log says so once."""
-        self.patch(accesslog, "MAX_WAITING", 1_000_000)
+        self.log.max_waiting = 1_000_000
         with capturedLogs() as events:
             self.write(self.log, 1, 10_000)
             text = self.read()
@@ -248,7 +247,7 @@ class PipeTests(AccessLogTestCase):
 
     def test_the_loss_stands_where_it_happened(self) -> None:
         """Lines that come while older ones still wait stand after the line for those lost between them."""
-        self.patch(accesslog, "MAX_WAITING", 200_000)
+        self.log.max_waiting = 200_000
         self.write(self.log, 1, 3000)
         text = os.read(self.reader, 1 << 16).decode()
         self.clock.advance(FLUSH_AFTER)
@@ -275,7 +274,7 @@ class PipeTests(AccessLogTestCase):
     def test_a_reader_that_is_gone_harms_nobody(self) -> None:
         """A broken pipe is logged once, memory stays bounded, and closing does not wait."""
         os.close(self.reader)
-        self.patch(accesslog, "MAX_WAITING", 100_000)
+        self.log.max_waiting = 100_000
         with capturedLogs() as events:
             self.write(self.log, 1, 5000)
             self.clock.advance(FLUSH_AFTER)

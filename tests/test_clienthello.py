@@ -136,7 +136,7 @@ class RecordTests(SynchronousTestCase):
         """Check that these bytes are refused as soon as so many of them are there; return the reason."""
         self.assertIsNone(parse_hello(data[: size - 1]))
         early, whole = outcome([data[:size]]), outcome([data])
-        assert isinstance(whole, tuple)
+        assert not isinstance(whole, ClientHello | None)
         self.assertEqual(whole[0], error)
         self.assertEqual(early, whole)
         self.assertEqual(outcome(single_bytes(data)), whole)
@@ -229,7 +229,7 @@ class RecordTests(SynchronousTestCase):
         size = len(wire) - 5
         self.assertIsInstance(outcome([wire], max_bytes=size), ClientHello)
         refused = outcome([wire], max_bytes=size - 1)
-        assert isinstance(refused, tuple)
+        assert not isinstance(refused, ClientHello | None)
         self.assertEqual(refused[0], HelloTooLarge)
         self.assertIn(str(size - 1), refused[1])
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.clusters import Cluster, Clusters, Slot
+from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 
@@ -15,6 +17,11 @@ IN_TURN = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN))
 ENDPOINTS = tuple(Endpoint("192.0.2.1", port) for port in (1, 2, 3))
 A = Destination("a", 80, endpoints=ENDPOINTS, policy=IN_TURN)
 B = Destination("b", 80, endpoints=ENDPOINTS, policy=IN_TURN)
+
+
+def own_counts() -> SharedCounts:
+    """Counts of one process."""
+    return SharedCounts(bytearray(bytes_for(1)), 0, bytes(16))
 
 
 def next_of(cluster: Cluster, now: float = 0) -> int:
@@ -27,7 +34,7 @@ class ClusterTests(SynchronousTestCase):
 
     def test_one_for_host_port_and_subset(self) -> None:
         """Two routes to a destination have its turns in common, whatever their weights; a subset has its own."""
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         cluster = clusters.of(A)
         self.assertIs(clusters.of(replace(A, weight=7)), cluster)
         for other in (B, replace(A, port=81), replace(A, subset="v1")):
@@ -35,14 +42,14 @@ class ClusterTests(SynchronousTestCase):
 
     def test_a_new_table_keeps_the_turn(self) -> None:
         """The same endpoints out of a new table go on where they were."""
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         self.assertEqual(next_of(clusters.of(A)), 1)
         again = Destination("a", 80, endpoints=tuple(replace(each) for each in ENDPOINTS), policy=replace(IN_TURN))
         self.assertEqual(next_of(clusters.of(again)), 2)
 
     def test_other_endpoints_and_policies_are_followed(self) -> None:
         """A table with other endpoints, or another way of choosing, counts from the next connection on."""
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         next_of(clusters.of(A))
         fewer = replace(A, endpoints=ENDPOINTS[2:])
         self.assertEqual(next_of(clusters.of(fewer)), 3)
@@ -52,9 +59,33 @@ class ClusterTests(SynchronousTestCase):
         chosen = [next(cluster.candidates(lambda name: None, one, random.Random(1), 0)) for one in sources]
         self.assertEqual(chosen[:20], chosen[20:])
 
+    def test_a_limit_over_all_workers(self) -> None:
+        """Connections count for each other wherever they are; those that came before the limit count as well."""
+        limited = replace(A, policy=replace(IN_TURN, max_connections=2))
+        memory = bytearray(bytes_for(2))
+        one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
+        slots = [Slot(one.of(A)), Slot(other.of(limited))]
+        for slot in slots:
+            slot.take()
+        self.assertFalse(other.of(limited).full)
+        self.assertTrue(one.of(limited).full)
+        self.assertTrue(other.of(limited).full)
+        self.assertFalse(one.of(replace(limited, policy=replace(IN_TURN, max_connections=3))).full)
+        slots[0].free()
+        self.assertFalse(other.of(limited).full)
+        self.assertFalse(one.of(A).full)
+        self.assertEqual((one.of(A).active, other.of(A).active), (0, 1))
+
+    def test_equal_destinations_are_compared_once(self) -> None:
+        """Of several routes each may have an equal destination of its own: they are the same, until one differs."""
+        clusters, doubles = Clusters(own_counts()), [replace(A) for _ in range(3)]
+        self.assertEqual([next_of(clusters.of(each)) for each in doubles * 2], [1, 2, 3] * 2)
+        self.assertEqual(next_of(clusters.of(replace(A, endpoints=ENDPOINTS[2:]))), 3)
+        self.assertEqual({next_of(clusters.of(each)) for each in doubles}, {1, 2, 3})
+
     def test_counts_outlive_a_table(self) -> None:
         """An endpoint that stays keeps the count of its connections."""
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         cluster = clusters.of(A)
         slot = Slot(cluster)
         slot.take()
@@ -68,12 +99,17 @@ class ClusterTests(SynchronousTestCase):
     def test_endpoints_that_fail_are_left_out(self) -> None:
         """An endpoint that fails too often is chosen no more until its time is over, or the policy has changed."""
         detecting = replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 34, 0)))
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         cluster = clusters.of(detecting)
         self.assertEqual(next_of(cluster), 1)
         failing = cluster.places[1]
-        for _ in range(2):
-            cluster.failed(failing, 0)
+        with capturedLogs() as events:
+            for _ in range(2):
+                cluster.failed(failing, 0)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["192.0.2.1:2 of a:80 cannot be reached, and is left out for 30 s"],
+        )
         self.assertEqual({next_of(cluster, 29) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 2, 3})
         for _ in range(2):
@@ -83,7 +119,7 @@ class ClusterTests(SynchronousTestCase):
 
     def test_a_success_starts_over(self) -> None:
         """Only failures in a row count."""
-        cluster = Clusters().of(replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 100, 0))))
+        cluster = Clusters(own_counts()).of(replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 100, 0))))
         next_of(cluster)
         failing = cluster.places[0]
         for _ in range(5):
@@ -93,7 +129,7 @@ class ClusterTests(SynchronousTestCase):
 
     def test_what_is_gone_is_forgotten(self) -> None:
         """A destination that goes starts over when it comes back, but not while a connection is still in it."""
-        clusters = Clusters()
+        clusters = Clusters(own_counts())
         cluster, busy = clusters.of(A), clusters.of(B)
         slot = Slot(busy)
         slot.take()

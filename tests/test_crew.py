@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
-from meshgate.routing.table import Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.routing.table_changes import Draft
 from meshgate.workers.channel import open_channel
 from meshgate.workers.crew import END_WITHIN, Crew
@@ -36,7 +36,7 @@ from meshgate.workers.messages import (
 )
 from meshgate.workers.place import SLOW_AFTER, STUCK_AFTER
 from meshgate.workers.process import CHANNEL
-from meshgate.workers.table_parts import Unpacker
+from meshgate.workers.table_parts import EDITS_IN_PART, Unpacker
 from tests.support import reactor, wait_for
 
 SETTINGS = ServingSettings(Limits(), (), os.devnull, "text")
@@ -46,6 +46,12 @@ KEY = ListenerKey("127.0.0.1", 443)
 def table(generation: int) -> RoutingTable:
     """The table of a generation."""
     return RoutingTable(generation, {KEY: Listener(KEY, False, generation % 2 == 0)})
+
+
+def table_of(generation: int, names: int) -> RoutingTable:
+    """A table with a route for each of so many names."""
+    chains = {f"host-{n}.example.com": Chain((), "ns/gw", "tls", f"ns/vs-{n}", "spec.tls[0]", ()) for n in range(names)}
+    return RoutingTable(generation, {KEY: Listener(KEY, True, True, chains)})
 
 
 class PlayedWorker:
@@ -215,6 +221,25 @@ class CrewTests(TestCase):
             await self.heard(worker, TableComplete, 3)
             self.assertEqual(worker.table, table(8))
 
+    async def test_only_what_is_different_is_sent(self) -> None:
+        """Who has a table gets what changes in it, however large it is; a replacement, which has none, gets it all."""
+        first, second = await self.serving()
+        for generation, names in ((2, 1000), (3, 1001)):
+            self.crew.install(table_of(generation, names))
+            for worker in (first, second):
+                await self.heard(worker, TableComplete, generation)
+                worker.says(Installed(generation))
+            await wait_for(lambda latest=generation: self.crew.live_generation == latest, "it to be live")  # type: ignore[misc]
+        parts = [message.edits for message in first.heard if isinstance(message, TablePart)]
+        self.assertGreater(len(parts), 1000 / EDITS_IN_PART)
+        self.assertLess(len(parts[-1]), 1000)
+        self.assertEqual(len(Unpacker().unpack(parts[-1])), 2)  # the number of the table, and the new name
+        first.dies(signal.SIGKILL)
+        await wait_for(lambda: self.crew.workers()[0].pid is None, "its end")
+        self.reactor.advance(0)
+        await self.heard(self.reactor.workers[2], TableComplete)
+        self.assertEqual(self.reactor.workers[2].table, table_of(3, 1001))
+
     async def test_sockets_come_after_the_table_they_are_for(self) -> None:
         """A worker that has the new port but not its routes would turn connections away."""
         first, _ = await self.serving()
@@ -319,6 +344,23 @@ class CrewTests(TestCase):
         self.reactor.broken = False
         self.reactor.advance(1)
         self.assertEqual(len(self.reactor.workers), 3)
+
+    async def test_pauses_are_short_while_nobody_serves(self) -> None:
+        """However often they have died, with the last of them one is started within a second."""
+        _, second = await self.serving()
+        for restarts in range(1, 6):
+            self.reactor.workers[0 if restarts == 1 else -1].dies(signal.SIGKILL)
+            await wait_for(lambda number=restarts: self.crew.workers()[0].restarts == number, "its end")  # type: ignore[misc]
+            if restarts < 5:
+                self.reactor.advance(30)
+        started = len(self.reactor.workers)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.workers), started)
+        second.dies(signal.SIGKILL)
+        await wait_for(lambda: self.crew.workers()[1].restarts, "the end of the last")
+        self.reactor.advance(0)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.workers), started + 2)
 
     async def test_new_settings_go_to_all(self) -> None:
         """Those that are there, and those that come."""

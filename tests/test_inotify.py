@@ -33,9 +33,10 @@ class FolderWatchTests(TestCase):
         self.addCleanup(self.watch.stop)
         self.follow(self.folder)
 
-    def count(self) -> None:
+    def count(self, paths: frozenset[str] | None) -> None:
         """Something happened."""
         self.events += 1
+        self.paths = paths
 
     def follow(self, *folders: Path) -> None:
         """Watch these folders, all their entries."""
@@ -164,7 +165,7 @@ class WithoutInotifyTests(SynchronousTestCase):
 
     def test_a_reactor_without_descriptors(self) -> None:
         """It hears nothing, and everything else works."""
-        watch = FolderWatch(Clock(), lambda: None)
+        watch = FolderWatch(Clock(), lambda paths: None)
         watch.start()
         watch.follow({"/": Interest()})
         self.assertFalse(watch.hears)

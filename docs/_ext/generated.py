@@ -6,8 +6,10 @@ Reference pages made from the code, so that they cannot say anything else than i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from benchmarks.table import as_rst, machine_text
 from meshgate.cli import main
 from meshgate.expectations import ExpectationsFile
 from meshgate.proxy.endings import Ending
@@ -22,6 +25,8 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.kinds import KINDS
 from meshgate.resources.reference import Entry, fields_of, kind_entry
 from meshgate.settings_reference import settings_reference
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results.json"
 
 
 def endings() -> Iterator[str]:
@@ -61,6 +66,13 @@ def expectations() -> Iterator[str]:
     yield from _fields(fields_of(ExpectationsFile), 0, {})
 
 
+def benchmarks() -> Iterator[str]:
+    """The figures of the last ``make bench``, and where they come from."""
+    results = json.loads(RESULTS.read_text())
+    yield from (f"Measured on {_text(machine_text(results))}.", "")
+    yield from as_rst(results)
+
+
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "endings": endings,
     "codes": codes,
@@ -68,6 +80,7 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "resources": resources,
     "expectations": expectations,
+    "benchmarks": benchmarks,
 }
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 from meshgate import __version__
+from meshgate.wire import clienthello
 
 COMMANDS = {
     "check": "Find what is wrong with routes, all of it at once.",
@@ -69,8 +70,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def how_built() -> str:
+    """Says so, where the data path is compiled."""
+    return "" if clienthello.__file__.endswith(".py") else ", compiled"
+
+
 @click.group(cls=Commands, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="meshgate")
+@click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s %(version)s{how_built()}")
 def main() -> None:
     """An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
@@ -123,9 +124,9 @@ class Feed:
     def _collect(self) -> FeedState:
         published = [self._published[name] for name in sorted(self._published)]
         return FeedState(
-            tuple(resource for each in published for resource in each.resources()),
-            tuple(problem for each in published for problem in each.problems()),
-            tuple(resource for each in published for resource in each.refused()),
+            tuple(chain.from_iterable(each.resources() for each in published)),
+            tuple(chain.from_iterable(each.problems() for each in published)),
+            tuple(chain.from_iterable(each.refused() for each in published)),
         )
 
 
@@ -189,7 +190,7 @@ def _fault(snapshot: object) -> str:
     ):
         if not isinstance(values, tuple):
             return f"a Snapshot with a {type(values).__name__} instead of a tuple"
-        for value in values:
-            if not isinstance(value, expected):
-                return f"a Snapshot with {type(value).__name__} instead of {expected.__name__}"
+        for kind in set(map(type, values)):
+            if not issubclass(kind, expected):
+                return f"a Snapshot with {kind.__name__} instead of {expected.__name__}"
     return ""

@@ -29,8 +29,10 @@ _IN_MOVED = 0xC0
 _IN_CREATE = 0x100
 _IN_DELETE = 0x200
 _IN_SELF = 0xC00
+_IN_OVERFLOW = 0x4000
 _IN_IGNORED = 0x8000
 _IN_ONLYDIR = 0x1000000
+_IN_ISDIR = 0x40000000
 _MASK = _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_MOVED | _IN_CREATE | _IN_DELETE | _IN_SELF | _IN_ONLYDIR
 
 _EVENT = struct.Struct("iIII")
@@ -55,12 +57,13 @@ class FolderWatch:
     Watches folders for as long as it is followed.
 
     :param reactor: watched only if it provides :class:`~twisted.internet.interfaces.IReactorFDSet`.
-    :param on_event: called when something happened in a folder, once for many events.
+    :param on_event: called when something happened in a folder, once for many events: with the paths of the entries
+        it happened to, or with None when it may be anything.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, on_event: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, on_event: Callable[[frozenset[str] | None], None]) -> None:
         self._reactor = reactor
         self._on_event = on_event
         self._watches: dict[str, tuple[int, Interest]] = {}
@@ -109,11 +112,20 @@ class FolderWatch:
             data = os.read(self._fd, _READ_SIZE)
         except BlockingIOError:
             return
-        wanted: dict[int, list[frozenset[str] | None]] = {}
-        for watch, interest in self._watches.values():
-            wanted.setdefault(watch, []).append(interest.names)
-        if any(_matters(name, wanted.get(watch, [None])) for watch, name in _events(data)):
-            self._on_event()
+        places: dict[int, list[tuple[str, Interest]]] = {}
+        for path, (watch, interest) in self._watches.items():
+            places.setdefault(watch, []).append((path, interest))
+        paths: set[str] = set()
+        anything = False
+        for watch, mask, name in _events(data):
+            if mask & _IN_OVERFLOW:
+                anything = True
+            for folder, interest in places.get(watch, ()):
+                if not name or interest.names is None or name in interest.names:
+                    paths.add(os.path.join(folder, name))
+                    anything = anything or not name or bool(mask & _IN_ISDIR)
+        if paths or anything:
+            self._on_event(None if anything else frozenset(paths))
 
     def fileno(self) -> int:
         """The descriptor of the queue of events, or -1."""
@@ -143,15 +155,11 @@ class FolderWatch:
             self._libc.inotify_rm_watch(self._fd, watch)
 
 
-def _events(data: bytes) -> Iterator[tuple[int, str]]:
-    """The watch and the entry's name, or an empty name for the folder itself, of each event."""
+def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
+    """The watch, the mask and the entry's name, or an empty name for the folder itself, of each event."""
     start = 0
     while start < len(data):
         watch, mask, _, length = _EVENT.unpack_from(data, start)
         start += _EVENT.size + length
         if not mask & _IN_IGNORED:  # which only confirms that a watch has been removed
-            yield watch, os.fsdecode(data[start - length : start].rstrip(b"\0"))
-
-
-def _matters(name: str, wanted: list[frozenset[str] | None]) -> bool:
-    return any(names is None or name in names or not name for names in wanted)
+            yield watch, mask, os.fsdecode(data[start - length : start].rstrip(b"\0"))

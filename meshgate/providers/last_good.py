@@ -6,7 +6,7 @@ Reads and parses; knows nothing of when, nor of how changes are noticed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from meshgate.providers.tree import Sight, Signature
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import Reading, read_in_steps
 from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.steps import batches, run_through
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 """Bytes. Some 100,000 routes; whatever is larger is there by mistake."""
@@ -25,12 +26,10 @@ class _File:
     """
     One file as it serves.
 
-    :ivar sight: how it looked when it was read; None when it has to be read again.
     :ivar problems: of the newest version, which may serve in part or not at all.
     :ivar refused: what can be read of the resources that do not serve, not even as they were.
     """
 
-    sight: Sight | None = None
     resources: tuple[Resource[Any], ...] = ()
     problems: tuple[Problem, ...] = ()
     refused: tuple[Resource[Any], ...] = ()
@@ -48,23 +47,27 @@ class LastGood:
         self._provider = provider
         self._default_namespace = default_namespace
         self._files: dict[str, _File] = {}
+        # How each file looked when it was read; None when it has to be read again.
+        self._sights: dict[str, Sight | None] = {}
+        self._in_order: list[str] | None = None
 
-    def news(self, sights: Mapping[str, Sight]) -> dict[str, Sight | None]:
+    def news(self, sights: Mapping[str, Sight], of: Iterable[str] | None = None) -> dict[str, Sight | None]:
         """
         The paths that look otherwise than when they were read, with how they look now; None for those that
         are gone.
 
         :param sights: all files that there are now.
+        :param of: the only paths that can be among them; all if left out.
         """
-        news: dict[str, Sight | None] = {
-            path: sight for path, sight in sights.items() if path not in self._files or self._files[path].sight != sight
-        }
-        news.update((path, None) for path in self._files if path not in sights)
-        return news
+        known = self._sights
+        if of is None and sights == known:
+            return {}
+        paths = {*sights, *known} if of is None else {path for path in of if path in sights or path in known}
+        return {path: sights.get(path) for path in paths if known.get(path) is None or known[path] != sights.get(path)}
 
     def doubt(self) -> None:
         """Take every file for changed, so that all are read again."""
-        self._files = {path: replace(file, sight=None) for path, file in self._files.items()}
+        self._sights = dict.fromkeys(self._sights)
 
     def update(self, news: Mapping[str, Sight | None]) -> Iterator[None]:
         """
@@ -76,43 +79,57 @@ class LastGood:
         gone = [path for path, sight in news.items() if sight is None]
         # A file may have been renamed and broken at once.
         orphans = {resource.key: resource for path in gone for resource in self._files.pop(path).resources}
+        for path in gone:
+            del self._sights[path]
+            self._in_order = None
         for path, sight in sorted(news.items()):
             if sight is not None:
                 before = self._files.get(path, _File())
                 after = yield from self._read(path, sight, before, orphans)
-                if after.resources == before.resources:
-                    # The same objects: whoever compares all resources later is done at once.
-                    after = replace(after, resources=before.resources)
-                self._files[path] = after
+                if path not in self._files:
+                    self._in_order = None
+                self._files[path], self._sights[path] = _with_the_same(after, before), sight
                 yield
 
     def snapshot(self) -> Snapshot:
         """Everything that serves, in the order of the files' paths, and everything that is wrong."""
-        files = [self._files[path] for path in sorted(self._files)]
-        return Snapshot(
-            tuple(resource for file in files for resource in file.resources),
-            tuple(problem for file in files for problem in file.problems),
-            tuple(resource for file in files for resource in file.refused),
-        )
+        return run_through(self.snapshot_in_steps())
+
+    def snapshot_in_steps(self) -> Generator[None, None, Snapshot]:
+        """The same, for whoever has other things to do in between."""
+        if self._in_order is None:
+            self._in_order = sorted(self._files)
+            yield
+        resources: list[Resource[Any]] = []
+        problems: list[Problem] = []
+        refused: list[Resource[Any]] = []
+        for paths in batches(self._in_order, 256):
+            for path in paths:
+                file = self._files[path]
+                resources += file.resources
+                problems += file.problems
+                refused += file.refused
+            yield
+        return Snapshot(tuple(resources), tuple(problems), tuple(refused))
 
     def _read(
         self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
     ) -> Generator[None, None, _File]:
         content = _content(path, sight)
         if isinstance(content, str):
-            return self._kept(path, sight, before, self._problem(Severity.ERROR, "MG3010", path, content))
+            return self._kept(path, before, self._problem(Severity.ERROR, "MG3010", path, content))
         reading = yield from read_in_steps(content, path, self._provider, self._default_namespace, Severity.WARNING)
         if not reading.readable:
-            return self._kept(path, sight, before, *reading.problems)
-        return self._merged(sight, reading, {**orphans, **{each.key: each for each in before.resources}})
+            return self._kept(path, before, *reading.problems)
+        return self._merged(reading, {**orphans, **{each.key: each for each in before.resources}})
 
-    def _kept(self, path: str, sight: Sight, before: _File, *problems: Problem) -> _File:
+    def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
         if before.resources:
             serves = "the last good version of the file keeps serving"
             problems = (*problems, self._problem(Severity.INFO, "MG3012", path, serves))
-        return _File(sight, before.resources, problems)
+        return _File(before.resources, problems)
 
-    def _merged(self, sight: Sight, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
+    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
         resources: list[Resource[Any]] = []
         refused: list[Resource[Any]] = []
         problems = list(reading.problems)
@@ -127,10 +144,17 @@ class LastGood:
                 problems.append(kept.problem(Severity.INFO, "MG3012", serves))
             elif document.refused is not None:
                 refused.append(document.refused)
-        return _File(sight, tuple(resources), tuple(problems), tuple(refused))
+        return _File(tuple(resources), tuple(problems), tuple(refused))
 
     def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
         return Problem(severity, code, message, file=path, provider=self._provider)
+
+
+def _with_the_same(after: _File, before: _File) -> _File:
+    """A file with the resources of before where they are equal: nobody has to look at the same object again."""
+    known = {each.key: each for each in before.resources}
+    kept = (known[each.key] if known.get(each.key) == each else each for each in after.resources)
+    return replace(after, resources=tuple(kept))
 
 
 def _content(path: str, sight: Sight) -> bytes | str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from twisted.logger import Logger
 
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.steps import batches
 
 
 class ProblemLog:
@@ -18,18 +19,21 @@ class ProblemLog:
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._said: frozenset[Problem] = frozenset()
+        self._said: set[Problem] = set()
 
-    def say(self, problems: Iterable[Problem]) -> None:
+    def say(self, problems: Iterable[Problem]) -> Generator[None, None, None]:
         """
-        Say those that were not there last time.
+        Say those that were not there last time, in steps.
 
         :param problems: all problems there are now. One that is missing has gone, and is said again when it
             comes back.
         """
-        now = tuple(problems)
-        for problem in now:
-            if problem not in self._said:
-                say = self._log.info if problem.severity is Severity.INFO else self._log.warn
-                say("{problem}", problem=problem)
-        self._said = frozenset(now)
+        now: set[Problem] = set()
+        for batch in batches(problems):
+            for problem in batch:
+                if problem not in self._said and problem not in now:
+                    say = self._log.info if problem.severity is Severity.INFO else self._log.warn
+                    say("{problem}", problem=problem)
+                now.add(problem)
+            yield
+        self._said = now

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from meshgate.resources.steps import batches
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What the name of a route file ends in. A file that the user named himself may end in anything."""
 
-BATCH = 256
+BATCH = 64
 """Entries of one folder between two rests of :func:`look`; one takes about 3 microseconds."""
 
 
@@ -57,7 +59,10 @@ class Tree:
         return any(path == folder or path.startswith(folder + os.sep) for folder in self.closed)
 
 
-def look(paths: Iterable[str], tree: Tree) -> Iterator[None]:
+NOTHING_SEEN: Final = Tree()
+
+
+def look(paths: Iterable[str], tree: Tree, before: Tree = NOTHING_SEEN) -> Iterator[None]:
     """
     Look at files, and at folders with all that is below them.
 
@@ -67,6 +72,8 @@ def look(paths: Iterable[str], tree: Tree) -> Iterator[None]:
 
     :param paths: absolute.
     :param tree: what is filled in; complete when the iterator ends.
+    :param before: an earlier look, whose signatures are taken over where they are equal: thousands of new objects
+        would be work for the garbage collector.
     :return: an iterator that rests now and then, so that a large tree can be looked at in slices.
     """
     folders = []
@@ -91,42 +98,75 @@ def look(paths: Iterable[str], tree: Tree) -> Iterator[None]:
         if identity not in visited:
             visited.add(identity)
             tree.folders[path] = identity
-            inner = yield from _list(path, tree)
+            inner = yield from _list(path, tree, before)
             folders.extend(reversed(inner))
 
 
-def _list(folder: str, tree: Tree) -> Generator[None, None, list[tuple[str, os.stat_result]]]:
+def glance(paths: Collection[str], last: Tree) -> Tree | None:
+    """
+    Look at some entries of folders that were visited, and at nothing else.
+
+    :param paths: where something is said to have happened.
+    :return: the last look with these entries as they are now; None where it takes a look at everything to know: what
+        begins with a dot may be what visible links lead to, and a folder is more than its entry.
+    """
+    files = last.files.copy()
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in last.folders or name.startswith("."):
+            return None
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            files.pop(path, None)
+            if path in last.folders or os.path.islink(path):
+                return None
+            continue
+        except OSError:
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        if name.endswith(SUFFIXES):
+            files[path] = _sight(status)
+    return Tree(files, last.folders, last.missing, last.closed)
+
+
+def _list(folder: str, tree: Tree, before: Tree) -> Generator[None, None, list[tuple[str, os.stat_result]]]:
     """
     Look at one folder's entries.
 
     :return: the folders among them, by name.
     """
+    inner: list[tuple[str, os.stat_result]] = []
     try:
         with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+            for batch in batches(listing, BATCH):
+                for entry in batch:
+                    _look_at(entry, tree, before, inner)
+                yield
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         tree.closed[folder] = _reason(error)
         return []
-    inner = []
-    for number, entry in enumerate(entries, 1):
-        if number % BATCH == 0:
-            yield
-        if entry.name.startswith("."):
-            continue
-        try:
-            if entry.is_dir():
-                inner.append((entry.path, entry.stat()))
-            elif entry.name.endswith(SUFFIXES):
-                tree.files[entry.path] = _sight(entry.stat())
-        except FileNotFoundError:
-            if entry.is_symlink() and entry.name.endswith(SUFFIXES):
-                tree.files[entry.path] = "a symbolic link that leads nowhere"
-        except OSError as error:
-            unseen = tree.files if entry.name.endswith(SUFFIXES) else tree.closed
-            unseen[entry.path] = _reason(error)
-    return inner
+    return sorted(inner)
+
+
+def _look_at(entry: os.DirEntry[str], tree: Tree, before: Tree, inner: list[tuple[str, os.stat_result]]) -> None:
+    if entry.name.startswith("."):
+        return
+    try:
+        if entry.is_dir():
+            inner.append((entry.path, entry.stat()))
+        elif entry.name.endswith(SUFFIXES):
+            sight, known = _sight(entry.stat()), before.files.get(entry.path)
+            tree.files[entry.path] = known if known is not None and known == sight else sight
+    except FileNotFoundError:
+        if entry.is_symlink() and entry.name.endswith(SUFFIXES):
+            tree.files[entry.path] = "a symbolic link that leads nowhere"
+    except OSError as error:
+        unseen = tree.files if entry.name.endswith(SUFFIXES) else tree.closed
+        unseen[entry.path] = _reason(error)
 
 
 def _sight(status: os.stat_result) -> Sight:

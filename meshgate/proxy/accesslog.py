@@ -37,7 +37,7 @@ RETRY_AFTER: Final = 0.1
 """Seconds after which lines that could not be written are tried again."""
 
 MAX_WAITING: Final = 8 * 1024 * 1024
-"""Bytes of lines kept while they cannot be written. What comes on top is counted and dropped."""
+"""Bytes of lines kept while they cannot be written, unless told otherwise. What comes on top is counted and dropped."""
 
 CLOSE_WITHIN: Final = 2.0
 """Seconds that closing waits for a slow reader to take what is left."""
@@ -79,6 +79,7 @@ class AccessLog:
     :param open_output: opens what is written to, and returns its file descriptor, which then belongs to the log.
     :param format: how the lines read.
     :param clock: for the times at which lines are written.
+    :ivar max_waiting: bytes of lines kept while they cannot be written.
     :raises AccessLogError: as ``open_output`` does.
     """
 
@@ -89,6 +90,7 @@ class AccessLog:
         self._clock = clock
         self._lines: list[str] = []
         self._batches: deque[memoryview] = deque()
+        self.max_waiting = MAX_WAITING
         self._waiting = 0
         self._since_flush = 0
         self._lost = 0
@@ -104,7 +106,7 @@ class AccessLog:
         line = self._format_line(record)
         length = len(line) + 1
         self._since_flush += length
-        if self._waiting + length > MAX_WAITING:
+        if self._waiting + length > self.max_waiting:
             self._lost += 1
             self._report("its reader has stopped reading")
         else:
@@ -194,7 +196,7 @@ class AccessLog:
             _log.error(
                 "the access log cannot be written: {reason}; {limit} MiB of lines are kept, more are dropped",
                 reason=reason,
-                limit=MAX_WAITING >> 20,
+                limit=self.max_waiting >> 20,
             )
 
     def _cancel_timer(self) -> None:

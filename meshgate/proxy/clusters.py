@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 from twisted.logger import Logger
 
+from meshgate.proxy.shared_counts import SharedCounts, Slots
 from meshgate.routing.balance import Balancer, Place, balancer
-from meshgate.routing.connection_policy import UpstreamPolicy
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.outliers import Ejections
 from meshgate.routing.table import Destination, Endpoint
 
@@ -26,7 +28,8 @@ class Cluster:
     """
     What the connections to one destination share.
 
-    :ivar active: how many there are, those that are being dialed among them.
+    :param counts: where connections are counted that have a limit.
+    :ivar active: how many connections of this process there are, those that are being dialed among them.
     :ivar name: the destination in words.
     :ivar names: those of its endpoints that have to be resolved.
     """
@@ -34,8 +37,11 @@ class Cluster:
     __slots__ = (
         "_answers",
         "_balancer",
+        "_counted",
+        "_counts",
         "_ejections",
         "_endpoints",
+        "_known",
         "_places",
         "_policy",
         "_turn",
@@ -44,37 +50,54 @@ class Cluster:
         "names",
     )
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
-    names: tuple[str, ...]
-    _endpoints: tuple[Endpoint, ...]
-    _policy: UpstreamPolicy
-
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, counts: SharedCounts) -> None:
         self.active = 0
         self.name = str(destination)
+        self.names: tuple[str, ...] = ()
+        self._counts = counts
+        self._counted: Slots | None = None
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._policy = NO_UPSTREAM_POLICY
+        # Those that are known to say what is in force, by identity: several routes may bring one of their own.
+        self._known: dict[int, Destination] = {}
         self._turn = 0
         self._places: dict[Endpoint, Place] = {}
         self._answers: list[tuple[str, ...]] = []
         self._balancer: Balancer | None = None
         self._ejections: Ejections | None = None
-        self._take(destination)
+        self.follow(destination)
 
     @property
     def places(self) -> Sequence[Place]:
         """The endpoints with their counts, as far as anybody wanted to go there."""
         return tuple(self._places.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether there are as many connections, in all workers, as the policy allows."""
+        most = self._policy.max_connections
+        return most is not None and self._counted is not None and self._counts.total(self._counted) >= most
+
+    def count(self, by: int) -> None:
+        """There are more connections, or with a negative number fewer."""
+        self.active += by
+        if self._counted is not None:
+            self._counts.add(self._counted, by)
+
     def follow(self, destination: Destination) -> None:
-        """Take over what the table in force says; costs next to nothing where that is what it said before."""
-        if destination.endpoints is self._endpoints and destination.policy is self._policy:
+        """Take over what the table in force says; costs next to nothing once it has been seen to be the same."""
+        if id(destination) in self._known:
             return
-        before, policy = self._policy, destination.policy
-        if policy.outliers != before.outliers:
-            self._ejections = self._balancer = None
-        if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
-            self._balancer = None
-        self._take(destination)
+        if (destination.endpoints, destination.policy) != (self._endpoints, self._policy):
+            self._known.clear()
+            self._change(destination)
+        self._known[id(destination)] = destination
+
+    def look_anew(self) -> None:
+        """There is another table."""
+        self._known.clear()
 
     def candidates(self, known: Known, source: str | None, rng: random.Random, now: float) -> Iterator[Place]:
         """
@@ -116,9 +139,25 @@ class Cluster:
                 seconds=until - now,
             )
 
-    def _take(self, destination: Destination) -> None:
-        self._endpoints, self._policy = destination.endpoints, destination.policy
-        self.names = tuple(dict.fromkeys(each.address for each in destination.endpoints if each.dns))
+    def _change(self, destination: Destination) -> None:
+        before, policy = self._policy, destination.policy
+        if policy.outliers != before.outliers:
+            self._ejections = self._balancer = None
+        if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
+            self._balancer = None
+        self._endpoints, self._policy = destination.endpoints, policy
+        self.names = tuple(dict.fromkeys([each.address for each in destination.endpoints if each.dns]))
+        if (policy.max_connections is None) != (self._counted is None):
+            self._begin_or_end_counting()
+
+    def _begin_or_end_counting(self) -> None:
+        """Only where there is a limit, connections are counted over all workers: those that there are now at once."""
+        if self._counted is None:
+            self._counted = self._counts.slots(f"connections to {self.name}")
+            self._counts.add(self._counted, self.active)
+        else:
+            self._counts.add(self._counted, -self.active)
+            self._counted = None
 
     def _make(self, addresses: dict[str, tuple[str, ...]]) -> Balancer:
         """One for the endpoints as they are now, with the counts of those that were there before."""
@@ -141,16 +180,21 @@ class Cluster:
 
 
 class Clusters:
-    """All clusters, by host, port and subset of their destinations."""
+    """
+    All clusters, by host, port and subset of their destinations.
 
-    def __init__(self) -> None:
+    :param counts: as of :class:`Cluster`.
+    """
+
+    def __init__(self, counts: SharedCounts) -> None:
+        self._counts = counts
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
 
     def of(self, destination: Destination) -> Cluster:
         """That of a destination of the table in force."""
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
-            cluster = self._clusters[destination.cluster] = Cluster(destination)
+            cluster = self._clusters[destination.cluster] = Cluster(destination, self._counts)
         else:
             cluster.follow(destination)
         return cluster
@@ -159,6 +203,8 @@ class Clusters:
         """Drop those that no route has any more and no connection is in, so that they do not pile up over the years."""
         kept = {destination.cluster for destination in destinations}
         self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
+        for cluster in self._clusters.values():
+            cluster.look_anew()
 
 
 class Slot:
@@ -178,7 +224,7 @@ class Slot:
     def take(self) -> None:
         """Count from now on."""
         self._counted = True
-        self._cluster.active += 1
+        self._cluster.count(1)
 
     def move(self, place: Place | None) -> None:
         """Count for another endpoint, or for none."""
@@ -202,5 +248,5 @@ class Slot:
         """Count no more, if it did."""
         if self._counted:
             self._counted = False
-            self._cluster.active -= 1
+            self._cluster.count(-1)
             self.move(None)

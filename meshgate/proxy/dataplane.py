@@ -14,14 +14,16 @@ from typing import Any, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
+from zope.interface import classImplements
 
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.inbound import Inbound
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.overload import Admission
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.transport.network import Network, TwistedNetwork
 
@@ -46,7 +48,9 @@ class Dataplane:
     :param reactor: provides IReactorTCP and IReactorTime.
     :param ended: called once for each connection, with its complete record; must not raise.
     :param wall_clock: gives seconds since the epoch.
+    :param counts: of the connections of all workers; of one's own unless given.
     :param network: what carries the bytes; Twisted's own transports unless given.
+    :param counts: what limits over all workers go by; of one's own unless given.
     :ivar wheel: the clock for time limits.
     :ivar seconds: gives the reactor's exact time.
     :ivar table: the current routing table; assign a new one at any time.
@@ -65,6 +69,7 @@ class Dataplane:
         limits: Limits = _DEFAULT_LIMITS,
         wall_clock: Callable[[], float] = time.time,
         network: Network | None = None,
+        counts: SharedCounts | None = None,
     ) -> None:
         self.reactor = reactor
         self.network = network or TwistedNetwork(reactor)
@@ -72,15 +77,31 @@ class Dataplane:
         self.seconds = reactor.seconds
         self.resolver = resolver
         self.rng = rng
-        self.clusters = Clusters()
+        self.clusters = Clusters(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
         self.ended = ended
-        self.limits = limits
+        self._admission = Admission(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
+        self._limits = limits
         self.table = RoutingTable()
         self.wall_clock = wall_clock
         self.ids = count(1)
         self.draining = False
         self._live: set[Inbound] = set()
         self._drained: list[Deferred[None]] = []
+
+    @property
+    def limits(self) -> Limits:
+        """Those of every connection; assign others at any time."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        before, self._limits = self._limits, limits
+        if limits.room_is_limited or before.room_is_limited:
+            for connection in self._live:
+                record = connection.record
+                connection.counted = self._admission.follow(
+                    limits, record.listener, record.client[0], connection.counted
+                )
 
     @property
     def count(self) -> int:
@@ -113,6 +134,18 @@ class Dataplane:
 
     # For the connections.
 
+    def admit(self, connection: Inbound) -> Inbound | None:
+        """Let a connection in; if there is no room for it, that is its end."""
+        if self._limits.room_is_limited:
+            record = connection.record
+            counted = self._admission.enter(self._limits, record.listener, record.client[0])
+            if counted is None:
+                record.ending = Ending.OVER_LIMIT
+                self.ended(record)
+                return None
+            connection.counted = counted
+        return connection
+
     def opened(self, connection: Inbound) -> None:
         """A connection lives."""
         self._live.add(connection)
@@ -120,6 +153,9 @@ class Dataplane:
     def closed(self, connection: Inbound) -> None:
         """A connection is gone, on both sides."""
         self._live.discard(connection)
+        if connection.counted:
+            self._admission.leave(connection.counted)
+            connection.counted = ()
         self._tell_when_drained()
 
     def _tell_when_drained(self) -> None:
@@ -127,15 +163,19 @@ class Dataplane:
             self._drained.pop().callback(None)
 
 
-class _Door(Factory):
+class _Door:
     """What serves the clients of one listener."""
-
-    noisy = False
 
     def __init__(self, dataplane: Dataplane, key: ListenerKey) -> None:
         self._dataplane = dataplane
         self._key = key
         self._name = str(key)
+
+    def doStart(self) -> None:
+        """Nothing is needed before the first client."""
+
+    def doStop(self) -> None:
+        """Nothing is held but what the data plane holds."""
 
     def logPrefix(self) -> str:
         """How the reactor calls this listener in its log."""
@@ -155,4 +195,7 @@ class _Door(Factory):
         if ":" in host and "." in host:
             host = host.removeprefix(_IPV4_MAPPED)
         record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), self._name, (host, port))
-        return Inbound(plane, self._key, record)
+        return plane.admit(Inbound(plane, self._key, record))
+
+
+classImplements(_Door, IProtocolFactory, ILoggingContext)

@@ -21,7 +21,10 @@ class Ending(enum.Enum):
     CLIENT_CLOSED_EARLY = "client_closed_early", "the client left before a route was chosen"
     NO_ENDPOINT = "no_endpoint", "the destination is unknown or has no endpoint"
     NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
-    OVER_LIMIT = "over_limit", "the destination had as many connections as its maxConnections allows"
+    OVER_LIMIT = (
+        "over_limit",
+        "there were as many connections as the settings or the destination's maxConnections allow",
+    )
     DIAL_REFUSED = "dial_refused", "every endpoint tried refused or was unreachable"
     DIAL_TIMEOUT = "dial_timeout", "the last endpoint tried did not answer within the connect timeout"
     CLIENT_RESET = "client_reset", "the client reset the connection before it had been sent everything"
@@ -37,3 +40,6 @@ class Ending(enum.Enum):
         member._value_ = word
         member.meaning = meaning
         return member
+
+    # Members are counted by, for every connection, and Enum's own is far slower.
+    __hash__ = object.__hash__

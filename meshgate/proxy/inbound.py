@@ -13,12 +13,13 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.overload import Counted
 from meshgate.proxy.reaching import Reach
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 #: Bytes held for an endpoint that is not there yet. Reading stops with the read that reaches it; before, it
 #: goes on, since only a connection that is being read tells that its client is gone.
 HELD_BYTES: Final = 16384
+
+# Looking up a member of an enum takes longer than all the rest of a line.
+_NO_SNI: Final = Ending.NO_SNI
+_NO_ROUTE: Final = Ending.NO_ROUTE
 
 #: Seconds that a refused client has to read the end of stream and close. Closing at once while its bytes are
 #: still coming in would make the kernel send a reset, which can overtake an alert.
@@ -60,8 +65,7 @@ class _Reactions(NamedTuple):
     lost: Callable[[Inbound], None]
 
 
-@implementer(IHalfCloseableProtocol)
-class Inbound(Protocol):
+class Inbound:
     """
     One client.
 
@@ -70,6 +74,8 @@ class Inbound(Protocol):
     :param key: the listener that accepted it.
     :param record: filled in as things happen, and given to the data plane at the end.
     """
+
+    __deletable__ = ("_leg",)
 
     transport: Any
     #: There in the phase HELLO.
@@ -83,7 +89,8 @@ class Inbound(Protocol):
     #: How many of them went with the dial.
     _sent_first = 0
     _finished = False
-    _policy = NO_CONNECTION_POLICY
+    #: Where the data plane counts it.
+    counted: Counted = ()
     _timer: Timer | None = None
     _deadline: Timer | None = None
     _reach: Reach | None = None
@@ -93,7 +100,13 @@ class Inbound(Protocol):
         self.record = record
         self._dataplane = dataplane
         self._key = key
+        self._policy = NO_CONNECTION_POLICY
         self._reactions = _HELLO
+
+    @property
+    def expects_bytes(self) -> bool:
+        """Whether the client's first bytes are waited for, as they may be there already."""
+        return self._reactions is _HELLO
 
     @property
     def phase(self) -> Phase:
@@ -113,7 +126,10 @@ class Inbound(Protocol):
             self._parser = HelloParser(limits.hello_bytes)
             self._timer = plane.wheel.callLater(limits.hello_timeout, self._hello_timed_out)
         else:
-            self._decide(None, Ending.NO_ROUTE)
+            self._decide(None, _NO_ROUTE)
+
+    def connectionMade(self) -> None:
+        """All there is to do is done already."""
 
     def dataReceived(self, data: bytes) -> None:
         """The client said something."""
@@ -168,7 +184,7 @@ class Inbound(Protocol):
         else:
             if hello is not None:
                 self.record.sni, self.record.alpn = hello.sni, hello.alpn
-                self._decide(hello.sni, Ending.NO_SNI if hello.sni is None else Ending.NO_ROUTE)
+                self._decide(hello.sni, _NO_SNI if hello.sni is None else _NO_ROUTE)
 
     def _hello_timed_out(self) -> None:
         self._refuse(Ending.HELLO_TIMEOUT)
@@ -183,7 +199,7 @@ class Inbound(Protocol):
         if listener is not None:
             chain = self._by_address(listener, sni) if listener.by_address else listener.lookup(sni)
         if chain is None:
-            self._refuse(otherwise if listener is not None else Ending.NO_ROUTE)
+            self._refuse(otherwise if listener is not None else _NO_ROUTE)
         else:
             self._take(chain)
 
@@ -289,7 +305,7 @@ class Inbound(Protocol):
         self._end(ending)
         self._reactions = _CLOSING
         self._stop_waiting()
-        if ending is Ending.NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
+        if ending is _NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
             self.transport.write(UNRECOGNIZED_NAME)
         if self._finished:
             self.transport.loseConnection()
@@ -334,6 +350,8 @@ class Inbound(Protocol):
         if self._reach is not None:
             self._reach.cancel()
 
+
+classImplements(Inbound, IProtocol, IHalfCloseableProtocol)
 
 # The whole protocol: what a client's event does in each phase.
 _HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._left_early, Inbound._vanished)

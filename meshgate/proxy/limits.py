@@ -23,6 +23,10 @@ class Limits:
     :ivar idle: seconds without a byte either way; 0 for no limit.
     :ivar half_close: seconds without a byte after one side has finished; never off, since a reset from that
         side goes unnoticed from then on.
+    :ivar connections: how many there may be at once, over all workers; 0 for as many as there are descriptors.
+    :ivar connections_per_listener: how many of them by one listener; 0 for no limit.
+    :ivar connections_per_client: how many of them from one IPv4 address, or one IPv6 network of 64 bits; 0 for no
+        limit.
     :ivar unknown_sni_alert: tell a client by a TLS alert that its server name is unknown, before closing.
     """
 
@@ -32,7 +36,15 @@ class Limits:
     dial_attempts: int = 3
     idle: float = 3600.0
     half_close: float = 600.0
+    connections: int = 0
+    connections_per_listener: int = 0
+    connections_per_client: int = 0
     unknown_sni_alert: bool = False
+
+    @property
+    def room_is_limited(self) -> bool:
+        """Whether connections have to be counted."""
+        return bool(self.connections or self.connections_per_listener or self.connections_per_client)
 
     def under(self, policy: ConnectionPolicy) -> Limits:
         """Those of a connection with this policy."""

@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 
 MAX_ALPN: Final = 16
@@ -26,6 +27,16 @@ _REMEMBERED: Final = 1024
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:/*+-]")
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
+
+# An enum computes the value of a member each time.
+_WORDS: Final[dict[Ending | None, str]] = {None: "-", **{ending: ending.value for ending in Ending}}
+
+# In one go, and by the oldest way of formatting, it takes half the time of a chain of f-strings.
+_TEXT: Final = (
+    "time=%s.%03dZ id=%d listener=%s client=%s sni=%s alpn=%s gateway=%s virtual_service=%s destination=%s endpoint=%s"
+    " bytes_in=%d bytes_out=%d duration=%.6f first_byte=%s dial=%s ending=%s"
+)
+_SECONDS: Final = "%.6f"
 
 _json_string: Final = json.JSONEncoder().encode
 
@@ -41,16 +52,24 @@ def format_text(record: ConnectionRecord) -> str:
 
     :return: one line, without its end.
     """
-    ending = record.ending
     first_byte, dial = record.first_byte, record.dial
-    return (
-        f"time={_timestamp(record.started)} id={record.id} listener={_own(record.listener)}"
-        f" client={_show(_address(record.client))} sni={_strange(record.sni)} alpn={_alpn_text(record.alpn)}"
-        f" gateway={_own(record.gateway)} virtual_service={_own(record.virtual_service)}"
-        f" destination={_own(record.destination)} endpoint={_own(record.endpoint)}"
-        f" bytes_in={record.bytes_in} bytes_out={record.bytes_out} duration={record.duration:.6f}"
-        f" first_byte={'-' if first_byte is None else f'{first_byte:.6f}'}"
-        f" dial={'-' if dial is None else f'{dial:.6f}'} ending={'-' if ending is None else ending.value}"
+    return _TEXT % (
+        *_time(record.started),
+        record.id,
+        _own(record.listener),
+        _address_text(record.client),
+        _strange(record.sni),
+        _alpn_text(record.alpn),
+        _own(record.gateway),
+        _own(record.virtual_service),
+        _own(record.destination),
+        _own(record.endpoint),
+        record.bytes_in,
+        record.bytes_out,
+        record.duration,
+        "-" if first_byte is None else _SECONDS % first_byte,
+        "-" if dial is None else _SECONDS % dial,
+        _WORDS[record.ending],
     )
 
 
@@ -133,10 +152,22 @@ def _address(client: tuple[str, int]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _address_text(client: tuple[str, int]) -> str:
+    # Only in the zone of an IPv6 address can there be anything to escape.
+    text = _address(client)
+    return text if text[0] != "[" else _show(text)
+
+
 def _timestamp(seconds: float) -> str:
     """RFC 3339, UTC, with milliseconds."""
-    second, millisecond = divmod(round(seconds * 1000), 1000)
-    return f"{_second(second)}.{millisecond:03d}Z"
+    second, milliseconds = _time(seconds)
+    return f"{second}.{milliseconds:03d}Z"
+
+
+def _time(seconds: float) -> tuple[str, int]:
+    """A point in time, up to the second, and its milliseconds."""
+    milliseconds = int(seconds * 1000 + 0.5)
+    return _second(milliseconds // 1000), milliseconds % 1000
 
 
 @lru_cache(8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import DeferredList
 
@@ -24,6 +24,9 @@ from meshgate.transport.wheel import Timer
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
+
+
+_NO_ENDPOINT: Final = Ending.NO_ENDPOINT
 
 
 class Waiting(Protocol):
@@ -118,15 +121,15 @@ class Reach(Slot):
             self._dial_first()
 
     def _dial_first(self) -> None:
-        plane, most = self._dataplane, self._policy.max_connections
-        if most is not None and self._cluster.active >= most:
+        plane = self._dataplane
+        if self._cluster.full:
             self._fail(Ending.OVER_LIMIT)
             return
         self.take()
         self._first_dial_at = now = plane.seconds()
         candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
         self._candidates = islice(candidates, plane.limits.dial_attempts)
-        self._dial_next(Ending.NO_ENDPOINT)
+        self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
         """Dial the next endpoint, or fail if there is none left."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from meshgate.proxy.endings import Ending
 
 
-@dataclass(init=False, eq=False)
 class ConnectionRecord:
     """
     The record of one connection. Mutable while it lives; complete once :attr:`ending` is set.
@@ -60,5 +58,5 @@ class ConnectionRecord:
         self.accepted = accepted
         self.listener = listener
         self.client = client
-        if rest:
-            self.__dict__.update(rest)
+        for name, value in rest.items():
+            setattr(self, name, value)

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
@@ -29,11 +29,15 @@ from meshgate.transport.wheel import TICK, Timer, Wheel
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
 GRACE: Final = 1.0
 
+# Looking up a member of an enum takes longer than all the rest of a line.
+_OK: Final = Ending.OK
+_CLIENT_RESET: Final = Ending.CLIENT_RESET
+_UPSTREAM_RESET: Final = Ending.UPSTREAM_RESET
+
 #: Seconds by which a time may be early, by the way floating-point numbers are added.
 _HAIR: Final = 0.001
 
 
-@implementer(IPushProducer)
 class Leg(Flow):
     """
     One side of a relay: what is read from it is sent to its peer. The flow does that by itself between lean
@@ -46,8 +50,7 @@ class Leg(Flow):
     """
 
     __slots__ = ("_relay", "finished", "gone", "reset", "served")
-
-    peer: Leg
+    __deletable__ = ("_relay",)
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -65,18 +68,19 @@ class Leg(Flow):
 
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
-        if self.peer.gone:
+        peer = self._relay.other(self)
+        if peer.gone:
             self.cut_short()
             return
         if self.first_at is None:
             self.first_at = self.clock.seconds()
         self.count += len(data)
         self.seen = self.clock.now
-        self.peer.transport.write(data)
+        peer.transport.write(data)
 
     def cut_short(self) -> None:
         """Bytes were read for a peer that is gone."""
-        self._relay.cut_short(self.peer)
+        self._relay.cut_short(self._relay.other(self))
 
     def read_finished(self) -> None:
         """The end of its stream was read."""
@@ -108,8 +112,10 @@ class Leg(Flow):
         """The peer's connection is gone; how this side follows is up to the relay."""
 
 
-@implementer(IHalfCloseableProtocol)
-class Upstream(Protocol):
+classImplements(Leg, IPushProducer)
+
+
+class Upstream:
     """
     The connection with the endpoint.
 
@@ -117,6 +123,14 @@ class Upstream(Protocol):
     """
 
     leg: Leg
+    transport: Any = None
+
+    def makeConnection(self, transport: Any) -> None:
+        """It is connected."""
+        self.transport = transport
+
+    def connectionMade(self) -> None:
+        """Nothing is done before its side of the relay is there."""
 
     def dataReceived(self, data: bytes) -> None:
         """The endpoint said something."""
@@ -135,6 +149,9 @@ class Upstream(Protocol):
         self.leg.lost()
 
 
+classImplements(Upstream, IProtocol, IHalfCloseableProtocol)
+
+
 class Relay:
     """
     Two joined connections.
@@ -146,6 +163,7 @@ class Relay:
     :param gone: called once, after that, when both connections are lost.
     """
 
+    __deletable__ = ("_ended", "_gone", "client", "upstream")
     __slots__ = ("_closing", "_ended", "_gone", "_limits", "_since", "_timer", "client", "clock", "upstream")
 
     def __init__(
@@ -158,8 +176,8 @@ class Relay:
         gone: Callable[[], None],
     ) -> None:
         self.clock = clock
-        one = self.client = Leg(client, Ending.CLIENT_RESET, self)
-        other = self.upstream = Leg(upstream, Ending.UPSTREAM_RESET, self)
+        one = self.client = Leg(client, _CLIENT_RESET, self)
+        other = self.upstream = Leg(upstream, _UPSTREAM_RESET, self)
         one.peer, other.peer = other, one
         self._limits = limits
         self._ended = ended
@@ -177,6 +195,10 @@ class Relay:
         if idle:
             self._timer = self.clock.callLater(min(idle, half_close), self._check)
 
+    def other(self, leg: Leg) -> Leg:
+        """The side across."""
+        return self.upstream if leg is self.client else self.client
+
     def take_apart(self) -> None:
         """Let go of everything, so that nothing has to look for what only holds itself."""
         self.client.let_go()
@@ -193,11 +215,12 @@ class Relay:
 
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""
-        leg.peer.transport.unregisterProducer()
-        if leg.peer.finished:
+        peer = self.other(leg)
+        peer.transport.unregisterProducer()
+        if peer.finished:
             self._lose_both()
         else:
-            leg.peer.transport.loseWriteConnection()
+            peer.transport.loseWriteConnection()
             self._since = self.clock.seconds()
             if self._timer is None:
                 self._schedule(self._since + self._limits.half_close)
@@ -210,16 +233,17 @@ class Relay:
         A client that has been sent everything and then resets has simply closed: the kernel makes it a reset
         when bytes are left unread, as a TLS client leaves the server's last record (close_notify).
         """
-        both_finished = leg.finished and leg.peer.finished
+        peer = self.other(leg)
+        both_finished = leg.finished and peer.finished
         if not self._closing and not both_finished:
-            if leg.finished and not leg.served and not leg.peer.gone:
+            if leg.finished and not leg.served and not peer.gone:
                 self._await_last_word(leg)
                 return
-            self._end(Ending.OK if leg is self.client and leg.served else leg.reset)
-            leg.peer.transport.abortConnection()
-        if leg.peer.gone:
+            self._end(_OK if leg is self.client and leg.served else leg.reset)
+            peer.transport.abortConnection()
+        if peer.gone:
             if not self._closing:
-                self._end(Ending.OK)
+                self._end(_OK)
             else:
                 self._cancel_timer()
             self._gone()

@@ -38,6 +38,7 @@ class ServingSettings:
     The settings that matter to connections. Picklable.
 
     :ivar dns_servers: as :class:`~meshgate.transport.resolver.Resolver` takes them.
+    :ivar transport: as :func:`~meshgate.transport.network.make_network` takes it.
     :ivar access_log: the path, absolute, or ``-`` for standard output.
     """
 
@@ -45,6 +46,7 @@ class ServingSettings:
     dns_servers: tuple[Server, ...]
     access_log: str
     access_log_format: Format
+    transport: str = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Serving:
         self._access_log: AccessLog | None = None
         self._output = ("", "")
         self._resolver = self._make_resolver()
-        self._network = make_network(AUTO, reactor)
+        self._network = make_network(settings.transport, reactor)
         self._dataplane = Dataplane(
             reactor,
             limits=settings.limits,
@@ -101,6 +103,7 @@ class Serving:
             ended=self._ended,
             wall_clock=time.time,
             network=self._network,
+            counts=self.counts,
         )
         self._dataplane.ids = count(first_id)
         self.serve = accept_here(self._network, self._dataplane.factory)

@@ -6,11 +6,13 @@ Knows records only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.steps import batches, run_through
 
 
 def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Problem]]:
@@ -21,13 +23,88 @@ def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], lis
     :param resources: in any order; the result does not depend on it.
     :return: both in the order of providers, files and documents.
     """
-    in_order = sorted(resources, key=_place)
-    winners: dict[ResourceKey, Resource[Any]] = {resource.key: resource for resource in in_order}
-    kept = [resource for resource in in_order if winners[resource.key] is resource]
-    warnings = [
-        _overruled(resource, winners[resource.key]) for resource in in_order if winners[resource.key] is not resource
-    ]
-    return kept, warnings
+    found = Latest()
+    run_through(found.update(tuple(resources)))
+    return sorted(found.winners.values(), key=_place), found.problems()
+
+
+@dataclass(slots=True)
+class Change:
+    """
+    How one set of resources differs from the one before.
+
+    :ivar gone: what counts no more.
+    :ivar come: what counts now; some in place of one that is gone, with the same key.
+    """
+
+    gone: list[Resource[Any]] = field(default_factory=list)
+    come: list[Resource[Any]] = field(default_factory=list)
+
+
+class Latest:
+    """
+    What :func:`latest` gives, of one set of resources after the other: only what is new or gone is looked at.
+
+    :ivar winners: the resources that count.
+    """
+
+    def __init__(self) -> None:
+        self.winners: dict[ResourceKey, Resource[Any]] = {}
+        # By identity, which nothing else can have as long as they are kept.
+        self._given: dict[int, Resource[Any]] = {}
+        self._doubled: dict[ResourceKey, list[Resource[Any]]] = {}
+
+    def update(self, resources: tuple[Resource[Any], ...]) -> Generator[None, None, Change]:
+        """
+        Take these in place of those given before, in steps.
+
+        :param resources: in any order.
+        """
+        before, given = self._given, dict(zip(map(id, resources), resources, strict=True))
+        yield
+        gone = [before[each] for each in before.keys() - given.keys()]
+        yield
+        come = [given[each] for each in given.keys() - before.keys()]
+        yield
+        self._given = given
+        touched: dict[ResourceKey, Resource[Any] | None] = {}
+        for batch in batches(gone):
+            for resource in batch:
+                touched.setdefault(resource.key, self.winners.get(resource.key))
+                rivals = self._doubled.pop(resource.key, [resource])
+                self._keep(resource.key, [each for each in rivals if each is not resource])
+            yield
+        for batch in batches(come):
+            for resource in batch:
+                known = self.winners.get(resource.key)
+                touched.setdefault(resource.key, known)
+                rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
+                self._keep(resource.key, [*rivals, resource])
+            yield
+        change = Change()
+        for keys in batches(touched):
+            for key in keys:
+                old, new = touched[key], self.winners.get(key)
+                if old is not new:
+                    change.gone += [old] if old is not None else []
+                    change.come += [new] if new is not None else []
+            yield
+        return change
+
+    def _keep(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:
+        """Have the last of some resources count, if there are any."""
+        if len(rivals) > 1:
+            rivals.sort(key=_place)
+            self._doubled[key] = rivals
+        if rivals:
+            self.winners[key] = rivals[-1]
+        else:
+            del self.winners[key]
+
+    def problems(self) -> list[Problem]:
+        """A warning for each resource that does not count."""
+        losers = [each for key, rivals in self._doubled.items() for each in rivals if each is not self.winners[key]]
+        return [_overruled(loser, self.winners[loser.key]) for loser in sorted(losers, key=_place)]
 
 
 def _place(resource: Resource[Any]) -> tuple[str, str, int, int, int]:

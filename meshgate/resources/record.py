@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from meshgate.resources.problem import Origin, Phase, Problem, Severity
@@ -38,6 +39,8 @@ class Resource(Generic[S_co]):
     :ivar created: ``metadata.creationTimestamp`` with a time zone, or None where a file gives none.
     :ivar spec: the kind's own frozen model.
     :ivar annotations: the metadata's annotations; immutable.
+    :ivar key: the identity under which a later document replaces an earlier one.
+    :ivar qualified_name: ``namespace/name``.
     """
 
     kind: str
@@ -48,16 +51,19 @@ class Resource(Generic[S_co]):
     spec: S_co
     origin: Origin
     annotations: Mapping[str, str] = field(default_factory=dict)
+    key: ResourceKey = field(init=False, repr=False, compare=False)
+    qualified_name: str = field(init=False, repr=False, compare=False)
+    _order: tuple[int, float, str, int, str, str] = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> ResourceKey:
-        """The identity under which a later document replaces an earlier one."""
-        return ResourceKey(self.kind, self.namespace, self.name)
-
-    @property
-    def qualified_name(self) -> str:
-        """``namespace/name``."""
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        # Kept, since they are asked for at each change of any resource, of all of them.
+        keep = partial(object.__setattr__, self)
+        keep("key", ResourceKey(self.kind, self.namespace, self.name))
+        keep("qualified_name", f"{self.namespace}/{self.name}")
+        if self.created is not None:
+            keep("_order", (0, self.created.timestamp(), "", 0, self.name, self.namespace))
+        else:
+            keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 
     def place(self, path: str = "") -> str:
         """Where it, or a field of it, was written: ``file:line:column``."""
@@ -69,9 +75,7 @@ class Resource(Generic[S_co]):
         by age, then name, then namespace. A resource without a time stamp is as old as if ``kubectl apply`` had
         just created it: after all that have one, in file name order and then document order.
         """
-        if self.created is not None:
-            return (0, self.created.timestamp(), "", 0, self.name, self.namespace)
-        return (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace)
+        return self._order
 
     def problem(
         self,

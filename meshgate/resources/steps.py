@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+BATCH: Final = 64
+"""How many things of some microseconds each are done between two rests."""
 
 
 def run_through(steps: Generator[Any, None, T]) -> T:
@@ -16,3 +20,10 @@ def run_through(steps: Generator[Any, None, T]) -> T:
         except StopIteration as done:
             result: T = done.value
             return result
+
+
+def batches(things: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The same things, some at a time; between two batches there can be a rest."""
+    rest = iter(things)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from meshgate.resources.gateway import GatewaySpec, ServerTLSSettings, TLSMode
@@ -108,6 +109,18 @@ def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
                     path=path,
                     hint="write one server for all hosts of a certificate",
                 )
+
+
+def has_certificates(gateway: Gateway) -> bool:
+    """Whether a Gateway has a server that ends TLS."""
+    return any(_ends_tls(server.tls) for server in gateway.spec.servers)
+
+
+def next_turn(given: AnalysisInput, now: datetime) -> datetime:
+    """When a certificate of a Secret begins or ceases to be valid next; of none, the end of time."""
+    found = (secret.spec.certificate for secret in given.secrets.values())
+    moments = (moment for each in found if each is not None for moment in (each.not_before, each.not_after))
+    return min((moment for moment in moments if moment >= now), default=datetime.max.replace(tzinfo=UTC))
 
 
 def _ends_tls(tls: ServerTLSSettings | None) -> bool:

@@ -16,8 +16,8 @@ from meshgate.routing.hosts import server_hosts
 from meshgate.routing.servers import ISTIO_LABELS
 
 Gateway = Resource[GatewaySpec]
-# Port, address to bind to, host.
-_Place = tuple[int, str, str]
+Place = tuple[int, str, str]
+"""Port, address to bind to, host."""
 _Selector = frozenset[tuple[str, str]]
 
 ISTIO_PORTS: Final = (80, 443, 15443, 31400)
@@ -32,13 +32,9 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     Servers of several Gateways for the same workloads with the same port, address and host. Of a server that the
     compiler dropped for that reason it is said there (gateway/conflictinggateway.go).
     """
-    places: dict[_Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
+    places: dict[Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        own: dict[_Place, int] = {}
-        for index in range(len(gateway.spec.servers)):
-            for place in _at(gateway, index):
-                own.setdefault(place, index)
-        for place, index in own.items():
+        for place, index in places_of(gateway).items():
             places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
@@ -61,7 +57,16 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def _at(gateway: Gateway, index: int) -> Iterator[_Place]:
+def places_of(gateway: Gateway) -> Mapping[Place, int]:
+    """The ports, addresses and hosts of a Gateway, each with the index of the first server that has it."""
+    places: dict[Place, int] = {}
+    for index in range(len(gateway.spec.servers)):
+        for place in _at(gateway, index):
+            places.setdefault(place, index)
+    return places
+
+
+def _at(gateway: Gateway, index: int) -> Iterator[Place]:
     server = gateway.spec.servers[index]
     if not (server.port.number or server.bind):
         return  # its port cannot be read
@@ -88,7 +93,7 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
     (gateway/gateway.go). Without any such Service, Istio's own may be taken for granted before Istio's own gateway.
     """
-    in_front: dict[_Selector, dict[ResourceKey, Resource[ServiceSpec]]] = {}
+    in_front = given.in_front
     for gateway in given.gateways:
         selector = frozenset(gateway.spec.selector.items())
         if selector not in in_front:

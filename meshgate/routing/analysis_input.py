@@ -18,6 +18,7 @@ from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
 from meshgate.resources.virtualservice import Destination, VirtualServiceSpec
 from meshgate.routing.catalog import Catalog, selected
+from meshgate.routing.hosts import HostIndex
 from meshgate.routing.servers import Proxy
 
 
@@ -37,6 +38,8 @@ class AnalysisInput:
     :ivar resources: the valid ones, and of others what can be read; Istio's analyzers look at both.
     :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
     :ivar now: for what expires; None where that is not to be judged.
+    :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
+    :ivar host_indexes: room for the hosts of each Gateway, by ``namespace/name``.
     """
 
     resources: Sequence[Resource[Any]]
@@ -44,6 +47,20 @@ class AnalysisInput:
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
     now: datetime | None = None
+    in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
+    host_indexes: dict[str, HostIndex] = field(default_factory=dict)
+
+    def about(self, **chosen: Any) -> AnalysisInput:
+        """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
+        view = object.__new__(AnalysisInput)
+        vars(view).update(vars(self), **chosen)
+        return view
+
+    def prepare(self) -> Iterator[None]:
+        """Sort what is here by kind, in steps, before views of it are made."""
+        for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
+            getattr(self, name)
+            yield
 
     @cached_property
     def gateways(self) -> list[Resource[GatewaySpec]]:

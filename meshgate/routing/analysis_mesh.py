@@ -89,11 +89,8 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     suffix = given.proxy.domain_suffix
     owners: dict[str, dict[ResourceKey, tuple[VirtualService, str]]] = defaultdict(dict)
     for virtual_service in given.virtual_services:
-        hosts = {full_name(host, virtual_service.namespace, suffix) for host in virtual_service.spec.hosts}
-        for path, destination in destinations_of(virtual_service):
-            host = full_name(destination.host, virtual_service.namespace, suffix)
-            if destination.subset and host in hosts:
-                owners[host].setdefault(virtual_service.key, (virtual_service, f"{path}.subset"))
+        for host, path in subset_hosts(virtual_service, suffix):
+            owners[host].setdefault(virtual_service.key, (virtual_service, path))
     for virtual_service in given.virtual_services:
         for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
             host = full_name(destination.host, virtual_service.namespace, suffix)
@@ -107,3 +104,12 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
                     path=path,
                     hint="write the subset into this rule",
                 )
+
+
+def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str]]:
+    """The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset."""
+    hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
+    for path, destination in destinations_of(virtual_service):
+        host = full_name(destination.host, virtual_service.namespace, domain_suffix)
+        if destination.subset and host in hosts:
+            yield host, f"{path}.subset"

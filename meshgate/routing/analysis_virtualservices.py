@@ -20,7 +20,7 @@ Match = L4MatchAttributes | TLSMatchAttributes
 
 def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
     """VirtualServices none of whose hosts a Gateway has for their namespace (virtualservice/gateways.go)."""
-    known: dict[str, HostIndex] = {}
+    known = given.host_indexes
     for virtual_service in given.virtual_services:
         for name in gateways_of(virtual_service):
             gateway = given.gateway_of.get(name)

@@ -116,12 +116,14 @@ class _Shares:
 
         :param some: not all of them.
         """
-        without = sorted(some)
-        point = int(rng.random() * (self._total - sum(self._weights[index] for index in without)))
+        weights, bounds, left, without = self._weights, self._bounds, self._total, sorted(some)
         for index in without:
-            if point >= self._bounds[index] - self._weights[index]:
-                point += self._weights[index]
-        return bisect_right(self._bounds, point)
+            left -= weights[index]
+        point = int(rng.random() * left)
+        for index in without:
+            if point >= bounds[index] - weights[index]:
+                point += weights[index]
+        return point if self._even else bisect_right(bounds, point)
 
 
 class _NoChoice:
@@ -175,10 +177,11 @@ class _LeastRequest(_Random):
 
     def _draw(self, tried: set[int], rng: random.Random) -> int:
         first = super()._draw(tried, rng)
-        if len(tried) + 1 == len(self._places):
+        one = self._places[first]
+        if not one.active or len(tried) + 1 == len(self._places):
             return first
         second = self._shares.at_random_without((*tried, first), rng)
-        one, other = self._places[first], self._places[second]
+        other = self._places[second]
         fewer = other.active * one.endpoint.weight < one.active * other.endpoint.weight
         return second if fewer else first
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.record import Resource
+from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.virtualservice import VirtualServiceSpec
-from meshgate.routing.hosts import MESH, HostIndex, gateway_reference
-from meshgate.routing.servers import BoundServer, Proxy
+from meshgate.routing.hosts import MESH, gateway_reference
+from meshgate.routing.servers import Proxy
 
 VirtualService = Resource[VirtualServiceSpec]
+
+
+class Binding(NamedTuple):
+    """
+    Where a VirtualService belongs.
+
+    :ivar group: its place among those of one Gateway, by whom it is exported to; None where not to this gateway.
+    :ivar gateways: the Gateways that it names, as ``namespace/name``.
+    """
+
+    group: int | None
+    gateways: tuple[str, ...]
 
 
 class Bindings:
@@ -23,65 +35,87 @@ class Bindings:
 
     The order within a Gateway is Istio's (pilot/pkg/model/push_context.go, VirtualServicesForGateway): those private
     to the gateway's namespace, then those exported to it by name, then the public ones, each by age.
-
-    :param virtual_services: in any order.
     """
 
-    def __init__(self, virtual_services: Iterable[VirtualService], proxy: Proxy) -> None:
-        self.problems: list[Problem] = []
-        groups: tuple[dict[str, list[VirtualService]], ...] = (
-            defaultdict(list),
-            defaultdict(list),
-            defaultdict(list),
-        )
-        self._named: dict[str, list[VirtualService]] = defaultdict(list)
-        for virtual_service in sorted(virtual_services, key=Resource.order):
-            group = _export_group(virtual_service, proxy.namespace)
-            if group is None:
-                self.problems.append(_not_exported(virtual_service, proxy))
-                continue
-            for gateway in gateways_of(virtual_service):
-                groups[group][gateway].append(virtual_service)
-                self._named[gateway].append(virtual_service)
-        self._groups = groups
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._bindings: dict[ResourceKey, Binding] = {}
+        self._named: dict[str, dict[ResourceKey, VirtualService]] = {}
+        self._hidden: dict[ResourceKey, Problem] = {}
 
-    def of(self, gateway: str) -> list[VirtualService]:
-        """:param gateway: ``namespace/name``."""
-        return [found for group in self._groups for found in group.get(gateway, ())]
+    @property
+    def problems(self) -> Collection[Problem]:
+        """What is said of VirtualServices that this gateway may not see."""
+        return self._hidden.values()
 
-    def meeting(self, server: BoundServer) -> Iterator[VirtualService]:
-        """The VirtualServices of the server's Gateway with a host in common with the server."""
-        hosts = HostIndex(server.hosts)
-        for virtual_service in self.of(server.gateway.qualified_name):
-            if any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
-                yield virtual_service
+    def add(self, virtual_service: VirtualService) -> Binding:
+        """Take a VirtualService in."""
+        binding = _binding(virtual_service, self._proxy.namespace)
+        self._bindings[virtual_service.key] = binding
+        if binding.group is None:
+            self._hidden[virtual_service.key] = _not_exported(virtual_service, self._proxy)
+        for gateway in binding.gateways:
+            self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
+        return binding
 
-    def unbound(self, gateways: Sequence[Resource[Any]], refused: Sequence[Resource[Any]] = ()) -> Iterator[Problem]:
+    def remove(self, virtual_service: VirtualService) -> Binding:
+        """Forget a VirtualService."""
+        binding = self._bindings.pop(virtual_service.key)
+        self._hidden.pop(virtual_service.key, None)
+        for gateway in binding.gateways:
+            named = self._named[gateway]
+            del named[virtual_service.key]
+            if not named:
+                del self._named[gateway]
+        return binding
+
+    def naming(self, gateway: str) -> Collection[VirtualService]:
+        """
+        Those that name a Gateway, in no order, whether or not this gateway may see them.
+
+        :param gateway: ``namespace/name``.
+        """
+        return self._named.get(gateway, {}).values()
+
+    def of(self, gateway: str) -> tuple[VirtualService, ...]:
+        """Those that name a Gateway and that this gateway may see, in their order."""
+        found = [each for each in self.naming(gateway) if self._bindings[each.key].group is not None]
+        return tuple(found if len(found) < 2 else sorted(found, key=self._order))
+
+    def unbound(
+        self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
+    ) -> Iterator[Problem]:
         """
         What is said of VirtualServices that name a Gateway which is not there.
 
-        :param gateways: all Gateways of the configuration, taken by this gateway or not.
+        :param gateways: all Gateways of the configuration, taken by this gateway or not, by ``namespace/name``.
         :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
         """
-        known = {gateway.qualified_name for gateway in gateways}
         faulty = {each.qualified_name: each for each in refused if isinstance(each.spec, GatewaySpec)}
+        naming: dict[str, list[VirtualService]] = defaultdict(list)
         for virtual_service in (each for each in refused if isinstance(each.spec, VirtualServiceSpec)):
             for name in gateways_of(virtual_service):
                 # That it is no name at all is said where the VirtualService is read.
                 if name not in faulty and not any(map(dns_label, name.split("/"))):
-                    self._named[name].append(virtual_service)
-        for name in sorted(set(self._named) - known):
-            for virtual_service in self._named[name]:
+                    naming[name].append(virtual_service)
+        missing = (self._named.keys() | naming.keys()) - gateways.keys()
+        if not missing:
+            return
+        known = sorted(gateways)
+        by_name: dict[str, list[str]] = defaultdict(list)
+        for each in known:
+            by_name[each.partition("/")[2]].append(each)
+        for name in sorted(missing):
+            hint = _near(by_name.get(name.partition("/")[2], []), known)
+            for virtual_service in (*self.of(name), *naming[name]):
                 if name in faulty:
                     yield _takes_nothing(virtual_service, faulty[name])
                     continue
-                yield virtual_service.problem(
-                    Severity.ERROR,
-                    "MG2010",
-                    f"the Gateway {name} does not exist",
-                    path=gateway_path(virtual_service, name),
-                    hint=_near(name, known),
-                )
+                message, path = f"the Gateway {name} does not exist", gateway_path(virtual_service, name)
+                yield virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
+
+    def _order(self, virtual_service: VirtualService) -> tuple[object, ...]:
+        return (self._bindings[virtual_service.key].group, *virtual_service.order())
 
 
 def in_mesh(virtual_service: VirtualService) -> bool:
@@ -103,6 +137,10 @@ def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
     """
     names = [gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways]
     return f"spec.gateways[{names.index(gateway)}]"
+
+
+def _binding(virtual_service: VirtualService, namespace: str) -> Binding:
+    return Binding(_export_group(virtual_service, namespace), tuple(gateways_of(virtual_service)))
 
 
 def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:
@@ -135,9 +173,13 @@ def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> P
     )
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    short = name.partition("/")[2]
-    same = sorted(other for other in known if other.partition("/")[2] == short)
+def _near(same: Sequence[str], known: Sequence[str]) -> str:
+    """
+    A hint for the name of a Gateway that is not there.
+
+    :param same: the Gateways with that name in other namespaces.
+    :param known: all Gateways, in their alphabet.
+    """
     if same:
         return f"there is {', '.join(same)}: write the namespace, as in {same[0]!r}"
-    return f"known are {', '.join(sorted(known)[:5])}" if known else "there is no Gateway at all"
+    return f"known are {', '.join(known[:5])}" if known else "there is no Gateway at all"

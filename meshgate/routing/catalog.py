@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from meshgate.resources.endpointslice import EndpointSliceSpec, SliceEndpoint
 from meshgate.resources.record import Resource
 from meshgate.resources.service import ServicePort, ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
+from meshgate.resources.steps import batches, run_through
 from meshgate.resources.workloadentry import WorkloadEntrySpec
 from meshgate.routing.hosts import full_name, most_specific
 from meshgate.routing.table import Endpoint
@@ -77,37 +78,61 @@ class Catalog:
     def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str) -> None:
         self._domain_suffix = domain_suffix
         self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
-        services: list[Resource[ServiceSpec]] = []
-        entries: list[Resource[ServiceEntrySpec]] = []
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
         # By namespace and one of their labels, so that those which a selector takes are found without trying all.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
-        for resource in sorted(resources, key=Resource.order):
-            if isinstance(resource.spec, ServiceSpec):
-                services.append(resource)
-            elif isinstance(resource.spec, ServiceEntrySpec):
-                entries.append(resource)
-            elif isinstance(resource.spec, WorkloadEntrySpec):
-                labels = {**resource.labels, **_workload_labels(resource.spec)}
-                for key, value in labels.items():
-                    self._workloads[resource.namespace, key, value].append((resource.spec, labels))
-            elif resource.kind == "Pod":
-                self._pods[resource.namespace, resource.name] = resource
-            elif isinstance(resource.spec, EndpointSliceSpec):
-                service_name = resource.labels.get(SERVICE_NAME_LABEL)
-                if service_name:
-                    self._slices[resource.namespace, service_name].append(resource.spec)
+        run_through(self._take(resources, None))
+
+    @classmethod
+    def in_steps(
+        cls, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None
+    ) -> Generator[None, None, Catalog]:
+        """
+        A catalog, made in steps.
+
+        :param before: one whose hosts are taken over where they are the same, as the same objects.
+        """
+        catalog = cls((), domain_suffix)
+        yield from catalog._take(resources, before)
+        return catalog
+
+    def _take(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> Generator[None, None, None]:
+        services: list[Resource[ServiceSpec]] = []
+        entries: list[Resource[ServiceEntrySpec]] = []
+        in_order = sorted(resources, key=Resource.order)
+        for batch in batches(in_order):
+            for resource in batch:
+                if isinstance(resource.spec, ServiceSpec):
+                    services.append(resource)
+                elif isinstance(resource.spec, ServiceEntrySpec):
+                    entries.append(resource)
+                else:
+                    self._note(resource)
+            yield
         # A Service keeps its host against a ServiceEntry of the same name, as the older source does in Istio.
-        for service in services:
-            self._add(
-                full_name(service.name, service.namespace, domain_suffix),
-                service,
-                self._service_ports(service),
-            )
+        for number, service in enumerate(services):
+            host = full_name(service.name, service.namespace, self._domain_suffix)
+            self._add(host, service, self._service_ports(service), before)
+            if number % 16 == 0:
+                yield
         for entry in entries:
             for host in entry.spec.hosts:
-                self._add(host, entry, self._entry_ports(entry, host))
+                self._add(host, entry, self._entry_ports(entry, host), before)
+            yield
+
+    def _note(self, resource: Resource[Any]) -> None:
+        """What Services and ServiceEntries find their endpoints among."""
+        if isinstance(resource.spec, WorkloadEntrySpec):
+            labels = {**resource.labels, **_workload_labels(resource.spec)}
+            for key, value in labels.items():
+                self._workloads[resource.namespace, key, value].append((resource.spec, labels))
+        elif resource.kind == "Pod":
+            self._pods[resource.namespace, resource.name] = resource
+        elif isinstance(resource.spec, EndpointSliceSpec):
+            service_name = resource.labels.get(SERVICE_NAME_LABEL)
+            if service_name:
+                self._slices[resource.namespace, service_name].append(resource.spec)
 
     def find(self, host: str, namespace: str | None = None) -> CatalogHost | None:
         """
@@ -126,8 +151,10 @@ class Catalog:
         for same in self._hosts.values():
             yield from same
 
-    def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort]) -> None:
-        self._hosts[host].append(CatalogHost(host, source, {port.number: port for port in ports}))
+    def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort], before: Catalog | None) -> None:
+        new = CatalogHost(host, source, {port.number: port for port in ports})
+        known = before._hosts.get(host, ()) if before is not None else ()
+        self._hosts[host].append(next((each for each in known if each == new), new))
 
     def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
         spec = service.spec

@@ -74,7 +74,8 @@ class UpstreamPolicy:
     :ivar connect_timeout: seconds for one attempt; None for the gateway's own.
     :ivar keepalive: None to leave it as the transport has it.
     :ivar max_connections: how many at once; None for as many as there are.
-    :ivar origin: what it was made of, for people: each DestinationRule with file and line; empty for none.
+    :ivar origin: the policies it was made of, for people, without lines, which change with everything above them;
+        empty for none.
     """
 
     connect_timeout: float | None = None

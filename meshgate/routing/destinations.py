@@ -18,6 +18,7 @@ from meshgate.routing.destinationrules import DestinationRules, MergedRule, Owne
 from meshgate.routing.hosts import full_name
 from meshgate.routing.policies import (
     ORIGINATING,
+    RULE_POLICY,
     Written,
     connection_policy,
     effective,
@@ -122,7 +123,8 @@ class Destinations:
         for index, (wanted, _) in enumerate(policies):
             vain = overruled(wanted, chosen)
             if vain and (route[index].weight or len(route) == 1):
-                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: the first destination decides"
+                why = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
+                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: {why}"
                 hint = "Istio ignores it here without a word"
                 where = f"{path}.route[{index}].destination"
                 self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
@@ -264,11 +266,10 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     """Why a policy forbids to dial in the clear."""
     if tls is None or tls.value.mode not in ORIGINATING:
         return None
-    by = f"DestinationRule {tls.rule.qualified_name} ({tls.rule.place(f'{tls.path}.tls')})"
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so {by} wants it; nothing is sent in the clear",
+        f"so {_named(tls, 'tls')} wants it; nothing is sent in the clear",
     )
 
 
@@ -279,8 +280,13 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
     return _Lack(
         "MG2069",
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
-        f"so {load_balancer} wants it; Istio's gateway would dial itself",
+        f"so {_named(load_balancer, 'loadBalancer')} wants it; Istio's gateway would dial itself",
     )
+
+
+def _named(written: Written, field: str) -> str:
+    place = written.rule.place(f"{written.path}.{field}")
+    return f"DestinationRule {written.rule.qualified_name} ({place})"
 
 
 def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:

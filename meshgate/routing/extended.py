@@ -11,11 +11,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.chains import TERMINATION_REFUSAL, ChainBuilder, fits, numbered_blocks, owner_of, server_names
+from meshgate.routing.chains import (
+    TERMINATION_REFUSAL,
+    ChainBuilder,
+    Claim,
+    Makers,
+    NumberedBlock,
+    Rules,
+    fits,
+    numbered_blocks,
+    server_names,
+)
 from meshgate.routing.hosts import covers, names_for_namespace, specificity
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.servers import BoundServer
@@ -25,9 +36,9 @@ Match = L4MatchAttributes | TLSMatchAttributes
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Share:
     """
-    A rule's claim to connections of one name between some addresses.
+    What a claim asks for of one name between some addresses.
 
     :ivar written: the name as the rule has it, before it was cut.
     """
@@ -36,83 +47,65 @@ class _Claim:
     written: str
     addresses: Addresses
     chain: Chain
-    virtual_service: VirtualService
-    path: str
 
 
-class ExtendedChainBuilder(ChainBuilder):
-    """Builds listeners whose chains are told apart by addresses, too."""
+@dataclass(frozen=True, slots=True)
+class ExtendedClaim(Claim):
+    """
+    A claim to connections between some addresses.
+
+    :ivar shares: one for each name and pair of networks.
+    :ivar faults: says what of the rule cannot be taken as it is written.
+    """
+
+    shares: tuple[Share, ...] = ()
+    faults: tuple[Problem, ...] = ()
+
+
+class ExtendedRules(Rules):
+    """Reads rules with all conditions on addresses."""
 
     ignored_fields = ("source_labels", "source_namespace")
 
-    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
-        """Every fitting rule has its part; of two for the same addresses the first counts."""
+    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+        """Every fitting rule has its part."""
         names = server_names(server) if server.is_tls else ()
-        found = False
-        for virtual_service in self._bindings.meeting(server):
-            for index, rule in enumerate(virtual_service.spec.tcp):
-                path = f"spec.tcp[{index}]"
-                told_apart = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
-                if rule.match and not told_apart:
-                    continue
-                found = True
-                self._note_ignored(virtual_service, path, told_apart)
-                chain = self._chain(server, virtual_service, path, rule, names)
-                for addresses in self._addresses(virtual_service, told_apart or [(path, L4MatchAttributes())]):
-                    told = replace(chain, condition=_in_words(addresses))
-                    for name in names or (CATCH_ALL,):
-                        self._claim(listener, server, _Claim(name, name, addresses, told, virtual_service, path))
-        if not found:
-            self.problems.append(self._no_chain(server, "tcp"))
-        elif server.is_tls:
-            self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
-
-    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
-        """Rules with the more specific names come first: a wide one that is cut to a host takes none from others."""
-        claims: list[_Claim] = []
-        found = False
-        for virtual_service, rule, match, path, route_path in self._blocks(server):
-            found = True
-            cut = self._cut(server, virtual_service, path, match.sni_hosts)
-            names = tuple(dict.fromkeys(name for name, _ in cut))
-            if not names:
+        for index, rule in enumerate(virtual_service.spec.tcp):
+            path = f"spec.tcp[{index}]"
+            blocks = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
+            if rule.match and not blocks:
                 continue
-            chain = self._chain(server, virtual_service, path, rule, names, route_path)
-            for addresses in self._addresses(virtual_service, [(path, match)]):
-                told = replace(chain, condition=_in_words(addresses))
-                claims += [_Claim(name, written, addresses, told, virtual_service, path) for name, written in cut]
-        for claim in sorted(claims, key=lambda claim: specificity(claim.written)[:2]):
-            self._claim(listener, server, claim)
-        if not found:
-            self.problems.append(self._no_chain(server, "tls"))
+            claim = self._claim(server, virtual_service, path, rule, names, blocks, makers())
+            faults: list[Problem] = []
+            addresses = self._addresses(virtual_service, blocks or [(path, L4MatchAttributes())], faults)
+            yield _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults)
 
-    def _claim(self, listener: ListenerBuilder, server: BoundServer, claim: _Claim) -> None:
-        """Give the claim what it asks for, unless another has it; to lose to a more specific name is no conflict."""
-        owner = owner_of(server, claim.virtual_service, claim.path)
-        rival = listener.take(claim.name, claim.addresses, claim.chain, owner, claim.written, sniffs=server.is_tls)
-        if rival is None or rival.text == owner.text:
-            return
-        if rival.server is owner.server and rival.written != claim.written:
-            return
-        what = f" of {claim.name}" if claim.name != CATCH_ALL else ""
-        where = f" {claim.chain.condition}" if claim.chain.condition else ""
-        self.problems.append(
-            claim.virtual_service.problem(
-                Severity.ERROR if server.is_passthrough else Severity.WARNING,
-                "MG2005" if server.is_passthrough else "MG2009",
-                f"the rule gets nothing{what}{where} on {server.key}: that goes to {rival}",
-                path=claim.path,
-                hint="tell the two apart by sniHosts, destinationSubnets or sourceSubnet",
-                listener=str(server.key),
-            )
-        )
+    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+        """The names of a block are cut to the server's hosts."""
+        for index, rule in enumerate(virtual_service.spec.tls):
+            for number, match in enumerate(rule.match):
+                if not fits(match, server, virtual_service):
+                    continue
+                path = f"spec.tls[{index}].match[{number}]"
+                faults: list[Problem] = []
+                cut = self._cut(server, virtual_service, path, match.sni_hosts, faults)
+                names = tuple(dict.fromkeys(name for name, _ in cut))
+                claim = self._claim(server, virtual_service, path, rule, names, [(path, match)], makers())
+                if not names:
+                    yield _extended(replace(claim, problems=(), used=frozenset()), [], [], faults)
+                    continue
+                yield _extended(claim, cut, self._addresses(virtual_service, [(path, match)], faults), faults)
 
-    def _addresses(self, virtual_service: VirtualService, blocks: Sequence[tuple[str, Match]]) -> Iterator[Addresses]:
-        """
-        Where the blocks say that connections go to and come from; a network that cannot be read drops its block.
+    def _wider(
+        self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
+    ) -> Problem | None:
+        """Nothing: what is wider is cut."""
+        return None
 
-        :param blocks: each with its path.
-        """
+    def _addresses(
+        self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock], faults: list[Problem]
+    ) -> Iterator[Addresses]:
+        """Where the blocks say that connections go to and come from; a network that cannot be read drops its block."""
         for path, match in blocks:
             subnet = match.source_subnet if isinstance(match, L4MatchAttributes) else ""
             destinations = {text: network(text) for text in match.destination_subnets}
@@ -125,7 +118,7 @@ class ExtendedChainBuilder(ChainBuilder):
             }
             if unreadable:
                 where = f"{path}.{next(iter(unreadable.values()))}"
-                self.problems.append(_unreadable(virtual_service, where, unreadable))
+                faults.append(_unreadable(virtual_service, where, unreadable))
                 continue
             for destination in destinations.values() or [EVERYWHERE]:
                 for source in sources.values() or [EVERYWHERE]:
@@ -133,14 +126,19 @@ class ExtendedChainBuilder(ChainBuilder):
                         yield Addresses(destination, source)
 
     def _cut(
-        self, server: BoundServer, virtual_service: VirtualService, path: str, names: Iterable[str]
+        self,
+        server: BoundServer,
+        virtual_service: VirtualService,
+        path: str,
+        names: Iterable[str],
+        faults: list[Problem],
     ) -> list[tuple[str, str]]:
         """The names within the server's hosts, each with the one it was cut from."""
         hosts = [host.lower() for host in names_for_namespace(server.hosts, virtual_service.namespace)]
         kept: list[tuple[str, str]] = []
         for place, written in _first_places(map(str.lower, names)):
             if written.startswith("*") and written[1:2] not in ("", "."):
-                self.problems.append(
+                faults.append(
                     virtual_service.problem(
                         Severity.ERROR,
                         "MG2004",
@@ -157,7 +155,7 @@ class ExtendedChainBuilder(ChainBuilder):
             within = [host for host in hosts if covers(written, host)]
             kept += [(host, written) for host in within]
             left = ", ".join(within) or "nothing, since it has none of these names"
-            self.problems.append(
+            faults.append(
                 virtual_service.problem(
                     Severity.INFO if within else Severity.WARNING,
                     "MG2067",
@@ -168,6 +166,94 @@ class ExtendedChainBuilder(ChainBuilder):
                 )
             )
         return kept
+
+
+class ExtendedChainBuilder(ChainBuilder):
+    """Builds listeners whose chains are told apart by addresses, too."""
+
+    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
+        """Of two rules for the same addresses the first counts."""
+        found = False
+        for part in self._parts(server):
+            if part is None:
+                yield
+                continue
+            for claim in part.claims:
+                found = True
+                for share in self._noted(claim):
+                    self._give(listener, server, claim, share)
+        if not found:
+            self.problems.append(self._no_chain(server, "tcp"))
+        elif server.is_tls:
+            self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
+
+    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
+        """Rules with the more specific names come first: a wide one that is cut to a host takes none from others."""
+        wanted: list[tuple[Claim, Share]] = []
+        found = False
+        for part in self._parts(server):
+            if part is None:
+                yield
+                continue
+            for claim in part.claims:
+                found = True
+                wanted += [(claim, share) for share in self._noted(claim)]
+        wanted.sort(key=lambda pair: specificity(pair[1].written)[:2])
+        for batch in batches(wanted) if len(wanted) > 1 else [wanted]:
+            for claim, share in batch:
+                self._give(listener, server, claim, share)
+            if len(wanted) > 1:
+                yield
+        if not found:
+            self.problems.append(self._no_chain(server, "tls"))
+
+    def _noted(self, claim: Claim) -> tuple[Share, ...]:
+        """The shares of a claim of which everything else has been said."""
+        self._note_ignored(claim)
+        self.problems += claim.problems
+        self.used |= claim.used
+        if not isinstance(claim, ExtendedClaim):
+            raise TypeError("made by other rules")
+        self.problems += claim.faults
+        return claim.shares
+
+    def _give(self, listener: ListenerBuilder, server: BoundServer, claim: Claim, share: Share) -> None:
+        """Give a share to a claim, unless another has it; to lose to a more specific name is no conflict."""
+        owner = claim.owner
+        rival = listener.take(share.name, share.addresses, share.chain, owner, share.written, sniffs=server.is_tls)
+        if rival is None or rival.text == owner.text:
+            return
+        if rival.server is owner.server and rival.written != share.written:
+            return
+        what = f" of {share.name}" if share.name != CATCH_ALL else ""
+        where = f" {share.chain.condition}" if share.chain.condition else ""
+        self.problems.append(
+            claim.virtual_service.problem(
+                Severity.ERROR if server.is_passthrough else Severity.WARNING,
+                "MG2005" if server.is_passthrough else "MG2009",
+                f"the rule gets nothing{what}{where} on {server.key}: that goes to {rival}",
+                path=claim.path,
+                hint="tell the two apart by sniHosts, destinationSubnets or sourceSubnet",
+                listener=str(server.key),
+            )
+        )
+
+
+def _extended(
+    claim: Claim, names: Sequence[tuple[str, str]], addresses: Iterable[Addresses], faults: list[Problem]
+) -> ExtendedClaim:
+    """
+    A claim with its shares.
+
+    :param names: each with the name that it was cut from.
+    :param faults: complete when the addresses are.
+    """
+    shares = []
+    for where in addresses:
+        chain = replace(claim.chain, condition=_in_words(where))
+        shares += [Share(name, written, where, chain) for name, written in names]
+    fields = {field: getattr(claim, field) for field in Claim.__dataclass_fields__}
+    return ExtendedClaim(**fields, shares=tuple(shares), faults=tuple(faults))
 
 
 def _first_places(names: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -8,8 +8,10 @@ chain stays out, and its owner is told.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
+from meshgate.resources.steps import batches
 from meshgate.routing.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
@@ -35,12 +37,12 @@ class ListenerBuilder:
     """
     Collects the chains of one listener.
 
-    :param first: the server that opens it; its bind decides about IPv6.
+    :param oldest: a server of it; the oldest of all opens it, and decides by its bind about IPv6.
     """
 
-    def __init__(self, first: BoundServer) -> None:
-        self.key: ListenerKey = first.key
-        self.dual_stack = not first.server.bind
+    def __init__(self, oldest: BoundServer) -> None:
+        self.key: ListenerKey = oldest.key
+        self.oldest = oldest
         self._exact: dict[str, Chain] = {}
         self._suffixes: dict[str, Chain] = {}
         self._catch_all: Chain | None = None
@@ -48,6 +50,21 @@ class ListenerBuilder:
         self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = defaultdict(dict)
         self._sniffs = False
         self._serves = False
+
+    def join(self, server: BoundServer) -> None:
+        """Note a server of the listener."""
+        if server is not self.oldest and server.age < self.oldest.age:
+            self.oldest = server
+
+    def absorb(self, other: ListenerBuilder) -> None:
+        """Take in what was built of the same listener, where the two have no names in common."""
+        self.join(other.oldest)
+        self._exact.update(other._exact)
+        self._suffixes.update(other._suffixes)
+        self._catch_all = self._catch_all or other._catch_all
+        self._by_address.update(other._by_address)
+        self._sniffs = self._sniffs or other._sniffs
+        self._serves = self._serves or other._serves
 
     def refuse(self, names: tuple[str, ...]) -> str | None:
         """Why Envoy would not take a chain with these names, in words; None when it would."""
@@ -109,19 +126,21 @@ class ListenerBuilder:
         self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
         return None
 
-    def build(self) -> Listener | None:
-        """The listener, or None when it has nothing to serve and its port stays closed."""
+    def build(self) -> Generator[None, None, Listener | None]:
+        """The listener, in steps; None when it has nothing to serve and its port stays closed."""
         if not self._serves:
             return None
+        by_address: dict[str, ByAddress] = {}
+        for batch in batches(self._by_address.items()):
+            for name, limited in batch:
+                by_address[name] = ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
+            yield
         return Listener(
             key=self.key,
-            dual_stack=self.dual_stack,
+            dual_stack=not self.oldest.server.bind,
             sniffs=self._sniffs,
             exact=self._exact,
             suffixes=self._suffixes,
             catch_all=self._catch_all,
-            by_address={
-                name: ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
-                for name, limited in self._by_address.items()
-            },
+            by_address=by_address,
         )

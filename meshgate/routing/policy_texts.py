@@ -66,7 +66,7 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
     if policy.connect_timeout is not None:
         yield f"{format_duration(policy.connect_timeout)} to connect"
     if policy.max_connections is not None:
-        yield f"{policy.max_connections} connections at the most"
+        yield f"{policy.max_connections} connection{'' if policy.max_connections == 1 else 's'} at the most"
     if policy.keepalive is not None:
         yield _keepalive(policy.keepalive)
     if policy.outliers is not None:
@@ -87,7 +87,8 @@ def _keepalive(keepalive: Keepalive) -> str:
 def _outliers(outliers: Outliers) -> str:
     seconds = format_duration(outliers.base)
     left = f", while {outliers.panic}% are left" if outliers.panic else ""
-    return f"left out for {seconds} after {outliers.failures} failures in a row, {outliers.most}% at the most{left}"
+    failures = "a failure" if outliers.failures == 1 else f"{outliers.failures} failures in a row"
+    return f"left out for {seconds} after {failures}, {outliers.most}% at the most{left}"
 
 
 def _connection(policy: ConnectionPolicy) -> Iterator[str]:

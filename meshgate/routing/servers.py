@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec, Server
@@ -21,6 +23,10 @@ from meshgate.routing.hosts import server_host_place, server_hosts
 from meshgate.routing.table import ListenerKey
 
 T = TypeVar("T")
+Group = tuple[int, str, str]
+"""Port, protocol and bind."""
+Age = tuple[int, float, str, int, str, str, int]
+"""Sorts servers by the age of their Gateways, then by their place in them."""
 
 WILDCARD_BIND = "0.0.0.0"  # noqa: S104 -- a name for the unset bind, not a socket
 HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
@@ -52,7 +58,7 @@ class Proxy:
     in_cluster: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoundServer:
     """
     A server of a Gateway at the port it listens on.
@@ -69,31 +75,41 @@ class BoundServer:
     hosts: tuple[str, ...]
 
     @property
+    def age(self) -> Age:
+        """Its place among all servers."""
+        return (*self.gateway.order(), self.index)
+
+    @cached_property
+    def group(self) -> Group:
+        """Servers that are alike in this have their chains built one after the other."""
+        return (self.port, self.server.port.protocol, self.server.bind)
+
+    @cached_property
     def key(self) -> ListenerKey:
         """The listener it belongs to."""
         return ListenerKey(self.server.bind or WILDCARD_BIND, self.port)
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The server's path in its Gateway."""
         return f"spec.servers[{self.index}]"
 
-    @property
+    @cached_property
     def protocol(self) -> str:
         """The protocol in capitals; Istio takes any case."""
         return self.server.port.protocol.upper()
 
-    @property
+    @cached_property
     def is_http(self) -> bool:
         """Plain HTTP of some kind, or HTTPS that terminates: what a gateway below HTTP leaves alone."""
         return self.protocol in HTTP_PROTOCOLS or (self.protocol == "HTTPS" and not self.is_passthrough)
 
-    @property
+    @cached_property
     def is_tls(self) -> bool:
         """Whether clients speak TLS to it."""
         return self.server.tls is not None and not self.server.tls.https_redirect
 
-    @property
+    @cached_property
     def is_passthrough(self) -> bool:
         """Whether TLS goes through to the endpoint."""
         return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
@@ -116,59 +132,64 @@ class BoundServer:
         return self.at("")
 
 
-class BoundServers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Front:
     """
-    What becomes of the servers of all Gateways.
+    What else there is that the servers of Gateways depend on.
 
-    :ivar servers: those that this gateway runs, in the order in which their chains are built.
+    :ivar services: the gateway's own Services, for the translation of ports; the first counts.
+    :ivar pods: what else a Gateway may be for.
+    """
+
+    services: tuple[Resource[ServiceSpec], ...] = ()
+    pods: tuple[Resource[Any], ...] = ()
+
+    @classmethod
+    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> Front:
+        """What matters of all Services and Pods."""
+        own = (each for each in sorted(services, key=Resource.order) if _translates(each, proxy))
+        return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
+
+
+def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
+    """The servers of one Gateway, before they are held against those of others; or why it is not for this gateway."""
+    if not selected(gateway.spec.selector, proxy.labels):
+        return _not_selected(gateway, proxy, front.pods)
+    return tuple(
+        BoundServer(
+            gateway,
+            index,
+            server,
+            _listening_port(server.port.number, front.services),
+            server_hosts(server.hosts, gateway.namespace),
+        )
+        for index, server in enumerate(gateway.spec.servers)
+    )
+
+
+class Merge:
+    """
+    How the servers of several Gateways come together, or lose: the servers taken so far, by port.
+
     :ivar problems: what lost.
     :ivar dropped: the servers that lost, by their Gateway and index.
     """
 
-    servers: list[BoundServer]
-    problems: list[Problem]
-    dropped: frozenset[tuple[ResourceKey, int]]
-
-
-def bound_servers(
-    gateways: Iterable[Resource[GatewaySpec]],
-    services: Iterable[Resource[ServiceSpec]],
-    proxy: Proxy,
-    pods: Collection[Resource[Any]] = (),
-) -> BoundServers:
-    """
-    The servers that this gateway runs, in the order in which their chains are built, and what lost.
-
-    :param gateways: in any order.
-    :param services: for the translation of ports through the gateway's own Services.
-    :param pods: what else a Gateway may be for.
-    """
-    problems: list[Problem] = []
-    dropped: set[tuple[ResourceKey, int]] = set()
-    merge = _Merge()
-    own_services = sorted(services, key=Resource.order)
-    for gateway in sorted(gateways, key=Resource.order):
-        if not selected(gateway.spec.selector, proxy.labels):
-            problems.append(_not_selected(gateway, proxy, pods))
-            continue
-        for index, server in enumerate(gateway.spec.servers):
-            hosts = server_hosts(server.hosts, gateway.namespace)
-            port = _listening_port(server.port.number, own_services, proxy)
-            problem = merge.add(BoundServer(gateway, index, server, port, hosts))
-            if problem is not None:
-                problems.append(problem)
-                dropped.add((gateway.key, index))
-    return BoundServers(merge.servers(), problems, frozenset(dropped))
-
-
-class _Merge:
-    """The servers taken so far, by port."""
-
     def __init__(self) -> None:
-        self._groups: dict[tuple[int, str, str], list[BoundServer]] = {}
+        self.problems: list[Problem] = []
+        self.dropped: set[tuple[ResourceKey, int]] = set()
+        self._groups: dict[Group, list[BoundServer]] = {}
         # One a port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
         self._plain: dict[int, BoundServer] = {}
         self._tls_hosts: dict[int, dict[str, tuple[str, BoundServer]]] = {}
+
+    def take(self, servers: Iterable[BoundServer]) -> None:
+        """Take the servers of one Gateway, those that do not lose; the older Gateways come first."""
+        for server in servers:
+            problem = self.add(server)
+            if problem is not None:
+                self.problems.append(problem)
+                self.dropped.add((server.gateway.key, server.index))
 
     def add(self, new: BoundServer) -> Problem | None:
         """Take the server, or say why it loses. The checks come in Istio's order, which decides some outcomes."""
@@ -180,15 +201,20 @@ class _Merge:
         plain = self._plain.get(new.port)
         if plain is not None and plain.server.bind == new.server.bind and not (_plain_http(plain) and _plain_http(new)):
             return _port_clash(new, plain)
-        group = (new.port, new.server.port.protocol, new.server.bind)
-        if group not in self._groups and not new.is_tls:
+        if new.group not in self._groups and not new.is_tls:
             self._plain[new.port] = new
-        self._groups.setdefault(group, []).append(new)
+        self._groups.setdefault(new.group, []).append(new)
         return None
 
-    def servers(self) -> list[BoundServer]:
-        """Chains are built by port, protocol and bind in the order of the first server of each."""
-        return [server for group in self._groups.values() for server in group]
+    def servers(self, begun: Mapping[Group, Age] = MappingProxyType({})) -> list[BoundServer]:
+        """
+        Chains are built by port, protocol and bind in the order of the first server of each.
+
+        :param begun: the age of the first server among others that are not here, where there are some.
+        """
+        first = {group: servers[0].age for group, servers in self._groups.items()}
+        order = sorted(self._groups, key=lambda group: min(first[group], begun.get(group, first[group])))
+        return [server for group in order for server in self._groups[group]]
 
 
 def duplicates(names: Sequence[str], bind: str, known: dict[str, tuple[str, T]], owner: T) -> list[tuple[str, T]]:
@@ -208,15 +234,44 @@ def _plain_http(server: BoundServer) -> bool:
     return server.protocol in HTTP_PROTOCOLS
 
 
-def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]], proxy: Proxy) -> int:
+class PortUse(NamedTuple):
+    """
+    How many Gateways use one port, and for what.
+
+    :ivar plain: of these, with a server of neither TLS nor HTTP.
+    :ivar http: with a plain server of HTTP.
+    :ivar tls: with a server of TLS.
+    """
+
+    gateways: int = 0
+    plain: int = 0
+    http: int = 0
+    tls: int = 0
+
+    def plus(self, servers: Collection[BoundServer], sign: int = 1) -> PortUse:
+        """With a Gateway that has these servers on the port; with ``sign`` -1, without it."""
+        kinds = {"tls" if each.is_tls else "http" if _plain_http(each) else "plain" for each in servers}
+        added = (1, *(int(kind in kinds) for kind in PortUse._fields[1:]))
+        return PortUse(*(old + sign * new for old, new in zip(self, added, strict=True)))
+
+    @property
+    def contested(self) -> bool:
+        """Whether a plain server may keep one of another Gateway off the port, whatever their hosts."""
+        return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
+
+
+def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
+    """Whether a Service of the gateway's own pod says where its ports lead."""
+    chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
+    return bool(chooses) and service.namespace == proxy.namespace and NO_TRANSLATION_LABEL not in service.labels
+
+
+def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> int:
     """
     The port to listen on for a server's port: where a Service of the gateway's own pod has that port, its targetPort;
     else the number as it is. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
     """
     for service in services:
-        chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
-        if not chooses or service.namespace != proxy.namespace or NO_TRANSLATION_LABEL in service.labels:
-            continue
         for port in service.spec.ports:
             if port.port == number and isinstance(port.target_port, int):
                 return port.target_port or number

@@ -8,8 +8,9 @@ Knows the table and the problems; decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
@@ -18,6 +19,7 @@ from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
+from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.table import RoutingTable
 
@@ -59,71 +61,109 @@ class ResourceStatus:
         }
 
 
+FAULTLESS: Final = (ResourceStatus(accepted=True, programmed=False), ResourceStatus(accepted=True, programmed=True))
+"""The status of a resource without problems, as it has no part in the table, or has one."""
+
+
 def statuses(
-    resources: Iterable[Resource[Any]],
+    resources: Mapping[ResourceKey, Resource[Any]],
     table: RoutingTable,
     used: Collection[ResourceKey],
     problems: Iterable[Problem],
-) -> dict[ResourceKey, ResourceStatus]:
+) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
     """
-    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that has been compiled.
+    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that has been compiled, in
+    steps.
 
     :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
     """
-    chains = [chain for listener in table.listeners.values() for chain in listener.chains()]
-    gateways = {chain.gateway for chain in chains}
-    virtual_services = {chain.virtual_service for chain in chains}
-    by_key = _by_resource(problems)
-    found = {}
-    for resource in resources:
-        if not isinstance(resource.spec, REPORTED):
-            continue
-        own = by_key.get(resource.key, ())
-        if isinstance(resource.spec, GatewaySpec):
-            programmed = resource.qualified_name in gateways
-        elif isinstance(resource.spec, VirtualServiceSpec):
-            programmed = resource.qualified_name in virtual_services
-        else:
-            programmed = resource.key in used
-        found[resource.key] = ResourceStatus(
-            accepted=programmed or not any(problem.code in NOT_TAKEN for problem in own),
-            programmed=programmed,
-            conflicted=any(problem.code in CONFLICTS for problem in own),
-            reasons=_reasons(own),
-        )
+    gateways: set[str] = set()
+    virtual_services: set[str] = set()
+    for listener in table.listeners.values():
+        for chains in batches(listener.in_no_order(), 256):
+            gateways.update(chain.gateway for chain in chains)
+            virtual_services.update(chain.virtual_service for chain in chains)
+            yield
+    by_key = yield from _by_resource(problems)
+    found: dict[ResourceKey, ResourceStatus] = {}
+    for batch in batches(resources.values(), 256):
+        for resource in batch:
+            if not isinstance(resource.spec, REPORTED):
+                continue
+            if isinstance(resource.spec, GatewaySpec):
+                programmed = resource.qualified_name in gateways
+            elif isinstance(resource.spec, VirtualServiceSpec):
+                programmed = resource.qualified_name in virtual_services
+            else:
+                programmed = resource.key in used
+            own = by_key.get(resource.key)
+            found[resource.key] = _status(programmed, own) if own else FAULTLESS[programmed]
+        yield
     return found
 
 
-def refusals(problems: Iterable[Problem]) -> dict[ResourceKey, ResourceStatus]:
-    """The status of resources that are not valid, from their problems; those of valid ones are passed over."""
-    refused = {}
-    for key, own in _by_resource(problems).items():
+def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
+    return ResourceStatus(
+        accepted=programmed or not any(problem.code in NOT_TAKEN for problem in own),
+        programmed=programmed,
+        conflicted=any(problem.code in CONFLICTS for problem in own),
+        reasons=_reasons(own),
+    )
+
+
+def refusals(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
+    """The status of resources that are not valid, from their problems; valid ones are passed over. In steps."""
+    refused: dict[ResourceKey, ResourceStatus] = {}
+    for key, own in (yield from _by_resource(problems)).items():
         if any(each.phase is Phase.VALIDATION and each.severity is Severity.ERROR for each in own):
             refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
     return refused
 
 
 def all_statuses(
-    compiled: Mapping[ResourceKey, ResourceStatus], problems: Iterable[Problem]
-) -> dict[ResourceKey, ResourceStatus]:
+    compiled: Mapping[ResourceKey, ResourceStatus],
+    problems: Iterable[Problem],
+    before: Mapping[ResourceKey, ResourceStatus] = MappingProxyType({}),
+) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
     """
-    The statuses of what was compiled and of what is not valid, by kind and name. One that has a fault and is in force
-    all the same, as its last good version or in spite of an unknown field, has the status of what is in force, and its
-    fault among the reasons.
+    The statuses of what was compiled and of what is not valid, by kind and name, in steps. One that has a fault and is
+    in force all the same, as its last good version or in spite of an unknown field, has the status of what is in force,
+    and its fault among the reasons.
+
+    :param before: those of the time before; where most are the same, less is to be sorted.
     """
-    found = refusals(problems)
-    for key, status in compiled.items():
-        refused = found.get(key)
-        reasons = (*refused.reasons, *status.reasons) if refused else status.reasons
-        found[key] = replace(status, reasons=tuple(dict.fromkeys(reasons))) if refused else status
-    return dict(sorted(found.items()))
+    refused = yield from refusals(problems)
+    order: list[ResourceKey] = []
+    for keys in batches(before, 512):
+        order += [key for key in keys if key in compiled or key in refused]
+        yield
+    if len(order) < len(compiled) or refused:
+        order += compiled.keys() - before.keys()
+        order += refused.keys() - before.keys() - compiled.keys()
+        yield
+        order.sort()
+        yield
+    found: dict[ResourceKey, ResourceStatus] = {}
+    for keys in batches(order, 512):
+        found.update((key, _both(compiled.get(key), refused.get(key))) for key in keys)
+        yield
+    return found
 
 
-def _by_resource(problems: Iterable[Problem]) -> dict[ResourceKey, list[Problem]]:
+def _both(compiled: ResourceStatus | None, refused: ResourceStatus | None) -> ResourceStatus:
+    """What is in force counts, with what is wrong with its newest version; one of the two is there."""
+    if compiled is None or refused is None:
+        return compiled or refused or ResourceStatus(accepted=False, programmed=False)
+    return replace(compiled, reasons=tuple(dict.fromkeys((*refused.reasons, *compiled.reasons))))
+
+
+def _by_resource(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, list[Problem]]]:
     found: dict[ResourceKey, list[Problem]] = defaultdict(list)
-    for problem in problems:
-        if problem.name:
-            found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
+    for batch in batches(problems):
+        for problem in batch:
+            if problem.name:
+                found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
+        yield
     return found
 
 

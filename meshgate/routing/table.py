@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain as chain_together
 from typing import NamedTuple
 
 from meshgate.routing.addresses import EVERYWHERE, Network, leading
@@ -226,15 +227,28 @@ class Listener:
             return self.catch_all
         return self.suffixes.get(name[2:]) if name.startswith("*.") else self.exact.get(name)
 
-    def chains(self) -> Iterator[Chain]:
-        """Every chain once: named ones in the order of their names, the catch-all last, then those by address."""
+    def in_no_order(self) -> Iterator[Chain]:
+        """Every chain, some several times; for whoever only looks through thousands."""
+        yield from self.exact.values()
+        yield from self.suffixes.values()
+        if self.catch_all:
+            yield self.catch_all
+        for limited in self.by_address.values():
+            yield from limited.chains.values()
+
+    def chains(self, names: Iterable[str] | None = None) -> Iterator[Chain]:
+        """
+        Every chain once: named ones in the order of their names, the catch-all last, then those by address.
+
+        :param names: all full names in their order, for whoever has them.
+        """
         seen: set[int] = set()
-        named = [
-            *(self.exact[n] for n in sorted(self.exact)),
-            *(self.suffixes[n] for n in sorted(self.suffixes)),
-        ]
-        limited = [chain for name in sorted(self.by_address) for chain in self.by_address[name].chains.values()]
-        for chain in [*named, *([self.catch_all] if self.catch_all else []), *limited]:
+        for chain in chain_together(
+            (self.exact[name] for name in (sorted(self.exact) if names is None else names)),
+            (self.suffixes[name] for name in sorted(self.suffixes)),
+            [self.catch_all] if self.catch_all else [],
+            (each for name in sorted(self.by_address) for each in self.by_address[name].chains.values()),
+        ):
             if id(chain) not in seen:
                 seen.add(id(chain))
                 yield chain
@@ -257,16 +271,23 @@ class RoutingTable:
     All listeners of one generation.
 
     :ivar generation: counts the tables of one process from 1; 0 is the empty table before the first.
+    :ivar collected: the destinations of all chains, where the compiler has collected them.
     """
 
     generation: int = 0
     listeners: Mapping[ListenerKey, Listener] = field(default_factory=dict)
+    collected: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
 
-    def destinations(self) -> Iterator[Destination]:
-        """The destinations of all chains, as often as they stand there."""
-        for listener in self.listeners.values():
-            for chain in listener.chains():
-                yield from chain.destinations
+    def destinations(self) -> Iterable[Destination]:
+        """The destinations of all chains; equal ones may be there several times."""
+        if self.collected is not None:
+            return self.collected
+        return [
+            destination
+            for listener in self.listeners.values()
+            for chain in listener.in_no_order()
+            for destination in chain.destinations
+        ]
 
     def dns_names(self) -> frozenset[str]:
         """The names of all endpoints that have to be resolved."""

@@ -148,6 +148,17 @@ def open_sockets(binding: Binding, backlog: int, ours: Mapping[int, int], copies
     return opened
 
 
+def defer_accept(listening: socket.socket, wanted: bool) -> None:
+    """
+    Have the kernel hand over a connection only when its first bytes are there, or a second has passed: one event less
+    for each. Only for listeners whose clients speak first; others would be greeted late. Where the kernel does not
+    know that, nothing changes.
+    """
+    option = getattr(socket, "TCP_DEFER_ACCEPT", None)
+    if option is not None:
+        listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
+
+
 def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:
     """Raise OSError when another process has the port, whether it would share it or not."""
     try:

@@ -58,6 +58,8 @@ class Flow:
 
     __slots__ = ("_in_pipe", "_pipe", "_streak", "blocked", "clock", "count", "first_at", "peer", "seen", "transport")
 
+    __deletable__ = ("peer",)
+
     peer: Any
 
     def __init__(self, transport: Any, clock: Ticks) -> None:
@@ -77,7 +79,8 @@ class Flow:
 
     def pump(self, event: int) -> None:
         """Copy what has come. Called for an event of the transport while nothing stands in the way."""
-        transport, sink = self.transport, self.peer.transport
+        transport: LeanTransport = self.transport
+        sink: LeanTransport = self.peer.transport
         receive = transport.socket.recv_into
         while True:
             try:
@@ -122,7 +125,7 @@ class Flow:
 
     def attend(self, event: int) -> None:
         """Act on an event of the transport while this direction or the other one has to wait."""
-        transport = self.transport
+        transport: LeanTransport = self.transport
         if event & _OUT and self.peer.blocked:
             transport.flush()
         if transport.lost:
@@ -137,7 +140,7 @@ class Flow:
 
     def redirect(self) -> None:
         """Have the events of the transport go where they can be acted on with the least to be asked before."""
-        transport = self.transport
+        transport: LeanTransport = self.transport
         if self.blocked or transport.deaf or self.peer.blocked:
             call = self.attend
         else:
@@ -164,7 +167,8 @@ class Flow:
 
     def splice(self, event: int) -> None:
         """Move by the kernel what has come, up to :data:`BUDGET` bytes."""
-        transport, sink = self.transport, self.peer.transport
+        transport: LeanTransport = self.transport
+        sink: LeanTransport = self.peer.transport
         if sink.lost:
             self.cut_short()
             return

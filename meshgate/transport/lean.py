@@ -22,7 +22,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from meshgate.transport.poller import ENDING, READ, READ_WRITE, Poller
 
@@ -60,7 +60,6 @@ class Inflow(Protocol):
         """The transport is gone."""
 
 
-@implementer(ITCPTransport)
 class LeanTransport:
     """
     One connected socket.
@@ -435,6 +434,9 @@ class LeanTransport:
     def getHandle(self) -> socket.SocketType:
         """The socket."""
         return self.socket
+
+
+classImplements(LeanTransport, ITCPTransport)
 
 
 def _ignore(event: int) -> None:

@@ -7,19 +7,21 @@ Knows how connections are taken in; knows nothing of what serves them, nor of wh
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
 
 ACCEPTS: Final = 16
-"""Connections taken in for one event before others get their turn."""
+"""Connections taken in for one event before others get their turn, where several are waiting."""
 
 _IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is reported again
 _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -32,22 +34,24 @@ class LeanPort:
     :param listening: non-blocking; belongs to the port from now on.
     :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
         address has to be made.
-    :param eager: read as soon as a connection is accepted: its first bytes are there already.
+    :param eager: read as soon as a connection is accepted from those whose protocol says that it ``expects_bytes``.
     :param shortage: told when descriptors run out.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
         self._poller = poller
         self._socket = listening
+        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
+        self._accept: Any = listening._accept  # type: ignore[attr-defined]
         self._descriptor = listening.fileno()
         self._family = listening.family
         self._factory = factory
         self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
         self._open = True
-        self.eager = eager
+        self._eager = eager
         factory.doStart()
         poller.watch(self._descriptor, self.ready, 0)
         self.resume()
@@ -63,6 +67,10 @@ class LeanPort:
             self._factory.doStop()
         return succeed(None)
 
+    def defer_accept(self, wanted: bool) -> None:
+        """As :class:`~meshgate.transport.network.Port`."""
+        defer_accept(self._socket, wanted)
+
     def pause(self) -> None:
         """Leave connections in the kernel's queue."""
         self._poller.modify(self._descriptor, 0)
@@ -74,9 +82,10 @@ class LeanPort:
 
     def ready(self, event: int) -> None:
         """Take connections in."""
-        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
-        accept: Any = self._socket._accept  # type: ignore[attr-defined]
-        for _ in range(ACCEPTS):
+        # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
+        accepts = ACCEPTS if self._poller.crowd > 1 else 1
+        accept = self._accept
+        for _ in range(accepts):
             if not self._open:
                 return
             try:
@@ -85,10 +94,13 @@ class LeanPort:
                 return
             except OSError as error:
                 if error.errno in _SHORT:
-                    self._shortage.begin(error)
+                    self._shortage.begin(os.strerror(error.errno or 0))
                     return
                 continue  # the client has gone while it waited
             self._serve(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), peer)
+            if descriptor >= self._shortage.highest:
+                self._shortage.begin("there are hardly any file descriptors left")
+                return
 
     def crashed(self) -> None:
         """A connection could not be taken in; the next one may be."""
@@ -105,6 +117,6 @@ class LeanPort:
             return
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        if self.eager and not transport.lost:
+        if self._eager and getattr(protocol, "expects_bytes", False):
             transport.read()
         transport.watch()

@@ -57,7 +57,7 @@ def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocol
 
     def serve(key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
         (listening,) = sockets
-        return network.listen(listening, factory_for(key), eager=False)
+        return network.listen(listening, factory_for(key), eager=True)
 
     return serve
 
@@ -69,7 +69,15 @@ class _Open:
         self.key = key
         self.address: tuple[str, int] = sockets[0].getsockname()[:2]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
-        self.close = serve(key, sockets).stop
+        self._port = serve(key, sockets)
+        self.close = self._port.stop
+        self._deferred = False
+
+    def defer_accept(self, wanted: bool) -> None:
+        """Have the kernel hand over connections with their first bytes, or not."""
+        if wanted != self._deferred:
+            self._deferred = wanted
+            self._port.defer_accept(wanted)
 
 
 @dataclass(slots=True)
@@ -91,7 +99,9 @@ class Ports:
     :param on_change: called when a port that failed opens or fails for another reason; never within
         :meth:`reconcile`.
     :param copies: how many sockets are opened for each port, between which the kernel spreads its connections.
-    :param backlog: connections that may wait to be accepted, for each socket.
+    :ivar backlog: connections that may wait to be accepted, for each socket of the ports to be opened.
+    :ivar deferring: where clients speak first, connections are accepted with their first bytes; holds from the next
+        :meth:`reconcile` on.
     """
 
     def __init__(
@@ -101,12 +111,14 @@ class Ports:
         on_change: Callable[[], None],
         copies: int = 1,
         backlog: int = 1024,
+        deferring: bool = False,
     ) -> None:
         self._clock = clock
         self._serve = serve
         self._on_change = on_change
         self._copies = copies
-        self._backlog = backlog
+        self.backlog = backlog
+        self.deferring = deferring
         self._has_ipv6 = ipv6_exists()
         self._open: dict[_Identity, _Open] = {}
         self._failing: dict[_Identity, _Failing] = {}
@@ -140,6 +152,8 @@ class Ports:
                 # Once more at once, in the hope that this is the news, but with no shorter pauses after it.
                 before = failed_before.get(identity)
                 self._try(listener, before.delay if before else FIRST_RETRY)
+            else:
+                self._open[identity].defer_accept(self.deferring and listener.sniffs)
         return self.failures
 
     def close(self) -> Deferred[None]:
@@ -158,12 +172,13 @@ class Ports:
             binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
             ports = (*self._open.values(), *self._closing)
             ours = {inode: port.address[1] for port in ports for inode in port.inodes}
-            sockets = open_sockets(binding, self._backlog, ours, self._copies)
+            sockets = open_sockets(binding, self.backlog, ours, self._copies)
         except BindError as error:
             retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, str(error), delay, retry)
             return
-        self._open[identity] = _Open(listener.key, sockets, self._serve)
+        opened = self._open[identity] = _Open(listener.key, sockets, self._serve)
+        opened.defer_accept(self.deferring and listener.sniffs)
 
     def _retry(self, identity: _Identity) -> None:
         failing = self._failing.pop(identity)

@@ -14,10 +14,11 @@ from typing import Any, Final
 from typing import Protocol as Interface
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorFDSet
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from meshgate.transport import lean_dialing
+from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.dialing import Attempt, Dialer, dial
 from meshgate.transport.lean_port import LeanPort
@@ -35,6 +36,9 @@ class NoSuchTransport(Exception):  # noqa: N818 - the setting asks for what is n
 
 class Port(Interface):
     """A port that listens."""
+
+    def defer_accept(self, wanted: bool) -> None:
+        """Have the kernel hand over connections only with their first bytes, or as soon as they are there."""
 
     def stop(self) -> Deferred[object]:
         """Stop listening; fires when the port is free."""
@@ -55,7 +59,7 @@ class Network(Interface):
 
         :param listening: non-blocking; belongs to the port from now on.
         :param factory: provides IProtocolFactory; what it is given as a client's address has a host and a port.
-        :param eager: a connection's first bytes are there when it is accepted (TCP_DEFER_ACCEPT).
+        :param eager: read at once from connections whose first bytes are waited for.
         """
 
     def dial(
@@ -116,8 +120,11 @@ class TwistedNetwork:
 
 
 class _TwistedPort:
-    def __init__(self, port: IListeningPort) -> None:
+    def __init__(self, port: Any) -> None:
         self._port = port
+
+    def defer_accept(self, wanted: bool) -> None:
+        defer_accept(self._port.socket, wanted)
 
     def stop(self) -> Deferred[object]:
         return maybeDeferred(self._port.stopListening)

@@ -1,8 +1,11 @@
 """
 The poller: many sockets behind one descriptor of the reactor.
 
-A private epoll descriptor, edge-triggered, is to the reactor a single thing to read from; one event of the reactor
-hands out the events of up to :data:`BATCH` sockets. Timers, name resolution and everything else stay on the reactor.
+A private epoll descriptor, edge-triggered, hands out the events of up to :data:`BATCH` sockets at once. Timers, name
+resolution and everything else stay on the reactor. To a reactor that waits by epoll, the poller stands in for its
+waiting: the reactor's own descriptor is one of those watched, and gets its turn when there is something for it. So an
+event of a socket is a call, and not one of Twisted's loops. To any other reactor, and where another poller stands in
+already, the private descriptor is a single thing to read from.
 
 Knows descriptors and whom to call for them; knows nothing of what is read or written.
 
@@ -16,12 +19,13 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from meshgate.transport.pipes import Pipes
 
@@ -47,16 +51,16 @@ class Mortal(Protocol):
         """Close the descriptor, and tell who has to know."""
 
 
-@implementer(IReadDescriptor)
 class Poller:
     """
     Watches descriptors, for the reactor.
 
     :param reactor: provides IReactorFDSet and IReactorTime.
     :ivar pipes: for those who splice.
+    :ivar crowd: how many events came with the one that is being handed out, itself among them.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -66,6 +70,9 @@ class Poller:
         self._dead: list[Mortal] = []
         self._dispatching = False
         self._settling: IDelayedCall | None = None
+        #: Where it stands in: the descriptor that the reactor would wait for.
+        self._outer = -1
+        self.crowd = 0
         self.pipes = Pipes()
         #: For calls per connection, without a detour.
         self.modify = self._epoll.modify
@@ -82,23 +89,17 @@ class Poller:
 
     def doRead(self) -> None:
         """Hand out what has happened."""
-        poll, calls = self._poll, self._calls
-        self._dispatching = True
-        try:
-            for _ in range(ROUNDS):
-                events = poll(0, BATCH)
-                if not events:
-                    return
-                for descriptor, event in events:
-                    try:
-                        calls[descriptor](event)
-                    except Exception:
-                        self._log.failure("a connection could not be served")
-                        self._give_up(descriptor)
-                if self._dead:
-                    self._bury()
-        finally:
-            self._dispatching = False
+        for _ in range(ROUNDS):
+            if not self._turn(0):
+                return
+
+    def iterate(self, delay: float | None) -> None:
+        """
+        Wait, and hand out what happens, in place of the reactor.
+
+        :param delay: seconds after which the reactor has something to do, if nothing happens before; None for never.
+        """
+        self._turn(-1 if delay is None else delay)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor lets go of it: nothing is watched any more."""
@@ -113,7 +114,7 @@ class Poller:
             is called.
         """
         if not self._calls:
-            self._reactor.addReader(self)
+            self._begin()
         self._epoll.register(descriptor, events)
         self._calls[descriptor] = call
 
@@ -127,8 +128,8 @@ class Poller:
 
     def forget(self, descriptor: int) -> None:
         """Stop watching a descriptor. To be called before it is closed, or right after."""
-        if self._calls.pop(descriptor, None) is not None and not self._calls:
-            self._reactor.removeReader(self)
+        if self._calls.pop(descriptor, None) is not None and len(self._calls) == (self._outer >= 0):
+            self._end()
 
     def drop(self, descriptor: int) -> None:
         """Stop watching a descriptor whose socket another process may hold too: closing it would not be the end."""
@@ -149,6 +150,54 @@ class Poller:
         self._epoll.close()
         self.pipes.close()
 
+    def _begin(self) -> None:
+        """Something is watched: from now on, the events have to reach us."""
+        reactor = self._reactor
+        if not isinstance(reactor, EPollReactor) or "doIteration" in vars(reactor):
+            reactor.addReader(self)
+            return
+        self._outer = reactor._poller.fileno()
+        self._epoll.register(self._outer, select.EPOLLIN)
+        self._calls[self._outer] = self._let_reactor
+        vars(reactor)["doIteration"] = self.iterate
+
+    def _end(self) -> None:
+        """Nothing is watched any more."""
+        outer, self._outer = self._outer, -1
+        if outer < 0:
+            self._reactor.removeReader(self)
+            return
+        del vars(self._reactor)["doIteration"], self._calls[outer]
+        self._epoll.unregister(outer)
+
+    def _let_reactor(self, event: int) -> None:
+        """Let the reactor do what there is for it to do."""
+        type(self._reactor).doIteration(self._reactor, 0)
+
+    def _turn(self, timeout: float) -> bool:
+        """
+        Ask the kernel once.
+
+        :return: whether there may be more to do at once.
+        """
+        events = self._poll(timeout, BATCH)
+        self.crowd = len(events)
+        calls = self._calls
+        self._dispatching = True
+        try:
+            for descriptor, event in events:
+                try:
+                    calls[descriptor](event)
+                except Exception:
+                    self._log.failure("a connection could not be served")
+                    self._give_up(descriptor)
+            if self._dead:
+                self._bury()
+        finally:
+            self._dispatching = False
+        # After the last connection, all may be over.
+        return self.crowd > 0 and not self._epoll.closed
+
     def _settle(self) -> None:
         self._settling = None
         self._bury()
@@ -168,5 +217,9 @@ class Poller:
     def _give_up(self, descriptor: int) -> None:
         """Whoever fails on its own events gets none any more."""
         owner: Any = getattr(self._calls.get(descriptor), "__self__", None)
-        if owner is not None:
+        if owner is not None and owner is not self:
             owner.crashed()
+
+
+# No decorator: a decorated class is never compiled to a native one.
+classImplements(Poller, IReadDescriptor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -54,7 +54,7 @@ class Wheel:
     :ivar now: the time of the last tick, in the clock's seconds, less than :data:`TICK` ago while anything waits.
     """
 
-    _log = Logger()
+    _log: ClassVar = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -80,8 +80,11 @@ class Wheel:
             call = partial(call, *args)
         if self._ticking is None:
             self._start()
+        ticks = int(delay / TICK)
+        if ticks * TICK != delay:
+            return self.call_at(self.seconds() + delay, call)
         # Counted from the end of this tick, so that it is never early, and no clock is asked.
-        return self._put(self._done + 1 + math.ceil(delay / TICK), call)
+        return self._put(self._done + 1 + ticks, call)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """
@@ -135,6 +138,7 @@ class Wheel:
                     bucket.pop().fire()
                 except Exception:
                     self._log.failure("a time limit could not be acted on")
+        self._buckets = {at: bucket for at, bucket in self._buckets.items() if bucket}
         if self._buckets and not self._stopped:
             self._wait()
         else:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The longest server name taken: the limit of a DNS name (RFC 1035, section 2.3.4).
 MAX_NAME: Final = 255
@@ -58,8 +57,7 @@ class BadHello(HelloError):  # noqa: N818 - the word of the access log
     """The connection speaks TLS, but its ClientHello is malformed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientHello:
+class ClientHello(NamedTuple):
     """
     What a client states before anything is encrypted.
 

@@ -29,6 +29,7 @@ from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.table_changes import difference
+from meshgate.transport.binding import defer_accept
 from meshgate.workers.messages import Begin, SocketId
 from meshgate.workers.place import Place
 from meshgate.workers.table_parts import packed
@@ -200,6 +201,12 @@ class Crew:
         self._ended.update(place.figures.endings)
         self._counts.clear(place.index)
 
+    def hurry(self) -> None:
+        """Long pauses are for when others serve meanwhile."""
+        if all(place.pid is None for place in self._places):
+            for place in self._places:
+                place.hurry()
+
     def let_go(self) -> None:
         """Some worker does not hold a socket any more that it held."""
         for port in tuple(self._closing):
@@ -259,6 +266,11 @@ class _Port:
         self.sockets = sockets
         self._crew = crew
         self._closed: Deferred[object] = Deferred()
+
+    def defer_accept(self, wanted: bool) -> None:
+        """As :class:`~meshgate.transport.network.Port`; the workers' sockets are these."""
+        for listening in self.sockets:
+            defer_accept(listening, wanted)
 
     def stop(self) -> Deferred[object]:
         """Stop listening; fires when no worker accepts any more."""

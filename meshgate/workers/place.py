@@ -30,7 +30,7 @@ from meshgate.workers.messages import (
     Unlistened,
 )
 from meshgate.workers.process import WorkerProcess
-from meshgate.workers.restarts import Restarts
+from meshgate.workers.restarts import FIRST_PAUSE, Restarts
 
 if TYPE_CHECKING:
     from meshgate.workers.crew import Crew
@@ -97,6 +97,12 @@ class Place:
             return
         self._process.send(*self._crew.beginning(self.index))
         self.follow()
+
+    def hurry(self) -> None:
+        """Nobody serves: do not wait for long with a worker that is waited with."""
+        restart = self._restart
+        if restart is not None and restart.getTime() > self._reactor.seconds() + FIRST_PAUSE:
+            restart.reset(FIRST_PAUSE)
 
     def follow(self) -> None:
         """Send what the worker does not have yet: the table first, then the sockets that it has to be there for."""
@@ -186,6 +192,7 @@ class Place:
             )
             self.restarts += 1
             self._restart = self._reactor.callLater(pause, self.fill)
+        self._crew.hurry()
         self._crew.changed()
         self._crew.let_go()
 

@@ -6,7 +6,8 @@ from typing import Final
 
 FIRST_PAUSE: Final = 1.0
 LAST_PAUSE: Final = 30.0
-"""Seconds before the second replacement in a row, and at most; doubled each time between."""
+"""Seconds before the second replacement in a row, and at most; doubled each time between. Where no other worker serves,
+it is the first each time."""
 
 STEADY_AFTER: Final = 30.0
 """Seconds that a worker has to live for its end to count as the first of its kind again."""

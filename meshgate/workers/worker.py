@@ -27,6 +27,7 @@ from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.table_changes import Draft
+from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import Port
 from meshgate.workers.channel import open_channel
 from meshgate.workers.messages import (
@@ -120,6 +121,7 @@ class Worker:
         shared = mmap.mmap(memory, bytes_for(message.places))
         os.close(memory)
         counts = SharedCounts(shared, message.place, message.seed)
+        raise_limit()
         self._serving = serving = Serving(
             self._reactor, message.settings, self._tell_soon, counts=counts, first_id=message.first_id
         )

@@ -1,0 +1,119 @@
+"""
+What it costs to tell a worker of a change: one of thousands of routes, and all of them, against compiling them.
+
+Run from a checkout: ``python benchmarks/workers.py --routes 10000``. Opens no sockets, and ends by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from meshgate.resources.reader import read_text
+from meshgate.routing.compile import compile_table
+from meshgate.routing.servers import Proxy
+from meshgate.routing.table import RoutingTable
+from meshgate.routing.table_changes import Draft, difference
+from meshgate.workers.table_parts import Unpacker, packed
+
+ROUTE = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: g{n}}}
+spec:
+  servers:
+  - {{port: {{number: 443, name: tls, protocol: TLS}}, tls: {{mode: PASSTHROUGH}}, hosts: [h{n}.example.com]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: v{n}}}
+spec:
+  hosts: [h{n}.example.com]
+  gateways: [g{n}]
+  tls: [{{match: [{{sniHosts: [h{n}.example.com]}}], route: [{{destination: {{host: db.example.org}}}}]}}]
+"""
+
+ENTRY = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: db}
+spec:
+  hosts: [db.example.org]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: STATIC
+  endpoints: [{address: 192.0.2.1}]
+"""
+
+
+def main() -> None:
+    """Measure, and print a table in milliseconds: the best of five."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--routes", type=int, default=10_000, help="how many Gateways and VirtualServices, each")
+    count = parser.parse_args().routes
+    text = "---\n".join([ENTRY, *(ROUTE.format(n=number) for number in range(count))])
+    resources = read_text(text, "routes.yaml").resources
+    proxy = Proxy({"istio": "ingressgateway"}, "istio-system")
+    table = compile_table(resources, proxy).table
+    after = changed(table)
+    edits = list(difference(table, after))
+    everything = list(packed(difference(RoutingTable(), table)))
+    gc.collect()
+    gc.freeze()
+    figures = {
+        f"compile {count} routes": best(lambda: compile_table(resources, proxy)),
+        "parent: find the one route that changed": best(lambda: list(difference(table, after))),
+        "parent: pack one change": best(lambda: list(packed(edits))),
+        "worker: read and make one change": best(lambda: make(table, list(packed(edits)))),
+        "parent: pack the whole table": best(lambda: list(packed(difference(RoutingTable(), table)))),
+        "worker: read and make the whole table": best(lambda: make(RoutingTable(), everything)),
+        "worker: the longest of its parts": longest(everything),
+    }
+    for name, value in figures.items():
+        print(f"{name:45} {value:10.3f} ms")
+    print(f"{'bytes of one change':45} {sum(map(len, packed(edits))):10}")
+    print(f"{'bytes of the whole table':45} {sum(map(len, everything)):10}")
+
+
+def changed(table: RoutingTable) -> RoutingTable:
+    """The same table with one route of another rule."""
+    (key, listener), *_ = table.listeners.items()
+    name, chain = next(iter(listener.exact.items()))
+    exact = {**listener.exact, name: replace(chain, rule="spec.tls[1].match[0]")}
+    return RoutingTable(table.generation + 1, {key: replace(listener, exact=exact)})
+
+
+def make(before: RoutingTable, parts: list[bytes]) -> RoutingTable:
+    """What a worker does with the parts."""
+    draft, unpacker = Draft(before), Unpacker()
+    for part in parts:
+        draft.take(unpacker.unpack(part))
+    return draft.table()
+
+
+def longest(parts: list[bytes]) -> float:
+    """Milliseconds of the part that takes the longest to read."""
+    draft, unpacker, times = Draft(RoutingTable()), Unpacker(), []
+    for part in parts:
+        begin = time.perf_counter()
+        draft.take(unpacker.unpack(part))
+        times.append(time.perf_counter() - begin)
+    return max(times) * 1000
+
+
+def best(action: Callable[[], Any]) -> float:
+    """Milliseconds of the fastest of five runs."""
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - begin)
+        gc.collect()
+    return min(times) * 1000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""
+``status.json`` kept up to date, without holding up connections: its text is made in slices, and a thread writes it.
+
+Knows when; what the document tells is gathered by whoever owns this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from meshgate.providers.slices import in_slices
+from meshgate.resources.steps import run_through
+from meshgate.status import StatusContent, StatusText, write_status
+
+PATIENCE = 10.0
+"""The next document waits this many times as long as the work for the last took, so that it takes no more than a tenth
+of the time."""
+
+
+class StatusFile:
+    """
+    The document of a running gateway.
+
+    :param reactor: provides IReactorTime and IReactorThreads.
+    :param folder: gives where to write it.
+    :param gather: a generator that may rest, and returns what the document tells.
+    :ivar took: seconds of work that the last document took.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, folder: Callable[[], Path], gather: Callable[[], Generator[None, None, StatusContent]]
+    ) -> None:
+        self._reactor = reactor
+        self._folder = folder
+        self._gather = gather
+        self._text = StatusText()
+        self.took = 0.0
+        self._wanted = False
+        self._work: Deferred[None] | None = None
+        self._writing: Deferred[None] | None = None
+
+    def write_now(self) -> None:
+        """Make and write it before anything else; for the start and the end, when nobody is connected."""
+        self._write(run_through(self._steps()))
+
+    def write_soon(self) -> None:
+        """Make and write it while connections are served; what is asked for meanwhile is one more."""
+        self._wanted = True
+        if self._work is None:
+            self._work = Deferred.fromCoroutine(self._run())
+            self._work.addErrback(_given_up)
+
+    async def stop(self) -> None:
+        """Write no more; what is being written is waited for, so that it does not come after something newer."""
+        self._wanted = False
+        work, self._work = self._work, None
+        if self._writing is not None:
+            ended: Deferred[None] = Deferred()
+            self._writing.addBoth(lambda _: ended.callback(None))
+            await ended
+        elif work is not None:
+            work.cancel()
+
+    async def _run(self) -> None:
+        await deferLater(self._reactor, 0)
+        while self._wanted:
+            self._wanted = False
+            pieces: list[str] = []
+            try:
+                self.took = await in_slices(self._fill(pieces), self._reactor)
+                self._writing = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._write, pieces)
+                await self._writing
+            except CancelledError:
+                raise
+            except Exception:
+                # A fault of ours, and no reason to tell nothing any more.
+                self._log.failure("the status could not be told")
+            finally:
+                self._writing = None
+            await deferLater(self._reactor, PATIENCE * self.took)
+        self._work = None
+
+    def _fill(self, pieces: list[str]) -> Generator[None, None, None]:
+        pieces += yield from self._steps()
+
+    def _steps(self) -> Generator[None, None, list[str]]:
+        content = yield from self._gather()
+        return (yield from self._text.in_steps(content))
+
+    def _write(self, pieces: list[str]) -> None:
+        try:
+            write_status(self._folder(), pieces)
+        except OSError as error:
+            self._log.warn("status.json cannot be written: {error}", error=error)
+
+
+def _given_up(failure: Failure) -> None:
+    failure.trap(CancelledError)  # type: ignore[no-untyped-call]

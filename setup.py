@@ -1,0 +1,38 @@
+"""
+Compiles the data path, for those who ask for it: ``MESHGATE_COMPILE=1 pip install .`` needs a C compiler, and all
+works without, slower. Everything else about the package stands in setup.cfg.
+"""
+
+import os
+
+from setuptools import setup
+
+# They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
+# could not have them.
+COMPILED = (
+    "meshgate/wire/hello_message.py",
+    "meshgate/wire/clienthello.py",
+    "meshgate/transport/wheel.py",
+    "meshgate/transport/pipes.py",
+    "meshgate/transport/poller.py",
+    "meshgate/transport/lean.py",
+    "meshgate/transport/joining.py",
+    "meshgate/transport/lean_port.py",
+    "meshgate/transport/lean_dialing.py",
+    "meshgate/proxy/record.py",
+    "meshgate/proxy/log_line.py",
+    "meshgate/proxy/accesslog.py",
+    "meshgate/proxy/clusters.py",
+    "meshgate/proxy/relay.py",
+    "meshgate/proxy/reaching.py",
+    "meshgate/proxy/inbound.py",
+    "meshgate/proxy/dataplane.py",
+)
+
+extensions = []
+if os.environ.get("MESHGATE_COMPILE"):
+    from mypyc.build import mypycify
+
+    extensions = mypycify(list(COMPILED), opt_level="3", debug_level="0", group_name="meshgate_fast")
+
+setup(ext_modules=extensions)

@@ -1,0 +1,50 @@
+"""Tests of what the documentation says things cost: README, table and plot are those of the figures beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from html import unescape
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.figures import BARS, compare, medians
+from benchmarks.plot import PANELS
+from benchmarks.processes import ROOT
+from benchmarks.readme import with_summary
+from benchmarks.table import machine_text, number
+
+FOLDER = ROOT / "docs" / "benchmarks"
+
+
+class PublishedTests(SynchronousTestCase):
+    """The last run that was published."""
+
+    def results(self) -> dict[str, Any]:
+        """Its figures."""
+        results: dict[str, Any] = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+        return results
+
+    def test_it_is_complete(self) -> None:
+        """Every bar can be told, met or not, and nothing failed."""
+        results = self.results()
+        self.assertEqual([one.bar for one in compare(results)], list(BARS))
+        self.assertEqual(results["faults"], {})
+
+    def test_the_readme_says_the_same(self) -> None:
+        """The summary is the one that these figures make; ``make bench`` writes it."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        self.assertEqual(with_summary(text, self.results()), text)
+
+    def test_the_plot_says_the_same(self) -> None:
+        """Each of its bars is labelled with the median of these figures, and machine and versions are named."""
+        results = self.results()
+        plot = (FOLDER / "results.svg").read_text(encoding="utf-8")
+        texts = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", plot)]
+        labels = [
+            number(medians(samples)[field]) for key, field, _ in PANELS for samples in results["figures"][key].values()
+        ]
+        self.assertEqual(Counter(labels) - Counter(texts), Counter())
+        self.assertIn(machine_text(results), " ".join(texts))

@@ -1,0 +1,132 @@
+"""Descriptors that run out: ports pause, look again, and go on; one line in the log for all of it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from meshgate.transport.descriptors import PAUSE, Shortage, current_limit, raise_limit
+from tests.peers import GatewayUnderTest, Origin, tcp_listener
+from tests.support import wait_for
+
+
+class FakePort:
+    """Notes whether it may accept."""
+
+    def __init__(self) -> None:
+        self.accepts = True
+
+    def pause(self) -> None:
+        """As Pausable."""
+        self.accepts = False
+
+    def resume(self) -> None:
+        """As Pausable."""
+        self.accepts = True
+
+
+class ShortageTests(SynchronousTestCase):
+    """A shortage on a clock and a limit of the test."""
+
+    def setUp(self) -> None:
+        """Two ports, and plenty of descriptors."""
+        self.clock = Clock()
+        self.limit = 10_000
+        self.shortage = Shortage(self.clock, lambda: self.limit)
+        self.ports = [FakePort(), FakePort()]
+        self.shortage.ports.update(self.ports)
+        self.lines: list[str] = []
+        observer: Any = self.note
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def note(self, event: LogEvent) -> None:
+        """Keep what is logged about it."""
+        if event.get("log_namespace", "").startswith("meshgate.transport.descriptors"):
+            self.lines.append(str(event["log_format"]))
+
+    def accepting(self) -> list[bool]:
+        """Which ports accept."""
+        return [port.accepts for port in self.ports]
+
+    def test_all_ports_pause_and_go_on(self) -> None:
+        """One port that finds none pauses all; when there are some again, all go on."""
+        self.limit = 4
+        self.shortage.begin("none left")
+        self.assertEqual((self.shortage.lasts, self.accepting()), (True, [False, False]))
+        self.clock.pump([PAUSE] * 3)
+        self.assertEqual(self.accepting(), [False, False])
+        self.limit = 10_000
+        self.clock.advance(PAUSE)
+        self.assertEqual((self.shortage.lasts, self.accepting()), (False, [True, True]))
+
+    def test_it_is_said_once(self) -> None:
+        """However long it lasts and however often it comes back at once, there is one line, and one at its end."""
+        for _ in range(3):
+            self.shortage.begin("none left")
+            self.shortage.begin("none left")
+            self.clock.advance(PAUSE)
+        self.assertEqual(len(self.lines), 1)
+        self.clock.advance(PAUSE)
+        self.assertEqual(len(self.lines), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping(self) -> None:
+        """Nothing is tried again."""
+        self.shortage.begin("none left")
+        self.shortage.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class LimitTests(SynchronousTestCase):
+    """The process's own limit."""
+
+    def test_it_is_raised_as_far_as_it_goes(self) -> None:
+        """The soft limit becomes the hard one."""
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] // 2, before[1]))
+        self.assertEqual(raise_limit(), before[1])
+        self.assertEqual(current_limit(), before[1])
+
+
+class RealTests(TestCase):
+    """Descriptors that really run out, by a limit just above what is in use."""
+
+    transport = "lean"
+
+    async def test_connections_wait_and_are_served_later(self) -> None:
+        """More clients than descriptors: the last ones wait without being reset, and are served when others end."""
+        origin = Origin(self, b"hello")
+        gateway = GatewayUnderTest(self)
+        gateway.serve(listener := tcp_listener(origin.endpoint))
+        address = gateway.ports.addresses()[listener.key]
+        clients = [socket.socket() for _ in range(40)]
+        for client in clients:
+            self.addCleanup(client.close)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        with open(os.devnull, "rb") as probe:
+            free = probe.fileno()
+        # A quarter of the limit is kept in reserve; a connection takes three, one of which is the origin's.
+        resource.setrlimit(resource.RLIMIT_NOFILE, ((free + 30) * 4 // 3 + 1, before[1]))
+        shortage = gateway.network._shortage  # type: ignore[attr-defined]
+        shortage.highest = shortage._highest()
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(address)
+        await wait_for(lambda: shortage.lasts, "the shortage")
+        served = len(origin.peers)
+        self.assertTrue(0 < served < len(clients), served)
+        for client in clients[:served]:
+            client.close()
+        await wait_for(lambda: len(origin.peers) > served, "the next ones")
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        await wait_for(lambda: len(origin.peers) == len(clients), "all of them")
+        self.assertNotIn("dial_refused", {record.ending.value for record in gateway.records if record.ending})

@@ -1,0 +1,82 @@
+"""What several real workers have in common: limits, and ports whose queues outlive whoever accepts from them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from tests.installation import ECHO
+from tests.lab_with_workers import END_OF_GREETING, PORT, SECONDS, Client, WorkersTestCase
+from tests.support import free_port
+
+
+def listening_on(port: int) -> set[str]:
+    """The inodes of all sockets that listen on a port, on whatever address."""
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+
+
+class LimitTests(WorkersTestCase):
+    """Limits count over all workers."""
+
+    def admitted(self, port: int) -> bool:
+        """Whether one more client is let in; it stays until the end of the test."""
+        client = Client(self, port)
+        return client.socket.recv(1) != b""
+
+    async def test_connections_of_all_workers_count(self) -> None:
+        """Wherever the kernel sends them, one over the limit is turned away; what a dead worker had is free again."""
+        lab = await self.start(connections="6")
+        port = lab.ports[ECHO]
+        self.assertEqual([self.admitted(port) for _ in range(16)], [True] * 6 + [False] * 10)
+        status = await self.state(
+            lab, "the figures", lambda status: status["connections"] == 6 and status["ended"] == {"over_limit": 10}
+        )
+        busiest = max(status["workers"], key=lambda worker: worker["connections"])
+        os.kill(busiest["pid"], signal.SIGKILL)
+        await self.pid(lab, busiest["worker"], but=[busiest["pid"]])
+        room = busiest["connections"]
+        self.assertEqual([self.admitted(port) for _ in range(room + 5)], [True] * room + [False] * 5)
+
+
+class PortTests(WorkersTestCase):
+    """The parent owns the ports."""
+
+    async def test_a_port_that_is_kept_loses_nothing_that_waits(self) -> None:
+        """What waits to be accepted while its Gateway changes is served after the change, by the same sockets."""
+        lab = await self.start()
+        sockets = listening_on(lab.ports[ECHO])
+        self.assertEqual(len(sockets), 2)
+        pids = [await self.pid(lab, 1), await self.pid(lab, 2)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        clients = self.clients(lab.ports[ECHO], 40)
+        gateway = lab.routes / "20-echo-gateway.yaml"
+        gateway.write_text(gateway.read_text().replace("name: tcp-echo", "name: tcp-other"))
+        await self.state(lab, "the change", lambda status: status["generation"] == 2)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for client in clients:
+            client.read_until(END_OF_GREETING)
+        await self.state(lab, "the change in both", lambda status: status["live_generation"] == 2)
+        self.assertEqual(listening_on(lab.ports[ECHO]), sockets)
+
+    async def test_a_port_of_another_process_is_not_shared(self) -> None:
+        """Though its owner would share it, none of the workers takes connections from there; that is a problem."""
+        lab = await self.start()
+        port = free_port()
+        with socket.socket() as foreign:
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # the first for its connections that are ending
+                foreign.setsockopt(socket.SOL_SOCKET, option, 1)
+            foreign.bind(("127.0.0.1", port))
+            foreign.listen(64)
+            foreign.settimeout(SECONDS)
+            (lab.routes / "40-further.yaml").write_text(PORT.format(port=port, target=lab.ports[2701]))
+            status = await self.state(lab, "the problem", lambda status: bool(status["problems"]))
+            self.assertIn("in use by another process", status["problems"][0]["message"])
+            for _ in self.clients(port, 20):
+                foreign.accept()[0].close()
+        await lab.process.wait_for_port(port)
+        self.clients(port, 1)[0].read_until(END_OF_GREETING)
