@@ -9,7 +9,7 @@ CFLAGS ?= -O2 -Wall -Wextra
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end hello_message \
 	inbound listening log_line overload reaching relay service serving wheel workers)
 
-.PHONY: lab lab-stop test test-compiled lint docs bench compiled wheel clean
+.PHONY: lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
@@ -61,6 +61,10 @@ docs: $(VENV)/.installed-dev
 # `.venv/bin/python -m benchmarks --help`.
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
+
+# 200,000 connections of all kinds; a quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.soak $(SOAK_OPTIONS)
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
 $(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)

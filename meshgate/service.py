@@ -7,7 +7,6 @@ table says which ports are open and where their connections go.
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Generator
 from dataclasses import asdict
@@ -33,6 +32,7 @@ from meshgate.providers.problem_log import ProblemLog
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLogError
+from meshgate.proxy.garbage import settle
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.publishing import StatusFile
@@ -153,9 +153,7 @@ class GatewayService(Service):
             os.write(2, f"meshgate: {error}\n".encode())
             raise SystemExit(1) from None
         super().startService()  # type: ignore[no-untyped-call]
-        # Thousands of resources live as long as the process: a collection that walks them all is a pause for everybody.
-        gc.collect()
-        gc.freeze()
+        settle()
         self._reactor.callWhenRunning(install_signals, self._reactor, self.reload)
 
     def stopService(self) -> Deferred[None]:

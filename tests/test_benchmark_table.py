@@ -92,12 +92,15 @@ class TableTests(SynchronousTestCase):
     def test_summary(self) -> None:
         """The costs of all proxies stand beside the ratio and its bar, also where there is nothing to compare with."""
         heading, connection, spread = summary_rows(RESULTS)
-        self.assertEqual(heading, ("", "meshgate", "nginx", "haproxy", "sniproxy", "Ratio", "At most", ""))
+        self.assertEqual(
+            heading,
+            ("", "meshgate", "compiled", "nginx", "haproxy", "sniproxy", "Ratio", "compiled", "To", "At most", ""),
+        )
         self.assertEqual(
             connection,
-            ("A connection by server name, µs CPU", "110", "100", "", "", "1.10 to nginx", "1.30", "met"),
+            ("A connection by server name, µs CPU", "110", "", "100", "", "", "1.10", "", "nginx", "1.30", "met"),
         )
-        self.assertEqual(spread[1:], ("1.60", "", "", "", "1.60", "1.50", "not met"))
+        self.assertEqual(spread[1:], ("1.60", "", "", "", "", "1.60", "", "", "1.50", "not met"))
 
     def test_system_calls(self) -> None:
         """What everybody calls stands first; what hardly comes is left out; without counts there is no table."""

@@ -127,7 +127,7 @@ class EndTests(TestCase):
         lab.edit_settings(labels="{istio: another}")
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_output("everything was read again")
-        self.assertEqual(lab.status()["listeners"], [])
+        await wait_for(lambda: lab.status()["listeners"] == [], "the status without listeners")
         lab.edit_settings(labels="{istio: ingressgateway}")
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_port(lab.ports[SNI])
@@ -145,7 +145,9 @@ class EndTests(TestCase):
         lab.edit_settings(connect="soon")
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_output("the settings stay as they were")
-        self.assertEqual([problem["code"] for problem in lab.status()["problems"]], ["MG3005"])
+        await wait_for(
+            lambda: [problem["code"] for problem in lab.status()["problems"]] == ["MG3005"], "the problem in the status"
+        )
         socket.create_connection(("127.0.0.1", lab.ports[SNI]), timeout=5).close()
 
     async def test_log_rotation(self) -> None:

@@ -76,7 +76,7 @@ def how_built() -> str:
 
 
 @click.group(cls=Commands, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s %(version)s{how_built()}")
+@click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s, version %(version)s{how_built()}")
 def main() -> None:
     """An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough.
 

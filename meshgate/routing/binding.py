@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from meshgate.resources.gateway import GatewaySpec
@@ -15,6 +17,7 @@ from meshgate.routing.hosts import MESH, gateway_reference
 from meshgate.routing.servers import Proxy
 
 VirtualService = Resource[VirtualServiceSpec]
+Order = tuple[Any, ...]
 
 
 class Binding(NamedTuple):
@@ -42,6 +45,8 @@ class Bindings:
         self._bindings: dict[ResourceKey, Binding] = {}
         self._named: dict[str, dict[ResourceKey, VirtualService]] = {}
         self._hidden: dict[ResourceKey, Problem] = {}
+        # In their order, with what they are ordered by: to sort thousands anew for one would hold everybody up.
+        self._in_order: dict[str, tuple[list[Order], list[VirtualService]]] = {}
 
     @property
     def problems(self) -> Collection[Problem]:
@@ -56,6 +61,12 @@ class Bindings:
             self._hidden[virtual_service.key] = _not_exported(virtual_service, self._proxy)
         for gateway in binding.gateways:
             self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
+            if binding.group is not None and gateway in self._in_order:
+                orders, found = self._in_order[gateway]
+                order = _order(binding.group, virtual_service)
+                place = bisect_right(orders, order)
+                orders.insert(place, order)
+                found.insert(place, virtual_service)
         return binding
 
     def remove(self, virtual_service: VirtualService) -> Binding:
@@ -67,6 +78,13 @@ class Bindings:
             del named[virtual_service.key]
             if not named:
                 del self._named[gateway]
+                self._in_order.pop(gateway, None)
+            elif binding.group is not None and gateway in self._in_order:
+                orders, found = self._in_order[gateway]
+                place = bisect_left(orders, _order(binding.group, virtual_service))
+                while found[place].key != virtual_service.key:
+                    place += 1
+                del orders[place], found[place]
         return binding
 
     def naming(self, gateway: str) -> Collection[VirtualService]:
@@ -79,8 +97,13 @@ class Bindings:
 
     def of(self, gateway: str) -> tuple[VirtualService, ...]:
         """Those that name a Gateway and that this gateway may see, in their order."""
-        found = [each for each in self.naming(gateway) if self._bindings[each.key].group is not None]
-        return tuple(found if len(found) < 2 else sorted(found, key=self._order))
+        if gateway not in self._named:
+            return ()
+        if gateway not in self._in_order:
+            groups = ((self._bindings[each.key].group, each) for each in self._named[gateway].values())
+            found = sorted(((_order(group, each), each) for group, each in groups if group is not None), key=_first)
+            self._in_order[gateway] = [order for order, _ in found], [each for _, each in found]
+        return tuple(self._in_order[gateway][1])
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
@@ -114,9 +137,6 @@ class Bindings:
                 message, path = f"the Gateway {name} does not exist", gateway_path(virtual_service, name)
                 yield virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
 
-    def _order(self, virtual_service: VirtualService) -> tuple[object, ...]:
-        return (self._bindings[virtual_service.key].group, *virtual_service.order())
-
 
 def in_mesh(virtual_service: VirtualService) -> bool:
     """Whether its rules are for sidecars, which they are where it names no Gateway."""
@@ -141,6 +161,13 @@ def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
 
 def _binding(virtual_service: VirtualService, namespace: str) -> Binding:
     return Binding(_export_group(virtual_service, namespace), tuple(gateways_of(virtual_service)))
+
+
+_first: Callable[[tuple[Order, VirtualService]], Order] = itemgetter(0)
+
+
+def _order(group: int, virtual_service: VirtualService) -> Order:
+    return (group, *virtual_service.order())
 
 
 def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:

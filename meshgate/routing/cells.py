@@ -18,7 +18,7 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.steps import batches
 from meshgate.routing.binding import Bindings, VirtualService
-from meshgate.routing.chains import ChainBuilder, Part, names_of
+from meshgate.routing.chains import ChainBuilder, Part, claimed_by, names_of
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.memo import Answered
 from meshgate.routing.servers import Age, BoundServer, Group, Merge, PortUse
@@ -130,10 +130,9 @@ class Cells:
 
     def _renew(self, name: str, bindings: Bindings) -> Generator[None, None, None]:
         before = self._cells.pop(name, None)
-        if before is not None:
-            self._note(name, before, -1)
         gateway = self.gateways.get(name)
         if gateway is None:
+            yield from self._replace(name, before, None)
             return
         servers = self._servers_of(gateway)
         known: Mapping[tuple[int, int], Answered[Part]] = {}
@@ -141,6 +140,7 @@ class Cells:
             # The same objects, since the answers are about them.
             servers, known = before.servers, before.parts
         if isinstance(servers, Problem):
+            yield from self._replace(name, before, None)
             self._cells[name] = Cell(gateway, (), (), {}, frozenset(), Built(problems=[servers]))
             return
         bound = bindings.of(name)
@@ -154,26 +154,36 @@ class Cells:
                     yield
         alone = Cell(gateway, servers, bound, parts, frozenset(), Built())
         built = yield from self._build([alone], {})
-        names = {
-            (server.port, each)
-            for server in servers
-            for each in names_of(server, (parts[server.index, id(one)].result for one in bound))
-        }
-        cell = self._cells[name] = Cell(gateway, servers, bound, parts, frozenset(names), built)
-        self._note(name, cell, 1)
+        names: set[Name] = set()
+        for server in servers:
+            names.update((server.port, each) for each in names_of(server))
+            for batch in batches(bound):
+                claimed = (claimed_by(parts[server.index, id(one)].result) for one in batch)
+                names.update((server.port, each) for some in claimed for each in some)
+                yield
+        cell = Cell(gateway, servers, bound, parts, frozenset(names), built)
+        yield from self._replace(name, before, cell)
+        self._cells[name] = cell
+
+    def _replace(self, name: str, before: Cell | None, after: Cell | None) -> Iterator[None]:
+        """Note what a Gateway shares with others, in place of what it did."""
+        for cell, other, sign in (before, after, -1), (after, before, 1):
+            if cell is not None:
+                yield
+                names = cell.names if other is None else cell.names - other.names
+                for batch in batches(names, 256):
+                    yield
+                    self._note_names(name, batch, sign)
+                self._note(name, cell, sign)
 
     def _note(self, name: str, cell: Cell, sign: int) -> None:
-        """Note what a Gateway shares with others, or with sign -1 that it does no more."""
+        """Note which ports and listeners a Gateway shares with others, or with sign -1 that it does no more."""
         for port, servers in cell.uses():
             use = self._ports[port] = self._ports.get(port, PortUse()).plus(servers, sign)
             _mark(self._on_port, port, name, sign)
             (self._contested_ports.add if use.contested else self._contested_ports.discard)(port)
             if not use.gateways:
                 del self._ports[port]
-        for each in cell.names:
-            _mark(self._claimants, each, name, sign)
-            contested = len(self._claimants.get(each, ())) > 1
-            (self._contested_names.add if contested else self._contested_names.discard)(each)
         for key, builder in cell.alone.listeners.items():
             self._stale_listeners.add(key)
             builders = self._builders.setdefault(key, {})
@@ -181,6 +191,13 @@ class Cells:
                 builders[name] = builder
             else:
                 del builders[name]
+
+    def _note_names(self, name: str, names: Iterable[Name], sign: int) -> None:
+        """The same for names."""
+        for each in names:
+            _mark(self._claimants, each, name, sign)
+            contested = len(self._claimants.get(each, ())) > 1
+            (self._contested_names.add if contested else self._contested_names.discard)(each)
 
     def _build(self, cells: Sequence[Cell], begun: Mapping[Group, Age]) -> Generator[None, None, Built]:
         """

@@ -8,7 +8,7 @@ block of every VirtualService, save those with a name that is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -397,16 +397,19 @@ class ChainBuilder:
         )
 
 
-def names_of(server: BoundServer, parts: Iterable[Part]) -> Iterator[str]:
-    """The names that a server and the rules for it can take from others, or lose to them."""
+def names_of(server: BoundServer) -> Iterator[str]:
+    """The names that a server can take from others, or lose to them."""
     if server.server.tls is not None:
         yield from server.hosts
         if not server.is_passthrough:
             yield from server_names(server) or (CATCH_ALL,)
-    for part in parts:
-        for claim in part.claims:
-            for name in claim.written or (CATCH_ALL,):
-                yield name.lower()
+
+
+def claimed_by(part: Part) -> Iterator[str]:
+    """The names that rules can take from others, or lose to them."""
+    for claim in part.claims:
+        for name in claim.written or (CATCH_ALL,):
+            yield name.lower()
 
 
 def server_names(server: BoundServer) -> tuple[str, ...]:

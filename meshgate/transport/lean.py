@@ -99,8 +99,6 @@ class LeanTransport:
         "socket",
     )
 
-    disconnecting = False
-
     def __init__(
         self,
         poller: Poller,
@@ -139,7 +137,7 @@ class LeanTransport:
             self.rearm()
         elif not self.lost:
             self._watched = True
-            self.poller.watch(self.descriptor, self._events or self.ready, READ_WRITE if self.pending else READ)
+            self.poller.watch(self.descriptor, self._events or self.ready, READ_WRITE if self._waits() else READ)
 
     def watched_by(self, call: Callable[[int], None]) -> None:
         """Have somebody else get the events for now, writability among them."""
@@ -160,10 +158,10 @@ class LeanTransport:
 
     def ready(self, event: int) -> None:
         """Act on an event, as long as a protocol reads what comes."""
-        if event & _OUT and self.pending:
+        if event & _OUT and self._waits():
             self.flush()
         if event & ~_OUT and not self.lost:
-            if self._reading:
+            if self._reading and not self.deaf:
                 self.read(event)
             elif event & _ERROR:
                 self.look_for_error()
@@ -199,13 +197,10 @@ class LeanTransport:
     def rearm(self) -> None:
         """Ask for an event again, if there is anything to read or to write for."""
         if self._watched and not self.lost:
-            waits = self.pending or (self.inflow is not None and self.inflow.blocked)
-            self.poller.rearm(self.descriptor, READ_WRITE if waits else READ)
+            self.poller.rearm(self.descriptor, READ_WRITE if self._waits() else READ)
 
     def end_of_stream(self) -> None:
-        """The peer has finished; tell the protocol, once."""
-        if self.deaf:
-            return
+        """The peer has finished; tell the protocol."""
         self.deaf = True
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
@@ -230,7 +225,7 @@ class LeanTransport:
 
     def write(self, data: bytes) -> None:
         """Send, now or as soon as the kernel takes it."""
-        if self.lost or self._finishing or self._closing:
+        if self.lost or self._served:
             return
         if self.pending:
             self.pending += data
@@ -282,7 +277,7 @@ class LeanTransport:
         if self._producer is not None:
             if self._producer_paused or not self._streaming:
                 self._producer_paused = False
-                self._producer.resumeProducing()
+                self._produce()
         elif self._closing:
             self._die(DONE)
         elif self._finishing:
@@ -292,7 +287,16 @@ class LeanTransport:
         """Whether anything waits to be sent."""
         return bool(self.pending) or (self.inflow is not None and self.inflow.blocked)
 
+    def _waits(self) -> bool:
+        """Whether anybody is to be told when the kernel takes more."""
+        return self._full() or (self._producer is not None and not self._streaming)
+
     # ITransport and ITCPTransport: ending.
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether it was told to close; Twisted's protocols ask before they go on with what they hold."""
+        return self._closing
 
     def loseConnection(self) -> None:
         """Close once everything was sent."""
@@ -386,7 +390,7 @@ class LeanTransport:
             return
         self._producer, self._streaming, self._producer_paused = producer, streaming, False
         if not streaming:
-            producer.resumeProducing()
+            self._produce()
 
     def unregisterProducer(self) -> None:
         """The producer has said all it had to say."""
@@ -396,6 +400,11 @@ class LeanTransport:
                 self._die(DONE)
             elif self._finishing:
                 self._finish()
+
+    def _produce(self) -> None:
+        self._producer.resumeProducing()
+        if not self._streaming and self._producer is not None:
+            self.rearm()  # for the next piece, even if this one has left at once
 
     def _pause_producer(self) -> None:
         if self._producer is not None and len(self.pending or b"") > HIGH_WATER and not self._producer_paused:

@@ -111,12 +111,16 @@ class LeanPort:
 
     def _serve(self, sock: socket.SocketType, peer: tuple[Any, ...]) -> None:
         transport = LeanTransport(self._poller, sock, peer)
-        protocol = self._build(peer[0], peer[1])
-        if protocol is None:
-            sock.close()
-            return
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        if self._eager and getattr(protocol, "expects_bytes", False):
-            transport.read()
+        try:
+            protocol = self._build(peer[0], peer[1])
+            if protocol is None:
+                sock.close()
+                return
+            transport.protocol = protocol
+            protocol.makeConnection(transport)
+            if self._eager and getattr(protocol, "expects_bytes", False):
+                transport.read()
+        except Exception:
+            transport.abortConnection()
+            raise
         transport.watch()

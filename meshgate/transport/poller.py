@@ -189,8 +189,7 @@ class Poller:
                 try:
                     calls[descriptor](event)
                 except Exception:
-                    self._log.failure("a connection could not be served")
-                    self._give_up(descriptor)
+                    self._failed(descriptor)
             if self._dead:
                 self._bury()
         finally:
@@ -214,9 +213,13 @@ class Poller:
                     self._log.failure("the end of a connection could not be acted on")
         self._dispatching = dispatching
 
-    def _give_up(self, descriptor: int) -> None:
+    def _failed(self, descriptor: int) -> None:
         """Whoever fails on its own events gets none any more."""
-        owner: Any = getattr(self._calls.get(descriptor), "__self__", None)
+        call = self._calls.get(descriptor)
+        if call is None:
+            return  # it was dropped within this batch, and the event is for nobody
+        self._log.failure("a connection could not be served")
+        owner: Any = getattr(call, "__self__", None)
         if owner is not None and owner is not self:
             owner.crashed()
 

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.proxy.accesslog import AccessLogError
+from meshgate.proxy.garbage import settle
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity
@@ -140,10 +141,7 @@ class Worker:
             self._dns_names = message.dns_names
         self._its_serving.install(self._table, self._dns_names)
         if not gc.isenabled():
-            # What came with the first table lives as long as the process, as the modules do: no need to walk it ever.
-            gc.collect()
-            gc.freeze()
-            gc.enable()
+            settle()
         self._channel.send(Installed(self._table.generation))
         self._tell_soon()
 

@@ -1,0 +1,188 @@
+"""
+A soak: very many connections of all kinds through a real gateway, and what they leave behind. They have to leave no
+descriptor, next to no memory, and one line each in the access log, with the ending that belongs to its kind.
+
+Run it as ``python -m benchmarks.soak``; it exits with 1 when a point is missed, and says which.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.counters import PROC, private_bytes
+from benchmarks.gateways import ACCESS_LOG, Choice, gateway, prepare
+from benchmarks.processes import BenchmarkError, Server, backend, build, free_port, wait_until
+from benchmarks.soak_kinds import Kind, connected, mixed, pattern_of
+from meshgate.transport.pipes import SPARE
+
+GROWTH = 0.05
+"""How much of the memory after the first tenth may have been added at the end."""
+
+HELLO = "timeouts: {hello: 1s}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    What the gateway holds while no connection is open.
+
+    :ivar descriptors: how many of each kind all its processes have open.
+    :ivar memory: private bytes.
+    """
+
+    descriptors: Counter[str]
+    memory: int
+
+    @classmethod
+    def of(cls, server: Server) -> State:
+        """The state now."""
+        return cls(descriptors(server.pids()), private_bytes(server.pids()))
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.descriptors.items()))
+        return f"{self.memory / 1e6:.1f} MB private, {self.descriptors.total()} descriptors ({kinds})"
+
+
+def descriptors(pids: Iterable[int]) -> Counter[str]:
+    """What processes have open, by what the kernel calls it."""
+    found: Counter[str] = Counter()
+    for pid in pids:
+        for entry in (PROC / str(pid) / "fd").iterdir():
+            try:
+                name = os.readlink(entry)
+            except OSError:  # it has just been closed
+                continue
+            found["file" if name.startswith("/") else name.partition(":")[0]] += 1
+    return found
+
+
+class Soak:
+    """
+    The load, and its outcome so far.
+
+    :ivar endings: how the connections have to have ended.
+    :ivar faults: what did not go as it has to, and how often.
+    """
+
+    def __init__(self, port: int, pattern: bytes, concurrent: int) -> None:
+        self.endings: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._port, self._pattern, self._concurrent = port, pattern, concurrent
+        self._numbers = iter(range(1 << 60))
+
+    def work(self, kinds: Iterable[Kind]) -> None:
+        """Make connections of these kinds, and wait for their ends."""
+        asyncio.run(self._work(iter(kinds)))
+
+    async def _work(self, kinds: Iterator[Kind]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._concurrent):
+                group.create_task(self._one_after_the_other(kinds))
+
+    async def _one_after_the_other(self, kinds: Iterator[Kind]) -> None:
+        for kind in kinds:
+            self.endings[kind.ending] += 1
+            try:
+                await connected(kind, self._port, next(self._numbers), self._pattern)
+            except Exception as error:
+                self.faults[f"{kind.name}: {type(error).__name__} {error}"] += 1
+
+
+def endings(log: Path) -> Counter[str]:
+    """How often each ending is in an access log; ``-`` counts lines without one."""
+    with log.open() as lines:
+        return Counter(line.rpartition(" ending=")[2].strip() if " ending=" in line else "-" for line in lines)
+
+
+def settled(server: Server, connections: int, before: State | None = None) -> State:
+    """
+    The state once so many connections have their lines and nothing of them is open, or as it stays when that never is.
+
+    :param before: with as many sockets as there were then, nothing is open.
+    """
+
+    def over() -> bool:
+        if before is not None and descriptors(server.pids())["socket"] > before.descriptors["socket"]:
+            return False
+        return endings(server.folder / ACCESS_LOG).total() >= connections
+
+    try:
+        wait_until(over, "the last connection to end", 0.5)
+    except BenchmarkError as error:
+        print(error)
+    return State.of(server)
+
+
+def missed(soak: Soak, logged: Counter[str], start: State, tenth: State, end: State, processes: int) -> Iterator[str]:
+    """Every point that is missed."""
+    yield from (f"{count} times {fault}" for fault, count in soak.faults.most_common(20))
+    for ending in sorted(logged | soak.endings):
+        if logged[ending] != soak.endings[ending]:
+            yield f"{logged[ending]} lines say {ending}, of {soak.endings[ending]} connections"
+    for kind, count in end.descriptors.items():
+        # A few pipes are kept for the next who splices.
+        if count > start.descriptors[kind] + (2 * SPARE * processes if kind == "pipe" else 0):
+            yield f"{count} descriptors of the kind {kind}, {start.descriptors[kind]} at the start"
+    if end.memory > tenth.memory * (1 + GROWTH):
+        yield f"the memory has grown by {end.memory / tenth.memory - 1:.1%}"
+
+
+def soaked(folder: Path, connections: int, concurrent: int, workers: int | None) -> bool:
+    """Do it, and print what it shows; False if any point is missed."""
+    with backend() as origin:
+        port = free_port()
+        prepare(folder, port, origin, Choice(workers=workers))
+        with (folder / "meshgate.yaml").open("a") as settings:
+            settings.write(HELLO)
+        with gateway(folder, port) as server:
+            log = folder / ACCESS_LOG
+            start = settled(server, 1)  # one connection found out that it listens
+            before = endings(log)
+            print(f"start        {start}", flush=True)
+            soak = Soak(port, pattern_of(origin), concurrent)
+            kinds = list(mixed(connections, random.Random(1)))  # noqa: S311 -- an order, no secret
+            began, first = time.monotonic(), connections // 10
+            soak.work(kinds[:first])
+            tenth = settled(server, before.total() + first, start)
+            print(f"{first:<12} {tenth}", flush=True)
+            soak.work(kinds[first:])
+            end = settled(server, before.total() + connections, start)
+            print(f"{connections:<12} {end}; memory {end.memory / tenth.memory - 1:+.1%}")
+            logged = endings(log) - before
+            print(f"{logged.total()} lines, {connections / (time.monotonic() - began):.0f} connections a second")
+            for ending, count in logged.most_common():
+                print(f"  {ending:20} {count:8}   of {soak.endings[ending]}")
+            faults = list(missed(soak, logged, start, tenth, end, len(server.pids())))
+    for fault in faults:
+        print(f"MISSED: {fault}")
+    return not faults
+
+
+def main() -> None:
+    """Run it as the options say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connections", type=int, default=200_000, help="how many (default: %(default)s)")
+    parser.add_argument("--concurrent", type=int, default=200, help="how many at once (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="how many processes serve; one unless given")
+    options = parser.parse_args()
+    try:
+        build()
+        with tempfile.TemporaryDirectory(prefix="meshgate-soak-") as folder:
+            good = soaked(Path(folder), options.connections, options.concurrent, options.workers)
+    except BenchmarkError as error:
+        sys.exit(f"the soak is worth nothing: {error}")
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()

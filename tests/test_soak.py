@@ -1,0 +1,85 @@
+"""The soak, in small: many kinds of connections through a real gateway, and nothing that they leave behind."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from benchmarks.processes import ROOT
+from benchmarks.soak import Soak, State, missed
+from benchmarks.soak_kinds import KINDS, mixed
+from tests.support import Program, require_program
+
+
+class SoakTests(TestCase):
+    """``make soak``, which is the same with more connections."""
+
+    timeout = 120
+
+    async def test_nothing_is_left(self) -> None:
+        """Each of 2,000 connections has its line with the right ending, and no descriptor stays open."""
+        for program in ("make", "cc"):
+            require_program(program)
+        command = [sys.executable, "-m", "benchmarks.soak", "--connections", "2000"]
+        soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
+        self.assertEqual((await soak.exit_status(100), soak.stderr), (0, ""), soak.stdout)
+        self.assertIn("\n2000 lines", soak.stdout)
+
+
+class MissedTests(SynchronousTestCase):
+    """What the soak holds against a gateway."""
+
+    def setUp(self) -> None:
+        """A soak of ten connections that went well, and what was there before."""
+        self.soak = Soak(0, b"", 1)
+        self.soak.endings.update({"ok": 8, "idle": 2})
+        self.before = State(Counter(socket=1, pipe=4, file=3), 1000)
+
+    def points(self, logged: Counter[str], end: State) -> list[str]:
+        """What is missed with these lines, and this state at the end."""
+        return list(missed(self.soak, logged, self.before, self.before, end, 1))
+
+    def test_a_good_one(self) -> None:
+        """A little memory, and pipes that are kept for the next, are no fault."""
+        end = State(Counter(socket=1, pipe=20, file=3), 1050)
+        self.assertEqual(self.points(Counter(ok=8, idle=2), end), [])
+
+    def test_what_is_left(self) -> None:
+        """A socket, a pipe too many, and memory are told of."""
+        points = self.points(Counter(ok=8, idle=2), State(Counter(socket=2, pipe=21, file=3), 1051))
+        self.assertEqual(
+            points,
+            [
+                "2 descriptors of the kind socket, 1 at the start",
+                "21 descriptors of the kind pipe, 4 at the start",
+                "the memory has grown by 5.1%",
+            ],
+        )
+
+    def test_lines(self) -> None:
+        """A line too few, one too many, one with another ending, and one without any are told of."""
+        points = self.points(Counter({"ok": 7, "idle": 2, "no_sni": 1, "-": 1}), self.before)
+        self.assertEqual(
+            points,
+            [
+                "1 lines say -, of 0 connections",
+                "1 lines say no_sni, of 0 connections",
+                "7 lines say ok, of 8 connections",
+            ],
+        )
+
+    def test_what_a_client_saw(self) -> None:
+        """So is a client that did not get what it had to."""
+        self.soak.faults["short: TimeoutError "] += 3
+        self.assertEqual(self.points(Counter(ok=8, idle=2), self.before), ["3 times short: TimeoutError "])
+
+    def test_the_mixture(self) -> None:
+        """Every hundred holds each kind by its share; what is left over is a part of one."""
+        self.assertEqual(sum(kind.share for kind in KINDS), 100)
+        kinds = Counter(mixed(250, random.Random(1)))
+        self.assertEqual(kinds.total(), 250)
+        for kind in KINDS:
+            self.assertTrue(2 * kind.share <= kinds[kind] <= 3 * kind.share, kind.name)
