@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -38,20 +39,21 @@ class Known:
 
 
 def compile_state(
-    state: FeedState, settings: Settings, generation: int, known: Known
+    state: FeedState, settings: Settings, generation: int, known: Known, now: datetime | None = None
 ) -> Generator[RoutingTable | None, None, Compilation]:
     """
     A generator that compiles a state in steps. It gives the table as soon as that is complete, None at any other
     step, and in the end everything, with the problems and statuses of what could not be read among the others.
 
     :param known: what was left by the compilation before; is kept up to date.
+    :param now: for certificates that expire; None to leave that aside.
     """
     gateway, extended = settings.gateway, settings.semantics == EXTENDED
     proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
     if proxy != known.compiler.proxy:
         known.latest, known.compiler = Latest(), Compiler(proxy)
     change = yield from known.latest.update(state.resources)
-    compilation = yield from known.compiler.in_steps(change, generation)
+    compilation = yield from known.compiler.in_steps(change, generation, state.refused, now)
     problems = (*state.problems, *known.latest.problems(), *compilation.problems)
     known.statuses = yield from all_statuses(compilation.statuses, problems, known.statuses)
     return replace(compilation, problems=problems, statuses=known.statuses)
@@ -125,7 +127,8 @@ class Compiling:
 
     def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
         self._generation += 1
-        steps = compile_state(state, settings, self._generation, self._known)
+        now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        steps = compile_state(state, settings, self._generation, self._known, now)
         while True:
             try:
                 table = next(steps)

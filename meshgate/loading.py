@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,14 +36,20 @@ class Loaded:
 
     :ivar resources: the valid ones, each kind, namespace and name once.
     :ivar problems: of reading and validation.
+    :ivar refused: what can be read of those that are not valid.
     """
 
     resources: tuple[Resource[Any], ...]
     problems: tuple[Problem, ...]
+    refused: tuple[Resource[Any], ...] = ()
 
-    def compiled(self, proxy: Proxy) -> Compilation:
-        """The table these resources make, with the problems of reading in front of those of compiling."""
-        compilation = compile_table(self.resources, proxy)
+    def compiled(self, proxy: Proxy, now: datetime | None = None) -> Compilation:
+        """
+        The table these resources make, with the problems of reading in front of those of compiling.
+
+        :param now: for certificates that expire; None to leave that aside.
+        """
+        compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
         problems = (*self.problems, *compilation.problems)
         return replace(
             compilation, problems=problems, statuses=run_through(all_statuses(compilation.statuses, problems))
@@ -58,6 +65,7 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
     """
     resources: list[Resource[Any]] = []
     problems: list[Problem] = []
+    refused: list[Resource[Any]] = []
     for path in paths:
         for name, content in _contents(path, stdin):
             if isinstance(content, Problem):
@@ -65,9 +73,12 @@ def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) ->
                 continue
             reading = read_text(content, name, default_namespace=default_namespace)
             problems += reading.all_problems
+            if reading.readable and not reading.documents and not os.path.isdir(path):
+                problems.append(_nothing_in(name))
             resources += reading.resources
+            refused += reading.refused
     winners, doubled = latest(resources)
-    return Loaded(tuple(winners), (*problems, *doubled))
+    return Loaded(tuple(winners), (*problems, *doubled), tuple(refused))
 
 
 def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem]]:
@@ -95,6 +106,11 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
         hint = f"files with names in {', '.join(SUFFIXES)} are read"
         name = _printable(path)
         yield name, Problem(Severity.WARNING, "MG0009", "the folder holds no routes", file=name, hint=hint)
+
+
+def _nothing_in(file: str) -> Problem:
+    """What is said of a file that was named and holds nothing; in a folder, such files are common."""
+    return Problem(Severity.WARNING, "MG0009", "there are no routes in it", file=file, hint="it holds no document")
 
 
 def _content(file: str) -> tuple[str, bytes | Problem]:

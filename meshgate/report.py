@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meshgate.expectations import Case
+from meshgate.resources.codes import CODES
 from meshgate.resources.kinds import Kind
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.reference import Entry, kind_entry
@@ -236,8 +237,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
-def print_status(document: Mapping[str, Any]) -> None:
-    """What the running gateway has in force: process, ports, routes, problems."""
+def print_status(document: Mapping[str, Any], *, everything: bool = False) -> None:
+    """
+    What the running gateway has in force: process, ports, routes, resources, problems.
+
+    :param everything: list the resources without a problem, too.
+    """
     state = "running" if document["running"] else "stopped"
     click.echo(f"meshgate {document['version']}, process {document['pid']}, {state}")
     click.echo(f"generation {document['generation']}, of {document['updated']}; started {document['started']}")
@@ -250,6 +255,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     click.echo()
     print_routes(document["routes"])
     click.echo()
+    _print_resources(document.get("resources", ()), everything)
+    click.echo()
     print_problems([_problem(values) for values in document["problems"]])
 
 
@@ -260,6 +267,40 @@ def _print_workers(document: Mapping[str, Any]) -> None:
         process = "no process" if worker["pid"] is None else f"process {worker['pid']}"
         connections, restarts = worker["connections"], worker["restarts"]
         click.echo(f"worker {worker['worker']}: {process}, {connections} connections, replaced {restarts} times")
+
+
+def _print_resources(resources: Sequence[Mapping[str, Any]], everything: bool) -> None:
+    """What became of resources, those with a problem first. Its text is among the problems; here it is its code's."""
+    table = _table(("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS"), ())
+    faulty = [each for each in resources if _has_problem(each)]
+    sound = (each for each in resources if everything and not _has_problem(each))
+    for each in (*faulty, *sound):
+        table.add_row(
+            escape(each["kind"]),
+            escape(f"{each['namespace']}/{each['name']}"),
+            "yes" if each["accepted"] else "[red]no",
+            "yes" if each["programmed"] else "no",
+            "[yellow]yes" if each["conflicted"] else "no",
+            escape(", ".join(_titles(each["reasons"]))),
+        )
+    if table.row_count:
+        print_table(table)
+    total = _count(len(resources), "resource")
+    if not faulty:
+        click.echo(f"{total}, none with a problem")
+    else:
+        more = "; --all shows the others, too" if len(faulty) < len(resources) and not everything else ""
+        click.echo(f"{len(faulty)} of {total} {'has' if len(faulty) == 1 else 'have'} a problem{more}")
+
+
+def _has_problem(resource: Mapping[str, Any]) -> bool:
+    return bool(resource["reasons"]) or resource["conflicted"] or not resource["accepted"]
+
+
+def _titles(reasons: Iterable[str]) -> list[str]:
+    """What the codes of reasons say, each once."""
+    codes = dict.fromkeys(reason.partition(":")[0] for reason in reasons)
+    return [f"{code}: {CODES[code]}" if code in CODES else code for code in codes]
 
 
 def _problem(values: Mapping[str, Any]) -> Problem:

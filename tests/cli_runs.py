@@ -25,13 +25,13 @@ from tests.configurations import (
 from tests.support import new_folder
 
 SHOP = (
-    gateway("gw", tls_server(443), tcp_server(9000)),
+    gateway("gw", tls_server(443), tcp_server(31400)),
     virtual_service("web", tls=[tls_rule(["www.example.com"], "x")]),
-    virtual_service("db", tcp=[tcp_rule("x", match=[{"port": 9000}])]),
+    virtual_service("db", tcp=[tcp_rule("x", match=[{"port": 31400}])]),
     service("x", {"port": 80, "name": "tcp"}, selector={"app": "x"}),
     workload("x1", "127.0.0.1", {"app": "x"}),
 )
-"""A configuration in which nothing is wrong: a name on port 443, and port 9000."""
+"""A configuration in which nothing is wrong: a name on port 443, and port 31400."""
 
 MOVED = (
     SHOP[0],

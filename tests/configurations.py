@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from meshgate.resources.duplicates import latest
@@ -117,6 +118,13 @@ def compiled(*documents: Document, proxy: Proxy = PROXY) -> Compilation:
     """The table that documents make."""
     winners, _ = latest(read(*documents))
     return compile_table(winners, proxy)
+
+
+def compiled_in_part(*documents: Document, now: datetime | None = None, proxy: Proxy = PROXY) -> Compilation:
+    """The table that documents make of which some are not valid, and everything that is said of all together."""
+    reading = read_text("\n---\n".join(json.dumps(one) for one in documents), "routes.yaml")
+    winners, _ = latest(reading.resources)
+    return compile_table(winners, proxy, refused=reading.refused, now=now)
 
 
 def codes(problems: Sequence[Problem]) -> list[str]:

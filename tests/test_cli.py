@@ -77,6 +77,19 @@ class RouteOptionTests(CommandTestCase):
         """A path below a file does not exist either."""
         self.run_command("check", "routes/shop.yaml/more", exit_code=2)
 
+    def test_files_without_a_document(self) -> None:
+        """Whoever names a file means that there is something in it; among others in a folder it is nothing to tell."""
+        self.write("routes/none.yaml", "# nothing yet\n")
+        self.assertIn("routes/none.yaml: warning[MG0009]", self.run_command("check", "routes/none.yaml").stdout)
+        self.assertIn("<stdin>: warning[MG0009]", self.run_command("check", "-", stdin="").stdout)
+        self.assertIn("no problems", self.run_command("check", "routes").stdout)
+
+    def test_names_that_are_none(self) -> None:
+        """Namespaces of the gateway and of documents have the form that Kubernetes has for them."""
+        for option in ("--gateway-namespace", "--namespace"):
+            result = self.run_command("check", option, "No Name", "routes", exit_code=2)
+            self.assertIn(f"{option}: ", result.stderr)
+
     def test_standard_input(self) -> None:
         """A dash stands for standard input."""
         self.assertIn("no problems in 5 resources", self.run_command("check", "-", stdin=written(*SHOP)).stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tests.cli_runs import CommandTestCase
 from tests.hello_builder import build_hello
@@ -24,6 +25,20 @@ STATUS = {
     "endpoints": {},
     "problems": [],
 }
+
+
+def resource(name: str, states: str, *reasons: str, kind: str = "VirtualService") -> dict[str, Any]:
+    """A resource as the status has it; its state in letters: accepted, programmed, conflicted."""
+    found = {word: word[0] in states for word in ("accepted", "programmed", "conflicted")}
+    return {"kind": kind, "namespace": "default", "name": name, **found, "reasons": list(reasons)}
+
+
+RESOURCES = [
+    resource("a", "ap", kind="Gateway"),
+    resource("b", "", "MG1004: what it says", "MG1004: what it says of another field"),
+    resource("c", "ac", "MG2009: that it loses", "MG9999: what a later version says"),
+    resource("d", "a"),
+]
 
 
 class ExplainFieldTests(CommandTestCase):
@@ -102,6 +117,32 @@ class StatusTests(CommandTestCase):
         self.assertIn("worker 2: no process, 0 connections, replaced 4 times", text)
         self.assertIn("port 0.0.0.0:1 TCP failed: it is taken", text)
         self.assertEqual(self.run_json("status"), STATUS)
+
+    def test_resources(self) -> None:
+        """Those with a problem come alone, with what they are and why; the others are counted, or come after them."""
+        self.write("etc/state/status.json", json.dumps({**STATUS, "resources": RESOURCES}))
+        text = self.run_command("status").stdout
+        rows = [line.split(maxsplit=5) for line in text.splitlines() if "default/" in line]
+        self.assertEqual(
+            rows,
+            [
+                ["VirtualService", "default/b", "no", "no", "no", "MG1004: A value is not one of the choices"],
+                ["VirtualService", "default/c", "yes", "no", "yes", "MG2009: A rule never gets a connection, MG9999"],
+            ],
+        )
+        self.assertRegex(text, r"(?m)^KIND +NAME +ACCEPTED +PROGRAMMED +CONFLICTED +REASONS$")
+        self.assertIn("2 of 4 resources have a problem; --all shows the others, too", text)
+        names = [
+            line.split()[1] for line in self.run_command("status", "--all").stdout.splitlines() if "default/" in line
+        ]
+        self.assertEqual(names, ["default/b", "default/c", "default/a", "default/d"])
+
+    def test_resources_without_a_problem(self) -> None:
+        """One line is enough."""
+        self.write("etc/state/status.json", json.dumps({**STATUS, "resources": RESOURCES[:1]}))
+        text = self.run_command("status").stdout
+        self.assertIn("1 resource, none with a problem", text)
+        self.assertNotIn("ACCEPTED", text)
 
     def test_nothing_to_show(self) -> None:
         """A gateway that never ran, and a file that is no status, are said."""

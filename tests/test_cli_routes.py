@@ -7,7 +7,7 @@ import os
 
 from meshgate.resources.codes import CODES
 from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
-from tests.configurations import destination_rule, gateway, target, tcp_server, virtual_service
+from tests.configurations import destination_rule, gateway, target, tcp_rule, tcp_server, virtual_service
 
 EXPECTATIONS = """\
 routes: [routes]
@@ -67,6 +67,22 @@ class CheckTests(CommandTestCase):
         self.assertEqual(log["runs"][0]["results"], [])
 
 
+class OrderTests(CommandTestCase):
+    """The order of what ``meshgate check`` says."""
+
+    def test_a_file_reads_from_top_to_bottom(self) -> None:
+        """What is wrong with one resource and with all together stands side by side, file by file."""
+        for name in ("one", "two"):
+            lost = virtual_service(name, gateways=["gone"], tcp=[tcp_rule("gone")])
+            self.write(f"{name}.yaml", f"{written(lost)}\n---\n{written({**lost, 'kind': 'Gateway'})}\n")
+        shown = self.run_command("check", "two.yaml", "one.yaml", exit_code=1).stdout.splitlines()[:-1]
+        places = [line.split(": ")[0].split(":") for line in shown]
+        lines = [(file, int(line), int(column)) for file, line, column in places]
+        self.assertEqual(lines, sorted(lines))
+        self.assertEqual({file for file, _, _ in lines}, {"one.yaml", "two.yaml"})
+        self.assertTrue({"MG1001", "MG2010"} <= {line.split("[")[1][:6] for line in shown})
+
+
 class ExplainTests(CommandTestCase):
     """``meshgate explain``."""
 
@@ -82,7 +98,7 @@ class ExplainTests(CommandTestCase):
         loser = virtual_service("younger", tls=SHOP[1]["spec"]["tls"])
         self.write("routes/younger.yaml", written(loser))
         story = self.run_command("explain", *ROUTED, "routes").stdout
-        self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:1: error[MG2005]", story)
+        self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:203: error[MG2005]", story)
 
     def test_ends(self) -> None:
         """Closed connections and closed ports are answers, not errors."""
@@ -93,9 +109,19 @@ class ExplainTests(CommandTestCase):
             "no listener  port 1, no server name", self.run_command("explain", "--port", "1", "routes").stdout
         )
 
+    def test_ends_that_are_none(self) -> None:
+        """Addresses are addresses, and a server name is what a client can send."""
+        for option, value, said in [
+            ("--bind", "here", "'here' is not an IP address"),
+            ("--source", "there", "'there' is not an IP address"),
+            ("--sni", "b\u00fccher.example", "clients send it in ASCII"),
+        ]:
+            result = self.run_command("explain", "--port", "443", option, value, "routes", exit_code=2)
+            self.assertIn(said, result.stderr)
+
     def test_calls(self) -> None:
         """Many calls are answered one a line, in their order; empty lines are passed over."""
-        calls = [{"port": 443, "sni": "www.example.com"}, {"port": 9000, "tls": False, "bind": None}, {"port": 2}]
+        calls = [{"port": 443, "sni": "www.example.com"}, {"port": 31400, "tls": False, "bind": None}, {"port": 2}]
         self.write("calls", "\n\n".join(map(json.dumps, calls)))
         result = self.run_command("explain", "--calls", "calls", "--format", "json", "routes")
         answers = [json.loads(line) for line in result.stdout.splitlines()]
@@ -104,8 +130,8 @@ class ExplainTests(CommandTestCase):
 
     def test_calls_from_standard_input(self) -> None:
         """The calls may come from standard input."""
-        result = self.run_command("explain", "--calls", "-", "routes", stdin='{"port": 9000, "tls": false}\n')
-        self.assertIn("routed  port 9000, plain", result.stdout)
+        result = self.run_command("explain", "--calls", "-", "routes", stdin='{"port": 31400, "tls": false}\n')
+        self.assertIn("routed  port 31400, plain", result.stdout)
 
     def test_broken_calls(self) -> None:
         """A line that is no call is named by its number, before anything is answered."""
@@ -155,7 +181,7 @@ class RoutesTests(CommandTestCase):
 
     def test_json(self) -> None:
         """The rows are those of the status."""
-        self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 9000])
+        self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 31400])
 
 
 class DiffTests(CommandTestCase):
@@ -210,7 +236,7 @@ class DiffTests(CommandTestCase):
             self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
             "- port 0.0.0.0:443 closes\n"
             "    - www.example.com is closed; it went to x.default.svc.cluster.local:80\n"
-            "- port 0.0.0.0:9000 closes\n"
+            "- port 0.0.0.0:31400 closes\n"
             "    - * is closed; it went to x.default.svc.cluster.local:80\n"
             "2 ports and 2 names changed\n",
         )
@@ -240,16 +266,16 @@ class DiffTests(CommandTestCase):
     def test_a_port_in_another_manner(self) -> None:
         """A port that turns from plain TCP to TLS is told as changed."""
         text = written(*SHOP)
-        tcp = '"name": "tcp-9000", "protocol": "TCP"}, "hosts": ["*"]'
+        tcp = '"name": "tcp-31400", "protocol": "TCP"}, "hosts": ["*"]'
         self.assertIn(tcp, text)
         tls = tcp.replace("TCP", "TLS") + ', "tls": {"mode": "PASSTHROUGH"}'
         moved = text.replace(tcp, tls).replace(
-            '"tcp": [{"match": [{"port": 9000}]', '"tls": [{"match": [{"sniHosts": ["*"]}]'
+            '"tcp": [{"match": [{"port": 31400}]', '"tls": [{"match": [{"sniHosts": ["*"]}]'
         )
         self.write("tls.yaml", moved)
         result = self.run_command("diff", "routes", "tls.yaml", exit_code=1)
         self.assertIn(
-            "~ port 0.0.0.0:9000 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
+            "~ port 0.0.0.0:31400 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
             result.stdout,
         )
 
@@ -303,17 +329,17 @@ class TestTests(CommandTestCase):
         near = {"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [target("near")]}
         far = {"route": [target("far")]}
         self.write(
-            "by-address.yaml", written(gateway("gw", tcp_server(9000)), virtual_service("v", ["*"], tcp=[near, far]))
+            "by-address.yaml", written(gateway("gw", tcp_server(31400)), virtual_service("v", ["*"], tcp=[near, far]))
         )
         self.write(
             "expectations.yaml",
             "semantics: extended\nexpect:\n"
-            "- {port: 9000, plain: true, source: 10.1.2.3, destination: near}\n"
-            "- {port: 9000, plain: true, source: 192.0.2.1, destination: far}\n",
+            "- {port: 31400, plain: true, source: 10.1.2.3, destination: near}\n"
+            "- {port: 31400, plain: true, source: 192.0.2.1, destination: far}\n",
         )
         self.assertEqual(
             self.run_command("test", "expectations.yaml", "by-address.yaml").stdout,
-            "ok    port 9000, plain from 10.1.2.3\nok    port 9000, plain from 192.0.2.1\n2 of 2 expectations hold\n",
+            "ok    port 31400, plain from 10.1.2.3\nok    port 31400, plain from 192.0.2.1\n2 of 2 expectations hold\n",
         )
 
     def test_one_fails(self) -> None:

@@ -58,7 +58,7 @@ class GatewayTests(SynchronousTestCase):
         route = virtual_service("v", gateways=["other", "all"], tcp=[tcp_rule("x")])
         found = compiled(other, everybody, route)
         self.assertEqual(ports(found), [2])
-        self.assertIn("MG2001", codes(found.problems))
+        self.assertIn("MG2040", codes(found.problems))
 
     def test_two_plain_servers_on_a_port(self) -> None:
         """The later one is dropped, and told who won."""
@@ -70,7 +70,7 @@ class GatewayTests(SynchronousTestCase):
         )
         self.assertEqual(goes(found, None, 9000), "first")
         clash = next(problem for problem in found.problems if problem.code == "MG2003")
-        self.assertEqual((clash.name, clash.path), ("late", "spec.servers[0]"))
+        self.assertEqual((clash.name, clash.path), ("late", "spec.servers[0].port.number"))
         self.assertIn("default/gw", clash.message)
 
     def test_plain_before_tls_drops_tls(self) -> None:
@@ -270,7 +270,7 @@ class PassthroughTests(SynchronousTestCase):
         )
         self.assertEqual([goes(found, name) for name in (A, B, C)], ["old", "old", None])
         said = next(problem for problem in found.problems if problem.code == "MG2005")
-        self.assertEqual((said.name, said.path), ("w", "spec.tls[0].match[0].sniHosts"))
+        self.assertEqual((said.name, said.path), ("w", "spec.tls[0].match[0].sniHosts[0]"))
         self.assertIn("default/v", said.message)
 
     def test_age_decides(self) -> None:

@@ -61,13 +61,16 @@ class ExplainTests(SynchronousTestCase):
     def test_policies(self) -> None:
         """What policies make of the connection is told in words and values, each with where it is written."""
         explanation, text = story(Call(9001, tls=False))
-        rule = "DestinationRule default/times"
+        whole, of_subset = (
+            f"DestinationRule default/times (routes.yaml:15:{column}) spec.{path}"
+            for column, path in ((270, "trafficPolicy"), (190, "subsets[0].trafficPolicy"))
+        )
         for part in (
             "its connections: never closed for silence; closed after 1h30m0s in any case; hashed by the client's "
-            f"address, by {rule} spec.trafficPolicy and {rule} spec.subsets[0].trafficPolicy",
+            f"address, by {whole} and {of_subset}",
             "connections to z.default.svc.cluster.local:80 (subset v1): endpoints by RING_HASH, by a hash ring of 1024 "
             "points; 500ms to connect; 100 connections at the most; probes after 30s 3 times, by "
-            f"{rule} spec.subsets[0].trafficPolicy and {rule} spec.trafficPolicy",
+            f"{of_subset} and {whole}",
         ):
             self.assertIn(part, text)
         values = explanation.as_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,9 +15,13 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Origin
 from meshgate.resources.reader import read_document
 from meshgate.resources.yamltext import iterate_documents
+from meshgate.routing.compile import compile_table
+from tests.analysis_texts import CASES
+from tests.configurations import PROXY
 from tests.golden import all_cases
 
 DOCUMENTS = [yaml.value for case in all_cases() for yaml in iterate_documents(case.text)]
+CONFIGURATIONS = [[yaml.value for yaml in iterate_documents(text)] for _, text, _ in CASES]
 JUNK: tuple[Any, ...] = (None, -1, 3.5, True, "", "x", "*", "10s", 10**30, [], {}, [None], [{}], {"": None}, {"a": [1]})
 
 
@@ -28,6 +33,17 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
         yield from places(inner, (*path, step))
 
 
+def spoil(document: Any, data: st.DataObject, times: int) -> None:
+    """Put junk in some places of a document's spec."""
+    for _ in range(times):
+        found = [path for path in places(document) if path[0] == "spec"]
+        path = data.draw(st.sampled_from(found)) if found else ("spec",)
+        parent = document
+        for step in path[:-1]:
+            parent = parent[step]
+        parent[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+
+
 class FaultyDocumentTests(SynchronousTestCase):
     """:func:`read_document` with junk in any place."""
 
@@ -36,13 +52,7 @@ class FaultyDocumentTests(SynchronousTestCase):
     def test_junk_is_named(self, data: st.DataObject, number: int, times: int) -> None:
         """Every problem has a code that is documented, and a text; and what is junk does not serve."""
         document = copy.deepcopy(DOCUMENTS[number])
-        for _ in range(times):
-            found = [path for path in places(document) if path[0] == "spec"]
-            path = data.draw(st.sampled_from(found)) if found else ("spec",)
-            parent = document
-            for step in path[:-1]:
-                parent = parent[step]
-            parent[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+        spoil(document, data, times)
         reading = read_document(document, Origin(file="it.yaml"))
         for problem in reading.problems:
             self.assertIn(problem.code, CODES)
@@ -51,3 +61,19 @@ class FaultyDocumentTests(SynchronousTestCase):
             reading.resource is None,
             any(problem.severity == "error" and problem.code != "MG1001" for problem in reading.problems),
         )
+
+    @given(st.data(), st.integers(0, len(CONFIGURATIONS) - 1), st.integers(1, 3))
+    @settings(deadline=None, max_examples=400)
+    def test_junk_is_analyzed(self, data: st.DataObject, number: int, times: int) -> None:
+        """Whatever of a configuration is junk, all that is said of the rest is said in words of its own."""
+        readings = []
+        for place, document in enumerate(copy.deepcopy(CONFIGURATIONS[number])):
+            spoil(document, data, times if data.draw(st.booleans()) else 0)
+            readings.append(read_document(document, Origin(file="it.yaml", document=place)))
+        resources = [reading.resource for reading in readings if reading.resource is not None]
+        refused = [reading.refused for reading in readings if reading.refused is not None]
+        for proxy in (PROXY, replace(PROXY, extended=True, in_cluster=True)):
+            for problem in compile_table(resources, proxy, refused=refused).problems:
+                self.assertIn(problem.code, CODES)
+                for foreign in ("Broken", "None", "host .", " ,", "port 0"):
+                    self.assertNotIn(foreign, str(problem))

@@ -127,6 +127,12 @@ class FeedTests(SynchronousTestCase):
         self.feed.sink("files").publish(Snapshot((), (problem,)))
         self.assertEqual(self.feed.flush().problems, (problem,))
 
+    def test_refused_resources_are_passed_on(self) -> None:
+        """What is not valid is part of the state, apart from what serves."""
+        self.feed.sink("files").publish(Snapshot(refused=(gateway("a"),)))
+        state = self.feed.flush()
+        self.assertEqual((state.resources, [each.name for each in state.refused]), ((), ["a"]))
+
     def test_a_failure_keeps_the_last_snapshot(self) -> None:
         """A source that cannot be read keeps serving, with a problem that names the provider and the reason."""
         sink = self.feed.sink("hosts")
@@ -240,6 +246,11 @@ class StrangeSnapshotTests(SynchronousTestCase):
         """A Snapshot of plain mappings is refused: they have not been read."""
         message = self.published(Snapshot(({"kind": "Gateway"},))).problems[0].message  # type: ignore[arg-type]
         self.assertIn("a Snapshot with dict instead of Resource", message)
+
+    def test_strange_refusals(self) -> None:
+        """What is refused is read as far as that goes."""
+        strange = Snapshot(refused=({"kind": "Gateway"},))  # type: ignore[arg-type]
+        self.assertIn("a Snapshot with dict instead of Resource", self.published(strange).problems[0].message)
 
     def test_strange_problems(self) -> None:
         """Problems are Problems."""

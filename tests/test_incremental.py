@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.duplicates import Latest, latest
+from meshgate.resources.duplicates import Change, Latest, latest
+from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.record import Resource
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, Compiler, compile_table
 from meshgate.routing.servers import Proxy
 from tests.configurations import (
+    PROXY,
     Document,
+    codes,
     destination_rule,
     document,
     gateway,
@@ -29,6 +34,7 @@ from tests.configurations import (
     virtual_service,
     workload,
 )
+from tests.key_pairs import NOW, key_pair, terminating
 
 PORTS = st.sampled_from([443, 8443])
 NAMES = st.sampled_from(["a.example.com", "A.example.com", "b.example.com", "*.example.com", "*", "c.org"])
@@ -118,49 +124,55 @@ def others(draw: st.DrawFn) -> Document:
     )
 
 
-DOCUMENTS = st.one_of(gateways(), routes(), routes(), others())
+def spoiled(one: Document) -> Document:
+    """A document with a fault, so that it is not valid."""
+    if one["kind"] == "Gateway":
+        one["spec"]["servers"][0]["port"]["number"] = 0
+    elif one["kind"] == "Service":
+        one["spec"]["ports"].append({"port": 0})
+    else:
+        one["spec"]["exportTo"] = 5
+    return one
+
+
+VALID = st.one_of(gateways(), routes(), routes(), others())
+DOCUMENTS = st.one_of(VALID, VALID, VALID, VALID.map(spoiled))
 EDITS = st.lists(st.tuples(st.integers(0, 11), st.none() | DOCUMENTS), min_size=1, max_size=3)
 PROXIES = st.sampled_from([False, True]).map(lambda extended: Proxy({"istio": "ig"}, "istio-system", extended=extended))
 
 
-def resources_of(documents: Sequence[Document | None]) -> list[Resource[Any]]:
-    """What each document says, in a file of its own; what is not valid is left out, as the gateway does."""
-    found: list[Resource[Any]] = []
-    for number, each in enumerate(documents):
-        if each is not None:
-            try:
-                found += _read(each, number)
-            except AssertionError:
-                continue
-    return found
-
-
-def _read(each: Document, number: int) -> list[Resource[Any]]:
-    selector = each["spec"].get("selector") if each["kind"] == "Gateway" else None
-    if selector == {"istio": "ingressgateway"}:
-        each["spec"]["selector"] = {"istio": "ig"}
-    return read(each, file=f"{number:02}.yaml")
-
-
-def compiled_from_scratch(resources: list[Resource[Any]], proxy: Proxy) -> Compilation:
-    """As a new gateway would."""
-    return compile_table(latest(resources)[0], proxy)
+def reading_of(one: Document | None, number: int) -> Reading:
+    """What a document says, in a file of its own."""
+    if one is None:
+        return read_text("", "none.yaml")
+    if one["kind"] == "Gateway" and one["spec"].get("selector") == {"istio": "ingressgateway"}:
+        one["spec"]["selector"] = {"istio": "ig"}
+    return read_text(json.dumps(one), f"{number:02}.yaml")
 
 
 class Files:
     """Files in which each document is the same object as long as its file is not changed."""
 
     def __init__(self, documents: list[Document]) -> None:
-        self._files: dict[int, list[Resource[Any]]] = {}
+        self._files: dict[int, Reading] = {}
         self.write(list(enumerate(documents)))
 
-    def write(self, edits: list[tuple[int, Document | None]]) -> None:
+    def write(self, edits: Sequence[tuple[int, Document | None]]) -> None:
         """Replace files, or remove them."""
         for number, each in edits:
-            self._files[number] = resources_of([*[None] * number, each])
+            self._files[number] = reading_of(each, number)
 
-    def __iter__(self) -> Iterator[Resource[Any]]:
-        return (each for number in sorted(self._files) for each in self._files[number])
+    def resources(self) -> list[Resource[Any]]:
+        """What is valid."""
+        return [each for number in sorted(self._files) for each in self._files[number].resources]
+
+    def refused(self) -> list[Resource[Any]]:
+        """What can be read of the others."""
+        return [each for number in sorted(self._files) for each in self._files[number].refused]
+
+    def compiled(self, proxy: Proxy) -> Compilation:
+        """As a new gateway would."""
+        return compile_table(latest(self.resources())[0], proxy, refused=self.refused(), now=NOW)
 
 
 class IncrementalTests(SynchronousTestCase):
@@ -188,9 +200,9 @@ class IncrementalTests(SynchronousTestCase):
         known, compiler = Latest(), Compiler(proxy)
         for edits in [[], *changes]:
             files.write(edits)
-            given = list(files)
+            given = files.resources()
             rng.shuffle(given)
-            steps = compiler.in_steps(run_through(known.update(tuple(given))), 1)
+            steps = compiler.in_steps(run_through(known.update(tuple(given))), 1, files.refused(), NOW)
             if rng.random() < 0.3:
                 while next(steps) is None:
                     pass
@@ -198,10 +210,31 @@ class IncrementalTests(SynchronousTestCase):
                     next(steps, None)
                 steps.close()
                 continue
-            found, expected = run_through(steps), compiled_from_scratch(list(files), proxy)
+            found, expected = run_through(steps), files.compiled(proxy)
             self.assertEqual(found.table, expected.table)
             self.assertEqual(found.problems, expected.problems)
             self.assertEqual(found.statuses, expected.statuses)
             self.assertEqual(set(found.table.destinations()), set(expected.table.destinations()))
             for key, listener in found.table.listeners.items():
                 self.assertEqual(list(listener.chains()), list(expected.table.listeners[key].chains()))
+
+    def test_certificates_expire(self) -> None:
+        """What is said of a certificate changes with the time, without any change to the resources."""
+        resources = read(terminating("c"), key_pair("c"))
+        compiler = Compiler(PROXY)
+        said = []
+        for change, days in [(Change(come=resources), 1), (Change(), 1), (Change(), 10_000), (Change(), 20_000)]:
+            now = NOW + timedelta(days=days)
+            found = run_through(compiler.in_steps(change, 1, now=now))
+            self.assertEqual(found.problems, compile_table(resources, PROXY, now=now).problems)
+            said.append("MG2055" in codes(found.problems))
+        self.assertEqual(said, [False, False, True, True])
+
+    def test_two_secrets_with_one_certificate(self) -> None:
+        """That two Gateways have one certificate is seen whenever the second comes, under whatever name."""
+        one = read(terminating("c"), key_pair("c"), key_pair("d"))
+        other = read(terminating("d", "later", "b.example.com"), file="more.yaml")
+        compiler = Compiler(PROXY)
+        for change, expected in [(Change(come=one), 0), (Change(come=other), 2), (Change(gone=other), 0)]:
+            found = run_through(compiler.in_steps(change, 1, now=NOW))
+            self.assertEqual(codes(found.problems).count("MG2056"), expected)

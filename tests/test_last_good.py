@@ -173,6 +173,28 @@ class LastGoodTests(SynchronousTestCase):
         self.write("a.yaml", broken_gateway("a"), gateway("b"))
         self.update()
         self.assertEqual((list(self.sink.ports), self.sink.codes), (["b"], ["MG1003"]))
+        self.assertEqual([each.name for each in self.sink.last.refused], ["a"])
+
+    def test_what_is_kept_is_not_refused(self) -> None:
+        """What is said of all resources together is about the version that serves; and of none once that is gone."""
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.write("a.yaml", broken_gateway("a"))
+        self.update()
+        self.assertEqual(self.sink.last.refused, ())
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        self.assertEqual(self.sink.last.refused, ())
+
+    def test_problems_go_with_their_lines(self) -> None:
+        """A comment in front moves the fields of a resource, which is the same otherwise."""
+        self.write("a.yaml", gateway("a"))
+        self.update()
+        line, _ = self.sink.last.resources[0].origin.position("spec.servers[0].port.number")
+        self.write("a.yaml", gateway("a").replace("  servers:", "  # all of them\n  servers:"))
+        self.update()
+        moved, _ = self.sink.last.resources[0].origin.position("spec.servers[0].port.number")
+        self.assertEqual(moved, line + 1)
 
     def test_a_document_that_is_gone_is_withdrawn(self) -> None:
         """What a readable file does not hold any more, does not serve any more."""

@@ -114,6 +114,41 @@ class PartialRecordTests(SynchronousTestCase):
         self.assertEqual([fault.code for fault in faults], ["MG1001"])
 
 
+class WithoutFaultsTests(SynchronousTestCase):
+    """What can be looked at as if nothing were broken."""
+
+    def read(self, kind: str, spec: Any) -> Any:
+        """The spec of a resource that is not valid."""
+        reading = read_document(document(kind, "x", spec), Origin())
+        self.assertIsNone(reading.resource)
+        return reading.refused and reading.refused.spec
+
+    def test_objects_keep_their_places(self) -> None:
+        """What is broken of them is empty, so that indexes in paths stay right."""
+        good = {"port": {"number": 1, "name": "a", "protocol": "TCP"}, "hosts": ["*"]}
+        for broken in (5, None, {}, {"port": 5, "hosts": ["*"]}, {**good, "hosts": [3, "*"]}, {**good, "hosts": "a"}):
+            spec = self.read("Gateway", {"servers": [broken, good], "selector": {"app": "x"}})
+            self.assertEqual([server.port.name for server in spec.servers][1], "a")
+            self.assertEqual([list(server.hosts) for server in spec.servers][1], ["*"])
+            self.assertEqual(dict(spec.selector), {"app": "x"})
+            self.assertNotIn("Broken", repr(spec))
+
+    def test_fields_have_their_defaults(self) -> None:
+        """As if they had been left out."""
+        spec = self.read("Gateway", {"servers": 5, "selector": ["x"]})
+        self.assertEqual((spec.servers, dict(spec.selector)), ((), {}))
+
+    def test_what_it_cannot_be_without(self) -> None:
+        """A DestinationRule without host is about nothing, and a text is no spec."""
+        self.assertIsNone(self.read("DestinationRule", {"host": 5}))
+        self.assertIsNone(self.read("Gateway", "servers"))
+
+    def test_what_has_no_fault_is_whole(self) -> None:
+        """A resource that only a rule refuses is read as it is."""
+        spec = self.read("VirtualService", {"hosts": ["a.example.com"], "gateways": ["gw"]})
+        self.assertEqual((spec.hosts, spec.gateways), (("a.example.com",), ("gw",)))
+
+
 class AllAtOnceTests(SynchronousTestCase):
     """One reading shows every fault."""
 

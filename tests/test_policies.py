@@ -101,7 +101,7 @@ class UpstreamTests(SynchronousTestCase):
                 keepalive=Keepalive(4, 90, 5),
                 max_connections=7,
                 balancing=Balancing(Algorithm.RANDOM),
-                origin="DestinationRule default/d spec.trafficPolicy",
+                origin="DestinationRule default/d (routes.yaml:13:160) spec.trafficPolicy",
             ),
         )
 
@@ -248,7 +248,8 @@ class MergeTests(SynchronousTestCase):
         """Where parts come from two places, both are named."""
         self.assertEqual(
             upstream(tcp(maxConnections=1), simple("RANDOM")).origin,
-            "DestinationRule default/d spec.subsets[0].trafficPolicy and DestinationRule default/d spec.trafficPolicy",
+            "DestinationRule default/d (routes.yaml:13:187) spec.subsets[0].trafficPolicy and "
+            "DestinationRule default/d (routes.yaml:13:246) spec.trafficPolicy",
         )
 
 
@@ -264,7 +265,7 @@ class ConnectionTests(SynchronousTestCase):
         ]:
             found = chain(routed(destination_rule("d", "db", trafficPolicy=tcp(**fields)))).policy
             self.assertEqual((found.idle, found.max_duration, found.by_source), (idle, longest, False))
-            self.assertEqual(found.origin, "DestinationRule default/d spec.trafficPolicy")
+            self.assertEqual(found.origin, "DestinationRule default/d (routes.yaml:13:160) spec.trafficPolicy")
 
     def test_no_policy(self) -> None:
         """Without a rule, or without such times, nothing is said of the connections."""
@@ -283,8 +284,8 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(
             [(problem.code, problem.path) for problem in found.problems],
             [
-                ("MG2071", "spec.subsets[0].trafficPolicy"),
-                ("MG2071", "spec.trafficPolicy.portLevelSettings[0]"),
+                ("MG2071", "spec.subsets[0].trafficPolicy.connectionPool.tcp.idleTimeout"),
+                ("MG2071", "spec.trafficPolicy.portLevelSettings[0].connectionPool.tcp.idleTimeout"),
             ],
         )
 

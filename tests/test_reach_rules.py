@@ -23,6 +23,58 @@ def names(*sni_hosts: str, **fields: Any) -> dict[str, Any]:
     return {"sniHosts": list(sni_hosts), **fields}
 
 
+def under(prefix: str, **fields: Any) -> dict[str, Any]:
+    """A match block of an http rule."""
+    return {"uri": {"prefix": prefix}, **fields}
+
+
+GET, POST = ({"method": {"exact": method}} for method in ("GET", "POST"))
+
+
+class HttpTests(SynchronousTestCase):
+    """Rules for HTTP, which nobody serves here and sidecars do."""
+
+    def found(self, *matches: list[dict[str, Any]] | None) -> list[str]:
+        """The warnings beside the one that there are rules for HTTP."""
+        return [each for each in found("http", *matches) if not each.startswith("MG1010")]
+
+    def test_repeated_blocks(self) -> None:
+        """The name of a block makes no difference."""
+        self.assertEqual(
+            self.found([under("/a", name="one")], [under("/a", name="two"), under("/b")]), ["MG1052 http[1].match[0]"]
+        )
+        self.assertEqual(self.found([under("/a")], [under("/a")]), ["MG1052 http[1].match[0]", "MG1051 http[1]"])
+        self.assertEqual(self.found(None, None), ["MG1051 http[1]"])
+
+    def test_shorter_prefixes_cover_longer_ones(self) -> None:
+        """Where the block with the shorter one has no further condition that the other has not."""
+        for first, second, covered in [
+            (under("/a"), under("/ab"), True),
+            (under("/ab"), under("/a"), False),
+            (under("/a"), under("/a", **GET), False),
+            (under("/a"), {"uri": {"exact": "/ab"}}, False),
+            ({"uri": {"exact": "/a"}}, under("/ab"), False),
+            (under("/a"), under("/ab", **GET), True),
+            (under("/a", **GET), under("/ab", **GET), True),
+            (under("/a", **GET), under("/ab", **POST), False),
+            (under("/a", **GET), under("/ab"), False),
+            (under("/a", port=80), under("/ab", port=81), False),
+            (under("/a", headers={"x": {"prefix": "v"}}), under("/ab", headers={"x": {"exact": "v1"}}), True),
+            (under("/a", headers={"x": {"exact": "v1"}}), under("/ab", headers={"x": {"prefix": "v"}}), False),
+            (under("/a", headers={"x": {}}), under("/ab", headers={"y": {"exact": "v"}}), False),
+            (under("/a", statPrefix="s"), under("/ab"), True),
+        ]:
+            told = self.found([first], [second])
+            self.assertEqual(told, ["MG1053 http[1].match[0]"] if covered else [], (first, second))
+            self.assertEqual(bool(self.found([first, second])), covered)
+
+    def test_whatever_stands_there(self) -> None:
+        """What has not the form of a rule is no rule that takes everything, and no reason to fall over."""
+        for rules in ([3, 4], [{"match": 3}], [{"match": [None, 3, {"uri": 4}, {"uri": {"prefix": 5}}, under("")]}]):
+            spec = {"hosts": ["a.example.com"], "gateways": ["gw"], "http": rules}
+            self.assertEqual([each.code for each in problems_of("VirtualService", spec)], ["MG1010"])
+
+
 class ReachTests(SynchronousTestCase):
     """Rules in order."""
 

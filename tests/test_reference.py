@@ -120,6 +120,15 @@ class FindTests(SynchronousTestCase):
         """The nearest kind is named."""
         self.assertEqual(self.refusal("Gatewy"), "there is no kind Gatewy; did you mean Gateway?")
 
+    def test_a_step_left_out(self) -> None:
+        """The shortest path that ends so is named, below what is known of the path."""
+        for path, meant in [
+            ("Gateway.spec.tls.mode", "Gateway.spec.servers.tls.mode"),
+            ("virtualservice.TLS", "VirtualService.spec.tls"),
+            ("sniHosts", "VirtualService.spec.tls.match.sniHosts"),
+        ]:
+            self.assertTrue(self.refusal(path).endswith(f"; did you mean {meant}?"), self.refusal(path))
+
     def test_nothing_near(self) -> None:
         """Where nothing is near, all there is is named."""
         self.assertIn("apiVersion, kind, metadata, spec", self.refusal("Gateway.qqqq"))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.keypair import Certificate, PrivateKey, Unreadable
 from meshgate.resources.pod import PodSpec
 from meshgate.resources.reader import read_text
 from meshgate.resources.secret import SecretSpec
+from tests.configurations import document
+from tests.key_pairs import credential, pem
 
 HIDDEN = base64.b64encode(b"hush").decode()
 SECRET = f"""\
@@ -62,6 +67,57 @@ class SecretTests(SynchronousTestCase):
                 self.assertNotIn(value, shown)
         faulty = read_text(f"apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{wrong[0]}\n", "it.yaml").all_problems
         self.assertEqual([(problem.code, problem.path, problem.line) for problem in faulty], [("MG1003", "data", 4)])
+
+
+class KeyPairTests(SynchronousTestCase):
+    """What is seen of certificates and keys without keeping them."""
+
+    def spec(self, **fields: Any) -> SecretSpec:
+        """The spec of a Secret."""
+        reading = read_text(json.dumps(document("Secret", "s", fields)), "it.yaml")
+        (secret,) = reading.resources
+        self.assertEqual(reading.all_problems, ())
+        assert isinstance(secret.spec, SecretSpec)
+        return secret.spec
+
+    def test_a_certificate_and_its_key(self) -> None:
+        """Both are recognized, in both forms and with both kinds of names; they belong together."""
+        certificate, key = (text.decode() for text in pem(credential()))
+        encoded = {
+            "cert": base64.b64encode(certificate.encode()).decode(),
+            "key": base64.b64encode(key.encode()).decode(),
+        }
+        for fields, names in [
+            ({"data": encoded}, ("cert", "key")),
+            ({"stringData": {"tls.crt": certificate, "tls.key": key}}, ("tls.crt", "tls.key")),
+        ]:
+            spec = self.spec(**fields)
+            self.assertEqual(spec.pair, names)
+            found, its_key = spec.facts[names[0]], spec.facts[names[1]]
+            assert isinstance(found, Certificate)
+            assert isinstance(its_key, PrivateKey)
+            self.assertEqual(found, spec.certificate)
+            self.assertEqual(found.public_key, its_key.public_key)
+            self.assertEqual(found.not_after, credential().certificate.not_valid_after_utc)
+            shown = repr(spec)
+            for line in (*certificate.splitlines()[1:-1], *key.splitlines()[1:-1]):
+                self.assertNotIn(line[:20], shown)
+
+    def test_what_is_neither(self) -> None:
+        """Whatever else stands there cannot be read, and is not quoted."""
+        _, key = (text.decode() for text in pem(credential()))
+        for content in ("%%%", base64.b64encode(b"hush").decode(), 31415, None, [1], "aHVzaA==\n"):
+            spec = self.spec(data={"tls.crt": content, "tls.key": content, "ca.crt": content})
+            self.assertEqual([type(fact) for fact in spec.facts.values()], [type(None), Unreadable, Unreadable])
+            self.assertIsNone(spec.certificate)
+            self.assertNotIn("hush", repr(spec))
+        self.assertIsInstance(self.spec(stringData={"tls.crt": key}).facts["tls.crt"], Unreadable)
+
+    def test_what_is_added_counts(self) -> None:
+        """StringData comes on top of data, as the API server has it."""
+        certificate, _ = pem(credential())
+        spec = self.spec(data={"tls.crt": "aHVzaA=="}, stringData={"tls.crt": certificate.decode()})
+        self.assertIsInstance(spec.facts["tls.crt"], Certificate)
 
 
 class PodTests(SynchronousTestCase):

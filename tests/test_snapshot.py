@@ -56,6 +56,7 @@ class FromDocumentsTests(SynchronousTestCase):
         """The others serve, and the problem names the document and its provider."""
         snapshot = Snapshot.from_documents([document("a", servers="none"), document("b")], provider="hosts")
         self.assertEqual([each.name for each in snapshot.resources], ["b"])
+        self.assertEqual([each.name for each in snapshot.refused], ["a"])
         (problem,) = snapshot.problems
         self.assertIs(problem.severity, Severity.ERROR)
         self.assertEqual((problem.subject(), problem.path), ("Gateway default/a", "spec.servers"))

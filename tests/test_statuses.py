@@ -74,11 +74,13 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(svc, ResourceStatus(accepted=True, programmed=False))
 
     def test_invalid_resources(self) -> None:
-        """A resource that is not valid is not accepted, for its faults; what is in force counts more."""
+        """A resource that is not valid is not accepted, for its faults; what is in force counts more, and has both."""
         reading = read_text("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: 1}\n", "x.yaml")
         key = ResourceKey("Service", "default", "s")
         refused = run_through(all_statuses({}, reading.all_problems))
         self.assertEqual((list(refused), refused[key].accepted), ([key], False))
         self.assertTrue(refused[key].reasons[0].startswith("MG1003: "))
-        in_force = ResourceStatus(accepted=True, programmed=True)
-        self.assertEqual(run_through(all_statuses({key: in_force}, reading.all_problems)), {key: in_force})
+        reasons = refused[key].reasons
+        in_force = ResourceStatus(accepted=True, programmed=True, reasons=("MG2048: what it says",))
+        found = run_through(all_statuses({key: in_force}, reading.all_problems))[key]
+        self.assertEqual(found, ResourceStatus(True, True, reasons=(*reasons, "MG2048: what it says")))

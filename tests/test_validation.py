@@ -103,6 +103,7 @@ class WordingTests(SynchronousTestCase):
         self.assert_said({"hosts": {"a": 1}}, "MG1003", "must be a list, not a mapping")
         self.assert_said({"hosts": [None]}, "MG1003", "must be text, not empty")
         self.assert_said({"tls": []}, "MG1003", "must be a mapping, not a list")
+        self.assert_said({"port": 443}, "MG1003", "must be a mapping, not the number 443", "write port: {number: 443}")
         self.assert_said({"tls": {"httpsRedirect": "yes"}}, "MG1003", 'must be true or false, not the text "yes"')
         self.assert_said({"hosts": []}, "MG1006", "the list needs at least one entry")
         out_of_range = {**port, "protocol": "TCP", "number": 70000}

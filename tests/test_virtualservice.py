@@ -106,7 +106,7 @@ class VirtualServiceTests(SynchronousTestCase):
 
     def test_http_rules_are_taken_and_reported(self) -> None:
         """Whatever they say, as they are not served; the rest serves."""
-        reading = judge("VirtualService", spec(http=[{"any": ["thing"]}, {}], tcp=[{"route": ROUTE}]))
+        reading = judge("VirtualService", spec(http=[{"match": [{"any": ["thing"]}]}, {}], tcp=[{"route": ROUTE}]))
         assert reading.resource is not None
         self.assertEqual((len(reading.resource.spec.http_rules), len(reading.resource.spec.tcp)), (2, 1))
         (problem,) = reading.problems

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
 import click
 
 from meshgate.cli.output import print_json
 from meshgate.cli.sources import Source, route_options
 from meshgate.report import print_problems
-from meshgate.resources.problem import Severity
+from meshgate.resources.problem import Problem, Severity
 
 FORMATS = ("text", "json", "github", "sarif")
 FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}}
@@ -36,7 +39,7 @@ def command(source: Source, fail_on: str, form: str) -> None:
     Exits with 1 when there is an error. What Istio would drop or ignore without a word is a problem here.
     """
     loaded = source.load()
-    problems = loaded.compiled(source.proxy).problems
+    problems = _by_place(loaded.compiled(source.proxy, datetime.now(UTC)).problems)
     if form == "json":
         print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
     elif form == "sarif":
@@ -51,3 +54,8 @@ def command(source: Source, fail_on: str, form: str) -> None:
     else:
         print_problems(problems, len(loaded.resources))
     raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)
+
+
+def _by_place(problems: Iterable[Problem]) -> list[Problem]:
+    """Those of one file together, in the order of its lines."""
+    return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))

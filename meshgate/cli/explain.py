@@ -11,6 +11,7 @@ from meshgate.cli.output import FORMAT
 from meshgate.cli.sources import Source, route_options
 from meshgate.loading import STANDARD_INPUT
 from meshgate.report import print_explanation
+from meshgate.resources.model import UNIX_PREFIX
 from meshgate.routing.addresses import address
 from meshgate.routing.explain import Call, explain
 
@@ -59,8 +60,10 @@ def command(
         raise click.UsageError("give either --port, or --calls with a file of calls")
     if plain and sni:
         raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
-    for text in filter(None, (source_address, destination)):
-        if address(text) is None:
+    if sni and not sni.isascii():
+        raise click.UsageError(f"{sni!r} is not a server name: clients send it in ASCII, as xn--…")
+    for text in filter(None, (bind, source_address, destination)):
+        if address(text) is None and not text.startswith(UNIX_PREFIX):
             raise click.UsageError(f"{text!r} is not an IP address")
     if calls == STANDARD_INPUT and STANDARD_INPUT in source.paths:
         raise click.UsageError("standard input can be read once only")

@@ -10,6 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ import click
 
 from meshgate.loading import STANDARD_INPUT, Loaded, load_paths
 from meshgate.report import problem_count, problem_line
+from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile import Compilation
 from meshgate.routing.servers import Proxy
@@ -69,6 +71,7 @@ class Gateway:
                 namespace=self.namespace or namespace or told.namespace,
                 domain_suffix=domain_suffix or defaults.domain_suffix,
                 extended=(self.semantics or semantics or defaults.semantics) == EXTENDED,
+                in_cluster=self.settings is None,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
         )
@@ -97,7 +100,7 @@ class Source:
 
     def compile(self) -> Compilation:
         """Read and compile the routes; what could not be read, and how much else is wrong, goes to standard error."""
-        compilation = self.load().compiled(self.proxy)
+        compilation = self.load().compiled(self.proxy, datetime.now(UTC))
         _warn(compilation.problems, self.paths)
         return compilation
 
@@ -116,6 +119,9 @@ def gateway_options(command: F) -> F:
     ) -> Any:
         settings = read_settings(config) if config else None
         labels = _labels(gateway_label)
+        for option, name in (("--gateway-namespace", gateway_namespace), ("--namespace", namespace)):
+            if name and (fault := dns_label(name)):
+                raise click.UsageError(f"{option}: {fault}")
         gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "")
         return command(gateway, **rest)
 

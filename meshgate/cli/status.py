@@ -22,9 +22,15 @@ DEFAULT_CONFIG = "etc/meshgate.yaml"
     show_default=True,
     help="The settings file of the running gateway.",
 )
+@click.option("--all", "everything", is_flag=True, help="List the resources without a problem, too.")
 @FORMAT
-def command(config: Path, form: str) -> None:
-    """Show what the running gateway has in force: ports, routes, endpoints, problems."""
+def command(config: Path, everything: bool, form: str) -> None:
+    """Show what the running gateway has in force: ports, routes, resources, problems.
+
+    A resource is accepted when it is valid and for this gateway, programmed when a part of it is in force, and
+    conflicted when another resource has, or also wants, what it asks for. Its reasons are told in full below, among the
+    problems.
+    """
     state_dir = read_settings(config).state_dir
     try:
         document = read_status(state_dir)
@@ -35,4 +41,4 @@ def command(config: Path, form: str) -> None:
     if form == "json":
         print_json(document)
     else:
-        print_status(document)
+        print_status(document, everything=everything)

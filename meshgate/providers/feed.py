@@ -35,10 +35,12 @@ class FeedState:
 
     :ivar resources: by provider, in the order of their names; each provider's in its own order.
     :ivar problems: likewise.
+    :ivar refused: likewise; what can be read of the resources that are not valid.
     """
 
     resources: tuple[Resource[Any], ...] = ()
     problems: tuple[Problem, ...] = ()
+    refused: tuple[Resource[Any], ...] = ()
 
 
 class Feed:
@@ -124,6 +126,7 @@ class Feed:
         return FeedState(
             tuple(chain.from_iterable(each.resources() for each in published)),
             tuple(chain.from_iterable(each.problems() for each in published)),
+            tuple(chain.from_iterable(each.refused() for each in published)),
         )
 
 
@@ -147,6 +150,9 @@ class _Published:
 
     def resources(self) -> tuple[Resource[Any], ...]:
         return self.snapshot.resources if self.snapshot else ()
+
+    def refused(self) -> tuple[Resource[Any], ...]:
+        return self.snapshot.refused if self.snapshot else ()
 
     def problems(self) -> tuple[Problem, ...]:
         failure = (self.failure,) if self.failure else ()
@@ -177,7 +183,11 @@ def _fault(snapshot: object) -> str:
     """What is wrong with what a provider published, or nothing: it is the code of strangers."""
     if not isinstance(snapshot, Snapshot):
         return f"{type(snapshot).__name__} instead of a Snapshot"
-    for expected, values in ((Resource, snapshot.resources), (Problem, snapshot.problems)):
+    for expected, values in (
+        (Resource, snapshot.resources),
+        (Problem, snapshot.problems),
+        (Resource, snapshot.refused),
+    ):
         if not isinstance(values, tuple):
             return f"a Snapshot with a {type(values).__name__} instead of a tuple"
         for kind in set(map(type, values)):

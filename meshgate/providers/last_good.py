@@ -27,10 +27,12 @@ class _File:
     One file as it serves.
 
     :ivar problems: of the newest version, which may serve in part or not at all.
+    :ivar refused: what can be read of the resources that do not serve, not even as they were.
     """
 
     resources: tuple[Resource[Any], ...] = ()
     problems: tuple[Problem, ...] = ()
+    refused: tuple[Resource[Any], ...] = ()
 
 
 class LastGood:
@@ -100,13 +102,15 @@ class LastGood:
             yield
         resources: list[Resource[Any]] = []
         problems: list[Problem] = []
+        refused: list[Resource[Any]] = []
         for paths in batches(self._in_order, 256):
             for path in paths:
                 file = self._files[path]
                 resources += file.resources
                 problems += file.problems
+                refused += file.refused
             yield
-        return Snapshot(tuple(resources), tuple(problems))
+        return Snapshot(tuple(resources), tuple(problems), tuple(refused))
 
     def _read(
         self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
@@ -127,6 +131,7 @@ class LastGood:
 
     def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
         resources: list[Resource[Any]] = []
+        refused: list[Resource[Any]] = []
         problems = list(reading.problems)
         for document in reading.documents:
             problems.extend(document.problems)
@@ -137,7 +142,9 @@ class LastGood:
                 resources.append(kept)
                 serves = "its last good version keeps serving"
                 problems.append(kept.problem(Severity.INFO, "MG3012", serves))
-        return _File(tuple(resources), tuple(problems))
+            elif document.refused is not None:
+                refused.append(document.refused)
+        return _File(tuple(resources), tuple(problems), tuple(refused))
 
     def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
         return Problem(severity, code, message, file=path, provider=self._provider)

@@ -17,10 +17,14 @@ class Snapshot:
     What a provider publishes: its resources, and what was wrong with those it could not read.
 
     An empty snapshot is news: it withdraws every route of the provider.
+
+    :ivar refused: what can be read of the resources that are not valid, for what is said of all together; they have no
+        part in traffic.
     """
 
     resources: tuple[Resource[Any], ...] = ()
     problems: tuple[Problem, ...] = ()
+    refused: tuple[Resource[Any], ...] = ()
 
     @classmethod
     def from_documents(
@@ -43,10 +47,13 @@ class Snapshot:
         """
         resources: list[Resource[Any]] = []
         problems: list[Problem] = []
+        refused: list[Resource[Any]] = []
         for number, document in enumerate(documents):
             origin = Origin(provider=provider, file=source, document=number)
             reading = read_document(document, origin, default_namespace, Severity.WARNING)
             problems.extend(reading.problems)
             if reading.resource is not None:
                 resources.append(reading.resource)
-        return cls(tuple(resources), tuple(problems))
+            elif reading.refused is not None:
+                refused.append(reading.refused)
+        return cls(tuple(resources), tuple(problems), tuple(refused))

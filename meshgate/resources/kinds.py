@@ -65,6 +65,11 @@ class Kind:
     flat: bool = False
     confidential: bool = False
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether it has a spec of which anything is read."""
+        return not self.flat and bool(self.model.model_fields)
+
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind

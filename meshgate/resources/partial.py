@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -42,6 +42,58 @@ def partial_record(model: type[BaseModel], value: Any, faults: Iterable[Sequence
         for step in place:
             branch = branch.setdefault(step, {})
     return _record(model, value, tree)
+
+
+def without_faults(record: Any) -> Any:
+    """
+    What is left of such a record without what is broken. Fields have their defaults; within lists, where every object
+    keeps its place, also those that have none are empty. A list of texts of which one is broken is empty as a whole.
+
+    :return: a record without ``BROKEN``; or None where a field is broken that it cannot be without.
+    """
+    if not isinstance(record, BaseModel):
+        return None
+    model = type(record)
+    for name, field in model.model_fields.items():
+        if getattr(record, name) is BROKEN and field.is_required() and get_origin(field.annotation) is not tuple:
+            return None
+    return _emptied(model, record)
+
+
+def _emptied(model: type[BaseModel], record: Any) -> BaseModel:
+    """
+    A record without what is broken, its required fields empty.
+
+    :param record: of the model, or ``BROKEN``.
+    """
+    fields = {}
+    for name, field in model.model_fields.items():
+        value = getattr(record, name)
+        if value is not BROKEN:
+            fields[field.alias or name] = _whole(field.annotation, value)
+        elif field.is_required():
+            fields[field.alias or name] = _nothing(field.annotation)
+    return model.model_construct(**fields)
+
+
+def _whole(annotation: Any, value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _emptied(type(value), value)
+    if type(value) is not tuple:
+        return value
+    model = next(models_in([annotation]), None)
+    if model is None:
+        return () if any(item is BROKEN for item in value) else value
+    return tuple(_emptied(model, item) for item in value)
+
+
+def _nothing(annotation: Any) -> Any:
+    if get_origin(annotation) is tuple:
+        return ()
+    if annotation in (int, str):
+        return annotation()
+    model = next(models_in([annotation]), None)
+    return None if model is None else _emptied(model, BROKEN)
 
 
 def _record(model: type[BaseModel], value: Any, tree: _Tree) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+
+from meshgate.resources.positions import Positions
 
 
 class Severity(enum.StrEnum):
@@ -38,6 +40,7 @@ class Origin:
     :ivar line: the document's first line, from 1; 0 where there are no lines.
     :ivar column: from 1; 0 where there are no lines.
     :ivar document: the document's place in its file, from 0; the items of a ``kind: List`` count one each.
+    :ivar positions: of the fields within the document's spec; None where they are not known.
     """
 
     provider: str = ""
@@ -45,9 +48,23 @@ class Origin:
     line: int = 0
     column: int = 0
     document: int = 0
+    positions: Positions | None = field(default=None, repr=False)
+
+    def position(self, path: str) -> tuple[int, int]:
+        """
+        Line and column of a field; those of the document where the field's own are not known.
+
+        :param path: as ``spec.servers[0].port.number``; empty for the document.
+        """
+        found = self.positions.of(path) if self.positions is not None and path else None
+        return found or (self.line, self.column)
+
+    def place(self, path: str = "") -> str:
+        """The same in words: ``file:line:column``, as much of it as is known."""
+        return written_place(self.file or self.provider, *self.position(path))
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file or self.provider
+        return self.place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +98,7 @@ class Problem:
 
     def place(self) -> str:
         """The place as compilers print it: ``file:line:column``, as much of it as is known."""
-        parts = [self.file or self.provider] + [str(n) for n in (self.line, self.column) if n]
-        return ":".join(part for part in parts if part)
+        return written_place(self.file or self.provider, self.line, self.column)
 
     def subject(self) -> str:
         """The resource concerned as ``Kind namespace/name``, or an empty string."""
@@ -99,6 +115,11 @@ class Problem:
     def as_json(self) -> dict[str, object]:
         """The problem with plain values, as the JSON forms show it."""
         return asdict(self)
+
+
+def written_place(file: str, line: int, column: int) -> str:
+    """A place as compilers print it, as much of it as is known."""
+    return ":".join([part for part in (file, str(line or ""), str(column or "")) if part])
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from meshgate.resources.fault import Fault, Path
 from meshgate.resources.problem import Severity
-from meshgate.resources.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
+from meshgate.resources.virtualservice import HTTPRule, L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
 from meshgate.resources.wording import written
 
-_Match = L4MatchAttributes | TLSMatchAttributes
+_Match = L4MatchAttributes | TLSMatchAttributes | str
 
 
-def reach_faults(rules: Sequence[TCPRoute | TLSRoute], path: Path) -> Iterator[Fault]:
+def reach_faults(rules: Sequence[TCPRoute | TLSRoute | HTTPRule], path: Path) -> Iterator[Fault]:
     """
     Warnings for what is never reached, because an earlier rule takes every connection or has the same match blocks.
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 from meshgate.resources.fault import Fault, Path, judged
 from meshgate.resources.kinds import Kind, find_kind, ignored
 from meshgate.resources.metadata import Metadata
+from meshgate.resources.model import Labels
+from meshgate.resources.partial import without_faults
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.sources import Source, items_of, split
@@ -34,12 +36,14 @@ class DocumentReading:
     :ivar key: what it is, as far as its head can be read.
     :ivar resource: None where it is not valid, or not of a kind that is read.
     :ivar origin: where it stands.
+    :ivar refused: what can be read of one that is not valid: for the analysis alone, never for traffic.
     """
 
     key: ResourceKey | None
     resource: Resource[Any] | None
     problems: tuple[Problem, ...]
     origin: Origin
+    refused: Resource[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class Reading:
     def resources(self) -> tuple[Resource[Any], ...]:
         """The valid resources of all documents."""
         return tuple(document.resource for document in self.documents if document.resource is not None)
+
+    @property
+    def refused(self) -> tuple[Resource[Any], ...]:
+        """What can be read of the resources that are not valid."""
+        return tuple(document.refused for document in self.documents if document.refused is not None)
 
     @property
     def all_problems(self) -> tuple[Problem, ...]:
@@ -175,21 +184,30 @@ def _read_kind(
     faults += judged(kind.faults(partial, key))
     if metadata is not None:
         faults += judged(kind.label_faults(partial, metadata.labels))
-    resource = None
-    if metadata is not None and spec is not None and not any(map(_forbids_serving, faults)):
-        resource = Resource(
-            kind=key.kind,
-            namespace=key.namespace,
-            name=key.name,
-            labels=metadata.labels,
-            created=metadata.creation_timestamp,
-            spec=spec,
-            origin=source.origin,
-            annotations=metadata.annotations,
-        )
+    origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
+    serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
+    resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
     # The warning of a word that is ambiguous to YAML says the word, which may be a secret.
     problems = source.problems if kind.confidential else source.problems_and_warnings
-    return DocumentReading(key, resource, problems(faults, key), source.origin)
+    told = problems(faults, key)
+    if serves:
+        return DocumentReading(key, resource, told, origin)
+    return DocumentReading(key, None, told, origin, refused=resource)
+
+
+def _resource(key: ResourceKey, metadata: Metadata | None, spec: Any, origin: Origin) -> Resource[Any] | None:
+    if spec is None or not key.name:
+        return None
+    return Resource(
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        labels=metadata.labels if metadata else Labels(),
+        created=metadata.creation_timestamp if metadata else None,
+        spec=spec,
+        origin=origin,
+        annotations=metadata.annotations if metadata else Labels(),
+    )
 
 
 def _forbids_serving(fault: Fault) -> bool:

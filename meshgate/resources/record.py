@@ -65,6 +65,10 @@ class Resource(Generic[S_co]):
         else:
             keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 
+    def place(self, path: str = "") -> str:
+        """Where it, or a field of it, was written: ``file:line:column``."""
+        return self.origin.place(path)
+
     def order(self) -> tuple[int, float, str, int, str, str]:
         """
         Sort key of the order in which Istio takes resources (pilot/pkg/model/config.go, sortConfigByCreationTime):
@@ -83,15 +87,20 @@ class Resource(Generic[S_co]):
         hint: str = "",
         listener: str = "",
     ) -> Problem:
-        """A problem of this resource found by looking at several together, placed at its first line."""
+        """
+        A problem of this resource found by looking at several together, placed at the field it is about.
+
+        :param path: of that field; empty for the whole resource, which stands at its first line.
+        """
+        line, column = self.origin.position(path)
         return Problem(
             severity=severity,
             code=code,
             message=message,
             phase=Phase.ANALYSIS,
             file=self.origin.file,
-            line=self.origin.line,
-            column=self.origin.column,
+            line=line,
+            column=column,
             path=path,
             hint=hint,
             kind=self.kind,

@@ -11,9 +11,10 @@ import difflib
 import enum
 import inspect
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -122,15 +123,28 @@ def find_entry(path: str) -> Entry:
     :raises UnknownFieldError: when there is none.
     """
     kind, *steps = (step.partition("[")[0] for step in path.strip(".").split("."))
-    entry = kind_entry(KINDS[_known(kind, KINDS, "kind", "")])
-    for step in steps:
+    everything = partial(_ending, map(kind_entry, KINDS.values()), [kind, *steps])
+    entry = kind_entry(KINDS[_known(kind, KINDS, "kind", "", everything)])
+    for place, step in enumerate(steps):
         fields = {field.name: field for field in entry.fields}
-        entry = fields[_known(step, fields, "field", str(entry))]
+        entry = fields[_known(step, fields, "field", str(entry), partial(_ending, [entry], steps[place:]))]
     return entry
 
 
-def _known(word: str, known: Iterable[str], what: str, parent: str) -> str:
-    """The word among those that are known that was meant."""
+def _ending(roots: Iterable[Entry], steps: Sequence[str]) -> str:
+    """The shortest path below some entries that ends in these steps: somebody may have left out what is before them."""
+    wanted = tuple(step.lower() for step in steps)
+    paths = sorted((entry.path for root in roots for entry in root.below()), key=len)
+    matching = (path for path in paths if tuple(step.lower() for step in path[-len(wanted) :]) == wanted)
+    return ".".join(next(matching, ()))
+
+
+def _known(word: str, known: Iterable[str], what: str, parent: str, elsewhere: Callable[[], str]) -> str:
+    """
+    The word among those that are known that was meant.
+
+    :param elsewhere: gives the path of the same field at another place, or nothing.
+    """
     names = {name.lower(): name for name in known}
     if word.lower() in names:
         return names[word.lower()]
@@ -139,7 +153,8 @@ def _known(word: str, known: Iterable[str], what: str, parent: str) -> str:
     where = f"{parent} has no {what}" if parent else f"there is no {what}"
     near = difflib.get_close_matches(word.lower(), names, 1)
     prefix = f"{parent}." if parent else ""
-    hint = f"did you mean {prefix}{names[near[0]]}?" if near else nearest(word, names.values())
+    meant = f"{prefix}{names[near[0]]}" if near else elsewhere()
+    hint = f"did you mean {meant}?" if meant else nearest(word, names.values())
     raise UnknownFieldError(f"{where} {shown(word)}; {hint}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshgate.resources.fault import Fault, Path
@@ -32,6 +32,16 @@ class Source:
     yaml: YamlDocument | None = None
     prefix: Path = ()
     warnings: tuple[YamlWarning, ...] = ()
+
+    def origin_with_positions(self, name: str) -> Origin:
+        """
+        The origin, with the positions in one field of the document where they are known.
+
+        :param name: of the field, at the document's top level.
+        """
+        if self.yaml is None:
+            return self.origin
+        return replace(self.origin, positions=self.yaml.positions_below(self.prefix, name))
 
     def problems(self, faults: Iterable[Fault], key: ResourceKey | None) -> tuple[Problem, ...]:
         """

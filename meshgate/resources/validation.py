@@ -136,7 +136,7 @@ def _in_words(error: ErrorDetails, place: Path) -> tuple[str, str, str]:
     if kind == "missing":
         return "MG1002", f"the required field {place[-1]} is missing", ""
     if kind in _WANTED:
-        return "MG1003", f"must be {_WANTED[kind]}, not {kind_of(value)}", _retyping_hint(kind, value)
+        return "MG1003", f"must be {_WANTED[kind]}, not {kind_of(value)}", _retyping_hint(kind, value, place)
     if kind == "enum":
         choices = re.findall(r"'([^']*)'", context["expected"])
         return "MG1004", f"{kind_of(value)} is not one of the choices", _choice_hint(value, choices)
@@ -152,7 +152,9 @@ def _in_words(error: ErrorDetails, place: Path) -> tuple[str, str, str]:
     return "MG1003", f"{kind_of(value)} does not fit here", ""
 
 
-def _retyping_hint(kind: str, value: Any) -> str:
+def _retyping_hint(kind: str, value: Any, place: Path) -> str:
+    if kind == "model_type" and type(value) is int and place[-1] == "port":
+        return f"write port: {{number: {value}}}"
     if kind == "string_type" and isinstance(value, (bool, int, float)):
         return "put it in quotes"
     if kind == "tuple_type" and not isinstance(value, Mapping):

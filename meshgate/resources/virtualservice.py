@@ -1,14 +1,15 @@
 """
 VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
 
-The tcp and tls rules are typed. Of the http rules only their destinations are kept, since a layer 4 gateway serves
-none; but what they lead to can be looked for all the same.
+The tcp and tls rules are typed. Of the http rules only their match blocks and destinations are kept, since a layer 4
+gateway serves none; but what they lead to can be looked for, and what is never reached, all the same.
 The rules between the fields are in :mod:`~meshgate.resources.virtualservice_rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
@@ -119,28 +120,50 @@ class HTTPRule(NamedTuple):
     """
     What is read of a rule for HTTP.
 
+    :ivar match: its blocks as JSON, in one form and without their names, so that equal ones can be found.
     :ivar destinations: those that are well-formed, each with its path within the rule.
+    :ivar hostless: the paths of those that name no host.
     """
 
+    match: tuple[str, ...]
     destinations: tuple[tuple[str, Destination], ...]
+    hostless: tuple[str, ...] = ()
 
 
 def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
     if isinstance(rules, list):
-        return tuple(HTTPRule(tuple(_http_destinations(rule))) for rule in rules)
+        return tuple(map(_http_rule, rules))
     return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
 
 
-def _http_destinations(rule: Any) -> Iterator[tuple[str, Destination]]:
+def _http_rule(rule: Any) -> HTTPRule:
     if not isinstance(rule, Mapping):
-        return
-    found = [("mirror", rule.get("mirror"))]
+        return HTTPRule((json.dumps(rule),), ())
+    blocks = rule.get("match") or []
+    match = tuple(map(_as_json, blocks if isinstance(blocks, list) else [blocks]))
+    targets = list(_http_targets(rule))
+    hostless = tuple(path for path, target in targets if not (isinstance(target, Mapping) and target.get("host")))
+    return HTTPRule(match, tuple(_well_formed(targets)), hostless)
+
+
+def _as_json(block: Any) -> str:
+    if isinstance(block, Mapping):
+        block = {key: value for key, value in block.items() if key != "name" and value is not None}
+    return json.dumps(block, sort_keys=True)
+
+
+def _http_targets(rule: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if rule.get("mirror") is not None:
+        yield "mirror", rule["mirror"]
     for field in ("route", "mirrors"):
         targets = rule.get(field)
         for index, target in enumerate(targets if isinstance(targets, list) else ()):
             if isinstance(target, Mapping):
-                found.append((f"{field}[{index}].destination", target.get("destination")))
-    for path, value in found:
+                yield f"{field}[{index}].destination", target.get("destination")
+
+
+def _well_formed(targets: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Destination]]:
+    for path, value in targets:
         try:
             yield path, Destination.model_validate(value)
         except ValidationError:

@@ -15,6 +15,7 @@ from meshgate.resources.broken import sound
 from meshgate.resources.exporting import export_faults
 from meshgate.resources.fault import Fault, Path, judged
 from meshgate.resources.hostcover import HostCover, overlapping
+from meshgate.resources.http_reach_rules import prefix_faults
 from meshgate.resources.nameforms import SUBNET_HINT, likely
 from meshgate.resources.names import dns_label, fqdn, is_ip_address, labels, server_name, subnet, wildcard_domain
 from meshgate.resources.problem import Severity
@@ -49,6 +50,8 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
         _rule_faults(spec.tcp, ("spec", "tcp")),
         reach_faults(spec.tls, ("spec", "tls")),
         reach_faults(spec.tcp, ("spec", "tcp")),
+        reach_faults(spec.http_rules, ("spec", "http")),
+        prefix_faults(spec.http_rules, ("spec", "http")),
     )
 
 

@@ -11,9 +11,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from meshgate.resources.positions import Positions
 from meshgate.resources.wording import quoted, shown
 from meshgate.resources.yamlerror import YamlError
 from meshgate.resources.yamlnodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
+from meshgate.resources.yamlpositions import positions_below
 from meshgate.resources.yamlscalars import LETTERS, Scalar, key_text, other_reading, plain_value
 
 __all__ = ["YamlDocument", "YamlError", "YamlWarning", "iterate_documents", "parse_documents"]
@@ -67,6 +69,14 @@ class YamlDocument:
         """Line and column of the key of a value; as :meth:`position` where there is no key."""
         key, node = self._find(path)
         return _place(node if key is None else key)
+
+    def positions_below(self, path: Sequence[str | int], name: str) -> Positions:
+        """
+        The positions of everything in one field, to keep.
+
+        :param path: of the mapping that has the field.
+        """
+        return positions_below(self._find(path)[1], name)
 
     def _find(self, path: Sequence[str | int]) -> tuple[Node | None, Node]:
         key: Node | None = None

@@ -10,7 +10,8 @@ what its findings about one resource depend on, so that it is asked again only a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec
@@ -18,13 +19,13 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
-from meshgate.routing.analysis_certificates import certificates_of, credentials, shared_certificates
-from meshgate.routing.analysis_gateways import conflicting_gateways, places_of, ports_not_on_service
+from meshgate.routing.analysis_certificates import credentials, has_certificates, next_turn, shared_certificates
+from meshgate.routing.analysis_gateways import Place, conflicting_gateways, places_of, ports_not_on_service
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
-from meshgate.routing.analysis_virtualservices import hosts_not_in_gateway, unreached_rules
+from meshgate.routing.analysis_virtualservices import hostless_destinations, hosts_not_in_gateway, unreached_rules
 from meshgate.routing.binding import in_mesh
 from meshgate.routing.catalog import Catalog
 from meshgate.routing.servers import Proxy
@@ -47,12 +48,15 @@ OF_ENTRIES: Final[Sequence[Analyzer]] = (conflicting_protocols,)
 """About ServiceEntries; depends on all others of them."""
 
 OF_GATEWAY: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
-"""About one Gateway; depends on no other, and on no VirtualService."""
+"""About one Gateway; depends on no other, and on no VirtualService, but on the time."""
 
-OF_RIVALS: Final[Sequence[Analyzer]] = (conflicting_gateways, shared_certificates)
-"""About Gateways that have a place or a certificate in common; depends on no others, and on no VirtualService."""
+OF_RIVALS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
+"""About Gateways that have a place in common; depends on no others, and on no VirtualService."""
 
-OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (hosts_not_in_gateway, unreached_rules)
+OF_CERTIFICATES: Final[Sequence[Analyzer]] = (shared_certificates,)
+"""About Gateways with certificates; depends on all of them, and on no VirtualService."""
+
+OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (hosts_not_in_gateway, hostless_destinations, unreached_rules)
 """About one VirtualService; depends on the Gateways that it names."""
 
 OF_MESH: Final[Sequence[Analyzer]] = (mesh_conflicts,)
@@ -78,8 +82,12 @@ class Analysis:
         self._about_mesh: list[Problem] = []
         self._stale_gateways: dict[str, None] = {}
         self._stale: dict[ResourceKey, None] = {}
-        self._marked: dict[Hashable, dict[str, None]] = {}
-        self._shared: dict[Hashable, None] = {}
+        self._on_place: dict[Place, dict[str, None]] = {}
+        self._shared: dict[Place, None] = {}
+        self._about_certificates: list[Problem] = []
+        self._with_certificates: dict[str, Gateway] = {}
+        self._certificates_are_stale = False
+        self._turn: datetime | None = None
         self._members: dict[ResourceKey, VirtualService] = {}
         self._members_are_stale = False
         self._owners: dict[ResourceKey, VirtualService] = {}
@@ -92,23 +100,28 @@ class Analysis:
     def add_gateway(self, gateway: Gateway) -> None:
         """Take a Gateway in."""
         self._stale_gateways[gateway.qualified_name] = None
-        for mark in _marks(gateway):
-            having = self._marked.setdefault(mark, {})
+        for place in places_of(gateway):
+            having = self._on_place.setdefault(place, {})
             having[gateway.qualified_name] = None
             if len(having) == 2:
-                self._shared[mark] = None
+                self._shared[place] = None
+        if has_certificates(gateway):
+            self._with_certificates[gateway.qualified_name] = gateway
+            self._certificates_are_stale = True
 
     def drop_gateway(self, gateway: Gateway) -> None:
         """Forget a Gateway."""
         self._about_gateways.pop(gateway.qualified_name, None)
         self._stale_gateways.pop(gateway.qualified_name, None)
-        for mark in _marks(gateway):
-            having = self._marked[mark]
+        for place in places_of(gateway):
+            having = self._on_place[place]
             del having[gateway.qualified_name]
             if len(having) == 1:
-                del self._shared[mark]
+                del self._shared[place]
             if not having:
-                del self._marked[mark]
+                del self._on_place[place]
+        if self._with_certificates.pop(gateway.qualified_name, None) is not None:
+            self._certificates_are_stale = True
 
     def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
         """Take a VirtualService in."""
@@ -146,36 +159,55 @@ class Analysis:
         self._stale_gateways.update(dict.fromkeys(self._gateways))
         self._stale.update(dict.fromkeys(virtual_services))
         self._members_are_stale = True
+        self._certificates_are_stale = True
 
     def problems(
         self,
         virtual_services: Mapping[ResourceKey, VirtualService],
         dropped: Collection[tuple[ResourceKey, int]],
+        now: datetime | None = None,
     ) -> Generator[None, None, list[Problem]]:
         """
         All that analyzers find, in steps.
 
         :param dropped: the servers that the compiler has dropped and spoken of.
+        :param now: for certificates that expire; None to leave that aside.
         """
-        given = self._given.about(gateway_of=self._gateways, dropped=dropped, host_indexes={})
+        given = self._given.about(gateway_of=self._gateways, dropped=dropped, host_indexes={}, now=now)
         found = list(self._about_others)
+        if now is not None and (self._turn is None or now > self._turn or self._certificates_are_stale):
+            self._turn = next_turn(given, now)
+            self._stale_gateways.update(dict.fromkeys(self._with_certificates))
+            yield
         for name in list(self._stale_gateways):
             _keep(self._about_gateways, name, _ask(OF_GATEWAY, given.about(gateways=[self._gateways[name]])))
             del self._stale_gateways[name]
             yield
-        names = dict.fromkeys(name for mark in self._shared for name in self._marked[mark])
+        names = dict.fromkeys(name for place in self._shared for name in self._on_place[place])
         rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
         for problem in _finding(OF_RIVALS, given.about(gateways=rivals)):
             found += problem
             yield
+        yield from self._look_at_certificates(given)
         yield from self._look_at_mesh(given)
         yield from self._look_at_each(given, virtual_services)
+        found += self._about_certificates
         found += self._about_mesh
         for kept in (self._about_gateways, self._about_virtual_services):
             for batch in batches(kept.values()):
                 found += [problem for each in batch for problem in each]
                 yield
         return found
+
+    def _look_at_certificates(self, given: AnalysisInput) -> Generator[None, None, None]:
+        if not self._certificates_are_stale:
+            return
+        self._about_certificates = []
+        gateways = sorted(self._with_certificates.values(), key=Resource.order)
+        for problem in _finding(OF_CERTIFICATES, given.about(gateways=gateways)):
+            self._about_certificates += problem
+            yield
+        self._certificates_are_stale = False
 
     def _look_at_mesh(self, given: AnalysisInput) -> Generator[None, None, None]:
         if not self._members_are_stale:
@@ -220,11 +252,6 @@ def _of_others(given: AnalysisInput) -> Iterator[list[Problem]]:
     for kind, analyzer in OF_EACH:
         for batch in batches(getattr(given, kind)):
             yield list(analyzer(given.about(**{kind: batch})))
-
-
-def _marks(gateway: Gateway) -> Collection[Hashable]:
-    """What makes two Gateways rivals when they have it in common."""
-    return dict.fromkeys((*places_of(gateway), *certificates_of(gateway)))
 
 
 def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:

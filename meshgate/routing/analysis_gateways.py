@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.service import ServiceSpec
+from meshgate.resources.service import ServiceSpec, TransportProtocol
 from meshgate.routing.analysis_input import AnalysisInput, Workload, listed
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_hosts
+from meshgate.routing.servers import ISTIO_LABELS
 
 Gateway = Resource[GatewaySpec]
-# Port, address to bind to, host.
-_Place = tuple[int, str, str]
+Place = tuple[int, str, str]
+"""Port, address to bind to, host."""
 _Selector = frozenset[tuple[str, str]]
+
+ISTIO_PORTS: Final = (80, 443, 15443, 31400)
+"""Of the Service that ``istioctl analyze`` takes for granted (pkg/config/analysis/local)."""
+
+_TCP: Final = TransportProtocol.TCP
+_ISTIO_SERVICE: Final = f"Istio's own Service for istio=ingressgateway, which has {', '.join(map(str, ISTIO_PORTS))}"
 
 
 def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
@@ -24,19 +32,19 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     Servers of several Gateways for the same workloads with the same port, address and host. Of a server that the
     compiler dropped for that reason it is said there (gateway/conflictinggateway.go).
     """
-    places: dict[_Place, dict[_Selector, list[Gateway]]] = defaultdict(lambda: defaultdict(list))
+    places: dict[Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        for place in places_of(gateway):
-            places[place][frozenset(gateway.spec.selector.items())].append(gateway)
+        for place, index in places_of(gateway).items():
+            places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
             if (gateway.key, index) in given.dropped:
                 continue
-            others: dict[ResourceKey, Gateway] = {}
+            others: dict[ResourceKey, tuple[Gateway, str]] = {}
             hosts: dict[str, None] = {}
             for place in _at(gateway, index):
-                for other in _rivals(gateway, places[place], given):
-                    others[other.key] = other
+                for other, number in _rivals(gateway, places[place], given):
+                    others.setdefault(other.key, (other, f"spec.servers[{number}]"))
                     hosts[place[2]] = None
             if others:
                 yield gateway.problem(
@@ -49,24 +57,30 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def places_of(gateway: Gateway) -> Iterable[_Place]:
-    """The ports, addresses and hosts of a Gateway, each once."""
-    return dict.fromkeys(place for index in range(len(gateway.spec.servers)) for place in _at(gateway, index))
+def places_of(gateway: Gateway) -> Mapping[Place, int]:
+    """The ports, addresses and hosts of a Gateway, each with the index of the first server that has it."""
+    places: dict[Place, int] = {}
+    for index in range(len(gateway.spec.servers)):
+        for place in _at(gateway, index):
+            places.setdefault(place, index)
+    return places
 
 
-def _at(gateway: Gateway, index: int) -> Iterator[_Place]:
+def _at(gateway: Gateway, index: int) -> Iterator[Place]:
     server = gateway.spec.servers[index]
+    if not (server.port.number or server.bind):
+        return  # its port cannot be read
     for host in server_hosts(server.hosts, gateway.namespace):
         yield server.port.number, server.bind, host
 
 
 def _rivals(
-    gateway: Gateway, by_selector: Mapping[_Selector, list[Gateway]], given: AnalysisInput
-) -> Iterator[Gateway]:
+    gateway: Gateway, by_selector: Mapping[_Selector, list[tuple[Gateway, int]]], given: AnalysisInput
+) -> Iterator[tuple[Gateway, int]]:
     own = frozenset(gateway.spec.selector.items())
     for selector, others in by_selector.items():
         if selector <= own or own <= selector or _share_workload(own, selector, given):
-            yield from (other for other in others[:10] if other is not gateway)
+            yield from (each for each in others[:10] if each[0] is not gateway)
 
 
 def _share_workload(one: _Selector, other: _Selector, given: AnalysisInput) -> bool:
@@ -77,30 +91,35 @@ def _share_workload(one: _Selector, other: _Selector, given: AnalysisInput) -> b
 def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     """
     Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
-    (gateway/gateway.go). Without any such Service there is nothing to hold them against.
+    (gateway/gateway.go). Without any such Service, Istio's own may be taken for granted before Istio's own gateway.
     """
     in_front = given.in_front
     for gateway in given.gateways:
         selector = frozenset(gateway.spec.selector.items())
         if selector not in in_front:
             in_front[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
-        services = in_front[selector]
-        have = {
-            number
-            for service in services.values()
-            for port in service.spec.ports
-            for number in (port.port, port.target_port)
-        }
-        for index, server in enumerate(gateway.spec.servers):
-            if services and server.port.number and server.port.number not in have:
-                yield gateway.problem(
-                    Severity.WARNING,
-                    "MG2042",
-                    f"port {server.port.number} is not on the Service in front of the gateway: "
-                    f"{listed(services.values())}",
-                    path=f"spec.servers[{index}].port.number",
-                    hint="in a cluster, clients come through that Service; add the port to it",
-                )
+        services = in_front[selector].values()
+        if services:
+            found = (port for service in services for port in service.spec.ports if port.protocol is _TCP)
+            have = {number for port in found for number in (port.port, port.target_port)}
+            what = listed((service, "spec.ports") for service in services)
+            yield from _missing_ports(gateway, have, f"the Service in front of the gateway: {what}", Severity.WARNING)
+        elif given.proxy.in_cluster and selector and selector <= ISTIO_LABELS.items():
+            yield from _missing_ports(gateway, ISTIO_PORTS, _ISTIO_SERVICE, Severity.INFO)
+
+
+def _missing_ports(
+    gateway: Gateway, have: Collection[int | str | None], service: str, severity: Severity
+) -> Iterator[Problem]:
+    for index, server in enumerate(gateway.spec.servers):
+        if server.port.number and server.port.number not in have:
+            yield gateway.problem(
+                severity,
+                "MG2042",
+                f"port {server.port.number} is not on {service}",
+                path=f"spec.servers[{index}].port.number",
+                hint="in a cluster, clients come through that Service; add the port to it",
+            )
 
 
 def _services_of(workloads: Iterable[Workload], given: AnalysisInput) -> dict[ResourceKey, Resource[ServiceSpec]]:

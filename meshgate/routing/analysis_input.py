@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +35,9 @@ class AnalysisInput:
     """
     All resources, the oldest of each kind first.
 
+    :ivar resources: the valid ones, and of others what can be read; Istio's analyzers look at both.
     :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
+    :ivar now: for what expires; None where that is not to be judged.
     :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
     :ivar host_indexes: room for the hosts of each Gateway, by ``namespace/name``.
     """
@@ -43,6 +46,7 @@ class AnalysisInput:
     proxy: Proxy
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+    now: datetime | None = None
     in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
     host_indexes: dict[str, HostIndex] = field(default_factory=dict)
 
@@ -54,7 +58,7 @@ class AnalysisInput:
 
     def prepare(self) -> Iterator[None]:
         """Sort what is here by kind, in steps, before views of it are made."""
-        for name in ("services", "entries", "rules", "secrets", "pods", "workloads"):
+        for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
             getattr(self, name)
             yield
 
@@ -107,6 +111,17 @@ class AnalysisInput:
         pods = (Workload(pod.namespace, pod.labels) for pods in self.pods.values() for pod in pods)
         return [Workload(self.proxy.namespace, self.proxy.labels), *pods]
 
+    @cached_property
+    def _namespaces(self) -> dict[frozenset[tuple[str, str]], list[str]]:
+        return {}
+
+    def namespaces_of(self, selector: Mapping[str, str]) -> list[str]:
+        """The namespaces in which there are workloads that a Gateway's selector takes."""
+        key = frozenset(selector.items())
+        if key not in self._namespaces:
+            self._namespaces[key] = sorted({workload.namespace for workload in self.workloads_of(selector)})
+        return self._namespaces[key]
+
     def workloads_of(self, selector: Mapping[str, str]) -> Iterator[Workload]:
         """The workloads that a Gateway's selector takes."""
         return (workload for workload in self.workloads if selected(selector, workload.labels))
@@ -116,20 +131,21 @@ class AnalysisInput:
 
 
 def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
-    """The destinations of all rules, each with its path."""
+    """The destinations of all rules, each with its path; those of which no host can be read are left out."""
     spec = virtual_service.spec
     routes = [(f"spec.tls[{number}]", tls.route) for number, tls in enumerate(spec.tls)]
     routes += [(f"spec.tcp[{number}]", tcp.route) for number, tcp in enumerate(spec.tcp)]
     for path, route in routes:
         for index, target in enumerate(route):
-            yield f"{path}.route[{index}].destination", target.destination
+            if target.destination.host:
+                yield f"{path}.route[{index}].destination", target.destination
     for number, http in enumerate(spec.http_rules):
         for place, destination in http.destinations:
             yield f"spec.http[{number}].{place}", destination
 
 
-def listed(resources: Iterable[Resource[Any]], most: int = 3) -> str:
-    """Some of several resources, each with its place."""
-    found = list(resources)
-    names = ", ".join(f"{each.qualified_name} ({each.origin})" for each in found[:most])
+def listed(places: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
+    """Some of several resources, each with the place of the field whose path is beside it."""
+    found = list(places)
+    names = ", ".join(f"{each.qualified_name} ({each.place(path)})" for each, path in found[:most])
     return names + (f" and {len(found) - most} more" if len(found) > most else "")

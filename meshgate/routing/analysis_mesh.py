@@ -33,8 +33,16 @@ class _MeshHosts:
 
     def hosts_of(self, virtual_service: VirtualService) -> list[str]:
         """The full names."""
-        names = (full_name(host, virtual_service.namespace, self.domain_suffix) for host in virtual_service.spec.hosts)
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(self._full_names(virtual_service)))
+
+    def path_of(self, virtual_service: VirtualService, host: str) -> str:
+        """The path of a host that it has, or of all where that is another's."""
+        names = self._full_names(virtual_service)
+        return f"spec.hosts[{names.index(host)}]" if host in names else "spec.hosts"
+
+    def _full_names(self, virtual_service: VirtualService) -> list[str]:
+        suffix = self.domain_suffix
+        return [full_name(host, virtual_service.namespace, suffix) for host in virtual_service.spec.hosts]
 
     def rivals(self, virtual_service: VirtualService, host: str) -> Iterator[VirtualService]:
         """Others with the same host in the same namespaces; and of public and private ones, with an overlapping one."""
@@ -63,11 +71,12 @@ def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
                 _, back = losers.setdefault((rival.key, host), (rival, {}))
                 back[virtual_service.key] = virtual_service
     for (_, host), (virtual_service, others) in losers.items():
+        rivals = [(other, mesh.path_of(other, host)) for other in others.values()]
         yield virtual_service.problem(
             Severity.ERROR,
             "MG2053",
-            f"in the mesh, {host} is a host of VirtualService {listed(others.values())}, too, and only one counts",
-            path="spec.hosts",
+            f"in the mesh, {host} is a host of VirtualService {listed(rivals)}, too, and only one counts",
+            path=mesh.path_of(virtual_service, host),
             hint="merge them into one, or export them to different namespaces",
         )
 
@@ -78,14 +87,14 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     does not follow it (virtualservice/destinationhosts.go, analyzeSubset).
     """
     suffix = given.proxy.domain_suffix
-    owners: dict[str, dict[ResourceKey, VirtualService]] = defaultdict(dict)
+    owners: dict[str, dict[ResourceKey, tuple[VirtualService, str]]] = defaultdict(dict)
     for virtual_service in given.virtual_services:
-        for host in subset_hosts(virtual_service, suffix):
-            owners[host][virtual_service.key] = virtual_service
+        for host, path in subset_hosts(virtual_service, suffix):
+            owners[host].setdefault(virtual_service.key, (virtual_service, path))
     for virtual_service in given.virtual_services:
         for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
             host = full_name(destination.host, virtual_service.namespace, suffix)
-            others = [other for other in owners[host].values() if other is not virtual_service]
+            others = [other for other in owners[host].values() if other[0] is not virtual_service]
             if others and not destination.subset:
                 yield virtual_service.problem(
                     Severity.WARNING,
@@ -97,10 +106,10 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[str]:
-    """The hosts of a VirtualService of which its own rules tell subsets apart."""
+def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str]]:
+    """The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset."""
     hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
-    for _, destination in destinations_of(virtual_service):
+    for path, destination in destinations_of(virtual_service):
         host = full_name(destination.host, virtual_service.namespace, domain_suffix)
         if destination.subset and host in hosts:
-            yield host
+            yield host, f"{path}.subset"

@@ -93,7 +93,8 @@ def unverified_servers(given: AnalysisInput) -> Iterator[Problem]:
         for index, port in enumerate(policy.port_level_settings):
             if _unverified(rule, port.tls):
                 path = f"spec.trafficPolicy.portLevelSettings[{index}].tls"
-                yield _no_authorities(rule, "MG2060", path, f" at port {port.port.number}")
+                number = port.port.number
+                yield _no_authorities(rule, "MG2060", path, f" at port {number}" if number else "")
 
 
 def _unverified(rule: DestinationRule, tls: ClientTLSSettings | None) -> bool:

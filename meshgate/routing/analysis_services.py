@@ -22,6 +22,10 @@ KNOWN_PREFIXES: Final = frozenset(
 WELL_KNOWN_TCP: Final = frozenset({25, 53, 3306, 27017})
 """Ports that are TCP without a name, since servers speak first there."""
 
+
+# A ServiceEntry, and the path of the protocol of one of its ports.
+_EntryPort = tuple[Resource[ServiceEntrySpec], str]
+
 SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 
@@ -32,6 +36,8 @@ def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
             continue
         external = service.spec.type is ServiceType.EXTERNAL_NAME
         for index, port in enumerate(service.spec.ports):
+            if not port.port:
+                continue  # it cannot be read
             if _has_protocol(port) and not (external and port.name == "tcp"):
                 continue
             what = f"the name {port.name!r} of port {port.port}" if port.name else f"port {port.port}, without a name,"
@@ -68,7 +74,7 @@ def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
         if entry.spec.addresses or entry.spec.resolution is Resolution.NONE:
             continue
         for index, port in enumerate(entry.spec.ports):
-            if port.protocol in ("", "TCP"):
+            if port.number and port.protocol in ("", "TCP"):
                 yield entry.problem(
                     Severity.INFO,
                     "MG2061",
@@ -81,23 +87,25 @@ def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
 
 def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
     """ServiceEntries that give one port of one host different protocols (serviceentry/conflictingprotocol.go)."""
-    known: dict[tuple[str, int], dict[str, list[Resource[ServiceEntrySpec]]]] = defaultdict(lambda: defaultdict(list))
+    known: dict[tuple[str, int], dict[str, list[_EntryPort]]] = defaultdict(lambda: defaultdict(list))
     for entry in given.entries:
         for host in entry.spec.hosts:
-            for port in entry.spec.ports:
-                known[host, port.number][port.protocol].append(entry)
+            for index, port in enumerate(entry.spec.ports):
+                if not port.number:
+                    continue
+                known[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
     for (host, number), by_protocol in known.items():
         for protocol, entries in by_protocol.items() if len(by_protocol) > 1 else ():
             rivals = [each for other, those in by_protocol.items() if other != protocol for each in those]
-            for entry in entries:
-                others = [each for each in rivals if _share_namespace(entry, each)]
+            for entry, path in entries:
+                others = [each for each in rivals if _share_namespace(entry, each[0])]
                 if others:
                     yield entry.problem(
                         Severity.WARNING,
                         "MG2062",
                         f"port {number} of {host} is {protocol or 'without protocol'} here, and something else in "
                         f"ServiceEntry {listed(others)}",
-                        path="spec.ports",
+                        path=path,
                         hint="write the same protocol, or export them to different namespaces",
                     )
 

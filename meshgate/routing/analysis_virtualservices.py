@@ -43,10 +43,24 @@ def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
         Severity.WARNING,
         "MG2050",
         f"none of its hosts ({', '.join(virtual_service.spec.hosts[:5])}) is one of Gateway "
-        f"{gateway.qualified_name} ({gateway.origin}), which {have}",
+        f"{gateway.qualified_name} ({gateway.place('spec.servers')}), which {have}",
         path="spec.hosts",
         hint="the Gateway takes no rule of it",
     )
+
+
+def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
+    """Destinations of http rules that name no host (virtualservice/destinationhosts.go)."""
+    for virtual_service in given.virtual_services:
+        for number, rule in enumerate(virtual_service.spec.http_rules):
+            for path in rule.hostless:
+                yield virtual_service.problem(
+                    Severity.ERROR,
+                    "MG2020",
+                    "the destination names no host",
+                    path=f"spec.http[{number}].{path}",
+                    hint="write destination.host, the name of a service",
+                )
 
 
 def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:

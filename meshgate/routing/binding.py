@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from meshgate.resources.gateway import GatewaySpec
+from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.virtualservice import VirtualServiceSpec
@@ -103,13 +105,23 @@ class Bindings:
             self._in_order[gateway] = [order for order, _ in found], [each for _, each in found]
         return tuple(self._in_order[gateway][1])
 
-    def unbound(self, gateways: Mapping[str, Resource[Any]]) -> Iterator[Problem]:
+    def unbound(
+        self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
+    ) -> Iterator[Problem]:
         """
         What is said of VirtualServices that name a Gateway which is not there.
 
         :param gateways: all Gateways of the configuration, taken by this gateway or not, by ``namespace/name``.
+        :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
         """
-        missing = self._named.keys() - gateways.keys()
+        faulty = {each.qualified_name: each for each in refused if isinstance(each.spec, GatewaySpec)}
+        naming: dict[str, list[VirtualService]] = defaultdict(list)
+        for virtual_service in (each for each in refused if isinstance(each.spec, VirtualServiceSpec)):
+            for name in gateways_of(virtual_service):
+                # That it is no name at all is said where the VirtualService is read.
+                if name not in faulty and not any(map(dns_label, name.split("/"))):
+                    naming[name].append(virtual_service)
+        missing = (self._named.keys() | naming.keys()) - gateways.keys()
         if not missing:
             return
         known = sorted(gateways)
@@ -118,9 +130,12 @@ class Bindings:
             by_name[each.partition("/")[2]].append(each)
         for name in sorted(missing):
             hint = _near(by_name.get(name.partition("/")[2], []), known)
-            for virtual_service in self.of(name):
-                message = f"the Gateway {name} does not exist"
-                yield virtual_service.problem(Severity.ERROR, "MG2010", message, path="spec.gateways", hint=hint)
+            for virtual_service in (*self.of(name), *naming[name]):
+                if name in faulty:
+                    yield _takes_nothing(virtual_service, faulty[name])
+                    continue
+                message, path = f"the Gateway {name} does not exist", gateway_path(virtual_service, name)
+                yield virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
 
 
 def in_mesh(virtual_service: VirtualService) -> bool:
@@ -132,6 +147,16 @@ def gateways_of(virtual_service: VirtualService) -> list[str]:
     """The Gateways that a VirtualService names, each once, as ``namespace/name``; ``mesh`` left out."""
     names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
     return [name for name in dict.fromkeys(names) if name != MESH]
+
+
+def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
+    """
+    The path of the entry that names a Gateway.
+
+    :param gateway: as :func:`gateways_of` gives it.
+    """
+    names = [gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways]
+    return f"spec.gateways[{names.index(gateway)}]"
 
 
 def _binding(virtual_service: VirtualService, namespace: str) -> Binding:
@@ -165,6 +190,16 @@ def _not_exported(virtual_service: VirtualService, proxy: Proxy) -> Problem:
     )
 
 
+def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> Problem:
+    return virtual_service.problem(
+        Severity.WARNING,
+        "MG2012",
+        f"the Gateway {gateway.qualified_name} ({gateway.place()}) is not valid, and so takes no rule",
+        path=gateway_path(virtual_service, gateway.qualified_name),
+        hint="its own problems say what is wrong with it",
+    )
+
+
 def _near(same: Sequence[str], known: Sequence[str]) -> str:
     """
     A hint for the name of a Gateway that is not there.
@@ -174,5 +209,4 @@ def _near(same: Sequence[str], known: Sequence[str]) -> str:
     """
     if same:
         return f"there is {', '.join(same)}: write the namespace, as in {same[0]!r}"
-    have = f"known are {', '.join(known[:5])}" if known else "there is no Gateway at all"
-    return f"{have}; one that is not valid counts as none"
+    return f"known are {', '.join(known[:5])}" if known else "there is no Gateway at all"

@@ -74,6 +74,8 @@ class Part:
 NO_PART = Part(meets=False)
 
 Makers = Callable[[], Destinations]
+NumberedBlock = tuple[str, L4MatchAttributes | TLSMatchAttributes]
+"""A match block behind its path."""
 
 
 class Rules:
@@ -118,7 +120,7 @@ class Rules:
         for index, rule in enumerate(virtual_service.spec.tcp):
             if _rule_fits(rule, server, virtual_service):
                 path = f"spec.tcp[{index}]"
-                yield self._claim(server, virtual_service, path, rule, names, rule.match, makers())
+                yield self._claim(server, virtual_service, path, rule, names, numbered_blocks(path, rule), makers())
 
     def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
         """Every block of a tls rule that fits."""
@@ -126,7 +128,8 @@ class Rules:
             for number, match in enumerate(rule.match):
                 if fits(match, server, virtual_service):
                     path = f"spec.tls[{index}].match[{number}]"
-                    yield self._claim(server, virtual_service, path, rule, tuple(match.sni_hosts), [match], makers())
+                    names = tuple(match.sni_hosts)
+                    yield self._claim(server, virtual_service, path, rule, names, [(path, match)], makers())
 
     def _share(self, destination: Destination) -> Destination:
         """The same object for equal destinations: there are few, and they are gone through at each new table."""
@@ -143,7 +146,7 @@ class Rules:
         path: str,
         rule: TCPRoute | TLSRoute,
         names: tuple[str, ...],
-        matches: Sequence[L4MatchAttributes | TLSMatchAttributes],
+        blocks: Sequence[NumberedBlock],
         maker: Destinations,
     ) -> Claim:
         route_path = path.partition(".match[")[0]
@@ -155,7 +158,7 @@ class Rules:
             chain=self._chain(server, virtual_service, path, names, made, policy),
             written=names,
             owner=owner_of(server, virtual_service, path),
-            ignored=self._ignored(virtual_service, path, matches),
+            ignored=self._ignored(virtual_service, blocks),
             wider=self._wider(server, virtual_service, path, names) if server.is_passthrough else None,
             problems=tuple(maker.problems),
             used=frozenset(maker.used),
@@ -183,20 +186,20 @@ class Rules:
             policy=policy,
         )
 
-    def _ignored(
-        self,
-        virtual_service: VirtualService,
-        path: str,
-        matches: Sequence[L4MatchAttributes | TLSMatchAttributes],
-    ) -> Problem | None:
-        used = [CAMEL[field] for field in self.ignored_fields if any(getattr(match, field, None) for match in matches)]
+    def _ignored(self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock]) -> Problem | None:
+        used = {
+            CAMEL[field]: f"{place}.{CAMEL[field]}"
+            for field in self.ignored_fields
+            for place, match in reversed(blocks)
+            if getattr(match, field, None)
+        }
         if not used:
             return None
         return virtual_service.problem(
             Severity.WARNING,
             "MG2006",
             f"{', '.join(used)} means nothing on a gateway: the rule takes connections from and to anywhere",
-            path=path,
+            path=next(iter(used.values())),
             hint="Istio ignores it here without a word",
         )
 
@@ -211,7 +214,7 @@ class Rules:
             Severity.WARNING,
             "MG2007",
             f"{', '.join(wider)} reaches beyond the hosts of the {server}, and is routed all the same",
-            path=f"{path}.sniHosts",
+            path=f"{path}.sniHosts[{names.index(wider[0])}]",
             hint="Istio does not cut server names to the server's hosts; narrow sniHosts",
             listener=str(server.key),
         )
@@ -361,7 +364,7 @@ class ChainBuilder:
                     Severity.ERROR,
                     "MG2005",
                     f"the whole match block is dropped: {taken} on port {server.port} already goes to {lost[0][1]}",
-                    path=f"{claim.path}.sniHosts",
+                    path=f"{claim.path}.sniHosts[{claim.written.index(lost[0][0])}]",
                     hint="the older VirtualService wins, then the name that sorts first",
                     listener=str(server.key),
                 )
@@ -417,7 +420,17 @@ def server_names(server: BoundServer) -> tuple[str, ...]:
 
 def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
     """Who brings the chain of a rule."""
-    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.origin}) {path}")
+    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.place(path)}) {path}")
+
+
+def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[tuple[str, L4MatchAttributes | TLSMatchAttributes]]:
+    """
+    The match blocks of a rule, each with its path.
+
+    :param path: of the rule.
+    """
+    blocks: Sequence[L4MatchAttributes | TLSMatchAttributes] = rule.match
+    return [(f"{path}.match[{number}]", match) for number, match in enumerate(blocks)]
 
 
 def _rule_fits(rule: TCPRoute, server: BoundServer, virtual_service: VirtualService) -> bool:
@@ -438,7 +451,7 @@ def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:
         Severity.WARNING,
         "MG2009",
         f"the rule never gets a connection: port {server.port} goes whole to VirtualService "
-        f"{winner.qualified_name} ({winner.origin}) {first.path}",
+        f"{winner.qualified_name} ({winner.place(first.path)}) {first.path}",
         path=claim.path,
         hint="a TCP port has no names to tell routes apart; give each its own port",
         listener=str(server.key),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
@@ -29,7 +30,7 @@ from meshgate.routing.destinationrules import DestinationRules
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.extended import ExtendedChainBuilder, ExtendedRules
 from meshgate.routing.memo import Answered, answered
-from meshgate.routing.servers import BoundServer, Front, Proxy, servers_of
+from meshgate.routing.servers import BoundServer, Front, Proxy, servers_of, unselected
 from meshgate.routing.statuses import ResourceStatus, statuses
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
 
@@ -48,14 +49,23 @@ class Compilation:
     statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
 
 
-def compile_table(resources: Collection[Resource[Any]], proxy: Proxy, generation: int = 1) -> Compilation:
+def compile_table(
+    resources: Collection[Resource[Any]],
+    proxy: Proxy,
+    generation: int = 1,
+    refused: Collection[Resource[Any]] = (),
+    now: datetime | None = None,
+) -> Compilation:
     """
     Compile valid resources into the table of one generation.
 
     :param resources: each kind, namespace and name at most once.
     :param proxy: what this gateway is to Istio.
+    :param refused: what can be read of resources that are not valid. They have no part in the table; what refers to
+        them is told so, and what is wrong with them beside their faults is said.
+    :param now: for certificates that expire; None to leave that aside.
     """
-    return run_through(Compiler(proxy).in_steps(Change(come=list(resources)), generation))
+    return run_through(Compiler(proxy).in_steps(Change(come=list(resources)), generation, refused, now))
 
 
 class Compiler:
@@ -69,6 +79,9 @@ class Compiler:
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
         self._resources: dict[ResourceKey, Resource[Any]] = {}
+        # What can be read of resources of which no valid version is there. They are analyzed, and not served.
+        self._refused: dict[ResourceKey, Resource[Any]] = {}
+        self._gateways: dict[str, Resource[GatewaySpec]] = {}
         self._virtual_services: dict[ResourceKey, VirtualService] = {}
         # What is neither a Gateway nor a VirtualService, and what is made of all that together.
         self._others: dict[ResourceKey, Resource[Any]] = {}
@@ -76,7 +89,7 @@ class Compiler:
         self._catalog = Catalog((), proxy.domain_suffix)
         self._rules = DestinationRules((), proxy)
         self._front = Front()
-        self._sources: tuple[Catalog, DestinationRules] = (self._catalog, self._rules)
+        self._sources: tuple[Catalog, DestinationRules, Catalog] = (self._catalog, self._rules, self._catalog)
         self._reading = Rules()
         self._bindings = Bindings(proxy)
         self._cells = Cells(
@@ -86,9 +99,15 @@ class Compiler:
         )
         self._lacks: dict[ResourceKey, Answered[tuple[Problem, ...]]] = {}
         self._unjudged: dict[ResourceKey, None] = {}
-        self._analysis = Analysis(self._cells.gateways)
+        self._analysis = Analysis(self._gateways)
 
-    def in_steps(self, change: Change, generation: int) -> Generator[RoutingTable | None, None, Compilation]:
+    def in_steps(
+        self,
+        change: Change,
+        generation: int,
+        refused: Collection[Resource[Any]] = (),
+        now: datetime | None = None,
+    ) -> Generator[RoutingTable | None, None, Compilation]:
         """
         Compile the resources after a change, for whoever has other things to do in between: a generator that rests
         at least every millisecond, and returns the compilation. It gives the table as soon as that is complete, before
@@ -96,8 +115,12 @@ class Compiler:
         for the next one.
 
         :param change: to the resources of the time before; of which each kind, namespace and name is there once.
+        :param refused: as of :func:`compile_table`; all of them.
+        :param now: as of :func:`compile_table`.
         """
         yield from self._take(change)
+        self._take_refused({each.key: each for each in refused if each.key not in self._resources})
+        yield None
         yield from self._look_around()
         yield from self._cells.renew(self._bindings)
         table = yield from _table(self._cells.listeners, generation)
@@ -112,7 +135,7 @@ class Compiler:
         for lacks in batches(self._lacks.values(), 1024):
             problems += [problem for each in lacks for problem in each.result]
             yield None
-        problems += yield from self._analysis.problems(self._virtual_services, dropped)
+        problems += yield from self._analysis.problems(self._virtual_services, dropped, now)
         in_order = yield from _in_order(problems)
         found = yield from statuses(self._resources, table, used, in_order)
         return Compilation(table, in_order, found)
@@ -132,6 +155,8 @@ class Compiler:
             yield
         for batch in batches(change.come):
             for resource in batch:
+                if resource.key in self._refused:
+                    self._drop_refused(resource.key)
                 self._resources[resource.key] = resource
                 if isinstance(resource.spec, GatewaySpec):
                     self._add_gateway(resource)
@@ -142,29 +167,67 @@ class Compiler:
                     self._others_are_stale = True
             yield
 
+    def _take_refused(self, refused: Mapping[ResourceKey, Resource[Any]]) -> None:
+        """Have these for the analysis, in place of those of the time before; they are few."""
+        for key in [key for key, each in self._refused.items() if refused.get(key) is not each]:
+            self._drop_refused(key)
+        for resource in (each for key, each in refused.items() if key not in self._refused):
+            self._refused[resource.key] = resource
+            if isinstance(resource.spec, GatewaySpec):
+                self._analyze_gateway(resource)
+            elif isinstance(resource.spec, VirtualServiceSpec):
+                self._analyze_virtual_service(resource)
+            else:
+                self._others_are_stale = True
+
+    def _drop_refused(self, key: ResourceKey) -> None:
+        resource = self._refused.pop(key)
+        if isinstance(resource.spec, GatewaySpec):
+            self._forget_gateway(resource)
+        elif isinstance(resource.spec, VirtualServiceSpec):
+            self._forget_virtual_service(resource)
+        else:
+            self._others_are_stale = True
+
     def _add_gateway(self, gateway: Resource[GatewaySpec]) -> None:
         self._cells.gateways[gateway.qualified_name] = gateway
-        self._analysis.add_gateway(gateway)
-        self._touch_gateway(gateway.qualified_name)
+        self._cells.touch([gateway.qualified_name])
+        self._analyze_gateway(gateway)
 
     def _drop_gateway(self, gateway: Resource[GatewaySpec]) -> None:
         del self._cells.gateways[gateway.qualified_name]
-        self._analysis.drop_gateway(gateway)
-        self._touch_gateway(gateway.qualified_name)
+        self._cells.touch([gateway.qualified_name])
+        self._forget_gateway(gateway)
 
-    def _touch_gateway(self, name: str) -> None:
-        self._cells.touch([name])
-        self._analysis.touch(each.key for each in self._bindings.naming(name))
+    def _analyze_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+        self._gateways[gateway.qualified_name] = gateway
+        self._analysis.add_gateway(gateway)
+        self._touch_naming(gateway.qualified_name)
+
+    def _forget_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+        del self._gateways[gateway.qualified_name]
+        self._analysis.drop_gateway(gateway)
+        self._touch_naming(gateway.qualified_name)
+
+    def _touch_naming(self, gateway: str) -> None:
+        self._analysis.touch(each.key for each in self._bindings.naming(gateway))
+        self._analysis.touch(each.key for each in _of(self._refused.values(), VirtualServiceSpec))
 
     def _add_virtual_service(self, virtual_service: VirtualService) -> None:
-        self._virtual_services[virtual_service.key] = virtual_service
         self._cells.touch(self._bindings.add(virtual_service).gateways)
+        self._analyze_virtual_service(virtual_service)
+
+    def _drop_virtual_service(self, virtual_service: VirtualService) -> None:
+        self._cells.touch(self._bindings.remove(virtual_service).gateways)
+        self._forget_virtual_service(virtual_service)
+
+    def _analyze_virtual_service(self, virtual_service: VirtualService) -> None:
+        self._virtual_services[virtual_service.key] = virtual_service
         self._analysis.add_virtual_service(virtual_service, self.proxy)
         self._unjudged[virtual_service.key] = None
 
-    def _drop_virtual_service(self, virtual_service: VirtualService) -> None:
+    def _forget_virtual_service(self, virtual_service: VirtualService) -> None:
         del self._virtual_services[virtual_service.key]
-        self._cells.touch(self._bindings.remove(virtual_service).gateways)
         self._analysis.drop_virtual_service(virtual_service)
         self._lacks.pop(virtual_service.key, None)
         self._unjudged.pop(virtual_service.key, None)
@@ -176,14 +239,21 @@ class Compiler:
         others = list(self._others.values())
         self._catalog = yield from Catalog.in_steps(others, self.proxy.domain_suffix, self._catalog)
         self._rules = yield from DestinationRules.in_steps(_of(others, DestinationRuleSpec), self.proxy)
-        self._sources = (self._catalog, self._rules)
+        faulty = [
+            each for each in self._refused.values() if not isinstance(each.spec, GatewaySpec | VirtualServiceSpec)
+        ]
+        known = self._catalog
+        if faulty:
+            known = yield from Catalog.in_steps([*others, *faulty], self.proxy.domain_suffix, self._catalog)
+        self._sources = (self._catalog, self._rules, known)
         front = Front.of(_of(others, ServiceSpec), _of(others, PodSpec), self.proxy)
         if front != self._front:
             self._front = front
         self._reading = (ExtendedRules if self.proxy.extended else Rules)()
         self._cells.touch(self._cells.gateways)
         self._unjudged = dict.fromkeys(self._virtual_services)
-        yield from self._analysis.look_around(AnalysisInput(others, self.proxy, self._catalog), self._virtual_services)
+        given = AnalysisInput([*others, *faulty], self.proxy, known)
+        yield from self._analysis.look_around(given, self._virtual_services)
         self._others_are_stale = False
 
     def _part(
@@ -192,8 +262,8 @@ class Compiler:
         if before is not None and before.holds(self._sources):
             return before
 
-        def ask(catalog: Catalog, rules: DestinationRules) -> Part:
-            return self._reading.part(server, virtual_service, lambda: Destinations(catalog, rules, self.proxy))
+        def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> Part:
+            return self._reading.part(server, virtual_service, lambda: Destinations(catalog, rules, self.proxy, known))
 
         return answered(ask, self._sources)
 
@@ -203,8 +273,8 @@ class Compiler:
         if before is not None and before.holds(self._sources):
             return
 
-        def ask(catalog: Catalog, rules: DestinationRules) -> tuple[Problem, ...]:
-            destinations = Destinations(catalog, rules, self.proxy)
+        def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> tuple[Problem, ...]:
+            destinations = Destinations(catalog, rules, self.proxy, known)
             virtual_service = self._virtual_services[key]
             for path, written in destinations_of(virtual_service):
                 destinations.check(virtual_service, path, written)
@@ -216,7 +286,12 @@ class Compiler:
         self,
     ) -> Generator[None, None, tuple[list[Problem], set[ResourceKey], set[tuple[ResourceKey, int]]]]:
         """What was found while the table was made, what its destinations rest on, and which servers were dropped."""
-        problems = [*self._rules.problems, *self._bindings.problems]
+        refused = self._refused.values()
+        problems = [
+            *self._rules.problems,
+            *self._bindings.problems,
+            *unselected(_of(refused, GatewaySpec), self.proxy, self._front.pods),
+        ]
         used: set[ResourceKey] = set()
         dropped: set[tuple[ResourceKey, int]] = set()
         for batch in batches(self._cells.built(), 256):
@@ -225,7 +300,7 @@ class Compiler:
                 used.update(built.used)
                 dropped.update(built.dropped)
             yield
-        for unbound in batches(self._bindings.unbound(self._cells.gateways)):
+        for unbound in batches(self._bindings.unbound(self._cells.gateways, refused)):
             problems += unbound
             yield
         return problems, used, dropped
@@ -256,7 +331,17 @@ def _in_order(problems: Iterable[Problem]) -> Generator[None, None, tuple[Proble
     rows: list[tuple[Any, ...]] = []
     for batch in batches(unique):
         rows += (
-            (each.file, each.line, each.path, each.code, each.listener, each.message, len(rows) + number, each)
+            (
+                each.file,
+                each.line,
+                each.column,
+                each.path,
+                each.code,
+                each.listener,
+                each.message,
+                len(rows) + number,
+                each,
+            )
             for number, each in enumerate(batch)
         )
         yield

@@ -40,6 +40,11 @@ class OwnedSubset:
     index: int
     subset: Subset
 
+    @property
+    def place(self) -> str:
+        """Where its name is written."""
+        return self.rule.place(f"spec.subsets[{self.index}].name")
+
 
 @dataclass(slots=True)
 class MergedRule:
@@ -169,8 +174,8 @@ def _subset_taken(rule: DestinationRule, index: int, first: OwnedSubset) -> Prob
         Severity.WARNING,
         "MG2064",
         f"the subset {first.subset.name} of {rule.spec.host} is ignored: DestinationRule {first.rule.qualified_name} "
-        f"({first.rule.origin}) is older and has one of that name",
-        path=f"spec.subsets[{index}]",
+        f"({first.place}) is older and has one of that name",
+        path=f"spec.subsets[{index}].name",
         hint="give it another name, or write one DestinationRule a host",
     )
 
@@ -179,8 +184,8 @@ def _policy_taken(rule: DestinationRule, first: DestinationRule) -> Problem:
     return rule.problem(
         Severity.WARNING,
         "MG2065",
-        f"the trafficPolicy for {rule.spec.host} is ignored: DestinationRule {first.qualified_name} ({first.origin}) "
-        "is older and has one",
+        f"the trafficPolicy for {rule.spec.host} is ignored: DestinationRule {first.qualified_name} "
+        f"({first.place('spec.trafficPolicy')}) is older and has one",
         path="spec.trafficPolicy",
         hint="write one DestinationRule a host",
     )

@@ -36,12 +36,17 @@ NO_ENDPOINT = "MG2022"
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """What a destination lacks."""
+    """
+    What a destination lacks.
+
+    :ivar field: of the destination, that says what there is not, as ``.host``.
+    """
 
     code: str
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,13 @@ class Destinations:
 
     :param catalog: the hosts that exist.
     :param rules: the DestinationRules that there are.
+    :param known: the hosts that exist, and those of resources that are not valid.
     :ivar used: what the destinations made so far rest on.
     """
 
-    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy) -> None:
+    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy, known: Catalog | None = None) -> None:
         self._catalog = catalog
+        self._all_hosts = catalog if known is None else known
         self._rules = rules
         self._proxy = proxy
         self._said: dict[tuple[object, ...], Problem] = {}
@@ -135,7 +142,7 @@ class Destinations:
             if lack is not None and lack.code != NO_ENDPOINT:
                 self._say(virtual_service, path, lack)
                 break
-        found = self._catalog.find(host)
+        found = self._all_hosts.find(host)
         if found is not None and written.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
             message = f"{host} has the ports {have} and none is named, so the number of the server's port is taken"
@@ -173,7 +180,7 @@ class Destinations:
         :param viewer: the namespace that has to see the host.
         """
         host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
-        number = written.port.number if written.port is not None else None
+        number = written.port.number or None if written.port is not None else None
         sidecar = server_port is None and not gateways_of(virtual_service)
         found = (self._catalog.covering if sidecar else self._catalog.find)(host, viewer)
         if found is None:
@@ -232,19 +239,27 @@ class Destinations:
 
     def _unknown(self, host: str, viewer: str) -> _Lack:
         hidden = self._catalog.find(host)
+        faulty = self._all_hosts.find(host) if hidden is None else None
+        if faulty is not None:
+            message = f"the host {host} is that of {faulty.source.key} ({faulty.source.place()}), which is not valid"
+            return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
         if hidden is None:
             hint = "give it a Service or a ServiceEntry, or check the namespace of the short name"
-            return _Lack("MG2020", f"the host {host} is unknown", hint)
+            return _Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
         seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
         message = (
             f"the host {host} is not visible in the namespace {viewer}: "
-            f"{hidden.source.key} ({hidden.source.origin}) is exported to {seen_by} only"
+            f"{hidden.source.key} ({hidden.source.place('spec.exportTo')}) is exported to {seen_by} only"
         )
-        return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo')
+        return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
 
     def _say(self, virtual_service: Resource[VirtualServiceSpec], path: str, lack: _Lack) -> None:
-        problem = virtual_service.problem(lack.severity, lack.code, lack.message, path=path, hint=lack.hint)
-        self._said.setdefault((virtual_service.key, path, lack.message), problem)
+        said = (virtual_service.key, path, lack.message)
+        if said not in self._said:
+            where = path + lack.field
+            self._said[said] = virtual_service.problem(
+                lack.severity, lack.code, lack.message, path=where, hint=lack.hint
+            )
 
 
 def _tls_lack(tls: Written | None) -> _Lack | None:
@@ -254,7 +269,7 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     return _Lack(
         "MG2045",
         f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so {_named(tls)} wants it; nothing is sent in the clear",
+        f"so {_named(tls, 'tls')} wants it; nothing is sent in the clear",
     )
 
 
@@ -265,12 +280,13 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
     return _Lack(
         "MG2069",
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
-        f"so {_named(load_balancer)} wants it; Istio's gateway would dial itself",
+        f"so {_named(load_balancer, 'loadBalancer')} wants it; Istio's gateway would dial itself",
     )
 
 
-def _named(written: Written) -> str:
-    return f"DestinationRule {written.rule.qualified_name} ({written.rule.origin})"
+def _named(written: Written, field: str) -> str:
+    place = written.rule.place(f"{written.path}.{field}")
+    return f"DestinationRule {written.rule.qualified_name} ({place})"
 
 
 def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
@@ -288,11 +304,14 @@ def _no_port(found: CatalogHost, number: int) -> _Lack:
         "MG2021",
         f"{found.host} has no port {number}; it has {have}",
         "name one of the ports under destination.port.number",
+        field=".port.number",
     )
 
 
 def _no_subset(host: str, name: str, rule: MergedRule | None) -> _Lack:
     if rule is None:
-        return _Lack("MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one")
+        return _Lack(
+            "MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one", field=".subset"
+        )
     hint = nearest(name, rule.subsets) or "its DestinationRule has none"
-    return _Lack("MG2043", f"{host} has no subset {name}", hint)
+    return _Lack("MG2043", f"{host} has no subset {name}", hint, field=".subset")

@@ -16,7 +16,17 @@ from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttribu
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.chains import TERMINATION_REFUSAL, ChainBuilder, Claim, Makers, Rules, fits, server_names
+from meshgate.routing.chains import (
+    TERMINATION_REFUSAL,
+    ChainBuilder,
+    Claim,
+    Makers,
+    NumberedBlock,
+    Rules,
+    fits,
+    numbered_blocks,
+    server_names,
+)
 from meshgate.routing.hosts import covers, names_for_namespace, specificity
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.servers import BoundServer
@@ -61,13 +71,13 @@ class ExtendedRules(Rules):
         """Every fitting rule has its part."""
         names = server_names(server) if server.is_tls else ()
         for index, rule in enumerate(virtual_service.spec.tcp):
-            blocks = [match for match in rule.match if fits(match, server, virtual_service)]
+            path = f"spec.tcp[{index}]"
+            blocks = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
             if rule.match and not blocks:
                 continue
-            path = f"spec.tcp[{index}]"
             claim = self._claim(server, virtual_service, path, rule, names, blocks, makers())
             faults: list[Problem] = []
-            addresses = self._addresses(virtual_service, path, blocks or [L4MatchAttributes()], faults)
+            addresses = self._addresses(virtual_service, blocks or [(path, L4MatchAttributes())], faults)
             yield _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults)
 
     def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
@@ -80,11 +90,11 @@ class ExtendedRules(Rules):
                 faults: list[Problem] = []
                 cut = self._cut(server, virtual_service, path, match.sni_hosts, faults)
                 names = tuple(dict.fromkeys(name for name, _ in cut))
-                claim = self._claim(server, virtual_service, path, rule, names, [match], makers())
+                claim = self._claim(server, virtual_service, path, rule, names, [(path, match)], makers())
                 if not names:
                     yield _extended(replace(claim, problems=(), used=frozenset()), [], [], faults)
                     continue
-                yield _extended(claim, cut, self._addresses(virtual_service, path, [match], faults), faults)
+                yield _extended(claim, cut, self._addresses(virtual_service, [(path, match)], faults), faults)
 
     def _wider(
         self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
@@ -93,16 +103,22 @@ class ExtendedRules(Rules):
         return None
 
     def _addresses(
-        self, virtual_service: VirtualService, path: str, blocks: Sequence[Match], faults: list[Problem]
+        self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock], faults: list[Problem]
     ) -> Iterator[Addresses]:
         """Where the blocks say that connections go to and come from; a network that cannot be read drops its block."""
-        for match in blocks:
+        for path, match in blocks:
             subnet = match.source_subnet if isinstance(match, L4MatchAttributes) else ""
             destinations = {text: network(text) for text in match.destination_subnets}
             sources = {subnet: network(subnet)} if subnet else {}
-            unreadable = [text for text, read in (*destinations.items(), *sources.items()) if read is None]
+            unreadable = {
+                text: field
+                for known, field in ((sources, "sourceSubnet"), (destinations, "destinationSubnets"))
+                for text, read in known.items()
+                if read is None
+            }
             if unreadable:
-                faults.append(_unreadable(virtual_service, path, unreadable))
+                where = f"{path}.{next(iter(unreadable.values()))}"
+                faults.append(_unreadable(virtual_service, where, unreadable))
                 continue
             for destination in destinations.values() or [EVERYWHERE]:
                 for source in sources.values() or [EVERYWHERE]:
@@ -120,14 +136,14 @@ class ExtendedRules(Rules):
         """The names within the server's hosts, each with the one it was cut from."""
         hosts = [host.lower() for host in names_for_namespace(server.hosts, virtual_service.namespace)]
         kept: list[tuple[str, str]] = []
-        for written in dict.fromkeys(map(str.lower, names)):
+        for place, written in _first_places(map(str.lower, names)):
             if written.startswith("*") and written[1:2] not in ("", "."):
                 faults.append(
                     virtual_service.problem(
                         Severity.ERROR,
                         "MG2004",
                         f"the server name {written} is dropped: a wildcard stands for whole labels",
-                        path=f"{path}.sniHosts",
+                        path=f"{path}.sniHosts[{place}]",
                         hint="Envoy would refuse the whole listener",
                         listener=str(server.key),
                     )
@@ -144,7 +160,7 @@ class ExtendedRules(Rules):
                     Severity.INFO if within else Severity.WARNING,
                     "MG2067",
                     f"{written} is cut to the hosts of the {server}: {left}",
-                    path=f"{path}.sniHosts",
+                    path=f"{path}.sniHosts[{place}]",
                     hint="Istio would route all of it",
                     listener=str(server.key),
                 )
@@ -238,6 +254,14 @@ def _extended(
         shares += [Share(name, written, where, chain) for name, written in names]
     fields = {field: getattr(claim, field) for field in Claim.__dataclass_fields__}
     return ExtendedClaim(**fields, shares=tuple(shares), faults=tuple(faults))
+
+
+def _first_places(names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Each name once, with the place where it stands first."""
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        seen.setdefault(name, place)
+    return ((place, name) for name, place in seen.items())
 
 
 def _unreadable(virtual_service: VirtualService, path: str, texts: Iterable[str]) -> Problem:

@@ -127,6 +127,15 @@ def server_hosts(hosts: Iterable[str], gateway_namespace: str) -> tuple[str, ...
     return tuple(cleaned)
 
 
+def server_host_place(hosts: Iterable[str], gateway_namespace: str, name: str) -> int:
+    """
+    The place in a server's hosts of one of them.
+
+    :param name: as :func:`server_hosts` gives it.
+    """
+    return next(place for place, host in enumerate(hosts) if name in server_hosts([host], gateway_namespace))
+
+
 def without_namespace(host: str) -> str:
     """``name`` of ``namespace/name``."""
     return host.rpartition("/")[2]

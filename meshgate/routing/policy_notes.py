@@ -26,6 +26,7 @@ _BALANCING_NOT_SERVED: Final = {
     "warmup": "warmup",
     "warmup_duration_secs": "warmupDurationSecs",
 }
+_HASH: Final = "loadBalancer.consistentHash"
 _OF_LISTENER: Final = {"idle_timeout": "idleTimeout", "max_connection_duration": "maxConnectionDuration"}
 
 
@@ -36,12 +37,13 @@ def notes(policies: Iterable[Written]) -> Iterator[Problem]:
     :param policies: the rule's and the subset's, as :func:`~meshgate.routing.policies.written_policies` gives them.
     """
     for written in policies:
-        fields = ", ".join(_not_served(written.value))
+        fields = list(_not_served(written.value))
         if fields:
             yield _note(
                 written,
+                fields[0],
                 "MG2044",
-                f"not done by this gateway yet: {fields}",
+                f"not done by this gateway yet: {', '.join(fields)}",
                 "its connections are made without it",
             )
         yield from _misplaced(written)
@@ -51,7 +53,7 @@ def notes(policies: Iterable[Written]) -> Iterator[Problem]:
             yield from _misplaced(of_port)
             yield from _hashing(of_port)
             if hashes_source(port.load_balancer) and not hashes_source(written.value.load_balancer):
-                yield _no_effect(of_port, "useSourceIp", "endpoints are chosen at random")
+                yield _no_effect(of_port, f"{_HASH}.useSourceIp", "useSourceIp", "endpoints are chosen at random")
 
 
 def never_out(written: Written, policy: Outliers, endpoints: Sequence[Endpoint], of: str) -> Problem | None:
@@ -60,6 +62,7 @@ def never_out(written: Written, policy: Outliers, endpoints: Sequence[Endpoint],
         return None
     return _note(
         written,
+        "outlierDetection",
         "MG2072",
         f"outlierDetection never leaves out an endpoint of {of}: one of {len(endpoints)} is more than the "
         f"{policy.most}% of maxEjectionPercent",
@@ -106,12 +109,13 @@ def _misplaced(written: Written) -> Iterator[Problem]:
         return
     fields = [name for field, name in _OF_LISTENER.items() if getattr(pool.tcp, field) is not None]
     if fields:
-        yield _no_effect(written, ", ".join(fields), f"only that of {RULE_POLICY} counts")
+        field = f"connectionPool.tcp.{fields[0]}"
+        yield _no_effect(written, field, ", ".join(fields), f"only that of {RULE_POLICY} counts")
 
 
-def _no_effect(written: Written, what: str, why: str) -> Problem:
+def _no_effect(written: Written, field: str, what: str, why: str) -> Problem:
     hint = "Istio ignores it here without a word"
-    return _note(written, "MG2071", f"{what} has no effect here: {why}", hint, Severity.WARNING)
+    return _note(written, field, "MG2071", f"{what} has no effect here: {why}", hint, Severity.WARNING)
 
 
 def _hashing(written: Written) -> Iterator[Problem]:
@@ -120,16 +124,19 @@ def _hashing(written: Written) -> Iterator[Problem]:
     if by_hash is None:
         return
     if not by_hash.use_source_ip:
+        key = _key(by_hash)
         yield _note(
             written,
+            f"{_HASH}.{key}" if key else _HASH,
             "MG2068",
-            f"{_key(by_hash)} is nothing to choose by over TCP: endpoints are chosen at random",
+            f"{key or 'consistentHash'} is nothing to choose by over TCP: endpoints are chosen at random",
             "useSourceIp chooses by the client's address",
         )
     made, wanted = balancing(load_balancer).size, wanted_size(by_hash)
     if made < wanted:
         yield _note(
             written,
+            _HASH,
             "MG2070",
             f"a table of {wanted} entries for choosing by hash is made with {made}",
             "a larger one would only make the shares a little more even",
@@ -141,8 +148,11 @@ def _key(by_hash: ConsistentHash) -> str:
         return "httpCookie"
     if by_hash.http_query_parameter_name:
         return "httpQueryParameterName"
-    return "httpHeaderName" if by_hash.http_header_name else "consistentHash"
+    return "httpHeaderName" if by_hash.http_header_name else ""
 
 
-def _note(written: Written, code: str, message: str, hint: str, severity: Severity = Severity.INFO) -> Problem:
-    return written.rule.problem(severity, code, message, path=written.path, hint=hint)
+def _note(
+    written: Written, field: str, code: str, message: str, hint: str, severity: Severity = Severity.INFO
+) -> Problem:
+    """:param field: of the policy, from that on."""
+    return written.rule.problem(severity, code, message, path=f"{written.path}.{field}", hint=hint)

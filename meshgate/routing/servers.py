@@ -7,7 +7,8 @@ the winner.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.routing.catalog import selected
-from meshgate.routing.hosts import server_hosts
+from meshgate.routing.hosts import server_host_place, server_hosts
 from meshgate.routing.table import ListenerKey
 
 T = TypeVar("T")
@@ -32,6 +33,9 @@ HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
 
+ISTIO_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
+"""The labels of the gateway that Istio installs; ``istioctl analyze`` takes its pod for granted."""
+
 PASSTHROUGH_MODES = frozenset({"PASSTHROUGH", "AUTO_PASSTHROUGH"})
 
 
@@ -44,12 +48,14 @@ class Proxy:
     :ivar namespace: the namespace it would run in.
     :ivar domain_suffix: the cluster domain.
     :ivar extended: what Istio ignores on a gateway counts.
+    :ivar in_cluster: it stands for one in a cluster, so that the Service is taken for granted that Istio installs.
     """
 
     labels: Mapping[str, str]
     namespace: str
     domain_suffix: str = "cluster.local"
     extended: bool = False
+    in_cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,12 +114,22 @@ class BoundServer:
         """Whether TLS goes through to the endpoint."""
         return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
 
-    def problem(self, severity: Severity, code: str, message: str, hint: str = "") -> Problem:
-        """A problem of this server, for its listener."""
-        return self.gateway.problem(severity, code, message, path=self.path, hint=hint, listener=str(self.key))
+    def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
+        """
+        A problem of this server, for its listener.
+
+        :param field: that it is about, from the server on, as ``.port.number``; empty for the whole server.
+        """
+        path = self.path + field
+        return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.key))
+
+    def at(self, field: str) -> str:
+        """Its name, with the place of one of its fields."""
+        place = self.gateway.place(self.path + field)
+        return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({place})"
 
     def __str__(self) -> str:
-        return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({self.gateway.origin})"
+        return self.at("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +153,7 @@ class Front:
 
 def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
     """The servers of one Gateway, before they are held against those of others; or why it is not for this gateway."""
-    if not selected(gateway.spec.selector or {}, proxy.labels):
+    if not selected(gateway.spec.selector, proxy.labels):
         return _not_selected(gateway, proxy, front.pods)
     return tuple(
         BoundServer(
@@ -262,16 +278,33 @@ def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> i
     return number
 
 
+def unselected(
+    gateways: Iterable[Resource[GatewaySpec]], proxy: Proxy, pods: Collection[Resource[Any]]
+) -> Iterator[Problem]:
+    """What is said of Gateways that this gateway does not take."""
+    for gateway in gateways:
+        if not selected(gateway.spec.selector, proxy.labels):
+            yield _not_selected(gateway, proxy, pods)
+
+
 def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
-    wanted = ", ".join(f"{key}={value}" for key, value in sorted((gateway.spec.selector or {}).items()))
+    selector = gateway.spec.selector
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
     have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"
-    if pods and not any(selected(gateway.spec.selector, pod.labels) for pod in pods):
+    others = (ISTIO_LABELS, *(pod.labels for pod in pods))
+    if not any(selected(selector, labels) for labels in others):
+        near = [
+            f"{key}: {proxy.labels[key]}"
+            for key, value in selector.items()
+            if difflib.get_close_matches(value, [proxy.labels.get(key, "")], 1, 0.7)
+        ]
         return gateway.problem(
-            Severity.ERROR,
+            Severity.ERROR if pods else Severity.WARNING,
             "MG2040",
-            f"selects nothing: neither this gateway ({have}) nor any Pod is labeled {wanted}",
+            f"selects nothing that is known: neither this gateway ({have}) nor "
+            + (f"any Pod is labeled {wanted}" if pods else f"Istio's own is labeled {wanted}, and there are no Pods"),
             path="spec.selector",
-            hint="a selector has labels of the gateway's pod",
+            hint=f"did you mean {', '.join(near)}?" if near else "a selector has labels of the gateway's pod",
         )
     return gateway.problem(
         Severity.INFO,
@@ -284,11 +317,14 @@ def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy, pods: Collection
 
 def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Problem:
     names = ", ".join(name for name, _ in clash)
+    name, owner = clash[0]
+    holder = owner.at(_host_field(owner, name))
     return new.problem(
         Severity.ERROR,
         "MG2002",
-        f"the whole server is dropped: {names} on port {new.port} already belongs to {clash[0][1]}",
+        f"the whole server is dropped: {names} on port {new.port} already belongs to {holder}",
         "name each host in one TLS server of a port only; the older Gateway wins",
+        _host_field(new, name),
     )
 
 
@@ -296,6 +332,11 @@ def _port_clash(new: BoundServer, plain: BoundServer) -> Problem:
     return new.problem(
         Severity.ERROR,
         "MG2003",
-        f"the server is dropped: port {new.port} is already taken by the {plain.protocol} {plain}",
+        f"the server is dropped: port {new.port} is already taken by the {plain.protocol} {plain.at('.port.number')}",
         "a plain port belongs to one server; use another port, or another bind address",
+        ".port.number",
     )
+
+
+def _host_field(server: BoundServer, name: str) -> str:
+    return f".hosts[{server_host_place(server.server.hosts, server.gateway.namespace, name)}]"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.table import RoutingTable
 
-NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2040"})
+NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2012", "MG2040"})
 """Problems for which this gateway leaves a Gateway or VirtualService aside, unless a part of it is in the table."""
 
 REPORTED: Final = (GatewaySpec, VirtualServiceSpec, DestinationRuleSpec, ServiceEntrySpec, ServiceSpec)
@@ -127,8 +127,8 @@ def all_statuses(
 ) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
     """
     The statuses of what was compiled and of what is not valid, by kind and name, in steps. One that has a fault and is
-    in force all the same, as its last good version or in spite of an unknown field, keeps the status of what is in
-    force.
+    in force all the same, as its last good version or in spite of an unknown field, has the status of what is in force,
+    and its fault among the reasons.
 
     :param before: those of the time before; where most are the same, less is to be sorted.
     """
@@ -145,9 +145,16 @@ def all_statuses(
         yield
     found: dict[ResourceKey, ResourceStatus] = {}
     for keys in batches(order, 512):
-        found.update((key, compiled[key] if key in compiled else refused[key]) for key in keys)
+        found.update((key, _both(compiled.get(key), refused.get(key))) for key in keys)
         yield
     return found
+
+
+def _both(compiled: ResourceStatus | None, refused: ResourceStatus | None) -> ResourceStatus:
+    """What is in force counts, with what is wrong with its newest version; one of the two is there."""
+    if compiled is None or refused is None:
+        return compiled or refused or ResourceStatus(accepted=False, programmed=False)
+    return replace(compiled, reasons=tuple(dict.fromkeys((*refused.reasons, *compiled.reasons))))
 
 
 def _by_resource(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, list[Problem]]]:

@@ -289,4 +289,13 @@ CASES: Final = (
           same as spec.tls[0].match[0], and is never reached (remove it, or change one of the two)
         """,
     ),
+    Golden(
+        "MG1053",
+        virtual_service("http: [{match: [{uri: {prefix: /a}}, {uri: {prefix: /ab}}]}]"),
+        """
+        routes.yaml:7:40: info[MG1053]: VirtualService default/v: spec.http[0].match[1]: the match block is never
+          reached: spec.http[0].match[0] has a shorter prefix than "/ab", and nothing else that this one has not (put
+          the longer prefix first)
+        """,
+    ),
 )

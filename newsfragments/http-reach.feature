@@ -1,0 +1,1 @@
+Rules for HTTP that are never reached are told, as those for TLS and TCP are.
