@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-THRESHOLDS: Final = (10_000, 20, 100)
+THRESHOLDS: Final = (10_000, 20, 10)
 """How many new objects lead to a look at the young ones, and how many such looks to one at the older."""
 
 
