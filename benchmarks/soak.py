@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,7 +27,10 @@ from benchmarks.soak_kinds import Kind, connected, mixed, pattern_of
 from meshgate.transport.pipes import SPARE
 
 GROWTH = 0.05
-"""How much of the memory after the first tenth may have been added at the end."""
+"""How much of the memory after the first of them may have been added at the end."""
+
+WARM_UP = 20_000
+"""How many those are, or half of all where there are fewer than twice as many: meanwhile the memory finds its size."""
 
 HELLO = "timeouts: {hello: 1s}\n"
 
@@ -123,7 +127,7 @@ def settled(server: Server, connections: int, before: State | None = None) -> St
     return State.of(server)
 
 
-def missed(soak: Soak, logged: Counter[str], start: State, tenth: State, end: State, processes: int) -> Iterator[str]:
+def missed(soak: Soak, logged: Counter[str], start: State, warm: State, end: State, processes: int) -> Iterator[str]:
     """Every point that is missed."""
     yield from (f"{count} times {fault}" for fault, count in soak.faults.most_common(20))
     for ending in sorted(logged | soak.endings):
@@ -133,8 +137,8 @@ def missed(soak: Soak, logged: Counter[str], start: State, tenth: State, end: St
         # A few pipes are kept for the next who splices.
         if count > start.descriptors[kind] + (2 * SPARE * processes if kind == "pipe" else 0):
             yield f"{count} descriptors of the kind {kind}, {start.descriptors[kind]} at the start"
-    if end.memory > tenth.memory * (1 + GROWTH):
-        yield f"the memory has grown by {end.memory / tenth.memory - 1:.1%}"
+    if end.memory > warm.memory * (1 + GROWTH):
+        yield f"the memory has grown by {end.memory / warm.memory - 1:.1%}"
 
 
 def soaked(folder: Path, connections: int, concurrent: int, workers: int | None) -> bool:
@@ -151,18 +155,18 @@ def soaked(folder: Path, connections: int, concurrent: int, workers: int | None)
             print(f"start        {start}", flush=True)
             soak = Soak(port, pattern_of(origin), concurrent)
             kinds = list(mixed(connections, random.Random(1)))  # noqa: S311 -- an order, no secret
-            began, first = time.monotonic(), connections // 10
+            began, first = time.monotonic(), min(WARM_UP, connections // 2)
             soak.work(kinds[:first])
-            tenth = settled(server, before.total() + first, start)
-            print(f"{first:<12} {tenth}", flush=True)
+            warm = settled(server, before.total() + first, start)
+            print(f"{first:<12} {warm}", flush=True)
             soak.work(kinds[first:])
             end = settled(server, before.total() + connections, start)
-            print(f"{connections:<12} {end}; memory {end.memory / tenth.memory - 1:+.1%}")
+            print(f"{connections:<12} {end}; memory {end.memory / warm.memory - 1:+.1%}")
             logged = endings(log) - before
             print(f"{logged.total()} lines, {connections / (time.monotonic() - began):.0f} connections a second")
             for ending, count in logged.most_common():
                 print(f"  {ending:20} {count:8}   of {soak.endings[ending]}")
-            faults = list(missed(soak, logged, start, tenth, end, len(server.pids())))
+            faults = list(missed(soak, logged, start, warm, end, len(server.pids())))
     for fault in faults:
         print(f"MISSED: {fault}")
     return not faults
@@ -175,6 +179,8 @@ def main() -> None:
     parser.add_argument("--concurrent", type=int, default=200, help="how many at once (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="how many processes serve; one unless given")
     options = parser.parse_args()
+    # A terminated run ends its gateway as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         build()
         with tempfile.TemporaryDirectory(prefix="meshgate-soak-") as folder:

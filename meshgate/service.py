@@ -32,7 +32,7 @@ from meshgate.providers.problem_log import ProblemLog
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLogError
-from meshgate.proxy.garbage import settle
+from meshgate.proxy.garbage import look_seldom, settle
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.publishing import StatusFile
@@ -146,6 +146,7 @@ class GatewayService(Service):
         :raises SystemExit: with status 1 and a message on standard error, when a port or a file of the settings
             cannot be had. Once the reactor runs there is no exit status any more.
         """
+        look_seldom()
         try:
             self._start()
         except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:

@@ -142,6 +142,20 @@ class SuccessTests(DialCase):
         self.loop.until(lambda: end.over, "the end")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_a_dialer_that_fails(self) -> None:
+        """Told within the call, it has its own failure back; the connection is reset, whoever keeps that failure."""
+
+        def fail(protocol: Any) -> None:
+            raise ZeroDivisionError
+
+        self.outcome.dialed = fail  # type: ignore[method-assign]
+        endpoint = self.endpoint()
+        with self.assertRaises(ZeroDivisionError) as kept:
+            self.dial(endpoint.getsockname()[1], b"x")
+        end = self.accepted(endpoint)
+        self.loop.until(lambda: end.was_reset, "the reset")
+        self.assertEqual((self.peer.losses, type(kept.exception)), (1, ZeroDivisionError))
+
 
 class FailureTests(DialCase):
     """Endpoints that do not."""

@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 from meshgate import __version__
+from meshgate.proxy.garbage import look_seldom
 from meshgate.wire import clienthello
 
 COMMANDS = {
@@ -83,3 +84,4 @@ def main() -> None:
     The gateway runs as 'twistd -n meshgate --config FILE'; these commands check and explain what it would do.
     PATH is a file, a folder, or - for standard input.
     """
+    look_seldom()

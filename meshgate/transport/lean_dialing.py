@@ -74,8 +74,12 @@ def dial(
 
 def _establish(transport: LeanTransport, protocol: Any, dialer: Dialer) -> None:
     transport.protocol = protocol
-    protocol.makeConnection(transport)
-    dialer.dialed(protocol)
+    try:
+        protocol.makeConnection(transport)
+        dialer.dialed(protocol)
+    except Exception:
+        transport.abortConnection()
+        raise
     transport.watch()
 
 
