@@ -241,7 +241,9 @@ class Scenarios:
         self.begin()
         self.folder.rename(self.home / "away")
         await self.until_ports()
-        self.assert_equal(self.sink.codes, ["MG3011"])
+        shown = [str(problem).replace(str(self.folder), "FOLDER") for problem in self.sink.last.problems]
+        wanted = "warning[MG3011]: there is no such file or folder any more, and its routes are withdrawn"
+        self.assert_equal(shown, [f"FOLDER: {wanted}"])
         (self.home / "away").rename(self.folder)
         await self.until_ports(a=443)
         self.assert_equal(self.sink.codes, [])

@@ -55,8 +55,9 @@ class LatestTests(SynchronousTestCase):
         self.assertEqual((warning.severity, warning.code), (Severity.WARNING, "MG0007"))
         self.assertEqual((warning.file, warning.line, warning.subject()), ("a.yaml", 21, "Gateway default/x"))
         self.assertEqual(
-            warning.message,
-            "Gateway default/x at a.yaml:21:1 is written again at b.yaml:11:1, and the later one counts",
+            str(warning),
+            "a.yaml:21:1: warning[MG0007]: Gateway default/x: Gateway default/x at a.yaml:21:1 is written again at "
+            "b.yaml:11:1, and the later one counts (remove one of them, or give it another name)",
         )
 
     def test_other_namespaces_are_other_resources(self) -> None:

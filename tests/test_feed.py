@@ -143,8 +143,11 @@ class FeedTests(SynchronousTestCase):
         (problem,) = state.problems
         self.assertEqual((problem.code, problem.severity), ("MG3001", Severity.ERROR))
         self.assertEqual(problem.provider, "hosts")
-        self.assertEqual(problem.message, "the provider 'hosts' failed: no answer from 192.0.2.1")
-        self.assertEqual(problem.hint, "what it published last keeps serving")
+        self.assertEqual(
+            str(problem),
+            "hosts: error[MG3001]: the provider 'hosts' failed: no answer from 192.0.2.1 (what it published last keeps "
+            "serving)",
+        )
 
     def test_a_publish_ends_a_failure(self) -> None:
         """The problem is gone with the next snapshot, even an equal one."""

@@ -8,7 +8,7 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.reader import read_text
 from tests.golden import all_cases
 
-VALIDATION = [case for case in all_cases() if case.code.startswith("MG1")]
+CASES = list(all_cases())
 
 
 class GoldenTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class GoldenTests(SynchronousTestCase):
 
     def test_each_problem_has_its_text(self) -> None:
         """Each text has the problem it is listed under, and says it in these words."""
-        for case in VALIDATION:
+        for case in CASES:
             problems = read_text(case.text, "routes.yaml").all_problems
             shown = "\n".join(str(problem) for problem in problems if problem.code == case.code)
             self.assertEqual(shown.split(), case.shown.split(), f"{case.text}\n{shown}")
@@ -26,4 +26,4 @@ class GoldenTests(SynchronousTestCase):
     def test_each_code_of_a_rule_has_a_text(self) -> None:
         """A new rule of validation comes with a case."""
         rules = {code for code in CODES if code.startswith("MG1")}
-        self.assertEqual(rules, {case.code for case in VALIDATION})
+        self.assertLessEqual(rules, {case.code for case in CASES})

@@ -7,7 +7,6 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.problem import Severity
 from meshgate.transport.address_lookup import Answer, LookupFailedError
 from meshgate.transport.known_name import LONGEST_TTL, SHORTEST_TTL
 from meshgate.transport.resolver import MAX_UNDER_WAY, MAX_UNWATCHED, PATIENCE, Resolver
@@ -373,9 +372,11 @@ class ProblemTests(ClockTestCase):
         self.names.set("a.example", "it rains", "it rains")
         self.resolver.watch(["a.example"])
         [problem] = self.resolver.problems()
-        self.assertEqual((problem.severity, problem.code), (Severity.WARNING, "MG3101"))
-        wanted = "the name a.example cannot be resolved since 2023-11-14T22:13:20Z: it rains"
-        self.assertEqual(problem.message, wanted)
+        self.assertEqual(
+            str(problem),
+            "warning[MG3101]: the name a.example cannot be resolved since 2023-11-14T22:13:20Z: it rains (nothing can "
+            "be dialed there until it resolves; is the name right, and a full one?)",
+        )
         self.turn(60)
         self.assertEqual(self.resolver.problems(), (problem,))
 

@@ -145,8 +145,12 @@ class EndTests(TestCase):
         lab.edit_settings(connect="soon")
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_output("the settings stay as they were")
-        await wait_for(
-            lambda: [problem["code"] for problem in lab.status()["problems"]] == ["MG3005"], "the problem in the status"
+        await wait_for(lambda: lab.status()["problems"], "the problem in the status")
+        (text,) = map("{severity}[{code}]: {message}".format_map, lab.status()["problems"])
+        self.assertEqual(
+            text.replace(str(lab.folder), "FOLDER"),
+            "error[MG3005]: the settings cannot be reloaded: FOLDER/meshgate.yaml:70:12: error[MG0104]: "
+            'timeouts.connect: \'soon\' is not a duration; write numbers with units, as "1h30m" or "500ms"',
         )
         socket.create_connection(("127.0.0.1", lab.ports[SNI]), timeout=5).close()
 
@@ -183,6 +187,9 @@ class ReloadedPortTests(TestCase):
         for file in (gateway, lab.routes / "31-sni-route-1.yaml"):
             file.write_text(file.read_text().replace(str(lab.ports[SNI]), str(port)))
         await wait_for(lambda: any(p["code"] == "MG3100" for p in lab.status()["problems"]), "the problem")
+        texts = map("{severity}[{code}]: {message}".format_map, lab.status()["problems"])
+        wanted = f"error[MG3100]: port 0.0.0.0:{port} cannot be bound: in use by another process; trying again"
+        self.assertIn(wanted, list(texts))
         taken.close()
         await wait_for(lambda: all(p["code"] != "MG3100" for p in lab.status()["problems"]), "the port to open")
         self.assertIn(NAME_1, [host for route in lab.status()["routes"] for host in route["hosts"]])

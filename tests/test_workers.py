@@ -79,7 +79,8 @@ class ServingTests(WorkersTestCase):
         lab.edit_settings(hello="200ms", workers="3")
         lab.process.signal(signal.SIGHUP)
         status = await self.state(lab, "the warning", lambda status: bool(status["problems"]))
-        self.assertEqual([problem["code"] for problem in status["problems"]], ["MG3103"])
+        (text,) = map("{severity}[{code}]: {message}".format_map, status["problems"])
+        self.assertEqual(text, "warning[MG3103]: workers is now 3, and 2 until the gateway is started again")
         for client in self.clients(lab.ports[SNI], 10):
             read_to_end(client.socket)
         await wait_for(lambda: log.exists() and log.read_text().count('"hello_timeout"') == 10, "the lines")
@@ -125,8 +126,8 @@ class ReplacementTests(WorkersTestCase):
             dead.append(await self.pid(lab, 1, but=dead))
             os.kill(dead[-1], signal.SIGKILL)
         status = await self.state(lab, "the problem", lambda status: bool(status["problems"]))
-        self.assertEqual([problem["code"] for problem in status["problems"]], ["MG3102"])
-        self.assertEqual(status["problems"][0]["message"], "worker 1 was killed by SIGKILL; it is started again in 1 s")
+        (text,) = map("{severity}[{code}]: {message}".format_map, status["problems"])
+        self.assertEqual(text, "error[MG3102]: worker 1 was killed by SIGKILL; it is started again in 1 s")
         for client in self.clients(lab.ports[ECHO], 20):
             client.read_until(END_OF_GREETING)
         self.assertEqual(lab.status()["workers"][0]["pid"], None)
