@@ -194,7 +194,6 @@ class PollerTests(SynchronousTestCase):
 
     def test_a_failure_of_nobodys(self) -> None:
         """Where the events go to a function by the time something raises, it is logged, and others are served."""
-
         of_a_module: Any = math.sqrt  # as compiled ones are, bound to its module
 
         def fail() -> None:
