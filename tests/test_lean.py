@@ -13,7 +13,7 @@ from zope.interface.verify import verifyClass
 
 from meshgate.transport import lean
 from meshgate.transport.lean import READ_SIZE, LeanTransport
-from tests.lean_loop import MIB, SMALL, Counting, LeanCase
+from tests.lean_loop import COMPILED_IN, MIB, SMALL, Counting, LeanCase
 from tests.peers import LOOPBACK
 
 
@@ -48,6 +48,8 @@ class ReadingTests(LeanCase):
                 self.loop.turn()
                 self.loop.ends.clear()
 
+    test_an_end_behind_a_full_read.skip = COMPILED_IN  # type: ignore[attr-defined]
+
     def test_an_end_that_comes_after_the_bytes(self) -> None:
         """A short read ends reading; the end of stream is an event of its own."""
         for _ in range(500):
@@ -75,6 +77,8 @@ class ReadingTests(LeanCase):
         other_end.send(b"y")
         self.loop.turn()
         self.assertEqual(order, ["greedy"] * 3 + ["other"] + ["greedy"] * 7)
+
+    test_more_than_the_budget_comes_without_more_events.skip = COMPILED_IN  # type: ignore[attr-defined]
 
     def test_a_pause_leaves_bytes_and_end_where_they_are(self) -> None:
         """Nothing is reported while reading is paused, everything when it goes on, the end once."""
@@ -111,6 +115,8 @@ class ReadingTests(LeanCase):
         self.assertEqual((peer.reads, peer.finishes), ([1000, 1000, 500], 0))
         transport.resumeProducing()
         self.loop.until(lambda: peer.finishes, "the end of stream")
+
+    test_a_pause_within_a_read.skip = COMPILED_IN  # type: ignore[attr-defined]
 
     def test_without_half_close_an_end_is_the_end(self) -> None:
         """A protocol that does not know half-close is told that the connection is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 from typing import Any
@@ -189,6 +190,22 @@ class PollerTests(SynchronousTestCase):
         other.theirs.send(b"x")
         self.loop.turn()
         self.assertEqual((failing.crashes, other.crashes, len(other.events)), (1, 0, 1))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_failure_of_nobodys(self) -> None:
+        """Where the events go to a function by the time something raises, it is logged, and others are served."""
+        of_a_module: Any = math.sqrt  # as compiled ones are, bound to its module
+
+        def fail() -> None:
+            self.poller.pass_to(failing.descriptor, of_a_module)
+            raise ZeroDivisionError
+
+        failing: Watched = self.watched(fail)
+        other = self.watched()
+        failing.theirs.send(b"x")
+        other.theirs.send(b"x")
+        self.loop.turn()
+        self.assertEqual((failing.crashes, len(other.events)), (0, 1))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_failing_end_is_logged(self) -> None:

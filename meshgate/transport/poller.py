@@ -219,9 +219,10 @@ class Poller:
         if call is None:
             return  # it was dropped within this batch, and the event is for nobody
         self._log.failure("a connection could not be served")
-        owner: Any = getattr(call, "__self__", None)
-        if owner is not None and owner is not self:
-            owner.crashed()
+        # A compiled function has a module for its self, and the poller's own calls nobody to be told.
+        crashed = getattr(getattr(call, "__self__", None), "crashed", None)
+        if crashed is not None:
+            crashed()
 
 
 # No decorator: a decorated class is never compiled to a native one.
