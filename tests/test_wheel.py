@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -108,3 +111,20 @@ class WheelTests(SynchronousTestCase):
         self.wheel.callLater(1, self.fire)
         self.clock.pump([TICK] * 4)
         self.assertEqual((self.fired, self.clock.getDelayedCalls()), ([], []))
+
+    def test_once_over_it_holds_nobody(self) -> None:
+        """Who has a timer that calls it goes without the garbage collector, the timer called off or come."""
+
+        class Owner:
+            def ring(self) -> None:
+                pass
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for over in (Timer.cancel, Timer.fire):
+            owner = Owner()
+            gone = weakref.ref(owner)
+            vars(owner)["timer"] = timer = self.wheel.callLater(3, owner.ring)
+            over(timer)
+            del owner, timer
+            self.assertIsNone(gone())

@@ -25,7 +25,8 @@ class Timer:
     __slots__ = ("_bucket", "_call")
 
     def __init__(self, call: Callable[[], object], bucket: set[Timer]) -> None:
-        self._call = call
+        # Whoever is called often has the timer: once it is over, it holds nobody, and there is nothing to collect.
+        self._call: Callable[[], object] | None = call
         self._bucket: set[Timer] | None = bucket
         bucket.add(self)
 
@@ -37,13 +38,15 @@ class Timer:
         """Call it off; nothing happens if it has come, or was called off before."""
         bucket = self._bucket
         if bucket is not None:
-            self._bucket = None
+            self._bucket = self._call = None
             bucket.discard(self)
 
     def fire(self) -> None:
         """Call, for the wheel."""
-        self._bucket = None
-        self._call()
+        call = self._call
+        self._bucket = self._call = None
+        if call is not None:
+            call()
 
 
 class Wheel:
