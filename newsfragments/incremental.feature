@@ -1,1 +1,1 @@
-One changed file of thousands takes effect within a second, and holds up no connection for more than some milliseconds: only what it touches is compiled anew.
+One changed file of thousands takes effect within a second: only what it touches is compiled anew.
