@@ -18,7 +18,8 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.steps import batches
 from meshgate.routing.binding import Bindings, VirtualService
-from meshgate.routing.chains import ChainBuilder, Part, claimed_by, names_of
+from meshgate.routing.chains import ChainBuilder, names_of
+from meshgate.routing.claims import Part, claimed_by
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.memo import Answered
 from meshgate.routing.servers import Age, BoundServer, Group, Merge, PortUse

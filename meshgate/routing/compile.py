@@ -25,7 +25,8 @@ from meshgate.routing.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.catalog import Catalog
 from meshgate.routing.cells import Cells
-from meshgate.routing.chains import ChainBuilder, Part, Rules
+from meshgate.routing.chains import ChainBuilder
+from meshgate.routing.claims import Part, Rules
 from meshgate.routing.destinationrules import DestinationRules
 from meshgate.routing.destinations import Destinations
 from meshgate.routing.extended import ExtendedChainBuilder, ExtendedRules

@@ -16,9 +16,9 @@ from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttribu
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.chains import (
+from meshgate.routing.chains import ChainBuilder
+from meshgate.routing.claims import (
     TERMINATION_REFUSAL,
-    ChainBuilder,
     Claim,
     Makers,
     NumberedBlock,
