@@ -15,6 +15,7 @@ COMPILED = (
     "meshgate/transport/wheel.py",
     "meshgate/transport/pipes.py",
     "meshgate/transport/poller.py",
+    "meshgate/transport/lean_socket.py",
     "meshgate/transport/lean.py",
     "meshgate/transport/joining.py",
     "meshgate/transport/lean_port.py",

@@ -225,7 +225,7 @@ class SettingsFile(Section):
         Literal["auto", "lean", "twisted"], BeforeValidator(one_of("auto", "lean", "twisted")), Written("Choice")
     ] = _key(
         "What carries the bytes: lean for meshgate's own transport on epoll, twisted for the reactor's, which costs "
-        "several times as much; auto for lean where there is epoll. Taken at the start only.",
+        "twice as much; auto for lean where there is epoll. Taken at the start only.",
         "auto",
     )
     unknown_sni: Annotated[Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), Written("Choice")] = (

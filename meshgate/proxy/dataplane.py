@@ -48,7 +48,6 @@ class Dataplane:
     :param reactor: provides IReactorTCP and IReactorTime.
     :param ended: called once for each connection, with its complete record; must not raise.
     :param wall_clock: gives seconds since the epoch.
-    :param counts: of the connections of all workers; of one's own unless given.
     :param network: what carries the bytes; Twisted's own transports unless given.
     :param counts: what limits over all workers go by; of one's own unless given.
     :ivar wheel: the clock for time limits.
@@ -77,9 +76,10 @@ class Dataplane:
         self.seconds = reactor.seconds
         self.resolver = resolver
         self.rng = rng
-        self.clusters = Clusters(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
+        counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
+        self.clusters = Clusters(counts)
         self.ended = ended
-        self._admission = Admission(counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed()))
+        self._admission = Admission(counts)
         self._limits = limits
         self.table = RoutingTable()
         self.wall_clock = wall_clock

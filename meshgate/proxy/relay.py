@@ -190,7 +190,7 @@ class Relay:
         """Begin to relay."""
         if not join(self.client, self.upstream):
             for leg in (self.client, self.upstream):
-                leg.peer.transport.registerProducer(leg, True)
+                self.other(leg).transport.registerProducer(leg, True)
         idle, half_close = self._limits.idle, self._limits.half_close
         if idle:
             self._timer = self.clock.callLater(min(idle, half_close), self._check)
@@ -252,7 +252,7 @@ class Relay:
         """A side is gone, and the other one has more to say to it."""
         if not self._closing:
             self._end(leg.reset)
-            leg.peer.transport.abortConnection()
+            self.other(leg).transport.abortConnection()
 
     def _await_last_word(self, leg: Leg) -> None:
         """
@@ -262,7 +262,7 @@ class Relay:
         """
         self._cancel_timer()
         self._timer = self.clock.callLater(GRACE, self._no_last_word, leg)
-        leg.peer.transport.resumeProducing()
+        self.other(leg).transport.resumeProducing()
 
     def _no_last_word(self, leg: Leg) -> None:
         self._timer = None

@@ -2,7 +2,8 @@
 A lean transport: one connected socket on the poller, with as little between the kernel and a protocol as there can be.
 
 Knows one socket, its edge-triggered events and what Twisted's protocols expect of a transport; knows nothing of how
-the connection came about, nor of two that are joined (:mod:`meshgate.transport.joining`).
+the connection came about, nor of its addresses and options (:mod:`meshgate.transport.lean_socket`), nor of two that are
+joined (:mod:`meshgate.transport.joining`).
 
 It is Twisted's TCP transport in all that a protocol can see, with three differences, all of them for the better: what
 is written leaves at once if the kernel takes it; a reset is noticed even while nothing is read; and an end of stream
@@ -18,12 +19,12 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.transport.lean_socket import LeanSocket
 from meshgate.transport.poller import ENDING, READ, READ_WRITE, Poller
 
 READ_SIZE: Final = 64 * 1024
@@ -60,7 +61,7 @@ class Inflow(Protocol):
         """The transport is gone."""
 
 
-class LeanTransport:
+class LeanTransport(LeanSocket):
     """
     One connected socket.
 
@@ -71,7 +72,6 @@ class LeanTransport:
     :ivar pending: bytes that the kernel has not taken yet.
     :ivar inflow: what else is to be sent, from where it comes, while this transport is joined to another.
     :ivar deaf: nothing is read from it any more: its end of stream was read, or it is being closed.
-    :ivar nagle: the kernel may hold back small writes.
     :ivar lost: it is closed, or about to be; nothing can be read from it or written to it any more.
     """
 
@@ -80,7 +80,6 @@ class LeanTransport:
         "_closing",
         "_events",
         "_finishing",
-        "_peer",
         "_producer",
         "_producer_paused",
         "_reading",
@@ -92,11 +91,9 @@ class LeanTransport:
         "descriptor",
         "inflow",
         "lost",
-        "nagle",
         "pending",
         "poller",
         "protocol",
-        "socket",
     )
 
     def __init__(
@@ -106,8 +103,8 @@ class LeanTransport:
         peer: tuple[Any, ...] | None = None,
         blocking: bool = True,
     ) -> None:
+        super().__init__(sock, peer)
         self.poller = poller
-        self.socket = sock
         self.descriptor = sock.fileno()
         self.protocol: Any = None
         self.pending: bytearray | None = None
@@ -115,8 +112,6 @@ class LeanTransport:
         self.lost = False
         self._events: Callable[[int], None] | None = None
         self._blocking = blocking
-        self.nagle = False
-        self._peer = peer
         self._reading = True
         self.deaf = False
         self._finishing = False
@@ -411,46 +406,9 @@ class LeanTransport:
             self._producer_paused = True
             self._producer.pauseProducing()
 
-    # Addresses and options.
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """Our own address."""
-        return _address(self.socket.getsockname())
-
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        """The other side's address."""
-        if self._peer is None:
-            self._peer = self.socket.getpeername()
-        return _address(self._peer)
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether small writes are sent at once."""
-        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Send small writes at once."""
-        self.nagle = not enabled
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel asks a silent peer for a sign of life."""
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Have the kernel ask a silent peer for a sign of life."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def getHandle(self) -> socket.SocketType:
-        """The socket."""
-        return self.socket
-
 
 classImplements(LeanTransport, ITCPTransport)
 
 
 def _ignore(event: int) -> None:
     """What happens to a socket that is only waiting to be closed is of no interest."""
-
-
-def _address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    return IPv6Address("TCP", *name) if len(name) > 2 else IPv4Address("TCP", *name)
