@@ -125,8 +125,7 @@ class ChainBuilder:
                 continue
             for claim in part.claims:
                 found = True
-                if claim.ignored is not None:
-                    self._note_ignored(claim)
+                self._note_ignored(claim)
                 if self._taken(server, claim):
                     continue
                 self._admit(listener, claim, server)

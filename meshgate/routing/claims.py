@@ -236,7 +236,7 @@ def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) ->
     return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.place(path)}) {path}")
 
 
-def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[tuple[str, L4MatchAttributes | TLSMatchAttributes]]:
+def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[NumberedBlock]:
     """
     The match blocks of a rule, each with its path.
 
