@@ -6,7 +6,7 @@ Knows when to compile and whom to tell; what is compiled, and how, is decided in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,11 +19,10 @@ from twisted.python.failure import Failure
 from meshgate.providers.feed import FeedState
 from meshgate.providers.slices import in_slices
 from meshgate.resources.duplicates import Latest
-from meshgate.resources.record import ResourceKey
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, Compiler
 from meshgate.routing.servers import Proxy
-from meshgate.routing.statuses import ResourceStatus, all_statuses
+from meshgate.routing.statuses import all_statuses
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings
 from meshgate.settings_model import EXTENDED
@@ -35,7 +34,6 @@ class Known:
     def __init__(self) -> None:
         self.latest = Latest()
         self.compiler = Compiler(Proxy({}, ""))
-        self.statuses: Mapping[ResourceKey, ResourceStatus] = {}
 
 
 def compile_state(
@@ -55,8 +53,8 @@ def compile_state(
     change = yield from known.latest.update(state.resources)
     compilation = yield from known.compiler.in_steps(change, generation, state.refused, now)
     problems = (*state.problems, *known.latest.problems(), *compilation.problems)
-    known.statuses = yield from all_statuses(compilation.statuses, problems, known.statuses)
-    return replace(compilation, problems=problems, statuses=known.statuses)
+    found = yield from all_statuses(compilation.statuses, problems)
+    return replace(compilation, problems=problems, statuses=found)
 
 
 class Compiling:

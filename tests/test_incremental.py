@@ -17,7 +17,9 @@ from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.record import Resource
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, Compiler, compile_table
+from meshgate.routing.listeners import ListenerBuilder, Owner
 from meshgate.routing.servers import Proxy
+from meshgate.routing.table import Chain
 from tests.configurations import (
     PROXY,
     Document,
@@ -138,6 +140,96 @@ def spoiled(one: Document) -> Document:
 VALID = st.one_of(gateways(), routes(), routes(), others())
 DOCUMENTS = st.one_of(VALID, VALID, VALID, VALID.map(spoiled))
 EDITS = st.lists(st.tuples(st.integers(0, 11), st.none() | DOCUMENTS), min_size=1, max_size=3)
+
+
+class Crowd:
+    """
+    Two Gateways that many VirtualServices name, and some small ones that share their port. Drawn evenly, since what
+    matters happens where most have nothing in common and a few do.
+    """
+
+    MANY = 8
+    SMALL = 5
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        # Most of the ports of most crowds are for passthrough only, where one rule can be exchanged.
+        self._mixed = rng.random() < 0.3
+
+    def documents(self) -> list[Document]:
+        """All of it, each in its file."""
+        return [self.document(number) for number in range(self.MANY + 2 * self.SMALL + 3)]
+
+    def edit(self) -> tuple[int, Document | None]:
+        """One file changed, or gone."""
+        first = 2 if self._rng.random() < 0.8 else 0
+        number = self._rng.randrange(first, self.MANY + 2 * self.SMALL + 3)
+        return number, None if self._rng.random() < 0.25 else self.document(number)
+
+    def document(self, number: int) -> Document:
+        """One version of a file."""
+        if number < 2:
+            return gateway(f"g{number}", *self._servers(number))
+        if number < self.MANY + 2:
+            return self._route(number, self._rng.choice([["g0"], ["g0"], ["g0"], ["g1"], ["g0", "g1"]]))
+        number -= self.MANY + 2
+        if number < self.SMALL:
+            return gateway(f"s{number}", self._small_server(number))
+        number -= self.SMALL
+        if number < self.SMALL:
+            host = f"s{number}.org" if self._rng.random() < 0.9 else "h1.example.com"
+            return virtual_service(f"s{number}", [host], [f"s{number}"], tls=[tls_rule([host], self._backend())])
+        return service(self._backend(), {"port": self._rng.choice([80, 81]), "name": "tcp"}, selector={"app": "x"})
+
+    def _servers(self, number: int) -> list[Document]:
+        hosts = [["*.example.com"], ["*.example.com", "*.net"]][self._rng.random() < 0.5] if number == 0 else ["*.org"]
+        servers = [tls_server(443, hosts, **self._bind())]
+        if self._mixed:
+            beside = [
+                tls_server(443, [hosts[0], "*.net"]),
+                tls_server(443, ["h2.example.com"]),
+                {**tls_server(443, ["h3.example.com"], mode="SIMPLE"), "port": {"number": 443, "protocol": "HTTPS"}},
+                tls_server(443, ["c.org"], mode="SIMPLE"),
+                tls_server(443, ["c.org"], mode="AUTO_PASSTHROUGH"),
+                tls_server(8443, ["*"]),
+                tcp_server(9000),
+                {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
+            ]
+            servers += self._rng.sample(beside, self._rng.randrange(3))
+        return [{**each, "port": {**each["port"], "name": f"p{index}"}} for index, each in enumerate(servers)]
+
+    def _small_server(self, number: int) -> Document:
+        made = tls_server(self._rng.choice([443, 8443]), [f"s{number}.org"], **self._bind())
+        if self._rng.random() < 0.3:
+            made["port"]["protocol"], made["tls"] = "HTTPS", {"mode": "SIMPLE", "credentialName": "c"}
+        return made
+
+    def _bind(self) -> dict[str, str]:
+        return self._rng.choice([{}, {}, {"bind": "0.0.0.0"}])
+
+    def _backend(self) -> str:
+        return self._rng.choice(["x", "y", "nobody"])
+
+    def _route(self, number: int, gateways: list[str]) -> Document:
+        rng = self._rng
+        own = [f"h{number}.example.com", f"i{number}.example.com", f"n{number}.net"]
+        shared = ["h1.example.com", "H1.example.com", "*.example.com", "c.org", "*"]
+        names = [rng.choice(own if rng.random() < 0.8 else shared) for _ in range(rng.choice([1, 1, 2]))]
+        rule = tls_rule([f"*{names[0]}"] if rng.random() < 0.05 and "*" not in names[0] else names, self._backend())
+        if rng.random() < 0.2:
+            rule["match"][0]["destinationSubnets"] = ["10.0.0.0/8"]
+        tcp = [tcp_rule(self._backend())] if rng.random() < 0.2 else []
+        hosts = ["*"] if rule["match"][0]["sniHosts"] != names else names
+        created = rng.choice([{}, {}, {"creationTimestamp": "2024-01-01T00:00:00Z"}])
+        return virtual_service(f"v{number}", hosts, gateways, tls=[rule], tcp=tcp, **created)
+
+
+def simple_route(number: int, name: str = "") -> Document:
+    """One of many, with a name of its own."""
+    host = f"{name or f'h{number}'}.example.com"
+    return virtual_service(f"v{number}", [host], ["g0"], tls=[tls_rule([host], "x")])
+
+
 PROXIES = st.sampled_from([False, True]).map(lambda extended: Proxy({"istio": "ig"}, "istio-system", extended=extended))
 
 
@@ -196,6 +288,115 @@ class IncrementalTests(SynchronousTestCase):
         After each of some random edits the table, the problems and the statuses are those of a new compiler, in
         whatever order the resources are read, and whether or not the work before was brought to its end.
         """
+        self.follow(proxy, documents, changes, rng)
+
+    def test_a_crowd_changes_one_by_one(self) -> None:
+        """The same where many VirtualServices name few Gateways, and mostly have no name in common."""
+        for seed in range(250):
+            rng = random.Random(seed)
+            crowd = Crowd(rng)
+            proxy = Proxy({"istio": "ig"}, "istio-system", extended=seed % 10 == 0)
+            self.follow(proxy, crowd.documents(), [[crowd.edit()] for _ in range(10)], rng)
+
+    def test_a_listener_is_left_on_the_way_to_others(self) -> None:
+        """A Gateway that gives up a port just as it comes to share a name with another one really gives it up."""
+        one, both = tls_server(443, ["*"]), [tls_server(443, ["*"]), tls_server(8443, ["*"])]
+        both[1]["port"]["name"] = "other"
+        files = Files(
+            [
+                gateway("g0", *both),
+                gateway("g1", tls_server(443, ["d.org"])),
+                simple_route(0),
+                virtual_service("w", ["h0.example.com"], ["g1"], tls=[tls_rule(["h0.example.com"], "x")]),
+            ]
+        )
+        known, compiler = Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        before = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
+        self.assertEqual({key.port for key in before.table.listeners}, {443, 8443})
+        files.write([(0, gateway("g0", one)), (1, gateway("g1", tls_server(443, ["*.example.com"])))])
+        after = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 2))
+        self.assertEqual({key.port for key in after.table.listeners}, {443})
+
+    def follow_edit(self, documents: list[Document], number: int, after: Document | None) -> None:
+        """One edit, brought to its end."""
+        self.follow(Proxy({"istio": "ig"}, "istio-system"), documents, [[(number, after)]], random.Random(0), left=0)
+
+    def test_a_server_that_lost_gets_nothing_later(self) -> None:
+        """A server that is dropped stays without chains when one more VirtualService comes that only it would meet."""
+        first, lost = tls_server(443, ["*.example.com"]), tls_server(443, ["*.example.com", "*.net"])
+        lost["port"]["name"] = "lost"
+        names = ["a.example.com", "one.net", "two.net"]
+        routes = [virtual_service(f"v{n}", [n], ["g0"], tls=[tls_rule([n], "x")]) for n in names]
+        come = virtual_service("w", ["three.net"], ["g0"], tls=[tls_rule(["three.net"], "x")])
+        self.follow_edit([gateway("g0", first, lost), *routes], 4, come)
+
+    def test_a_name_falls_to_the_server_that_ends_it(self) -> None:
+        """The name that a passthrough rule lets go of is held by the server that ends TLS for it."""
+        ends = tls_server(443, ["h1.example.com"], mode="SIMPLE")
+        ends["port"].update(name="ends", protocol="HTTPS")
+        documents = [gateway("g0", tls_server(443, ["*"]), ends), simple_route(0), simple_route(1), simple_route(2)]
+        self.follow_edit(documents, 2, simple_route(1, "other"))
+
+    def small_gateways(self, *servers: Document) -> list[Document]:
+        """Gateways of one server and one VirtualService each, which share a port and no name."""
+        gateways = [gateway(f"g{number}", each) for number, each in enumerate(servers)]
+        hosts = [each["hosts"][0] for each in servers]
+        return gateways + [
+            virtual_service(f"v{number}", [host], [f"g{number}"], tls=[tls_rule([host], "x")])
+            for number, host in enumerate(hosts)
+        ]
+
+    def test_the_oldest_of_a_port_goes(self) -> None:
+        """Without the Gateway whose unset bind stood for both families, or with another bind, others decide."""
+        host = ["h0.example.com"]
+        others = [tls_server(443, [f"h{number}.example.com"], bind="0.0.0.0") for number in range(1, 5)]
+        documents = self.small_gateways(tls_server(443, host), *others)
+        for after in (None, gateway("g0", tls_server(443, host, bind="0.0.0.0"))):
+            self.follow_edit(documents, 0, after)
+
+    def test_the_only_one_that_serves_goes(self) -> None:
+        """A port on which only servers are left that serve nothing is closed."""
+        ending = [tls_server(443, [f"h{number}.example.com"], mode="SIMPLE") for number in range(5)]
+        for each in ending:
+            each["port"]["protocol"] = "HTTPS"
+        documents = self.small_gateways(tls_server(443, ["h0.example.com"]), *ending[1:])
+        for after in (None, gateway("g0", ending[0])):
+            self.follow_edit(documents, 0, after)
+
+    def test_one_of_many_is_exchanged(self) -> None:
+        """Of many VirtualServices that change one after the other, the others' rules are not built again."""
+        documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(20))]
+        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
+        taken: list[str] = []
+        add = ListenerBuilder.add
+
+        def counted(builder: ListenerBuilder, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
+            taken.append(chain.virtual_service)
+            add(builder, chain, owner, sniffs=sniffs)
+
+        self.patch(ListenerBuilder, "add", counted)
+        for generation, number in enumerate((3, 7, 3), 2):
+            files.write([(number + 1, simple_route(number, f"fresh{generation}"))])
+            found = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), generation))
+            (listener,) = found.table.listeners.values()
+            self.assertIn(f"fresh{generation}.example.com", listener.exact)
+            self.assertEqual(len(listener.exact), 20)
+        self.assertEqual(taken, ["default/v3", "default/v7", "default/v3"])
+
+    def follow(
+        self,
+        proxy: Proxy,
+        documents: list[Document],
+        changes: list[list[tuple[int, Document | None]]],
+        rng: random.Random,
+        left: float = 0.3,
+    ) -> None:
+        """
+        Compile after each change, and from scratch as well.
+
+        :param left: how often the work is left as soon as the table is there.
+        """
         files = Files(documents)
         known, compiler = Latest(), Compiler(proxy)
         for edits in [[], *changes]:
@@ -203,7 +404,7 @@ class IncrementalTests(SynchronousTestCase):
             given = files.resources()
             rng.shuffle(given)
             steps = compiler.in_steps(run_through(known.update(tuple(given))), 1, files.refused(), NOW)
-            if rng.random() < 0.3:
+            if rng.random() < left:
                 while next(steps) is None:
                     pass
                 for _ in range(rng.randrange(10)):
@@ -213,7 +414,7 @@ class IncrementalTests(SynchronousTestCase):
             found, expected = run_through(steps), files.compiled(proxy)
             self.assertEqual(found.table, expected.table)
             self.assertEqual(found.problems, expected.problems)
-            self.assertEqual(found.statuses, expected.statuses)
+            self.assertEqual(list(found.statuses.items()), sorted(expected.statuses.items(), key=lambda item: item[0]))
             self.assertEqual(set(found.table.destinations()), set(expected.table.destinations()))
             for key, listener in found.table.listeners.items():
                 self.assertEqual(list(listener.chains()), list(expected.table.listeners[key].chains()))

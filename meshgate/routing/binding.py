@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.hosts import MESH, gateway_reference
 from meshgate.routing.servers import Proxy
@@ -107,9 +109,9 @@ class Bindings:
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
-    ) -> Iterator[Problem]:
+    ) -> Iterator[list[Problem]]:
         """
-        What is said of VirtualServices that name a Gateway which is not there.
+        What is said of VirtualServices that name a Gateway which is not there, a little at a time.
 
         :param gateways: all Gateways of the configuration, taken by this gateway or not, by ``namespace/name``.
         :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
@@ -121,7 +123,10 @@ class Bindings:
                 # That it is no name at all is said where the VirtualService is read.
                 if name not in faulty and not any(map(dns_label, name.split("/"))):
                     naming[name].append(virtual_service)
-        missing = (self._named.keys() | naming.keys()) - gateways.keys()
+        missing: set[str] = set()
+        for names in batches(chain(self._named, naming), 1024):
+            missing.update(name for name in names if name not in gateways)
+            yield []
         if not missing:
             return
         known = sorted(gateways)
@@ -130,12 +135,11 @@ class Bindings:
             by_name[each.partition("/")[2]].append(each)
         for name in sorted(missing):
             hint = _near(by_name.get(name.partition("/")[2], []), known)
-            for virtual_service in (*self.of(name), *naming[name]):
+            for some in batches((*self.of(name), *naming[name])):
                 if name in faulty:
-                    yield _takes_nothing(virtual_service, faulty[name])
-                    continue
-                message, path = f"the Gateway {name} does not exist", gateway_path(virtual_service, name)
-                yield virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
+                    yield [_takes_nothing(virtual_service, faulty[name]) for virtual_service in some]
+                else:
+                    yield [_unknown(virtual_service, name, hint) for virtual_service in some]
 
 
 def in_mesh(virtual_service: VirtualService) -> bool:
@@ -177,6 +181,11 @@ def _export_group(virtual_service: VirtualService, namespace: str) -> int | None
     if virtual_service.namespace == namespace and ("." in targets or namespace in targets):
         return 0
     return 1 if namespace in targets else None
+
+
+def _unknown(virtual_service: VirtualService, gateway: str, hint: str) -> Problem:
+    message, path = f"the Gateway {gateway} does not exist", gateway_path(virtual_service, gateway)
+    return virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
 
 
 def _not_exported(virtual_service: VirtualService, proxy: Proxy) -> Problem:

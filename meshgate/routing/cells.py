@@ -4,73 +4,30 @@ them have something against each other.
 
 Most Gateways share no port with a plain server, and no name, with any other; what such a one comes to does not depend
 on the others, and stays when they change. Only those that do share something are built together, in Istio's order.
+It is likewise with the VirtualServices of one Gateway, of which there may be thousands, too.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TypeVar
 
-from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem
-from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.binding import Bindings, VirtualService
+from meshgate.routing.built import Built
+from meshgate.routing.cell import Cell, Exchange, Gateway, Name
 from meshgate.routing.chains import ChainBuilder, names_of
-from meshgate.routing.claims import Part, claimed_by
+from meshgate.routing.claims import Part
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.memo import Answered
 from meshgate.routing.servers import Age, BoundServer, Group, Merge, PortUse
 from meshgate.routing.table import Listener, ListenerKey
 
-Gateway = Resource[GatewaySpec]
-Name = tuple[int, str]
-"""A server name or a host, on a port."""
 Mark = TypeVar("Mark")
 Recall = Callable[[BoundServer, VirtualService, Answered[Part] | None], Answered[Part]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Built:
-    """
-    What some servers come to together.
-
-    :ivar dropped: the servers that lost, by their Gateway and index.
-    :ivar used: what the destinations of the chains rest on.
-    """
-
-    listeners: Mapping[ListenerKey, ListenerBuilder] = field(default_factory=dict)
-    problems: Sequence[Problem] = ()
-    dropped: Collection[tuple[ResourceKey, int]] = ()
-    used: Collection[ResourceKey] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """
-    One Gateway.
-
-    :ivar bound: the VirtualServices that name it, in their order.
-    :ivar parts: what each of these asks of each server, by the server's index and the VirtualService's identity.
-    :ivar names: all that its servers can take from others, or lose to them.
-    :ivar alone: what it comes to by itself.
-    """
-
-    gateway: Gateway
-    servers: tuple[BoundServer, ...]
-    bound: tuple[VirtualService, ...]
-    parts: Mapping[tuple[int, int], Answered[Part]]
-    names: frozenset[Name]
-    alone: Built
-
-    def uses(self) -> Iterator[tuple[int, list[BoundServer]]]:
-        """Its ports, each with its servers."""
-        by_port: dict[int, list[BoundServer]] = defaultdict(list)
-        for server in self.servers:
-            by_port[server.port].append(server)
-        yield from by_port.items()
 
 
 class Cells:
@@ -96,28 +53,38 @@ class Cells:
         self.gateways: dict[str, Gateway] = {}
         self.listeners: dict[ListenerKey, Listener] = {}
         self._cells: dict[str, Cell] = {}
-        self._stale: dict[str, None] = {}
+        # Whether what is asked of their servers may be something else even where it is asked by the same.
+        self._stale: dict[str, bool] = {}
         self._ports: dict[int, PortUse] = {}
         self._on_port: dict[int, dict[str, None]] = defaultdict(dict)
         self._contested_ports: set[int] = set()
         self._claimants: dict[Name, dict[str, None]] = defaultdict(dict)
         self._contested_names: set[Name] = set()
         self._builders: dict[ListenerKey, dict[str, ListenerBuilder]] = {}
-        self._stale_listeners: set[ListenerKey] = set()
+        # What Gateways put into listeners at the last merge, where it may be something else now.
+        self._stale_listeners: dict[ListenerKey, dict[str, ListenerBuilder | None]] = {}
+        # Those where more has changed than what single Gateways put into them.
+        self._torn: set[ListenerKey] = set()
+        self._merged: dict[ListenerKey, ListenerBuilder] = {}
         self._together: set[str] = set()
         self._members: tuple[tuple[Cell, ...], Mapping[Group, Age]] = ((), {})
         self._joint = Built()
 
     def touch(self, names: Iterable[str]) -> None:
-        """Look at Gateways anew, or at what was one."""
-        self._stale.update(dict.fromkeys(names))
+        """Look at Gateways anew, or at what was one, since other VirtualServices name them, or they have changed."""
+        for name in names:
+            self._stale.setdefault(name, False)
+
+    def doubt(self) -> None:
+        """Look at all Gateways anew, and ask what each VirtualService asks of them."""
+        self._stale.update(dict.fromkeys(self.gateways, True))
 
     def renew(self, bindings: Bindings) -> Generator[None, None, None]:
         """Bring everything up to date, in steps."""
         stale, self._stale = self._stale, {}
-        for names in batches(stale, 4):
-            for name in names:
-                yield from self._renew(name, bindings)
+        for some in batches(stale.items(), 4):
+            for name, doubted in some:
+                yield from self._renew(name, doubted, bindings)
             yield
         yield from self._build_together()
         yield from self._merge()
@@ -129,76 +96,114 @@ class Cells:
                 yield cell.alone
         yield self._joint
 
-    def _renew(self, name: str, bindings: Bindings) -> Generator[None, None, None]:
+    def _renew(self, name: str, doubted: bool, bindings: Bindings) -> Generator[None, None, None]:
         before = self._cells.pop(name, None)
+        after, names = yield from self._made(name, before, doubted, bindings)
+        self._note_ports(name, before, after)
+        yield from self._note_names(name, before, after, names)
+        if after is not None:
+            self._cells[name] = after
+
+    def _made(
+        self, name: str, before: Cell | None, doubted: bool, bindings: Bindings
+    ) -> Generator[None, None, tuple[Cell | None, Iterable[Name] | None]]:
+        """
+        A Gateway as it is now.
+
+        :param doubted: what was asked of its servers before may be something else now.
+        :return: it, if it is there, and the names that it may have won or lost; None for all that there are.
+        """
         gateway = self.gateways.get(name)
         if gateway is None:
-            yield from self._replace(name, before, None)
-            return
+            return None, None
         servers = self._servers_of(gateway)
-        known: Mapping[tuple[int, int], Answered[Part]] = {}
-        if before is not None and before.gateway is gateway and before.servers == servers:
-            # The same objects, since the answers are about them.
-            servers, known = before.servers, before.parts
         if isinstance(servers, Problem):
-            yield from self._replace(name, before, None)
-            self._cells[name] = Cell(gateway, (), (), {}, frozenset(), Built(problems=[servers]))
-            return
-        bound = bindings.of(name)
-        parts: dict[tuple[int, int], Answered[Part]] = {}
-        for server in servers:
-            for batch in batches(bound):
-                for virtual_service in batch:
-                    key = (server.index, id(virtual_service))
-                    parts[key] = self._recall(server, virtual_service, known.get(key))
+            return Cell(gateway, alone=Built(problems=[servers])), None
+        exchange: Exchange | None = None
+        if before is not None and before.gateway is gateway and before.servers == servers:
+            # The servers of before, too, since the answers are about these objects.
+            exchange = Exchange(before)
+            yield
+            after = yield from self._asked(before, bindings.of(name), doubted, exchange)
+        else:
+            held = frozenset((server.port, each) for server in servers for each in names_of(server))
+            empty = Cell(gateway, servers, held=held)
+            after = yield from self._asked(empty, bindings.of(name), doubted, Exchange(empty))
+        yield
+        built = exchange.built(after) if exchange is not None and self._builder.separable else None
+        if built is None:
+            built = yield from self._build([after], {})
+        return replace(after, alone=built), exchange.names if exchange is not None else None
+
+    def _asked(
+        self, before: Cell, bound: tuple[VirtualService, ...], doubted: bool, exchange: Exchange
+    ) -> Generator[None, None, Cell]:
+        """A Gateway with what these VirtualServices ask of it, which is noted where it is new."""
+        parts = dict(before.parts)
+        wanted = set(map(id, bound))
+        yield
+        gone = [one for one in before.bound if id(one) not in wanted]
+        yield
+        known = set(map(id, before.bound))
+        yield
+        asking = bound if doubted else [one for one in bound if id(one) not in known]
+        yield
+        for server in before.servers:
+            for batch in batches((*gone, *asking)):
+                for one in batch:
+                    key = (server.index, id(one))
+                    old, new = parts.pop(key, None), None
+                    if id(one) in wanted:
+                        new = parts[key] = self._recall(server, one, old)
+                    if new is not old:
+                        exchange.note(server, old, new)
                 if len(bound) > len(batch):
                     yield
-        alone = Cell(gateway, servers, bound, parts, frozenset(), Built())
-        built = yield from self._build([alone], {})
-        names: set[Name] = set()
-        for server in servers:
-            names.update((server.port, each) for each in names_of(server))
-            for batch in batches(bound):
-                claimed = (claimed_by(parts[server.index, id(one)].result) for one in batch)
-                names.update((server.port, each) for some in claimed for each in some)
-                yield
-        cell = Cell(gateway, servers, bound, parts, frozenset(names), built)
-        yield from self._replace(name, before, cell)
-        self._cells[name] = cell
+        return exchange.after(bound, parts)
 
-    def _replace(self, name: str, before: Cell | None, after: Cell | None) -> Iterator[None]:
-        """Note what a Gateway shares with others, in place of what it did."""
-        for cell, other, sign in (before, after, -1), (after, before, 1):
-            if cell is not None:
-                yield
-                names = cell.names if other is None else cell.names - other.names
-                for batch in batches(names, 256):
+    def _note_ports(self, name: str, before: Cell | None, after: Cell | None) -> None:
+        """Note which ports a Gateway has, and what it puts into their listeners, or that it does so no more."""
+        for cell, sign in ((before, -1), (after, 1)):
+            if cell is None:
+                continue
+            for port, servers in cell.uses():
+                use = self._ports[port] = self._ports.get(port, PortUse()).plus(servers, sign)
+                _mark(self._on_port, port, name, sign)
+                (self._contested_ports.add if use.contested else self._contested_ports.discard)(port)
+                if not use.gateways:
+                    del self._ports[port]
+            for key, builder in cell.alone.listeners.items():
+                # What was there at the last merge, not what came and went in between.
+                self._stale_listeners.setdefault(key, {}).setdefault(name, builder if sign < 0 else None)
+                builders = self._builders.setdefault(key, {})
+                if sign > 0:
+                    builders[name] = builder
+                else:
+                    del builders[name]
+
+    def _note_names(
+        self, name: str, before: Cell | None, after: Cell | None, names: Iterable[Name] | None
+    ) -> Generator[None, None, None]:
+        """
+        Note what a Gateway shares with others, or that it does so no more.
+
+        :param names: those it may have won or lost; None for all.
+        """
+        if names is None:
+            names = set()
+            for batch in batches(each for cell in (before, after) if cell is not None for each in cell.names()):
+                names.update(batch)
+                if len(batch) == BATCH:
                     yield
-                    self._note_names(name, batch, sign)
-                self._note(name, cell, sign)
-
-    def _note(self, name: str, cell: Cell, sign: int) -> None:
-        """Note which ports and listeners a Gateway shares with others, or with sign -1 that it does no more."""
-        for port, servers in cell.uses():
-            use = self._ports[port] = self._ports.get(port, PortUse()).plus(servers, sign)
-            _mark(self._on_port, port, name, sign)
-            (self._contested_ports.add if use.contested else self._contested_ports.discard)(port)
-            if not use.gateways:
-                del self._ports[port]
-        for key, builder in cell.alone.listeners.items():
-            self._stale_listeners.add(key)
-            builders = self._builders.setdefault(key, {})
-            if sign > 0:
-                builders[name] = builder
-            else:
-                del builders[name]
-
-    def _note_names(self, name: str, names: Iterable[Name], sign: int) -> None:
-        """The same for names."""
-        for each in names:
-            _mark(self._claimants, each, name, sign)
-            contested = len(self._claimants.get(each, ())) > 1
-            (self._contested_names.add if contested else self._contested_names.discard)(each)
+        for batch in batches(names):
+            for each in batch:
+                had, has = before is not None and before.has(each), after is not None and after.has(each)
+                if had is not has:
+                    _mark(self._claimants, each, name, has - had)
+                    contested = len(self._claimants.get(each, ())) > 1
+                    (self._contested_names.add if contested else self._contested_names.discard)(each)
+            if len(batch) == BATCH:
+                yield
 
     def _build(self, cells: Sequence[Cell], begun: Mapping[Group, Age]) -> Generator[None, None, Built]:
         """
@@ -237,10 +242,13 @@ class Cells:
         if self._members != (tuple(cells), begun):
             before, self._joint = self._joint, (yield from self._build(cells, begun))
             self._members = (tuple(cells), begun)
-            self._stale_listeners.update(before.listeners, self._joint.listeners)
-        for name in self._together ^ together:
+            self._torn.update(before.listeners, self._joint.listeners)
+        moved = self._together ^ together
+        for name in moved:
             if name in self._cells:
-                self._stale_listeners.update(self._cells[name].alone.listeners)
+                self._torn.update(self._cells[name].alone.listeners)
+        # One that has moved may have left a listener at the same time.
+        self._torn.update(key for key, stale in self._stale_listeners.items() if not moved.isdisjoint(stale))
         self._together = together
 
     def _begun(self, cells: Sequence[Cell], together: Collection[str]) -> Mapping[Group, Age]:
@@ -261,27 +269,52 @@ class Cells:
     def _merge(self) -> Generator[None, None, None]:
         """Make the listeners anew that are not what they were."""
         listeners = self.listeners.copy()
-        for key in self._stale_listeners:
-            alone = self._builders.get(key, {})
-            builders = [each for name, each in alone.items() if name not in self._together]
+        for key in {**self._stale_listeners, **dict.fromkeys(self._torn)}:
             yield
-            if not alone:
-                self._builders.pop(key, None)
-            builders += [self._joint.listeners[key]] if key in self._joint.listeners else []
+            merged = None if key in self._torn else self._exchanged(key)
+            if merged is None:
+                merged = yield from self._absorbed(key)
             listener = None
-            if builders:
-                merged = ListenerBuilder(builders[0].oldest)
-                for batch in batches(builders):
-                    for builder in batch:
-                        merged.absorb(builder)
-                    yield
+            if merged is not None:
+                self._merged[key] = merged
                 listener = yield from merged.build()
+            else:
+                self._merged.pop(key, None)
             if listener is not None:
                 listeners[key] = listener
             else:
                 listeners.pop(key, None)
         self.listeners = listeners
-        self._stale_listeners = set()
+        self._stale_listeners, self._torn = {}, set()
+
+    def _exchanged(self, key: ListenerKey) -> ListenerBuilder | None:
+        """A listener made of what it was; None where it takes all that there is to know."""
+        merged, stale = self._merged.get(key), self._stale_listeners[key]
+        alone = self._builders.get(key, {})
+        names = [name for name in stale if name not in self._together]
+        lost = [each for each in map(stale.get, names) if each is not None]
+        won = [alone[name] for name in names if name in alone]
+        size = sum(each.size for each in (*lost, *won))
+        if merged is None or size > merged.size // 2:
+            return None
+        return merged.exchanged(lost, won)
+
+    def _absorbed(self, key: ListenerKey) -> Generator[None, None, ListenerBuilder | None]:
+        """A listener made of all that there is; None where there is nothing."""
+        alone = self._builders.get(key, {})
+        if not alone:
+            self._builders.pop(key, None)
+        builders = [each for name, each in alone.items() if name not in self._together]
+        builders += [self._joint.listeners[key]] if key in self._joint.listeners else []
+        if len(builders) < 2:
+            # Nobody adds to it any more: whoever builds something else begins with a copy.
+            return builders[0] if builders else None
+        merged = ListenerBuilder(builders[0].oldest)
+        for batch in batches(builders):
+            for builder in batch:
+                merged.absorb(builder)
+            yield
+        return merged
 
 
 def _mark(marks: dict[Mark, dict[str, None]], mark: Mark, name: str, sign: int) -> None:

@@ -8,7 +8,9 @@ block of every VirtualService, save those with a name that is taken.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
@@ -19,6 +21,7 @@ from meshgate.routing.listeners import ListenerBuilder, Owner
 from meshgate.routing.servers import BoundServer, duplicates
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
 
+AUTO = "AUTO_PASSTHROUGH"
 HTTP_REFUSAL = "this is an HTTP server, and the gateway works below HTTP"
 
 
@@ -30,8 +33,11 @@ class ChainBuilder:
     :param part: gives what a VirtualService asks of a server, as :meth:`meshgate.routing.claims.Rules.part`.
     :ivar listeners: what is built so far.
     :ivar problems: what was dropped or ignored.
-    :ivar used: what the destinations of the chains rest on.
+    :ivar used: what the destinations of the chains rest on, and how many of them.
+    :cvar separable: a chain whose names nobody else asks for does not depend on the others.
     """
+
+    separable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -44,7 +50,7 @@ class ChainBuilder:
         self._ignored_said: set[tuple[object, ...]] = set()
         self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
-        self.used: set[ResourceKey] = set()
+        self.used: Counter[ResourceKey] = Counter()
 
     def add(self, server: BoundServer) -> Iterator[None]:
         """Build the chains of one server, in its turn, in steps."""
@@ -54,7 +60,7 @@ class ChainBuilder:
         listener.join(server)
         if server.is_http:
             self._http(server, listener)
-        elif server.server.tls is not None and server.server.tls.mode == "AUTO_PASSTHROUGH":
+        elif takes_no_rules(server):
             self.problems.append(
                 server.problem(Severity.ERROR, "MG2031", "AUTO_PASSTHROUGH is for multi-cluster meshes and not served")
             )
@@ -136,7 +142,7 @@ class ChainBuilder:
 
     def _admit(self, listener: ListenerBuilder, claim: Claim, server: BoundServer) -> None:
         self.problems += claim.problems
-        self.used |= claim.used
+        self.used.update(claim.used)
         why = listener.refuse(claim.chain.names)
         if why is None:
             listener.add(claim.chain, claim.owner, sniffs=server.is_tls)
@@ -199,11 +205,21 @@ class ChainBuilder:
 
 
 def names_of(server: BoundServer) -> Iterator[str]:
-    """The names that a server can take from others, or lose to them."""
+    """The names that a server can take from others, or lose to them, whatever the rules for it."""
     if server.server.tls is not None:
         yield from server.hosts
         if not server.is_passthrough:
             yield from server_names(server) or (CATCH_ALL,)
+
+
+def takes_no_rules(server: BoundServer) -> bool:
+    """Whether no rule brings a chain to a server."""
+    return server.is_http or (server.server.tls is not None and server.server.tls.mode == AUTO)
+
+
+def takes_blocks(server: BoundServer) -> bool:
+    """Whether every fitting match block brings a chain of its own to a server."""
+    return server.is_passthrough and not takes_no_rules(server)
 
 
 def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:

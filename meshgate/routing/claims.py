@@ -55,6 +55,19 @@ class Claim:
     problems: tuple[Problem, ...]
     used: frozenset[ResourceKey]
 
+    def names(self) -> Iterator[str]:
+        """The names that it can take from others, or lose to them."""
+        for name in self.written or (CATCH_ALL,):
+            yield name.lower()
+
+    def said(self) -> Iterator[Problem]:
+        """What is said of it where it gets what it asks for."""
+        yield from self.problems
+        if self.ignored is not None:
+            yield self.ignored
+        if self.wider is not None:
+            yield self.wider
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -216,13 +229,6 @@ class Rules:
             hint="Istio does not cut server names to the server's hosts; narrow sniHosts",
             listener=str(server.key),
         )
-
-
-def claimed_by(part: Part) -> Iterator[str]:
-    """The names that rules can take from others, or lose to them."""
-    for claim in part.claims:
-        for name in claim.written or (CATCH_ALL,):
-            yield name.lower()
 
 
 def server_names(server: BoundServer) -> tuple[str, ...]:

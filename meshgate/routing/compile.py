@@ -32,7 +32,7 @@ from meshgate.routing.destinations import Destinations
 from meshgate.routing.extended import ExtendedChainBuilder, ExtendedRules
 from meshgate.routing.memo import Answered, answered
 from meshgate.routing.servers import BoundServer, Front, Proxy, servers_of, unselected
-from meshgate.routing.statuses import ResourceStatus, statuses
+from meshgate.routing.statuses import ResourceStatus, Statuses
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
 
 
@@ -101,6 +101,7 @@ class Compiler:
         self._lacks: dict[ResourceKey, Answered[tuple[Problem, ...]]] = {}
         self._unjudged: dict[ResourceKey, None] = {}
         self._analysis = Analysis(self._gateways)
+        self._statuses = Statuses()
 
     def in_steps(
         self,
@@ -138,7 +139,7 @@ class Compiler:
             yield None
         problems += yield from self._analysis.problems(self._virtual_services, dropped, now)
         in_order = yield from _in_order(problems)
-        found = yield from statuses(self._resources, table, used, in_order)
+        found = yield from self._statuses.renew(self._resources, table, used, in_order)
         return Compilation(table, in_order, found)
 
     def _take(self, change: Change) -> Generator[None, None, None]:
@@ -146,6 +147,7 @@ class Compiler:
         for batch in batches(change.gone):
             for resource in batch:
                 del self._resources[resource.key]
+                self._statuses.touch(resource.key)
                 if isinstance(resource.spec, GatewaySpec):
                     self._drop_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
@@ -159,6 +161,7 @@ class Compiler:
                 if resource.key in self._refused:
                     self._drop_refused(resource.key)
                 self._resources[resource.key] = resource
+                self._statuses.touch(resource.key)
                 if isinstance(resource.spec, GatewaySpec):
                     self._add_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
@@ -251,7 +254,7 @@ class Compiler:
         if front != self._front:
             self._front = front
         self._reading = (ExtendedRules if self.proxy.extended else Rules)()
-        self._cells.touch(self._cells.gateways)
+        self._cells.doubt()
         self._unjudged = dict.fromkeys(self._virtual_services)
         given = AnalysisInput([*others, *faulty], self.proxy, known)
         yield from self._analysis.look_around(given, self._virtual_services)
@@ -301,7 +304,7 @@ class Compiler:
                 used.update(built.used)
                 dropped.update(built.dropped)
             yield
-        for unbound in batches(self._bindings.unbound(self._cells.gateways, refused)):
+        for unbound in self._bindings.unbound(self._cells.gateways, refused):
             problems += unbound
             yield
         return problems, used, dropped

@@ -171,6 +171,8 @@ class ExtendedRules(Rules):
 class ExtendedChainBuilder(ChainBuilder):
     """Builds listeners whose chains are told apart by addresses, too."""
 
+    separable = False
+
     def _plain(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
         """Of two rules for the same addresses the first counts."""
         found = False
@@ -211,7 +213,7 @@ class ExtendedChainBuilder(ChainBuilder):
         """The shares of a claim of which everything else has been said."""
         self._note_ignored(claim)
         self.problems += claim.problems
-        self.used |= claim.used
+        self.used.update(claim.used)
         if not isinstance(claim, ExtendedClaim):
             raise TypeError("made by other rules")
         self.problems += claim.faults

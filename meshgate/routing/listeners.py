@@ -8,7 +8,7 @@ chain stays out, and its owner is told.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from meshgate.resources.steps import batches
@@ -48,8 +48,9 @@ class ListenerBuilder:
         self._catch_all: Chain | None = None
         self._owners: dict[str, Owner] = {}
         self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = defaultdict(dict)
-        self._sniffs = False
-        self._serves = False
+        # How much of what was absorbed has chains from servers of TLS, and how much has something to serve.
+        self._sniffs = 0
+        self._serves = 0
 
     def join(self, server: BoundServer) -> None:
         """Note a server of the listener."""
@@ -63,8 +64,64 @@ class ListenerBuilder:
         self._suffixes.update(other._suffixes)
         self._catch_all = self._catch_all or other._catch_all
         self._by_address.update(other._by_address)
-        self._sniffs = self._sniffs or other._sniffs
-        self._serves = self._serves or other._serves
+        self._sniffs += other._sniffs
+        self._serves += other._serves
+
+    def copy(self) -> ListenerBuilder:
+        """Another one with the same chains."""
+        made = ListenerBuilder(self.oldest)
+        made._exact, made._suffixes = self._exact.copy(), self._suffixes.copy()
+        made._owners, made._by_address = self._owners.copy(), self._by_address.copy()
+        made._catch_all, made._sniffs, made._serves = self._catch_all, self._sniffs, self._serves
+        return made
+
+    @property
+    def size(self) -> int:
+        """How many names it has."""
+        return len(self._exact) + len(self._suffixes) + len(self._by_address) + (self._catch_all is not None)
+
+    def exchanged(self, lost: Sequence[ListenerBuilder], won: Sequence[ListenerBuilder]) -> ListenerBuilder | None:
+        """
+        The same with some of what was absorbed exchanged for others, which have no names in common with the rest.
+
+        :return: None where it takes all the others to know.
+        """
+        if any(each.oldest is self.oldest for each in lost) and all(each.oldest is not self.oldest for each in won):
+            return None
+        if any(each._catch_all for each in lost) and not any(each._catch_all for each in won):
+            return None
+        made = self.copy()
+        for gone in lost:
+            for mine, theirs in (
+                (made._exact, gone._exact),
+                (made._suffixes, gone._suffixes),
+                (made._by_address, gone._by_address),
+            ):
+                for name in theirs:
+                    del mine[name]
+            if gone._catch_all is made._catch_all:
+                made._catch_all = None
+            made._sniffs -= gone._sniffs
+            made._serves -= gone._serves
+        for come in won:
+            made.absorb(come)
+        return made
+
+    def release(self, chain: Chain, owner: Owner) -> bool:
+        """
+        Take a chain out again.
+
+        :return: whether it had all its names; if not, some may be out.
+        """
+        names = {name.lower() for name in chain.names}
+        if not names or CATCH_ALL in names:
+            self._catch_all, names = None, {CATCH_ALL}
+        for name in names:
+            if self._owners.pop(name, None) is not owner:
+                return False
+            chains, short = (self._suffixes, name[2:]) if name.startswith("*.") else (self._exact, name)
+            chains.pop(short, None)
+        return True
 
     def refuse(self, names: tuple[str, ...]) -> str | None:
         """Why Envoy would not take a chain with these names, in words; None when it would."""
@@ -99,8 +156,7 @@ class ListenerBuilder:
                     self._suffixes[name[2:]] = chain
                 else:
                     self._exact[name] = chain
-        self._sniffs = self._sniffs or sniffs
-        self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
+        self._note(chain, sniffs)
 
     def take(
         self, name: str, addresses: Addresses, chain: Chain, owner: Owner, written: str, *, sniffs: bool
@@ -122,9 +178,12 @@ class ListenerBuilder:
         if addresses in same_name:
             return same_name[addresses][1]
         same_name[addresses] = (chain, owner)
-        self._sniffs = self._sniffs or sniffs
-        self._serves = self._serves or not chain.refusal or bool(chain.virtual_service)
+        self._note(chain, sniffs)
         return None
+
+    def _note(self, chain: Chain, sniffs: bool) -> None:
+        self._sniffs = max(self._sniffs, int(sniffs))
+        self._serves = max(self._serves, int(not chain.refusal or bool(chain.virtual_service)))
 
     def build(self) -> Generator[None, None, Listener | None]:
         """The listener, in steps; None when it has nothing to serve and its port stays closed."""
@@ -138,7 +197,7 @@ class ListenerBuilder:
         return Listener(
             key=self.key,
             dual_stack=not self.oldest.server.bind,
-            sniffs=self._sniffs,
+            sniffs=bool(self._sniffs),
             exact=self._exact,
             suffixes=self._suffixes,
             catch_all=self._catch_all,

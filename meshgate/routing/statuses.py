@@ -8,9 +8,9 @@ Knows the table and the problems; decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from heapq import merge
 from typing import Any, Final
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
@@ -65,41 +65,96 @@ FAULTLESS: Final = (ResourceStatus(accepted=True, programmed=False), ResourceSta
 """The status of a resource without problems, as it has no part in the table, or has one."""
 
 
-def statuses(
-    resources: Mapping[ResourceKey, Resource[Any]],
-    table: RoutingTable,
-    used: Collection[ResourceKey],
-    problems: Iterable[Problem],
-) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
+@dataclass(frozen=True, slots=True)
+class Programmed:
     """
-    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that has been compiled, in
-    steps.
+    What has a part in a table.
 
-    :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
+    :ivar names: Gateways and VirtualServices as ``namespace/name``, by their kind: there are thousands, and a text
+        knows its hash.
+    :ivar used: the Services, ServiceEntries and DestinationRules.
     """
-    gateways: set[str] = set()
-    virtual_services: set[str] = set()
-    for listener in table.listeners.values():
-        for chains in batches(listener.in_no_order(), 256):
-            gateways.update(chain.gateway for chain in chains)
-            virtual_services.update(chain.virtual_service for chain in chains)
+
+    names: Mapping[str, Set[str]] = field(default_factory=dict)
+    used: Set[ResourceKey] = frozenset()
+
+    @classmethod
+    def in_steps(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> Generator[None, None, Programmed]:
+        """What has a part in this table, and what that rests on."""
+        gateways: set[str] = set()
+        virtual_services: set[str] = set()
+        for listener in table.listeners.values():
+            for chains in batches(listener.in_no_order(), 256):
+                gateways.update(chain.gateway for chain in chains)
+                virtual_services.update(chain.virtual_service for chain in chains)
+                yield
+        return cls({"Gateway": gateways, "VirtualService": virtual_services}, frozenset(used))
+
+    def has(self, resource: Resource[Any]) -> bool:
+        """Whether a resource is among them."""
+        names = self.names.get(resource.kind)
+        return resource.key in self.used if names is None else resource.qualified_name in names
+
+    def difference(self, other: Programmed) -> Iterator[list[ResourceKey]]:
+        """What is in one of two only, at several times."""
+        for kind, names in self.names.items():
+            differing = names ^ other.names.get(kind, frozenset())
+            yield [ResourceKey(kind, *name.split("/", 1)) for name in differing if name]
+        yield list(self.used ^ other.used)
+
+
+class Statuses:
+    """
+    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that is compiled, of one set
+    of resources after the other: only those that may be others than before are made anew.
+    """
+
+    def __init__(self) -> None:
+        self._found: Mapping[ResourceKey, ResourceStatus] = {}
+        self._programmed = Programmed()
+        self._problems: Mapping[ResourceKey, Sequence[Problem]] = {}
+        self._touched: dict[ResourceKey, None] = {}
+
+    def touch(self, key: ResourceKey) -> None:
+        """A resource came, or went, or is another one."""
+        self._touched[key] = None
+
+    def renew(
+        self,
+        resources: Mapping[ResourceKey, Resource[Any]],
+        table: RoutingTable,
+        used: Collection[ResourceKey],
+        problems: Iterable[Problem],
+    ) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
+        """
+        The statuses by kind and name, in their order, in steps. Whoever stops in the middle loses nothing by it.
+
+        :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
+        """
+        programmed = yield from Programmed.in_steps(table, used)
+        by_key = yield from _by_resource(problems)
+        touched = self._touched.copy()
+        for changed in programmed.difference(self._programmed):
+            touched.update(dict.fromkeys(changed))
             yield
-    by_key = yield from _by_resource(problems)
-    found: dict[ResourceKey, ResourceStatus] = {}
-    for batch in batches(resources.values(), 256):
-        for resource in batch:
-            if not isinstance(resource.spec, REPORTED):
-                continue
-            if isinstance(resource.spec, GatewaySpec):
-                programmed = resource.qualified_name in gateways
-            elif isinstance(resource.spec, VirtualServiceSpec):
-                programmed = resource.qualified_name in virtual_services
-            else:
-                programmed = resource.key in used
-            own = by_key.get(resource.key)
-            found[resource.key] = _status(programmed, own) if own else FAULTLESS[programmed]
+        for keys in batches({**self._problems, **by_key}):
+            touched.update((key, None) for key in keys if self._problems.get(key) != by_key.get(key))
+            yield
+        found = dict(self._found)
         yield
-    return found
+        come: dict[ResourceKey, ResourceStatus] = {}
+        for keys in batches(touched):
+            for key in keys:
+                resource, own = resources.get(key), by_key.get(key)
+                if resource is None or not isinstance(resource.spec, REPORTED):
+                    found.pop(key, None)
+                else:
+                    part = programmed.has(resource)
+                    (found if key in found else come)[key] = _status(part, own) if own else FAULTLESS[part]
+            yield
+        complete = yield from _with(found, come)
+        self._found, self._programmed, self._problems, self._touched = complete, programmed, by_key, {}
+        return complete
 
 
 def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
@@ -121,39 +176,42 @@ def refusals(problems: Iterable[Problem]) -> Generator[None, None, dict[Resource
 
 
 def all_statuses(
-    compiled: Mapping[ResourceKey, ResourceStatus],
-    problems: Iterable[Problem],
-    before: Mapping[ResourceKey, ResourceStatus] = MappingProxyType({}),
-) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
+    compiled: Mapping[ResourceKey, ResourceStatus], problems: Iterable[Problem]
+) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
     """
     The statuses of what was compiled and of what is not valid, by kind and name, in steps. One that has a fault and is
     in force all the same, as its last good version or in spite of an unknown field, has the status of what is in force,
     and its fault among the reasons.
 
-    :param before: those of the time before; where most are the same, less is to be sorted.
+    :param compiled: in the order of their keys.
     """
     refused = yield from refusals(problems)
-    order: list[ResourceKey] = []
-    for keys in batches(before, 512):
-        order += [key for key in keys if key in compiled or key in refused]
-        yield
-    if len(order) < len(compiled) or refused:
-        order += compiled.keys() - before.keys()
-        order += refused.keys() - before.keys() - compiled.keys()
-        yield
-        order.sort()
-        yield
+    faulty = {key: _both(compiled[key], status) for key, status in refused.items() if key in compiled}
+    yield
+    known = {**compiled, **faulty} if faulty else compiled
+    yield
+    return (yield from _with(known, {key: status for key, status in refused.items() if key not in compiled}))
+
+
+def _with(
+    known: Mapping[ResourceKey, ResourceStatus], come: Mapping[ResourceKey, ResourceStatus]
+) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
+    """Statuses in order, and others that are put where they belong; thousands are not sorted for one."""
+    if not come:
+        return known
     found: dict[ResourceKey, ResourceStatus] = {}
-    for keys in batches(order, 512):
-        found.update((key, _both(compiled.get(key), refused.get(key))) for key in keys)
+    for batch in batches(merge(known.items(), sorted(come.items(), key=_key), key=_key), 256):
+        found.update(batch)
         yield
     return found
 
 
-def _both(compiled: ResourceStatus | None, refused: ResourceStatus | None) -> ResourceStatus:
-    """What is in force counts, with what is wrong with its newest version; one of the two is there."""
-    if compiled is None or refused is None:
-        return compiled or refused or ResourceStatus(accepted=False, programmed=False)
+def _key(item: tuple[ResourceKey, ResourceStatus]) -> ResourceKey:
+    return item[0]
+
+
+def _both(compiled: ResourceStatus, refused: ResourceStatus) -> ResourceStatus:
+    """What is in force counts, with what is wrong with its newest version."""
     return replace(compiled, reasons=tuple(dict.fromkeys((*refused.reasons, *compiled.reasons))))
 
 

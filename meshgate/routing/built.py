@@ -1,0 +1,70 @@
+"""
+What some servers come to together; and the same after a few rules have changed, without building the others once more.
+
+Most rules ask for names that no other rule asks for, and can be taken out and put in without regard to the rest.
+Whether that is so is for the caller to know, who has all rules; here it is only done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshgate.resources.problem import Problem
+from meshgate.resources.record import ResourceKey
+from meshgate.routing.claims import Claim
+from meshgate.routing.listeners import ListenerBuilder
+from meshgate.routing.servers import BoundServer
+from meshgate.routing.table import ListenerKey
+
+Claims = Sequence[tuple[BoundServer, Claim]]
+"""Claims, each with the server that it is for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """
+    What some servers come to together.
+
+    :ivar dropped: the servers that lost, by their Gateway and index.
+    :ivar used: what the destinations of the chains rest on, and how many of them.
+    """
+
+    listeners: Mapping[ListenerKey, ListenerBuilder] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+    dropped: Collection[tuple[ResourceKey, int]] = ()
+    used: Counter[ResourceKey] = field(default_factory=Counter)
+
+    def exchanged(self, lost: Claims, won: Claims) -> Built | None:
+        """
+        The same with other claims in place of some.
+
+        :param lost: claims to names that no other claim is for.
+        :param won: likewise.
+        :return: None where it takes all other claims to know.
+        """
+        touched = {server.key: self.listeners[server.key].copy() for server, _ in (*lost, *won)}
+        used = self.used.copy()
+        for server, claim in lost:
+            if not touched[server.key].release(claim.chain, claim.owner):
+                return None
+            used.subtract(claim.used)
+        for server, claim in won:
+            if touched[server.key].refuse(claim.chain.names) is not None:
+                return None
+            touched[server.key].add(claim.chain, claim.owner, sniffs=server.is_tls)
+            used.update(claim.used)
+        if any(listener.size == 0 for listener in touched.values()):
+            return None
+        for key in {key for _, claim in lost for key in claim.used}:
+            if not used[key]:
+                del used[key]
+        problems = self._without(claim for _, claim in lost)
+        problems += [problem for _, claim in won for problem in claim.said()]
+        return Built({**self.listeners, **touched}, problems, self.dropped, used)
+
+    def _without(self, claims: Iterable[Claim]) -> list[Problem]:
+        """What is said, without what is said of some claims."""
+        gone = {id(problem) for claim in claims for problem in claim.said()}
+        return [each for each in self.problems if id(each) not in gone] if gone else list(self.problems)

@@ -1,0 +1,129 @@
+"""
+One Gateway by itself: its servers, what VirtualServices ask of them, and what all that comes to.
+
+Of thousands of VirtualServices of one Gateway mostly one changes, and has no name in common with any other; that is
+found out here. Knows nothing of other Gateways.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from meshgate.resources.gateway import GatewaySpec
+from meshgate.resources.record import Resource
+from meshgate.routing.binding import VirtualService
+from meshgate.routing.built import Built
+from meshgate.routing.chains import takes_blocks, takes_no_rules
+from meshgate.routing.claims import Claim, Part
+from meshgate.routing.memo import Answered
+from meshgate.routing.servers import BoundServer
+
+Gateway = Resource[GatewaySpec]
+Name = tuple[int, str]
+"""A server name or a host, on a port."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """
+    One Gateway.
+
+    :ivar bound: the VirtualServices that name it, in their order.
+    :ivar parts: what each of these asks of each server, by the server's index and the VirtualService's identity.
+    :ivar held: what its servers can take from others, or lose to them, whatever the VirtualServices.
+    :ivar claimed: the same of its VirtualServices, and how many times it is asked for.
+    :ivar alone: what it comes to by itself.
+    """
+
+    gateway: Gateway
+    servers: tuple[BoundServer, ...] = ()
+    bound: tuple[VirtualService, ...] = ()
+    parts: Mapping[tuple[int, int], Answered[Part]] = field(default_factory=dict)
+    held: frozenset[Name] = frozenset()
+    claimed: Mapping[Name, int] = field(default_factory=dict)
+    alone: Built = field(default_factory=Built)
+
+    def names(self) -> Iterator[Name]:
+        """All that can be taken from others, or lost to them; some of it twice."""
+        yield from self.held
+        yield from self.claimed
+
+    def has(self, name: Name) -> bool:
+        """Whether it is among these."""
+        return name in self.held or name in self.claimed
+
+    def uses(self) -> Iterator[tuple[int, list[BoundServer]]]:
+        """Its ports, each with its servers."""
+        by_port: dict[int, list[BoundServer]] = defaultdict(list)
+        for server in self.servers:
+            by_port[server.port].append(server)
+        yield from by_port.items()
+
+    def is_asked(self, server: BoundServer) -> bool:
+        """Whether any VirtualService has a rule for a server."""
+        return any(self.parts[server.index, id(one)].result.claims for one in self.bound)
+
+    def is_undisputed(self, server: BoundServer, claim: Claim) -> bool:
+        """Whether nothing else on the port asks for a name of a claim."""
+        if not all(takes_blocks(each) for each in self.servers if each.port == server.port):
+            return False
+        return all(self.claimed.get((server.port, name)) == 1 for name in claim.names())
+
+
+class Exchange:
+    """
+    What is asked of a Gateway's servers, before and after a change of some VirtualServices.
+
+    :param before: the Gateway as it was.
+    :ivar names: those that have been noted.
+    """
+
+    def __init__(self, before: Cell) -> None:
+        self._before = before
+        self._claimed = dict(before.claimed)
+        self._servers: dict[int, BoundServer] = {}
+        self._lost: list[tuple[BoundServer, Claim]] = []
+        self._won: list[tuple[BoundServer, Claim]] = []
+        self.names: set[Name] = set()
+
+    def note(self, server: BoundServer, old: Answered[Part] | None, new: Answered[Part] | None) -> None:
+        """What one VirtualService asked of a server, and what it asks now; None for nothing."""
+        self._servers[server.index] = server
+        for part, claims, sign in ((old, self._lost, -1), (new, self._won, 1)):
+            for claim in part.result.claims if part is not None else ():
+                claims.append((server, claim))
+                for name in claim.names():
+                    self._count((server.port, name), sign)
+
+    def after(self, bound: tuple[VirtualService, ...], parts: Mapping[tuple[int, int], Answered[Part]]) -> Cell:
+        """The Gateway as it is now, but for what it comes to."""
+        return replace(self._before, bound=bound, parts=parts, claimed=self._claimed)
+
+    def built(self, after: Cell) -> Built | None:
+        """
+        What the Gateway comes to, made of what it came to before.
+
+        :return: None where it takes all that is asked to know.
+        """
+        before = self._before
+        # A server that lost to another one got no chains, whatever was asked of it.
+        if before.alone.dropped:
+            return None
+        for server in self._servers.values():
+            # What is said of a server without any rule tells of all VirtualServices.
+            if not takes_no_rules(server) and not (before.is_asked(server) and after.is_asked(server)):
+                return None
+        kept: list[list[tuple[BoundServer, Claim]]] = []
+        for cell, claims in ((before, self._lost), (after, self._won)):
+            kept.append([(server, claim) for server, claim in claims if not takes_no_rules(server)])
+            if not all(cell.is_undisputed(server, claim) for server, claim in kept[-1]):
+                return None
+        return before.alone.exchanged(*kept)
+
+    def _count(self, name: Name, sign: int) -> None:
+        self.names.add(name)
+        count = self._claimed.pop(name, 0) + sign
+        if count:
+            self._claimed[name] = count
