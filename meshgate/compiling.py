@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from meshgate.providers.feed import FeedState
 from meshgate.providers.slices import in_slices
+from meshgate.proxy.garbage import held_off
 from meshgate.resources.duplicates import Latest
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, Compiler
@@ -112,7 +113,8 @@ class Compiling:
         while self._waiting is not None:
             (state, settings), self._waiting = self._waiting, None
             try:
-                await in_slices(self._steps(state, settings), self._clock)
+                with held_off():
+                    await in_slices(self._steps(state, settings), self._clock)
             except CancelledError:
                 raise
             except Exception:

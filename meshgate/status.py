@@ -16,7 +16,7 @@ from typing import Any
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import batches, let_go
 from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
@@ -97,7 +97,8 @@ class StatusText:
                     rows.append(row[2])
                 pieces += (", ".join(rows), ", ")
                 yield
-        self._routes, self._names = rows_of, orders
+        before, self._routes, self._names = self._routes, rows_of, orders
+        yield from let_go(before)
 
     def _add_resources(self, pieces: list[str], statuses: Mapping[ResourceKey, ResourceStatus]) -> Iterator[None]:
         for batch in batches(statuses.items()):

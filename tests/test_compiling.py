@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,19 @@ class CompilingTests(SynchronousTestCase):
         self.assertEqual(self.ports(), [1, 3])
         self.assertEqual([list(each.table.listeners) for each in self.finished], [[("0.0.0.0", 3)]])
         self.successResultOf(done)
+
+    def test_nothing_goes_in_circles(self) -> None:
+        """What earlier tables were made of is freed by itself: the collector never walks it."""
+        self.compiling.at_once(state(1), self.settings)
+        gc.collect()
+        self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.enable)
+        gc.disable()
+        for port in (2, 3, 3, 4):
+            self.compiling.at_once(state(port), self.settings)
+        self.tables.clear()
+        self.finished.clear()
+        self.assertEqual(gc.collect(), 0)
 
     def test_stop(self) -> None:
         """What is under way is given up, and nothing is left behind."""

@@ -337,6 +337,13 @@ class IncrementalTests(SynchronousTestCase):
         documents = [gateway("g0", tls_server(443, ["*"]), ends), simple_route(0), simple_route(1), simple_route(2)]
         self.follow_edit(documents, 2, simple_route(1, "other"))
 
+    def test_a_place_that_two_servers_have(self) -> None:
+        """A Gateway with the same port and host twice, which it then has once, is an odd one, and no more than that."""
+        twice = [tls_server(443, ["*.example.com"]), tls_server(443, ["*.example.com"])]
+        twice[1]["port"]["name"] = "again"
+        rival = gateway("g1", tls_server(443, ["*.example.com"]))
+        self.follow_edit([gateway("g0", *twice), rival, simple_route(0)], 0, gateway("g0", twice[0]))
+
     def small_gateways(self, *servers: Document) -> list[Document]:
         """Gateways of one server and one VirtualService each, which share a port and no name."""
         gateways = [gateway(f"g{number}", each) for number, each in enumerate(servers)]

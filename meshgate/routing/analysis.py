@@ -17,10 +17,10 @@ from typing import Final, TypeVar
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_certificates import credentials, has_certificates, next_turn, shared_certificates
-from meshgate.routing.analysis_gateways import Place, conflicting_gateways, places_of, ports_not_on_service
+from meshgate.routing.analysis_gateways import Place, all_places, conflicting_gateways, ports_not_on_service
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
@@ -97,29 +97,37 @@ class Analysis:
         """Look at VirtualServices anew: a Gateway that they name has changed."""
         self._stale.update(dict.fromkeys(virtual_services))
 
-    def add_gateway(self, gateway: Gateway) -> None:
-        """Take a Gateway in."""
+    def add_gateway(self, gateway: Gateway) -> Iterator[None]:
+        """Take a Gateway in, in steps."""
         self._stale_gateways[gateway.qualified_name] = None
-        for place in places_of(gateway):
-            having = self._on_place.setdefault(place, {})
-            having[gateway.qualified_name] = None
-            if len(having) == 2:
-                self._shared[place] = None
+        for batch in batches(all_places(gateway)):
+            for place in batch:
+                having = self._on_place.setdefault(place, {})
+                having[gateway.qualified_name] = None
+                if len(having) == 2:
+                    self._shared[place] = None
+            if len(batch) == BATCH:
+                yield
         if has_certificates(gateway):
             self._with_certificates[gateway.qualified_name] = gateway
             self._certificates_are_stale = True
 
-    def drop_gateway(self, gateway: Gateway) -> None:
-        """Forget a Gateway."""
+    def drop_gateway(self, gateway: Gateway) -> Iterator[None]:
+        """Forget a Gateway, in steps."""
         self._about_gateways.pop(gateway.qualified_name, None)
         self._stale_gateways.pop(gateway.qualified_name, None)
-        for place in places_of(gateway):
-            having = self._on_place[place]
-            del having[gateway.qualified_name]
-            if len(having) == 1:
-                del self._shared[place]
-            if not having:
-                del self._on_place[place]
+        for batch in batches(all_places(gateway)):
+            for place in batch:
+                having = self._on_place.get(place, {})
+                if gateway.qualified_name not in having:
+                    continue  # several servers have the place
+                del having[gateway.qualified_name]
+                if len(having) == 1:
+                    del self._shared[place]
+                if not having:
+                    del self._on_place[place]
+            if len(batch) == BATCH:
+                yield
         if self._with_certificates.pop(gateway.qualified_name, None) is not None:
             self._certificates_are_stale = True
 
@@ -226,7 +234,7 @@ class Analysis:
             self._stale.update(dict.fromkeys(virtual_services))
             self._owners_are_stale = False
         owners = sorted(self._owners.values(), key=Resource.order)
-        for keys in batches(list(self._stale), 16):
+        for keys in batches(list(self._stale), 8):
             for key in keys:
                 one = virtual_services[key]
                 found = _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))

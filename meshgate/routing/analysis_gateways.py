@@ -34,7 +34,7 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     """
     places: dict[Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        for place, index in places_of(gateway).items():
+        for place, index in _places_of(gateway).items():
             places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
@@ -57,8 +57,14 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def places_of(gateway: Gateway) -> Mapping[Place, int]:
-    """The ports, addresses and hosts of a Gateway, each with the index of the first server that has it."""
+def all_places(gateway: Gateway) -> Iterator[Place]:
+    """The ports, addresses and hosts of a Gateway; one that several of its servers have comes several times."""
+    for index in range(len(gateway.spec.servers)):
+        yield from _at(gateway, index)
+
+
+def _places_of(gateway: Gateway) -> Mapping[Place, int]:
+    """The places of a Gateway, each with the index of the first server that has it."""
     places: dict[Place, int] = {}
     for index in range(len(gateway.spec.servers)):
         for place in _at(gateway, index):

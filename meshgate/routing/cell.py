@@ -8,7 +8,7 @@ found out here. Knows nothing of other Gateways.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from meshgate.resources.gateway import GatewaySpec
@@ -40,8 +40,8 @@ class Cell:
     gateway: Gateway
     servers: tuple[BoundServer, ...] = ()
     bound: tuple[VirtualService, ...] = ()
-    parts: Mapping[tuple[int, int], Answered[Part]] = field(default_factory=dict)
-    held: frozenset[Name] = frozenset()
+    parts: dict[tuple[int, int], Answered[Part]] = field(default_factory=dict)
+    held: Collection[Name] = frozenset()
     claimed: Mapping[Name, int] = field(default_factory=dict)
     alone: Built = field(default_factory=Built)
 
@@ -77,27 +77,29 @@ class Exchange:
     What is asked of a Gateway's servers, before and after a change of some VirtualServices.
 
     :param before: the Gateway as it was.
-    :ivar names: those that have been noted.
+    :param fresh: it is built as a whole anyway, and what changes need not be kept.
+    :ivar names: those that have been noted; None where it is all.
     """
 
-    def __init__(self, before: Cell) -> None:
+    def __init__(self, before: Cell, *, fresh: bool = False) -> None:
         self._before = before
         self._claimed = dict(before.claimed)
         self._servers: dict[int, BoundServer] = {}
         self._lost: list[tuple[BoundServer, Claim]] = []
         self._won: list[tuple[BoundServer, Claim]] = []
-        self.names: set[Name] = set()
+        self.names: set[Name] | None = None if fresh else set()
 
     def note(self, server: BoundServer, old: Answered[Part] | None, new: Answered[Part] | None) -> None:
         """What one VirtualService asked of a server, and what it asks now; None for nothing."""
         self._servers[server.index] = server
         for part, claims, sign in ((old, self._lost, -1), (new, self._won, 1)):
             for claim in part.result.claims if part is not None else ():
-                claims.append((server, claim))
+                if self.names is not None:
+                    claims.append((server, claim))
                 for name in claim.names():
                     self._count((server.port, name), sign)
 
-    def after(self, bound: tuple[VirtualService, ...], parts: Mapping[tuple[int, int], Answered[Part]]) -> Cell:
+    def after(self, bound: tuple[VirtualService, ...], parts: dict[tuple[int, int], Answered[Part]]) -> Cell:
         """The Gateway as it is now, but for what it comes to."""
         return replace(self._before, bound=bound, parts=parts, claimed=self._claimed)
 
@@ -109,7 +111,7 @@ class Exchange:
         """
         before = self._before
         # A server that lost to another one got no chains, whatever was asked of it.
-        if before.alone.dropped:
+        if self.names is None or before.alone.dropped:
             return None
         for server in self._servers.values():
             # What is said of a server without any rule tells of all VirtualServices.
@@ -123,7 +125,8 @@ class Exchange:
         return before.alone.exchanged(*kept)
 
     def _count(self, name: Name, sign: int) -> None:
-        self.names.add(name)
+        if self.names is not None:
+            self.names.add(name)
         count = self._claimed.pop(name, 0) + sign
         if count:
             self._claimed[name] = count

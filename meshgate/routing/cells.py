@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 from meshgate.resources.problem import Problem
-from meshgate.resources.steps import BATCH, batches
+from meshgate.resources.steps import BATCH, batches, let_go
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.built import Built
 from meshgate.routing.cell import Cell, Exchange, Gateway, Name
@@ -103,6 +104,8 @@ class Cells:
         yield from self._note_names(name, before, after, names)
         if after is not None:
             self._cells[name] = after
+        if before is not None:
+            yield from let_go(before.parts)
 
     def _made(
         self, name: str, before: Cell | None, doubted: bool, bindings: Bindings
@@ -119,21 +122,25 @@ class Cells:
         servers = self._servers_of(gateway)
         if isinstance(servers, Problem):
             return Cell(gateway, alone=Built(problems=[servers])), None
-        exchange: Exchange | None = None
         if before is not None and before.gateway is gateway and before.servers == servers:
             # The servers of before, too, since the answers are about these objects.
             exchange = Exchange(before)
             yield
-            after = yield from self._asked(before, bindings.of(name), doubted, exchange)
         else:
-            held = frozenset((server.port, each) for server in servers for each in names_of(server))
-            empty = Cell(gateway, servers, held=held)
-            after = yield from self._asked(empty, bindings.of(name), doubted, Exchange(empty))
+            yield
+            held: set[Name] = set()
+            for names in batches((server.port, each) for server in servers for each in names_of(server)):
+                held.update(names)
+                if len(names) == BATCH:
+                    yield
+            before = Cell(gateway, servers, held=held)
+            exchange = Exchange(before, fresh=True)
+        after = yield from self._asked(before, bindings.of(name), doubted, exchange)
         yield
-        built = exchange.built(after) if exchange is not None and self._builder.separable else None
+        built = exchange.built(after) if self._builder.separable else None
         if built is None:
             built = yield from self._build([after], {})
-        return replace(after, alone=built), exchange.names if exchange is not None else None
+        return replace(after, alone=built), exchange.names
 
     def _asked(
         self, before: Cell, bound: tuple[VirtualService, ...], doubted: bool, exchange: Exchange
@@ -146,10 +153,10 @@ class Cells:
         yield
         known = set(map(id, before.bound))
         yield
-        asking = bound if doubted else [one for one in bound if id(one) not in known]
+        asking = bound if doubted or not known else [one for one in bound if id(one) not in known]
         yield
         for server in before.servers:
-            for batch in batches((*gone, *asking)):
+            for batch in batches(chain(gone, asking), 16):
                 for one in batch:
                     key = (server.index, id(one))
                     old, new = parts.pop(key, None), None
@@ -285,6 +292,7 @@ class Cells:
             else:
                 listeners.pop(key, None)
         self.listeners = listeners
+        yield
         self._stale_listeners, self._torn = {}, set()
 
     def _exchanged(self, key: ListenerKey) -> ListenerBuilder | None:

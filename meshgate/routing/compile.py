@@ -6,7 +6,7 @@ The result does not depend on the order in which the resources are given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -121,7 +121,7 @@ class Compiler:
         :param now: as of :func:`compile_table`.
         """
         yield from self._take(change)
-        self._take_refused({each.key: each for each in refused if each.key not in self._resources})
+        yield from self._take_refused({each.key: each for each in refused if each.key not in self._resources})
         yield None
         yield from self._look_around()
         yield from self._cells.renew(self._bindings)
@@ -149,7 +149,7 @@ class Compiler:
                 del self._resources[resource.key]
                 self._statuses.touch(resource.key)
                 if isinstance(resource.spec, GatewaySpec):
-                    self._drop_gateway(resource)
+                    yield from self._drop_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
                     self._drop_virtual_service(resource)
                 else:
@@ -159,11 +159,11 @@ class Compiler:
         for batch in batches(change.come):
             for resource in batch:
                 if resource.key in self._refused:
-                    self._drop_refused(resource.key)
+                    yield from self._drop_refused(resource.key)
                 self._resources[resource.key] = resource
                 self._statuses.touch(resource.key)
                 if isinstance(resource.spec, GatewaySpec):
-                    self._add_gateway(resource)
+                    yield from self._add_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
                     self._add_virtual_service(resource)
                 else:
@@ -171,51 +171,54 @@ class Compiler:
                     self._others_are_stale = True
             yield
 
-    def _take_refused(self, refused: Mapping[ResourceKey, Resource[Any]]) -> None:
+    def _take_refused(self, refused: Mapping[ResourceKey, Resource[Any]]) -> Iterator[None]:
         """Have these for the analysis, in place of those of the time before; they are few."""
         for key in [key for key, each in self._refused.items() if refused.get(key) is not each]:
-            self._drop_refused(key)
+            yield from self._drop_refused(key)
         for resource in (each for key, each in refused.items() if key not in self._refused):
             self._refused[resource.key] = resource
             if isinstance(resource.spec, GatewaySpec):
-                self._analyze_gateway(resource)
+                yield from self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._analyze_virtual_service(resource)
             else:
                 self._others_are_stale = True
 
-    def _drop_refused(self, key: ResourceKey) -> None:
+    def _drop_refused(self, key: ResourceKey) -> Iterator[None]:
         resource = self._refused.pop(key)
         if isinstance(resource.spec, GatewaySpec):
-            self._forget_gateway(resource)
+            yield from self._forget_gateway(resource)
         elif isinstance(resource.spec, VirtualServiceSpec):
             self._forget_virtual_service(resource)
         else:
             self._others_are_stale = True
 
-    def _add_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _add_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         self._cells.gateways[gateway.qualified_name] = gateway
         self._cells.touch([gateway.qualified_name])
-        self._analyze_gateway(gateway)
+        yield from self._analyze_gateway(gateway)
 
-    def _drop_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _drop_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         del self._cells.gateways[gateway.qualified_name]
         self._cells.touch([gateway.qualified_name])
-        self._forget_gateway(gateway)
+        yield from self._forget_gateway(gateway)
 
-    def _analyze_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _analyze_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         self._gateways[gateway.qualified_name] = gateway
-        self._analysis.add_gateway(gateway)
-        self._touch_naming(gateway.qualified_name)
+        yield from self._analysis.add_gateway(gateway)
+        yield from self._touch_naming(gateway.qualified_name)
 
-    def _forget_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _forget_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         del self._gateways[gateway.qualified_name]
-        self._analysis.drop_gateway(gateway)
-        self._touch_naming(gateway.qualified_name)
+        yield from self._analysis.drop_gateway(gateway)
+        yield from self._touch_naming(gateway.qualified_name)
 
-    def _touch_naming(self, gateway: str) -> None:
-        self._analysis.touch(each.key for each in self._bindings.naming(gateway))
-        self._analysis.touch(each.key for each in _of(self._refused.values(), VirtualServiceSpec))
+    def _touch_naming(self, gateway: str) -> Iterator[None]:
+        refused = _of(self._refused.values(), VirtualServiceSpec)
+        for batch in batches((*self._bindings.naming(gateway), *refused), 1024):
+            self._analysis.touch(each.key for each in batch)
+            if len(batch) == 1024:
+                yield
 
     def _add_virtual_service(self, virtual_service: VirtualService) -> None:
         self._cells.touch(self._bindings.add(virtual_service).gateways)

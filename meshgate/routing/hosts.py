@@ -7,7 +7,7 @@ names on the wire are lower-cased, and that is the table's business.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 MESH = "mesh"
 """The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
@@ -150,10 +150,11 @@ class HostIndex:
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        self._by_namespace: dict[str, _Names] = {}
+        by_namespace: dict[str, list[str]] = {}
         for host in hosts:
-            where, slash, name = host.partition("/")
-            self._by_namespace.setdefault(where if slash else "", _Names()).add(name if slash else host)
+            where, _, name = host.partition("/") if "/" in host else ("", "", host)
+            by_namespace.setdefault(where, []).append(name)
+        self._by_namespace = {where: _Names(names) for where, names in by_namespace.items()}
 
     def meets(self, host: str, namespace: str) -> bool:
         """Whether a VirtualService's host, in the VirtualService's namespace, has a name in common with the server."""
@@ -170,17 +171,12 @@ class HostIndex:
 class _Names:
     """Hosts without a namespace. Server hosts are exact, ``*`` or ``*.suffix``; the partial ``*x`` is refused."""
 
-    def __init__(self) -> None:
-        self._exact: set[str] = set()
-        self._suffixes: set[str] = set()
-        self._tails: set[str] = set()
-
-    def add(self, host: str) -> None:
-        if host.startswith("*"):
-            self._suffixes.add(host[1:])
-        else:
-            self._exact.add(host)
-        self._tails.update(_tails(host.lstrip("*")))
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._exact = {host for host in hosts if host[:1] != "*"}
+        self._suffixes = {host[1:] for host in hosts if host[:1] == "*"}
+        # There may be thousands of hosts, mostly of a few domains.
+        domains = {host.partition(".")[2] for host in hosts}
+        self._tails = {tail for domain in domains if domain for tail in _tails(f".{domain}")} | {""}
 
     def meet(self, host: str) -> bool:
         if self.cover(host):
@@ -199,11 +195,10 @@ class _Names:
         return any(tail in self._suffixes for tail in _tails(name))
 
 
-def _tails(name: str) -> list[str]:
-    """``a.b.c`` has the tails ``.b.c``, ``.c`` and the empty one; ``.b.c`` has itself as well."""
-    found = [""]
+def _tails(name: str) -> Iterator[str]:
+    """``a.b.c`` has the tails ``.b.c``, ``.c`` and the empty one; ``.b.c`` has itself as well. The longest first."""
     dot = name.find(".")
     while dot >= 0:
-        found.append(name[dot:])
+        yield name[dot:]
         dot = name.find(".", dot + 1)
-    return found
+    yield ""

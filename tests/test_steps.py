@@ -1,0 +1,37 @@
+"""Tests of :mod:`meshgate.resources.steps`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.resources.steps import batches, let_go, run_through
+
+
+class StepsTests(SynchronousTestCase):
+    """Work in small steps."""
+
+    def test_run_through(self) -> None:
+        """All steps are taken, and the result is what the generator returns."""
+        done = []
+
+        def work() -> Generator[None, None, str]:
+            for number in range(3):
+                done.append(number)
+                yield
+            return "all"
+
+        self.assertEqual((run_through(work()), done), ("all", [0, 1, 2]))
+
+    def test_batches(self) -> None:
+        """Everything comes once, in its order, so many at a time; of nothing there is no batch."""
+        self.assertEqual(list(batches(range(5), 2)), [[0, 1], [2, 3], [4]])
+        self.assertEqual(list(batches([], 2)), [])
+
+    def test_let_go(self) -> None:
+        """What is in the mapping goes some at a time, until it is empty."""
+        things = dict.fromkeys(range(2500))
+        left = [len(things) for _ in let_go(things)]
+        self.assertEqual((left[0], left[-1], things), (1476, 0, {}))
+        self.assertEqual(len(left), 3)
