@@ -139,7 +139,7 @@ class DirectoryProvider:
         tree = self._last_look
         for _ in look(self._options.paths, tree):
             pass
-        for _ in self._files.update(self._files.news(tree.files)):
+        for _ in self._files.update(self._files.news(tree.files), {}):
             pass
         run_through(self._publish(self._find_troubles(tree, tree)))
         self._looked_at_all = self._clock.seconds()
@@ -231,7 +231,7 @@ class DirectoryProvider:
             for path, sight in self._files.news(tree.files, hints).items()
             if before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
         }
-        await in_slices(self._files.update(news), self._clock)
+        await in_slices(self._files.update(news, {}), self._clock)
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
             await in_slices(self._publish(troubles), self._clock)
