@@ -14,7 +14,7 @@ from meshgate.providers.snapshot import Snapshot
 from meshgate.providers.tree import Tree, look
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import Reading, read_text
-from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway
+from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway, large_gateway
 from tests.support import new_folder
 
 
@@ -97,26 +97,18 @@ class LastGoodTests(SynchronousTestCase):
         self.update()
         self.assertGreaterEqual(self.steps, 20)
 
-    def large(self, ports: int, last: int) -> str:
-        """A Gateway with so many ports."""
-        text = gateway("a")
-        server = text[text.index("  - port:") :]
-        numbers = [*range(1, ports), last]
-        servers = [server.replace("443, name: tls", f"{number}, name: tls-{number}") for number in numbers]
-        return text.replace(server, "".join(servers))
-
     def test_comparing_rests(self) -> None:
         """Whether a large resource is the same is found out in steps, to its last part."""
-        self.write("a.yaml", self.large(500, last=1000))
+        self.write("a.yaml", large_gateway("a", 500))
         self.update()
-        self.write("a.yaml", self.large(500, last=1000))
+        self.write("a.yaml", large_gateway("a", 500))
         self.update()
         self.assertGreaterEqual(self.steps, 8)
-        self.write("a.yaml", self.large(500, last=1001))
+        self.write("a.yaml", large_gateway("a", 500, last=444))
         self.update()
         ports = [snapshot.resources[0].spec.servers[-1].port.number for snapshot in self.sink.snapshots]
-        self.assertEqual(ports, [1000, 1000, 1001])
-        self.write("a.yaml", self.large(499, last=499))
+        self.assertEqual(ports, [443, 443, 444])
+        self.write("a.yaml", large_gateway("a", 499))
         self.update()
         self.assertEqual(len(self.sink.last.resources[0].spec.servers), 499)
 
