@@ -27,6 +27,15 @@ spec:
 """
 
 
+def large_gateway(name: str, ports: int, last: int = 443) -> str:
+    """One document: a valid Gateway with so many ports, up from 1000 but for the last one."""
+    text = gateway(name)
+    server = text[text.index("  - port:") :]
+    numbers = [*range(1000, 1000 + ports - 1), last]
+    servers = [server.replace("443, name: tls", f"{number}, name: tls-{number}") for number in numbers]
+    return text.replace(server, "".join(servers))
+
+
 def broken_gateway(name: str) -> str:
     """One document: YAML, a Gateway, and invalid, since a port is a number."""
     return gateway(name).replace("443", "https")

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from meshgate.processes.parts import Unpacker
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
@@ -36,7 +37,7 @@ from meshgate.workers.messages import (
 )
 from meshgate.workers.place import SLOW_AFTER, STUCK_AFTER
 from meshgate.workers.process import CHANNEL
-from meshgate.workers.table_parts import EDITS_IN_PART, Unpacker
+from meshgate.workers.table_parts import EDITS_IN_PART
 from tests.support import reactor, wait_for
 
 SETTINGS = ServingSettings(Limits(), (), os.devnull, "text")

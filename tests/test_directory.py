@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.providers import directory
+from meshgate.providers import directory, large_files
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import SETTLE, DirectoryFactory, DirectoryOptions
 from meshgate.providers.interfaces import IRouteProvider
+from meshgate.providers.large_files import LARGE
 from meshgate.providers.options import OptionProblem, OptionsError
+from meshgate.providers.reading_messages import Request
+from meshgate.providers.reading_process import ReadingProcess
 from meshgate.providers.tree import look
 from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway
 from tests.support import new_folder, reactor, wait_for
@@ -470,3 +475,97 @@ class HearingTests(Scenarios, TestCase):
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Let real time pass."""
         await wait_for(condition, what)
+
+
+class LargeFilesTests(Scenarios, TestCase):
+    """The same with large files, which another process reads; and what can come between."""
+
+    poll = 0.05
+    reactor = reactor
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Remember the processes, and what they are asked."""
+        self.processes: list[ReadingProcess] = []
+        self.stopped = False
+        self.requests: list[Request] = []
+        self.patch(large_files, "ReadingProcess", self.start)
+        self.patch(large_files, "Request", self.note)
+        super().setUp()
+
+    def start(self, *arguments: Any) -> ReadingProcess:
+        """Start a process, which stands still if the test wants that."""
+        process = ReadingProcess(*arguments)
+        self.processes.append(process)
+        if self.stopped:
+            os.kill(process.pid, signal.SIGSTOP)
+        return process
+
+    def note(self, *arguments: Any) -> Request:
+        """Remember a request."""
+        self.requests.append(Request(*arguments))
+        return self.requests[-1]
+
+    def write(self, name: str, *documents: str) -> Path:
+        """A file that is large by its comment."""
+        return super().write(name, "#" * LARGE + "\n", *documents)
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Let real time pass."""
+        await wait_for(condition, what)
+
+    async def begin_to_change(self) -> IRouteProvider:
+        """Change the file, and have the process stand still over it."""
+        provider = self.begin()
+        self.stopped = True
+        self.write("a.yaml", gateway("a", 8443))
+        await self.until(lambda: self.processes, "the process")
+        self.stopped = False
+        return provider
+
+    async def test_it_is_the_same_as_reading_it_here(self) -> None:
+        """What is published after a change is what would be published at the start."""
+        self.begin()
+        self.write("a.yaml", gateway("a", 8443), broken_gateway("b"), gateway("c") + "  colour: red\n")
+        await self.until_ports(a=8443, c=443)
+        changed, self.sink = self.sink.last, RecordingSink()
+        self.begin()
+        self.assertEqual(changed, self.sink.last)
+        self.assertEqual(len(self.requests), 1)
+
+    async def test_a_small_file_is_read_here(self) -> None:
+        """No process is started for it."""
+        self.begin()
+        super().write("a.yaml", gateway("a", 8443))
+        await self.until_ports(a=8443)
+        self.assertEqual(self.processes, [])
+
+    async def test_a_process_that_is_killed(self) -> None:
+        """The change takes effect all the same."""
+        await self.begin_to_change()
+        self.processes[0].kill()
+        await self.until_ports(a=8443)
+        self.assertEqual((len(self.sink.snapshots), self.sink.failures), (2, []))
+
+    async def test_a_change_in_the_middle(self) -> None:
+        """What was seen is not there any more: nothing is published of it, and what is there now takes effect."""
+        await self.begin_to_change()
+        self.write("a.yaml", gateway("a", 9443))
+        os.kill(self.processes[0].pid, signal.SIGCONT)
+        await self.until_ports(a=9443)
+        self.assertEqual([request.path for request in self.requests], 2 * [str(self.folder / "a.yaml")])
+
+    async def test_a_reload_in_the_middle(self) -> None:
+        """Whoever asks gets every file read after that, and not what was being read before."""
+        provider = await self.begin_to_change()
+        provider.reload()
+        os.kill(self.processes[0].pid, signal.SIGCONT)
+        await self.until_ports(a=8443)
+        self.assertEqual((len(self.requests), len(self.sink.snapshots)), (2, 2))
+
+    async def test_stop_in_the_middle(self) -> None:
+        """Nothing is published any more, and no process is left."""
+        provider = await self.begin_to_change()
+        await maybeDeferred(provider.stop)
+        self.assertRaises(ProcessLookupError, os.kill, self.processes[0].pid, 0)
+        self.assertEqual((len(self.sink.snapshots), self.sink.failures), (1, []))

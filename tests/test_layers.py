@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import meshgate
 
 ROOT = Path(meshgate.__file__).parent
-LAYERS = ["wire", "resources", "routing", "providers", "transport", "proxy", "workers", "lab"]
+LAYERS = ["wire", "resources", "routing", "processes", "providers", "transport", "proxy", "workers", "lab"]
 """From the lowest up; what stands directly in meshgate/ is above them all."""
 TOP = {"cli"}
 """Folders that are no layer: they belong to what stands directly in meshgate/."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.processes.parts import Unpacker
 from meshgate.routing.addresses import EVERYWHERE, Network
 from meshgate.routing.table import (
     ANYWHERE,
@@ -21,7 +22,7 @@ from meshgate.routing.table import (
     RoutingTable,
 )
 from meshgate.routing.table_changes import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, difference
-from meshgate.workers.table_parts import EDITS_IN_PART, Unpacker, packed
+from meshgate.workers.table_parts import EDITS_IN_PART, packed
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
 DESTINATIONS = st.builds(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.tree import BATCH, Signature, Tree, look
+from meshgate.providers.tree import BATCH, Signature, Tree, is_still, look
 from tests.support import new_folder
 
 
@@ -162,3 +162,20 @@ class LookTests(SynchronousTestCase):
         for number in range(BATCH * 3):
             self.write(f"{number}.yaml", "")
         self.assertGreaterEqual(len(list(look([str(self.folder)], Tree()))), 3)
+
+
+class StillTests(SynchronousTestCase):
+    """:func:`is_still`."""
+
+    def test_a_file_is_still_as_it_was(self) -> None:
+        """Until it is replaced by one of the same content; one that is gone is not."""
+        path = new_folder(self) / "a.yaml"
+        path.write_text("a: 1\n")
+        sight = seen(path).files[str(path)]
+        self.assertTrue(is_still(str(path), sight))
+        fresh = path.with_name("fresh")
+        fresh.write_text("a: 1\n")
+        fresh.rename(path)
+        self.assertFalse(is_still(str(path), sight))
+        path.unlink()
+        self.assertFalse(is_still(str(path), sight))

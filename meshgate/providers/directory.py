@@ -23,6 +23,7 @@ from meshgate.providers.context import ProviderContext
 from meshgate.providers.faults import log_traceback
 from meshgate.providers.inotify import FolderWatch, Interest
 from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
+from meshgate.providers.large_files import LargeFiles
 from meshgate.providers.last_good import LastGood
 from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
 from meshgate.providers.slices import in_slices
@@ -122,10 +123,12 @@ class DirectoryProvider:
         self._options = options
         self._clock: IReactorTime = context.reactor
         self._files = LastGood(name, context.default_namespace)
+        self._large = LargeFiles(context.reactor, name, context.default_namespace)
         self._watch = FolderWatch(context.reactor, self._hear)
         self._troubles: tuple[Problem, ...] = ()
         self._last_look = Tree()
         self._settled = True
+        self._reloads = 0
         self._work = 0.0
         # Where something is said to have happened since all was settled; None when it may be anywhere.
         self._hints: frozenset[str] | None = frozenset()
@@ -139,7 +142,7 @@ class DirectoryProvider:
         tree = self._last_look
         for _ in look(self._options.paths, tree):
             pass
-        for _ in self._files.update(self._files.news(tree.files)):
+        for _ in self._files.update(self._files.news(tree.files), {}):
             pass
         run_through(self._publish(self._find_troubles(tree, tree)))
         self._looked_at_all = self._clock.seconds()
@@ -150,18 +153,20 @@ class DirectoryProvider:
     def reload(self) -> None:
         """Look now, and read all files again, also those that look as they did."""
         self._files.doubt()
+        self._reloads += 1
         self._settled = False
         self._hints = None
         self._look_after(0)
 
-    def stop(self) -> None:
-        """Look no more."""
+    def stop(self) -> Deferred[None] | None:
+        """Look no more, and read no more."""
         self._watch.stop()
         if self._due is not None:
             self._due.cancel()
             self._due = None
         if self._looking is not None:
             self._looking.cancel()
+        return self._large.stop()
 
     def _look_after(self, delay: float) -> None:
         """Look after so many seconds, unless a look is due before."""
@@ -231,7 +236,11 @@ class DirectoryProvider:
             for path, sight in self._files.news(tree.files, hints).items()
             if before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
         }
-        await in_slices(self._files.update(news), self._clock)
+        reloads = self._reloads
+        readings = await self._large.read(news)
+        if self._reloads != reloads:
+            return  # All is to be read again, also what has just been.
+        await in_slices(self._files.update(news, readings), self._clock)
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
             await in_slices(self._publish(troubles), self._clock)

@@ -10,15 +10,13 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from meshgate.providers.file_reading import content_of, reading_of
 from meshgate.providers.snapshot import Snapshot
-from meshgate.providers.tree import Sight, Signature
+from meshgate.providers.tree import Sight
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import Reading, read_in_steps
+from meshgate.resources.reader import Reading
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.steps import batches, run_through
-
-MAX_FILE_SIZE = 64 * 1024 * 1024
-"""Bytes. Some 100,000 routes; whatever is larger is there by mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +67,13 @@ class LastGood:
         """Take every file for changed, so that all are read again."""
         self._sights = dict.fromkeys(self._sights)
 
-    def update(self, news: Mapping[str, Sight | None]) -> Iterator[None]:
+    def update(self, news: Mapping[str, Sight | None], readings: Mapping[str, Reading | None]) -> Iterator[None]:
         """
         Read what changed.
 
         :param news: as :meth:`news` gives it, or a part of that.
+        :param readings: what came of those among them that have been read already; None for a file that looked
+            otherwise by then, and stays as it was.
         :return: an iterator that rests after each document; the changes are whole when it ends.
         """
         gone = [path for path, sight in news.items() if sight is None]
@@ -84,11 +84,14 @@ class LastGood:
             self._in_order = None
         for path, sight in sorted(news.items()):
             if sight is not None:
+                reading = readings[path] if path in readings else (yield from self._read(path, sight))
+                if reading is None:
+                    continue
                 before = self._files.get(path, _File())
-                after = yield from self._read(path, sight, before, orphans)
+                after = yield from self._after(path, reading, before, orphans)
                 if path not in self._files:
                     self._in_order = None
-                self._files[path], self._sights[path] = _with_the_same(after, before), sight
+                self._files[path], self._sights[path] = (yield from _with_the_same(after, before)), sight
                 yield
 
     def snapshot(self) -> Snapshot:
@@ -112,16 +115,16 @@ class LastGood:
             yield
         return Snapshot(tuple(resources), tuple(problems), tuple(refused))
 
-    def _read(
-        self, path: str, sight: Sight, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
+    def _read(self, path: str, sight: Sight) -> Generator[None, None, Reading]:
+        return reading_of(content_of(path, sight), path, self._provider, self._default_namespace)
+
+    def _after(
+        self, path: str, reading: Reading, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
     ) -> Generator[None, None, _File]:
-        content = _content(path, sight)
-        if isinstance(content, str):
-            return self._kept(path, before, self._problem(Severity.ERROR, "MG3010", path, content))
-        reading = yield from read_in_steps(content, path, self._provider, self._default_namespace, Severity.WARNING)
         if not reading.readable:
             return self._kept(path, before, *reading.problems)
-        return self._merged(reading, {**orphans, **{each.key: each for each in before.resources}})
+        known = {**orphans, **{each.key: each for each in before.resources}}
+        return (yield from self._merged(reading, known))
 
     def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
         if before.resources:
@@ -129,44 +132,55 @@ class LastGood:
             problems = (*problems, self._problem(Severity.INFO, "MG3012", path, serves))
         return _File(before.resources, problems)
 
-    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
+    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> Generator[None, None, _File]:
         resources: list[Resource[Any]] = []
         refused: list[Resource[Any]] = []
         problems = list(reading.problems)
-        for document in reading.documents:
-            problems.extend(document.problems)
-            if document.resource is not None:
-                resources.append(document.resource)
-            elif document.key is not None and document.key in known:
-                kept = replace(known[document.key], origin=document.origin)
-                resources.append(kept)
-                serves = "its last good version keeps serving"
-                problems.append(kept.problem(Severity.INFO, "MG3012", serves))
-            elif document.refused is not None:
-                refused.append(document.refused)
+        for documents in batches(reading.documents):
+            for document in documents:
+                problems.extend(document.problems)
+                if document.resource is not None:
+                    resources.append(document.resource)
+                elif document.key is not None and document.key in known:
+                    kept = replace(known[document.key], origin=document.origin)
+                    resources.append(kept)
+                    serves = "its last good version keeps serving"
+                    problems.append(kept.problem(Severity.INFO, "MG3012", serves))
+                elif document.refused is not None:
+                    refused.append(document.refused)
+            yield
         return _File(tuple(resources), tuple(problems), tuple(refused))
 
     def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
         return Problem(severity, code, message, file=path, provider=self._provider)
 
 
-def _with_the_same(after: _File, before: _File) -> _File:
+def _with_the_same(after: _File, before: _File) -> Generator[None, None, _File]:
     """A file with the resources of before where they are equal: nobody has to look at the same object again."""
     known = {each.key: each for each in before.resources}
-    kept = (known[each.key] if known.get(each.key) == each else each for each in after.resources)
-    return replace(after, resources=tuple(kept))
+    resources: list[Resource[Any]] = []
+    for each in after.resources:
+        same = known.get(each.key)
+        equal = same is not None and (yield from _equal(each, same))
+        resources.append(same if same is not None and equal else each)
+        yield
+    return replace(after, resources=tuple(resources))
 
 
-def _content(path: str, sight: Sight) -> bytes | str:
-    """The file's bytes, or in words why there are none."""
-    if not isinstance(sight, Signature):
-        return f"the file cannot be read: {sight}"
-    too_large = f"the file is larger than {MAX_FILE_SIZE // 1024 // 1024} MiB and is not read"
-    if sight.size > MAX_FILE_SIZE:
-        return too_large
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        return f"the file cannot be read: {error.strerror}"
-    return content if len(content) <= MAX_FILE_SIZE else too_large
+def _equal(one: Resource[Any], other: Resource[Any]) -> Generator[None, None, bool]:
+    """Whether two resources are equal. What has a thousand parts has them in the fields of its spec."""
+    if replace(one, spec=None) != replace(other, spec=None):
+        return False
+    for name in type(one.spec).model_fields:
+        parts, others = getattr(one.spec, name), getattr(other.spec, name)
+        if not isinstance(parts, tuple) or not isinstance(others, tuple):
+            if parts != others:
+                return False
+            continue
+        if len(parts) != len(others):
+            return False
+        for pairs in batches(zip(parts, others, strict=True)):
+            if any(part != counterpart for part, counterpart in pairs):
+                return False
+            yield
+    return True

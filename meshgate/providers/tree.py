@@ -131,6 +131,14 @@ def glance(paths: Collection[str], last: Tree) -> Tree | None:
     return Tree(files, last.folders, last.missing, last.closed)
 
 
+def is_still(path: str, sight: Sight) -> bool:
+    """Whether a file looks as it did."""
+    try:
+        return _sight(os.stat(path)) == sight
+    except OSError:
+        return False
+
+
 def _list(folder: str, tree: Tree, before: Tree) -> Generator[None, None, list[tuple[str, os.stat_result]]]:
     """
     Look at one folder's entries.

@@ -7,11 +7,9 @@ Knows processes and signals; must not know what is talked about, nor whether the
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +18,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from meshgate.processes.starting import fate, held_back, python_command, python_environment
 from meshgate.workers.channel import Received, open_channel
 
 CHANNEL: Final = 3
 """The descriptor under which a worker finds its end of the channel."""
-
-HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that a worker is started with blocked, until it knows what to do on them."""
 
 END_WITHIN: Final = 5.0
 """Seconds that a worker may take to end once its end of the channel is closed."""
@@ -51,13 +47,12 @@ class WorkerProcess(ProcessProtocol):
         self._connected = True
         self._killing: IDelayedCall | None = None
         ours, theirs = socket.socketpair()
-        with ours, theirs, Path(os.devnull).open("rb") as nothing, _held_back():
+        with ours, theirs, Path(os.devnull).open("rb") as nothing, held_back():
             self._process = reactor.spawnProcess(
                 self,
                 sys.executable,
-                # -P, lest a file in the folder we run in is taken for a module; the path is ours, given below.
-                [sys.executable, "-P", "-m", "meshgate.workers", str(number)],
-                {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                python_command("meshgate.workers", str(number)),
+                python_environment(),
                 childFDs={0: nothing.fileno(), 1: 1, 2: 2, CHANNEL: theirs.fileno()},
             )
             self._channel = open_channel(reactor, ours, received, self._hung_up)
@@ -94,16 +89,6 @@ class WorkerProcess(ProcessProtocol):
 
 
 def _fate(end: object) -> str:
-    if isinstance(end, ProcessTerminated) and end.signal is not None:
-        return f"was killed by {signal.Signals(end.signal).name}"
-    return f"ended with status {end.exitCode if isinstance(end, ProcessTerminated) else 0}"
-
-
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """What is started in here has the signals blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if not isinstance(end, ProcessTerminated):
+        return fate(0)
+    return fate(-end.signal if end.signal is not None else end.exitCode)

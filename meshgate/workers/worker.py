@@ -21,6 +21,8 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.processes.parts import Unpacker
+from meshgate.processes.starting import HELD_BACK
 from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.garbage import settle
 from meshgate.proxy.serving import Serving
@@ -46,8 +48,7 @@ from meshgate.workers.messages import (
     Unlisten,
     Unlistened,
 )
-from meshgate.workers.process import CHANNEL, HELD_BACK
-from meshgate.workers.table_parts import Unpacker
+from meshgate.workers.process import CHANNEL
 
 COUNT_EVERY: Final = 1.0
 """Seconds between two looks at the figures, which are sent if they have changed."""
