@@ -76,7 +76,8 @@ class Installation:
 
     def log(self) -> list[dict[str, Any]]:
         """The access log so far, from standard output, in JSON."""
-        return [json.loads(line) for line in self.process.stdout.splitlines()]
+        # What was read last may end within a line.
+        return [json.loads(line) for line in self.process.stdout.splitlines(True) if line.endswith("\n")]
 
     async def logged(self, **facts: object) -> dict[str, Any]:
         """Wait for a line of the access log with these facts."""
