@@ -62,6 +62,12 @@ class ReadingProcessTests(TestCase):
         await process.ended
         self.assertRaises(ProcessLookupError, os.kill, process.pid, 0)
 
+    async def test_it_ends_before_it_is_asked(self) -> None:
+        """Nobody waits for an answer, and nobody is told of one."""
+        process = self.start()
+        process.kill()
+        await process.ended
+
     async def test_it_ends_by_itself(self) -> None:
         """Its exit status is told."""
         self.patch(sys.modules[ReadingProcess.__module__], "__version__", "0.0.1")

@@ -45,7 +45,7 @@ class ReadingProcess(Int32StringReceiver):
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._parts: list[bytes] = []
-        self._answer: Deferred[list[bytes]] = Deferred()
+        self._answer: Deferred[list[bytes]] | None = None
         self.ended: Deferred[None] = Deferred()
         command = python_command("meshgate.providers.reading_child", __version__)
         ours, theirs = socket.socketpair()
@@ -61,9 +61,10 @@ class ReadingProcess(Int32StringReceiver):
 
         :return: fires with the parts of the answer; fails with :exc:`NotReadError`.
         """
-        self._parts, self._answer = [], Deferred()
+        answer: Deferred[list[bytes]] = Deferred()
+        self._parts, self._answer = [], answer
         self.sendString(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))  # type: ignore[no-untyped-call]
-        return self._answer
+        return answer
 
     def kill(self) -> None:
         """End it without asking; it has nothing to lose."""
@@ -73,8 +74,9 @@ class ReadingProcess(Int32StringReceiver):
         """One more part, or the end of the answer."""
         if string:
             self._parts.append(string)
-        else:
-            self._answer.callback(self._parts)
+        elif self._answer is not None:
+            answer, self._answer = self._answer, None
+            answer.callback(self._parts)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It has ended, or is about to."""
@@ -88,7 +90,7 @@ class ReadingProcess(Int32StringReceiver):
             return
         self.ended.callback(None)
         # After that, lest whoever hears of it asks this process again.
-        if not self._answer.called:
+        if self._answer is not None:
             self._answer.errback(NotReadError(fate(status)))
 
 
