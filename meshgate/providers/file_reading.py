@@ -39,7 +39,7 @@ def reading_of(
     content: bytes | str, path: str, provider: str, default_namespace: str
 ) -> Generator[None, None, Reading]:
     """
-    What the file says: a generator that rests after each document and returns the reading.
+    What the file says: a generator that rests before and after each document, and returns the reading.
 
     :param content: as :func:`content_of` gives it. A file without is as one that is not YAML.
     :param provider: the name of the provider that the file belongs to.
@@ -48,4 +48,5 @@ def reading_of(
     if isinstance(content, str):
         problem = Problem(Severity.ERROR, "MG3010", content, file=path, provider=provider)
         return Reading((), (problem,), readable=False)
+    yield
     return (yield from read_in_steps(content, path, provider, default_namespace, Severity.WARNING))

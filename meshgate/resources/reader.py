@@ -99,12 +99,13 @@ def read_in_steps(
     text: str | bytes, file: str, provider: str, default_namespace: str, unknown_fields: Severity
 ) -> Generator[None, None, Reading]:
     """
-    The same as :func:`read_text`, for whoever has other things to do in between: a generator that rests after each
-    document and returns the reading.
+    The same as :func:`read_text`, for whoever has other things to do in between: a generator that rests before and
+    after each document and returns the reading.
     """
     documents: list[DocumentReading] = []
     try:
         for yaml in iterate_documents(text):
+            yield
             for source, value in split(yaml, Origin(provider, file, document=len(documents))):
                 documents.append(_read(value, source, default_namespace, unknown_fields))
                 yield
