@@ -37,18 +37,6 @@ from benchmarks.scale import (
 LIMIT = 0.005
 """Seconds that a step may take."""
 
-ONE_GATEWAY = """\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: one}}
-spec:
-  servers:
-  - port: {{number: {port}, name: tls, protocol: TLS}}
-    bind: 127.0.0.1
-    tls: {{mode: PASSTHROUGH}}
-    hosts: [{hosts}]
-"""
-
 SHAPES = {
     "pairs": "each VirtualService has a Gateway of its own, and one VirtualService changes with its Gateway",
     "one": "all VirtualServices belong to one Gateway for every name, and one VirtualService changes",
@@ -95,11 +83,13 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="meshgate-slices-"))
         try:
             times = sorted(measure(folder, shape, chosen.routes, chosen.changes, chosen.pause))
+            tables = json.loads((folder / "state" / "status.json").read_text())["generation"] - 1
         finally:
             shutil.rmtree(folder)
         long = sum(each > LIMIT for each in times)
         print(f"{shape}: {SHAPES[shape]}")
-        print(f"  {len(times)} steps, {long} of them over {1000 * LIMIT:.0f} ms, the longest {1000 * times[-1]:.1f} ms")
+        print(f"  {tables} tables, made in {len(times)} steps")
+        print(f"  {long} of them over {1000 * LIMIT:.0f} ms, the longest {1000 * times[-1]:.1f} ms")
 
 
 def measure(folder: Path, shape: str, count: int, changes: int, pause: float) -> list[float]:
@@ -151,7 +141,7 @@ def route(shape: str, number: int, port: int, suffix: str = "") -> str:
 def gateway(shape: str, hosts: int, port: int) -> str:
     """The Gateway of all VirtualServices."""
     names = [f"h{number}.example.com" for number in range(hosts)] if shape == "hosts" else ["'*'"]
-    return ONE_GATEWAY.format(port=port, hosts=", ".join(names))
+    return PAIR.partition("---\n")[0].replace("g{number}", "one").format(port=port, name=", ".join(names))
 
 
 def serve(settings: str, figures: str) -> None:

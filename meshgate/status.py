@@ -56,7 +56,7 @@ class StatusText:
         self._names: dict[ListenerKey, list[str]] = {}
 
     def in_steps(self, content: StatusContent) -> Generator[None, None, list[str]]:
-        """The text in pieces, in steps of less than a millisecond."""
+        """The text in pieces, in steps."""
         listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
         head = {**content.process, "generation": content.table.generation}
         pieces = [json.dumps(head)[:-1], ', "listeners": [']

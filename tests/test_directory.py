@@ -22,8 +22,8 @@ from meshgate.providers.interfaces import IRouteProvider
 from meshgate.providers.large_files import LARGE
 from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.providers.reading_messages import Request
-from meshgate.providers.reading_process import ReadingProcess
 from meshgate.providers.tree import look
+from tests.reading_processes import Started
 from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway
 from tests.support import new_folder, reactor, wait_for
 
@@ -486,20 +486,10 @@ class LargeFilesTests(Scenarios, TestCase):
 
     def setUp(self) -> None:
         """Remember the processes, and what they are asked."""
-        self.processes: list[ReadingProcess] = []
-        self.stopped = False
+        self.started = Started(self)
         self.requests: list[Request] = []
-        self.patch(large_files, "ReadingProcess", self.start)
         self.patch(large_files, "Request", self.note)
         super().setUp()
-
-    def start(self, *arguments: Any) -> ReadingProcess:
-        """Start a process, which stands still if the test wants that."""
-        process = ReadingProcess(*arguments)
-        self.processes.append(process)
-        if self.stopped:
-            os.kill(process.pid, signal.SIGSTOP)
-        return process
 
     def note(self, *arguments: Any) -> Request:
         """Remember a request."""
@@ -517,10 +507,10 @@ class LargeFilesTests(Scenarios, TestCase):
     async def begin_to_change(self) -> IRouteProvider:
         """Change the file, and have the process stand still over it."""
         provider = self.begin()
-        self.stopped = True
+        self.started.stopped = True
         self.write("a.yaml", gateway("a", 8443))
-        await self.until(lambda: self.processes, "the process")
-        self.stopped = False
+        await self.until(lambda: self.started.processes, "the process")
+        self.started.stopped = False
         return provider
 
     async def test_it_is_the_same_as_reading_it_here(self) -> None:
@@ -538,12 +528,12 @@ class LargeFilesTests(Scenarios, TestCase):
         self.begin()
         super().write("a.yaml", gateway("a", 8443))
         await self.until_ports(a=8443)
-        self.assertEqual(self.processes, [])
+        self.assertEqual(self.started.processes, [])
 
     async def test_a_process_that_is_killed(self) -> None:
         """The change takes effect all the same."""
         await self.begin_to_change()
-        self.processes[0].kill()
+        self.started.processes[0].kill()
         await self.until_ports(a=8443)
         self.assertEqual((len(self.sink.snapshots), self.sink.failures), (2, []))
 
@@ -551,7 +541,7 @@ class LargeFilesTests(Scenarios, TestCase):
         """What was seen is not there any more: nothing is published of it, and what is there now takes effect."""
         await self.begin_to_change()
         self.write("a.yaml", gateway("a", 9443))
-        os.kill(self.processes[0].pid, signal.SIGCONT)
+        os.kill(self.started.processes[0].pid, signal.SIGCONT)
         await self.until_ports(a=9443)
         self.assertEqual([request.path for request in self.requests], 2 * [str(self.folder / "a.yaml")])
 
@@ -559,7 +549,7 @@ class LargeFilesTests(Scenarios, TestCase):
         """Whoever asks gets every file read after that, and not what was being read before."""
         provider = await self.begin_to_change()
         provider.reload()
-        os.kill(self.processes[0].pid, signal.SIGCONT)
+        os.kill(self.started.processes[0].pid, signal.SIGCONT)
         await self.until_ports(a=8443)
         self.assertEqual((len(self.requests), len(self.sink.snapshots)), (2, 2))
 
@@ -567,5 +557,5 @@ class LargeFilesTests(Scenarios, TestCase):
         """Nothing is published any more, and no process is left."""
         provider = await self.begin_to_change()
         await maybeDeferred(provider.stop)
-        self.assertRaises(ProcessLookupError, os.kill, self.processes[0].pid, 0)
+        self.assertRaises(ProcessLookupError, os.kill, self.started.processes[0].pid, 0)
         self.assertEqual((len(self.sink.snapshots), self.sink.failures), (1, []))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -15,10 +13,10 @@ from twisted.trial.unittest import TestCase
 from meshgate.providers import large_files
 from meshgate.providers.file_reading import content_of, reading_of
 from meshgate.providers.large_files import IDLE, LARGE, LargeFiles
-from meshgate.providers.reading_process import ReadingProcess
 from meshgate.providers.tree import Sight
 from meshgate.resources.reader import Reading
 from meshgate.resources.steps import run_through
+from tests.reading_processes import Started
 from tests.route_files import UNPARSABLE, broken_gateway, gateway
 from tests.support import new_folder, reactor, wait_for
 from tests.test_file_reading import sight_of
@@ -41,23 +39,13 @@ class LargeFilesTests(TestCase):
     def setUp(self) -> None:
         """A folder without files, and no process."""
         self.folder = new_folder(self)
-        self.processes: list[ReadingProcess] = []
-        self.stopped = False
-        self.patch(large_files, "ReadingProcess", self.start)
+        self.started = Started(self)
         self.files = LargeFiles(reactor, "files", "edge")
         self.addCleanup(self.end)
 
     async def end(self) -> None:
         """Leave no process."""
         await maybeDeferred(self.files.stop)
-
-    def start(self, *arguments: Any) -> ReadingProcess:
-        """Start a process, which stands still if the test wants that."""
-        process = ReadingProcess(*arguments)
-        self.processes.append(process)
-        if self.stopped:
-            os.kill(process.pid, signal.SIGSTOP)
-        return process
 
     def write(self, name: str, text: str | bytes) -> dict[str, Sight | None]:
         """A file; gives how it looks."""
@@ -71,7 +59,7 @@ class LargeFilesTests(TestCase):
 
     def gone(self) -> bool:
         """Whether no process is left, not even its exit status."""
-        return not any(os.path.exists(f"/proc/{process.pid}") for process in self.processes)
+        return not any(os.path.exists(f"/proc/{process.pid}") for process in self.started.processes)
 
     async def test_it_is_the_same_as_reading_here(self) -> None:
         """Whatever is in the file: valid, invalid, other things, no YAML, no UTF-8, and nothing at all."""
@@ -92,14 +80,14 @@ class LargeFilesTests(TestCase):
         }
         self.assertEqual(await self.ask(news), here)
         self.assertEqual([reading.readable for reading in here.values()], [True, False, False, True])
-        self.assertEqual(len(self.processes), 1)
+        self.assertEqual(len(self.started.processes), 1)
 
     async def test_what_is_not_large(self) -> None:
         """Files that are small, gone, not to be looked at or too large to be read at all: nothing is started."""
         self.patch(large_files, "MAX_FILE_SIZE", LARGE + 1)
         news = self.write("a.yaml", "#" * (LARGE - 1)) | self.write("b.yaml", "#" * (LARGE + 2))
         news |= {"/nowhere/c.yaml": None, "/nowhere/d.yaml": "not a regular file"}
-        self.assertEqual((await self.ask(news), self.processes), ({}, []))
+        self.assertEqual((await self.ask(news), self.started.processes), ({}, []))
 
     async def test_a_file_that_has_changed_meanwhile(self) -> None:
         """It is not what was asked for, and the others are read."""
@@ -110,15 +98,15 @@ class LargeFilesTests(TestCase):
 
     async def test_a_process_that_is_killed(self) -> None:
         """The file is left to whoever asked, with one warning that says why; the next file has a fresh process."""
-        self.stopped = True
+        self.started.stopped = True
         news = self.write("a.yaml", PADDING) | self.write("b.yaml", PADDING + gateway("b"))
         a, b = news
         with capturedLogs() as events:
             asked = self.ask(news)
-            self.stopped = False
-            self.processes[0].kill()
+            self.started.stopped = False
+            self.started.processes[0].kill()
             readings = await asked
-        self.assertEqual((list(readings), len(self.processes)), ([b], 2))
+        self.assertEqual((list(readings), len(self.started.processes)), ([b], 2))
         said = [formatEvent(event) for event in events if event["log_namespace"].startswith("meshgate")]
         why = f"{a} is read in the gateway's own process: the one for large files was killed by SIGKILL"
         self.assertEqual(said, [why])
@@ -128,10 +116,10 @@ class LargeFilesTests(TestCase):
         news = self.write("a.yaml", PADDING)
         await self.ask(news)
         with capturedLogs() as events:
-            self.processes[0].kill()
-            await self.processes[0].ended
+            self.started.processes[0].kill()
+            await self.started.processes[0].ended
             self.assertEqual(list(await self.ask(news)), list(news))
-        self.assertEqual((len(self.processes), events), (2, []))
+        self.assertEqual((len(self.started.processes), events), (2, []))
 
     async def test_one_that_cannot_be_started(self) -> None:
         """The file is left to whoever asked, with a warning; and it is tried again for the next."""
@@ -146,7 +134,7 @@ class LargeFilesTests(TestCase):
 
     async def test_stop_in_the_middle(self) -> None:
         """It ends at once, and no process is left."""
-        self.stopped = True
+        self.started.stopped = True
         asked = self.ask(self.write("a.yaml", PADDING))
         asked.cancel()
         await self.assertFailure(asked, CancelledError)
@@ -170,6 +158,6 @@ class LargeFilesTests(TestCase):
 
         await wait_for(ended, "the end of the process")
         self.assertEqual(list(await self.ask(news)), list(news))
-        self.assertEqual(len(self.processes), 2)
+        self.assertEqual(len(self.started.processes), 2)
         self.files.stop()
         await wait_for(ended, "the end of the second")

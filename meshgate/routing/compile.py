@@ -112,9 +112,9 @@ class Compiler:
     ) -> Generator[RoutingTable | None, None, Compilation]:
         """
         Compile the resources after a change, for whoever has other things to do in between: a generator that rests
-        at least every millisecond, and returns the compilation. It gives the table as soon as that is complete, before
-        all that there is to say of it is known; at any other rest, None. Once it has given the table, it may be left
-        for the next one.
+        after each little piece of work, and returns the compilation. It gives the table as soon as that is complete,
+        before all that there is to say of it is known; at any other rest, None. Once it has given the table, it may be
+        left for the next one.
 
         :param change: to the resources of the time before; of which each kind, namespace and name is there once.
         :param refused: as of :func:`compile_table`; all of them.
