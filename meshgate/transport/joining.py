@@ -6,7 +6,7 @@ comes that each read fills it, spliced through a pipe within the kernel. Knows n
 lost connection means for the other side.
 
 While a transport cannot take what came for it, nothing more is read for it, so that no more waits than one buffer or
-one pipe holds.
+one pipe holds; and what comes meanwhile wakes nobody.
 """
 
 from __future__ import annotations
@@ -153,6 +153,9 @@ class Flow:
             self.blocked = True
             self.redirect()
             self.peer.redirect()
+            # More comes in many segments, each of which would be an event that nothing can be done for.
+            self.transport.held = True
+            self.transport.rearm()
 
     def _finish(self) -> None:
         self.transport.deaf = True
@@ -241,7 +244,7 @@ class Flow:
             return False
         self._return_pipe()
         if self.blocked:
-            self.blocked = False
+            self.blocked = self.transport.held = False
             self.redirect()
             self.peer.redirect()
             self.transport.rearm()
@@ -249,7 +252,9 @@ class Flow:
 
     def abandon(self) -> None:
         """The peer's transport is gone, and with it what waited for it."""
-        self.blocked = False
+        if self.blocked:
+            self.blocked = self.transport.held = False
+            self.transport.rearm()  # what has come meanwhile is cut short
         self._return_pipe()
         self._in_pipe = 0
 
