@@ -119,6 +119,8 @@ class Flow:
             else:
                 self._streak += 1
                 if self._streak >= STREAK:
+                    transport.be_non_blocking()
+                    sink.be_non_blocking()
                     self.redirect()
                     self.splice(event)
                     return
@@ -181,8 +183,6 @@ class Flow:
             self.redirect()
             transport.rearm()
             return
-        transport.be_non_blocking()
-        sink.be_non_blocking()
         moved = 0
         while moved < BUDGET:
             try:
@@ -215,17 +215,19 @@ class Flow:
         """Send on what is in the pipe; False if some of it has to wait, or can never be sent."""
         sink, pipe = self.peer.transport, self._pipe
         assert pipe is not None  # noqa: S101 - whoever calls has borrowed one
-        while self._in_pipe:
-            try:
-                self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
-            except BlockingIOError:
-                self.block()
-                sink.rearm()
-                return False
-            except OSError as error:
-                sink.fail(error)
-                return False
-        return True
+        try:
+            self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            sink.fail(error)
+            return False
+        if not self._in_pipe:
+            return True
+        # Less than there is: it is full. Should it not be, the event comes at once.
+        self.block()
+        sink.rearm()
+        return False
 
     def _return_pipe(self) -> None:
         pipe, self._pipe = self._pipe, None
