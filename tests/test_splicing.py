@@ -11,7 +11,7 @@ import time
 from meshgate.transport.joining import STREAK
 from meshgate.transport.lean import READ_SIZE
 from meshgate.transport.pipes import Pipe, Pipes
-from tests.lean_loop import DEADLINE, MIB
+from tests.lean_loop import DEADLINE, MIB, SMALL
 from tests.test_joining import DATA, JoinCase, Joined
 
 BEGIN = (1,) * (STREAK - 1) + (2,)
@@ -198,6 +198,55 @@ class WaitingTests(SplicingCase):
                 self.assertTrue(joined.there.received[before:] == DATA[:size])
                 self.assertEqual((joined.out.count, joined.far_peer.served), (before + size, 1))
                 self.end(joined)
+
+    def test_what_comes_meanwhile_is_no_event(self) -> None:
+        """Nobody is woken for bytes that cannot be sent on, copying or splicing; they arrive when there is room."""
+        for size, begun in ((READ_SIZE // 2, lambda: Joined(self, MEDIUM)), (READ_SIZE, self.splicing)):
+            joined = begun()
+            sent = joined.out.count
+            joined.there.reads = False
+            while not joined.out.blocked:
+                joined.here.send(bytes(size))
+                sent += size
+                self.loop.until(lambda joined=joined, sent=sent: joined.out.count == sent, "it")  # type: ignore[misc]
+            self.assertEqual(self.splices(joined), size == READ_SIZE)
+            events: list[int] = []
+            self.loop.poller.pass_to(joined.near.descriptor, events.append)
+            for number in range(10):
+                joined.here.send(b"more")
+                self.wait_for_bytes(joined, 4 * number + 4)
+                self.loop.turn()
+            self.assertEqual(events, [])
+            joined.there.reads = True
+            sent += 40
+            self.loop.until(lambda joined=joined, sent=sent: len(joined.there.received) == sent, "all")  # type: ignore[misc]
+            self.assertTrue(joined.there.received.endswith(b"more" * 10))
+            self.end(joined)
+
+    def test_held_up_a_thousand_times(self) -> None:
+        """Bytes that came while nobody was woken for them, and an end behind them, never wait for more to come."""
+        joined = Joined(self, SMALL)
+        for number in range(1, 1001):
+            joined.there.reads = False
+            joined.here.send(DATA[: 2 * READ_SIZE])
+            self.loop.until(lambda: joined.out.blocked, "no room")
+            if number == 1000:
+                joined.here.finish()
+            joined.there.reads = True
+            self.loop.until(lambda: len(joined.there.received) == 2 * READ_SIZE, "all")
+            self.assertTrue(joined.there.received == DATA[: 2 * READ_SIZE])
+            joined.there.received.clear()
+            self.assertEqual(joined.out.count, 2 * READ_SIZE * number)
+        self.loop.until(lambda: joined.there.finished, "the end")
+        self.assertFalse(joined.near.held)
+        self.cleans_up(joined)
+
+    def test_a_loss_with_more_to_come(self) -> None:
+        """Who waits for room is told that there is none any more, though nothing more comes from it."""
+        joined, _ = self.stuck()
+        joined.there.reset()
+        self.loop.until(lambda: joined.near_peer.lost, "the other loss")
+        self.assertEqual((joined.out.cuts, joined.far_peer.losses, self.pool.lent), (1, 1, 0))
 
     def test_a_reset_met_by_a_splice(self) -> None:
         """Sending to who has reset is the loss of that one; who sends lives until there is more for it."""

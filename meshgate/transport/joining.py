@@ -6,7 +6,7 @@ comes that each read fills it, spliced through a pipe within the kernel. Knows n
 lost connection means for the other side.
 
 While a transport cannot take what came for it, nothing more is read for it, so that no more waits than one buffer or
-one pipe holds.
+one pipe holds; and what comes meanwhile wakes nobody.
 """
 
 from __future__ import annotations
@@ -119,6 +119,8 @@ class Flow:
             else:
                 self._streak += 1
                 if self._streak >= STREAK:
+                    transport.be_non_blocking()
+                    sink.be_non_blocking()
                     self.redirect()
                     self.splice(event)
                     return
@@ -153,6 +155,9 @@ class Flow:
             self.blocked = True
             self.redirect()
             self.peer.redirect()
+            # More comes in many segments, each of which would be an event that nothing can be done for.
+            self.transport.held = True
+            self.transport.rearm()
 
     def _finish(self) -> None:
         self.transport.deaf = True
@@ -178,8 +183,6 @@ class Flow:
             self.redirect()
             transport.rearm()
             return
-        transport.be_non_blocking()
-        sink.be_non_blocking()
         moved = 0
         while moved < BUDGET:
             try:
@@ -212,17 +215,19 @@ class Flow:
         """Send on what is in the pipe; False if some of it has to wait, or can never be sent."""
         sink, pipe = self.peer.transport, self._pipe
         assert pipe is not None  # noqa: S101 - whoever calls has borrowed one
-        while self._in_pipe:
-            try:
-                self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
-            except BlockingIOError:
-                self.block()
-                sink.rearm()
-                return False
-            except OSError as error:
-                sink.fail(error)
-                return False
-        return True
+        try:
+            self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            sink.fail(error)
+            return False
+        if not self._in_pipe:
+            return True
+        # Less than there is: it is full. Should it not be, the event comes at once.
+        self.block()
+        sink.rearm()
+        return False
 
     def _return_pipe(self) -> None:
         pipe, self._pipe = self._pipe, None
@@ -241,7 +246,7 @@ class Flow:
             return False
         self._return_pipe()
         if self.blocked:
-            self.blocked = False
+            self.blocked = self.transport.held = False
             self.redirect()
             self.peer.redirect()
             self.transport.rearm()
@@ -249,7 +254,9 @@ class Flow:
 
     def abandon(self) -> None:
         """The peer's transport is gone, and with it what waited for it."""
-        self.blocked = False
+        if self.blocked:
+            self.blocked = self.transport.held = False
+            self.transport.rearm()  # what has come meanwhile is cut short
         self._return_pipe()
         self._in_pipe = 0
 

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from meshgate.transport.lean_socket import LeanSocket
-from meshgate.transport.poller import ENDING, READ, READ_WRITE, Poller
+from meshgate.transport.poller import ENDING, NEITHER, READ, READ_WRITE, WRITE, Poller
 
 READ_SIZE: Final = 64 * 1024
 """Bytes read at once."""
@@ -72,6 +72,7 @@ class LeanTransport(LeanSocket):
     :ivar pending: bytes that the kernel has not taken yet.
     :ivar inflow: what else is to be sent, from where it comes, while this transport is joined to another.
     :ivar deaf: nothing is read from it any more: its end of stream was read, or it is being closed.
+    :ivar held: what comes to it is no event, a reset is; as of the next :meth:`rearm`.
     :ivar lost: it is closed, or about to be; nothing can be read from it or written to it any more.
     """
 
@@ -89,6 +90,7 @@ class LeanTransport(LeanSocket):
         "_watched",
         "deaf",
         "descriptor",
+        "held",
         "inflow",
         "lost",
         "pending",
@@ -109,6 +111,7 @@ class LeanTransport(LeanSocket):
         self.protocol: Any = None
         self.pending: bytearray | None = None
         self.inflow: Inflow | None = None
+        self.held = False
         self.lost = False
         self._events: Callable[[int], None] | None = None
         self._blocking = blocking
@@ -132,7 +135,7 @@ class LeanTransport(LeanSocket):
             self.rearm()
         elif not self.lost:
             self._watched = True
-            self.poller.watch(self.descriptor, self._events or self.ready, READ_WRITE if self._waits() else READ)
+            self.poller.watch(self.descriptor, self._events or self.ready, self._wanted())
 
     def watched_by(self, call: Callable[[int], None]) -> None:
         """Have somebody else get the events for now, writability among them."""
@@ -192,7 +195,13 @@ class LeanTransport(LeanSocket):
     def rearm(self) -> None:
         """Ask for an event again, if there is anything to read or to write for."""
         if self._watched and not self.lost:
-            self.poller.rearm(self.descriptor, READ_WRITE if self._waits() else READ)
+            self.poller.rearm(self.descriptor, self._wanted())
+
+    def _wanted(self) -> int:
+        """What to be told of, in epoll's terms."""
+        if self.held:
+            return WRITE if self._waits() else NEITHER
+        return READ_WRITE if self._waits() else READ
 
     def end_of_stream(self) -> None:
         """The peer has finished; tell the protocol."""

@@ -40,6 +40,11 @@ READ: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 
 READ_WRITE: Final = READ | select.EPOLLOUT
 
+NEITHER: Final = select.EPOLLET
+"""Only errors and hang-ups: nothing is read from the socket for now, however much comes."""
+
+WRITE: Final = NEITHER | select.EPOLLOUT
+
 ENDING: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 """Events behind which there may be an end of stream: a short read does not mean then that all was read."""
 
