@@ -63,7 +63,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_equal_options_are_equal(self) -> None:
         """So that a reload keeps the provider."""
-        self.assertEqual(self.parse(paths=["routes"]), self.parse(paths=["routes/"], poll="0.5s"))
+        self.assertEqual(self.parse(paths=["routes"], poll="500ms"), self.parse(paths=["routes/"], poll="0.5s"))
 
     def test_a_missing_path(self) -> None:
         """It is said with the place in the options, and every one of them."""

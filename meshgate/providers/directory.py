@@ -3,9 +3,10 @@ The provider of type ``directory``: routes from files and folders, which it foll
 
 It looks at everything every half second, by its signature only; looking takes 3 microseconds for a file, and
 the next look waits at least ten times as long as the last one took, so 10,000 files cost 6 % of one processor
-and 100,000 at most 10 %. Linux usually tells of a change at once, and of which file, which only makes it faster:
-then that file alone is looked at. What two looks in a row agree on is true: so a file that is being written, or a
-folder that is being swapped, is not read in between.
+and 100,000 at most 10 %. Linux usually tells of a change at once, and of which file: then that file alone is looked
+at. Where it tells of every change, everything is looked at only every ten seconds, in case of what nobody thought of;
+in between, only whether the paths still lead to the same folders. What two looks in a row agree on is true: so a file
+that is being written, or a folder that is being swapped, is not read in between.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from meshgate.providers.inotify import FolderWatch, Interest
 from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
 from meshgate.providers.large_files import LargeFiles
 from meshgate.providers.last_good import LastGood
+from meshgate.providers.mounts import tells_of_changes
 from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
 from meshgate.providers.slices import in_slices
-from meshgate.providers.tree import Tree, glance, look
+from meshgate.providers.tree import Tree, glance, is_in_place, look
 from meshgate.resources.durations import parse_duration
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.steps import run_through
@@ -37,6 +39,9 @@ SETTLE = 0.05
 
 DEFAULT_POLL = "500ms"
 """With :data:`SETTLE`, well within a second from a change to its effect, also without inotify."""
+
+SELDOM = 10.0
+"""Seconds between two looks at everything where each change is told, and the user has not said how often."""
 
 SHORTEST_POLL = 0.05
 """Seconds; anything shorter would only keep the processor busy."""
@@ -49,10 +54,12 @@ class DirectoryOptions:
 
     :ivar paths: absolute, each once.
     :ivar poll: seconds between two looks.
+    :ivar seldom: the same of looks at everything, where each change is told.
     """
 
     paths: tuple[str, ...]
     poll: float
+    seldom: float = SELDOM
 
 
 @implementer(IRouteProviderFactory)
@@ -73,7 +80,7 @@ class DirectoryFactory:
         poll = _parse_poll(options.get("poll", DEFAULT_POLL), problems)
         if problems:
             raise OptionsError(*problems)
-        return DirectoryOptions(paths, poll)
+        return DirectoryOptions(paths, poll, poll if "poll" in options else SELDOM)
 
     def create(self, name: str, options: DirectoryOptions, context: ProviderContext) -> IRouteProvider:
         """A provider that has read nothing yet."""
@@ -133,6 +140,8 @@ class DirectoryProvider:
         # Where something is said to have happened since all was settled; None when it may be anywhere.
         self._hints: frozenset[str] | None = frozenset()
         self._looked_at_all = 0.0
+        # Whether nothing can happen to a file without being heard of, as of the last look at everything.
+        self._told = False
         self._due: IDelayedCall | None = None
         self._looking: Deferred[None] | None = None
 
@@ -201,17 +210,21 @@ class DirectoryProvider:
             # A fault of ours, and no reason to follow the files no more.
             log_traceback(self._log, f"provider {self.name!r}", error)
             self._sink.failed(error)
+            self._hints = None
             self._look_later()
 
     async def _look(self) -> None:
         before, hints = self._last_look, self._hints
-        tree = glance(hints, before) if hints and self._clock.seconds() < self._all_due() else None
+        # What is heard from now on is for the next look.
+        self._hints = frozenset()
+        tree = self._glance(before, hints)
         if tree is None:
             # Where all is looked at, all has to be looked at again to be sure.
             hints = None
             tree = Tree()
             self._work = await in_slices(look(self._options.paths, tree, before), self._clock)
             self._looked_at_all = self._clock.seconds()
+            self._told = self._is_told(before, tree)
         self._last_look = tree
         still = tree == before
         if not (still and self._settled):
@@ -221,13 +234,30 @@ class DirectoryProvider:
             self._hints = None if hints is None or self._hints is None else self._hints | hints
             self._look_soon()
             return
-        if self._hints == hints or hints is None:
-            self._hints = frozenset()
         self._look_later()
+
+    def _glance(self, before: Tree, hints: frozenset[str] | None) -> Tree | None:
+        """Look only where something is said to have happened; None where it takes a look at everything to know."""
+        if hints is None or self._clock.seconds() >= self._all_due():
+            return None
+        if hints:
+            return glance(hints, before)
+        quiet = self._told and self._settled and not before.linked
+        return before if quiet and is_in_place(self._options.paths, before) else None
 
     def _all_due(self) -> float:
         """When everything is to be looked at again, whatever is heard of single files meanwhile."""
-        return self._looked_at_all + 2 * max(self._options.poll, 10 * self._work)
+        least = max(self._options.poll, 10 * self._work)
+        return self._looked_at_all + (max(least, self._options.seldom) if self._told else 2 * least)
+
+    def _is_told(self, before: Tree, tree: Tree) -> bool:
+        """Whether all that there is has been watched since before the last look at it, and each change is told."""
+        return (
+            tree.folders == before.folders
+            and not (tree.linked or tree.closed or tree.missing)
+            and self._watch.is_complete
+            and tells_of_changes(self._options.paths)
+        )
 
     async def _take(self, before: Tree, tree: Tree, hints: frozenset[str] | None) -> None:
         """Let take effect what both looks agree on."""
@@ -236,6 +266,7 @@ class DirectoryProvider:
             for path, sight in self._files.news(tree.files, hints).items()
             if before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
         }
+        self._watch.follow(self._interests(tree))
         reloads = self._reloads
         readings = await self._large.read(news)
         if self._reloads != reloads:
@@ -244,7 +275,6 @@ class DirectoryProvider:
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
             await in_slices(self._publish(troubles), self._clock)
-        self._watch.follow(self._interests(tree))
 
     def _publish(self, troubles: tuple[Problem, ...]) -> Generator[None, None, None]:
         self._troubles = troubles

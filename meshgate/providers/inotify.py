@@ -3,7 +3,7 @@ Hears from Linux that something happened in a folder. An event is a hint to look
 
 Watches folders, never files: a watch on a file is lost when the file is replaced. Where there is no inotify,
 or no more of it to be had, nothing is heard and whoever wants to know has to look now and then, which he
-should do anyway: links may lead out of the watched folders, and a queue that overflows drops events.
+should do anyway, if more seldom: links may lead out of the watched folders, and not every file system tells.
 
 Not :mod:`twisted.internet.inotify`, which closes itself, possibly twice, when a watched folder is removed.
 """
@@ -67,6 +67,7 @@ class FolderWatch:
         self._reactor = reactor
         self._on_event = on_event
         self._watches: dict[str, tuple[int, Interest]] = {}
+        self._wanted = 0
         self._complained = False
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = -1
@@ -83,6 +84,11 @@ class FolderWatch:
         """Whether events can be heard at all."""
         return self._fd >= 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all folders are watched that were to be followed last."""
+        return self.hears and len(self._watches) == self._wanted
+
     def follow(self, folders: Mapping[str, Interest]) -> None:
         """
         Watch these folders and no others.
@@ -91,6 +97,7 @@ class FolderWatch:
         """
         if not self.hears:
             return
+        self._wanted = len(folders)
         for path, (_, interest) in list(self._watches.items()):
             if folders.get(path) != interest:
                 self._forget(path)

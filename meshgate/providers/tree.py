@@ -47,12 +47,14 @@ class Tree:
     :ivar folders: the real identity of each folder visited, for whoever watches them.
     :ivar missing: paths named by the user where nothing is.
     :ivar closed: paths that cannot be looked into, with the reason: what is there is unknown, not gone.
+    :ivar linked: something in a folder has another place, too, and may change there.
     """
 
     files: dict[str, Sight] = field(default_factory=dict)
     folders: dict[str, tuple[int, int]] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     closed: dict[str, str] = field(default_factory=dict)
+    linked: bool = False
 
     def hides(self, path: str) -> bool:
         """Whether the file may well be there, but cannot be seen now."""
@@ -110,7 +112,7 @@ def glance(paths: Collection[str], last: Tree) -> Tree | None:
     :return: the last look with these entries as they are now; None where it takes a look at everything to know: what
         begins with a dot may be what visible links lead to, and a folder is more than its entry.
     """
-    files = last.files.copy()
+    files, linked = last.files.copy(), last.linked
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in last.folders or name.startswith("."):
@@ -128,7 +130,27 @@ def glance(paths: Collection[str], last: Tree) -> Tree | None:
             return None
         if name.endswith(SUFFIXES):
             files[path] = _sight(status)
-    return Tree(files, last.folders, last.missing, last.closed)
+            linked = linked or status.st_nlink > 1 or os.path.islink(path)
+    return Tree(files, last.folders, last.missing, last.closed, linked)
+
+
+def is_in_place(paths: Iterable[str], last: Tree) -> bool:
+    """
+    Whether the paths lead to what they led to: a file that looks the same, or the same folder, whatever is in it.
+
+    :param paths: those that were looked at.
+    """
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            if last.folders.get(path) != (status.st_dev, status.st_ino):
+                return False
+        elif last.files.get(path) != _sight(status):
+            return False
+    return True
 
 
 def is_still(path: str, sight: Sight) -> bool:
@@ -165,10 +187,13 @@ def _look_at(entry: os.DirEntry[str], tree: Tree, before: Tree, inner: list[tupl
     if entry.name.startswith("."):
         return
     try:
+        tree.linked = tree.linked or entry.is_symlink()
         if entry.is_dir():
             inner.append((entry.path, entry.stat()))
         elif entry.name.endswith(SUFFIXES):
-            sight, known = _sight(entry.stat()), before.files.get(entry.path)
+            status = entry.stat()
+            tree.linked = tree.linked or status.st_nlink > 1
+            sight, known = _sight(status), before.files.get(entry.path)
             tree.files[entry.path] = known if known is not None and known == sight else sight
     except FileNotFoundError:
         if entry.is_symlink() and entry.name.endswith(SUFFIXES):
