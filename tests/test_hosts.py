@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.steps import run_through
 from meshgate.routing import hosts
 
 LABELS = st.sampled_from(["a", "b", "com", "xcom"])
@@ -86,6 +87,19 @@ class ComparisonTests(SynchronousTestCase):
         index = hosts.HostIndex(server)
         self.assertEqual(index.meets(host, "ns"), any(hosts.matches(known, host) for known in server))
         self.assertEqual(index.covers(host), any(hosts.covers(known, host) for known in server))
+
+    def test_index_in_steps(self) -> None:
+        """Thousands of hosts are arranged with rests between, and to the same end."""
+        many = [f"{where}h{number}.d{number % 7}.com" for number in range(3000) for where in ("", "one/")] + [
+            "*.wild.org"
+        ]
+        rests = sum(1 for _ in hosts.HostIndex.in_steps(many))
+        at_once, in_steps = hosts.HostIndex(many), run_through(hosts.HostIndex.in_steps(many))
+        self.assertGreaterEqual(rests, 10)
+        for host in ("h8.d1.com", "h8.d2.com", "*.d6.com", "*.d7.com", "a.wild.org", "*.org", "*"):
+            for answer in (hosts.HostIndex.covers, lambda index, host: index.meets(host, "one")):
+                self.assertEqual(answer(in_steps, host), answer(at_once, host), host)
+        self.assertTrue(in_steps.meets("h2999.d3.com", "two"))
 
     def test_index_respects_namespaces(self) -> None:
         """A host with a namespace meets only VirtualServices of that namespace."""

@@ -25,8 +25,13 @@ from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
-from meshgate.routing.analysis_virtualservices import hostless_destinations, hosts_not_in_gateway, unreached_rules
-from meshgate.routing.binding import in_mesh
+from meshgate.routing.analysis_virtualservices import (
+    host_index,
+    hostless_destinations,
+    hosts_not_in_gateway,
+    unreached_rules,
+)
+from meshgate.routing.binding import gateways_of, in_mesh
 from meshgate.routing.catalog import Catalog
 from meshgate.routing.servers import Proxy
 
@@ -237,6 +242,7 @@ class Analysis:
         for keys in batches(list(self._stale), 8):
             for key in keys:
                 one = virtual_services[key]
+                yield from self._index_hosts(given, one)
                 found = _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))
                 if owners:
                     both = [*owners, *([] if key in self._owners else [one])]
@@ -244,6 +250,11 @@ class Analysis:
                 _keep(self._about_virtual_services, key, found)
                 del self._stale[key]
             yield
+
+    def _index_hosts(self, given: AnalysisInput, virtual_service: VirtualService) -> Generator[None, None, None]:
+        for name in gateways_of(virtual_service):
+            if name in self._gateways and name not in given.host_indexes:
+                given.host_indexes[name] = yield from host_index(self._gateways[name])
 
 
 def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]) -> None:

@@ -39,7 +39,7 @@ class AnalysisInput:
     :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
     :ivar now: for what expires; None where that is not to be judged.
     :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
-    :ivar host_indexes: room for the hosts of each Gateway, by ``namespace/name``.
+    :ivar host_indexes: the hosts of each Gateway that the VirtualServices name, by ``namespace/name``.
     """
 
     resources: Sequence[Resource[Any]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.problem import Problem, Severity
@@ -26,10 +26,13 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
             gateway = given.gateway_of.get(name)
             if gateway is None or not virtual_service.spec.hosts:
                 continue
-            if name not in known:
-                known[name] = HostIndex(_hosts(gateway))
             if not any(known[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
                 yield _outside(virtual_service, gateway)
+
+
+def host_index(gateway: Gateway) -> Generator[None, None, HostIndex]:
+    """The hosts of all servers of a Gateway, as :func:`hosts_not_in_gateway` needs them, in steps."""
+    return HostIndex.in_steps(_hosts(gateway))
 
 
 def _hosts(gateway: Gateway) -> list[str]:

@@ -36,6 +36,7 @@ class Cells:
     All Gateways, with what they come to.
 
     :param servers_of: gives the servers of a Gateway, or why it has none here.
+    :param prepare: makes ready, in steps, for the next questions about a server.
     :param recall: gives what a VirtualService asks of a server, from what it was before if there is that.
     :param builder: builds chains.
     :ivar gateways: by ``namespace/name``.
@@ -45,10 +46,12 @@ class Cells:
     def __init__(
         self,
         servers_of: Callable[[Gateway], tuple[BoundServer, ...] | Problem],
+        prepare: Callable[[BoundServer], Iterator[None]],
         recall: Recall,
         builder: type[ChainBuilder],
     ) -> None:
         self._servers_of = servers_of
+        self._prepare = prepare
         self._recall = recall
         self._builder = builder
         self.gateways: dict[str, Gateway] = {}
@@ -156,6 +159,8 @@ class Cells:
         asking = bound if doubted or not known else [one for one in bound if id(one) not in known]
         yield
         for server in before.servers:
+            if asking:
+                yield from self._prepare(server)
             for batch in batches(chain(gone, asking), 16):
                 for one in batch:
                     key = (server.index, id(one))

@@ -119,6 +119,11 @@ class Rules:
         read = self._blocks if server.is_passthrough else self._tcp_rules
         return Part(True, tuple(read(server, virtual_service, makers)))
 
+    def prepare(self, server: BoundServer) -> Iterator[None]:
+        """Arrange the hosts of a server that is about to be asked for, in steps; there may be thousands."""
+        if self._hosts is None or self._hosts[0] is not server:
+            self._hosts = (server, (yield from HostIndex.in_steps(server.hosts)))
+
     def _index(self, server: BoundServer) -> HostIndex:
         """Of the server that was asked for last, too: one server often meets thousands of VirtualServices."""
         if self._hosts is None or self._hosts[0] is not server:

@@ -95,6 +95,7 @@ class Compiler:
         self._bindings = Bindings(proxy)
         self._cells = Cells(
             lambda gateway: servers_of(gateway, self._front, proxy),
+            lambda server: self._reading.prepare(server),
             self._part,
             ExtendedChainBuilder if proxy.extended else ChainBuilder,
         )

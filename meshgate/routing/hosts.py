@@ -7,7 +7,9 @@ names on the wire are lower-cased, and that is the table's business.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator
+
+from meshgate.resources.steps import batches
 
 MESH = "mesh"
 """The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
@@ -149,12 +151,27 @@ class HostIndex:
     :param hosts: as :func:`server_hosts` gives them.
     """
 
-    def __init__(self, hosts: Iterable[str]) -> None:
-        by_namespace: dict[str, list[str]] = {}
+    def __init__(self, hosts: Iterable[str] = ()) -> None:
+        self._by_namespace: dict[str, _Names] = {}
+        self._add(hosts)
+
+    @classmethod
+    def in_steps(cls, hosts: Iterable[str]) -> Generator[None, None, HostIndex]:
+        """The same, for whoever has other things to do in between."""
+        made = cls()
+        for batch in batches(hosts, 512):
+            made._add(batch)
+            if len(batch) == 512:
+                yield
+        return made
+
+    def _add(self, hosts: Iterable[str]) -> None:
         for host in hosts:
             where, _, name = host.partition("/") if "/" in host else ("", "", host)
-            by_namespace.setdefault(where, []).append(name)
-        self._by_namespace = {where: _Names(names) for where, names in by_namespace.items()}
+            names = self._by_namespace.get(where)
+            if names is None:
+                names = self._by_namespace[where] = _Names()
+            names.add(name)
 
     def meets(self, host: str, namespace: str) -> bool:
         """Whether a VirtualService's host, in the VirtualService's namespace, has a name in common with the server."""
@@ -171,12 +188,22 @@ class HostIndex:
 class _Names:
     """Hosts without a namespace. Server hosts are exact, ``*`` or ``*.suffix``; the partial ``*x`` is refused."""
 
-    def __init__(self, hosts: Sequence[str]) -> None:
-        self._exact = {host for host in hosts if host[:1] != "*"}
-        self._suffixes = {host[1:] for host in hosts if host[:1] == "*"}
+    def __init__(self) -> None:
+        self._exact: set[str] = set()
+        self._suffixes: set[str] = set()
+        self._domains: set[str] = set()
+        self._tails = {""}
+
+    def add(self, host: str) -> None:
+        if host.startswith("*"):
+            self._suffixes.add(host[1:])
+        else:
+            self._exact.add(host)
+        domain = host.partition(".")[2]
         # There may be thousands of hosts, mostly of a few domains.
-        domains = {host.partition(".")[2] for host in hosts}
-        self._tails = {tail for domain in domains if domain for tail in _tails(f".{domain}")} | {""}
+        if domain and domain not in self._domains:
+            self._domains.add(domain)
+            self._tails.update(_tails(f".{domain}"))
 
     def meet(self, host: str) -> bool:
         if self.cover(host):
