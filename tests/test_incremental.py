@@ -391,6 +391,29 @@ class IncrementalTests(SynchronousTestCase):
             self.assertEqual(len(listener.exact), 20)
         self.assertEqual(taken, ["default/v3", "default/v7", "default/v3"])
 
+    def test_a_listener_is_copied_once(self) -> None:
+        """Whatever number of rules is exchanged for others."""
+        names = [f"h{number}.example.com" for number in range(50)]
+        documents = [gateway("g0", tls_server(443, ["*"])), simple_route(0)]
+        documents += [virtual_service("w", ["*"], ["g0"], tls=[tls_rule([f"w.{name}"], "x") for name in names])]
+        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
+        copies: list[ListenerBuilder] = []
+        copy = ListenerBuilder.copy
+
+        def counted(builder: ListenerBuilder) -> ListenerBuilder:
+            copies.append(builder)
+            return copy(builder)
+
+        self.patch(ListenerBuilder, "copy", counted)
+        fresh = virtual_service("w", ["*"], ["g0"], tls=[tls_rule([f"x.{name}"], "x") for name in names])
+        files.write([(2, fresh)])
+        found = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 2))
+        (listener,) = found.table.listeners.values()
+        self.assertEqual(len(listener.exact), 51)
+        self.assertIn("x.h49.example.com", listener.exact)
+        self.assertEqual(len(copies), 1)
+
     def follow(
         self,
         proxy: Proxy,

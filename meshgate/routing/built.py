@@ -44,7 +44,7 @@ class Built:
         :param won: likewise.
         :return: None where it takes all other claims to know.
         """
-        touched = {server.key: self.listeners[server.key].copy() for server, _ in (*lost, *won)}
+        touched = {key: self.listeners[key].copy() for key in {server.key for server, _ in (*lost, *won)}}
         used = self.used.copy()
         for server, claim in lost:
             if not touched[server.key].release(claim.chain, claim.owner):

@@ -109,7 +109,7 @@ class Rules:
 
     def part(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Part:
         """
-        What a VirtualService that names the server's Gateway asks of the server.
+        What a VirtualService that names the server's Gateway asks of the server, which has been prepared.
 
         :param makers: gives a fresh maker of destinations, one for each rule: what it says belongs to that rule.
         """
@@ -125,9 +125,9 @@ class Rules:
             self._hosts = (server, (yield from HostIndex.in_steps(server.hosts)))
 
     def _index(self, server: BoundServer) -> HostIndex:
-        """Of the server that was asked for last, too: one server often meets thousands of VirtualServices."""
+        """Of the server that was prepared last; one server often meets thousands of VirtualServices."""
         if self._hosts is None or self._hosts[0] is not server:
-            self._hosts = (server, HostIndex(server.hosts))
+            raise RuntimeError(f"{server} is asked for before it is prepared")
         return self._hosts[1]
 
     def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:

@@ -147,17 +147,18 @@ class HostIndex:
     """
     The hosts of one server, arranged so that the VirtualServices which meet them are found without comparing each
     with each: a host is looked up by its text and by its suffixes.
-
-    :param hosts: as :func:`server_hosts` gives them.
     """
 
-    def __init__(self, hosts: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self._by_namespace: dict[str, _Names] = {}
-        self._add(hosts)
 
     @classmethod
     def in_steps(cls, hosts: Iterable[str]) -> Generator[None, None, HostIndex]:
-        """The same, for whoever has other things to do in between."""
+        """
+        Arrange hosts, with rests in between.
+
+        :param hosts: as :func:`server_hosts` gives them.
+        """
         made = cls()
         for batch in batches(hosts, 512):
             made._add(batch)
