@@ -41,6 +41,8 @@ SHAPES = {
     "pairs": "each VirtualService has a Gateway of its own, and one VirtualService changes with its Gateway",
     "one": "all VirtualServices belong to one Gateway for every name, and one VirtualService changes",
     "hosts": "all VirtualServices belong to one Gateway with all names, and that Gateway changes",
+    "rules": "one VirtualService has all names, each in a rule of its own, and a rule changes",
+    "block": "one VirtualService has all names in one match block, and a name changes",
 }
 
 
@@ -100,10 +102,8 @@ def measure(folder: Path, shape: str, count: int, changes: int, pause: float) ->
     with echo_server() as backend:
         plain, tls = free_port(), free_port()
         (routes / "shared.yaml").write_text(SHARED.format(backend=backend, plain=plain))
-        for number in range(count):
-            (routes / f"r{number:06}.yaml").write_text(route(shape, number, tls))
-        if shape != "pairs":
-            (routes / "gateway.yaml").write_text(gateway(shape, count, tls))
+        for name, text in files(shape, count, tls):
+            (routes / name).write_text(text)
         settings = folder / "meshgate.yaml"
         settings.write_text(
             "providers: [{name: files, type: directory, paths: [routes/]}]\naccess_log: {path: access.log}\n"
@@ -113,21 +113,44 @@ def measure(folder: Path, shape: str, count: int, changes: int, pause: float) ->
         try:
             wait_until(lambda: accepts(tls))
             for change in range(changes):
-                fresh = folder / "fresh"
-                if shape == "hosts":
-                    fresh.write_text(gateway(shape, count + 1 + change, tls))
-                    fresh.rename(routes / "gateway.yaml")
-                else:
-                    fresh.write_text(route(shape, change, tls, "x"))
-                    fresh.rename(routes / f"r{change:06}.yaml")
+                name, text = changed(shape, count, change, tls)
+                (folder / "fresh").write_text(text)
+                (folder / "fresh").rename(routes / name)
                 time.sleep(pause)
-            last = "h0.example.com" if shape == "hosts" else f"h{changes - 1}x.example.com"
+            last = f"h{changes - 1}x.example.com" if shape != "hosts" else "h0.example.com"
             wait_until(lambda: answers(tls, client_hello(last)))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(DEADLINE)
     times: list[float] = json.loads(figures.read_text())
     return times
+
+
+def files(shape: str, count: int, port: int) -> Iterator[tuple[str, str]]:
+    """The files of a shape besides the shared one, each with its text."""
+    if shape != "pairs":
+        yield "gateway.yaml", gateway(names(count) if shape == "hosts" else ["'*'"], port)
+    if shape in ("rules", "block"):
+        yield "wide.yaml", wide(shape, names(count))
+        return
+    for number in range(count):
+        yield f"r{number:06}.yaml", route(shape, number, port)
+
+
+def changed(shape: str, count: int, change: int, port: int) -> tuple[str, str]:
+    """The file that changes, and its text after so many changes; one name gets an ``x``."""
+    if shape == "hosts":
+        return "gateway.yaml", gateway(names(count + 1 + change), port)
+    if shape in ("rules", "block"):
+        others = names(count)
+        others[change] = f"h{change}x.example.com"
+        return "wide.yaml", wide(shape, others)
+    return f"r{change:06}.yaml", route(shape, change, port, "x")
+
+
+def names(count: int) -> list[str]:
+    """So many server names."""
+    return [f"h{number}.example.com" for number in range(count)]
 
 
 def route(shape: str, number: int, port: int, suffix: str = "") -> str:
@@ -138,10 +161,17 @@ def route(shape: str, number: int, port: int, suffix: str = "") -> str:
     return own.format(number=number, name=f"h{number}{suffix}.example.com")
 
 
-def gateway(shape: str, hosts: int, port: int) -> str:
+def gateway(hosts: list[str], port: int) -> str:
     """The Gateway of all VirtualServices."""
-    names = [f"h{number}.example.com" for number in range(hosts)] if shape == "hosts" else ["'*'"]
-    return PAIR.partition("---\n")[0].replace("g{number}", "one").format(port=port, name=", ".join(names))
+    return PAIR.partition("---\n")[0].replace("g{number}", "one").format(port=port, name=", ".join(hosts))
+
+
+def wide(shape: str, hosts: list[str]) -> str:
+    """The VirtualService of all names."""
+    head, _, rule = PAIR.partition("---\n")[2].partition("  - match:")
+    head = head.replace("[g{number}]", "[one]").format(number="wide", name=", ".join(hosts))
+    asked = [", ".join(hosts)] if shape == "block" else hosts
+    return head + "".join(f"  - match:{rule}".format(name=each) for each in asked)
 
 
 def serve(settings: str, figures: str) -> None:

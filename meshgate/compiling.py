@@ -20,7 +20,7 @@ from meshgate.providers.feed import FeedState
 from meshgate.providers.slices import in_slices
 from meshgate.proxy.garbage import held_off
 from meshgate.resources.duplicates import Latest
-from meshgate.resources.steps import run_through
+from meshgate.resources.steps import run_through, take_apart
 from meshgate.routing.compile import Compilation, Compiler
 from meshgate.routing.servers import Proxy
 from meshgate.routing.statuses import all_statuses
@@ -55,6 +55,9 @@ def compile_state(
     compilation = yield from known.compiler.in_steps(change, generation, state.refused, now)
     problems = (*state.problems, *known.latest.problems(), *compilation.problems)
     found = yield from all_statuses(compilation.statuses, problems)
+    specs = [each.spec for each in change.gone]
+    change.gone.clear()
+    yield from take_apart(specs)
     return replace(compilation, problems=problems, statuses=found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
+from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.steps import batches, let_go, run_through
+from meshgate.resources.steps import BATCH, batches, let_go, run_through, take_apart
 
 
 class StepsTests(SynchronousTestCase):
@@ -35,3 +37,19 @@ class StepsTests(SynchronousTestCase):
         left = [len(things) for _ in let_go(things)]
         self.assertEqual((left[0], left[-1], things), (1476, 0, {}))
         self.assertEqual(len(left), 3)
+
+    def test_take_apart(self) -> None:
+        """No more than a batch of parts is freed between two rests, however they are nested, and all in the end."""
+        gone: list[int] = []
+        things = [Thing(gone, tuple(Thing(gone, tuple(Thing(gone) for _ in range(500))) for _ in range(3)))]
+        freed = [0, *(len(gone) for _ in take_apart(things))]
+        self.assertEqual((things, len(gone)), ([], 1504))
+        self.assertLessEqual(max(after - before for before, after in pairwise(freed)), BATCH)
+
+
+class Thing:
+    """Something with parts, that notes its end."""
+
+    def __init__(self, gone: list[int], parts: tuple[Thing, ...] = ()) -> None:
+        self.parts = parts
+        weakref.finalize(self, gone.append, 1)

@@ -30,6 +30,21 @@ def let_go(things: MutableMapping[Any, Any]) -> Iterator[None]:
         yield
 
 
+def take_apart(things: list[Any]) -> Iterator[None]:
+    """
+    Let go of things that nobody else holds, one part after the other: a rule with its thousands of blocks is freed in
+    steps, too.
+
+    :param things: models, whose parts are in tuples; nothing is left of the list.
+    """
+    while things:
+        for _ in range(min(len(things), BATCH)):
+            for value in getattr(things.pop(), "__dict__", {}).values():
+                if isinstance(value, tuple):
+                    things += value
+        yield
+
+
 def batches(things: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The same things, some at a time; between two batches there can be a rest."""
     rest = iter(things)

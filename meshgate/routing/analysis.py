@@ -21,7 +21,7 @@ from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_certificates import credentials, has_certificates, next_turn, shared_certificates
 from meshgate.routing.analysis_gateways import Place, all_places, conflicting_gateways, ports_not_on_service
-from meshgate.routing.analysis_input import AnalysisInput
+from meshgate.routing.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
@@ -38,7 +38,8 @@ from meshgate.routing.servers import Proxy
 Gateway = Resource[GatewaySpec]
 VirtualService = Resource[VirtualServiceSpec]
 K = TypeVar("K")
-Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
+Analyzer = Callable[[AnalysisInput], Iterable[Problem | None]]
+"""Gives None where there can be a rest."""
 
 OF_EACH: Final[Sequence[tuple[str, Analyzer]]] = (
     ("services", unnamed_protocols),
@@ -136,15 +137,20 @@ class Analysis:
         if self._with_certificates.pop(gateway.qualified_name, None) is not None:
             self._certificates_are_stale = True
 
-    def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
-        """Take a VirtualService in."""
+    def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> Iterator[None]:
+        """Take a VirtualService in, in steps."""
         self._stale[virtual_service.key] = None
         if in_mesh(virtual_service):
             self._members[virtual_service.key] = virtual_service
             self._members_are_stale = True
-        if any(True for _ in subset_hosts(virtual_service, proxy.domain_suffix)):
-            self._owners[virtual_service.key] = virtual_service
-            self._owners_are_stale = True
+        for batch in batches(destinations_of(virtual_service)):
+            if any(destination.subset for _, destination in batch):
+                if any(True for _ in subset_hosts(virtual_service, proxy.domain_suffix)):
+                    self._owners[virtual_service.key] = virtual_service
+                    self._owners_are_stale = True
+                return
+            if len(batch) == BATCH:
+                yield
 
     def drop_virtual_service(self, virtual_service: VirtualService) -> None:
         """Forget a VirtualService."""
@@ -193,7 +199,8 @@ class Analysis:
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))
             yield
         for name in list(self._stale_gateways):
-            _keep(self._about_gateways, name, _ask(OF_GATEWAY, given.about(gateways=[self._gateways[name]])))
+            about = given.about(gateways=[self._gateways[name]])
+            _keep(self._about_gateways, name, (yield from _ask(OF_GATEWAY, about)))
             del self._stale_gateways[name]
             yield
         names = dict.fromkeys(name for place in self._shared for name in self._on_place[place])
@@ -243,10 +250,10 @@ class Analysis:
             for key in keys:
                 one = virtual_services[key]
                 yield from self._index_hosts(given, one)
-                found = _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))
+                found = yield from _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))
                 if owners:
                     both = [*owners, *([] if key in self._owners else [one])]
-                    found += _ask(BESIDE_SUBSETS, given.about(virtual_services=both))
+                    found += yield from _ask(BESIDE_SUBSETS, given.about(virtual_services=both))
                 _keep(self._about_virtual_services, key, found)
                 del self._stale[key]
             yield
@@ -270,16 +277,24 @@ def _of_others(given: AnalysisInput) -> Iterator[list[Problem]]:
     yield from _finding(OF_ENTRIES, given)
     for kind, analyzer in OF_EACH:
         for batch in batches(getattr(given, kind)):
-            yield list(analyzer(given.about(**{kind: batch})))
+            yield [problem for problem in analyzer(given.about(**{kind: batch})) if problem is not None]
 
 
-def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
-    return tuple(problem for analyzer in analyzers for problem in analyzer(given))
+def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Generator[None, None, tuple[Problem, ...]]:
+    """All that is found, in steps."""
+    found: list[Problem] = []
+    for analyzer in analyzers:
+        for problem in analyzer(given):
+            if problem is None:
+                yield
+            else:
+                found.append(problem)
+    return tuple(found)
 
 
 def _finding(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Iterator[list[Problem]]:
     """What is found, one problem at a time."""
     for analyzer in analyzers:
         for problem in analyzer(given):
-            yield [problem]
+            yield [problem] if problem is not None else []
         yield []

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
+from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualServiceSpec
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.binding import gateways_of
@@ -18,7 +19,7 @@ VirtualService = Resource[VirtualServiceSpec]
 Match = L4MatchAttributes | TLSMatchAttributes
 
 
-def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
+def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem | None]:
     """VirtualServices none of whose hosts a Gateway has for their namespace (virtualservice/gateways.go)."""
     known = given.host_indexes
     for virtual_service in given.virtual_services:
@@ -26,7 +27,11 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
             gateway = given.gateway_of.get(name)
             if gateway is None or not virtual_service.spec.hosts:
                 continue
-            if not any(known[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+            for hosts in batches(virtual_service.spec.hosts):
+                if any(known[name].meets(host, virtual_service.namespace) for host in hosts):
+                    break
+                yield None
+            else:
                 yield _outside(virtual_service, gateway)
 
 
@@ -66,7 +71,7 @@ def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
+def unreached_rules(given: AnalysisInput) -> Iterator[Problem | None]:
     """Match blocks of tcp and tls rules that fit no server of any Gateway of their VirtualService."""
     for virtual_service in given.virtual_services:
         spec = virtual_service.spec
@@ -74,12 +79,19 @@ def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
         gateways = [given.gateway_of[name] for name in names if name in given.gateway_of]
         if not spec.hosts or len(gateways) < len(names):
             continue  # a delegate, or it is said already that a Gateway is missing
-        for index, tls in enumerate(spec.tls):
-            for number, block in enumerate(tls.match):
-                yield from _unreached(virtual_service, f"spec.tls[{index}].match[{number}]", block, gateways)
-        for index, tcp in enumerate(spec.tcp):
-            for number, match in enumerate(tcp.match):
-                yield from _unreached(virtual_service, f"spec.tcp[{index}].match[{number}]", match, gateways)
+        for batch in batches(_blocks(spec)):
+            for path, block in batch:
+                yield from _unreached(virtual_service, path, block, gateways)
+            if len(batch) == BATCH:
+                yield None
+
+
+def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
+    """The match blocks of all tls and tcp rules, each behind its path."""
+    for index, tls in enumerate(spec.tls):
+        yield from ((f"spec.tls[{index}].match[{number}]", block) for number, block in enumerate(tls.match))
+    for index, tcp in enumerate(spec.tcp):
+        yield from ((f"spec.tcp[{index}].match[{number}]", block) for number, block in enumerate(tcp.match))
 
 
 def _unreached(
@@ -97,12 +109,12 @@ def _unreached(
             path=f"{path}.gateways",
             hint="add it to spec.gateways",
         )
-    if MESH in wanted or strangers:
+    if MESH in wanted or strangers or not match.port:
         return
     servers = [server for each in gateways if each.qualified_name in wanted for server in each.spec.servers]
     kind = "tls" if isinstance(match, TLSMatchAttributes) else "tcp"
     ports = sorted({server.port.number for server in servers if _takes(server, kind)})
-    if match.port and match.port not in ports:
+    if match.port not in ports:
         have = f"for {kind} rules it has {', '.join(map(str, ports))}" if ports else f"it has none for {kind} rules"
         yield virtual_service.problem(
             Severity.WARNING,

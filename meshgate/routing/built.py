@@ -8,11 +8,12 @@ Whether that is so is for the caller to know, who has all rules; here it is only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
+from meshgate.resources.steps import batches
 from meshgate.routing.claims import Claim
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.servers import BoundServer
@@ -36,25 +37,32 @@ class Built:
     dropped: Collection[tuple[ResourceKey, int]] = ()
     used: Counter[ResourceKey] = field(default_factory=Counter)
 
-    def exchanged(self, lost: Claims, won: Claims) -> Built | None:
+    def exchanged(self, lost: Claims, won: Claims) -> Generator[None, None, Built | None]:
         """
-        The same with other claims in place of some.
+        The same with other claims in place of some, in steps.
 
         :param lost: claims to names that no other claim is for.
         :param won: likewise.
         :return: None where it takes all other claims to know.
         """
-        touched = {key: self.listeners[key].copy() for key in {server.key for server, _ in (*lost, *won)}}
+        touched: dict[ListenerKey, ListenerBuilder] = {}
+        for key in {server.key for server, _ in (*lost, *won)}:
+            touched[key] = self.listeners[key].copy()
+            yield
         used = self.used.copy()
-        for server, claim in lost:
-            if not touched[server.key].release(claim.chain, claim.owner):
-                return None
-            used.subtract(claim.used)
-        for server, claim in won:
-            if touched[server.key].refuse(claim.chain.names) is not None:
-                return None
-            touched[server.key].add(claim.chain, claim.owner, sniffs=server.is_tls)
-            used.update(claim.used)
+        for batch in batches(lost, 16):
+            for server, claim in batch:
+                if not touched[server.key].release(claim.chain, claim.owner):
+                    return None
+                used.subtract(claim.used)
+            yield
+        for batch in batches(won, 16):
+            for server, claim in batch:
+                if touched[server.key].refuse(claim.chain.names) is not None:
+                    return None
+                touched[server.key].add(claim.chain, claim.owner, sniffs=server.is_tls)
+                used.update(claim.used)
+            yield
         if any(listener.size == 0 for listener in touched.values()):
             return None
         for key in {key for _, claim in lost for key in claim.used}:

@@ -8,11 +8,12 @@ found out here. Knows nothing of other Gateways.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.record import Resource
+from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.binding import VirtualService
 from meshgate.routing.built import Built
 from meshgate.routing.chains import takes_blocks, takes_no_rules
@@ -89,23 +90,28 @@ class Exchange:
         self._won: list[tuple[BoundServer, Claim]] = []
         self.names: set[Name] | None = None if fresh else set()
 
-    def note(self, server: BoundServer, old: Answered[Part] | None, new: Answered[Part] | None) -> None:
-        """What one VirtualService asked of a server, and what it asks now; None for nothing."""
+    def note(
+        self, server: BoundServer, old: Answered[Part] | None, new: Answered[Part] | None
+    ) -> Generator[None, None, None]:
+        """What one VirtualService asked of a server, and what it asks now; None for nothing. In steps."""
         self._servers[server.index] = server
         for part, claims, sign in ((old, self._lost, -1), (new, self._won, 1)):
             for claim in part.result.claims if part is not None else ():
                 if self.names is not None:
                     claims.append((server, claim))
-                for name in claim.names():
-                    self._count((server.port, name), sign)
+                for names in batches(claim.names()):
+                    for name in names:
+                        self._count((server.port, name), sign)
+                    if len(names) == BATCH:
+                        yield
 
     def after(self, bound: tuple[VirtualService, ...], parts: dict[tuple[int, int], Answered[Part]]) -> Cell:
         """The Gateway as it is now, but for what it comes to."""
         return replace(self._before, bound=bound, parts=parts, claimed=self._claimed)
 
-    def built(self, after: Cell) -> Built | None:
+    def built(self, after: Cell) -> Generator[None, None, Built | None]:
         """
-        What the Gateway comes to, made of what it came to before.
+        What the Gateway comes to, made of what it came to before, in steps.
 
         :return: None where it takes all that is asked to know.
         """
@@ -120,9 +126,11 @@ class Exchange:
         kept: list[list[tuple[BoundServer, Claim]]] = []
         for cell, claims in ((before, self._lost), (after, self._won)):
             kept.append([(server, claim) for server, claim in claims if not takes_no_rules(server)])
-            if not all(cell.is_undisputed(server, claim) for server, claim in kept[-1]):
-                return None
-        return before.alone.exchanged(*kept)
+            for batch in batches(kept[-1]):
+                if not all(cell.is_undisputed(server, claim) for server, claim in batch):
+                    return None
+                yield
+        return (yield from before.alone.exchanged(*kept))
 
     def _count(self, name: Name, sign: int) -> None:
         if self.names is not None:

@@ -28,7 +28,7 @@ from meshgate.routing.servers import Age, BoundServer, Group, Merge, PortUse
 from meshgate.routing.table import Listener, ListenerKey
 
 Mark = TypeVar("Mark")
-Recall = Callable[[BoundServer, VirtualService, Answered[Part] | None], Answered[Part]]
+Recall = Callable[[BoundServer, VirtualService, Answered[Part] | None], Generator[None, None, Answered[Part]]]
 
 
 class Cells:
@@ -37,7 +37,7 @@ class Cells:
 
     :param servers_of: gives the servers of a Gateway, or why it has none here.
     :param prepare: makes ready, in steps, for the next questions about a server.
-    :param recall: gives what a VirtualService asks of a server, from what it was before if there is that.
+    :param recall: gives what a VirtualService asks of a server, from what it was before if there is that, in steps.
     :param builder: builds chains.
     :ivar gateways: by ``namespace/name``.
     :ivar listeners: those that have something to serve.
@@ -140,7 +140,7 @@ class Cells:
             exchange = Exchange(before, fresh=True)
         after = yield from self._asked(before, bindings.of(name), doubted, exchange)
         yield
-        built = exchange.built(after) if self._builder.separable else None
+        built = (yield from exchange.built(after)) if self._builder.separable else None
         if built is None:
             built = yield from self._build([after], {})
         return replace(after, alone=built), exchange.names
@@ -166,9 +166,9 @@ class Cells:
                     key = (server.index, id(one))
                     old, new = parts.pop(key, None), None
                     if id(one) in wanted:
-                        new = parts[key] = self._recall(server, one, old)
+                        new = parts[key] = yield from self._recall(server, one, old)
                     if new is not old:
-                        exchange.note(server, old, new)
+                        yield from exchange.note(server, old, new)
                 if len(bound) > len(batch):
                     yield
         return exchange.after(bound, parts)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.binding import VirtualService
 from meshgate.routing.claims import TERMINATION_REFUSAL, Claim, Part, server_names
 from meshgate.routing.listeners import ListenerBuilder, Owner
@@ -110,13 +110,15 @@ class ChainBuilder:
             if part is None:
                 yield
                 continue
-            for claim in part.claims:
+            for number, claim in enumerate(part.claims, 1):
                 self._note_ignored(claim)
                 if winner is not None:
                     self.problems.append(_second_rule(claim, server, winner))
-                    continue
-                winner = claim
-                self._admit(listener, claim, server)
+                else:
+                    winner = claim
+                    self._admit(listener, claim, server)
+                if number % BATCH == 0:
+                    yield
         if winner is None:
             self.problems.append(self._no_chain(server, "tcp"))
         elif server.is_tls:
@@ -129,14 +131,14 @@ class ChainBuilder:
             if part is None:
                 yield
                 continue
-            for claim in part.claims:
+            for number, claim in enumerate(part.claims, 1):
                 found = True
                 self._note_ignored(claim)
-                if self._taken(server, claim):
-                    continue
-                self._admit(listener, claim, server)
-                if claim.wider is not None:
-                    self.problems.append(claim.wider)
+                if not self._taken(server, claim):
+                    self._admit(listener, claim, server)
+                    self.problems += [claim.wider] if claim.wider is not None else []
+                if number % BATCH == 0:
+                    yield
         if not found:
             self.problems.append(self._no_chain(server, "tls"))
 

@@ -8,12 +8,13 @@ Knows one server and one VirtualService at a time; must not know what others ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
+from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
 from meshgate.routing.binding import VirtualService
 from meshgate.routing.connection_policy import ConnectionPolicy
@@ -105,19 +106,36 @@ class Rules:
 
     def __init__(self) -> None:
         self._shared: dict[tuple[object, ...], Destination] = {}
+        # Of the server that was asked for last; one server often meets thousands of VirtualServices.
         self._hosts: tuple[BoundServer, HostIndex] | None = None
+        self._names: tuple[BoundServer, tuple[str, ...]] | None = None
 
-    def part(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Part:
+    def part(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Generator[None, None, Part]:
         """
-        What a VirtualService that names the server's Gateway asks of the server, which has been prepared.
+        What a VirtualService that names the server's Gateway asks of the server, which has been prepared. In steps:
+        there may be thousands of rules, and of names in one of them.
 
         :param makers: gives a fresh maker of destinations, one for each rule: what it says belongs to that rule.
         """
-        hosts = self._index(server)
-        if not any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+        if not (yield from self._meets(server, virtual_service)):
             return NO_PART
         read = self._blocks if server.is_passthrough else self._tcp_rules
-        return Part(True, tuple(read(server, virtual_service, makers)))
+        claims: list[Claim] = []
+        for claim in read(server, virtual_service, makers):
+            if claim is not None:
+                claims.append(claim)
+            if claim is None or len(claims) % BATCH == 0:
+                yield
+        return Part(True, tuple(claims))
+
+    def _meets(self, server: BoundServer, virtual_service: VirtualService) -> Generator[None, None, bool]:
+        hosts = self._index(server)
+        for batch in batches(virtual_service.spec.hosts):
+            if any(hosts.meets(host, virtual_service.namespace) for host in batch):
+                return True
+            if len(batch) == BATCH:
+                yield
+        return False
 
     def prepare(self, server: BoundServer) -> Iterator[None]:
         """Arrange the hosts of a server that is about to be asked for, in steps; there may be thousands."""
@@ -125,27 +143,34 @@ class Rules:
             self._hosts = (server, (yield from HostIndex.in_steps(server.hosts)))
 
     def _index(self, server: BoundServer) -> HostIndex:
-        """Of the server that was prepared last; one server often meets thousands of VirtualServices."""
         if self._hosts is None or self._hosts[0] is not server:
             raise RuntimeError(f"{server} is asked for before it is prepared")
         return self._hosts[1]
 
-    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
-        """Every tcp rule that fits."""
-        names = server_names(server) if server.is_tls else ()
+    def _server_names(self, server: BoundServer) -> tuple[str, ...]:
+        """The names of a rule that takes a whole server; none where that takes every name, or is not of TLS."""
+        if self._names is None or self._names[0] is not server:
+            self._names = (server, server_names(server) if server.is_tls else ())
+        return self._names[1]
+
+    def _tcp_rules(
+        self, server: BoundServer, virtual_service: VirtualService, makers: Makers
+    ) -> Iterator[Claim | None]:
+        """Every tcp rule that fits; None where there can be a rest."""
         for index, rule in enumerate(virtual_service.spec.tcp):
             if _rule_fits(rule, server, virtual_service):
                 path = f"spec.tcp[{index}]"
-                yield self._claim(server, virtual_service, path, rule, names, numbered_blocks(path, rule), makers())
+                names, blocks = self._server_names(server), numbered_blocks(path, rule)
+                yield (yield from self._claim(server, virtual_service, path, rule, names, blocks, makers()))
 
-    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
-        """Every block of a tls rule that fits."""
+    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim | None]:
+        """Every block of a tls rule that fits; None where there can be a rest."""
         for index, rule in enumerate(virtual_service.spec.tls):
             for number, match in enumerate(rule.match):
                 if fits(match, server, virtual_service):
                     path = f"spec.tls[{index}].match[{number}]"
-                    names = tuple(match.sni_hosts)
-                    yield self._claim(server, virtual_service, path, rule, names, [(path, match)], makers())
+                    names, blocks = tuple(match.sni_hosts), [(path, match)]
+                    yield (yield from self._claim(server, virtual_service, path, rule, names, blocks, makers()))
 
     def _share(self, destination: Destination) -> Destination:
         """The same object for equal destinations: there are few, and they are gone through at each new table."""
@@ -164,7 +189,7 @@ class Rules:
         names: tuple[str, ...],
         blocks: Sequence[NumberedBlock],
         maker: Destinations,
-    ) -> Claim:
+    ) -> Generator[None, None, Claim]:
         route_path = path.partition(".match[")[0]
         made = tuple(map(self._share, maker.of(virtual_service, route_path, rule.route, server.server.port.number)))
         policy = maker.connection_policy(virtual_service, route_path, rule.route)
@@ -175,7 +200,7 @@ class Rules:
             written=names,
             owner=owner_of(server, virtual_service, path),
             ignored=self._ignored(virtual_service, blocks),
-            wider=self._wider(server, virtual_service, path, names) if server.is_passthrough else None,
+            wider=(yield from self._wider(server, virtual_service, path, names)) if server.is_passthrough else None,
             problems=tuple(maker.problems),
             used=frozenset(maker.used),
         )
@@ -221,9 +246,13 @@ class Rules:
 
     def _wider(
         self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
-    ) -> Problem | None:
+    ) -> Generator[None, None, Problem | None]:
         hosts = self._index(server)
-        wider = [name for name in names if not hosts.covers(name)]
+        wider: list[str] = []
+        for batch in batches(names):
+            wider += [name for name in batch if not hosts.covers(name)]
+            if len(batch) == BATCH:
+                yield
         if not wider:
             return None
         return virtual_service.problem(

@@ -18,7 +18,7 @@ from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
-from meshgate.resources.steps import batches, run_through
+from meshgate.resources.steps import BATCH, batches, run_through
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis import Analysis
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of
@@ -132,7 +132,7 @@ class Compiler:
         unjudged = list(self._unjudged)
         for keys in batches(unjudged, 16):
             for key in keys:
-                self._find_lacks(key)
+                yield from self._find_lacks(key)
                 del self._unjudged[key]
             yield None
         for lacks in batches(self._lacks.values(), 1024):
@@ -166,7 +166,7 @@ class Compiler:
                 if isinstance(resource.spec, GatewaySpec):
                     yield from self._add_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
-                    self._add_virtual_service(resource)
+                    yield from self._add_virtual_service(resource)
                 else:
                     self._others[resource.key] = resource
                     self._others_are_stale = True
@@ -181,7 +181,7 @@ class Compiler:
             if isinstance(resource.spec, GatewaySpec):
                 yield from self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
-                self._analyze_virtual_service(resource)
+                yield from self._analyze_virtual_service(resource)
             else:
                 self._others_are_stale = True
 
@@ -221,17 +221,17 @@ class Compiler:
             if len(batch) == 1024:
                 yield
 
-    def _add_virtual_service(self, virtual_service: VirtualService) -> None:
+    def _add_virtual_service(self, virtual_service: VirtualService) -> Iterator[None]:
         self._cells.touch(self._bindings.add(virtual_service).gateways)
-        self._analyze_virtual_service(virtual_service)
+        yield from self._analyze_virtual_service(virtual_service)
 
     def _drop_virtual_service(self, virtual_service: VirtualService) -> None:
         self._cells.touch(self._bindings.remove(virtual_service).gateways)
         self._forget_virtual_service(virtual_service)
 
-    def _analyze_virtual_service(self, virtual_service: VirtualService) -> None:
+    def _analyze_virtual_service(self, virtual_service: VirtualService) -> Iterator[None]:
         self._virtual_services[virtual_service.key] = virtual_service
-        self._analysis.add_virtual_service(virtual_service, self.proxy)
+        yield from self._analysis.add_virtual_service(virtual_service, self.proxy)
         self._unjudged[virtual_service.key] = None
 
     def _forget_virtual_service(self, virtual_service: VirtualService) -> None:
@@ -266,29 +266,34 @@ class Compiler:
 
     def _part(
         self, server: BoundServer, virtual_service: VirtualService, before: Answered[Part] | None
-    ) -> Answered[Part]:
+    ) -> Generator[None, None, Answered[Part]]:
         if before is not None and before.holds(self._sources):
             return before
 
-        def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> Part:
+        def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> Generator[None, None, Part]:
             return self._reading.part(server, virtual_service, lambda: Destinations(catalog, rules, self.proxy, known))
 
-        return answered(ask, self._sources)
+        return (yield from answered(ask, self._sources))
 
-    def _find_lacks(self, key: ResourceKey) -> None:
+    def _find_lacks(self, key: ResourceKey) -> Generator[None, None, None]:
         """Find out what the destinations of a VirtualService lack, whatever the server."""
         before = self._lacks.get(key)
         if before is not None and before.holds(self._sources):
             return
 
-        def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> tuple[Problem, ...]:
+        def ask(
+            catalog: Catalog, rules: DestinationRules, known: Catalog
+        ) -> Generator[None, None, tuple[Problem, ...]]:
             destinations = Destinations(catalog, rules, self.proxy, known)
             virtual_service = self._virtual_services[key]
-            for path, written in destinations_of(virtual_service):
-                destinations.check(virtual_service, path, written)
+            for batch in batches(destinations_of(virtual_service)):
+                for path, written in batch:
+                    destinations.check(virtual_service, path, written)
+                if len(batch) == BATCH:
+                    yield
             return tuple(destinations.problems)
 
-        self._lacks[key] = answered(ask, self._sources)
+        self._lacks[key] = yield from answered(ask, self._sources)
 
     def _said_by_cells(
         self,

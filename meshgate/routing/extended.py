@@ -7,11 +7,11 @@ a rule are cut to the hosts of its server. Everything else is as :mod:`meshgate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
@@ -25,9 +25,8 @@ from meshgate.routing.claims import (
     Rules,
     fits,
     numbered_blocks,
-    server_names,
 )
-from meshgate.routing.hosts import covers, names_for_namespace, specificity
+from meshgate.routing.hosts import HostIndex, covers, is_wildcard, names_for_namespace, specificity
 from meshgate.routing.listeners import ListenerBuilder
 from meshgate.routing.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, Chain
@@ -67,20 +66,26 @@ class ExtendedRules(Rules):
 
     ignored_fields = ("source_labels", "source_namespace")
 
-    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+    def __init__(self) -> None:
+        super().__init__()
+        self._lower: _LowerHosts | None = None
+
+    def _tcp_rules(
+        self, server: BoundServer, virtual_service: VirtualService, makers: Makers
+    ) -> Iterator[Claim | None]:
         """Every fitting rule has its part."""
-        names = server_names(server) if server.is_tls else ()
+        names = self._server_names(server) if virtual_service.spec.tcp else ()
         for index, rule in enumerate(virtual_service.spec.tcp):
             path = f"spec.tcp[{index}]"
             blocks = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
             if rule.match and not blocks:
                 continue
-            claim = self._claim(server, virtual_service, path, rule, names, blocks, makers())
+            claim = yield from self._claim(server, virtual_service, path, rule, names, blocks, makers())
             faults: list[Problem] = []
             addresses = self._addresses(virtual_service, blocks or [(path, L4MatchAttributes())], faults)
-            yield _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults)
+            yield (yield from _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults))
 
-    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim | None]:
         """The names of a block are cut to the server's hosts."""
         for index, rule in enumerate(virtual_service.spec.tls):
             for number, match in enumerate(rule.match):
@@ -88,19 +93,19 @@ class ExtendedRules(Rules):
                     continue
                 path = f"spec.tls[{index}].match[{number}]"
                 faults: list[Problem] = []
-                cut = self._cut(server, virtual_service, path, match.sni_hosts, faults)
-                names = tuple(dict.fromkeys(name for name, _ in cut))
-                claim = self._claim(server, virtual_service, path, rule, names, [(path, match)], makers())
+                cut = yield from self._cut(server, virtual_service, path, match.sni_hosts, faults)
+                names, blocks = tuple(dict.fromkeys(name for name, _ in cut)), [(path, match)]
+                claim = yield from self._claim(server, virtual_service, path, rule, names, blocks, makers())
+                addresses = self._addresses(virtual_service, blocks, faults)
                 if not names:
-                    yield _extended(replace(claim, problems=(), used=frozenset()), [], [], faults)
-                    continue
-                yield _extended(claim, cut, self._addresses(virtual_service, [(path, match)], faults), faults)
+                    claim, addresses = replace(claim, problems=(), used=frozenset()), iter(())
+                yield (yield from _extended(claim, cut, addresses, faults))
 
     def _wider(
         self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
-    ) -> Problem | None:
+    ) -> Generator[None, None, None]:
         """Nothing: what is wider is cut."""
-        return None
+        yield from ()
 
     def _addresses(
         self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock], faults: list[Problem]
@@ -132,11 +137,13 @@ class ExtendedRules(Rules):
         path: str,
         names: Iterable[str],
         faults: list[Problem],
-    ) -> list[tuple[str, str]]:
+    ) -> Generator[None, None, list[tuple[str, str]]]:
         """The names within the server's hosts, each with the one it was cut from."""
-        hosts = [host.lower() for host in names_for_namespace(server.hosts, virtual_service.namespace)]
+        hosts = yield from self._lower_hosts(server, virtual_service.namespace)
         kept: list[tuple[str, str]] = []
-        for place, written in _first_places(map(str.lower, names)):
+        for number, (place, written) in enumerate(_first_places(map(str.lower, names)), 1):
+            if number % BATCH == 0:
+                yield
             if written.startswith("*") and written[1:2] not in ("", "."):
                 faults.append(
                     virtual_service.problem(
@@ -149,10 +156,14 @@ class ExtendedRules(Rules):
                     )
                 )
                 continue
-            if any(covers(host, written) for host in hosts):
+            if hosts.index.covers(written):
                 kept.append((written, written))
                 continue
-            within = [host for host in hosts if covers(written, host)]
+            within: list[str] = []
+            for some in batches(hosts.names if is_wildcard(written) else (), 1024):
+                within += [host for host in some if covers(written, host)]
+                if len(some) == 1024:
+                    yield
             kept += [(host, written) for host in within]
             left = ", ".join(within) or "nothing, since it has none of these names"
             faults.append(
@@ -166,6 +177,29 @@ class ExtendedRules(Rules):
                 )
             )
         return kept
+
+    def _lower_hosts(self, server: BoundServer, namespace: str) -> Generator[None, None, _LowerHosts]:
+        """Of the server and the namespace that were asked for last, too."""
+        known = self._lower
+        if known is None or known.server is not server or known.namespace != namespace:
+            names: list[str] = []
+            for batch in batches(names_for_namespace(server.hosts, namespace), 1024):
+                names += map(str.lower, batch)
+                if len(batch) == 1024:
+                    yield
+            index = yield from HostIndex.in_steps(names)
+            known = self._lower = _LowerHosts(server, namespace, names, index)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class _LowerHosts:
+    """The hosts that a server has for a namespace, in lower case, and without one."""
+
+    server: BoundServer
+    namespace: str
+    names: Sequence[str]
+    index: HostIndex
 
 
 class ExtendedChainBuilder(ChainBuilder):
@@ -182,8 +216,11 @@ class ExtendedChainBuilder(ChainBuilder):
                 continue
             for claim in part.claims:
                 found = True
-                for share in self._noted(claim):
-                    self._give(listener, server, claim, share)
+                for batch in batches(self._noted(claim)):
+                    for share in batch:
+                        self._give(listener, server, claim, share)
+                    if len(batch) == BATCH:
+                        yield
         if not found:
             self.problems.append(self._no_chain(server, "tcp"))
         elif server.is_tls:
@@ -197,9 +234,11 @@ class ExtendedChainBuilder(ChainBuilder):
             if part is None:
                 yield
                 continue
-            for claim in part.claims:
+            for number, claim in enumerate(part.claims, 1):
                 found = True
                 wanted += [(claim, share) for share in self._noted(claim)]
+                if number % BATCH == 0:
+                    yield
         wanted.sort(key=lambda pair: specificity(pair[1].written)[:2])
         for batch in batches(wanted) if len(wanted) > 1 else [wanted]:
             for claim, share in batch:
@@ -243,17 +282,20 @@ class ExtendedChainBuilder(ChainBuilder):
 
 def _extended(
     claim: Claim, names: Sequence[tuple[str, str]], addresses: Iterable[Addresses], faults: list[Problem]
-) -> ExtendedClaim:
+) -> Generator[None, None, ExtendedClaim]:
     """
-    A claim with its shares.
+    A claim with its shares, in steps.
 
     :param names: each with the name that it was cut from.
     :param faults: complete when the addresses are.
     """
-    shares = []
+    shares: list[Share] = []
     for where in addresses:
         chain = replace(claim.chain, condition=_in_words(where))
-        shares += [Share(name, written, where, chain) for name, written in names]
+        for batch in batches(names, 512):
+            shares += [Share(name, written, where, chain) for name, written in batch]
+            if len(batch) == 512:
+                yield
     fields = {field: getattr(claim, field) for field in Claim.__dataclass_fields__}
     return ExtendedClaim(**fields, shares=tuple(shares), faults=tuple(faults))
 

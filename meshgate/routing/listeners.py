@@ -132,12 +132,12 @@ class ListenerBuilder:
             if name in seen:
                 return f"{name} stands twice in one block"
             seen.add(name)
-        for name in [CATCH_ALL] if CATCH_ALL in seen or not seen else sorted(seen):
-            owner = self._owners.get(name)
-            if owner is not None:
-                what = "connections without a matching name go" if name == CATCH_ALL else f"{name} goes"
-                return f"{what} to {owner} already"
-        return None
+        wanted = {CATCH_ALL} if CATCH_ALL in seen or not seen else seen
+        taken = min((each for each in wanted if each in self._owners), default=None)
+        if taken is None:
+            return None
+        what = "connections without a matching name go" if taken == CATCH_ALL else f"{taken} goes"
+        return f"{what} to {self._owners[taken]} already"
 
     def add(self, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
         """

@@ -7,7 +7,7 @@ object takes its place, as long as that gives the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -42,14 +42,16 @@ class Answered(Generic[R]):
         return True
 
 
-def answered(function: Callable[..., R], sources: tuple[Any, ...], *inputs: Any) -> Answered[R]:
+def answered(
+    function: Callable[..., Generator[None, None, R]], sources: tuple[Any, ...]
+) -> Generator[None, None, Answered[R]]:
     """
-    Call a function with what stands for its sources, and note what it asks them.
+    Call a function with what stands for its sources, and note what it asks them. In steps, as the function has them.
 
-    :param function: takes the sources, of which it calls pure methods only, and then the inputs.
+    :param function: takes the sources, of which it calls pure methods only.
     """
     lookups = tuple(map(_Lookups, sources))
-    result = function(*lookups, *inputs)
+    result = yield from function(*lookups)
     return Answered(result, sources, tuple(tuple(each.noted) for each in lookups))
 
 

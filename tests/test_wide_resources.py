@@ -1,0 +1,144 @@
+"""Resources of thousands of parts: none of the steps in which one is compiled, and let go of, grows with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.compiling import Known, compile_state
+from meshgate.providers.feed import FeedState
+from meshgate.providers.registry import find_factories
+from meshgate.resources.record import Resource
+from meshgate.resources.steps import run_through
+from meshgate.routing.compile import Compilation
+from meshgate.routing.listeners import ListenerBuilder
+from meshgate.settings import Settings, load_settings
+from meshgate.settings_model import EXTENDED
+from tests.configurations import Document, gateway, read, service, tls_rule, tls_server, virtual_service, workload
+from tests.support import new_folder
+
+Shape = Callable[[int, str], list[Document]]
+
+BACKEND = [service("x", {"port": 80, "name": "tls"}, selector={"app": "x"}), workload("w", "127.0.0.1", {"app": "x"})]
+
+
+def names(count: int, last: str) -> list[str]:
+    """So many server names, the last of them of its own."""
+    return [*(f"h{number}.example.com" for number in range(count - 1)), f"{last}.example.com"]
+
+
+def rules(count: int, last: str) -> list[Document]:
+    """One VirtualService with many rules."""
+    hosts = names(count, last)
+    one = virtual_service("v", hosts, ["g"], tls=[tls_rule([host], "x") for host in hosts])
+    return [*BACKEND, gateway("g", tls_server(443, ["*"])), one]
+
+
+def blocks(count: int, last: str) -> list[Document]:
+    """One VirtualService with many blocks in one rule."""
+    hosts = names(count, last)
+    rule = tls_rule([], "x")
+    rule["match"] = [{"sniHosts": [host]} for host in hosts]
+    return [*BACKEND, gateway("g", tls_server(443, ["*"])), virtual_service("v", hosts, ["g"], tls=[rule])]
+
+
+def block(count: int, last: str) -> list[Document]:
+    """One VirtualService with one block of many names, beside another one, and hosts of which only the last is met."""
+    hosts = names(count, last)
+    wide = virtual_service("v", ["*"], ["g"], tls=[tls_rule(hosts, "x")])
+    other = virtual_service("w", ["o.org"], ["g"], tls=[tls_rule(["o.org"], "x")])
+    late = virtual_service("l", [*hosts, "late.net"], ["g"], tls=[tls_rule(["late.net"], "x")])
+    return [*BACKEND, gateway("g", tls_server(443, ["o.org", "*.net", "*.com"])), wide, other, late]
+
+
+def hosts(count: int, last: str) -> list[Document]:
+    """One Gateway with many hosts."""
+    one = virtual_service("v", ["*.example.com"], ["g"], tls=[tls_rule(["h0.example.com", "*.example.com"], "x")])
+    return [*BACKEND, gateway("g", tls_server(443, names(count, last))), one]
+
+
+def outside(count: int, last: str) -> list[Document]:
+    """One VirtualService none of whose many hosts the Gateway has."""
+    one = virtual_service("v", names(count, last), ["g"], tls=[tls_rule(["a.org"], "x")])
+    return [*BACKEND, gateway("g", tls_server(443, ["*.org"])), one]
+
+
+class WideTests(SynchronousTestCase):
+    """Measured in calls of Python functions, which are the same on every machine."""
+
+    def setUp(self) -> None:
+        """Settings of no importance."""
+        file = new_folder(self) / "meshgate.yaml"
+        file.write_text("providers: []\n")
+        self.settings = load_settings(file, find_factories())
+
+    def resources(self, documents: list[Document], before: dict[Any, Resource[Any]]) -> tuple[Resource[Any], ...]:
+        """The resources of some documents; those of before where they are the same."""
+        found = {each.key: each for each in read(*documents)}
+        return tuple(before[key] if before.get(key) == each else each for key, each in found.items())
+
+    def most_calls(self, steps: Generator[Any, None, Compilation]) -> tuple[int, Compilation]:
+        """How many calls there are in the step that has the most, and the result."""
+        calls = most = 0
+
+        def count(frame: object, event: str, argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        before = sys.getprofile()
+        while True:
+            calls = 0
+            sys.setprofile(count)
+            try:
+                next(steps)
+            except StopIteration as end:
+                return max(most, calls), end.value
+            finally:
+                sys.setprofile(before)
+            most = max(most, calls)
+
+    def longest(self, shape: Shape, count: int, settings: Settings) -> int:
+        """The calls in the longest step while a wide resource comes, changes and goes."""
+        known, most = Known(), 0
+        given: tuple[Resource[Any], ...] = ()
+        for generation, last in enumerate(["one", "two", ""], 1):
+            documents = shape(count, last) if last else BACKEND
+            given = self.resources(documents, {each.key: each for each in given})
+            calls, found = self.most_calls(compile_state(FeedState(given), settings, generation, known))
+            most = max(most, calls)
+            afresh = run_through(compile_state(FeedState(given), settings, generation, Known()))
+            self.assertEqual(found.table, afresh.table)
+            self.assertEqual(found.problems, afresh.problems)
+            if last and shape is not outside:
+                (listener,) = found.table.listeners.values()
+                self.assertTrue(listener.exact)
+        return most
+
+    def test_no_step_grows(self) -> None:
+        """Of four times as many parts, there are more steps, and none that is longer."""
+        for settings in (self.settings, replace(self.settings, semantics=EXTENDED)):
+            for shape in (rules, blocks, block, hosts, outside):
+                few, many = (self.longest(shape, count, settings) for count in (700, 2800))
+                self.assertLess(many, few + 700, f"{shape.__name__}, {settings.semantics}")
+
+    def test_listeners_are_copied_once(self) -> None:
+        """Whatever number of rules is exchanged for others."""
+        copies: list[ListenerBuilder] = []
+        copy = ListenerBuilder.copy
+
+        def counted(builder: ListenerBuilder) -> ListenerBuilder:
+            copies.append(builder)
+            return copy(builder)
+
+        known = Known()
+        before = self.resources(rules(50, "one"), {})
+        run_through(compile_state(FeedState(before), self.settings, 1, known))
+        after = self.resources(rules(50, "two"), {each.key: each for each in before})
+        self.patch(ListenerBuilder, "copy", counted)
+        found = run_through(compile_state(FeedState(after), self.settings, 2, known))
+        self.assertIn("two.example.com", next(iter(found.table.listeners.values())).exact)
+        self.assertLessEqual(len(copies), 2)
