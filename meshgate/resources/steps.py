@@ -45,6 +45,13 @@ def take_apart(things: list[Any]) -> Iterator[None]:
         yield
 
 
+def discard(held: list[Any]) -> Iterator[None]:
+    """Let go of things that mostly nobody else holds any more, in steps; nothing is left of the list."""
+    while held:
+        del held[-256:]
+        yield
+
+
 def batches(things: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The same things, some at a time; between two batches there can be a rest."""
     rest = iter(things)

@@ -21,7 +21,7 @@ from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_certificates import credentials, has_certificates, next_turn, shared_certificates
 from meshgate.routing.analysis_gateways import Place, all_places, conflicting_gateways, ports_not_on_service
-from meshgate.routing.analysis_input import AnalysisInput, destinations_of
+from meshgate.routing.analysis_input import AnalysisInput, SubsetOwners
 from meshgate.routing.analysis_mesh import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis_rules import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis_services import conflicting_protocols, missing_addresses, unnamed_protocols
@@ -62,14 +62,18 @@ OF_RIVALS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
 OF_CERTIFICATES: Final[Sequence[Analyzer]] = (shared_certificates,)
 """About Gateways with certificates; depends on all of them, and on no VirtualService."""
 
-OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (hosts_not_in_gateway, hostless_destinations, unreached_rules)
-"""About one VirtualService; depends on the Gateways that it names."""
+OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (
+    hosts_not_in_gateway,
+    hostless_destinations,
+    unreached_rules,
+    rules_without_effect,
+)
+"""
+About one VirtualService; depends on the Gateways that it names, and on the VirtualServices that tell subsets apart.
+"""
 
 OF_MESH: Final[Sequence[Analyzer]] = (mesh_conflicts,)
 """About VirtualServices for sidecars; depends on all of them."""
-
-BESIDE_SUBSETS: Final[Sequence[Analyzer]] = (rules_without_effect,)
-"""About one VirtualService; depends on those that tell the subsets of their hosts apart."""
 
 
 class Analysis:
@@ -96,7 +100,9 @@ class Analysis:
         self._turn: datetime | None = None
         self._members: dict[ResourceKey, VirtualService] = {}
         self._members_are_stale = False
-        self._owners: dict[ResourceKey, VirtualService] = {}
+        self._subset_owners: dict[str, SubsetOwners] = {}
+        # By owner, the hosts.
+        self._owned: dict[ResourceKey, dict[str, None]] = {}
         self._owners_are_stale = False
 
     def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
@@ -143,14 +149,14 @@ class Analysis:
         if in_mesh(virtual_service):
             self._members[virtual_service.key] = virtual_service
             self._members_are_stale = True
-        for batch in batches(destinations_of(virtual_service)):
-            if any(destination.subset for _, destination in batch):
-                if any(True for _ in subset_hosts(virtual_service, proxy.domain_suffix)):
-                    self._owners[virtual_service.key] = virtual_service
-                    self._owners_are_stale = True
-                return
-            if len(batch) == BATCH:
+        for found in subset_hosts(virtual_service, proxy.domain_suffix):
+            if found is None:
                 yield
+                continue
+            host, path = found
+            self._owned.setdefault(virtual_service.key, {})[host] = None
+            self._subset_owners.setdefault(host, {}).setdefault(virtual_service.key, (virtual_service, path))
+            self._owners_are_stale = True
 
     def drop_virtual_service(self, virtual_service: VirtualService) -> None:
         """Forget a VirtualService."""
@@ -158,7 +164,10 @@ class Analysis:
         self._stale.pop(virtual_service.key, None)
         if self._members.pop(virtual_service.key, None) is not None:
             self._members_are_stale = True
-        if self._owners.pop(virtual_service.key, None) is not None:
+        for host in self._owned.pop(virtual_service.key, ()):
+            del self._subset_owners[host][virtual_service.key]
+            if not self._subset_owners[host]:
+                del self._subset_owners[host]
             self._owners_are_stale = True
 
     def look_around(
@@ -245,16 +254,12 @@ class Analysis:
         if self._owners_are_stale:
             self._stale.update(dict.fromkeys(virtual_services))
             self._owners_are_stale = False
-        owners = sorted(self._owners.values(), key=Resource.order)
         for keys in batches(list(self._stale), 8):
             for key in keys:
                 one = virtual_services[key]
                 yield from self._index_hosts(given, one)
-                found = yield from _ask(OF_VIRTUAL_SERVICE, given.about(virtual_services=[one]))
-                if owners:
-                    both = [*owners, *([] if key in self._owners else [one])]
-                    found += yield from _ask(BESIDE_SUBSETS, given.about(virtual_services=both))
-                _keep(self._about_virtual_services, key, found)
+                about = given.about(virtual_services=[one], subset_owners=self._subset_owners)
+                _keep(self._about_virtual_services, key, (yield from _ask(OF_VIRTUAL_SERVICE, about)))
                 del self._stale[key]
             yield
 

@@ -16,10 +16,12 @@ from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.secret import SecretSpec
 from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
-from meshgate.resources.virtualservice import Destination, VirtualServiceSpec
+from meshgate.resources.virtualservice import Destination, TCPRoute, TLSRoute, VirtualServiceSpec
 from meshgate.routing.catalog import Catalog, selected
 from meshgate.routing.hosts import HostIndex
 from meshgate.routing.servers import Proxy
+
+SubsetOwners = dict[ResourceKey, tuple[Resource[VirtualServiceSpec], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class AnalysisInput:
     :ivar now: for what expires; None where that is not to be judged.
     :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
     :ivar host_indexes: the hosts of each Gateway that the VirtualServices name, by ``namespace/name``.
+    :ivar subset_owners: by host the VirtualServices for it that tell its subsets apart, each with the path of a subset.
     """
 
     resources: Sequence[Resource[Any]]
@@ -49,6 +52,7 @@ class AnalysisInput:
     now: datetime | None = None
     in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
     host_indexes: dict[str, HostIndex] = field(default_factory=dict)
+    subset_owners: Mapping[str, SubsetOwners] = field(default_factory=dict)
 
     def about(self, **chosen: Any) -> AnalysisInput:
         """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
@@ -133,12 +137,12 @@ class AnalysisInput:
 def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
     """The destinations of all rules, each with its path; those of which no host can be read are left out."""
     spec = virtual_service.spec
-    routes = [(f"spec.tls[{number}]", tls.route) for number, tls in enumerate(spec.tls)]
-    routes += [(f"spec.tcp[{number}]", tcp.route) for number, tcp in enumerate(spec.tcp)]
-    for path, route in routes:
-        for index, target in enumerate(route):
-            if target.destination.host:
-                yield f"{path}.route[{index}].destination", target.destination
+    several: Sequence[tuple[str, Sequence[TLSRoute | TCPRoute]]] = (("tls", spec.tls), ("tcp", spec.tcp))
+    for kind, rules in several:
+        for number, rule in enumerate(rules):
+            for index, target in enumerate(rule.route):
+                if target.destination.host:
+                    yield f"spec.{kind}[{number}].route[{index}].destination", target.destination
     for number, http in enumerate(spec.http_rules):
         for place, destination in http.destinations:
             yield f"spec.http[{number}].{place}", destination

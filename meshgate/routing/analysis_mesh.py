@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
+from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.binding import gateways_of, in_mesh
@@ -19,30 +20,36 @@ VirtualService = Resource[VirtualServiceSpec]
 class _MeshHosts:
     """The hosts of VirtualServices for sidecars, by the namespaces that see them."""
 
-    def __init__(self, given: AnalysisInput) -> None:
-        self.domain_suffix = given.proxy.domain_suffix
-        self.members = [each for each in given.virtual_services if in_mesh(each)]
+    def __init__(self, domain_suffix: str) -> None:
+        self._domain_suffix = domain_suffix
+        self._places: dict[ResourceKey, dict[str, int]] = defaultdict(dict)
         self._seen: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
         self._public: dict[str, None] = {}
-        for virtual_service in self.members:
-            for scope in scopes(virtual_service):
-                for host in self.hosts_of(virtual_service):
-                    self._seen[scope, host].append(virtual_service)
-                    if scope == EVERYBODY:
-                        self._public[host] = None
 
-    def hosts_of(self, virtual_service: VirtualService) -> list[str]:
-        """The full names."""
-        return list(dict.fromkeys(self._full_names(virtual_service)))
+    def add(self, virtual_service: VirtualService) -> Iterator[None]:
+        """Take a VirtualService in, in steps."""
+        places, seeing = self._places[virtual_service.key], scopes(virtual_service)
+        for batch in batches(enumerate(virtual_service.spec.hosts)):
+            for place, written in batch:
+                host = full_name(written, virtual_service.namespace, self._domain_suffix)
+                if host in places:
+                    continue
+                places[host] = place
+                for scope in seeing:
+                    self._seen[scope, host].append(virtual_service)
+                if EVERYBODY in seeing:
+                    self._public[host] = None
+            if len(batch) == BATCH:
+                yield
+
+    def hosts_of(self, virtual_service: VirtualService) -> Iterable[str]:
+        """The full names, each once."""
+        return self._places[virtual_service.key]
 
     def path_of(self, virtual_service: VirtualService, host: str) -> str:
         """The path of a host that it has, or of all where that is another's."""
-        names = self._full_names(virtual_service)
-        return f"spec.hosts[{names.index(host)}]" if host in names else "spec.hosts"
-
-    def _full_names(self, virtual_service: VirtualService) -> list[str]:
-        suffix = self.domain_suffix
-        return [full_name(host, virtual_service.namespace, suffix) for host in virtual_service.spec.hosts]
+        place = self._places[virtual_service.key].get(host)
+        return "spec.hosts" if place is None else f"spec.hosts[{place}]"
 
     def rivals(self, virtual_service: VirtualService, host: str) -> Iterator[VirtualService]:
         """Others with the same host in the same namespaces; and of public and private ones, with an overlapping one."""
@@ -59,17 +66,23 @@ class _MeshHosts:
         return (public for public in (host, *wildcards_over(host)) if public in self._public)
 
 
-def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
+def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem | None]:
     """Several VirtualServices for one host of the mesh (virtualservice/conflictingmeshgatewayhosts.go)."""
-    mesh = _MeshHosts(given)
+    mesh = _MeshHosts(given.proxy.domain_suffix)
+    members = [each for each in given.virtual_services if in_mesh(each)]
+    for batch in batches(members, 16):
+        for virtual_service in batch:
+            yield from mesh.add(virtual_service)
+        yield None
     losers: dict[tuple[ResourceKey, str], tuple[VirtualService, dict[ResourceKey, VirtualService]]] = {}
-    for virtual_service in mesh.members:
-        for host in mesh.hosts_of(virtual_service):
+    for pairs in batches((each, host) for each in members for host in mesh.hosts_of(each)):
+        for virtual_service, host in pairs:
             for rival in mesh.rivals(virtual_service, host):
                 _, others = losers.setdefault((virtual_service.key, host), (virtual_service, {}))
                 others[rival.key] = rival
                 _, back = losers.setdefault((rival.key, host), (rival, {}))
                 back[virtual_service.key] = virtual_service
+        yield None
     for (_, host), (virtual_service, others) in losers.items():
         rivals = [(other, mesh.path_of(other, host)) for other in others.values()]
         yield virtual_service.problem(
@@ -81,35 +94,48 @@ def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
         )
 
 
-def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
+def rules_without_effect(given: AnalysisInput) -> Iterator[Problem | None]:
     """
     Rules at a gateway that lead to a host whose subsets are told apart by a VirtualService for that host: a gateway
     does not follow it (virtualservice/destinationhosts.go, analyzeSubset).
     """
-    suffix = given.proxy.domain_suffix
-    owners: dict[str, dict[ResourceKey, tuple[VirtualService, str]]] = defaultdict(dict)
     for virtual_service in given.virtual_services:
-        for host, path in subset_hosts(virtual_service, suffix):
-            owners[host].setdefault(virtual_service.key, (virtual_service, path))
-    for virtual_service in given.virtual_services:
-        for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
-            host = full_name(destination.host, virtual_service.namespace, suffix)
-            others = [other for other in owners[host].values() if other[0] is not virtual_service]
-            if others and not destination.subset:
-                yield virtual_service.problem(
-                    Severity.WARNING,
-                    "MG2063",
-                    f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
-                    "a gateway goes to all endpoints of the host",
-                    path=path,
-                    hint="write the subset into this rule",
-                )
+        for batch in batches(destinations_of(virtual_service)) if gateways_of(virtual_service) else ():
+            for path, destination in batch:
+                if destination.subset or not given.subset_owners:
+                    continue
+                host = full_name(destination.host, virtual_service.namespace, given.proxy.domain_suffix)
+                owners = given.subset_owners.get(host, {})
+                others = [other for other in owners.values() if other[0] is not virtual_service]
+                if others:
+                    others.sort(key=lambda other: other[0].order())
+                    yield virtual_service.problem(
+                        Severity.WARNING,
+                        "MG2063",
+                        f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
+                        "a gateway goes to all endpoints of the host",
+                        path=path,
+                        hint="write the subset into this rule",
+                    )
+            if len(batch) == BATCH:
+                yield None
 
 
-def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str]]:
-    """The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset."""
-    hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
-    for path, destination in destinations_of(virtual_service):
-        host = full_name(destination.host, virtual_service.namespace, domain_suffix)
-        if destination.subset and host in hosts:
-            yield host, f"{path}.subset"
+def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str] | None]:
+    """
+    The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset, and some
+    several times; None where there can be a rest.
+    """
+    hosts: set[str] = set()
+    for some in batches(virtual_service.spec.hosts):
+        hosts.update(full_name(host, virtual_service.namespace, domain_suffix) for host in some)
+        if len(some) == BATCH:
+            yield None
+    for batch in batches(destinations_of(virtual_service)):
+        for path, destination in batch:
+            if destination.subset:
+                host = full_name(destination.host, virtual_service.namespace, domain_suffix)
+                if host in hosts:
+                    yield host, f"{path}.subset"
+        if len(batch) == BATCH:
+            yield None

@@ -89,9 +89,11 @@ def unreached_rules(given: AnalysisInput) -> Iterator[Problem | None]:
 def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
     """The match blocks of all tls and tcp rules, each behind its path."""
     for index, tls in enumerate(spec.tls):
-        yield from ((f"spec.tls[{index}].match[{number}]", block) for number, block in enumerate(tls.match))
+        for number, named in enumerate(tls.match):
+            yield f"spec.tls[{index}].match[{number}]", named
     for index, tcp in enumerate(spec.tcp):
-        yield from ((f"spec.tcp[{index}].match[{number}]", block) for number, block in enumerate(tcp.match))
+        for number, plain in enumerate(tcp.match):
+            yield f"spec.tcp[{index}].match[{number}]", plain
 
 
 def _unreached(

@@ -8,7 +8,7 @@ Whether that is so is for the caller to know, who has all rules; here it is only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshgate.resources.problem import Problem
@@ -46,8 +46,8 @@ class Built:
         :return: None where it takes all other claims to know.
         """
         touched: dict[ListenerKey, ListenerBuilder] = {}
-        for key in {server.key for server, _ in (*lost, *won)}:
-            touched[key] = self.listeners[key].copy()
+        for listener in {server.key for server, _ in (*lost, *won)}:
+            touched[listener] = self.listeners[listener].copy()
             yield
         used = self.used.copy()
         for batch in batches(lost, 16):
@@ -63,16 +63,22 @@ class Built:
                 touched[server.key].add(claim.chain, claim.owner, sniffs=server.is_tls)
                 used.update(claim.used)
             yield
-        if any(listener.size == 0 for listener in touched.values()):
+        if any(builder.size == 0 for builder in touched.values()):
             return None
         for key in {key for _, claim in lost for key in claim.used}:
             if not used[key]:
                 del used[key]
-        problems = self._without(claim for _, claim in lost)
-        problems += [problem for _, claim in won for problem in claim.said()]
+        problems = yield from self._problems(lost, won)
         return Built({**self.listeners, **touched}, problems, self.dropped, used)
 
-    def _without(self, claims: Iterable[Claim]) -> list[Problem]:
-        """What is said, without what is said of some claims."""
-        gone = {id(problem) for claim in claims for problem in claim.said()}
-        return [each for each in self.problems if id(each) not in gone] if gone else list(self.problems)
+    def _problems(self, lost: Claims, won: Claims) -> Generator[None, None, list[Problem]]:
+        """What is said, without what is said of some claims, and with what is said of others."""
+        gone: set[int] = set()
+        for batch in batches(lost):
+            gone.update(id(problem) for _, claim in batch for problem in claim.said())
+            yield
+        said = [each for each in self.problems if id(each) not in gone] if gone else list(self.problems)
+        for batch in batches(won):
+            said += [problem for _, claim in batch for problem in claim.said()]
+            yield
+        return said

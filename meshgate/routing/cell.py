@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import BATCH, batches
+from meshgate.resources.steps import BATCH, batches, discard
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.built import Built
+from meshgate.routing.built import Built, Claims
 from meshgate.routing.chains import takes_blocks, takes_no_rules
 from meshgate.routing.claims import Claim, Part
 from meshgate.routing.memo import Answered
@@ -66,11 +68,16 @@ class Cell:
         """Whether any VirtualService has a rule for a server."""
         return any(self.parts[server.index, id(one)].result.claims for one in self.bound)
 
-    def is_undisputed(self, server: BoundServer, claim: Claim) -> bool:
-        """Whether nothing else on the port asks for a name of a claim."""
-        if not all(takes_blocks(each) for each in self.servers if each.port == server.port):
+    def are_undisputed(self, claims: Claims) -> Generator[None, None, bool]:
+        """Whether nothing else on their ports asks for a name of these claims, each to one of its servers. In steps."""
+        ports = {server.port for server, _ in claims}
+        if not all(takes_blocks(each) for each in self.servers if each.port in ports):
             return False
-        return all(self.claimed.get((server.port, name)) == 1 for name in claim.names())
+        for names in batches((server.port, name) for server, claim in claims for name in claim.names()):
+            if any(self.claimed.get(name) != 1 for name in names):
+                return False
+            yield
+        return True
 
 
 class Exchange:
@@ -95,15 +102,17 @@ class Exchange:
     ) -> Generator[None, None, None]:
         """What one VirtualService asked of a server, and what it asks now; None for nothing. In steps."""
         self._servers[server.index] = server
-        for part, claims, sign in ((old, self._lost, -1), (new, self._won, 1)):
-            for claim in part.result.claims if part is not None else ():
-                if self.names is not None:
-                    claims.append((server, claim))
-                for names in batches(claim.names()):
-                    for name in names:
-                        self._count((server.port, name), sign)
-                    if len(names) == BATCH:
-                        yield
+        for part, changed, sign in ((old, self._lost, -1), (new, self._won, 1)):
+            claims = part.result.claims if part is not None else ()
+            if self.names is not None:
+                for some in batches(claims, 1024):
+                    changed += [(server, claim) for claim in some]
+                    yield
+            for names in batches(name for claim in claims for name in claim.names()):
+                for name in names:
+                    self._count((server.port, name), sign)
+                if len(names) == BATCH:
+                    yield
 
     def after(self, bound: tuple[VirtualService, ...], parts: dict[tuple[int, int], Answered[Part]]) -> Cell:
         """The Gateway as it is now, but for what it comes to."""
@@ -119,18 +128,17 @@ class Exchange:
         # A server that lost to another one got no chains, whatever was asked of it.
         if self.names is None or before.alone.dropped:
             return None
-        for server in self._servers.values():
+        taking = {index: server for index, server in self._servers.items() if not takes_no_rules(server)}
+        for server in taking.values():
             # What is said of a server without any rule tells of all VirtualServices.
-            if not takes_no_rules(server) and not (before.is_asked(server) and after.is_asked(server)):
+            if not (before.is_asked(server) and after.is_asked(server)):
                 return None
-        kept: list[list[tuple[BoundServer, Claim]]] = []
-        for cell, claims in ((before, self._lost), (after, self._won)):
-            kept.append([(server, claim) for server, claim in claims if not takes_no_rules(server)])
-            for batch in batches(kept[-1]):
-                if not all(cell.is_undisputed(server, claim) for server, claim in batch):
-                    return None
-                yield
-        return (yield from before.alone.exchanged(*kept))
+        lost = [each for each in self._lost if each[0].index in taking]
+        won = [each for each in self._won if each[0].index in taking]
+        for cell, claims in ((before, lost), (after, won)):
+            if not (yield from cell.are_undisputed(claims)):
+                return None
+        return (yield from before.alone.exchanged(lost, won))
 
     def _count(self, name: Name, sign: int) -> None:
         if self.names is not None:
@@ -138,3 +146,15 @@ class Exchange:
         count = self._claimed.pop(name, 0) + sign
         if count:
             self._claimed[name] = count
+
+
+def forget(parts: dict[tuple[int, int], Answered[Part]]) -> Iterator[None]:
+    """Let go of what was asked, in steps: there may be thousands of VirtualServices, and of rules in one of them."""
+    held: list[Any] = []
+    while parts:
+        for _ in range(min(len(parts), 256)):
+            answer = parts.popitem()[1]
+            held += chain(answer.result.claims, *answer.noted)
+        del answer
+        yield
+        yield from discard(held)

@@ -16,10 +16,10 @@ from itertools import chain
 from typing import TypeVar
 
 from meshgate.resources.problem import Problem
-from meshgate.resources.steps import BATCH, batches, let_go
+from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.built import Built
-from meshgate.routing.cell import Cell, Exchange, Gateway, Name
+from meshgate.routing.cell import Cell, Exchange, Gateway, Name, forget
 from meshgate.routing.chains import ChainBuilder, names_of
 from meshgate.routing.claims import Part
 from meshgate.routing.listeners import ListenerBuilder
@@ -108,7 +108,7 @@ class Cells:
         if after is not None:
             self._cells[name] = after
         if before is not None:
-            yield from let_go(before.parts)
+            yield from forget(before.parts)
 
     def _made(
         self, name: str, before: Cell | None, doubted: bool, bindings: Bindings

@@ -124,7 +124,7 @@ class Rules:
         for claim in read(server, virtual_service, makers):
             if claim is not None:
                 claims.append(claim)
-            if claim is None or len(claims) % BATCH == 0:
+            if claim is None or len(claims) % 16 == 0:
                 yield
         return Part(True, tuple(claims))
 
@@ -216,7 +216,7 @@ class Rules:
     ) -> Chain:
         terminates = server.is_tls and not server.is_passthrough
         return Chain(
-            names=tuple(name.lower() for name in names),
+            names=tuple(map(str.lower, names)),
             gateway=server.gateway.qualified_name,
             server=server.server.port.name,
             virtual_service=virtual_service.qualified_name,

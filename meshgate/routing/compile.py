@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain as chained
 from typing import Any
 
 from meshgate.resources.destinationrule import DestinationRuleSpec
@@ -18,7 +19,7 @@ from meshgate.resources.pod import PodSpec
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
-from meshgate.resources.steps import BATCH, batches, run_through
+from meshgate.resources.steps import BATCH, batches, discard, run_through
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis import Analysis
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of
@@ -152,7 +153,7 @@ class Compiler:
                 if isinstance(resource.spec, GatewaySpec):
                     yield from self._drop_gateway(resource)
                 elif isinstance(resource.spec, VirtualServiceSpec):
-                    self._drop_virtual_service(resource)
+                    yield from self._drop_virtual_service(resource)
                 else:
                     del self._others[resource.key]
                     self._others_are_stale = True
@@ -190,7 +191,7 @@ class Compiler:
         if isinstance(resource.spec, GatewaySpec):
             yield from self._forget_gateway(resource)
         elif isinstance(resource.spec, VirtualServiceSpec):
-            self._forget_virtual_service(resource)
+            yield from self._forget_virtual_service(resource)
         else:
             self._others_are_stale = True
 
@@ -225,20 +226,24 @@ class Compiler:
         self._cells.touch(self._bindings.add(virtual_service).gateways)
         yield from self._analyze_virtual_service(virtual_service)
 
-    def _drop_virtual_service(self, virtual_service: VirtualService) -> None:
+    def _drop_virtual_service(self, virtual_service: VirtualService) -> Iterator[None]:
         self._cells.touch(self._bindings.remove(virtual_service).gateways)
-        self._forget_virtual_service(virtual_service)
+        yield from self._forget_virtual_service(virtual_service)
 
     def _analyze_virtual_service(self, virtual_service: VirtualService) -> Iterator[None]:
         self._virtual_services[virtual_service.key] = virtual_service
         yield from self._analysis.add_virtual_service(virtual_service, self.proxy)
         self._unjudged[virtual_service.key] = None
 
-    def _forget_virtual_service(self, virtual_service: VirtualService) -> None:
+    def _forget_virtual_service(self, virtual_service: VirtualService) -> Iterator[None]:
         del self._virtual_services[virtual_service.key]
         self._analysis.drop_virtual_service(virtual_service)
-        self._lacks.pop(virtual_service.key, None)
         self._unjudged.pop(virtual_service.key, None)
+        lacks = self._lacks.pop(virtual_service.key, None)
+        if lacks is not None:
+            noted = list(chained(*lacks.noted))
+            del lacks
+            yield from discard(noted)
 
     def _look_around(self) -> Generator[None, None, None]:
         """Make anew what rests on all that is neither a Gateway nor a VirtualService, if any of that has changed."""
@@ -267,7 +272,7 @@ class Compiler:
     def _part(
         self, server: BoundServer, virtual_service: VirtualService, before: Answered[Part] | None
     ) -> Generator[None, None, Answered[Part]]:
-        if before is not None and before.holds(self._sources):
+        if before is not None and (yield from before.holds(self._sources)):
             return before
 
         def ask(catalog: Catalog, rules: DestinationRules, known: Catalog) -> Generator[None, None, Part]:
@@ -278,7 +283,7 @@ class Compiler:
     def _find_lacks(self, key: ResourceKey) -> Generator[None, None, None]:
         """Find out what the destinations of a VirtualService lack, whatever the server."""
         before = self._lacks.get(key)
-        if before is not None and before.holds(self._sources):
+        if before is not None and (yield from before.holds(self._sources)):
             return
 
         def ask(
@@ -360,4 +365,4 @@ def _in_order(problems: Iterable[Problem]) -> Generator[None, None, tuple[Proble
         yield
     rows.sort()
     yield
-    return tuple(row[-1] for row in rows)
+    return tuple([row[-1] for row in rows])

@@ -7,6 +7,7 @@ a rule are cut to the hosts of its server. Everything else is as :mod:`meshgate.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -94,7 +95,7 @@ class ExtendedRules(Rules):
                 path = f"spec.tls[{index}].match[{number}]"
                 faults: list[Problem] = []
                 cut = yield from self._cut(server, virtual_service, path, match.sni_hosts, faults)
-                names, blocks = tuple(dict.fromkeys(name for name, _ in cut)), [(path, match)]
+                names, blocks = tuple(dict(cut)), [(path, match)]
                 claim = yield from self._claim(server, virtual_service, path, rule, names, blocks, makers())
                 addresses = self._addresses(virtual_service, blocks, faults)
                 if not names:
@@ -160,9 +161,9 @@ class ExtendedRules(Rules):
                 kept.append((written, written))
                 continue
             within: list[str] = []
-            for some in batches(hosts.names if is_wildcard(written) else (), 1024):
+            for some in batches(hosts.names if is_wildcard(written) else (), 256):
                 within += [host for host in some if covers(written, host)]
-                if len(some) == 1024:
+                if len(some) == 256:
                     yield
             kept += [(host, written) for host in within]
             left = ", ".join(within) or "nothing, since it has none of these names"
@@ -214,13 +215,12 @@ class ExtendedChainBuilder(ChainBuilder):
             if part is None:
                 yield
                 continue
-            for claim in part.claims:
-                found = True
-                for batch in batches(self._noted(claim)):
-                    for share in batch:
-                        self._give(listener, server, claim, share)
-                    if len(batch) == BATCH:
-                        yield
+            found = found or bool(part.claims)
+            for batch in batches((claim, share) for claim in part.claims for share in self._noted(claim)):
+                for claim, share in batch:
+                    self._give(listener, server, claim, share)
+                if len(batch) == BATCH:
+                    yield
         if not found:
             self.problems.append(self._no_chain(server, "tcp"))
         elif server.is_tls:
@@ -228,22 +228,22 @@ class ExtendedChainBuilder(ChainBuilder):
 
     def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
         """Rules with the more specific names come first: a wide one that is cut to a host takes none from others."""
-        wanted: list[tuple[Claim, Share]] = []
+        wanted: dict[tuple[bool, int], list[tuple[Claim, Share]]] = defaultdict(list)
         found = False
         for part in self._parts(server):
             if part is None:
                 yield
                 continue
-            for number, claim in enumerate(part.claims, 1):
-                found = True
-                wanted += [(claim, share) for share in self._noted(claim)]
-                if number % BATCH == 0:
+            found = found or bool(part.claims)
+            for batch in batches((claim, share) for claim in part.claims for share in self._noted(claim)):
+                for claim, share in batch:
+                    wanted[specificity(share.written)[:2]].append((claim, share))
+                if len(batch) == BATCH:
                     yield
-        wanted.sort(key=lambda pair: specificity(pair[1].written)[:2])
-        for batch in batches(wanted) if len(wanted) > 1 else [wanted]:
+        for batch in batches(pair for rank in sorted(wanted) for pair in wanted[rank]):
             for claim, share in batch:
                 self._give(listener, server, claim, share)
-            if len(wanted) > 1:
+            if len(batch) == BATCH:
                 yield
         if not found:
             self.problems.append(self._no_chain(server, "tls"))

@@ -7,7 +7,7 @@ chain stays out, and its owner is told.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
@@ -113,27 +113,28 @@ class ListenerBuilder:
 
         :return: whether it had all its names; if not, some may be out.
         """
-        names = {name.lower() for name in chain.names}
+        names = chain.names
         if not names or CATCH_ALL in names:
-            self._catch_all, names = None, {CATCH_ALL}
+            self._catch_all, names = None, (CATCH_ALL,)
         for name in names:
             if self._owners.pop(name, None) is not owner:
                 return False
-            chains, short = (self._suffixes, name[2:]) if name.startswith("*.") else (self._exact, name)
-            chains.pop(short, None)
+            if name.startswith("*."):
+                self._suffixes.pop(name[2:], None)
+            else:
+                self._exact.pop(name, None)
         return True
 
     def refuse(self, names: tuple[str, ...]) -> str | None:
         """Why Envoy would not take a chain with these names, in words; None when it would."""
-        seen: set[str] = set()
-        for name in map(str.lower, names):
-            if name.startswith("*") and name != CATCH_ALL and not name.startswith("*."):
+        for name in [name for name in names if name.startswith("*")]:
+            if name != CATCH_ALL and not name.startswith("*."):
                 return f"{name} is a partial wildcard, which Envoy does not accept as a server name"
-            if name in seen:
-                return f"{name} stands twice in one block"
-            seen.add(name)
+        seen = set(names)
+        if len(seen) < len(names):
+            return f"{Counter(names).most_common(1)[0][0]} stands twice in one block"
         wanted = {CATCH_ALL} if CATCH_ALL in seen or not seen else seen
-        taken = min((each for each in wanted if each in self._owners), default=None)
+        taken = min(self._owners.keys() & wanted, default=None)
         if taken is None:
             return None
         what = "connections without a matching name go" if taken == CATCH_ALL else f"{taken} goes"
@@ -145,17 +146,15 @@ class ListenerBuilder:
 
         :param sniffs: the chain came from a server whose clients speak TLS.
         """
-        names = [name.lower() for name in chain.names]
-        if not names or CATCH_ALL in names:
+        if not chain.names or CATCH_ALL in chain.names:
             self._catch_all = chain
             self._owners[CATCH_ALL] = owner
         else:
-            for name in names:
-                self._owners[name] = owner
-                if name.startswith("*."):
-                    self._suffixes[name[2:]] = chain
-                else:
-                    self._exact[name] = chain
+            wild = [name for name in chain.names if name.startswith("*.")]
+            exact = [name for name in chain.names if not name.startswith("*.")]
+            self._owners.update(dict.fromkeys(chain.names, owner))
+            self._suffixes.update({name[2:]: chain for name in wild})
+            self._exact.update(dict.fromkeys(exact, chain))
         self._note(chain, sniffs)
 
     def take(

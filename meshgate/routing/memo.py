@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from meshgate.resources.steps import BATCH, batches
+
 R = TypeVar("R")
 
 Noted = tuple[tuple[str, tuple[Any, ...], Any], ...]
@@ -29,15 +31,18 @@ class Answered(Generic[R]):
     sources: tuple[Any, ...]
     noted: tuple[Noted, ...]
 
-    def holds(self, sources: tuple[Any, ...]) -> bool:
-        """Whether these sources, in place of those that were asked, give the same answers."""
+    def holds(self, sources: tuple[Any, ...]) -> Generator[None, None, bool]:
+        """Whether these sources, in place of those that were asked, give the same answers. In steps."""
         if self.sources is sources:
             return True
         for source, noted in zip(sources, self.noted, strict=True):
-            for name, arguments, answer in noted:
-                now = getattr(source, name)(*arguments)
-                if now is not answer and now != answer:
-                    return False
+            for batch in batches(noted):
+                for name, arguments, answer in batch:
+                    now = getattr(source, name)(*arguments)
+                    if now is not answer and now != answer:
+                        return False
+                if len(batch) == BATCH:
+                    yield
         self.sources = sources
         return True
 

@@ -138,7 +138,9 @@ class Statuses:
             touched.update(dict.fromkeys(changed))
             yield
         for keys in batches({**self._problems, **by_key}):
-            touched.update((key, None) for key in keys if self._problems.get(key) != by_key.get(key))
+            touched.update(
+                (key, None) for key in keys if key not in touched and self._problems.get(key) != by_key.get(key)
+            )
             yield
         found = dict(self._found)
         yield
@@ -158,10 +160,11 @@ class Statuses:
 
 
 def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
+    codes = {problem.code for problem in own}
     return ResourceStatus(
-        accepted=programmed or not any(problem.code in NOT_TAKEN for problem in own),
+        accepted=programmed or codes.isdisjoint(NOT_TAKEN),
         programmed=programmed,
-        conflicted=any(problem.code in CONFLICTS for problem in own),
+        conflicted=not codes.isdisjoint(CONFLICTS),
         reasons=_reasons(own),
     )
 
@@ -169,9 +172,12 @@ def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
 def refusals(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
     """The status of resources that are not valid, from their problems; valid ones are passed over. In steps."""
     refused: dict[ResourceKey, ResourceStatus] = {}
-    for key, own in (yield from _by_resource(problems)).items():
-        if any(each.phase is Phase.VALIDATION and each.severity is Severity.ERROR for each in own):
-            refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
+    by_key = yield from _by_resource(problems)
+    for batch in batches(by_key.items()):
+        for key, own in batch:
+            if (Phase.VALIDATION, Severity.ERROR) in [(each.phase, each.severity) for each in own]:
+                refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
+        yield
     return refused
 
 
@@ -226,5 +232,5 @@ def _by_resource(problems: Iterable[Problem]) -> Generator[None, None, dict[Reso
 
 
 def _reasons(problems: Iterable[Problem]) -> tuple[str, ...]:
-    chosen = (each for each in problems if each.severity is not Severity.INFO or each.code in NOT_TAKEN)
-    return tuple(dict.fromkeys(f"{each.code}: {each.message}" for each in chosen))
+    chosen = [each for each in problems if each.severity is not Severity.INFO or each.code in NOT_TAKEN]
+    return tuple(dict.fromkeys([f"{each.code}: {each.message}" for each in chosen]))
