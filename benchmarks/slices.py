@@ -41,6 +41,7 @@ SHAPES = {
     "pairs": "each VirtualService has a Gateway of its own, and one VirtualService changes with its Gateway",
     "one": "all VirtualServices belong to one Gateway for every name, and one VirtualService changes",
     "hosts": "all VirtualServices belong to one Gateway with all names, and that Gateway changes",
+    "file": "all VirtualServices of one Gateway for every name are in one file, and one of them changes",
     "rules": "one VirtualService has all names, each in a rule of its own, and a rule changes",
     "block": "one VirtualService has all names in one match block, and a name changes",
 }
@@ -133,6 +134,9 @@ def files(shape: str, count: int, port: int) -> Iterator[tuple[str, str]]:
     if shape in ("rules", "block"):
         yield "wide.yaml", wide(shape, names(count))
         return
+    if shape == "file":
+        yield "all.yaml", together(count, 0, port)
+        return
     for number in range(count):
         yield f"r{number:06}.yaml", route(shape, number, port)
 
@@ -145,6 +149,8 @@ def changed(shape: str, count: int, change: int, port: int) -> tuple[str, str]:
         others = names(count)
         others[change] = f"h{change}x.example.com"
         return "wide.yaml", wide(shape, others)
+    if shape == "file":
+        return "all.yaml", together(count, change + 1, port)
     return f"r{change:06}.yaml", route(shape, change, port, "x")
 
 
@@ -164,6 +170,12 @@ def route(shape: str, number: int, port: int, suffix: str = "") -> str:
 def gateway(hosts: list[str], port: int) -> str:
     """The Gateway of all VirtualServices."""
     return PAIR.partition("---\n")[0].replace("g{number}", "one").format(port=port, name=", ".join(hosts))
+
+
+def together(count: int, changed: int, port: int) -> str:
+    """So many VirtualServices; the last one that has changed has its name changed."""
+    routes = (route("file", number, port, "x" if number == changed - 1 else "") for number in range(count))
+    return "---\n".join(routes)
 
 
 def wide(shape: str, hosts: list[str]) -> str:

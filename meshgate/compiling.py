@@ -16,9 +16,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from meshgate.processes.garbage import held_off
 from meshgate.providers.feed import FeedState
 from meshgate.providers.slices import in_slices
-from meshgate.proxy.garbage import held_off
 from meshgate.resources.duplicates import Latest
 from meshgate.resources.steps import run_through, take_apart
 from meshgate.routing.compile import Compilation, Compiler

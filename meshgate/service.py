@@ -26,13 +26,13 @@ from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import WorkloadError
 from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
+from meshgate.processes.garbage import look_seldom, settle
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.problem_log import ProblemLog
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLogError
-from meshgate.proxy.garbage import look_seldom, settle
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.publishing import StatusFile

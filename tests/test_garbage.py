@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.proxy.garbage`."""
+"""Tests of :mod:`meshgate.processes.garbage`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import weakref
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.proxy.garbage import held_off
+from meshgate.processes.garbage import held_off
 
 
 class Circle:
@@ -34,6 +34,16 @@ class HeldOffTests(SynchronousTestCase):
         """Whatever happens inside."""
         with self.assertRaises(ValueError), held_off():
             raise ValueError
+        self.assertTrue(gc.isenabled())
+
+    def test_two_hold_it_off(self) -> None:
+        """It is on again behind the last of several that take turns."""
+        first, second = held_off(), held_off()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        self.assertFalse(gc.isenabled())
+        second.__exit__(None, None, None)
         self.assertTrue(gc.isenabled())
 
     def test_what_was_made_is_never_walked(self) -> None:

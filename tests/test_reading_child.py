@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate import __version__
-from meshgate.processes.parts import Unpacker
+from meshgate.processes.pieces import PieceUnpacker
 from meshgate.processes.starting import python_command, python_environment
 from meshgate.providers.reading_messages import LENGTH, Request
 from meshgate.resources.problem import Severity
@@ -55,9 +55,9 @@ class ReadingChildTests(SynchronousTestCase):
 
     def answer(self) -> Any:
         """Wait for an answer."""
-        unpacker, whole = Unpacker(), None
+        unpacker, whole = PieceUnpacker(), None
         while length := LENGTH.unpack(self.stream.read(LENGTH.size))[0]:
-            whole = unpacker.unpack(self.stream.read(length))
+            (*_, whole) = unpacker.unpack(self.stream.read(length))
         return whole
 
     def assert_silent_end(self, process: subprocess.Popen[bytes]) -> None:

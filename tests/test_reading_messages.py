@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.processes.parts import Unpacker
+from meshgate.processes.pieces import PieceUnpacker
 from meshgate.providers.reading_messages import packed
 from meshgate.resources.reader import Reading, read_text
 from tests.route_files import UNPARSABLE, broken_gateway, gateway, large_gateway
 
 
 def unpacked(reading: Reading | None) -> list[object]:
-    """What each part of an answer holds."""
-    return list(map(Unpacker().unpack, packed(reading)))
+    """The last piece of each part of an answer."""
+    return [pieces[-1] for pieces in map(PieceUnpacker().unpack, packed(reading))]
 
 
 class PackedTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from meshgate import __version__
-from meshgate.proxy.garbage import look_seldom
+from meshgate.processes.garbage import look_seldom
 from meshgate.wire import clienthello
 
 COMMANDS = {

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from meshgate.processes.garbage import held_off
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.faults import log_traceback
 from meshgate.providers.inotify import FolderWatch, Interest
@@ -271,7 +272,9 @@ class DirectoryProvider:
         readings = await self._large.read(news)
         if self._reloads != reloads:
             return  # All is to be read again, also what has just been.
-        await in_slices(self._files.update(news, readings), self._clock)
+        if news:
+            with held_off():
+                await in_slices(self._files.update(news, readings), self._clock)
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
             await in_slices(self._publish(troubles), self._clock)

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from meshgate.processes.parts import Unpacker
+from meshgate.processes.garbage import held_off
+from meshgate.processes.pieces import PieceUnpacker
 from meshgate.providers.file_reading import MAX_FILE_SIZE
 from meshgate.providers.reading_messages import Request
 from meshgate.providers.reading_process import NotReadError, ReadingProcess
@@ -67,7 +68,8 @@ class LargeFiles:
                 why = "{path} is read in the gateway's own process: the one for large files {error}"
                 self._log.warn(why, path=path, error=error)
             else:
-                await in_slices(_unpack(parts, path, readings), self._reactor)
+                with held_off():
+                    await in_slices(_unpack(parts, path, readings), self._reactor)
         return readings
 
     def stop(self) -> Deferred[None] | None:
@@ -116,9 +118,9 @@ def _is_large(sight: Signature) -> bool:
 
 
 def _unpack(parts: Iterable[bytes], path: str, readings: dict[str, Reading | None]) -> Iterator[None]:
-    unpacker = Unpacker()
-    whole = None
+    unpacker = PieceUnpacker()
     for part in parts:
-        whole = unpacker.unpack(part)
+        last = unpacker.unpack(part)
         yield
-    readings[path] = whole
+    (readings[path],) = last
+    yield from unpacker.forget()

@@ -123,7 +123,10 @@ class LastGood:
     ) -> Generator[None, None, _File]:
         if not reading.readable:
             return self._kept(path, before, *reading.problems)
-        known = {**orphans, **{each.key: each for each in before.resources}}
+        known = dict(orphans)
+        for batch in batches(before.resources, 512):
+            known.update({each.key: each for each in batch})
+            yield
         return (yield from self._merged(reading, known))
 
     def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
@@ -157,7 +160,10 @@ class LastGood:
 
 def _with_the_same(after: _File, before: _File) -> Generator[None, None, _File]:
     """A file with the resources of before where they are equal: nobody has to look at the same object again."""
-    known = {each.key: each for each in before.resources}
+    known: dict[ResourceKey, Resource[Any]] = {}
+    for batch in batches(before.resources, 512):
+        known.update({each.key: each for each in batch})
+        yield
     resources: list[Resource[Any]] = []
     for each in after.resources:
         same = known.get(each.key)

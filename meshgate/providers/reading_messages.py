@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
-from meshgate.processes.parts import Packer
+from meshgate.processes.pieces import PiecePacker
 from meshgate.providers.tree import Sight
 from meshgate.resources.reader import DocumentReading, Reading
 from meshgate.resources.steps import batches
@@ -38,16 +38,16 @@ class Request(NamedTuple):
 
 def packed(reading: Reading | None) -> Iterator[bytes]:
     """
-    An answer in parts, for one :class:`~meshgate.processes.parts.Unpacker`. What a reading is made of comes first, and
-    the last part is the whole, so that no part takes long.
+    An answer in parts, for one :class:`~meshgate.processes.pieces.PieceUnpacker`. What a reading is made of comes
+    first, and the last part is the whole alone, so that no part takes long.
 
     :param reading: None for a file that is not what was asked for.
     """
-    packer = Packer()
+    packer = PiecePacker()
     if reading is not None:
         for pieces in batches(piece for document in reading.documents for piece in _pieces_of(document)):
             yield packer.pack(pieces)
-    yield packer.pack(reading)
+    yield packer.pack([reading])
 
 
 def _pieces_of(document: DocumentReading) -> Iterator[object]:

@@ -21,10 +21,10 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.processes.garbage import settle
 from meshgate.processes.parts import Unpacker
 from meshgate.processes.starting import HELD_BACK
 from meshgate.proxy.accesslog import AccessLogError
-from meshgate.proxy.garbage import settle
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity

@@ -21,20 +21,33 @@ def look_seldom() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
+class _Holders:
+    """
+    Those who hold the collector off: files may be taken in while a table is made.
+
+    :cvar count: how many; there is one collector in a process.
+    """
+
+    count = 0
+
+
 @contextmanager
 def held_off() -> Iterator[None]:
     """
-    While a table is being made: it is of thousands of objects, none of which is part of a circle, and a look at them
-    takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so first the young ones are looked
-    at once more, lest a circle among them stays forever.
+    While resources come in, or a table is being made: it is of thousands of objects, none of which is part of a circle,
+    and a look at them takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so first the
+    young ones are looked at once more, lest a circle among them stays forever.
     """
     gc.collect(0)
     gc.disable()
+    _Holders.count += 1
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        _Holders.count -= 1
+        if not _Holders.count:
+            gc.enable()
 
 
 def settle() -> None:
