@@ -12,8 +12,6 @@ from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from meshgate.resources.steps import batches
-
 SUFFIXES = (".yaml", ".yml", ".json")
 """What the name of a route file ends in. A file that the user named himself may end in anything."""
 
@@ -171,10 +169,12 @@ def _list(folder: str, tree: Tree, before: Tree) -> Generator[None, None, list[t
     try:
         with os.scandir(folder) as listing:
             yield
-            for batch in batches(listing, BATCH):
-                for entry in batch:
-                    _look_at(entry, tree, before, inner)
-                yield
+            for number, entry in enumerate(listing):
+                if number % BATCH == 0:
+                    # Before the first one, too: to open a large folder is work of milliseconds for the kernel alone.
+                    yield
+                _look_at(entry, tree, before, inner)
+            yield
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

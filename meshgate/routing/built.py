@@ -60,6 +60,8 @@ class Built:
             for server, claim in batch:
                 if touched[server.key].refuse(claim.chain.names) is not None:
                     return None
+                if len(claim.chain.names) > 512:
+                    yield
                 touched[server.key].add(claim.chain, claim.owner, sniffs=server.is_tls)
                 used.update(claim.used)
             yield

@@ -135,6 +135,8 @@ class ChainBuilder:
                 found = True
                 self._note_ignored(claim)
                 if not self._taken(server, claim):
+                    if len(claim.written) > 512:
+                        yield
                     self._admit(listener, claim, server)
                     self.problems += [claim.wider] if claim.wider is not None else []
                 if number % BATCH == 0:
