@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from meshgate.processes.parts import Unpacker
+from meshgate.processes.pieces import PieceUnpacker
 from meshgate.providers.reading_messages import Request
 from meshgate.providers.reading_process import NotReadError, ReadingProcess
 from meshgate.resources.problem import Severity
@@ -46,7 +46,7 @@ class ReadingProcessTests(TestCase):
         for port in (443, 8443):
             self.path.write_text(gateway("a", port))
             parts = await process.ask(self.request())
-            reading = list(map(Unpacker().unpack, parts))[-1]
+            reading = list(map(PieceUnpacker().unpack, parts))[-1][-1]
             self.assertEqual(
                 reading, read_text(gateway("a", port), str(self.path), "files", unknown_fields=Severity.WARNING)
             )
