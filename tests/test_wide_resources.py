@@ -15,7 +15,6 @@ from meshgate.providers.registry import find_factories
 from meshgate.resources.record import Resource
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
-from meshgate.routing.listeners import ListenerBuilder
 from meshgate.settings import Settings, load_settings
 from meshgate.settings_model import EXTENDED
 from tests.configurations import (
@@ -180,21 +179,3 @@ class WideTests(SynchronousTestCase):
             calls, _ = self.calls(compile_state(FeedState(self.resources(documents, {})), self.settings, 1, Known()))
             total.append(sum(calls))
         self.assertLess(total[1], 5 * total[0])
-
-    def test_listeners_are_copied_once(self) -> None:
-        """Whatever number of rules is exchanged for others."""
-        copies: list[ListenerBuilder] = []
-        copy = ListenerBuilder.copy
-
-        def counted(builder: ListenerBuilder) -> ListenerBuilder:
-            copies.append(builder)
-            return copy(builder)
-
-        known = Known()
-        before = self.resources(rules(50, "one"), {})
-        run_through(compile_state(FeedState(before), self.settings, 1, known))
-        after = self.resources(rules(50, "two"), {each.key: each for each in before})
-        self.patch(ListenerBuilder, "copy", counted)
-        found = run_through(compile_state(FeedState(after), self.settings, 2, known))
-        self.assertIn("two.example.com", next(iter(found.table.listeners.values())).exact)
-        self.assertLessEqual(len(copies), 2)

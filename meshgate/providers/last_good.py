@@ -123,10 +123,7 @@ class LastGood:
     ) -> Generator[None, None, _File]:
         if not reading.readable:
             return self._kept(path, before, *reading.problems)
-        known = dict(orphans)
-        for batch in batches(before.resources, 512):
-            known.update({each.key: each for each in batch})
-            yield
+        known = {**orphans, **(yield from _by_key(before.resources))}
         return (yield from self._merged(reading, known))
 
     def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
@@ -158,12 +155,18 @@ class LastGood:
         return Problem(severity, code, message, file=path, provider=self._provider)
 
 
-def _with_the_same(after: _File, before: _File) -> Generator[None, None, _File]:
-    """A file with the resources of before where they are equal: nobody has to look at the same object again."""
+def _by_key(resources: Iterable[Resource[Any]]) -> Generator[None, None, dict[ResourceKey, Resource[Any]]]:
+    """The same resources by their keys, in steps."""
     known: dict[ResourceKey, Resource[Any]] = {}
-    for batch in batches(before.resources, 512):
+    for batch in batches(resources, 512):
         known.update({each.key: each for each in batch})
         yield
+    return known
+
+
+def _with_the_same(after: _File, before: _File) -> Generator[None, None, _File]:
+    """A file with the resources of before where they are equal: nobody has to look at the same object again."""
+    known = yield from _by_key(before.resources)
     resources: list[Resource[Any]] = []
     for each in after.resources:
         same = known.get(each.key)
