@@ -103,6 +103,14 @@ class FeedTests(SynchronousTestCase):
         self.feed.sink("alpha").publish(snapshot("a"))
         self.assertEqual(names(self.feed.flush()), ["a", "z2", "z1"])
 
+    def test_thousands_are_not_copied(self) -> None:
+        """Where one provider has all resources, they are passed on as they are."""
+        published = snapshot("a", "b")
+        self.feed.sink("files").publish(published)
+        self.feed.sink("empty").publish(Snapshot())
+        self.clock.advance(QUIET)
+        self.assertIs(self.states[0].resources, published.resources)
+
     def test_one_provider_does_not_touch_another(self) -> None:
         """Each provider's last snapshot stays when another publishes."""
         self.feed.sink("one").publish(snapshot("a"))

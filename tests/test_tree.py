@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.tree import BATCH, Signature, Tree, is_still, look
+from meshgate.providers.tree import BATCH, Signature, Tree, glance, is_still, look
 from tests.support import new_folder
 
 
@@ -179,3 +179,60 @@ class StillTests(SynchronousTestCase):
         self.assertFalse(is_still(str(path), sight))
         path.unlink()
         self.assertFalse(is_still(str(path), sight))
+
+
+class GlanceTests(SynchronousTestCase):
+    """:func:`glance`, over real folders."""
+
+    def setUp(self) -> None:
+        """A folder with three files, and a look at it."""
+        self.folder = new_folder(self)
+        for name in "abc":
+            self.path(name).write_text("a: 1\n")
+        self.tree = seen(self.folder)
+
+    def path(self, name: str) -> Path:
+        """A file of the folder."""
+        return self.folder / f"{name}.yaml"
+
+    def glance(self, *paths: Path) -> Set[str] | None:
+        """Look at these only."""
+        return glance(list(map(str, paths)), self.tree)
+
+    def test_nothing_has_changed(self) -> None:
+        """What looks the same is not told of, whoever said that something has happened there."""
+        self.assertEqual(self.glance(self.path("a"), self.folder / "notes.txt"), set())
+        self.assertEqual(self.tree, seen(self.folder))
+
+    def test_what_has_changed(self) -> None:
+        """What came, went or was rewritten is told of, and the look is as a new look at everything would be."""
+        self.path("a").write_text("a: 22\n")
+        self.path("b").unlink()
+        self.path("new").write_text("a: 1\n")
+        changed = [self.path(name) for name in ("a", "b", "new")]
+        self.assertEqual(self.glance(*changed, self.path("c")), set(map(str, changed)))
+        self.assertEqual(self.tree, seen(self.folder))
+        self.assertEqual(self.glance(*changed), set())
+
+    def test_only_there(self) -> None:
+        """What has changed elsewhere is not looked at."""
+        self.path("a").unlink()
+        self.assertEqual(self.glance(self.path("b")), set())
+        self.assertIn(str(self.path("a")), self.tree.files)
+
+    def test_another_place_is_noted(self) -> None:
+        """A file that has another name, too, may change under that."""
+        self.path("d").hardlink_to(self.folder / "a.yaml")
+        self.assertEqual(self.glance(self.path("d")), {str(self.path("d"))})
+        self.assertTrue(self.tree.linked)
+
+    def test_what_a_glance_cannot_know(self) -> None:
+        """A folder, a hidden name, or a place that was never looked into: nothing is told, and nothing is changed."""
+        self.path("a").unlink()
+        (self.folder / "deep").mkdir()
+        before = seen(self.folder)
+        self.tree = seen(self.folder)
+        self.path("a").write_text("a: 1\n")
+        for path in (self.folder / "deep", self.folder / ".a.yaml", self.folder / "far" / "a.yaml", self.folder):
+            self.assertIsNone(self.glance(self.path("a"), path))
+            self.assertEqual(self.tree, before)

@@ -12,7 +12,7 @@ that is being written, or a folder that is being swapped, is not read in between
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -218,33 +218,38 @@ class DirectoryProvider:
         before, hints = self._last_look, self._hints
         # What is heard from now on is for the next look.
         self._hints = frozenset()
-        tree = self._glance(before, hints)
-        if tree is None:
+        tree, changed = before, self._glance(before, hints)
+        if changed is None:
             # Where all is looked at, all has to be looked at again to be sure.
             hints = None
-            tree = Tree()
+            tree, changed = Tree(), frozenset()
             self._work = await in_slices(look(self._options.paths, tree, before), self._clock)
             self._looked_at_all = self._clock.seconds()
             self._told = self._is_told(before, tree)
-        self._last_look = tree
-        still = tree == before
+            self._last_look = tree
+        still = not changed and (tree is before or tree == before)
         if not (still and self._settled):
             self._settled = still
-            await self._take(before, tree, hints)
+            await self._take(before, tree, hints, changed)
         if not still:
             self._hints = None if hints is None or self._hints is None else self._hints | hints
             self._look_soon()
             return
         self._look_later()
 
-    def _glance(self, before: Tree, hints: frozenset[str] | None) -> Tree | None:
-        """Look only where something is said to have happened; None where it takes a look at everything to know."""
+    def _glance(self, last: Tree, hints: frozenset[str] | None) -> Set[str] | None:
+        """
+        Look only where something is said to have happened.
+
+        :return: the paths that look otherwise than in the last look, which is brought up to date; None where it takes a
+            look at everything to know.
+        """
         if hints is None or self._clock.seconds() >= self._all_due():
             return None
         if hints:
-            return glance(hints, before)
-        quiet = self._told and self._settled and not before.linked
-        return before if quiet and is_in_place(self._options.paths, before) else None
+            return glance(hints, last)
+        quiet = self._told and self._settled and not last.linked
+        return frozenset() if quiet and is_in_place(self._options.paths, last) else None
 
     def _all_due(self) -> float:
         """When everything is to be looked at again, whatever is heard of single files meanwhile."""
@@ -260,24 +265,27 @@ class DirectoryProvider:
             and tells_of_changes(self._options.paths)
         )
 
-    async def _take(self, before: Tree, tree: Tree, hints: frozenset[str] | None) -> None:
-        """Let take effect what both looks agree on."""
+    async def _take(self, before: Tree, tree: Tree, hints: frozenset[str] | None, changed: Set[str]) -> None:
+        """
+        Let take effect what both looks agree on.
+
+        :param changed: what they do not agree on, if both are the same tree.
+        """
         news = {
             path: sight
             for path, sight in self._files.news(tree.files, hints).items()
-            if before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
+            if path not in changed and before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
         }
         self._watch.follow(self._interests(tree))
         reloads = self._reloads
         readings = await self._large.read(news)
         if self._reloads != reloads:
             return  # All is to be read again, also what has just been.
-        if news:
-            with held_off():
-                await in_slices(self._files.update(news, readings), self._clock)
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
-            await in_slices(self._publish(troubles), self._clock)
+            with held_off():
+                await in_slices(self._files.update(news, readings), self._clock)
+                await in_slices(self._publish(troubles), self._clock)
 
     def _publish(self, troubles: tuple[Problem, ...]) -> Generator[None, None, None]:
         self._troubles = troubles

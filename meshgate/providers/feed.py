@@ -7,10 +7,10 @@ Knows snapshots and time; knows neither how providers are started nor what is ma
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from zope.interface import implementer
@@ -20,6 +20,8 @@ from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource
+
+T = TypeVar("T")
 
 QUIET = 0.02
 """Seconds without a publish after which the state is passed on."""
@@ -124,9 +126,9 @@ class Feed:
     def _collect(self) -> FeedState:
         published = [self._published[name] for name in sorted(self._published)]
         return FeedState(
-            tuple(chain.from_iterable(each.resources() for each in published)),
-            tuple(chain.from_iterable(each.problems() for each in published)),
-            tuple(chain.from_iterable(each.refused() for each in published)),
+            _joined([each.resources() for each in published]),
+            _joined([each.problems() for each in published]),
+            _joined([each.refused() for each in published]),
         )
 
 
@@ -157,6 +159,12 @@ class _Published:
     def problems(self) -> tuple[Problem, ...]:
         failure = (self.failure,) if self.failure else ()
         return failure + (self.snapshot.problems if self.snapshot else ())
+
+
+def _joined(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    """One tuple of several; mostly there is one provider, and its thousands of resources need not be copied."""
+    filled = [each for each in parts if each]
+    return filled[0] if len(filled) == 1 else tuple(chain.from_iterable(filled))
 
 
 @implementer(ISnapshotSink)

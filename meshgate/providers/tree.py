@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -102,34 +102,44 @@ def look(paths: Iterable[str], tree: Tree, before: Tree = NOTHING_SEEN) -> Itera
             folders.extend(reversed(inner))
 
 
-def glance(paths: Collection[str], last: Tree) -> Tree | None:
+def glance(paths: Collection[str], tree: Tree) -> Set[str] | None:
     """
-    Look at some entries of folders that were visited, and at nothing else.
+    Bring a look up to date in some entries of folders that were visited, and look at nothing else. A copy of the look
+    would touch each of its thousands of signatures, and be walked by the garbage collector.
 
     :param paths: where something is said to have happened.
-    :return: the last look with these entries as they are now; None where it takes a look at everything to know: what
-        begins with a dot may be what visible links lead to, and a folder is more than its entry.
+    :param tree: the look.
+    :return: those of the paths that look otherwise now; None, and nothing is done, where it takes a look at everything
+        to know: what begins with a dot may be what visible links lead to, and a folder is more than its entry.
     """
-    files, linked = last.files.copy(), last.linked
+    found: dict[str, Sight | None] = {}
+    linked = tree.linked
     for path in paths:
         folder, name = os.path.split(path)
-        if folder not in last.folders or name.startswith("."):
+        if folder not in tree.folders or name.startswith("."):
             return None
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            files.pop(path, None)
-            if path in last.folders or os.path.islink(path):
+            if path in tree.folders or os.path.islink(path):
                 return None
+            found[path] = None
             continue
         except OSError:
             return None
         if stat.S_ISDIR(status.st_mode):
             return None
         if name.endswith(SUFFIXES):
-            files[path] = _sight(status)
+            found[path] = _sight(status)
             linked = linked or status.st_nlink > 1 or os.path.islink(path)
-    return Tree(files, last.folders, last.missing, last.closed, linked)
+    changed = {path for path, sight in found.items() if tree.files.get(path) != sight}
+    for path in changed:
+        if (sight := found[path]) is None:
+            del tree.files[path]
+        else:
+            tree.files[path] = sight
+    tree.linked = linked
+    return changed
 
 
 def is_in_place(paths: Iterable[str], last: Tree) -> bool:
