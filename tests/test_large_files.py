@@ -146,8 +146,19 @@ class LargeFilesTests(TestCase):
         clock = SocketsAndClock()
         self.files = LargeFiles(clock, "files", "edge")
         news = self.write("a.yaml", PADDING)
+
+        async def answered() -> list[str]:
+            reading = self.ask(news)
+
+            def complete() -> bool:
+                clock.advance(0)
+                return reading.called
+
+            await wait_for(complete, "the answer")
+            return list(await reading)
+
         for _ in range(2):
-            self.assertEqual(list(await self.ask(news)), list(news))
+            self.assertEqual(await answered(), list(news))
             clock.advance(IDLE - 1)
             self.assertFalse(self.gone())
         clock.advance(1)
@@ -157,7 +168,7 @@ class LargeFilesTests(TestCase):
             return self.gone()
 
         await wait_for(ended, "the end of the process")
-        self.assertEqual(list(await self.ask(news)), list(news))
+        self.assertEqual(await answered(), list(news))
         self.assertEqual(len(self.started.processes), 2)
         self.files.stop()
         await wait_for(ended, "the end of the second")

@@ -106,7 +106,7 @@ class LastGood:
         resources: list[Resource[Any]] = []
         problems: list[Problem] = []
         refused: list[Resource[Any]] = []
-        for paths in batches(self._in_order, 256):
+        for paths in batches(self._in_order, 128):
             for path in paths:
                 file = self._files[path]
                 resources += file.resources
