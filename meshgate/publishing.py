@@ -6,6 +6,7 @@ Knows when; what the document tells is gathered by whoever owns this.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from meshgate.processes.garbage import held_off
 from meshgate.providers.slices import in_slices
 from meshgate.resources.steps import run_through
 from meshgate.status import StatusContent, StatusText, write_status
@@ -23,6 +25,9 @@ from meshgate.status import StatusContent, StatusText, write_status
 PATIENCE = 10.0
 """The next document waits this many times as long as the work for the last took, so that it takes no more than a tenth
 of the time."""
+
+REST = 0.001
+"""Seconds between two parts of a document that is being written."""
 
 
 class StatusFile:
@@ -51,7 +56,7 @@ class StatusFile:
 
     def write_now(self) -> None:
         """Make and write it before anything else; for the start and the end, when nobody is connected."""
-        self._write(run_through(self._steps()))
+        self._write(run_through(self._steps()), None)
 
     def write_soon(self) -> None:
         """Make and write it while connections are served; what is asked for meanwhile is one more."""
@@ -77,8 +82,11 @@ class StatusFile:
             self._wanted = False
             pieces: list[str] = []
             try:
-                self.took = await in_slices(self._fill(pieces), self._reactor)
-                self._writing = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._write, pieces)
+                with held_off():
+                    self.took = await in_slices(self._fill(pieces), self._reactor)
+                self._writing = deferToThreadPool(
+                    self._reactor, self._reactor.getThreadPool(), self._write, pieces, _rest
+                )
                 await self._writing
             except CancelledError:
                 raise
@@ -97,11 +105,16 @@ class StatusFile:
         content = yield from self._gather()
         return (yield from self._text.in_steps(content))
 
-    def _write(self, pieces: list[str]) -> None:
+    def _write(self, pieces: list[str], rest: Callable[[], None] | None) -> None:
         try:
-            write_status(self._folder(), pieces)
+            write_status(self._folder(), pieces, rest)
         except OSError as error:
             self._log.warn("status.json cannot be written: {error}", error=error)
+
+
+def _rest() -> None:
+    """Of the thread that writes: megabytes at once would keep the processor from connections for milliseconds."""
+    time.sleep(REST)
 
 
 def _given_up(failure: Failure) -> None:

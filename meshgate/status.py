@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import batches, let_go
+from meshgate.resources.steps import MANY, batches, fill, let_go
 from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 
 FILE_NAME = "status.json"
 
-WRITE_SIZE = 1 << 18
+WRITE_SIZE = 1 << 16
 """Bytes that are given to the file at a time."""
+
+WRITTEN_AT_ONCE = 8
+"""Pieces between two rests while it is written. One of 64 rows has some 12 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +127,34 @@ def _end(pieces: list[str], text: str) -> None:
 
 def _in_order(listener: Listener, before: Iterable[str]) -> Generator[None, None, list[str]]:
     """The listener's full names, sorted. What was sorted the time before is hardly any work."""
-    names = [name for name in before if name in listener.exact]
-    yield
-    known = set(names)
-    names += [name for name in listener.exact if name not in known]
-    yield
+    names: list[str] = []
+    for some in batches(before, MANY):
+        names += [name for name in some if name in listener.exact]
+        yield
+    known: set[str] = set()
+    yield from fill(known.update, names)
+    for some in batches(listener.exact, MANY):
+        names += [name for name in some if name not in known]
+        yield
     names.sort()
     return names
 
 
-def write_status(state_dir: Path, pieces: Iterable[str]) -> None:
+def write_status(state_dir: Path, pieces: Iterable[str], rest: Callable[[], None] | None = None) -> None:
     """
     Replace the file in one step.
 
     :param pieces: of the text.
+    :param rest: called now and then, to let others have the processor.
     :raises OSError: when the folder cannot be written.
     """
     descriptor, name = tempfile.mkstemp(prefix=FILE_NAME, dir=state_dir)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", buffering=WRITE_SIZE) as file:
-            file.writelines(pieces)
+            for some in batches(pieces, WRITTEN_AT_ONCE):
+                file.writelines(some)
+                if rest is not None:
+                    rest()
         os.chmod(name, 0o644)
         os.replace(name, state_dir / FILE_NAME)
     except BaseException:
