@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -399,13 +399,13 @@ class IncrementalTests(SynchronousTestCase):
         files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
         run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
         copies: list[ListenerBuilder] = []
-        copy = ListenerBuilder.copy
+        copied = ListenerBuilder.copied
 
-        def counted(builder: ListenerBuilder) -> ListenerBuilder:
+        def counted(builder: ListenerBuilder) -> Generator[None, None, ListenerBuilder]:
             copies.append(builder)
-            return copy(builder)
+            return copied(builder)
 
-        self.patch(ListenerBuilder, "copy", counted)
+        self.patch(ListenerBuilder, "copied", counted)
         fresh = virtual_service("w", ["*"], ["g0"], tls=[tls_rule([f"x.{name}"], "x") for name in names])
         files.write([(2, fresh)])
         found = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 2))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.steps import BATCH, batches, let_go, run_through, take_apart
+from meshgate.resources.steps import BATCH, MANY, batches, fill, let_go, run_through, take_apart
 
 
 class StepsTests(SynchronousTestCase):
@@ -35,8 +35,16 @@ class StepsTests(SynchronousTestCase):
         """What is in the mapping goes some at a time, until it is empty."""
         things = dict.fromkeys(range(2500))
         left = [len(things) for _ in let_go(things)]
-        self.assertEqual((left[0], left[-1], things), (1476, 0, {}))
-        self.assertEqual(len(left), 3)
+        self.assertEqual((left[0], left[-1], things), (1988, 0, {}))
+        self.assertEqual(len(left), 5)
+
+    def test_fill(self) -> None:
+        """A set, a dictionary or a list gets everything, many at a time."""
+        numbers: set[int] = set()
+        known = [len(numbers) for _ in fill(numbers.update, range(MANY + 1))]
+        self.assertEqual((known, numbers), ([MANY, MANY + 1], set(range(MANY + 1))))
+        pairs: dict[str, int] = {}
+        self.assertEqual((list(fill(pairs.update, [("a", 1)])), pairs), ([None], {"a": 1}))
 
     def test_take_apart(self) -> None:
         """No more than a batch of parts is freed between two rests, however they are nested, and all in the end."""

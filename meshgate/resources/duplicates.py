@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import batches, run_through
-
-LOOKED_UP: Final = 2048
-"""How many resources are looked up between two rests; one takes a tenth of a microsecond."""
+from meshgate.resources.steps import MANY, batches, fill, run_through
 
 
 def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Problem]]:
@@ -64,15 +61,13 @@ class Latest:
         :param resources: in any order.
         """
         before, given = self._given, dict[int, Resource[Any]]()
-        for batch in batches(resources, LOOKED_UP):
-            given.update(zip(map(id, batch), batch, strict=True))
-            yield
+        yield from fill(given.update, ((id(each), each) for each in resources))
         gone: list[Resource[Any]] = []
-        for looked_up in batches(before, LOOKED_UP):
+        for looked_up in batches(before, MANY):
             gone += [before[each] for each in looked_up if each not in given]
             yield
         come: list[Resource[Any]] = []
-        for looked_up in batches(given, LOOKED_UP):
+        for looked_up in batches(given, MANY):
             come += [given[each] for each in looked_up if each not in before]
             yield
         self._given = given

@@ -47,8 +47,7 @@ class Built:
         """
         touched: dict[ListenerKey, ListenerBuilder] = {}
         for listener in {server.key for server, _ in (*lost, *won)}:
-            touched[listener] = self.listeners[listener].copy()
-            yield
+            touched[listener] = yield from self.listeners[listener].copied()
         used = self.used.copy()
         for batch in batches(lost, 16):
             for server, claim in batch:

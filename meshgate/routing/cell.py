@@ -15,7 +15,7 @@ from typing import Any
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import BATCH, batches, discard
+from meshgate.resources.steps import BATCH, batches, discard, fill
 from meshgate.routing.binding import VirtualService
 from meshgate.routing.built import Built, Claims
 from meshgate.routing.chains import takes_blocks, takes_no_rules
@@ -91,11 +91,15 @@ class Exchange:
 
     def __init__(self, before: Cell, *, fresh: bool = False) -> None:
         self._before = before
-        self._claimed = dict(before.claimed)
+        self._claimed: dict[Name, int] = {}
         self._servers: dict[int, BoundServer] = {}
         self._lost: list[tuple[BoundServer, Claim]] = []
         self._won: list[tuple[BoundServer, Claim]] = []
         self.names: set[Name] | None = None if fresh else set()
+
+    def begin(self) -> Iterator[None]:
+        """To be run through before anything is noted: what is claimed is counted from what it was."""
+        yield from fill(self._claimed.update, self._before.claimed.items())
 
     def note(
         self, server: BoundServer, old: Answered[Part] | None, new: Answered[Part] | None
@@ -152,7 +156,7 @@ def forget(parts: dict[tuple[int, int], Answered[Part]]) -> Iterator[None]:
     """Let go of what was asked, in steps: there may be thousands of VirtualServices, and of rules in one of them."""
     held: list[Any] = []
     while parts:
-        for _ in range(min(len(parts), 256)):
+        for _ in range(min(len(parts), 128)):
             answer = parts.popitem()[1]
             held += chain(answer.result.claims, *answer.noted)
         del answer

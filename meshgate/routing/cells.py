@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TypeVar
 
 from meshgate.resources.problem import Problem
-from meshgate.resources.steps import BATCH, batches
+from meshgate.resources.steps import BATCH, MANY, batches, fill
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.built import Built
 from meshgate.routing.cell import Cell, Exchange, Gateway, Name, forget
@@ -128,7 +128,7 @@ class Cells:
         if before is not None and before.gateway is gateway and before.servers == servers:
             # The servers of before, too, since the answers are about these objects.
             exchange = Exchange(before)
-            yield
+            yield from exchange.begin()
         else:
             yield
             held: set[Name] = set()
@@ -149,23 +149,19 @@ class Cells:
         self, before: Cell, bound: tuple[VirtualService, ...], doubted: bool, exchange: Exchange
     ) -> Generator[None, None, Cell]:
         """A Gateway with what these VirtualServices ask of it, which is noted where it is new."""
-        parts = dict(before.parts)
-        wanted = set(map(id, bound))
-        yield
-        gone = [one for one in before.bound if id(one) not in wanted]
-        yield
-        known = set(map(id, before.bound))
-        yield
-        asking = bound if doubted or not known else [one for one in bound if id(one) not in known]
-        yield
+        parts: dict[tuple[int, int], Answered[Part]] = {}
+        yield from fill(parts.update, before.parts.items())
+        gone = yield from _others(before.bound, bound)
+        asking = bound if doubted or not before.bound else (yield from _others(bound, before.bound))
         for server in before.servers:
             if asking:
                 yield from self._prepare(server)
-            for batch in batches(chain(gone, asking), 16):
-                for one in batch:
+            asked = chain(((one, False) for one in gone), ((one, True) for one in asking))
+            for batch in batches(asked, 16):
+                for one, stays in batch:
                     key = (server.index, id(one))
                     old, new = parts.pop(key, None), None
-                    if id(one) in wanted:
+                    if stays:
                         new = parts[key] = yield from self._recall(server, one, old)
                     if new is not old:
                         yield from exchange.note(server, old, new)
@@ -283,7 +279,7 @@ class Cells:
         listeners = self.listeners.copy()
         for key in {**self._stale_listeners, **dict.fromkeys(self._torn)}:
             yield
-            merged = None if key in self._torn else self._exchanged(key)
+            merged = None if key in self._torn else (yield from self._exchanged(key))
             if merged is None:
                 merged = yield from self._absorbed(key)
             listener = None
@@ -300,7 +296,7 @@ class Cells:
         yield
         self._stale_listeners, self._torn = {}, set()
 
-    def _exchanged(self, key: ListenerKey) -> ListenerBuilder | None:
+    def _exchanged(self, key: ListenerKey) -> Generator[None, None, ListenerBuilder | None]:
         """A listener made of what it was; None where it takes all that there is to know."""
         merged, stale = self._merged.get(key), self._stale_listeners[key]
         alone = self._builders.get(key, {})
@@ -310,7 +306,7 @@ class Cells:
         size = sum(each.size for each in (*lost, *won))
         if merged is None or size > merged.size // 2:
             return None
-        return merged.exchanged(lost, won)
+        return (yield from merged.exchanged(lost, won))
 
     def _absorbed(self, key: ListenerKey) -> Generator[None, None, ListenerBuilder | None]:
         """A listener made of all that there is; None where there is nothing."""
@@ -328,6 +324,19 @@ class Cells:
                 merged.absorb(builder)
             yield
         return merged
+
+
+def _others(
+    these: Sequence[VirtualService], those: Sequence[VirtualService]
+) -> Generator[None, None, list[VirtualService]]:
+    """Those of some VirtualServices that are not among others, in steps."""
+    known: set[int] = set()
+    yield from fill(known.update, map(id, those))
+    others: list[VirtualService] = []
+    for some in batches(these, MANY):
+        others += [one for one in some if id(one) not in known]
+        yield
+    return others
 
 
 def _mark(marks: dict[Mark, dict[str, None]], mark: Mark, name: str, sign: int) -> None:

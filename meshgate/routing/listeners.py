@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import batches, fill
 from meshgate.routing.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
@@ -67,11 +67,13 @@ class ListenerBuilder:
         self._sniffs += other._sniffs
         self._serves += other._serves
 
-    def copy(self) -> ListenerBuilder:
-        """Another one with the same chains."""
+    def copied(self) -> Generator[None, None, ListenerBuilder]:
+        """Another one with the same chains, in steps."""
         made = ListenerBuilder(self.oldest)
-        made._exact, made._suffixes = self._exact.copy(), self._suffixes.copy()
-        made._owners, made._by_address = self._owners.copy(), self._by_address.copy()
+        yield from fill(made._exact.update, self._exact.items())
+        yield from fill(made._suffixes.update, self._suffixes.items())
+        yield from fill(made._owners.update, self._owners.items())
+        yield from fill(made._by_address.update, self._by_address.items())
         made._catch_all, made._sniffs, made._serves = self._catch_all, self._sniffs, self._serves
         return made
 
@@ -80,9 +82,12 @@ class ListenerBuilder:
         """How many names it has."""
         return len(self._exact) + len(self._suffixes) + len(self._by_address) + (self._catch_all is not None)
 
-    def exchanged(self, lost: Sequence[ListenerBuilder], won: Sequence[ListenerBuilder]) -> ListenerBuilder | None:
+    def exchanged(
+        self, lost: Sequence[ListenerBuilder], won: Sequence[ListenerBuilder]
+    ) -> Generator[None, None, ListenerBuilder | None]:
         """
-        The same with some of what was absorbed exchanged for others, which have no names in common with the rest.
+        The same with some of what was absorbed exchanged for others, which have no names in common with the rest. In
+        steps.
 
         :return: None where it takes all the others to know.
         """
@@ -90,7 +95,7 @@ class ListenerBuilder:
             return None
         if any(each._catch_all for each in lost) and not any(each._catch_all for each in won):
             return None
-        made = self.copy()
+        made = yield from self.copied()
         for gone in lost:
             for mine, theirs in (
                 (made._exact, gone._exact),

@@ -19,7 +19,7 @@ from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
-from meshgate.resources.steps import batches
+from meshgate.resources.steps import MANY, batches, fill
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.table import RoutingTable
 
@@ -96,10 +96,12 @@ class Programmed:
         return resource.key in self.used if names is None else resource.qualified_name in names
 
     def difference(self, other: Programmed) -> Iterator[list[ResourceKey]]:
-        """What is in one of two only, at several times."""
+        """What is in one of two only, a little at a time."""
         for kind, names in self.names.items():
-            differing = names ^ other.names.get(kind, frozenset())
-            yield [ResourceKey(kind, *name.split("/", 1)) for name in differing if name]
+            others = other.names.get(kind, frozenset())
+            for some, rest in ((names, others), (others, names)):
+                for batch in batches(some, MANY):
+                    yield [ResourceKey(kind, *name.split("/", 1)) for name in batch if name and name not in rest]
         yield list(self.used ^ other.used)
 
 
@@ -142,8 +144,8 @@ class Statuses:
                 (key, None) for key in keys if key not in touched and self._problems.get(key) != by_key.get(key)
             )
             yield
-        found = dict(self._found)
-        yield
+        found: dict[ResourceKey, ResourceStatus] = {}
+        yield from fill(found.update, self._found.items())
         come: dict[ResourceKey, ResourceStatus] = {}
         for keys in batches(touched):
             for key in keys:
