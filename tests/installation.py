@@ -80,12 +80,19 @@ class Installation:
         return [json.loads(line) for line in self.process.stdout.splitlines(True) if line.endswith("\n")]
 
     async def logged(self, **facts: object) -> dict[str, Any]:
-        """Wait for a line of the access log with these facts."""
+        """
+        Wait for a line of the access log with these facts.
+
+        :raises AssertionError: when it does not come; tells what there is instead.
+        """
 
         def find() -> list[dict[str, Any]]:
             return [line for line in self.log() if facts.items() <= line.items()]
 
-        return (await wait_for(find, f"a log line with {facts}"))[0]
+        try:
+            return (await wait_for(find, f"a log line with {facts}"))[0]
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {self.log()}") from None
 
     async def stop(self) -> int:
         """End it by SIGTERM; gives its exit status."""
