@@ -23,7 +23,7 @@ def look_seldom() -> None:
 
 class _Holders:
     """
-    Those who hold the collector off: files may be taken in while a table is made.
+    Those who hold the collector off: files may be taken in while a table is made, or the status of the one before.
 
     :cvar count: how many; there is one collector in a process.
     """
@@ -34,9 +34,9 @@ class _Holders:
 @contextmanager
 def held_off() -> Iterator[None]:
     """
-    While resources come in, or a table is being made: it is of thousands of objects, none of which is part of a circle,
-    and a look at them takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so first the
-    young ones are looked at once more, lest a circle among them stays forever.
+    While resources come in, or a table or its status is made: it is of thousands of objects, none of which is part of a
+    circle, and a look at them takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so first
+    the young ones are looked at once more, lest a circle among them stays forever.
     """
     gc.collect(0)
     gc.disable()

@@ -227,7 +227,7 @@ class DirectoryProvider:
             self._looked_at_all = self._clock.seconds()
             self._told = self._is_told(before, tree)
             self._last_look = tree
-        still = not changed and (tree is before or tree == before)
+        still = not changed and tree == before
         if not (still and self._settled):
             self._settled = still
             await self._take(before, tree, hints, changed)

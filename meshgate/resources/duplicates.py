@@ -61,7 +61,7 @@ class Latest:
         :param resources: in any order.
         """
         before, given = self._given, dict[int, Resource[Any]]()
-        yield from fill(given.update, ((id(each), each) for each in resources))
+        yield from fill(given.update, zip(map(id, resources), resources, strict=True))
         gone: list[Resource[Any]] = []
         for looked_up in batches(before, MANY):
             gone += [before[each] for each in looked_up if each not in given]
