@@ -35,8 +35,8 @@ class _Holders:
 def held_off() -> Iterator[None]:
     """
     While resources come in, or a table or its status is made: it is of thousands of objects, none of which is part of a
-    circle, and a look at them takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so first
-    the young ones are looked at once more, lest a circle among them stays forever.
+    circle, and a look at them takes 5 to 50 ms. What there is in the end is never walked, as in :func:`settle`; so the
+    young ones are looked at once more before, lest a circle among them stays forever.
     """
     gc.collect(0)
     gc.disable()
