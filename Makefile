@@ -7,9 +7,9 @@ BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
-DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end hello_message \
+DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end events hello_message \
 	inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line network network_protocols \
-	overload pipes poller poller_reactor poller_stand_in reaching relay service serving wheel workers)
+	overload pipes poller poller_reactor poller_stand_in reaching relay service serving sockets wheel workers)
 
 .PHONY: lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
 
@@ -46,7 +46,7 @@ test-compiled: compiled
 
 compiled: $(COMPILED)/.compiled
 
-$(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -name '*.py') | $(VENV)/.installed-dev
+$(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -name '*.py' -o -name '*.c') | $(VENV)/.installed-dev
 	@rm -rf $(COMPILED)
 	MESHGATE_COMPILE=1 $(BIN)/python setup.py --quiet build --build-base build/temp --build-lib $(COMPILED)
 	@touch $@

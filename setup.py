@@ -12,6 +12,8 @@ from setuptools import setup
 COMPILED = (
     "meshgate/wire/hello_message.py",
     "meshgate/wire/clienthello.py",
+    "meshgate/routing/lookup.py",
+    "meshgate/routing/places.py",
     "meshgate/transport/wheel.py",
     "meshgate/transport/pipes.py",
     "meshgate/transport/poller.py",
@@ -23,9 +25,11 @@ COMPILED = (
     "meshgate/proxy/record.py",
     "meshgate/proxy/log_line.py",
     "meshgate/proxy/accesslog.py",
+    "meshgate/proxy/ended.py",
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
+    "meshgate/proxy/entrance.py",
     "meshgate/proxy/inbound.py",
     "meshgate/proxy/dataplane.py",
 )

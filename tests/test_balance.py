@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.balance import Balancer, Place, balancer, choose_destination, shares
+from meshgate.routing.balance import Balancer, balancer, choose_destination, shares
 from meshgate.routing.connection_policy import Algorithm, Balancing
+from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
 
 A = Destination("a", 1, weight=1)

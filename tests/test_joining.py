@@ -6,11 +6,12 @@ import os
 import random
 from collections import Counter
 
-from meshgate.transport import joining, pipes
+from meshgate.transport import joining, pipes, sockets
 from meshgate.transport.joining import STREAK, Flow, join
-from meshgate.transport.lean import READ_SIZE, LeanTransport
+from meshgate.transport.lean import LeanTransport
 from meshgate.transport.pipes import Pipes
 from meshgate.transport.poller import Poller
+from meshgate.transport.sockets import READ_SIZE
 from tests.lean_loop import MIB, SMALL, Counting, End, LeanCase, Loop
 from tests.peers import Peer
 
@@ -91,6 +92,7 @@ class JoinCase(LeanCase):
         """Have little be enough for splicing."""
         self.patch(joining, "STREAK", 1)
         self.patch(joining, "READ_SIZE", 1000)
+        self.patch(sockets, "READ_SIZE", 1000)
 
     def carries(self, joined: Joined, data: bytes = DATA) -> None:
         """Everything arrives, in both directions at once, and is counted."""

@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyClass
 
 from meshgate.transport import lean
-from meshgate.transport.lean import READ_SIZE, LeanTransport
+from meshgate.transport.lean import LeanTransport
+from meshgate.transport.sockets import READ_SIZE
 from tests.lean_loop import COMPILED_IN, MIB, SMALL, Counting, LeanCase
 from tests.peers import LOOPBACK
 

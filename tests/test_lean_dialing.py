@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet import error as twisted_errors
 
+from meshgate.transport import lean_dialing
 from meshgate.transport.dialing import Attempt, DialError, DialRefused, DialTimeout
 from tests.lean_loop import MIB, Counting, End, LeanCase
 from tests.peers import LOOPBACK
@@ -235,6 +236,6 @@ class FailureTests(DialCase):
         def refuse(*_: object) -> socket.SocketType:
             raise OSError(24, "Too many open files")
 
-        self.patch(socket, "SocketType", refuse)
+        self.patch(lean_dialing, "connect", refuse)
         self.assertIsNone(self.dial(1))
         self.assertIn("Too many open files", str(self.told()))

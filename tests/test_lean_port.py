@@ -55,7 +55,10 @@ class Serving(Factory):
 class Eager(Counting):
     """Waits for its client's first bytes."""
 
-    expects_bytes = True
+    def makeEarlyConnection(self, transport: Any) -> None:
+        """They may be there."""
+        self.makeConnection(transport)
+        transport.read()
 
 
 class PortCase(LeanCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import select
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.proxy import log_line
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import MAX_ALPN, MAX_ALPN_LENGTH, format_json, format_text, lost_json, lost_text
 from meshgate.proxy.record import ConnectionRecord
@@ -49,7 +51,11 @@ offers = st.lists(st.text(st.characters(), max_size=MAX_ALPN_LENGTH // MAX_ALPN)
 
 def complete(**changes: Any) -> ConnectionRecord:
     """A record of which nothing is missing."""
-    return ConnectionRecord(**{**FACTS, **changes})
+    facts = {**FACTS, **changes}
+    record = ConnectionRecord(*(facts.pop(name) for name in ("id", "started", "accepted", "listener", "client")))
+    for name, value in facts.items():
+        setattr(record, name, value)
+    return record
 
 
 def parse_text(line: str) -> dict[str, str]:
@@ -201,3 +207,146 @@ class BothTests(SynchronousTestCase):
         """The line that stands for lost ones says how many, and is JSON among JSON."""
         self.assertEqual(lost_text(3, 0.0), "time=1970-01-01T00:00:00.000Z 3 lines lost")
         self.assertEqual(json.loads(lost_json(3, 0.0)), {"time": "1970-01-01T00:00:00.000Z", "lines_lost": 3})
+
+
+class QuickLineTests(SynchronousTestCase):
+    """The usual line is put together by machine code, and any line is the one that Python makes."""
+
+    skip = None if log_line._quick_line is not None else "only where it is compiled: make test-compiled"
+
+    PLAIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
+    OWN = st.one_of(PLAIN, anything, st.sampled_from(["", "-", "a b", 'a"b', "a\\b", "\x7f", "a" * 1500, "a" * 5000]))
+    NAME = st.one_of(st.none(), st.from_regex(r"[A-Za-z0-9._:/*+-]{0,20}", fullmatch=True), OWN)
+    ALPN = st.one_of(
+        st.lists(st.sampled_from(["h2", "http/1.1", "-", "", "a,b", "\xe9", "x" * 60, "y" * 129]), max_size=18),
+        st.lists(PLAIN, max_size=4),
+    ).map(tuple)
+    HOST = st.one_of(
+        st.ip_addresses().map(str),
+        st.sampled_from(["", "fe80::1%eth0", "fe80::1%a b", 'fe80::1%"', "::1%\xe9", "::ffff:192.0.2.1"]),
+    )
+    COUNT = st.integers(0, 2**63 - 1) | st.integers(0, 1000)
+    #: Between two microseconds, or as near to that as it gets.
+    HALF = st.tuples(st.integers(0, 10**12), st.sampled_from([-math.inf, 0.0, math.inf])).map(
+        lambda half: math.nextafter((half[0] + 0.5) / 1e6, half[1]) if half[1] else (half[0] + 0.5) / 1e6
+    )
+    SECONDS = st.one_of(
+        st.floats(0.0, 100.0),
+        st.floats(0.0, 1e300),
+        HALF,
+        st.floats(-10.0, -1e-300),
+        st.sampled_from([0.0, 5e-7, 1.0000005, 2.5e-6, 0.9999995, 59.9999999, 9999999.9999995, 1e7, 1e15]),
+    )
+    STARTED = st.one_of(
+        st.floats(0.0, 4e9),
+        st.integers(0, 4 * 10**12).map(lambda half: (half + 0.5) / 1000),
+        st.sampled_from([0.0, 1_700_000_000.9995, 1_700_000_000.9994999, 951_782_400.0, 253_402_300_799.9]),
+    )
+
+    def in_python(self, record: ConnectionRecord) -> str:
+        """The line without machine code."""
+        quick, log_line._quick_line = log_line._quick_line, None
+        try:
+            return format_text(record)
+        finally:
+            log_line._quick_line = quick
+
+    def is_quick(self, record: ConnectionRecord) -> bool:
+        """Check that a record's line is Python's; tell whether that was left to Python."""
+        lines: list[str | None] = []
+        quick = log_line._quick_line
+        assert quick is not None
+
+        def note(*facts: Any) -> str | None:
+            lines.append(quick(*facts))
+            return lines[-1]
+
+        log_line._quick_line = note
+        try:
+            line = format_text(record)
+        finally:
+            log_line._quick_line = quick
+        self.assertEqual(line, self.in_python(record))
+        return lines == [line]
+
+    def test_the_usual_record_is_quick(self) -> None:
+        """What most lines look like needs no second look: of both families, and with whatever never was."""
+        for record in (
+            complete(),
+            BARE,
+            complete(client=("2001:db8::1", 1), sni=None, alpn=(), dial=None, first_byte=None),
+            complete(client=("fe80::1%eth0", 1), gateway="", virtual_service="", destination="", endpoint=""),
+            complete(alpn=("h2",) * MAX_ALPN, bytes_in=2**40, bytes_out=2**62, duration=86400.25),
+            *(complete(ending=ending) for ending in Ending),
+        ):
+            self.assertTrue(self.is_quick(record))
+
+    def test_what_is_escaped_is_left_to_python(self) -> None:
+        """Machine code says nothing of what has to be escaped, cut, or rounded with care."""
+        for changes in (
+            {"sni": "-"},
+            {"sni": "a b"},
+            {"sni": "\xe9"},
+            {"alpn": ("h2", "a,b")},
+            {"alpn": ("h2",) * (MAX_ALPN + 1)},
+            {"alpn": ("x" * MAX_ALPN_LENGTH, "y")},
+            {"destination": "a:80 (subset v1)"},
+            {"endpoint": "a" * 5000},
+            {"gateway": "\u2028"},
+            {"client": ("fe80::1%a b", 1)},
+            {"duration": 1.0000005},
+            {"duration": -1.0},
+        ):
+            self.assertFalse(self.is_quick(complete(**changes)), changes)
+
+    @settings(deadline=None, max_examples=1000)
+    @given(
+        st.tuples(OWN, OWN, OWN, OWN, OWN), HOST, st.integers(0, 65535), NAME, ALPN, st.sampled_from([None, *Ending])
+    )
+    def test_any_words(
+        self,
+        own: tuple[str, ...],
+        host: str,
+        port: int,
+        sni: str | None,
+        alpn: tuple[str, ...],
+        ending: Ending | None,
+    ) -> None:
+        """Whatever strangers and users have written, the line is the same."""
+        names = ("listener", "gateway", "virtual_service", "destination", "endpoint")
+        usual = complete(client=(host, port), sni=sni, alpn=alpn, ending=ending)
+        self.is_quick(usual)
+        for name, value in zip(names, own, strict=True):
+            self.is_quick(complete(**{name: value}))
+            setattr(usual, name, value)
+        self.is_quick(usual)
+
+    @settings(deadline=None, max_examples=2000)
+    @given(STARTED, st.tuples(COUNT, COUNT, COUNT), SECONDS, st.none() | SECONDS, st.none() | SECONDS)
+    def test_any_numbers(
+        self,
+        started: float,
+        counts: tuple[int, int, int],
+        duration: float,
+        first_byte: float | None,
+        dial: float | None,
+    ) -> None:
+        """Whatever was counted and measured, each digit is the same."""
+        number, taken, given_back = counts
+        usual = complete(started=started, id=number, bytes_in=taken, bytes_out=given_back)
+        self.is_quick(usual)
+        for seconds in (duration, first_byte, dial):
+            self.is_quick(complete(first_byte=seconds))
+        usual.duration, usual.first_byte, usual.dial = duration, first_byte, dial
+        self.is_quick(usual)
+
+    def test_the_second_is_not_kept_too_long(self) -> None:
+        """Lines of other seconds, later or earlier, have their own time."""
+        for started in (5.0, 5.9994, 5.9996, 6.0, 5.0, 86400.0, 0.0, 0.0004):
+            self.assertTrue(self.is_quick(complete(started=started)))
+
+    def test_wrong_facts(self) -> None:
+        """A line has as many facts as it has keys."""
+        quick: Any = log_line._quick_line
+        self.assertRaises(TypeError, quick)
+        self.assertRaises(TypeError, quick, *range(len(KEYS) + 1))

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.balance import Place
 from meshgate.routing.connection_policy import Outliers
 from meshgate.routing.outliers import LONGEST, Ejections
+from meshgate.routing.places import Place
 from meshgate.routing.table import Endpoint
 
 

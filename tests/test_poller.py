@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.transport.poller import BATCH, READ, READ_WRITE, ROUNDS, Poller
+from meshgate.transport.events import BATCH
+from meshgate.transport.poller import READ, READ_WRITE, ROUNDS, Poller
 from tests.lean_loop import Loop
 from tests.peers import Peer
 

@@ -311,18 +311,22 @@ class StandingInTests(ReactorCase):
         """What a thread asks for while nothing is going on ends the waiting."""
         self.watched()
         waits = threading.Event()
-        poll = self.poller._poll
+        events = self.poller._events
 
-        def about_to_wait(timeout: float, most: int) -> Any:
-            waits.set()
-            return poll(timeout, most)
+        class AboutToWait:
+            def serve(self, *arguments: Any) -> None:
+                waits.set()
+                events.serve(*arguments)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(events, name)
 
         def wake() -> None:
             if waits.wait(DEADLINE):
                 self.reactor.callFromThread(self.reactor.stop)
 
         def begin() -> None:
-            self.poller._poll = about_to_wait  # type: ignore[assignment]
+            self.poller._events = AboutToWait()  # type: ignore[assignment]
             thread.start()
 
         thread = threading.Thread(target=wake)

@@ -9,8 +9,8 @@ import termios
 import time
 
 from meshgate.transport.joining import STREAK
-from meshgate.transport.lean import READ_SIZE
 from meshgate.transport.pipes import Pipe, Pipes
+from meshgate.transport.sockets import READ_SIZE
 from tests.lean_loop import DEADLINE, MIB, SMALL
 from tests.test_joining import DATA, JoinCase, Joined
 

@@ -15,9 +15,10 @@ from typing import ClassVar
 from twisted.logger import Logger
 
 from meshgate.proxy.shared_counts import SharedCounts, Slots
-from meshgate.routing.balance import Balancer, Place, balancer
+from meshgate.routing.balance import Balancer, balancer
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.outliers import Ejections
+from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
 
 Known = Callable[[str], tuple[str, ...] | None]
@@ -41,7 +42,6 @@ class Cluster:
         "_counts",
         "_ejections",
         "_endpoints",
-        "_known",
         "_places",
         "_policy",
         "_turn",
@@ -60,8 +60,6 @@ class Cluster:
         self._counted: Slots | None = None
         self._endpoints: tuple[Endpoint, ...] = ()
         self._policy = NO_UPSTREAM_POLICY
-        # Those that are known to say what is in force, by identity: several routes may bring one of their own.
-        self._known: dict[int, Destination] = {}
         self._turn = 0
         self._places: dict[Endpoint, Place] = {}
         self._answers: list[tuple[str, ...]] = []
@@ -86,18 +84,16 @@ class Cluster:
         if self._counted is not None:
             self._counts.add(self._counted, by)
 
-    def follow(self, destination: Destination) -> None:
-        """Take over what the table in force says; costs next to nothing once it has been seen to be the same."""
-        if id(destination) in self._known:
-            return
-        if (destination.endpoints, destination.policy) != (self._endpoints, self._policy):
-            self._known.clear()
-            self._change(destination)
-        self._known[id(destination)] = destination
+    def follow(self, destination: Destination) -> bool:
+        """
+        Take over what the table in force says.
 
-    def look_anew(self) -> None:
-        """There is another table."""
-        self._known.clear()
+        :return: whether that is news.
+        """
+        if (destination.endpoints, destination.policy) == (self._endpoints, self._policy):
+            return False
+        self._change(destination)
+        return True
 
     def candidates(self, known: Known, source: str | None, rng: random.Random, now: float) -> Iterator[Place]:
         """
@@ -189,22 +185,28 @@ class Clusters:
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
+        # Those whose cluster is known to follow them, by identity: several routes may bring one of their own.
+        self._known: dict[int, tuple[Cluster, Destination]] = {}
 
     def of(self, destination: Destination) -> Cluster:
         """That of a destination of the table in force."""
+        known = self._known.get(id(destination))
+        if known is not None:
+            return known[0]
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
             cluster = self._clusters[destination.cluster] = Cluster(destination, self._counts)
-        else:
-            cluster.follow(destination)
+        elif cluster.follow(destination):
+            # Another one may say what this one said before.
+            self._known = {key: each for key, each in self._known.items() if each[0] is not cluster}
+        self._known[id(destination)] = (cluster, destination)
         return cluster
 
     def forget_all_but(self, destinations: Iterable[Destination]) -> None:
         """Drop those that no route has any more and no connection is in, so that they do not pile up over the years."""
         kept = {destination.cluster for destination in destinations}
         self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
-        for cluster in self._clusters.values():
-            cluster.look_anew()
+        self._known.clear()
 
 
 class Slot:

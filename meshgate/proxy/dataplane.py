@@ -19,6 +19,7 @@ from zope.interface import classImplements
 
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.entrance import Entrance
 from meshgate.proxy.inbound import Inbound
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.overload import Admission
@@ -52,8 +53,6 @@ class Dataplane:
     :param counts: what limits over all workers go by; of one's own unless given.
     :ivar wheel: the clock for time limits.
     :ivar seconds: gives the reactor's exact time.
-    :ivar table: the current routing table; assign a new one at any time.
-    :ivar limits: likewise.
     :ivar clusters: what the connections to each destination share.
     :ivar ids: the numbers of the connections to come.
     :ivar draining: every connection is being closed, and new ones are turned away.
@@ -81,7 +80,9 @@ class Dataplane:
         self.ended = ended
         self._admission = Admission(counts)
         self._limits = limits
-        self.table = RoutingTable()
+        self._room_is_limited = limits.room_is_limited
+        self._table = RoutingTable()
+        self._entrances: dict[ListenerKey, Entrance] = {}
         self.wall_clock = wall_clock
         self.ids = count(1)
         self.draining = False
@@ -95,13 +96,25 @@ class Dataplane:
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        before, self._limits = self._limits, limits
-        if limits.room_is_limited or before.room_is_limited:
+        before, self._limits = self._room_is_limited, limits
+        self._room_is_limited = limits.room_is_limited
+        if before or self._room_is_limited:
             for connection in self._live:
                 record = connection.record
                 connection.counted = self._admission.follow(
                     limits, record.listener, record.client[0], connection.counted
                 )
+
+    @property
+    def table(self) -> RoutingTable:
+        """The current routing table; assign a new one at any time."""
+        return self._table
+
+    @table.setter
+    def table(self, table: RoutingTable) -> None:
+        self._table = table
+        for entrance in self._entrances.values():
+            entrance.follow(table)
 
     @property
     def count(self) -> int:
@@ -116,7 +129,11 @@ class Dataplane:
 
     def factory(self, key: ListenerKey) -> IProtocolFactory:
         """What serves the clients of one listener."""
-        return _Door(self, key)
+        entrance = self._entrances.get(key)
+        if entrance is None:
+            entrance = self._entrances[key] = Entrance(key)
+            entrance.follow(self._table)
+        return _Door(self, entrance)
 
     def drain(self) -> Deferred[None]:
         """
@@ -136,7 +153,7 @@ class Dataplane:
 
     def admit(self, connection: Inbound) -> Inbound | None:
         """Let a connection in; if there is no room for it, that is its end."""
-        if self._limits.room_is_limited:
+        if self._room_is_limited:
             record = connection.record
             counted = self._admission.enter(self._limits, record.listener, record.client[0])
             if counted is None:
@@ -166,10 +183,10 @@ class Dataplane:
 class _Door:
     """What serves the clients of one listener."""
 
-    def __init__(self, dataplane: Dataplane, key: ListenerKey) -> None:
+    def __init__(self, dataplane: Dataplane, entrance: Entrance) -> None:
         self._dataplane = dataplane
-        self._key = key
-        self._name = str(key)
+        self._entrance = entrance
+        self._name = str(entrance.key)
 
     def doStart(self) -> None:
         """Nothing is needed before the first client."""
@@ -195,7 +212,7 @@ class _Door:
         if ":" in host and "." in host:
             host = host.removeprefix(_IPV4_MAPPED)
         record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), self._name, (host, port))
-        return plane.admit(Inbound(plane, self._key, record))
+        return plane.admit(Inbound(plane, self._entrance, record))
 
 
 classImplements(_Door, IProtocolFactory, ILoggingContext)

@@ -19,17 +19,18 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.entrance import Entrance
 from meshgate.proxy.overload import Counted
-from meshgate.proxy.reaching import Reach
+from meshgate.proxy.reaching import Reach, Waiting
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Leg, Relay, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
-from meshgate.routing.table import Chain, Listener, ListenerKey
+from meshgate.routing.table import Chain
 from meshgate.transport.wheel import Timer
 from meshgate.wire.alert import UNRECOGNIZED_NAME
-from meshgate.wire.clienthello import HelloError, HelloParser, HelloTooLarge, NotTLS
+from meshgate.wire.clienthello import ClientHello, HelloError, HelloParser, HelloTooLarge, NotTLS, read_at_once
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
@@ -45,6 +46,10 @@ _NO_ROUTE: Final = Ending.NO_ROUTE
 #: Seconds that a refused client has to read the end of stream and close. Closing at once while its bytes are
 #: still coming in would make the kernel send a reset, which can overtake an alert.
 LINGER: Final = 1.0
+
+
+# Nearly all connections have this one, and it asks for nothing.
+_NO_POLICY: Final = NO_CONNECTION_POLICY
 
 
 class Phase(enum.Enum):
@@ -65,27 +70,27 @@ class _Reactions(NamedTuple):
     lost: Callable[[Inbound], None]
 
 
-class Inbound:
+class Inbound(Waiting):
     """
     One client.
 
     What has not happened yet is not stored: one is made for every connection.
 
-    :param key: the listener that accepted it.
+    :param entrance: the listener that accepted it.
     :param record: filled in as things happen, and given to the data plane at the end.
     """
 
     __deletable__ = ("_leg",)
 
     transport: Any
-    #: There in the phase HELLO.
-    _parser: HelloParser
     #: There in the phase RELAYING.
     _leg: Leg
 
     #: What the client has said before its endpoint was there, and how many bytes that is.
     _held: list[bytes] | bytes = b""
     _held_size = 0
+    #: There once a hello has not come in one go.
+    _parser: HelloParser | None = None
     #: How many of them went with the dial.
     _sent_first = 0
     _finished = False
@@ -96,17 +101,12 @@ class Inbound:
     _reach: Reach | None = None
     _relay: Relay | None = None
 
-    def __init__(self, dataplane: Dataplane, key: ListenerKey, record: ConnectionRecord) -> None:
+    def __init__(self, dataplane: Dataplane, entrance: Entrance, record: ConnectionRecord) -> None:
         self.record = record
         self._dataplane = dataplane
-        self._key = key
-        self._policy = NO_CONNECTION_POLICY
+        self._entrance = entrance
+        self._policy = _NO_POLICY
         self._reactions = _HELLO
-
-    @property
-    def expects_bytes(self) -> bool:
-        """Whether the client's first bytes are waited for, as they may be there already."""
-        return self._reactions is _HELLO
 
     @property
     def phase(self) -> Phase:
@@ -117,14 +117,21 @@ class Inbound:
 
     def makeConnection(self, transport: Any) -> None:
         """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
+        self._begin(transport, early=False)
+
+    def makeEarlyConnection(self, transport: Any) -> None:
+        """The same where the first bytes may be there already."""
+        self._begin(transport, early=True)
+
+    def _begin(self, transport: Any, early: bool) -> None:
         self.transport = transport
         plane = self._dataplane
         plane.opened(self)
-        listener = plane.table.listeners.get(self._key)
-        if listener is not None and listener.sniffs:
-            limits = plane.limits
-            self._parser = HelloParser(limits.hello_bytes)
-            self._timer = plane.wheel.callLater(limits.hello_timeout, self._hello_timed_out)
+        if self._entrance.sniffs:
+            if early:
+                transport.read()
+            if self._reactions is _HELLO:
+                self._timer = plane.wheel.callLater(plane.limits.hello_timeout, self._hello_timed_out)
         else:
             self._decide(None, _NO_ROUTE)
 
@@ -174,7 +181,7 @@ class Inbound:
     def _sniff(self, data: bytes) -> None:
         self._keep(data)
         try:
-            hello = self._parser.feed(data)
+            hello = self._read_hello(data)
         except NotTLS:
             self._decide(None, Ending.NOT_TLS)
         except HelloTooLarge:
@@ -186,6 +193,15 @@ class Inbound:
                 self.record.sni, self.record.alpn = hello.sni, hello.alpn
                 self._decide(hello.sni, _NO_SNI if hello.sni is None else _NO_ROUTE)
 
+    def _read_hello(self, data: bytes) -> ClientHello | None:
+        parser, limit = self._parser, self._dataplane.limits.hello_bytes
+        if parser is None:
+            hello = read_at_once(data, limit)
+            if hello is not None:
+                return hello
+            parser = self._parser = HelloParser(limit)
+        return parser.feed(data)
+
     def _hello_timed_out(self) -> None:
         self._refuse(Ending.HELLO_TIMEOUT)
 
@@ -194,16 +210,17 @@ class Inbound:
 
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
         """Choose the route by the table as it is now; without one, end."""
-        listener = self._dataplane.table.listeners.get(self._key)
-        chain = None
-        if listener is not None:
-            chain = self._by_address(listener, sni) if listener.by_address else listener.lookup(sni)
+        entrance = self._entrance
+        chain = self._by_address(sni) if entrance.by_address else entrance.chain(sni)
         if chain is None:
-            self._refuse(otherwise if listener is not None else _NO_ROUTE)
+            self._refuse(otherwise if entrance.listener is not None else _NO_ROUTE)
         else:
             self._take(chain)
 
-    def _by_address(self, listener: Listener, sni: str | None) -> Chain | None:
+    def _by_address(self, sni: str | None) -> Chain | None:
+        listener = self._entrance.listener
+        if listener is None:
+            return None
         here = self.transport.getHost().host
         return listener.lookup_from(sni, address(self.record.client[0]), address(here))
 
@@ -224,9 +241,13 @@ class Inbound:
         self._reactions = _DIALING
         self._stop_reading_when_full()
         self._policy = policy = chain.policy
-        if policy.max_duration is not None:
-            self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
-        reach = self._reach = Reach(plane, destination, self, record.client[0] if policy.by_source else None)
+        source = None
+        if policy is not _NO_POLICY:
+            if policy.max_duration is not None:
+                self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
+            if policy.by_source:
+                source = record.client[0]
+        reach = self._reach = Reach(plane, destination, self, source)
         reach.start()
 
     # DIALING
@@ -262,7 +283,9 @@ class Inbound:
     def reached(self, upstream: Upstream) -> None:
         """As :class:`~meshgate.proxy.reaching.Waiting`: join both sides."""
         plane, transport = self._dataplane, self.transport
-        limits = plane.limits.under(self._policy)
+        limits = plane.limits
+        if self._policy is not _NO_POLICY and self._policy.idle is not None:
+            limits = limits.under(self._policy)
         relay = self._relay = Relay(plane.wheel, limits, transport, upstream.transport, self._end, self._gone)
         leg = self._leg = relay.client
         upstream.leg = relay.upstream

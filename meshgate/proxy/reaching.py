@@ -7,8 +7,7 @@ Knows endpoints, attempts and what their failures are called; knows nothing of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import DeferredList
 
@@ -16,7 +15,8 @@ from meshgate.proxy.clusters import Slot
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.balance import Place
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
+from meshgate.routing.places import Place
 from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialTimeout
 from meshgate.transport.keepalive import keep_alive
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 
 _NO_ENDPOINT: Final = Ending.NO_ENDPOINT
+_NO_POLICY: Final = NO_UPSTREAM_POLICY
 
 
-class Waiting(Protocol):
+class Waiting:
     """
     Who waits for an endpoint.
 
@@ -40,12 +41,15 @@ class Waiting(Protocol):
 
     def first(self) -> bytes:
         """What the client has said so far; it is sent to whoever answers."""
+        raise NotImplementedError
 
     def reached(self, upstream: Upstream) -> None:
         """There is an endpoint."""
+        raise NotImplementedError
 
     def not_reached(self, ending: Ending) -> None:
         """There is none."""
+        raise NotImplementedError
 
 
 class Reach(Slot):
@@ -58,16 +62,19 @@ class Reach(Slot):
     """
 
     __slots__ = (
+        "_attempts_left",
         "_candidates",
         "_dataplane",
         "_dialing",
         "_first_dial_at",
         "_policy",
+        "_record",
         "_resolving",
         "_source",
         "_waiting",
     )
 
+    _attempts_left: int
     _candidates: Iterator[Place]
 
     def __init__(self, dataplane: Dataplane, destination: Destination, waiting: Waiting, source: str | None) -> None:
@@ -80,7 +87,8 @@ class Reach(Slot):
         self._waiting: Waiting | None = waiting
         self._resolving: Timer | None = None
         self._dialing: Attempt | None = None
-        waiting.record.destination = cluster.name
+        self._record = record = waiting.record
+        record.destination = cluster.name
 
     def start(self) -> None:
         """Begin: at once where the addresses are known, else when their names are resolved."""
@@ -107,7 +115,7 @@ class Reach(Slot):
         self.free()
 
     def _timeout(self) -> float:
-        own = self._policy.connect_timeout
+        own = None if self._policy is _NO_POLICY else self._policy.connect_timeout
         return self._dataplane.limits.connect_timeout if own is None else own
 
     def _stop_waiting(self) -> None:
@@ -127,8 +135,8 @@ class Reach(Slot):
             return
         self.take()
         self._first_dial_at = now = plane.seconds()
-        candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
-        self._candidates = islice(candidates, plane.limits.dial_attempts)
+        self._candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
+        self._attempts_left = plane.limits.dial_attempts
         self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
@@ -136,15 +144,15 @@ class Reach(Slot):
         waiting = self._waiting
         if waiting is None:
             return
-        place = next(self._candidates, None)
+        place = next(self._candidates, None) if self._attempts_left else None
+        self._attempts_left -= 1
         if place is None:
             self._fail(otherwise)
             return
         self.move(place)
-        waiting.record.endpoint = place.name
-        endpoint = place.endpoint
+        self._record.endpoint = place.name
         dialing = self._dataplane.network.dial(
-            endpoint.address, endpoint.port, Upstream(), self._timeout(), waiting.first(), self
+            place.address, place.port, Upstream(), self._timeout(), waiting.first(), self
         )
         if dialing is not None:
             self._dialing = dialing
@@ -163,9 +171,9 @@ class Reach(Slot):
         self._dialing = None
         if waiting is None:
             return
-        waiting.record.dial = self._dataplane.seconds() - self._first_dial_at
+        self._record.dial = self._dataplane.seconds() - self._first_dial_at
         self.succeeded()
-        if self._policy.keepalive is not None:
+        if self._policy is not _NO_POLICY and self._policy.keepalive is not None:
             transport: Any = upstream.transport
             keep_alive(transport.getHandle(), self._policy.keepalive)
         waiting.reached(upstream)

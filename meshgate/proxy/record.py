@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshgate.proxy.endings import Ending
 
 
@@ -13,7 +11,6 @@ class ConnectionRecord:
 
     What has not happened yet is not stored: a record is made for every connection.
 
-    :param rest: the other attributes, by their names.
     :ivar id: counts the connections of one process, from 1.
     :ivar started: seconds since the epoch, for the log line's time.
     :ivar accepted: the reactor clock's seconds at accept; durations are counted from here.
@@ -51,12 +48,9 @@ class ConnectionRecord:
         accepted: float,
         listener: str,
         client: tuple[str, int],
-        **rest: Any,
     ) -> None:
         self.id = id
         self.started = started
         self.accepted = accepted
         self.listener = listener
         self.client = client
-        for name, value in rest.items():
-            setattr(self, name, value)

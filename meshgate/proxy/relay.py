@@ -50,7 +50,6 @@ class Leg(Flow):
     """
 
     __slots__ = ("_relay", "finished", "gone", "reset", "served")
-    __deletable__ = ("_relay",)
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -98,7 +97,7 @@ class Leg(Flow):
 
     def let_go(self) -> None:
         """It is over, on both sides."""
-        del self.peer, self._relay
+        self.peer = None
 
     def pauseProducing(self) -> None:
         """The peer has enough to write."""
@@ -163,8 +162,8 @@ class Relay:
     :param gone: called once, after that, when both connections are lost.
     """
 
-    __deletable__ = ("_ended", "_gone", "client", "upstream")
-    __slots__ = ("_closing", "_ended", "_gone", "_limits", "_since", "_timer", "client", "clock", "upstream")
+    __deletable__ = ("client", "upstream")
+    __slots__ = ("_closing", "_ended", "_gone", "_joined", "_limits", "_since", "_timer", "client", "clock", "upstream")
 
     def __init__(
         self,
@@ -183,12 +182,14 @@ class Relay:
         self._ended = ended
         self._gone = gone
         self._closing = False
+        self._joined = False
         self._since = clock.seconds()
         self._timer: Timer | None = None
 
     def start(self) -> None:
         """Begin to relay."""
-        if not join(self.client, self.upstream):
+        self._joined = join(self.client, self.upstream)
+        if not self._joined:
             for leg in (self.client, self.upstream):
                 self.other(leg).transport.registerProducer(leg, True)
         idle, half_close = self._limits.idle, self._limits.half_close
@@ -203,7 +204,7 @@ class Relay:
         """Let go of everything, so that nothing has to look for what only holds itself."""
         self.client.let_go()
         self.upstream.let_go()
-        del self._ended, self._gone, self.client, self.upstream
+        del self.client, self.upstream
 
     def close(self, ending: Ending) -> None:
         """End the relay from here: what has been written may still leave, for :data:`GRACE` seconds."""
@@ -216,7 +217,8 @@ class Relay:
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""
         peer = self.other(leg)
-        peer.transport.unregisterProducer()
+        if not self._joined:
+            peer.transport.unregisterProducer()
         if peer.finished:
             self._lose_both()
         else:
@@ -274,9 +276,12 @@ class Relay:
         self._ended(ending)
 
     def _lose_both(self) -> None:
-        for leg in (self.client, self.upstream):
-            leg.transport.unregisterProducer()
-            leg.transport.loseConnection()
+        client, upstream = self.client.transport, self.upstream.transport
+        if not self._joined:
+            client.unregisterProducer()
+            upstream.unregisterProducer()
+        client.loseConnection()
+        upstream.loseConnection()
 
     def _abort(self) -> None:
         self._timer = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -18,11 +17,10 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from meshgate.proxy.accesslog import AccessLog, Format, open_access_log
+from meshgate.proxy.accesslog import Format, open_access_log
 from meshgate.proxy.dataplane import Dataplane
-from meshgate.proxy.endings import Ending
+from meshgate.proxy.ended import Ended
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.table import RoutingTable
@@ -91,7 +89,7 @@ class Serving:
         self._settings = settings
         self._on_change = on_change
         self.counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
-        self._access_log: AccessLog | None = None
+        self._ended = Ended()
         self._output = ("", "")
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
@@ -100,14 +98,13 @@ class Serving:
             limits=settings.limits,
             resolver=self._resolver,
             rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
-            ended=self._ended,
+            ended=self._ended.note,
             wall_clock=time.time,
             network=self._network,
             counts=self.counts,
         )
         self._dataplane.ids = count(first_id)
         self.serve = accept_here(self._network, self._dataplane.factory)
-        self._endings: Counter[Ending] = Counter()
 
     sockets: Final = 1
 
@@ -123,7 +120,7 @@ class Serving:
 
     def ended(self) -> Mapping[str, int]:
         """How many connections have ended, by the word for how."""
-        return {ending.value: number for ending, number in self._endings.items()}
+        return {ending.value: number for ending, number in self._ended.counts.items()}
 
     def workers(self) -> list[WorkerFigures]:
         """The figures of this process."""
@@ -178,25 +175,19 @@ class Serving:
         await self._dataplane.drain()
         self._network.close()
         await self._resolver.stop()
-        if self._access_log is not None:
-            await self._access_log.close()
+        if self._ended.access_log is not None:
+            await self._ended.access_log.close()
 
     def _renew_access_log(self) -> None:
         """Open it, or open its file anew."""
-        path, form, before = self._settings.access_log, self._settings.access_log_format, self._access_log
+        path, form, before = self._settings.access_log, self._settings.access_log_format, self._ended.access_log
         if before is not None and self._output == (path, form):
             before.reopen()
             return
-        self._access_log = open_access_log(path, form, self._reactor)
+        self._ended.access_log = open_access_log(path, form, self._reactor)
         self._output = (path, form)
         if before is not None:
             before.close()
 
     def _make_resolver(self) -> Resolver:
         return Resolver(self._reactor, self._settings.dns_servers, on_change=lambda name, addresses: self._on_change())
-
-    def _ended(self, record: ConnectionRecord) -> None:
-        if record.ending is not None:
-            self._endings[record.ending] += 1
-        if self._access_log is not None:
-            self._access_log.write(record)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate
 from math import gcd
@@ -18,7 +17,8 @@ from typing import Final, Protocol
 
 from meshgate.routing.connection_policy import Algorithm, Balancing
 from meshgate.routing.hashing import Maglev, Ring, hash64
-from meshgate.routing.table import Destination, Endpoint
+from meshgate.routing.places import NoChoice, Place
+from meshgate.routing.table import Destination
 
 
 def choose_destination(destinations: Sequence[Destination], rng: random.Random) -> Destination | None:
@@ -45,24 +45,6 @@ def shares(destinations: Sequence[Destination]) -> list[tuple[Destination, Fract
     return [(each, Fraction(each.weight, total)) for each in destinations if each.weight]
 
 
-@dataclass(slots=True, eq=False)
-class Place:
-    """
-    An endpoint as balancers see it.
-
-    :ivar active: how many connections it has now.
-    :ivar name: the endpoint in words.
-    """
-
-    endpoint: Endpoint
-    active: int = 0
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Put it into words once, for all connections."""
-        self.name = str(self.endpoint)
-
-
 class Balancer(Protocol):
     """Chooses among the endpoints of one destination."""
 
@@ -82,7 +64,7 @@ def balancer(places: Sequence[Place], balancing: Balancing) -> Balancer:
     :param places: each endpoint once, kept and not copied.
     """
     if len(places) < 2:
-        return _NoChoice(places)
+        return NoChoice(places)
     return _BALANCERS[balancing.algorithm](places, balancing)
 
 
@@ -124,17 +106,6 @@ class _Shares:
             if point >= bounds[index] - weights[index]:
                 point += weights[index]
         return point if self._even else bisect_right(bounds, point)
-
-
-class _NoChoice:
-    """One endpoint, or none."""
-
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
-
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
-        """What there is."""
-        return iter(self._places)
 
 
 class _RoundRobin:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshgate.routing.balance import Place
 from meshgate.routing.connection_policy import Outliers
+from meshgate.routing.places import Place
 
 LONGEST: Final = 300.0
 """Seconds for which an endpoint is out at the most, unless ``baseEjectionTime`` is longer."""

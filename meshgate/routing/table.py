@@ -19,6 +19,7 @@ from meshgate.routing.connection_policy import (
     ConnectionPolicy,
     UpstreamPolicy,
 )
+from meshgate.routing.lookup import find_chain
 
 CATCH_ALL = "*"
 """Stands for every name, and for none."""
@@ -183,25 +184,11 @@ class Listener:
 
     def lookup(self, sni: str | None) -> Chain | None:
         """
-        The chain for a server name: exact, then the longest suffix, then the one without names
-        (Envoy, filter_chain_manager_impl.cc).
+        The chain for a server name, whatever the addresses.
 
-        :param sni: lower-cased and without a trailing dot, as the hello parser gives it; None for a
-            connection that shows none, plain text among them.
+        :param sni: see :func:`~meshgate.routing.lookup.find_chain`.
         """
-        if sni is not None:
-            chain = self.exact.get(sni)
-            if chain is not None:
-                return chain
-            suffixes = self.suffixes
-            if suffixes:
-                dot = sni.find(".")
-                while dot >= 0:
-                    chain = suffixes.get(sni[dot + 1 :])
-                    if chain is not None:
-                        return chain
-                    dot = sni.find(".", dot + 1)
-        return self.catch_all
+        return find_chain(sni, self.exact, self.suffixes, self.catch_all)
 
     def lookup_from(self, sni: str | None, source: int | None, destination: int | None) -> Chain | None:
         """

@@ -12,12 +12,14 @@ one pipe holds; and what comes meanwhile wakes nobody.
 from __future__ import annotations
 
 import os
-import socket
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from meshgate.transport.lean import READ_SIZE, LeanTransport
+from meshgate.transport.events import Call
+from meshgate.transport.lean import Inflow, LeanTransport
 from meshgate.transport.pipes import Pipe
 from meshgate.transport.poller import ENDING
+from meshgate.transport.sockets import READ_SIZE, forward
+from meshgate.transport.wheel import Wheel
 
 STREAK: Final = 3
 """Reads in a row that fill the buffer, after which splicing pays."""
@@ -25,26 +27,15 @@ STREAK: Final = 3
 BUDGET: Final = 1024 * 1024
 """Bytes moved for one event before others get their turn."""
 
-# What is read is sent before anything else is read: one buffer serves everybody.
-_BUFFER: Final = bytearray(READ_SIZE)
-_VIEW: Final = memoryview(_BUFFER)
+# Names of other modules are looked up each time.
+_forward: Final = forward
 
-_DONTWAIT: Final = socket.MSG_DONTWAIT
 _SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 _OUT: Final = 4  # select.EPOLLOUT
 _ERROR: Final = 8  # select.EPOLLERR
 
 
-class Ticks(Protocol):
-    """A clock that is good enough for silence; :class:`meshgate.transport.wheel.Wheel` is one."""
-
-    now: float
-
-    def seconds(self) -> float:
-        """The exact time."""
-
-
-class Flow:
+class Flow(Inflow):
     """
     One direction of a join: what is read from its transport is sent to that of its peer.
 
@@ -52,23 +43,21 @@ class Flow:
     :ivar peer: the other direction.
     :ivar count: bytes read.
     :ivar first_at: the clock's seconds at the first read from here on, or None.
-    :ivar seen: the clock's :attr:`Ticks.now` at the last read.
+    :ivar seen: the clock's :attr:`~meshgate.transport.wheel.Wheel.now` at the last read.
     :ivar blocked: the peer's transport has not taken all yet, and nothing more is read.
     """
 
-    __slots__ = ("_in_pipe", "_pipe", "_streak", "blocked", "clock", "count", "first_at", "peer", "seen", "transport")
-
-    __deletable__ = ("peer",)
+    __slots__ = ("_in_pipe", "_pipe", "_streak", "clock", "count", "first_at", "peer", "seen", "transport")
 
     peer: Any
 
-    def __init__(self, transport: Any, clock: Ticks) -> None:
+    def __init__(self, transport: Any, clock: Any) -> None:
+        super().__init__()
         self.transport = transport
-        self.clock = clock
+        self.clock: Wheel = clock
         self.count = 0
         self.first_at: float | None = None
-        self.seen = clock.now
-        self.blocked = False
+        self.seen: float = clock.now
         self._streak = 0
         self._pipe: Pipe | None = None
         self._in_pipe = 0
@@ -77,45 +66,46 @@ class Flow:
         """The end of the stream was read, and all before it has been sent on."""
         raise NotImplementedError
 
-    def pump(self, event: int) -> None:
-        """Copy what has come. Called for an event of the transport while nothing stands in the way."""
+    def pump(self, event: int) -> bool | None:
+        """
+        Copy what has come. Called for an event of the transport while nothing stands in the way.
+
+        :return: False if nothing else has happened; see :data:`meshgate.transport.events.Call`.
+        """
         transport: LeanTransport = self.transport
-        sink: LeanTransport = self.peer.transport
-        receive = transport.socket.recv_into
+        if transport.deaf:
+            self.attend(event)
+            return None
+        peer: Flow = self.peer
+        sink: LeanTransport = peer.transport
         while True:
             try:
-                count = receive(_BUFFER, READ_SIZE, _DONTWAIT)
-            except BlockingIOError:
-                return
+                moved = _forward(transport.socket, None if sink.lost else sink.socket)
             except OSError as error:
                 transport.fail(error)
-                return
+                return None
+            count = moved if isinstance(moved, int) else moved[0]
+            if count < 0:
+                return False
             if not count:
                 self._finish()
-                return
+                return None
             if self.first_at is None:
                 self.first_at = self.clock.seconds()
-                if sink.nagle:
-                    sink.setTcpNoDelay(True)
+                if sink.nagle and not sink.lost:
+                    sink.setTcpNoDelay(True)  # and whatever the kernel has held back leaves
             self.count += count
             self.seen = self.clock.now
             if sink.lost:
                 self.cut_short()
-                return
-            try:
-                sent = sink.socket.send(_VIEW[:count], _DONTWAIT)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                sink.fail(error)
-                return
-            if sent < count:
-                sink.keep(_VIEW[sent:count])
-                return
+                return None
+            if not isinstance(moved, int):
+                self._keep_rest(sink, moved[1], moved[2])
+                return None
             if count < READ_SIZE:
                 self._streak = 0
                 if not event & ENDING:
-                    return
+                    return False
             else:
                 self._streak += 1
                 if self._streak >= STREAK:
@@ -123,7 +113,14 @@ class Flow:
                     sink.be_non_blocking()
                     self.redirect()
                     self.splice(event)
-                    return
+                    return None
+
+    def _keep_rest(self, sink: LeanTransport, rest: bytes, number: int) -> None:
+        """The peer's transport has not taken all."""
+        if number:
+            sink.fail(OSError(number, os.strerror(number)))
+        else:
+            sink.keep(rest)
 
     def attend(self, event: int) -> None:
         """Act on an event of the transport while this direction or the other one has to wait."""
@@ -143,8 +140,9 @@ class Flow:
     def redirect(self) -> None:
         """Have the events of the transport go where they can be acted on with the least to be asked before."""
         transport: LeanTransport = self.transport
-        if self.blocked or transport.deaf or self.peer.blocked:
-            call = self.attend
+        peer: Flow = self.peer
+        if self.blocked or transport.deaf or peer.blocked:
+            call: Call = self.attend
         else:
             call = self.splice if self._streak >= STREAK else self.pump
         transport.pass_events(call)
@@ -160,8 +158,8 @@ class Flow:
             self.transport.rearm()
 
     def _finish(self) -> None:
-        self.transport.deaf = True
-        self.redirect()
+        transport: LeanTransport = self.transport
+        transport.deaf = True
         self.read_finished()
 
     def cut_short(self) -> None:
@@ -173,6 +171,9 @@ class Flow:
     def splice(self, event: int) -> None:
         """Move by the kernel what has come, up to :data:`BUDGET` bytes."""
         transport: LeanTransport = self.transport
+        if transport.deaf:
+            self.attend(event)
+            return
         sink: LeanTransport = self.peer.transport
         if sink.lost:
             self.cut_short()

@@ -16,19 +16,18 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Iterable
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.transport.events import Call
 from meshgate.transport.lean_socket import LeanSocket
 from meshgate.transport.poller import ENDING, NEITHER, READ, READ_WRITE, WRITE, Poller
-
-READ_SIZE: Final = 64 * 1024
-"""Bytes read at once."""
+from meshgate.transport.sockets import READ_SIZE, Socket
 
 BUDGET: Final = 4 * READ_SIZE
 """Bytes read for one event before others get their turn."""
@@ -46,19 +45,29 @@ DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 _ABORTED: Final = Failure(ConnectionAborted())  # type: ignore[no-untyped-call]
 
 
-class Inflow(Protocol):
-    """What sends to a transport past its protocol; :class:`meshgate.transport.joining.Flow` does."""
+class Inflow:
+    """
+    What sends to a transport past its protocol; :class:`meshgate.transport.joining.Flow` does.
 
-    blocked: bool
+    :ivar blocked: something waits to be sent.
+    """
+
+    __slots__ = ("blocked",)
+
+    def __init__(self) -> None:
+        self.blocked = False
 
     def block(self) -> None:
         """The transport takes no more for now."""
+        raise NotImplementedError
 
     def unblock(self) -> bool:
         """The transport takes more. Tells whether nothing waits any more."""
+        raise NotImplementedError
 
     def abandon(self) -> None:
         """The transport is gone."""
+        raise NotImplementedError
 
 
 class LeanTransport(LeanSocket):
@@ -101,7 +110,7 @@ class LeanTransport(LeanSocket):
     def __init__(
         self,
         poller: Poller,
-        sock: socket.SocketType,
+        sock: Socket,
         peer: tuple[Any, ...] | None = None,
         blocking: bool = True,
     ) -> None:
@@ -113,7 +122,7 @@ class LeanTransport(LeanSocket):
         self.inflow: Inflow | None = None
         self.held = False
         self.lost = False
-        self._events: Callable[[int], None] | None = None
+        self._events: Call | None = None
         self._blocking = blocking
         self._reading = True
         self.deaf = False
@@ -137,12 +146,12 @@ class LeanTransport(LeanSocket):
             self._watched = True
             self.poller.watch(self.descriptor, self._events or self.ready, self._wanted())
 
-    def watched_by(self, call: Callable[[int], None]) -> None:
+    def watched_by(self, call: Call) -> None:
         """Have somebody else get the events for now, writability among them."""
         self._watched = True
         self.poller.watch(self.descriptor, call, READ_WRITE)
 
-    def pass_events(self, call: Callable[[int], None]) -> None:
+    def pass_events(self, call: Call) -> None:
         """Have somebody else get the events from now on."""
         self._events = call
         if self._watched and not self.lost:

@@ -8,11 +8,10 @@ names, nor of which endpoint to try next.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
@@ -20,10 +19,8 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from meshgate.transport.dialing import Attempt, Dialer, dial_error
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
+from meshgate.transport.sockets import connect
 from meshgate.transport.wheel import Timer, Wheel
-
-_STREAM: Final = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
-_UNDER_WAY: Final = (0, errno.EINPROGRESS)
 
 
 def dial(
@@ -43,32 +40,22 @@ def dial(
     """
     try:
         family, name = _socket_address(address, port)
-        sock = socket.SocketType(family, _STREAM)
+        sock, number, sent = connect(family, name, first)
     except OSError as error:
         dialer.dial_failed(dial_error(address, port, error))
         return None
-    number = sock.connect_ex(name)
-    if number not in _UNDER_WAY:
+    if number:
         sock.close()
         dialer.dial_failed(dial_error(address, port, _connect_error(number)))
         return None
     transport = LeanTransport(poller, sock, name, blocking=False)
     # What is written first cannot be held back; before the second write this is seen to.
     transport.nagle = True
-    if first:
-        try:
-            sent = sock.send(first)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            sock.close()
-            dialer.dial_failed(dial_error(address, port, _connect_error(error.errno or 0)))
-            return None
-        else:
-            if sent < len(first):
-                transport.pending = bytearray(memoryview(first)[sent:])
-            _establish(transport, protocol, dialer)
-            return None
+    if sent:
+        if sent < len(first):
+            transport.pending = bytearray(memoryview(first)[sent:])
+        _establish(transport, protocol, dialer)
+        return None
     return _Waiting(transport, wheel, (address, port), protocol, timeout, first, dialer)
 
 

@@ -19,6 +19,7 @@ from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.poller import Poller
+from meshgate.transport.sockets import Socket, accept
 
 ACCEPTS: Final = 16
 """Connections taken in for one event before others get their turn, where several are waiting."""
@@ -34,7 +35,8 @@ class LeanPort:
     :param listening: non-blocking; belongs to the port from now on.
     :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
         address has to be made.
-    :param eager: read as soon as a connection is accepted from those whose protocol says that it ``expects_bytes``.
+    :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
+        ``makeEarlyConnection`` is told by that, and reads them if it wants them.
     :param shortage: told when descriptors run out.
     """
 
@@ -43,8 +45,6 @@ class LeanPort:
     def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
         self._poller = poller
         self._socket = listening
-        # Twisted's and the standard library's socket objects do more than is needed here, for every connection.
-        self._accept: Any = listening._accept  # type: ignore[attr-defined]
         self._descriptor = listening.fileno()
         self._family = listening.family
         self._factory = factory
@@ -84,20 +84,21 @@ class LeanPort:
         """Take connections in."""
         # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
         accepts = ACCEPTS if self._poller.crowd > 1 else 1
-        accept = self._accept
         for _ in range(accepts):
             if not self._open:
                 return
             try:
-                descriptor, peer = accept()
-            except BlockingIOError:
-                return
+                accepted = accept(self._socket)
             except OSError as error:
                 if error.errno in _SHORT:
                     self._shortage.begin(os.strerror(error.errno or 0))
                     return
                 continue  # the client has gone while it waited
-            self._serve(socket.SocketType(self._family, socket.SOCK_STREAM, 0, descriptor), peer)
+            if accepted is None:
+                return
+            sock, peer = accepted
+            descriptor = sock.fileno()
+            self._serve(sock, peer)
             if descriptor >= self._shortage.highest:
                 self._shortage.begin("there are hardly any file descriptors left")
                 return
@@ -109,7 +110,7 @@ class LeanPort:
         kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
         return self._factory.buildProtocol(kind("TCP", host, port))
 
-    def _serve(self, sock: socket.SocketType, peer: tuple[Any, ...]) -> None:
+    def _serve(self, sock: Socket, peer: tuple[Any, ...]) -> None:
         transport = LeanTransport(self._poller, sock, peer)
         try:
             protocol = self._build(peer[0], peer[1])
@@ -117,9 +118,8 @@ class LeanPort:
                 sock.close()
                 return
             transport.protocol = protocol
-            protocol.makeConnection(transport)
-            if self._eager and getattr(protocol, "expects_bytes", False):
-                transport.read()
+            early = getattr(protocol, "makeEarlyConnection", None) if self._eager else None
+            (early or protocol.makeConnection)(transport)
         except Exception:
             transport.abortConnection()
             raise

@@ -7,10 +7,12 @@ Knows the socket and how Twisted calls addresses and options; knows nothing of b
 
 from __future__ import annotations
 
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, SocketType
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
+
+from meshgate.transport.sockets import Socket
 
 
 class LeanSocket:
@@ -22,7 +24,7 @@ class LeanSocket:
 
     __slots__ = ("_peer", "nagle", "socket")
 
-    def __init__(self, sock: SocketType, peer: tuple[Any, ...] | None) -> None:
+    def __init__(self, sock: Socket, peer: tuple[Any, ...] | None) -> None:
         self.socket = sock
         self.nagle = False
         self._peer = peer
@@ -54,7 +56,7 @@ class LeanSocket:
         """Have the kernel ask a silent peer for a sign of life."""
         self.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, enabled)
 
-    def getHandle(self) -> SocketType:
+    def getHandle(self) -> Socket:
         """The socket."""
         return self.socket
 

@@ -1,11 +1,11 @@
 """
 The poller: many sockets behind one descriptor of the reactor.
 
-A private epoll descriptor, edge-triggered, hands out the events of up to :data:`BATCH` sockets at once. Timers, name
-resolution and everything else stay on the reactor. To a reactor that waits by epoll, the poller stands in for its
-waiting: the reactor's own descriptor is one of those watched, and gets its turn when there is something for it. So an
-event of a socket is a call, and not one of Twisted's loops. To any other reactor, and where another poller stands in
-already, the private descriptor is a single thing to read from.
+A private epoll descriptor, edge-triggered, hands out the events of many sockets at once. Timers, name resolution and
+everything else stay on the reactor. To a reactor that waits by epoll, the poller stands in for its waiting: the
+reactor's own descriptor is one of those watched, and gets its turn when there is something for it. So an event of a
+socket is a call, and not one of Twisted's loops. To any other reactor, and where another poller stands in already, the
+private descriptor is a single thing to read from.
 
 Knows descriptors and whom to call for them; knows nothing of what is read or written.
 
@@ -18,7 +18,7 @@ more than a hint: only the calls on the socket itself tell what is the case.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from math import inf
 from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.epollreactor import EPollReactor
@@ -27,10 +27,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.transport.events import Call, Events
 from meshgate.transport.pipes import Pipes
-
-BATCH: Final = 256
-"""Events taken from the kernel at once."""
 
 ROUNDS: Final = 8
 """Batches handed out before the reactor gets its turn."""
@@ -63,16 +61,17 @@ class Poller:
     :param reactor: provides IReactorFDSet and IReactorTime.
     :ivar pipes: for those who splice.
     :ivar crowd: how many events came with the one that is being handed out, itself among them.
+    :ivar dead: what is to be closed once they are.
     """
 
     _log: ClassVar = Logger()
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._epoll = select.epoll()
-        self._poll = self._epoll.poll
-        self._calls: dict[int, Callable[[int], None]] = {}
-        self._dead: list[Mortal] = []
+        self._calls: dict[int, Call] = {}
+        self.dead: list[Mortal] = []
+        self._events = Events(self._calls, self)
+        self._closed = False
         self._dispatching = False
         self._settling: IDelayedCall | None = None
         #: Where it stands in: the descriptor that the reactor would wait for.
@@ -80,13 +79,13 @@ class Poller:
         self.crowd = 0
         self.pipes = Pipes()
         #: For calls per connection, without a detour.
-        self.modify = self._epoll.modify
+        self.modify = self._events.modify
 
     # For the reactor.
 
     def fileno(self) -> int:
         """The private epoll descriptor; -1 once closed."""
-        return self._epoll.fileno() if not self._epoll.closed else -1
+        return -1 if self._closed else self._events.fileno()
 
     def logPrefix(self) -> str:
         """How the reactor calls it."""
@@ -94,24 +93,38 @@ class Poller:
 
     def doRead(self) -> None:
         """Hand out what has happened."""
-        for _ in range(ROUNDS):
-            if not self._turn(0):
-                return
+        self._dispatching = True
+        try:
+            for _ in range(ROUNDS):
+                # After the last connection, all may be over.
+                if not self._events.hand_out() or self._closed:
+                    return
+        finally:
+            self._dispatching = False
 
     def iterate(self, delay: float | None) -> None:
         """
-        Wait, and hand out what happens, in place of the reactor.
+        Wait, and hand out what happens, in place of the reactor, until there is something for it to do: a turn of
+        its own takes as long as half a connection.
 
-        :param delay: seconds after which the reactor has something to do, if nothing happens before; None for never.
+        :param delay: seconds after which the reactor has something to do; None for never.
         """
-        self._turn(-1 if delay is None else delay)
+        self._dispatching = True
+        try:
+            if delay or delay is None:
+                until = inf if delay is None else self._reactor.seconds() + delay
+                self._events.serve(until, vars(self._reactor))
+            else:
+                self._events.hand_out()
+        finally:
+            self._dispatching = False
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor lets go of it: nothing is watched any more."""
 
     # For those watched.
 
-    def watch(self, descriptor: int, call: Callable[[int], None], events: int) -> None:
+    def watch(self, descriptor: int, call: Call, events: int) -> None:
         """
         Watch a descriptor from now on.
 
@@ -120,10 +133,10 @@ class Poller:
         """
         if not self._calls:
             self._begin()
-        self._epoll.register(descriptor, events)
+        self._events.register(descriptor, events)
         self._calls[descriptor] = call
 
-    def pass_to(self, descriptor: int, call: Callable[[int], None]) -> None:
+    def pass_to(self, descriptor: int, call: Call) -> None:
         """Have another call get the events of a descriptor that is watched."""
         self._calls[descriptor] = call
 
@@ -138,12 +151,12 @@ class Poller:
 
     def drop(self, descriptor: int) -> None:
         """Stop watching a descriptor whose socket another process may hold too: closing it would not be the end."""
-        self._epoll.unregister(descriptor)
+        self._events.unregister(descriptor)
         self.forget(descriptor)
 
     def bury_soon(self, dead: Mortal) -> None:
         """Have something closed once the batch that is being handed out is through."""
-        self._dead.append(dead)
+        self.dead.append(dead)
         if not self._dispatching and self._settling is None:
             self._settling = self._reactor.callLater(0, self._settle)
 
@@ -152,7 +165,8 @@ class Poller:
         if self._settling is not None:
             self._settling.cancel()
             self._settle()
-        self._epoll.close()
+        self._closed = True
+        self._events.close()
         self.pipes.close()
 
     def _begin(self) -> None:
@@ -162,7 +176,7 @@ class Poller:
             reactor.addReader(self)
             return
         self._outer = reactor._poller.fileno()
-        self._epoll.register(self._outer, select.EPOLLIN)
+        self._events.register(self._outer, select.EPOLLIN)
         self._calls[self._outer] = self._let_reactor
         vars(reactor)["doIteration"] = self.iterate
 
@@ -173,44 +187,23 @@ class Poller:
             self._reactor.removeReader(self)
             return
         del vars(self._reactor)["doIteration"], self._calls[outer]
-        self._epoll.unregister(outer)
+        self._events.unregister(outer)
 
-    def _let_reactor(self, event: int) -> None:
+    def _let_reactor(self, event: int) -> bool:
         """Let the reactor do what there is for it to do."""
         type(self._reactor).doIteration(self._reactor, 0)
-
-    def _turn(self, timeout: float) -> bool:
-        """
-        Ask the kernel once.
-
-        :return: whether there may be more to do at once.
-        """
-        events = self._poll(timeout, BATCH)
-        self.crowd = len(events)
-        calls = self._calls
-        self._dispatching = True
-        try:
-            for descriptor, event in events:
-                try:
-                    calls[descriptor](event)
-                except Exception:
-                    self._failed(descriptor)
-            if self._dead:
-                self._bury()
-        finally:
-            self._dispatching = False
-        # After the last connection, all may be over.
-        return self.crowd > 0 and not self._epoll.closed
+        return True
 
     def _settle(self) -> None:
         self._settling = None
-        self._bury()
+        self.batch_done()
 
-    def _bury(self) -> None:
+    def batch_done(self) -> None:
         """Close what is to be closed, and what comes to be closed by that."""
         dispatching, self._dispatching = self._dispatching, True
-        while self._dead:
-            dead, self._dead = self._dead, []
+        while self.dead:
+            dead = self.dead.copy()
+            self.dead.clear()
             for each in dead:
                 try:
                     each.bury()
@@ -218,12 +211,12 @@ class Poller:
                     self._log.failure("the end of a connection could not be acted on")
         self._dispatching = dispatching
 
-    def _failed(self, descriptor: int) -> None:
-        """Whoever fails on its own events gets none any more."""
+    def failed(self, descriptor: int, error: Exception) -> None:
+        """Whoever fails on its own events gets none any more; see :class:`~meshgate.transport.events.Told`."""
         call = self._calls.get(descriptor)
         if call is None:
-            return  # it was dropped within this batch, and the event is for nobody
-        self._log.failure("a connection could not be served")
+            return  # it was dropped by what failed
+        self._log.failure("a connection could not be served", Failure(error))  # type: ignore[no-untyped-call]
         # A compiled function has a module for its self, and the poller's own calls nobody to be told.
         crashed = getattr(getattr(call, "__self__", None), "crashed", None)
         if crashed is not None:

@@ -28,6 +28,7 @@ __all__ = [
     "HelloTooLarge",
     "NotTLS",
     "parse_hello",
+    "read_at_once",
     "version_name",
 ]
 
@@ -41,12 +42,12 @@ MAX_RECORDS: Final = 64
 #: Bytes of a record: what TLS 1.2 allows any record to take (RFC 5246, section 6.2.3).
 MAX_RECORD_SIZE: Final = 2**14 + 2048
 
-_HANDSHAKE = 22
-_MAJOR_VERSION = 3
-_RECORD_HEADER = 5
+_HANDSHAKE: Final = 22
+_MAJOR_VERSION: Final = 3
+_RECORD_HEADER: Final = 5
 
-_CLIENT_HELLO = 1
-_MESSAGE_HEADER = 4
+_CLIENT_HELLO: Final = 1
+_MESSAGE_HEADER: Final = 4
 
 
 class NotTLS(HelloError):  # noqa: N818 - the word of the access log
@@ -89,7 +90,7 @@ class HelloParser:
         :raises HelloTooLarge: the hello is over a limit.
         """
         if not self._records and not self._record_header:
-            hello = self._read_at_once(data)
+            hello = read_at_once(data, self._max_bytes)
             if hello is not None:
                 return hello
         at, end = 0, len(data)
@@ -101,22 +102,6 @@ class HelloParser:
             if len(self._message) == self._wanted:
                 return read_client_hello(bytes(self._message), _MESSAGE_HEADER, self._wanted, self._records)
         return None
-
-    def _read_at_once(self, data: bytes) -> ClientHello | None:
-        """
-        The common case, read where it lies: the first record holds the whole hello, and all of it is here.
-
-        :return: None for any other case: the longer way then waits, or says what is wrong.
-        """
-        body = _RECORD_HEADER + _MESSAGE_HEADER
-        if len(data) < body or data[0] != _HANDSHAKE or data[1] != _MAJOR_VERSION or data[5] != _CLIENT_HELLO:
-            return None
-        record_size = data[3] << 8 | data[4]
-        size = _MESSAGE_HEADER + (data[6] << 16 | data[7] << 8 | data[8])
-        end = _RECORD_HEADER + size
-        if end > len(data) or size > record_size or record_size > MAX_RECORD_SIZE or size > self._max_bytes:
-            return None
-        return read_client_hello(data, body, end, 1)
 
     def _take_record_header(self, data: bytes, at: int) -> int:
         """
@@ -178,6 +163,25 @@ class HelloParser:
             if self._wanted > self._max_bytes:
                 raise HelloTooLarge(f"the ClientHello takes {self._wanted} bytes, {self._max_bytes} are allowed")
         return at + len(piece)
+
+
+def read_at_once(data: bytes, max_bytes: int = MAX_HANDSHAKE) -> ClientHello | None:
+    """
+    The common case, read where it lies: the first record holds the whole hello, and all of it is here.
+
+    :param data: the stream from its first byte on.
+    :return: None for any other case; a :class:`HelloParser` then waits, or says what is wrong.
+    :raises BadHello: the hello is malformed.
+    """
+    body = _RECORD_HEADER + _MESSAGE_HEADER
+    if len(data) < body or data[0] != _HANDSHAKE or data[1] != _MAJOR_VERSION or data[5] != _CLIENT_HELLO:
+        return None
+    record_size = data[3] << 8 | data[4]
+    size = _MESSAGE_HEADER + (data[6] << 16 | data[7] << 8 | data[8])
+    end = _RECORD_HEADER + size
+    if end > len(data) or size > record_size or record_size > MAX_RECORD_SIZE or size > max_bytes:
+        return None
+    return read_client_hello(data, body, end, 1)
 
 
 def parse_hello(data: bytes) -> ClientHello | None:

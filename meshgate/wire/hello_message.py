@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
 #: The longest server name taken: the limit of a DNS name (RFC 1035, section 2.3.4).
 MAX_NAME: Final = 255
@@ -28,15 +29,15 @@ GREASE_VERSIONS: Final = frozenset(0x0A0A + 0x1010 * n for n in range(16))
 #: … and protocol names likewise: the same two bytes.
 GREASE_PROTOCOLS: Final = frozenset(value.to_bytes(2, "big") for value in GREASE_VERSIONS)
 
-_SERVER_NAME = 0
-_ALPN = 16
-_SUPPORTED_VERSIONS = 43
-_ENCRYPTED_CLIENT_HELLO = 0xFE0D
+_SERVER_NAME: Final = 0
+_ALPN: Final = 16
+_SUPPORTED_VERSIONS: Final = 43
+_ENCRYPTED_CLIENT_HELLO: Final = 0xFE0D
 
-_HOST_NAME = 0
+_HOST_NAME: Final = 0
 
 #: Bytes of legacy_version and random, which the session id follows.
-_SESSION_ID_AT = 34
+_SESSION_ID_AT: Final = 34
 
 _extension_header = struct.Struct(">HH").unpack_from
 
@@ -49,6 +50,17 @@ _VERSION_NAMES: Final = {
 }
 
 
+_Facts = tuple[str | None, bytes | None, bytes | None, bool]
+"""The server name, the contents of the extensions ALPN and supported_versions, and whether there is ECH."""
+
+#: The same by machine code, where meshgate was compiled; it gives None for whatever has to be looked at twice.
+_quick_survey: Callable[[bytes, int, int], _Facts | None] | None
+try:
+    from meshgate.wire._hello import survey as _quick_survey
+except ImportError:
+    _quick_survey = None
+
+
 class HelloError(ValueError):
     """No ClientHello that can be routed. Never raised itself: a subclass says what the bytes are instead."""
 
@@ -57,7 +69,7 @@ class BadHello(HelloError):  # noqa: N818 - the word of the access log
     """The connection speaks TLS, but its ClientHello is malformed."""
 
 
-class ClientHello(NamedTuple):
+class ClientHello:
     """
     What a client states before anything is encrypted.
 
@@ -74,12 +86,29 @@ class ClientHello(NamedTuple):
     :ivar size: bytes of the message, its 4-byte header included.
     """
 
-    sni: str | None
-    alpn: tuple[str, ...]
-    versions: tuple[int, ...]
-    ech: bool
-    records: int
-    size: int
+    __slots__ = ("alpn", "ech", "records", "size", "sni", "versions")
+
+    def __init__(
+        self, sni: str | None, alpn: tuple[str, ...], versions: tuple[int, ...], ech: bool, records: int, size: int
+    ) -> None:
+        self.sni = sni
+        self.alpn = alpn
+        self.versions = versions
+        self.ech = ech
+        self.records = records
+        self.size = size
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClientHello) and self._facts() == other._facts()
+
+    def __hash__(self) -> int:
+        return hash(self._facts())
+
+    def __repr__(self) -> str:
+        return f"ClientHello{self._facts()}"
+
+    def _facts(self) -> tuple[str | None, tuple[str, ...], tuple[int, ...], bool, int, int]:
+        return self.sni, self.alpn, self.versions, self.ech, self.records, self.size
 
 
 def version_name(version: int) -> str:
@@ -101,15 +130,26 @@ def read_client_hello(data: bytes, start: int, end: int, records: int) -> Client
     :param records: how many TLS records carried it.
     :raises BadHello: saying what is wrong with it.
     """
-    found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
+    facts = _quick_survey(data, start, end) if _quick_survey is not None else None
+    sni, alpn, versions, ech = facts or _survey(data, start, end)
     return ClientHello(
-        _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
-        _read_alpn(_content(data, found[_ALPN])) if _ALPN in found else (),
-        (_read_versions(_content(data, found[_SUPPORTED_VERSIONS])) if _SUPPORTED_VERSIONS in found else ())
-        or (data[start] << 8 | data[start + 1],),
-        _ENCRYPTED_CLIENT_HELLO in found,
+        sni,
+        _read_alpn(alpn) if alpn is not None else (),
+        (_read_versions(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
+        ech,
         records,
         end - start + 4,
+    )
+
+
+def _survey(data: bytes, start: int, end: int) -> _Facts:
+    """What the message says, as far as it has to be looked for each time."""
+    found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
+    return (
+        _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
+        _content(data, found[_ALPN]) if _ALPN in found else None,
+        _content(data, found[_SUPPORTED_VERSIONS]) if _SUPPORTED_VERSIONS in found else None,
+        _ENCRYPTED_CLIENT_HELLO in found,
     )
 
 

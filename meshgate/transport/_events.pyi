@@ -1,0 +1,1 @@
+from meshgate.transport.events import Events as Events
