@@ -5,7 +5,7 @@ works without, slower. Everything else about the package stands in setup.cfg.
 
 import os
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 # They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
 # could not have them.
@@ -34,10 +34,14 @@ COMPILED = (
     "meshgate/proxy/dataplane.py",
 )
 
+# What Python has no words for, or too many: each is a part of the module beside it that can do without.
+IN_C = ("meshgate/wire/_hello", "meshgate/transport/_events", "meshgate/transport/_sockets", "meshgate/proxy/_line")
+
 extensions = []
 if os.environ.get("MESHGATE_COMPILE"):
     from mypyc.build import mypycify
 
     extensions = mypycify(list(COMPILED), opt_level="3", debug_level="0", group_name="meshgate_fast")
+    extensions += [Extension(name.replace("/", "."), [f"{name}.c"]) for name in IN_C]
 
 setup(ext_modules=extensions)

@@ -1,1 +1,1 @@
-The data path can be compiled: `MESHGATE_COMPILE=1 pip install`, a quarter less processor time for a connection under full load.
+The data path can be compiled, `MESHGATE_COMPILE=1 pip install`: by mypyc, with four small parts in C beside it. Under full load a connection takes half the processor time then, and a round trip as much as through nginx.
