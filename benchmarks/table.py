@@ -87,8 +87,12 @@ def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
             f"{ones[COMPILED].ratio:.2f}" if COMPILED in ones else "",
             plain.bar.against,
             f"{plain.bar.most:.2f}",
-            ", ".join(dict.fromkeys(one.verdict for one in ones.values())),
+            _verdicts(plain.verdict, ones[COMPILED].verdict if COMPILED in ones else plain.verdict),
         )
+
+
+def _verdicts(plain: str, compiled: str) -> str:
+    return plain if plain == compiled else f"{plain}; compiled: {compiled}"
 
 
 def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:

@@ -100,6 +100,9 @@ class TableTests(SynchronousTestCase):
             connection,
             ("A connection by server name, µs CPU", "110", "", "100", "", "", "1.10", "", "nginx", "1.30", "met"),
         )
+        figures: Any = RESULTS["figures"]
+        both = {**RESULTS, "figures": {**figures, "connection": {**figures["connection"], "compiled": [{"cost": 150}]}}}
+        self.assertEqual(list(summary_rows(both))[1][-5:], ("1.10", "1.50", "nginx", "1.30", "met; compiled: not met"))
         self.assertEqual(spread[1:], ("1.60", "", "", "", "", "1.60", "", "", "1.50", "not met"))
 
     def test_system_calls(self) -> None:
