@@ -61,8 +61,9 @@ def format_text(record: ConnectionRecord) -> str:
     :return: one line, without its end.
     """
     first_byte, dial = record.first_byte, record.dial
-    if _quick_line is not None:
-        line = _quick_line(
+    quick = _quick_line
+    if quick is not None:
+        line = quick(
             record.started,
             record.id,
             record.listener,

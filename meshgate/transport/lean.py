@@ -357,7 +357,7 @@ class LeanTransport(LeanSocket):
             self.lost = True
             self._reason = reason
             if self._watched:
-                self.poller.pass_to(self.descriptor, _ignore)
+                self.poller.pass_to(self.descriptor, _IGNORE)
             self.poller.bury_soon(self)
 
     def bury(self) -> None:
@@ -430,3 +430,6 @@ classImplements(LeanTransport, ITCPTransport)
 
 def _ignore(event: int) -> None:
     """What happens to a socket that is only waiting to be closed is of no interest."""
+
+
+_IGNORE: Final[Call] = _ignore

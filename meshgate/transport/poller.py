@@ -146,8 +146,11 @@ class Poller:
 
     def forget(self, descriptor: int) -> None:
         """Stop watching a descriptor. To be called before it is closed, or right after."""
-        if self._calls.pop(descriptor, None) is not None and len(self._calls) == (self._outer >= 0):
-            self._end()
+        calls = self._calls
+        if descriptor in calls:
+            del calls[descriptor]
+            if len(calls) == (self._outer >= 0):
+                self._end()
 
     def drop(self, descriptor: int) -> None:
         """Stop watching a descriptor whose socket another process may hold too: closing it would not be the end."""

@@ -130,12 +130,13 @@ def read_client_hello(data: bytes, start: int, end: int, records: int) -> Client
     :param records: how many TLS records carried it.
     :raises BadHello: saying what is wrong with it.
     """
-    facts = _quick_survey(data, start, end) if _quick_survey is not None else None
+    quick = _quick_survey
+    facts = quick(data, start, end) if quick is not None else None
     sni, alpn, versions, ech = facts or _survey(data, start, end)
     return ClientHello(
         sni,
-        _read_alpn(alpn) if alpn is not None else (),
-        (_read_versions(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
+        _PROTOCOLS(alpn) if alpn is not None else (),
+        (_VERSIONS(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
         ech,
         records,
         end - start + 4,
@@ -304,3 +305,8 @@ def _read_versions(content: bytes) -> tuple[int, ...]:
         raise BadHello("the supported_versions extension is not a list of versions")
     versions = struct.unpack_from(f">{size // 2}H", content, 1)
     return tuple([version for version in versions if version not in GREASE_VERSIONS])
+
+
+# Compiled, a decorated function is looked up by its name each time, and a constant is not.
+_PROTOCOLS: Final = _read_alpn
+_VERSIONS: Final = _read_versions
