@@ -4,6 +4,7 @@ works without, slower. Everything else about the package stands in setup.cfg.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
 
@@ -35,7 +36,9 @@ COMPILED = (
 )
 
 # What Python has no words for, or too many: each is a part of the module beside it that can do without.
-IN_C = ("meshgate/wire/_hello", "meshgate/transport/_events", "meshgate/transport/_sockets", "meshgate/proxy/_line")
+IN_C = ["meshgate/wire/_hello", "meshgate/proxy/_line"]
+if sys.platform == "linux":  # as the lean transport
+    IN_C += ["meshgate/transport/_events", "meshgate/transport/_sockets"]
 
 extensions = []
 if os.environ.get("MESHGATE_COMPILE"):
