@@ -51,7 +51,12 @@ class EventsCase(SynchronousTestCase):
         self.events = Events(self.calls, self.told)
         self.addCleanup(self.events.close)
         self.heard: list[tuple[int, int]] = []
-        self.reactor: dict[str, Any] = {"_newTimedCalls": [], "_justStopped": False, "_started": True}
+        self.reactor: dict[str, Any] = {
+            "doIteration": None,
+            "_newTimedCalls": [],
+            "_justStopped": False,
+            "_started": True,
+        }
 
     def watched(self, act: Callable[[], bool | None] | None = None, ready: bool = True) -> tuple[int, socket.socket]:
         """
@@ -231,7 +236,7 @@ class ServeTests(EventsCase):
         self.assertEqual(len(self.heard), 3)
 
     def test_it_ends_for_the_reactor(self) -> None:
-        """A new timed call and the reactor's end are acted on after the batch."""
+        """A new timed call, the reactor's end, and that it waits by itself again are acted on after the batch."""
         for name, value in (("_newTimedCalls", ["a call"]), ("_justStopped", True), ("_started", False)):
             usual = self.reactor[name]
 
@@ -241,7 +246,9 @@ class ServeTests(EventsCase):
             self.watched(change)
             self.serve()
             self.reactor[name] = usual
-        self.assertEqual(len(self.heard), 3)
+        self.watched(lambda: self.reactor.pop("doIteration"))
+        self.serve()
+        self.assertEqual(len(self.heard), 4)
 
     def test_it_ends_when_it_was_closed(self) -> None:
         """One of those called may close it, which is no error."""
@@ -401,4 +408,4 @@ class ArgumentTests(EventsCase):
     def test_a_reactor_without_its_attributes(self) -> None:
         """One of another version is an error, and not one that never stops."""
         self.watched()
-        self.assertRaises(KeyError, self.events.serve, time.time() + DEADLINE, {})
+        self.assertRaises(KeyError, self.events.serve, time.time() + DEADLINE, {"doIteration": None})

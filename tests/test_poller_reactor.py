@@ -307,6 +307,17 @@ class AnyReactorTests(ReactorCase):
 class StandingInTests(ReactorCase):
     """What only who stands in can do wrong."""
 
+    def test_the_last_one_goes(self) -> None:
+        """Once nothing is watched any more, the reactor waits by itself again, and what it watches is not forgotten."""
+        for _ in range(3):
+            last = self.watched(lambda: last.close())  # noqa: B023 - it is called within this round
+            last.theirs.send(b"x")
+            wakes = threading.Timer(0.1, self.reactor.callFromThread, [self.reactor.crash])
+            self.reactor.callWhenRunning(wakes.start)
+            self.run_reactor()
+            wakes.join()
+            self.assertNotIn("doIteration", vars(self.reactor))
+
     def test_another_thread_wakes_it(self) -> None:
         """What a thread asks for while nothing is going on ends the waiting."""
         self.watched()

@@ -22,7 +22,7 @@ typedef struct {
 } Events;
 
 /* Attributes of the poller's and the reactor's. */
-static PyObject *crowd_name, *new_timed_calls, *just_stopped, *started;
+static PyObject *crowd_name, *do_iteration, *new_timed_calls, *just_stopped, *started;
 
 static PyObject *failed(void)
 {
@@ -263,8 +263,11 @@ static int is_true(PyObject *reactor, PyObject *name)
 /* Whether the reactor has to go on; -1 with an exception set if that cannot be told. */
 static int reactor_is_due(PyObject *reactor)
 {
-    int due = is_true(reactor, new_timed_calls);
+    int stood_in_for = PyDict_Contains(reactor, do_iteration);
+    int due = stood_in_for < 0 ? stood_in_for : !stood_in_for;
 
+    if (!due)
+        due = is_true(reactor, new_timed_calls);
     if (!due)
         due = is_true(reactor, just_stopped);
     if (!due) {
@@ -344,10 +347,11 @@ PyMODINIT_FUNC PyInit__events(void)
     if (PyType_Ready(&Events_Type) < 0)
         return NULL;
     crowd_name = PyUnicode_InternFromString("crowd");
+    do_iteration = PyUnicode_InternFromString("doIteration");
     new_timed_calls = PyUnicode_InternFromString("_newTimedCalls");
     just_stopped = PyUnicode_InternFromString("_justStopped");
     started = PyUnicode_InternFromString("_started");
-    if (!crowd_name || !new_timed_calls || !just_stopped || !started)
+    if (!crowd_name || !do_iteration || !new_timed_calls || !just_stopped || !started)
         return NULL;
     self = PyModule_Create(&module);
     if (self && PyModule_AddObjectRef(self, "Events", (PyObject *)&Events_Type) < 0)

@@ -72,10 +72,10 @@ class Events:
     def serve(self, until: float, reactor: dict[str, Any]) -> None:
         """
         Wait for events and hand them out until there is something to do for the reactor: one of those called says so,
-        there is another timed call, or it is to end.
+        there is another timed call, it is to end, or it is to wait by itself again.
 
         :param until: when it has to go on in any case, in seconds since the epoch.
-        :param reactor: its attributes.
+        :param reactor: its attributes, with a ``doIteration`` for as long as it does not.
         """
         left = until - time()
         while True:
@@ -107,7 +107,8 @@ class Events:
 
 
 def _is_due(reactor: dict[str, Any]) -> bool:
-    return bool(reactor["_newTimedCalls"] or reactor["_justStopped"] or not reactor["_started"])
+    waits = "doIteration" not in reactor
+    return bool(waits or reactor["_newTimedCalls"] or reactor["_justStopped"] or not reactor["_started"])
 
 
 if not TYPE_CHECKING:
