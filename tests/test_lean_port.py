@@ -55,7 +55,7 @@ class Serving(Factory):
 class Eager(Counting):
     """Waits for its client's first bytes."""
 
-    def makeEarlyConnection(self, transport: Any) -> None:
+    def make_early_connection(self, transport: Any) -> None:
         """They may be there."""
         self.makeConnection(transport)
         transport.read()

@@ -8,7 +8,6 @@
 #include <Python.h>
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -106,7 +105,7 @@ static void put_number(Line *line, PyObject *value)
 /* Seconds with six decimals, as %.6f; a dash for None. */
 static void put_seconds(Line *line, PyObject *value)
 {
-    double microseconds, whole;
+    double microseconds, whole, doubt;
 
     if (value == Py_None) {
         PUT(line, "-");
@@ -115,7 +114,8 @@ static void put_seconds(Line *line, PyObject *value)
     microseconds = PyFloat_AsDouble(value) * 1e6;
     whole = floor(microseconds);
     /* Where the product's own rounding could decide the last digit, it is not for us to say; nor are negative ones. */
-    if (signbit(microseconds) || !(microseconds < 1e13) || fabs(microseconds - whole - 0.5) < 1e-6 + microseconds * 1e-15) {
+    doubt = 1e-6 + microseconds * 1e-15;
+    if (signbit(microseconds) || !(microseconds < 1e13) || fabs(microseconds - whole - 0.5) < doubt) {
         line->refused = 1;
         return;
     }

@@ -119,7 +119,7 @@ class Inbound(Waiting):
         """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
         self._begin(transport, early=False)
 
-    def makeEarlyConnection(self, transport: Any) -> None:
+    def make_early_connection(self, transport: Any) -> None:
         """The same where the first bytes may be there already."""
         self._begin(transport, early=True)
 

@@ -14,10 +14,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* READ_SIZE of the module in Python. */
 enum { LARGEST_READ = 64 * 1024 };
 
 /* What is received is copied to an object of its own size at once: one buffer serves everybody. */

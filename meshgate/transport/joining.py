@@ -27,7 +27,7 @@ STREAK: Final = 3
 BUDGET: Final = 1024 * 1024
 """Bytes moved for one event before others get their turn."""
 
-# Names of other modules are looked up each time.
+# Compiled, a name of another module is looked up each time, and a constant is not.
 _forward: Final = forward
 
 _SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)

@@ -432,4 +432,5 @@ def _ignore(event: int) -> None:
     """What happens to a socket that is only waiting to be closed is of no interest."""
 
 
+# Compiled, a function is looked up by its name each time, and a constant is not.
 _IGNORE: Final[Call] = _ignore

@@ -36,7 +36,7 @@ class LeanPort:
     :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
         address has to be made.
     :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
-        ``makeEarlyConnection`` is told by that, and reads them if it wants them.
+        ``make_early_connection`` is told by that, and reads them if it wants them.
     :param shortage: told when descriptors run out.
     """
 
@@ -118,7 +118,7 @@ class LeanPort:
                 sock.close()
                 return
             transport.protocol = protocol
-            early = getattr(protocol, "makeEarlyConnection", None) if self._eager else None
+            early = getattr(protocol, "make_early_connection", None) if self._eager else None
             (early or protocol.makeConnection)(transport)
         except Exception:
             transport.abortConnection()
