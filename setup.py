@@ -1,12 +1,18 @@
 """
-Compiles the data path, for those who ask for it: ``MESHGATE_COMPILE=1 pip install .`` needs a C compiler, and all
-works without, slower. Everything else about the package stands in setup.cfg.
+Compiles the data path, as far as a machine can: with a C compiler and Python's headers it is compiled, without them all
+is there and slower. ``MESHGATE_COMPILE=1`` makes it an error if it cannot be compiled, ``MESHGATE_COMPILE=0`` leaves
+it. An editable installation is never compiled: what is compiled no longer follows its sources. Everything else about
+the package stands in setup.cfg.
 """
 
 import os
 import sys
+from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Distribution, Extension, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 # They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
 # could not have them.
@@ -40,11 +46,56 @@ IN_C = ["meshgate/wire/_hello", "meshgate/proxy/_line"]
 if sys.platform == "linux":  # as the lean transport
     IN_C += ["meshgate/transport/_events", "meshgate/transport/_sockets"]
 
-extensions = []
-if os.environ.get("MESHGATE_COMPILE"):
+WANTED = os.environ.get("MESHGATE_COMPILE", "")
+
+
+class Package(Distribution):
+    """A package that is built for one machine: whether it can be compiled shows only while it is."""
+
+    def has_ext_modules(self):
+        """Whether anything may be compiled."""
+        return WANTED != "0"
+
+
+class Build(build):
+    """What is installed; an editable installation runs its parts without it."""
+
+    def run(self):
+        """Build, with what is to be compiled laid out first."""
+        if WANTED != "0":
+            try:
+                self.distribution.ext_modules = extensions()
+            except (ImportError, SystemExit) as error:  # the latter is how mypyc ends
+                do_without(error)
+        super().run()
+
+
+class BuildExtensions(build_ext):
+    """What is compiled: all of it or nothing, since its parts call each other past the interpreter."""
+
+    def run(self):
+        """Compile."""
+        try:
+            super().run()
+        except (BaseError, CCompilerError, OSError) as error:
+            do_without(error)
+            for path in map(Path, self.get_outputs()):
+                path.unlink(missing_ok=True)
+
+
+def extensions():
+    """The modules in C, and those that mypyc makes C of; it reads the types of what they import as well."""
     from mypyc.build import mypycify
 
-    extensions = mypycify(list(COMPILED), opt_level="3", debug_level="0", group_name="meshgate_fast")
-    extensions += [Extension(name.replace("/", "."), [f"{name}.c"]) for name in IN_C]
+    modules = mypycify(list(COMPILED), opt_level="3", debug_level="0", group_name="meshgate_fast")
+    return modules + [Extension(name.replace("/", "."), [f"{name}.c"]) for name in IN_C]
 
-setup(ext_modules=extensions)
+
+def do_without(error):
+    """Go on without what cannot be compiled, unless it has to be."""
+    if WANTED == "1":
+        raise error
+    print(f"meshgate is not compiled, and will be slower: {error}", file=sys.stderr)  # noqa: T201 - it is a script
+
+
+setup(distclass=Package, cmdclass={"build": Build, "build_ext": BuildExtensions})

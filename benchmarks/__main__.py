@@ -41,7 +41,7 @@ def main() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     try:
-        build(compiled="compiled" in options.peers)
+        build()
         results = measure(options)
     except BenchmarkError as error:
         print(error, file=sys.stderr)

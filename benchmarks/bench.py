@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.counters import cpu_time
-from benchmarks.figures import GATEWAYS, Sample
+from benchmarks.figures import GATEWAYS, INTERPRETED, Sample
 from benchmarks.gateways import Choice, fresh_gateway
 from benchmarks.peers import PEERS
 from benchmarks.processes import BenchmarkError, Load, Server, free_port, place, proxy
@@ -99,7 +99,7 @@ class Bench:
         """Run one of the subjects, with one route, until the block ends."""
         with self.folder() as folder:
             if name in GATEWAYS:
-                choice = replace(self.choice, compiled=name == "compiled")
+                choice = replace(self.choice, interpreted=name == INTERPRETED)
                 with fresh_gateway(folder, self.backend, choice) as server:
                     place(server, self.cpus)
                     yield server

@@ -72,8 +72,9 @@ FIGURES = {
     )
 }
 
-GATEWAYS = ("meshgate", "compiled")
-"""Meshgate as it is, and with its data path compiled."""
+INTERPRETED = "interpreted"
+GATEWAYS = ("meshgate", INTERPRETED)
+"""Meshgate as it is installed where it can be compiled, and where it cannot."""
 
 ONE_ROUTE, MANY_NAMES = "1 route", "100,000 names"
 QUIET, CHANGING = "no change", "a change a second"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import INTERPRETED
 from benchmarks.processes import COMPILED, ROOT, Server, free_port, proxy
 
 ACCESS_LOG = "access.log"
@@ -63,12 +64,12 @@ class Choice:
 
     :ivar transport: the value of the key of that name.
     :ivar workers: likewise.
-    :ivar compiled: runs what ``make compiled`` makes of it.
+    :ivar interpreted: runs the sources as they are, and not what is compiled of them.
     """
 
     transport: str | None = None
     workers: int | None = None
-    compiled: bool = False
+    interpreted: bool = False
 
     def settings(self) -> str:
         """The settings file."""
@@ -99,11 +100,11 @@ def prepare(folder: Path, port: int, backend: int, choice: Choice, services: int
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, port: int, compiled: bool = False) -> Iterator[Server]:
+def gateway(folder: Path, port: int, interpreted: bool = False) -> Iterator[Server]:
     """Run what a folder holds until the block ends."""
     twistd = Path(sys.executable).with_name("twistd")
     command: list[str | Path] = [twistd, "-n", "--pidfile=", "meshgate", "--config", folder / "meshgate.yaml"]
-    name, code = ("compiled", COMPILED) if compiled else ("meshgate", ROOT)
+    name, code = (INTERPRETED, ROOT) if interpreted else ("meshgate", COMPILED)
     with proxy(name, command, folder, port, {"PYTHONPATH": str(code)}) as server:
         yield server
 
@@ -113,7 +114,7 @@ def fresh_gateway(folder: Path, backend: int, choice: Choice, services: int = 1,
     """Write and run one until the block ends."""
     port = free_port()
     prepare(folder, port, backend, choice, services, names)
-    with gateway(folder, port, choice.compiled) as server:
+    with gateway(folder, port, choice.interpreted) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ def missing(subjects: Iterable[str], strace: bool, plot: bool) -> Iterator[str]:
         needs = PEERS[program].needs if program in PEERS else None
         if shutil.which(program) is None or (needs is not None and not needs.exists()):
             yield f"{program} (apt-get install {package})"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        yield "Python.h (apt-get install python3-dev)"
     if plot and find_spec("matplotlib") is None:
         yield f"matplotlib ({sys.executable} -m pip install -e '.[bench]')"
 

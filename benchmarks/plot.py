@@ -25,7 +25,13 @@ PANELS = (
 )
 """A figure, what of it, and the title: throughput above, where more is better, cost below, where less is."""
 
-COLORS = {"meshgate": "#0b6e4f", "compiled": "#2e9c77", "nginx": "#7f8c8d", "haproxy": "#a5b1b5", "sniproxy": "#c8d0d3"}
+COLORS = {
+    "meshgate": "#0b6e4f",
+    "interpreted": "#5fb395",
+    "nginx": "#7f8c8d",
+    "haproxy": "#a5b1b5",
+    "sniproxy": "#c8d0d3",
+}
 
 
 def draw(results: Mapping[str, Any], file: Path) -> bool:

@@ -58,17 +58,13 @@ class Server:
         return family(self.pid)
 
 
-def build(compiled: bool = False) -> None:
+def build() -> None:
     """
-    Compile the load generator and the backend, where they are older than their sources.
-
-    :param compiled: meshgate's data path as well.
+    Compile meshgate, the load generator and the backend, where they are older than their sources.
 
     :raises BenchmarkError: when that fails.
     """
-    targets = [str(BUILD.relative_to(ROOT) / program) for program in PROGRAMS]
-    if compiled:
-        targets.append("compiled")
+    targets = ["compiled", *(str(BUILD.relative_to(ROOT) / program) for program in PROGRAMS)]
     made = subprocess.run(
         ["make", "--silent", "-C", str(ROOT), *targets],  # noqa: S607 -- whichever make there is
         capture_output=True,

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import FIGURES, Comparison, Series, compare, medians
+from benchmarks.figures import FIGURES, INTERPRETED, Comparison, Series, compare, medians
 
 Row = Sequence[str]
 
 PEER_COLUMNS = ("nginx", "haproxy", "sniproxy")
-COMPILED = "compiled"
 
 
 def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -71,28 +70,28 @@ def ratio_name(one: Comparison) -> str:
 
 def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
     """Every figure that has a bar with the costs of all proxies, the heading first."""
-    yield ("", "meshgate", COMPILED, *PEER_COLUMNS, "Ratio", COMPILED, "To", "At most", "")
-    found: dict[str, dict[str, Comparison]] = {}
+    yield ("", "meshgate", INTERPRETED, *PEER_COLUMNS, "Ratio", INTERPRETED, "To", "At most", "")
+    interpreted = {one.bar.figure: one for one in compare(results) if one.bar.subject == INTERPRETED}
     for one in compare(results):
-        found.setdefault(one.bar.figure, {})[COMPILED if one.bar.subject == COMPILED else ""] = one
-    for key, ones in found.items():
-        figure, plain = FIGURES[key], ones.get("") or ones[COMPILED]
-        series: Series = results["figures"][key]
+        if one.bar.subject == INTERPRETED:
+            continue
+        figure, other = FIGURES[one.bar.figure], interpreted.get(one.bar.figure)
+        series: Series = results["figures"][one.bar.figure]
         costs = {subject: number(medians(samples)["cost"]) for subject, samples in series.items()}
         yield (
             f"{figure.title}, {figure.unit}",
-            costs[plain.bar.subject],
-            *(costs.get(name, "") for name in (COMPILED, *PEER_COLUMNS)),
-            f"{plain.ratio:.2f}",
-            f"{ones[COMPILED].ratio:.2f}" if COMPILED in ones else "",
-            plain.bar.against,
-            f"{plain.bar.most:.2f}",
-            _verdicts(plain.verdict, ones[COMPILED].verdict if COMPILED in ones else plain.verdict),
+            costs[one.bar.subject],
+            *(costs.get(name, "") for name in (INTERPRETED, *PEER_COLUMNS)),
+            f"{one.ratio:.2f}",
+            f"{other.ratio:.2f}" if other else "",
+            one.bar.against,
+            f"{one.bar.most:.2f}",
+            _verdicts(one.verdict, other.verdict if other else one.verdict),
         )
 
 
-def _verdicts(plain: str, compiled: str) -> str:
-    return plain if plain == compiled else f"{plain}; compiled: {compiled}"
+def _verdicts(installed: str, interpreted: str) -> str:
+    return installed if installed == interpreted else f"{installed}; interpreted: {interpreted}"
 
 
 def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:

@@ -1,1 +1,1 @@
-The data path can be compiled, `MESHGATE_COMPILE=1 pip install`: by mypyc, with four small parts in C beside it. Under full load a connection takes half the processor time then, and a round trip as much as through nginx.
+The data path is compiled where meshgate is installed and there is a C compiler: by mypyc, with four small parts in C beside it. Under full load a connection takes half the processor time then, and a round trip as much as through nginx. `MESHGATE_COMPILE=1` makes it an error if it cannot be compiled, `MESHGATE_COMPILE=0` leaves it.

@@ -45,8 +45,8 @@ class Environment:
         if await pip.exit_status():
             raise AssertionError(pip.stderr)
 
-    async def run(self, *arguments: str | Path, timeout: float = 60.0) -> Program:
-        """Run its Python, outside of any checkout, to the end."""
-        program = Program(self._test, [self.python, *arguments], environment=CLEAN)
+    async def run(self, *arguments: str | Path, timeout: float = 60.0, **variables: str) -> Program:
+        """Run its Python, outside of any checkout and with these variables, to the end."""
+        program = Program(self._test, [self.python, *arguments], environment=CLEAN | variables)
         await program.exit_status(timeout)
         return program

@@ -118,9 +118,13 @@ def require_program(name: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        message = f"the program {name} is not installed"
-        raise AssertionError(message) if os.environ.get("CI") == "true" else SkipTest(message)
+        raise lacking(f"the program {name} is not installed")
     return path
+
+
+def lacking(what: str) -> Exception:
+    """What a test raises that cannot do without something: on continuous integration (``CI=true``) it fails."""
+    return AssertionError(what) if os.environ.get("CI") == "true" else SkipTest(what)
 
 
 def read_to_end(client: socket.socket) -> None:

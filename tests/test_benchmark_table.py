@@ -92,17 +92,17 @@ class TableTests(SynchronousTestCase):
     def test_summary(self) -> None:
         """The costs of all proxies stand beside the ratio and its bar, also where there is nothing to compare with."""
         heading, connection, spread = summary_rows(RESULTS)
-        self.assertEqual(
-            heading,
-            ("", "meshgate", "compiled", "nginx", "haproxy", "sniproxy", "Ratio", "compiled", "To", "At most", ""),
-        )
+        proxies = ("meshgate", "interpreted", "nginx", "haproxy", "sniproxy")
+        self.assertEqual(heading, ("", *proxies, "Ratio", "interpreted", "To", "At most", ""))
         self.assertEqual(
             connection,
             ("A connection by server name, µs CPU", "110", "", "100", "", "", "1.10", "", "nginx", "1.30", "met"),
         )
         figures: Any = RESULTS["figures"]
-        both = {**RESULTS, "figures": {**figures, "connection": {**figures["connection"], "compiled": [{"cost": 150}]}}}
-        self.assertEqual(list(summary_rows(both))[1][-5:], ("1.10", "1.50", "nginx", "1.30", "met; compiled: not met"))
+        connections = {**figures["connection"], "interpreted": [{"cost": 150}]}
+        both = {**RESULTS, "figures": {**figures, "connection": connections}}
+        verdict = "met; interpreted: not met"
+        self.assertEqual(list(summary_rows(both))[1][-5:], ("1.10", "1.50", "nginx", "1.30", verdict))
         self.assertEqual(spread[1:], ("1.60", "", "", "", "", "1.60", "", "", "1.50", "not met"))
 
     def test_system_calls(self) -> None:

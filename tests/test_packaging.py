@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from pathlib import Path
+from zipfile import ZipFile
 
 from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.environments import PIP_OPTIONS, Environment
-from tests.support import IMPORT_ROOT, new_folder
+from tests.support import IMPORT_ROOT, Program, lacking, new_folder, require_program
 
 
 class InstallationTests(TestCase):
@@ -39,20 +41,74 @@ class InstallationTests(TestCase):
         where = await environment.run("-c", "import meshgate; print(meshgate.__file__)")
         self.assertNotIn(f"{IMPORT_ROOT}/meshgate/", where.stdout)
 
-    async def test_wheel(self) -> None:
-        """A wheel brings everything, the default installation too, and nothing of tests and docs."""
-        builder, folder = Environment(self), new_folder(self)
-        built = await builder.run("-m", "pip", "wheel", *PIP_OPTIONS, "-w", folder, self.checkout(), timeout=120)
-        self.assertEqual(await built.exit_status(), 0, built.stderr)
+    async def build(self, folder: Path, compile: str = "", compiler: str = "") -> Program:  # noqa: A002 - as pip's
+        """
+        Build a wheel.
+
+        :param compile: what is asked for by ``MESHGATE_COMPILE``.
+        :param compiler: another one than Python's own.
+        """
+        variables = {"MESHGATE_COMPILE": compile, **({"CC": compiler} if compiler else {})}
+        arguments: list[str | Path] = ["-m", "pip", "wheel", "-v", *PIP_OPTIONS, "-w", folder, self.checkout()]
+        program = await Environment(self).run(*arguments, timeout=180, **variables)
+        await program.exit_status()
+        return program
+
+    async def installed(self, folder: Path) -> Environment:
+        """An environment with the only wheel of a folder."""
         (wheel,) = folder.glob("*.whl")
         environment = Environment(self)
         await environment.install(wheel)
+        return environment
+
+    async def version(self, environment: Environment) -> str:
+        """What the command says it is."""
+        told = await environment.run("-m", "meshgate", "--version")
+        return told.stdout
+
+    async def test_wheel(self) -> None:
+        """A wheel is compiled, and brings everything, the default installation too, and nothing of tests and docs."""
+        require_program("cc")
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            raise lacking("Python's headers are not installed")
+        folder = new_folder(self)
+        built = await self.build(folder)
+        self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
+        environment = await self.installed(folder)
         await self.verify(environment)
+        self.assertTrue((await self.version(environment)).endswith(", compiled\n"))
         found = await environment.run("-c", "import importlib.util as u; print(u.find_spec('tests'))")
         self.assertEqual(found.stdout, "None\n")
 
-    async def test_editable(self) -> None:
-        """An editable installation lets twistd find the plug-ins, wherever it is started."""
-        environment = Environment(self)
-        await environment.install("--editable", self.checkout())
+    async def test_without_a_compiler(self) -> None:
+        """Where nothing can be compiled, the build says so, the wheel holds nothing of it, and all works."""
+        folder = new_folder(self)
+        built = await self.build(folder, compiler="false")
+        self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
+        self.assertIn("meshgate is not compiled, and will be slower", built.stdout + built.stderr)
+        environment = await self.installed(folder)
         await self.verify(environment)
+        self.assertRegex(await self.version(environment), r"^meshgate, version [\d.]+\n$")
+        with ZipFile(next(folder.glob("*.whl"))) as wheel:
+            self.assertEqual([name for name in wheel.namelist() if name.endswith(".so")], [])
+
+    async def test_it_has_to_be_compiled(self) -> None:
+        """Who asks for it and cannot have it gets no wheel."""
+        folder = new_folder(self)
+        built = await self.build(folder, compile="1", compiler="false")
+        self.assertNotEqual(await built.exit_status(), 0)
+        self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_it_is_not_to_be_compiled(self) -> None:
+        """Who does not want it gets a wheel for every machine."""
+        folder = new_folder(self)
+        built = await self.build(folder, compile="0")
+        self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
+        self.assertEqual([file.name.partition("-py3-")[2] for file in folder.iterdir()], ["none-any.whl"])
+
+    async def test_editable(self) -> None:
+        """An editable installation lets twistd find the plug-ins, wherever it is started, and follows its sources."""
+        environment, checkout = Environment(self), self.checkout()
+        await environment.install("--editable", checkout)
+        await self.verify(environment)
+        self.assertEqual([*checkout.rglob("*.so")], [])
