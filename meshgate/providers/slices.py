@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-SLICE = 0.0002
-"""Seconds of work between two rests; longer only if one step is. A rest costs some 0.05 ms."""
+SLICE = 0.0001
+"""Seconds of work between two rests; longer only if one step is. A rest costs some 0.01 ms."""
 
-BUSY = 0.0001
-"""Seconds. A rest that took longer had something to serve."""
+BUSY = 0.00003
+"""Seconds. A rest that took longer had something to serve, be it a single event."""
 
 LONG_REST = 0.001
 """Seconds until the work goes on then; the least that a reactor waits, and mostly enough for a short connection."""
