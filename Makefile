@@ -7,8 +7,8 @@ BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
-DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end entrance \
-	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line network \
+DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end ended entrance \
+	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving sockets \
 	wheel workers)
 
