@@ -85,9 +85,12 @@ class Compiling:
         self._work: Deferred[None] | None = None
         self._done: list[Deferred[None]] = []
 
-    def at_once(self, state: FeedState, settings: Settings) -> None:
-        """Compile now, before anything else; for the start, when nobody is connected yet."""
-        run_through(self._steps(state, settings))
+    def at_once(self, state: FeedState, settings: Settings) -> Compilation:
+        """
+        Compile now, before anything else; for the start, when nobody is connected yet. Nobody is told: what comes
+        of it is up to the caller.
+        """
+        return run_through(self._compile(state, settings))
 
     def in_slices(self, state: FeedState, settings: Settings) -> Deferred[None]:
         """
@@ -128,10 +131,13 @@ class Compiling:
         for each in done:
             each.callback(None)
 
-    def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
+    def _compile(self, state: FeedState, settings: Settings) -> Generator[RoutingTable | None, None, Compilation]:
         self._generation += 1
         now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-        steps = compile_state(state, settings, self._generation, self._known, now)
+        return compile_state(state, settings, self._generation, self._known, now)
+
+    def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:
+        steps = self._compile(state, settings)
         while True:
             try:
                 table = next(steps)

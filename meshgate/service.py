@@ -190,7 +190,11 @@ class GatewayService(Service):
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
-        self._compiling.at_once(self._feed.flush(), self._settings)
+        compilation = self._compiling.at_once(self._feed.flush(), self._settings)
+        # Whoever connects as soon as a port is open shall not wait for this: it takes as long as there are routes.
+        settle()
+        self._install(compilation.table)
+        self._compiled_all(compilation)
         if self._ports.failures:
             raise StartError(
                 "; ".join(f"port {failure.key} cannot be bound: {failure.reason}" for failure in self._ports.failures)

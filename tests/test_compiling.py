@@ -64,9 +64,10 @@ class CompilingTests(SynchronousTestCase):
             self.clock.step()
 
     def test_at_once(self) -> None:
-        """At the start everything is known when it returns."""
-        self.compiling.at_once(state(1), self.settings)
-        self.assertEqual((self.ports(), len(self.finished)), ([1], 1))
+        """At the start everything is known when it returns, and nobody else is told."""
+        table = self.compiling.at_once(state(1), self.settings).table
+        self.assertEqual([key.port for key in table.listeners], [1])
+        self.assertEqual((self.tables, self.finished), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_in_slices(self) -> None:
@@ -82,9 +83,8 @@ class CompilingTests(SynchronousTestCase):
 
     def test_generations_count(self) -> None:
         """Each table has a number of its own."""
-        for port in (1, 2):
-            self.compiling.at_once(state(port), self.settings)
-        self.assertEqual([table.generation for table in self.tables], [1, 2])
+        tables = [self.compiling.at_once(state(port), self.settings).table for port in (1, 2)]
+        self.assertEqual([table.generation for table in tables], [1, 2])
 
     def test_the_latest_wins(self) -> None:
         """Of the states that come while one is compiled, only the last one follows; that one's asker is answered."""

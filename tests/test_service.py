@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import TestCase
 
+from meshgate import service
 from meshgate.providers.registry import find_factories
 from meshgate.service import GatewayService
 from meshgate.settings import load_settings
@@ -49,23 +51,49 @@ spec:
 """
 
 
-class DnsTests(TestCase):
-    """Endpoints that are names."""
+class ServiceTestCase(TestCase):
+    """A test with a gateway."""
 
     timeout = 60
 
-    async def start(self, dns: DnsServer, target: int) -> tuple[Path, int]:
+    def start(self, dns: int, target: int, port: int | None = None) -> tuple[Path, int]:
         """A gateway with one port for ``db.example.org``; gives its folder and the port."""
-        folder, port = new_folder(self), free_port()
+        folder, port = new_folder(self), port or free_port()
         (folder / "routes.yaml").write_text(ROUTES.format(port=port, target=target))
         settings = folder / "meshgate.yaml"
-        settings.write_text(SETTINGS.format(dns=dns.address[1]))
+        settings.write_text(SETTINGS.format(dns=dns))
         registry = find_factories()
         # Signals are the process's business, and the process is the test's.
         gateway: Any = GatewayService(load_settings(settings, registry), registry, _WithoutSignals(reactor))
         gateway.startService()
         self.addCleanup(maybeDeferred, gateway.stopService)
         return folder, port
+
+
+class StartTests(ServiceTestCase):
+    """The start of a gateway."""
+
+    def test_ports_open_last(self) -> None:
+        """What takes as long as there are routes is done before anybody can connect, and need not wait for it."""
+        port, open_then = free_port(), list[bool]()
+        self.patch(service, "settle", lambda: open_then.append(accepts(port)))
+        folder, _ = self.start(dns=free_port(), target=free_port(), port=port)
+        self.assertEqual(open_then[0], False)
+        self.assertTrue(accepts(port))
+        self.assertEqual(len(read_status(folder / "state")["routes"]), 1)
+
+
+def accepts(port: int) -> bool:
+    """Whether the kernel takes a connection, be it that nobody has taken it from there yet."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+class DnsTests(ServiceTestCase):
+    """Endpoints that are names."""
 
     async def test_an_endpoint_is_resolved_and_followed(self) -> None:
         """A ServiceEntry's name is asked of the configured server; the last good answer survives its failure."""
@@ -74,7 +102,7 @@ class DnsTests(TestCase):
         self.addCleanup(dns.stop)
         origin = Origin(self, b"welcome")
         dns.set("db.example.org", [LOOPBACK], ttl=1)
-        folder, port = await self.start(dns, origin.endpoint.port)
+        folder, port = self.start(dns.address[1], origin.endpoint.port)
         await self.greeted(port, origin, 0)
         dns.break_down("db.example.org", Fault.SERVFAIL)
         await wait_for(
