@@ -221,7 +221,7 @@ class Program:
         :param timeout: in seconds.
         :raises StartError: when the process ends before.
         """
-        await self._wait(lambda: _accepts(address, port), f"port {port} of {self}", timeout)
+        await self._wait(lambda: accepts(address, port), f"port {port} of {self}", timeout)
 
     async def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         def happened() -> bool:
@@ -246,7 +246,8 @@ class Program:
         return " ".join(self.arguments)
 
 
-def _accepts(address: str, port: int) -> bool:
+def accepts(address: str, port: int) -> bool:
+    """Whether the kernel takes a connection, be it that nobody has taken it from there yet."""
     try:
         socket.create_connection((address, port), timeout=1).close()
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from meshgate.status import read_status
 from meshgate.transport.dialing import dial
 from tests.dns_server import DnsServer, Fault
 from tests.peers import LOOPBACK, Origin, Peer, end_all
-from tests.support import free_port, new_folder, reactor, wait_for
+from tests.support import accepts, free_port, new_folder, reactor, wait_for
 
 SETTINGS = """
 providers: [{{name: files, type: directory, paths: [routes.yaml]}}]
@@ -76,20 +75,11 @@ class StartTests(ServiceTestCase):
     def test_ports_open_last(self) -> None:
         """What takes as long as there are routes is done before anybody can connect, and need not wait for it."""
         port, open_then = free_port(), list[bool]()
-        self.patch(service, "settle", lambda: open_then.append(accepts(port)))
+        self.patch(service, "settle", lambda: open_then.append(accepts(LOOPBACK, port)))
         folder, _ = self.start(dns=free_port(), target=free_port(), port=port)
         self.assertEqual(open_then[0], False)
-        self.assertTrue(accepts(port))
+        self.assertTrue(accepts(LOOPBACK, port))
         self.assertEqual(len(read_status(folder / "state")["routes"]), 1)
-
-
-def accepts(port: int) -> bool:
-    """Whether the kernel takes a connection, be it that nobody has taken it from there yet."""
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=10).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 class DnsTests(ServiceTestCase):
