@@ -108,6 +108,16 @@ class GatewayTests(SynchronousTestCase):
             (found,) = (each for each in compiled(*documents, proxy=proxy).problems if each.path == "spec.selector")
             self.assertEqual((found.code, found.severity), want)
 
+    def test_a_selector_that_is_nearly_ours(self) -> None:
+        """It is told which label was meant; an empty value is near to none that we do not have."""
+        for labels, want in [
+            ({"istio": "ingresgateway"}, "did you mean istio: ingressgateway?"),
+            ({"tier": ""}, "a selector has labels of the gateway's pod"),
+        ]:
+            chosen = selecting(gateway("gw", tcp_server(1)), **labels)
+            (found,) = (each for each in compiled(chosen).problems if each.path == "spec.selector")
+            self.assertEqual((found.code, found.hint), ("MG2040", want))
+
     def test_secrets_that_cannot_be_used(self) -> None:
         """A key pair is missing, unreadable, of two halves, expired, or not valid yet."""
         good = key_pair("c")

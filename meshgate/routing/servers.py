@@ -294,9 +294,9 @@ def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy, pods: Collection
     others = (ISTIO_LABELS, *(pod.labels for pod in pods))
     if not any(selected(selector, labels) for labels in others):
         near = [
-            f"{key}: {proxy.labels[key]}"
+            f"{key}: {ours}"
             for key, value in selector.items()
-            if difflib.get_close_matches(value, [proxy.labels.get(key, "")], 1, 0.7)
+            if (ours := proxy.labels.get(key)) and difflib.get_close_matches(value, [ours], 1, 0.7)
         ]
         return gateway.problem(
             Severity.ERROR if pods else Severity.WARNING,
