@@ -71,8 +71,9 @@ def ratio_name(one: Comparison) -> str:
 def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
     """Every figure that has a bar with the costs of all proxies, the heading first."""
     yield ("", "meshgate", INTERPRETED, *PEER_COLUMNS, "Ratio", INTERPRETED, "To", "At most", "")
-    interpreted = {one.bar.figure: one for one in compare(results) if one.bar.subject == INTERPRETED}
-    for one in compare(results):
+    comparisons = compare(results)
+    interpreted = {one.bar.figure: one for one in comparisons if one.bar.subject == INTERPRETED}
+    for one in comparisons:
         if one.bar.subject == INTERPRETED:
             continue
         figure, other = FIGURES[one.bar.figure], interpreted.get(one.bar.figure)

@@ -154,7 +154,7 @@ class GatewayService(Service):
             os.write(2, f"meshgate: {error}\n".encode())
             raise SystemExit(1) from None
         super().startService()  # type: ignore[no-untyped-call]
-        settle()
+        settle()  # with what has come since the routes: little
         self._reactor.callWhenRunning(install_signals, self._reactor, self.reload)
 
     def stopService(self) -> Deferred[None]:

@@ -51,7 +51,7 @@ def take_apart(things: list[Any]) -> Iterator[None]:
 def discard(held: list[Any]) -> Iterator[None]:
     """Let go of things that mostly nobody else holds any more, in steps; nothing is left of the list."""
     while held:
-        del held[-64:]
+        del held[-BATCH:]
         yield
 
 
