@@ -349,6 +349,87 @@ spec:
         "namespace of the short name)",
     ),
     (
+        "MG2020",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db.example.com.}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: s, namespace: shop}
+spec: {hosts: [db.example.com], ports: [{number: 9000, name: tls, protocol: TLS}], resolution: STATIC}
+""",
+        "routes.yaml:15:39: error[MG2020]: VirtualService shop/v: spec.tcp[0].route[0].destination.host: the "
+        "host db.example.com. is unknown (did you mean db.example.com? A dot at the end of a host counts)",
+    ),
+    (
+        "MG2020",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db.example.com}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: s, namespace: shop}
+spec: {hosts: [db.example.com.], ports: [{number: 9000, name: tls, protocol: TLS}], resolution: STATIC}
+""",
+        "routes.yaml:15:39: error[MG2020]: VirtualService shop/v: spec.tcp[0].route[0].destination.host: the "
+        "host db.example.com is unknown (did you mean db.example.com.? A dot at the end of a host counts)",
+    ),
+    (
+        "MG2020",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db.}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+""",
+        "routes.yaml:15:39: error[MG2020]: VirtualService shop/v: spec.tcp[0].route[0].destination.host: the "
+        "host db. is unknown (did you mean db.shop.svc.cluster.local? A dot at the end of a host counts)",
+    ),
+    (
         "MG2021",
         """\
 apiVersion: networking.istio.io/v1
@@ -778,6 +859,62 @@ spec: {address: 10.0.0.1, labels: {app: db}}
         "takes no rule of it)",
     ),
     (
+        "MG2050",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: [a.example.com]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: [a.example.com.]
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+""",
+        "routes.yaml:13:10: warning[MG2050]: VirtualService shop/v: spec.hosts: none of its hosts "
+        "(a.example.com.) is one of Gateway shop/g (routes.yaml:7:3), which has a.example.com (the Gateway "
+        "takes no rule of it; a dot at the end of a host counts)",
+    ),
+    (
+        "MG2050",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['shop/*.example.com.']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: [a.example.com]
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db}}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+""",
+        "routes.yaml:13:10: warning[MG2050]: VirtualService shop/v: spec.hosts: none of its hosts "
+        "(a.example.com) is one of Gateway shop/g (routes.yaml:7:3), which has *.example.com. (the Gateway "
+        "takes no rule of it; a dot at the end of a host counts)",
+    ),
+    (
         "MG2052",
         """\
 apiVersion: networking.istio.io/v1
@@ -1024,6 +1161,23 @@ spec: {host: db}
         "routes.yaml:4:14: warning[MG2058]: DestinationRule shop/d: spec.host: there is no host "
         "db.shop.svc.cluster.local for it to be about (give it a Service or a ServiceEntry, or check the "
         "namespace of the short name)",
+    ),
+    (
+        "MG2058",
+        """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: d, namespace: shop}
+spec: {host: db.shop.svc.cluster.local.}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {ports: [{port: 80, name: tcp}], selector: {app: db}}
+""",
+        "routes.yaml:4:14: warning[MG2058]: DestinationRule shop/d: spec.host: there is no host "
+        "db.shop.svc.cluster.local. for it to be about (did you mean db.shop.svc.cluster.local? A dot at the "
+        "end of a host counts)",
     ),
     (
         "MG2059",

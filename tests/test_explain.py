@@ -123,6 +123,18 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(explanation.result, "closed")
         self.assertIn("the nearest is a.example.com", text)
 
+    def test_a_rule_for_a_name_with_a_dot(self) -> None:
+        """A dot at the end makes another name than clients ask for, as in Istio, and the story says so."""
+        compilation = compiled(
+            gateway("gw", tls_server(443)), virtual_service("v", ["a.org."], tls=[tls_rule(["a.org."], "x")])
+        )
+        for asked in ("a.org", "a.org."):
+            explanation = explain(compilation, Call(443, sni=asked))
+            self.assertEqual(explanation.result, "closed")
+            self.assertEqual(
+                explanation.steps[-1], "the nearest is a.org., which ends with a dot, as no server name does"
+            )
+
     def test_plain_text_on_a_tls_port(self) -> None:
         """Plain text has no name."""
         explanation, text = story(Call(443, tls=False))

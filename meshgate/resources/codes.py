@@ -110,6 +110,7 @@ CODES: Final[dict[str, str]] = {
     "MG1095": "A Unix socket is misnamed, or has ports",
     "MG1096": "A workload has a network and no address",
     "MG1098": "A selector of workloads has no effect",
+    "MG1099": "A server name ends with a dot, as none that clients ask for does",
     "MG2001": "A Gateway selects other labels than this gateway has",
     "MG2002": "A server is dropped: an older one has one of its hosts",
     "MG2003": "A server is dropped: an older one has its port",

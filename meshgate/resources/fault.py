@@ -45,6 +45,20 @@ def judged(*rules: Iterator[Fault]) -> Iterator[Fault]:
             continue
 
 
+def dot_faults(names: Iterable[str], path: Path) -> Iterator[Fault]:
+    """
+    A warning for each name that ends with a dot, where clients ask for names: they never send that dot (RFC 6066).
+
+    :param names: server names, or hosts that server names are held against.
+    :param path: of the list.
+    """
+    for index, name in sound(names):
+        if name.endswith("."):
+            message = f"{quoted(name)} ends with a dot, and no client asks for a server name that does"
+            hint = f"write {quoted(name.removesuffix('.'))}; hosts are compared letter by letter"
+            yield Fault((*path, index), "MG1099", message, hint, Severity.WARNING)
+
+
 def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) -> Iterator[Fault]:
     """
     A fault for each value in a list of objects that one before it has already.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from meshgate.resources.broken import sound
-from meshgate.resources.fault import Fault, Path, judged, repeated
+from meshgate.resources.fault import Fault, Path, dot_faults, judged, repeated
 from meshgate.resources.gateway import GatewaySpec, Server, ServerTLSSettings, TLSMode
 from meshgate.resources.model import UNIX_PREFIX
 from meshgate.resources.nameforms import likely
@@ -42,6 +42,8 @@ def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:
         path = (*_SERVERS, index)
         yield from judged(_port_faults(server, path), _target_port_faults(server, path))
         yield from judged(_protocol_faults(server, path), _redirect_faults(server, path))
+        if server.port.protocol in TLS_PROTOCOLS:
+            yield from judged(dot_faults(server.hosts, (*path, "hosts")))
         if server.tls is not None:
             yield from settings_faults(server.tls, (*path, "tls"))
 

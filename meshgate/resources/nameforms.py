@@ -18,6 +18,7 @@ from meshgate.resources.wording import quoted
 Check = Callable[[str], str]
 
 SUBNET_HINT: Final = "write an address, a slash, and how many of its first bits count"
+DOT_HINT: Final = "a dot at the end of a host counts"
 
 _SEPARATORS: Final = str.maketrans("_ ", "--")
 

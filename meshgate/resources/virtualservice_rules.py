@@ -13,10 +13,10 @@ from typing import Final
 
 from meshgate.resources.broken import sound
 from meshgate.resources.exporting import export_faults
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, Path, dot_faults, judged
 from meshgate.resources.hostcover import HostCover, overlapping
 from meshgate.resources.http_reach_rules import prefix_faults
-from meshgate.resources.nameforms import SUBNET_HINT, likely
+from meshgate.resources.nameforms import DOT_HINT, SUBNET_HINT, likely
 from meshgate.resources.names import dns_label, fqdn, is_ip_address, labels, server_name, subnet, wildcard_domain
 from meshgate.resources.problem import Severity
 from meshgate.resources.reach_rules import reach_faults
@@ -46,6 +46,7 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _host_faults(spec),
         _server_name_faults(spec),
+        dot_faults(spec.hosts if spec.tls else (), ("spec", "hosts")),
         _rule_faults(spec.tls, ("spec", "tls")),
         _rule_faults(spec.tcp, ("spec", "tcp")),
         reach_faults(spec.tls, ("spec", "tls")),
@@ -156,7 +157,7 @@ def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     for index, rule in sound(spec.tls):
         for number, match in sound(rule.match):
             path = ("spec", "tls", index, "match", number, "sniHosts")
-            yield from judged(_sni_faults(spec, match.sni_hosts, cover, path))
+            yield from judged(_sni_faults(spec, match.sni_hosts, cover, path), dot_faults(match.sni_hosts, path))
 
 
 def _cover(spec: VirtualServiceSpec) -> HostCover | None:
@@ -184,6 +185,8 @@ def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:
     for meant in (name.lower(), name.removesuffix(".")):
         if cover.takes_in(meant):
             return f"did you mean {quoted(meant)}? Names are compared letter by letter"
+    if cover.takes_in(f"{name}."):
+        return f"write {quoted(name)} in hosts; {DOT_HINT}"
     short = name.partition(".")[0]
     if short in hosts:
         return f"the short host {short} is not made whole before the two are compared; write {name} in hosts, too"

@@ -12,7 +12,7 @@ from meshgate.resources.service import ServiceSpec
 from meshgate.resources.trafficpolicy import ClientTLSSettings
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.catalog import CatalogHost, selected
-from meshgate.routing.hosts import covers, full_name, is_wildcard
+from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot, unknown_host_hint
 from meshgate.routing.policies import ORIGINATING
 
 TOPOLOGY = "topology."
@@ -30,12 +30,13 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
         else:
             known = given.catalog.find(host) is not None
         if not known:
+            meant = other_by_dot(host, rule.namespace, given.proxy.domain_suffix)
             yield rule.problem(
                 Severity.WARNING,
                 "MG2058",
                 f"there is no host {host} for it to be about",
                 path="spec.host",
-                hint="give it a Service or a ServiceEntry, or check the namespace of the short name",
+                hint=unknown_host_hint(meant if given.catalog.find(meant) is not None else ""),
             )
 
 

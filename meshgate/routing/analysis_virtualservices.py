@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 
 from meshgate.resources.gateway import GatewaySpec, Server
+from meshgate.resources.nameforms import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
 from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualServiceSpec
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.binding import gateways_of
-from meshgate.routing.hosts import MESH, HostIndex, gateway_reference, names_for_namespace, server_hosts, specificity
+from meshgate.routing.hosts import (
+    MESH,
+    HostIndex,
+    gateway_reference,
+    matches,
+    names_for_namespace,
+    server_hosts,
+    specificity,
+)
 from meshgate.routing.servers import HTTP_PROTOCOLS, PASSTHROUGH_MODES
 
 Gateway = Resource[GatewaySpec]
 VirtualService = Resource[VirtualServiceSpec]
 Match = L4MatchAttributes | TLSMatchAttributes
+
+_MOST_COMPARED = 10
+"""Hosts of each side that a hint is looked for among."""
 
 
 def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem | None]:
@@ -46,6 +58,7 @@ def _hosts(gateway: Gateway) -> list[str]:
 
 def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
     names = sorted(set(names_for_namespace(_hosts(gateway), virtual_service.namespace)), key=specificity)
+    dotted = _apart_by_dot(virtual_service.spec.hosts, names)
     have = f"has {', '.join(names[:5])}" if names else f"has no host for the namespace {virtual_service.namespace}"
     return virtual_service.problem(
         Severity.WARNING,
@@ -53,7 +66,16 @@ def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
         f"none of its hosts ({', '.join(virtual_service.spec.hosts[:5])}) is one of Gateway "
         f"{gateway.qualified_name} ({gateway.place('spec.servers')}), which {have}",
         path="spec.hosts",
-        hint="the Gateway takes no rule of it",
+        hint="the Gateway takes no rule of it" + (f"; {DOT_HINT}" if dotted else ""),
+    )
+
+
+def _apart_by_dot(hosts: Sequence[str], others: Sequence[str]) -> bool:
+    """True if some of these hosts would meet, were it not for a dot at the end; of many hosts a few are looked at."""
+    return any(
+        matches(host.removesuffix("."), other.removesuffix("."))
+        for host in hosts[:_MOST_COMPARED]
+        for other in others[:_MOST_COMPARED]
     )
 
 

@@ -15,7 +15,7 @@ from meshgate.routing.binding import gateways_of
 from meshgate.routing.catalog import Catalog, CatalogHost
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.destinationrules import DestinationRules, MergedRule, OwnedSubset
-from meshgate.routing.hosts import full_name
+from meshgate.routing.hosts import full_name, other_by_dot, unknown_host_hint
 from meshgate.routing.policies import (
     ORIGINATING,
     RULE_POLICY,
@@ -184,7 +184,7 @@ class Destinations:
         sidecar = server_port is None and not gateways_of(virtual_service)
         found = (self._catalog.covering if sidecar else self._catalog.find)(host, viewer)
         if found is None:
-            return _Resolved(host, number or 0, lack=self._unknown(host, viewer))
+            return _Resolved(host, number or 0, lack=self._unknown(host, viewer, virtual_service.namespace))
         if number is None:
             number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
         if number is not None and number not in found.ports:
@@ -237,14 +237,15 @@ class Destinations:
             return [self._proxy.namespace]
         return sorted({virtual_service.namespace if each == EVERYBODY else each for each in scopes(virtual_service)})
 
-    def _unknown(self, host: str, viewer: str) -> _Lack:
+    def _unknown(self, host: str, viewer: str, namespace: str) -> _Lack:
         hidden = self._catalog.find(host)
         faulty = self._all_hosts.find(host) if hidden is None else None
         if faulty is not None:
             message = f"the host {host} is that of {faulty.source.key} ({faulty.source.place()}), which is not valid"
             return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
         if hidden is None:
-            hint = "give it a Service or a ServiceEntry, or check the namespace of the short name"
+            meant = other_by_dot(host, namespace, self._proxy.domain_suffix)
+            hint = unknown_host_hint(meant if self._catalog.find(meant) is not None else "")
             return _Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
         seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
         message = (

@@ -134,7 +134,8 @@ def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
         yield f"names known on {listener.key}: {', '.join(shown)}{more}"
     near = difflib.get_close_matches(sni or "", known, 1)
     if near:
-        yield f"the nearest is {near[0]}"
+        dot = ", which ends with a dot, as no server name does" if near[0].endswith(".") else ""
+        yield f"the nearest is {near[0]}{dot}"
 
 
 def _chosen(chain: Chain) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterable, Iterator
 
+from meshgate.resources.nameforms import DOT_HINT
 from meshgate.resources.steps import batches
 
 MESH = "mesh"
@@ -88,6 +89,27 @@ def full_name(host: str, namespace: str, domain_suffix: str) -> str:
         return host
     service_domain = f"svc.{domain_suffix}" if domain_suffix else ""
     return ".".join(part for part in (host, namespace, service_domain) if part)
+
+
+def other_by_dot(host: str, namespace: str, domain_suffix: str) -> str:
+    """
+    The host that a dot at the end tells apart from another: ``x.org`` for ``x.org.``, and the other way round. A short
+    name is made whole once its dot is gone.
+    """
+    if host.endswith("."):
+        return full_name(host.removesuffix("."), namespace, domain_suffix)
+    return f"{host}."
+
+
+def unknown_host_hint(meant: str) -> str:
+    """
+    What to do about a host that does not exist.
+
+    :param meant: one that does exist and that a dot at the end tells apart from it, or empty.
+    """
+    if meant:
+        return f"did you mean {meant}? {DOT_HINT[:1].upper()}{DOT_HINT[1:]}"
+    return "give it a Service or a ServiceEntry, or check the namespace of the short name"
 
 
 def gateway_reference(reference: str, namespace: str) -> str:

@@ -236,4 +236,20 @@ CASES: Final = (
           credentialName (put the list of revoked certificates in the secret)
         """,
     ),
+    Golden(
+        "MG1099",
+        gateway(TLS, "a.example.com., b.example.com, '*.example.org.', infra/c.example.com.", tls="{}"),
+        """
+        routes.yaml:7:13: warning[MG1099]: Gateway default/gw: spec.servers[0].hosts[0]: "a.example.com." ends with
+          a dot, and no client asks for a server name that does (write "a.example.com"; hosts are compared letter by
+          letter)
+        routes.yaml:7:44: warning[MG1099]: Gateway default/gw: spec.servers[0].hosts[2]: "*.example.org." ends with
+          a dot, and no client asks for a server name that does (write "*.example.org"; hosts are compared letter by
+          letter)
+        routes.yaml:7:62: warning[MG1099]: Gateway default/gw: spec.servers[0].hosts[3]: "infra/c.example.com." ends
+          with a dot, and no client asks for a server name that does (write "infra/c.example.com"; hosts are
+          compared letter by letter)
+        """,
+    ),
+    Golden("MG1099", gateway(TCP, "a.example.com."), ""),
 )

@@ -257,6 +257,24 @@ CASES: Final = (
         """,
     ),
     Golden(
+        "MG1048",
+        virtual_service(tls("a.example.com"), hosts="[a.example.com.]"),
+        """
+        routes.yaml:7:30: error[MG1048]: VirtualService default/v: spec.tls[0].match[0].sniHosts[0]: no host of the
+          VirtualService takes in the server name "a.example.com" (write "a.example.com" in hosts; a dot at the end
+          of a host counts)
+        """,
+    ),
+    Golden(
+        "MG1048",
+        virtual_service(tls("a.example.com.")),
+        """
+        routes.yaml:7:30: error[MG1048]: VirtualService default/v: spec.tls[0].match[0].sniHosts[0]: no host of the
+          VirtualService takes in the server name "a.example.com." (did you mean "a.example.com"? Names are compared
+          letter by letter)
+        """,
+    ),
+    Golden(
         "MG1049",
         virtual_service(tls("10.0.0.1")),
         """
@@ -298,4 +316,17 @@ CASES: Final = (
           the longer prefix first)
         """,
     ),
+    Golden(
+        "MG1099",
+        virtual_service(tls("a.example.com."), hosts="[a.example.com.]"),
+        """
+        routes.yaml:5:11: warning[MG1099]: VirtualService default/v: spec.hosts[0]: "a.example.com." ends with a
+          dot, and no client asks for a server name that does (write "a.example.com"; hosts are compared letter by
+          letter)
+        routes.yaml:7:30: warning[MG1099]: VirtualService default/v: spec.tls[0].match[0].sniHosts[0]:
+          "a.example.com." ends with a dot, and no client asks for a server name that does (write "a.example.com";
+          hosts are compared letter by letter)
+        """,
+    ),
+    Golden("MG1099", virtual_service(hosts="[a.example.com.]"), ""),
 )
