@@ -1,72 +1,84 @@
-# The two commands a newcomer needs are `make lab` and `make test`.
+# The two commands a newcomer needs are `make lab` and `make test`; `make` alone lists all of them, from the `##` below.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 LAB_PIDFILE := .lab.pid
 BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
+# Test processes at a time. `make test JOBS=` runs the tests in a single process, as trial's --debug asks for.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+TRIAL = -m twisted.trial $(if $(JOBS),--jobs=$(JOBS)) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane descriptors end_to_end ended entrance \
 	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving sockets \
 	wheel workers)
 
-.PHONY: lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
+.PHONY: help lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
+
+help:
+	@echo "meshgate, an L4 ingress gateway. Targets of make:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "meshgate needs Python 3.11 or newer; run make PYTHON=python3.x")'
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making a virtual environment in $(VENV), of $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
 
 # What is installed is newer than what says what to install, or it is installed again.
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@echo "Installing meshgate and its libraries into $(VENV), once: about 15 seconds ..."
+	@$(PIP_INSTALL) .
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing meshgate, its libraries and what its tests need into $(VENV), once: about a minute ..."
+	@$(PIP_INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-# Runs in the foreground; Ctrl-C ends it.
-lab: $(VENV)/.installed
+lab: $(VENV)/.installed  ## run the lab in the foreground, until Ctrl-C; the first time it is set up, in about 20 seconds
 	@if [ -f $(LAB_PIDFILE) ] && kill -0 "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then \
 		echo "The lab is already running (process $$(cat $(LAB_PIDFILE))); 'make lab-stop' ends it." >&2; exit 1; fi
 	@rm -f $(LAB_PIDFILE)
+	@echo "Starting the lab: $(BIN)/twistd -n meshgate --config etc/meshgate.yaml"
 	@exec $(BIN)/twistd -n --pidfile=$(LAB_PIDFILE) meshgate --config etc/meshgate.yaml
 
-lab-stop:
+lab-stop:  ## end a lab that runs in another terminal
 	@if [ -f $(LAB_PIDFILE) ] && kill "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then :; else echo "The lab is not running."; fi
 
-test: $(VENV)/.installed-dev
-	$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) tests
+test: $(VENV)/.installed-dev  ## run all tests, one process per processor: about four minutes on two
+	@echo "Running all tests, $(or $(JOBS),1) at a time."
+	$(BIN)/python $(TRIAL) tests
 
-# The tests of the data path, on what is compiled; it stands beside the sources, and never in their way.
-test-compiled: compiled
+# Those of the data path, on what is compiled; it stands beside the sources, and never in their way.
+test-compiled: compiled  ## compile the data path, and run its tests on that
 	@rm -rf $(COMPILED)/tests && cp -r tests $(COMPILED)
-	cd $(COMPILED) && $(CURDIR)/$(BIN)/python -m twisted.trial $(TRIAL_OPTIONS) $(DATA_PATH_TESTS)
+	cd $(COMPILED) && $(CURDIR)/$(BIN)/python $(TRIAL) $(DATA_PATH_TESTS)
 
-compiled: $(COMPILED)/.compiled
+compiled: $(COMPILED)/.compiled  ## compile the data path into build/compiled, as an installation does
 
 $(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -name '*.py' -o -name '*.c') | $(VENV)/.installed-dev
 	@rm -rf $(COMPILED)
 	MESHGATE_COMPILE=1 $(BIN)/python setup.py --quiet build --build-base build/temp --build-lib $(COMPILED)
 	@touch $@
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-dev
+docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 # The figures of the documentation and the README; says what is missing. For others, see
 # `.venv/bin/python -m benchmarks --help`.
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev  ## measure the figures of the documentation and the README anew
 	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
 
 # 200,000 connections of all kinds; a quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
-soak: $(VENV)/.installed-dev
+soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway
 	$(BIN)/python -m benchmarks.soak $(SOAK_OPTIONS)
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
@@ -75,8 +87,8 @@ $(BENCH)/load $(BENCH)/backend: $(wildcard benchmarks/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 $(CFLAGS) -o $@ $(filter %.c,$^)
 
-wheel: $(VENV)/.installed-dev
+wheel: $(VENV)/.installed-dev  ## build a wheel into dist
 	$(BIN)/python -m build --wheel
 
-clean:
+clean:  ## remove everything that make has made
 	rm -rf $(VENV) $(BENCH) build dist docs/_build *.egg-info _trial_temp*

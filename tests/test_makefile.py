@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.support import IMPORT_ROOT, Program, new_folder, require_program
+
+
+class ListTests(TestCase):
+    """``make`` alone."""
+
+    async def test_every_target_is_listed(self) -> None:
+        """Each target that somebody would type is told in one line; nothing is done."""
+        if not (IMPORT_ROOT / "Makefile").exists():
+            raise SkipTest("these tests are not run from a checkout")
+        program = Program(self, [require_program("make"), "-s", "-C", IMPORT_ROOT])
+        self.assertEqual((await program.exit_status(), program.stderr), (0, ""))
+        listed = re.findall(r"(?m)^  make ([a-z-]+) +\S.*$", program.stdout)
+        phony = re.search(r"(?m)^\.PHONY: help (.*)$", (IMPORT_ROOT / "Makefile").read_text())
+        assert phony is not None
+        self.assertEqual(sorted(listed), sorted(phony[1].split()))
 
 
 class LabTests(TestCase):

@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sysconfig
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
-from twisted.trial.unittest import SkipTest, TestCase
+from pyproject_hooks import BuildBackendHookCaller, quiet_subprocess_runner
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from tests.environments import PIP_OPTIONS, Environment
 from tests.support import IMPORT_ROOT, Program, lacking, new_folder, require_program
+
+
+def new_checkout(test: SynchronousTestCase) -> Path:
+    """Make a copy of the sources, since building writes into them."""
+    if not (IMPORT_ROOT / "setup.cfg").exists():
+        raise SkipTest("these tests are not run from a checkout")
+    copy = new_folder(test) / "checkout"
+    leave = shutil.ignore_patterns(".*", "_trial_temp*", "__pycache__", "*.egg-info", "build", "docs", "state")
+    shutil.copytree(IMPORT_ROOT, copy, symlinks=True, ignore=leave)
+    return copy
+
+
+class RequirementsTests(SynchronousTestCase):
+    """What is installed to build, before anything is built."""
+
+    def names(self, hook: str, compile: str = "") -> set[str]:  # noqa: A002 - as in MESHGATE_COMPILE
+        """Names of the distributions that an installer is asked for."""
+        checkout = new_checkout(self)
+        system = tomllib.loads((checkout / "pyproject.toml").read_text())["build-system"]
+        hooks = BuildBackendHookCaller(
+            str(checkout), system["build-backend"], system["backend-path"], runner=quiet_subprocess_runner
+        )
+        self.patch(os, "environ", {**os.environ, "MESHGATE_COMPILE": compile})
+        return {name.split()[0] for name in [*system["requires"], *getattr(hooks, hook)()]}
+
+    def test_wheel(self) -> None:
+        """A wheel is compiled by mypyc, which reads the types of the libraries."""
+        expected = {"setuptools", "mypy", "mypy-zope", "pydantic", "twisted", "zope.interface"}
+        self.assertEqual(self.names("get_requires_for_build_wheel"), expected)
+
+    def test_wheel_that_is_not_compiled(self) -> None:
+        """Without compiling, setuptools is enough."""
+        self.assertEqual(self.names("get_requires_for_build_wheel", compile="0"), {"setuptools"})
+
+    def test_editable(self) -> None:
+        """An editable installation waits for setuptools alone."""
+        self.assertEqual(self.names("get_requires_for_build_editable"), {"setuptools"})
 
 
 class InstallationTests(TestCase):
     """Each way to install, in a clean environment and outside of the checkout."""
 
     timeout = 240
-
-    def checkout(self) -> Path:
-        """A copy of the sources, since building writes into them."""
-        if not (IMPORT_ROOT / "setup.cfg").exists():
-            raise SkipTest("these tests are not run from a checkout")
-        copy = new_folder(self) / "checkout"
-        leave = shutil.ignore_patterns(".*", "_trial_temp*", "__pycache__", "*.egg-info", "build", "docs", "state")
-        shutil.copytree(IMPORT_ROOT, copy, symlinks=True, ignore=leave)
-        return copy
 
     async def verify(self, environment: Environment) -> None:
         """The plug-ins are found, the command runs, and the default installation comes along."""
@@ -49,7 +80,7 @@ class InstallationTests(TestCase):
         :param compiler: another one than Python's own.
         """
         variables = {"MESHGATE_COMPILE": compile, **({"CC": compiler} if compiler else {})}
-        arguments: list[str | Path] = ["-m", "pip", "wheel", "-v", *PIP_OPTIONS, "-w", folder, self.checkout()]
+        arguments: list[str | Path] = ["-m", "pip", "wheel", "-v", *PIP_OPTIONS, "-w", folder, new_checkout(self)]
         program = await Environment(self).run(*arguments, timeout=180, **variables)
         await program.exit_status()
         return program
@@ -106,9 +137,18 @@ class InstallationTests(TestCase):
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         self.assertEqual([file.name.partition("-py3-")[2] for file in folder.iterdir()], ["none-any.whl"])
 
+    async def test_source_distribution(self) -> None:
+        """A wheel is built from a source distribution, which brings all that this takes."""
+        folder = new_folder(self)
+        arguments: list[str | Path] = ["-m", "build", "--no-isolation", "--outdir", folder, new_checkout(self)]
+        built = await Environment(self).run(*arguments, timeout=120, MESHGATE_COMPILE="0")
+        self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
+        self.assertEqual(sorted(file.suffix for file in folder.iterdir()), [".gz", ".whl"])
+        await self.verify(await self.installed(folder))
+
     async def test_editable(self) -> None:
         """An editable installation lets twistd find the plug-ins, wherever it is started, and follows its sources."""
-        environment, checkout = Environment(self), self.checkout()
+        environment, checkout = Environment(self), new_checkout(self)
         await environment.install("--editable", checkout)
         await self.verify(environment)
         self.assertEqual([*checkout.rglob("*.so")], [])
