@@ -73,7 +73,8 @@ class StatusFile:
             ended: Deferred[None] = Deferred()
             self._writing.addBoth(lambda _: ended.callback(None))
             await ended
-        elif work is not None:
+        if work is not None:
+            # It may wait for its next turn, even where only just now a document was written.
             work.cancel()
 
     async def _run(self) -> None:

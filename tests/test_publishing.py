@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Generator
+from pathlib import Path
+from threading import Event
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.publishing import StatusFile
@@ -33,6 +36,32 @@ class StatusFileTests(TestCase):
         await file.stop()
         self.assertEqual((collecting, gc.isenabled()), ([False], True))
         self.assertEqual(read_status(folder)["generation"], 7)
+
+    async def test_a_stop_in_the_middle_leaves_nothing(self) -> None:
+        """A stop while the thread writes waits for it, and leaves no timer for the next document behind."""
+        folder = new_folder(self)
+        begun, go_on = Event(), Event()
+        self.addCleanup(go_on.set)
+
+        def gather() -> Generator[None, None, StatusContent]:
+            yield
+            return StatusContent(RoutingTable(7, {}), {}, (), {"version": "1"}, {})
+
+        def slow_folder() -> Path:
+            begun.set()
+            go_on.wait(10)
+            return folder
+
+        file = StatusFile(reactor, slow_folder, gather)
+        file.write_soon()
+        await wait_for(begun.is_set, "the thread")
+        before = reactor.getDelayedCalls()  # trial's own
+        stopped = Deferred.fromCoroutine(file.stop())
+        self.assertNoResult(stopped)
+        go_on.set()
+        await stopped
+        self.assertEqual(read_status(folder)["generation"], 7)
+        self.assertEqual([call for call in reactor.getDelayedCalls() if call not in before], [])
 
 
 class WriteStatusTests(SynchronousTestCase):
