@@ -6,6 +6,7 @@ Knows when to compile and whom to tell; what is compiled, and how, is decided in
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -69,14 +70,20 @@ class Compiling:
     :param install: called with each new table, as soon as it can serve.
     :param finished: called after that with everything, once that is known; not for a state that a newer one waits
         behind.
+    :param wall_clock: gives the seconds since the epoch, which certificates expire by.
     """
 
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, install: Callable[[RoutingTable], None], finished: Callable[[Compilation], None]
+        self,
+        clock: IReactorTime,
+        install: Callable[[RoutingTable], None],
+        finished: Callable[[Compilation], None],
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
+        self._wall_clock = wall_clock
         self._install = install
         self._finished = finished
         self._generation = 0
@@ -133,7 +140,7 @@ class Compiling:
 
     def _compile(self, state: FeedState, settings: Settings) -> Generator[RoutingTable | None, None, Compilation]:
         self._generation += 1
-        now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+        now = datetime.fromtimestamp(self._wall_clock(), UTC)
         return compile_state(state, settings, self._generation, self._known, now)
 
     def _steps(self, state: FeedState, settings: Settings) -> Generator[None, None, None]:

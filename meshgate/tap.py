@@ -15,6 +15,7 @@ from twisted.logger import FileLogObserver, formatEventAsClassicLogText
 from twisted.python import usage
 
 from meshgate import __version__
+from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.service import make_gateway, validate
 from meshgate.settings import SettingsError
 
@@ -63,6 +64,7 @@ def makeService(options: Options) -> IService:
 
     path = Path(options["config"])
     any_reactor: Any = reactor
+    follow_monotonic_clock(any_reactor)
     try:
         if options["validate"]:
             raise SystemExit(validate(path, any_reactor))

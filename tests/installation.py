@@ -25,11 +25,13 @@ class Installation:
     """
     What ``meshgate init`` writes, with every port replaced by a free one.
 
+    :param environment: variables for the process on top of the test's own.
     :ivar ports: the ports by those that the default installation has.
     """
 
-    def __init__(self, test: TestCase) -> None:
+    def __init__(self, test: TestCase, environment: Mapping[str, str] | None = None) -> None:
         self._test = test
+        self._environment = environment
         self.folder = new_folder(test) / "installation"
         write_installation(self.folder)
         self.routes = self.folder / "routes"
@@ -65,7 +67,9 @@ class Installation:
 
     async def start(self, *arguments: str) -> TwistdProcess:
         """Run it until its ports are open."""
-        self.process = TwistdProcess(self._test, ["meshgate", "--config", self.settings, *arguments], self.folder)
+        self.process = TwistdProcess(
+            self._test, ["meshgate", "--config", self.settings, *arguments], self.folder, self._environment
+        )
         await self.process.wait_for_output("meshgate is up")
         return self.process
 
@@ -100,11 +104,13 @@ class Installation:
         return await self.process.exit_status()
 
 
-async def running(test: TestCase, settings: Mapping[str, str] | None = None) -> Installation:
+async def running(
+    test: TestCase, settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> Installation:
     """A default installation that runs, with a JSON access log on standard output."""
 
     async def start() -> Installation:
-        installation = Installation(test)
+        installation = Installation(test, environment)
         installation.edit_settings(format="json", **(settings or {}))
         await installation.start()
         return installation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,12 @@ class WorkersTestCase(TestCase):
 
     timeout = 120
 
+    #: Variables for the processes on top of the test's own.
+    environment: Mapping[str, str] | None = None
+
     async def start(self, **settings: str) -> Installation:
         """Run it until both workers serve."""
-        lab = await running(self, {"workers": "2", **settings})
+        lab = await running(self, {"workers": "2", **settings}, self.environment)
         await self.state(lab, "both workers", lambda status: status["live_generation"] == 1)
         return lab
 

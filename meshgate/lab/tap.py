@@ -21,6 +21,7 @@ from meshgate import __version__
 from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.lab.workloads import LOOPBACK, EchoWorkload, HttpsWorkload, echo_service, https_service
+from meshgate.processes.clock import follow_monotonic_clock
 
 _GREETING = Greeting()
 
@@ -107,7 +108,9 @@ class _Alone(MultiService):
 def _reactor() -> Any:
     from twisted.internet import reactor
 
-    return reactor
+    any_reactor: Any = reactor
+    follow_monotonic_clock(any_reactor)
+    return any_reactor
 
 
 class EchoTap:

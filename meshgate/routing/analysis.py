@@ -97,7 +97,8 @@ class Analysis:
         self._about_certificates: list[Problem] = []
         self._with_certificates: dict[str, Gateway] = {}
         self._certificates_are_stale = False
-        self._turn: datetime | None = None
+        # What is said of certificates holds from the first of these moments to the second.
+        self._judged: tuple[datetime, datetime] | None = None
         self._members: dict[ResourceKey, VirtualService] = {}
         self._members_are_stale = False
         self._subset_owners: dict[str, SubsetOwners] = {}
@@ -203,8 +204,8 @@ class Analysis:
         """
         given = self._given.about(gateway_of=self._gateways, dropped=dropped, host_indexes={}, now=now)
         found = list(self._about_others)
-        if now is not None and (self._turn is None or now > self._turn or self._certificates_are_stale):
-            self._turn = next_turn(given, now)
+        if now is not None and (self._certificates_are_stale or not self._still_holds(now)):
+            self._judged = (now, next_turn(given, now))
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))
             yield
         for name in list(self._stale_gateways):
@@ -227,6 +228,10 @@ class Analysis:
                 found += [problem for each in batch for problem in each]
                 yield
         return found
+
+    def _still_holds(self, now: datetime) -> bool:
+        """Tell whether the dates of certificates mean what they meant; the clock may have been moved back."""
+        return self._judged is not None and self._judged[0] <= now <= self._judged[1]
 
     def _look_at_certificates(self, given: AnalysisInput) -> Generator[None, None, None]:
         if not self._certificates_are_stale:

@@ -135,7 +135,7 @@ static double now(void)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_REALTIME, &time);
+    clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
@@ -284,14 +284,14 @@ static PyObject *Events_serve(Events *self, PyObject *const *arguments, Py_ssize
     int due = 0;
 
     if (given != 2 || !PyDict_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "a time and a reactor's attributes are taken");
+        PyErr_SetString(PyExc_TypeError, "seconds and a reactor's attributes are taken");
         return NULL;
     }
     reactor = arguments[1];
-    until = PyFloat_AsDouble(arguments[0]);
-    if (until == -1.0 && PyErr_Occurred())
+    left = PyFloat_AsDouble(arguments[0]);
+    if (left == -1.0 && PyErr_Occurred())
         return NULL;
-    left = until - now();
+    until = now() + left;
     do {
         int wait = left <= 0 ? 0 : left > LONGEST_WAIT ? LONGEST_WAIT * 1000 : (int)ceil(left * 1000);
         int happened = NOTHING_ELSE;

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from time import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 BATCH: Final = 256
@@ -69,20 +69,21 @@ class Events:
         count, _ = self._batch(0)
         return count
 
-    def serve(self, until: float, reactor: dict[str, Any]) -> None:
+    def serve(self, seconds: float, reactor: dict[str, Any]) -> None:
         """
         Wait for events and hand them out until there is something to do for the reactor: one of those called says so,
         there is another timed call, it is to end, or it is to wait by itself again.
 
-        :param until: when it has to go on in any case, in seconds since the epoch.
+        :param seconds: after which it has to go on in any case, whatever the wall clock does meanwhile.
         :param reactor: its attributes, with a ``doIteration`` for as long as it does not.
         """
-        left = until - time()
+        left = seconds
+        until = monotonic() + seconds
         while True:
             _, happened = self._batch(min(max(0.0, left), LONGEST_WAIT))
             if happened and (True in happened or self._epoll.closed or _is_due(reactor)):
                 return
-            left = until - time()
+            left = until - monotonic()
             if left <= 0:
                 return
 

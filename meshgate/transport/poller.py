@@ -112,8 +112,7 @@ class Poller:
         self._dispatching = True
         try:
             if delay or delay is None:
-                until = inf if delay is None else self._reactor.seconds() + delay
-                self._events.serve(until, vars(self._reactor))
+                self._events.serve(inf if delay is None else delay, vars(self._reactor))
             else:
                 self._events.hand_out()
         finally:

@@ -21,6 +21,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.garbage import settle
 from meshgate.processes.parts import Unpacker
 from meshgate.processes.starting import HELD_BACK
@@ -256,6 +257,7 @@ def main() -> None:
     from twisted.internet import reactor
 
     any_reactor: Any = reactor
+    follow_monotonic_clock(any_reactor)
     gc.disable()  # until the first table is there
     worker = Worker(any_reactor, CHANNEL)
     globalLogBeginner.beginLoggingTo([_ParentsLog(worker)], redirectStandardIO=False)
