@@ -27,6 +27,7 @@ from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import WorkloadError
 from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
 from meshgate.processes.garbage import look_seldom, settle
+from meshgate.processes.launch import Launch, StartError
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.problem_log import ProblemLog
@@ -43,7 +44,6 @@ from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import LabSettings
 from meshgate.settings_values import UNUSABLE
-from meshgate.signals import install_signals
 from meshgate.status import StatusContent
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import Ports
@@ -60,20 +60,17 @@ COUNTS_SHARE = 0.01
 """and how much of the time the writing of the status may take for them."""
 
 
-class StartError(Exception):
-    """The gateway cannot start. The message is for people."""
-
-
-def make_gateway(path: Path, reactor: Any) -> IService:
+def make_gateway(path: Path, reactor: Any, launch: Launch | None = None) -> GatewayService:
     """
     The gateway for a settings file.
 
+    :param launch: the start of the process that it is the program of.
     :raises SettingsError: when the settings cannot be used.
     """
     registry = find_factories()
     settings = load_settings(path, registry)
     try:
-        return GatewayService(settings, registry, reactor)
+        return GatewayService(settings, registry, reactor, launch)
     except NoSuchTransport as error:
         problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
         raise SettingsError([problem]) from None
@@ -108,14 +105,17 @@ class GatewayService(Service):
 
     :param settings: as loaded; read again from the same file at :meth:`reload`.
     :param registry: the provider types there are.
+    :param launch: the start of this process, if it is the program there: its log's rotation is among the settings, and
+        its signals reach workers, too.
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, registry: Registry, reactor: Any) -> None:
+    def __init__(self, settings: Settings, registry: Registry, reactor: Any, launch: Launch | None = None) -> None:
         self._settings = settings
         self._registry = registry
         self._reactor = reactor
+        self._launch = launch
         self._compiled = Compilation(RoutingTable(), ())
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
@@ -143,27 +143,36 @@ class GatewayService(Service):
         """
         Load, bind and serve.
 
-        :raises SystemExit: with status 1 and a message on standard error, when a port or a file of the settings
-            cannot be had. Once the reactor runs there is no exit status any more.
+        :raises StartError: when a port or a file of the settings cannot be had. Once the reactor runs there is no exit
+            status any more.
         """
         look_seldom()
         try:
             self._start()
-        except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
-            # Bare: sys.stderr goes through the log by now.
-            os.write(2, f"meshgate: {error}\n".encode())
-            raise SystemExit(1) from None
+        except (AccessLogError, WorkloadError, CertificatesError) as error:
+            raise StartError(str(error)) from None
         super().startService()  # type: ignore[no-untyped-call]
         settle()  # with what has come since the routes: little
-        self._reactor.callWhenRunning(install_signals, self._reactor, self.reload)
 
     def stopService(self) -> Deferred[None]:
         """Close the ports, end the live connections as drained, and write what is still to be written."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
+    def end_at_once(self) -> None:
+        """End every connection without waiting for it to be taken; the stop of this service then takes no time."""
+        self._serving.end_at_once()
+
+    def reopen_logs(self) -> None:
+        """Open the access log's file anew: it may have been rotated."""
+        if self.running:
+            self._attempt("access log", self._serving.reopen_log)
+            self._publish_soon()
+
     def reload(self) -> None:
         """Read everything again: settings, routes, and the access log's file. Broken settings change nothing."""
+        if not self.running:
+            return
         try:
             settings = load_settings(self._settings.file, self._registry)
         except SettingsError as error:
@@ -175,6 +184,7 @@ class GatewayService(Service):
         before, self._settings = self._settings, settings
         self._compare_workers()
         self._ports.backlog, self._ports.deferring = settings.listening.backlog, settings.listening.defer_accept
+        self._follow_log_settings()
         self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
@@ -185,6 +195,7 @@ class GatewayService(Service):
         done.addCallback(lambda _: self.log.info("everything was read again"))
 
     def _start(self) -> None:
+        self._follow_log_settings()
         self._open_state_dir()
         raise_limit()
         self._serving.start()
@@ -291,7 +302,13 @@ class GatewayService(Service):
         settings = _serving_settings(self._settings)
         if self._workers == 1:
             return Serving(self._reactor, settings, self._publish_soon)
-        return Crew(self._reactor, self._workers, settings, self._publish_soon, self._publish_counts)
+        passed_on = self._launch.signals.passed_on if self._launch is not None else None
+        return Crew(self._reactor, self._workers, settings, self._publish_soon, self._publish_counts, passed_on)
+
+    def _follow_log_settings(self) -> None:
+        if self._launch is not None and self._launch.log_file is not None:
+            file, log = self._launch.log_file, self._settings.log
+            file.rotate_at, file.keep = log.rotate, log.keep
 
     def _compare_workers(self) -> None:
         """Another number of processes is for another start."""
@@ -332,6 +349,8 @@ class GatewayService(Service):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StartError(f"the state folder {folder} cannot be made: {error.strerror}") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StartError(f"the state folder {folder} cannot be written")
 
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:

@@ -28,6 +28,7 @@ from meshgate.settings_model import (
     LabSettings,
     LimitSettings,
     ListeningSettings,
+    LogSettings,
     SettingsFile,
     TimeoutSettings,
 )
@@ -79,6 +80,7 @@ class Settings:
     transport: str
     unknown_sni: str
     access_log: AccessLogSettings
+    log: LogSettings
     lab: LabSettings | None
     warnings: tuple[Problem, ...] = ()
 
@@ -123,6 +125,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
         transport=content.transport,
         unknown_sni=content.unknown_sni,
         access_log=_in_folder(content.access_log, file.parent),
+        log=content.log,
         lab=content.lab,
         warnings=problems,
     )

@@ -155,6 +155,20 @@ class AccessLogSettings(Section):
     )
 
 
+class LogSettings(Section):
+    """The program's own log, where it goes to a file."""
+
+    rotate: Size = _key(
+        "The size at which the gateway itself renames its log to FILE.1 and begins a new one, in bytes or with the "
+        "unit KiB or MiB; 0 means never: logrotate does that, and sends SIGUSR1.",
+        0,
+        ge=0,
+    )
+    keep: Annotated[int, Written("Number")] = _key(
+        "How many files that the gateway has renamed itself are kept, from 1 to 1000.", 5, ge=1, le=1000
+    )
+
+
 class EchoSettings(Section):
     """A TCP echo service. All but the address it listens on is only said in its greeting."""
 
@@ -236,6 +250,9 @@ class SettingsFile(Section):
         )
     )
     access_log: AccessLogSettings = _key("One line per connection, written at its end.", {})
+    log: LogSettings = _key(
+        "The program's own log in a file, which is twistd.log in the background, or what twistd's --logfile names.", {}
+    )
     lab: LabSettings | None = _key("Demonstration services run beside the gateway. Without this key, none are.", None)
 
 

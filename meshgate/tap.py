@@ -11,26 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.logger import FileLogObserver, formatEventAsClassicLogText
 from twisted.python import usage
 
 from meshgate import __version__
 from meshgate.processes.clock import follow_monotonic_clock
-from meshgate.service import make_gateway, validate
-from meshgate.settings import SettingsError
+from meshgate.processes.launch import Duties, Launch
 
 
 class Options(usage.Options):
-    """The options behind ``twistd -n meshgate``."""
+    """
+    The options behind ``twistd -n meshgate``.
+
+    :ivar launch: the start that they ask for; None where nothing is started.
+    """
 
     synopsis = "--config FILE [--validate]"
     longdesc = (
         "An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough. "
         "'meshgate init DIR' writes an installation to start from. "
-        "SIGHUP reads everything again; SIGTERM drains and ends."
+        "SIGHUP reads everything again; SIGUSR1 opens the logs anew; SIGTERM drains and ends; SIGQUIT ends at once."
     )
     optFlags = [["validate", None, "Load everything, print the problems, and exit with 0 or 1."]]  # noqa: RUF012
     optParameters = [["config", "c", None, "The settings file."]]  # noqa: RUF012
+    launch: Launch | None = None
 
     def opt_version(self) -> None:
         """Print the version of meshgate and exit."""
@@ -38,36 +41,42 @@ class Options(usage.Options):
         raise SystemExit(0)
 
     def postOptions(self) -> None:
-        """
-        Refuse to start without a settings file. In the foreground the program's own log goes to standard error,
-        since standard output may carry the access log; ``--logfile``, ``--syslog`` and ``--logger`` have their way.
-        """
+        """Refuse to start without a settings file; ``--validate`` starts nothing, so it looks at no pidfile."""
         if not self["config"]:
             raise usage.UsageError("--config FILE is missing; 'meshgate init DIR' writes one to start from")
         twistd: Any = self.parent
-        if twistd["nodaemon"] and not (twistd["logfile"] or twistd["logger"] or twistd.get("syslog")):
-            twistd["logger"] = f"{__name__}.standard_error_log"
-
-
-def standard_error_log() -> FileLogObserver:
-    """The program's own log in the foreground; twistd finds it by its dotted name."""
-    return FileLogObserver(sys.stderr, formatEventAsClassicLogText)
+        if self["validate"]:
+            twistd["pidfile"] = ""
+            return
+        self.launch = Launch(twistd, "meshgate")
+        self.launch.prepare()
 
 
 def makeService(options: Options) -> IService:
     """
-    The gateway as a service.
+    The gateway as a service. In the foreground its own log goes to standard error, since standard output may carry the
+    access log.
 
     :raises SystemExit: with a message when the settings are broken, and with ``--validate`` always.
     """
     from twisted.internet import reactor
 
-    path = Path(options["config"])
     any_reactor: Any = reactor
     follow_monotonic_clock(any_reactor)
+    path = Path(options["config"])
+    launch = options.launch
+    if launch is not None:
+        launch.begin(any_reactor, sys.stderr)
+    # Not before, since it takes a while: signals are handled by now.
+    from meshgate.service import make_gateway, validate
+    from meshgate.settings import SettingsError
+
     try:
-        if options["validate"]:
+        if launch is None:
             raise SystemExit(validate(path, any_reactor))
-        return make_gateway(path, any_reactor)
+        gateway = make_gateway(path, any_reactor, launch)
     except SettingsError as error:
-        raise SystemExit(str(error)) from None
+        if launch is None:
+            raise SystemExit(str(error)) from None
+        launch.fail(str(error))
+    return launch.run(gateway, any_reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload))

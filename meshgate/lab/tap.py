@@ -8,13 +8,12 @@ Whatever a user can have got wrong ends the process with one message and exit st
 from __future__ import annotations
 
 import ipaddress
-import os
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import IService, Service
 from twisted.python import usage
 
 from meshgate import __version__
@@ -22,6 +21,7 @@ from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.lab.workloads import LOOPBACK, EchoWorkload, HttpsWorkload, echo_service, https_service
 from meshgate.processes.clock import follow_monotonic_clock
+from meshgate.processes.launch import Launch, StartError
 
 _GREETING = Greeting()
 
@@ -40,15 +40,23 @@ _BIND = ("bind", "b", LOOPBACK, "The IP address to listen on; 0.0.0.0 for every 
 
 
 class _Options(usage.Options):
+    launch: Launch
+    program = ""
+
     def opt_version(self) -> None:
         """Print the version of meshgate and exit."""
         sys.stdout.write(f"meshgate {__version__}\n")
         raise SystemExit(0)
 
+    def postOptions(self) -> None:
+        self.launch = Launch(self.parent, self.program)
+        self.launch.prepare()
+
 
 class EchoOptions(_Options):
     """The command line of ``meshgate-echo``."""
 
+    program = "meshgate-echo"
     synopsis = "[--port PORT] [--bind ADDRESS] [--node TEXT …]"
     longdesc = (
         "A TCP service that greets each client with five lines about itself, then sends back every byte it "
@@ -68,6 +76,7 @@ class EchoOptions(_Options):
 class HttpsOptions(_Options):
     """The command line of ``meshgate-https``."""
 
+    program = "meshgate-https"
     synopsis = "--port PORT --certificate FILE --key FILE --name NAME [--bind ADDRESS] [--message TEXT]"
     longdesc = (
         "An HTTPS service that answers GET and HEAD, on every path, with a JSON document saying who answers. "
@@ -87,22 +96,25 @@ class HttpsOptions(_Options):
         missing = [f"--{name}" for name in ("port", "certificate", "key", "name") if not self[name]]
         if missing:
             raise usage.UsageError(f"missing: {', '.join(missing)}")
+        super().postOptions()
 
 
-class _Alone(MultiService):
+class _Alone(Service):
     """One workload as the whole program."""
 
     def __init__(self, workload: ListeningService) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        workload.setServiceParent(self)  # type: ignore[no-untyped-call]
+        self._workload = workload
 
     def startService(self) -> None:
         try:
-            super().startService()  # type: ignore[no-untyped-call]
+            self._workload.startService()
         except WorkloadError as error:
-            # Bare: twistd has put sys.stderr behind its log by now.
-            os.write(2, f"{error}\n".encode())
-            raise SystemExit(1) from None
+            raise StartError(str(error)) from None
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Any:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._workload.stopService()
 
 
 def _reactor() -> Any:
@@ -122,7 +134,10 @@ class EchoTap:
     def makeService(options: EchoOptions) -> IService:
         """Make the echo service."""
         greeting = Greeting(**{field.name: options[field.name] for field in fields(Greeting)})
-        return _Alone(echo_service(EchoWorkload(options["port"], options["bind"], greeting), _reactor()))
+        reactor = _reactor()
+        options.launch.begin(reactor, sys.stdout)
+        service = _Alone(echo_service(EchoWorkload(options["port"], options["bind"], greeting), reactor))
+        return options.launch.run(service, reactor)
 
 
 class HttpsTap:
@@ -139,7 +154,10 @@ class HttpsTap:
         """
         workload = HttpsWorkload(options["name"], (), options["port"], options["bind"], options["message"] or "")
         certificate, key = Path(options["certificate"]), Path(options["key"])
+        reactor = _reactor()
+        options.launch.begin(reactor, sys.stdout)
         try:
-            return _Alone(https_service(workload, certificate, key, _reactor()))
+            service = _Alone(https_service(workload, certificate, key, reactor))
         except WorkloadError as error:
-            raise SystemExit(str(error)) from None
+            options.launch.fail(str(error))
+        return options.launch.run(service, reactor)

@@ -65,3 +65,12 @@ def start_of(pid: int) -> int:
         return int(behind.split()[_START_FIELD])
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def has_ended(pid: int) -> bool:
+    """Whether nothing is left of a process but how it ended, which its parent has not asked for yet (a zombie)."""
+    try:
+        behind = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+    except OSError:
+        return False
+    return behind.split()[0] in (b"Z", b"X")

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from meshgate.processes.signals import HANDLED
+
+HELD_BACK: Final = HANDLED
 """Signals that a process is started with blocked: a terminal sends them to all, and the parent is the one to act."""
 
 

@@ -149,6 +149,12 @@ class Dataplane:
         self._tell_when_drained()
         return drained
 
+    def end_at_once(self) -> None:
+        """Reset every connection, and take no new ones from now on: a drain then waits for none of them."""
+        self.draining = True
+        for connection in tuple(self._live):
+            connection.close(Ending.DRAINED, at_once=True)
+
     # For the connections.
 
     def admit(self, connection: Inbound) -> Inbound | None:

@@ -157,15 +157,22 @@ class Inbound(Waiting):
 
     # What the data plane asks.
 
-    def close(self, ending: Ending) -> None:
-        """End the connection from here; if it has ended already, do not wait for the client to see it."""
+    def close(self, ending: Ending, at_once: bool = False) -> None:
+        """
+        End the connection from here; if it has ended already, do not wait for the client to see it.
+
+        :param at_once: do not let anything that was read leave before.
+        """
         if self._relay is not None:
-            self._relay.close(ending)
+            self._relay.close(ending, at_once)
             return
         self._end(ending)
         self._reactions = _CLOSING
         self._stop_waiting()
-        self.transport.loseConnection()
+        if at_once:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
 
     def tally(self) -> None:
         """Bring the record's counters up to date."""

@@ -206,13 +206,19 @@ class Relay:
         self.upstream.let_go()
         del self.client, self.upstream
 
-    def close(self, ending: Ending) -> None:
-        """End the relay from here: what has been written may still leave, for :data:`GRACE` seconds."""
-        if self._closing:
-            return
-        self._end(ending)
-        self._timer = self.clock.callLater(GRACE, self._abort)
-        self._lose_both()
+    def close(self, ending: Ending, at_once: bool = False) -> None:
+        """
+        End the relay from here: what has been written may still leave, for :data:`GRACE` seconds.
+
+        :param at_once: do not wait for anything.
+        """
+        if not self._closing:
+            self._end(ending)
+            self._timer = self.clock.callLater(GRACE, self._abort)
+            self._lose_both()
+        if at_once:
+            self._cancel_timer()
+            self._abort()
 
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""

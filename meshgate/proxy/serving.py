@@ -148,6 +148,19 @@ class Serving:
             self._resolver.watch(self._dataplane.table.dns_names())
         self._renew_access_log()
 
+    def reopen_log(self) -> None:
+        """
+        Open the access log's file anew, since it may have been rotated.
+
+        :raises AccessLogError: when it cannot be opened. The old one stays in use.
+        """
+        if self._ended.access_log is not None:
+            self._ended.access_log.reopen()
+
+    def end_at_once(self) -> None:
+        """End the live connections, and wait for none of them when stopped."""
+        self._dataplane.end_at_once()
+
     def install(self, table: RoutingTable, dns_names: frozenset[str] | None = None) -> None:
         """
         A new table is in force.

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from signal import Signals
 from socket import socket
 from typing import Any, Final
 
@@ -40,6 +41,9 @@ IDS_PER_WORKER: Final = 1_000_000_000
 END_WITHIN: Final = 10.0
 """Seconds that the workers have to drain and end, before they are killed."""
 
+END_AT_ONCE_WITHIN: Final = 3.0
+"""The same where they are not to wait for connections: a slow reader of the access log has two of them."""
+
 _EMPTY: Final = RoutingTable()
 
 
@@ -51,6 +55,7 @@ class Crew:
     :param size: how many workers.
     :param on_change: called when :meth:`problems`, :attr:`live_generation` or the workers may have changed.
     :param on_count: called when the figures have changed.
+    :param passed_on: called with each signal that a worker passes on, and when it came.
     :ivar settings: those in force.
     :ivar table: the one to be served.
     :ivar live_generation: the latest table that every worker serves that there is; 0 before the first.
@@ -66,13 +71,16 @@ class Crew:
         settings: ServingSettings,
         on_change: Callable[[], None],
         on_count: Callable[[], None],
+        passed_on: Callable[[Signals, float], None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._on_change = on_change
         self.counted = on_count
+        self.passed_on = passed_on or (lambda number, when: None)
         self.settings = settings
         self.table = _EMPTY
         self.stopping = False
+        self._at_once = False
         self.live_generation = 0
         self._ended: Counter[str] = Counter()
         self._seed = new_seed()
@@ -108,6 +116,19 @@ class Crew:
         self.settings = settings
         for place in self._places:
             place.renew()
+
+    def reopen_log(self) -> None:
+        """Have every worker open the access log's file anew. What cannot be had becomes a problem."""
+        for place in self._places:
+            place.reopen_log()
+
+    def end_at_once(self) -> None:
+        """Have the workers end their connections and themselves, and wait for nothing."""
+        self.stopping = self._at_once = True
+        if self._killing is not None:
+            self._killing.reset(END_AT_ONCE_WITHIN)
+        for place in self._places:
+            place.end(at_once=True)
 
     def install(self, table: RoutingTable) -> None:
         """A new table is in force; :attr:`live_generation` tells when every worker serves it."""
@@ -154,7 +175,8 @@ class Crew:
         self.stopping = True
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        self._killing = self._reactor.callLater(END_WITHIN, self._kill_all)
+        within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
+        self._killing = self._reactor.callLater(within, self._kill_all)
         for place in self._places:
             place.end()
         self._end_when_gone()
@@ -229,7 +251,8 @@ class Crew:
 
     def _kill_all(self) -> None:
         self._killing = None
-        self.log.error("workers that have not ended within {seconds:g} s are killed", seconds=END_WITHIN)
+        within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
+        self.log.error("workers that have not ended within {seconds:g} s are killed", seconds=within)
         for place in self._places:
             place.kill()
 

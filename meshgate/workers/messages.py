@@ -79,8 +79,19 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class ReopenLog:
+    """Open the access log's file anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
-    """End all connections, then yourself."""
+    """
+    End all connections, then yourself.
+
+    :ivar at_once: without waiting for what the connections still have to send.
+    """
+
+    at_once: bool = False
 
 
 # From a worker to the parent.
@@ -118,6 +129,19 @@ class Troubles:
     """All that is wrong now, as far as the worker knows."""
 
     problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """
+    The worker got a signal that is meant for the gateway.
+
+    :ivar number: of the signal.
+    :ivar when: it came, on the monotonic clock.
+    """
+
+    number: int
+    when: float
 
 
 @dataclass(frozen=True, slots=True)

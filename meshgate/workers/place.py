@@ -8,6 +8,7 @@ wanted is the crew's to say.
 from __future__ import annotations
 
 from collections import Counter
+from signal import Signals
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -21,7 +22,9 @@ from meshgate.workers.messages import (
     Installed,
     Listen,
     Renew,
+    ReopenLog,
     Said,
+    Signalled,
     SocketId,
     TableComplete,
     TablePart,
@@ -132,13 +135,18 @@ class Place:
         if self._process is not None:
             self._process.send(Renew(self._crew.settings))
 
-    def end(self) -> None:
+    def reopen_log(self) -> None:
+        """Have the worker open the access log's file anew."""
+        if self._process is not None:
+            self._process.send(ReopenLog())
+
+    def end(self, at_once: bool = False) -> None:
         """Have the worker drain and end; there will be no other."""
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
         if self._process is not None and self.has is not None:
-            self._process.send(Drain())
+            self._process.send(Drain(at_once))
         else:
             self.kill()
 
@@ -165,6 +173,8 @@ class Place:
         elif isinstance(message, Troubles):
             self._troubles = message.problems
             self._crew.changed()
+        elif isinstance(message, Signalled):
+            self._crew.passed_on(Signals(message.number), message.when)
         elif isinstance(message, Said):
             level = LogLevel.lookupByName(message.level)
             self.log.emit(level, "worker {number}: {text}", number=self.index + 1, text=message.text)

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from zope.interface import implementer
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.garbage import settle
 from meshgate.processes.parts import Unpacker
+from meshgate.processes.signals import PASSED_ON
 from meshgate.processes.starting import HELD_BACK
 from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.serving import Serving
@@ -41,7 +43,9 @@ from meshgate.workers.messages import (
     Installed,
     Listen,
     Renew,
+    ReopenLog,
     Said,
+    Signalled,
     SocketId,
     TableComplete,
     TablePart,
@@ -93,13 +97,18 @@ class Worker:
             Listen: self._listen,
             Unlisten: self._unlisten,
             Renew: self._renew,
-            Drain: lambda message: self.end(),
+            ReopenLog: self._reopen_log,
+            Drain: self._drain,
         }
         self._channel = open_channel(reactor, socket.socket(fileno=channel), self._received, self._left_alone)
 
     def say(self, level: LogLevel, text: str) -> None:
         """Have the parent log something."""
         self._channel.send(Said(level.name, text))
+
+    def pass_on(self, number: int, when: float) -> None:
+        """Have the parent act on a signal."""
+        self._channel.send(Signalled(number, when))
 
     def end(self) -> None:
         """Stop accepting, end all connections as drained, and then the process."""
@@ -164,6 +173,14 @@ class Worker:
     def _renew(self, message: Renew) -> None:
         serving = self._its_serving
         self._attempt_log(lambda: serving.renew(message.settings))
+
+    def _reopen_log(self, message: ReopenLog) -> None:
+        self._attempt_log(self._its_serving.reopen_log)
+
+    def _drain(self, message: Drain) -> None:
+        if message.at_once and self._serving is not None:
+            self._serving.end_at_once()
+        self.end()
 
     @property
     def _its_serving(self) -> Serving:
@@ -265,9 +282,13 @@ def main() -> None:
     def end(*_: object) -> None:
         any_reactor.callFromThread(worker.end)
 
-    # A terminal sends these to us and to the parent, which is the one to act on them.
+    def pass_on(number: int, _: object) -> None:
+        any_reactor.callFromThread(worker.pass_on, number, time.monotonic())
+
+    # A terminal sends it to us and to the parent, which is the one to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
     signal.signal(signal.SIGTERM, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     any_reactor.run(installSignalHandlers=False)

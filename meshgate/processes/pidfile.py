@@ -1,0 +1,148 @@
+"""
+Pidfiles, and the processes that wrote them.
+
+A pidfile outlives a process that was killed, and its number is given to another process sooner or later: in a container
+that is started again, to the very process that reads it. So the number proves nothing. A running process holds a lock
+on its pidfile, which decides at once and whatever the clock does. Where nobody holds one, as with other programs under
+twistd and on file systems without locks, the process with the number has to have been started shortly before the file
+was written: whoever has got the number since was started after that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+from meshgate.processes.identity import has_ended, start_of
+
+SAME_MOMENT: Final = 1.0
+"""Seconds by which a file may seem older than the process that wrote it: some file systems know whole seconds only."""
+
+LONGEST_START: Final = 600.0
+"""Seconds at most from the start of a process to its pidfile: a wrapper may have waited for something before."""
+
+_LONGEST: Final = 32
+"""Bytes that the content of a pidfile has at most."""
+
+
+class PidfileError(Exception):
+    """The pidfile is in the way. The message is for people, and says what to do."""
+
+
+def clear_stale(path: Path) -> int | None:
+    """
+    Make way for a new pidfile: remove the one that a process has left behind that is gone.
+
+    :param path: of the pidfile, absolute. That it does not exist is fine.
+    :return: the number in the file that was removed, 0 for an empty one; None if there was no file.
+    :raises PidfileError: when the process that wrote it still runs, or the file is no pidfile, or it cannot be removed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise PidfileError(f"the pidfile {path} cannot be read: {error.strerror}") from None
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise PidfileError(f"{path} is not a file, so it cannot be the pidfile; --pidfile= asks for none")
+        number = _number_in(os.read(descriptor, _LONGEST + 1), path)
+        if number and (_is_locked(descriptor) or _wrote(number, facts.st_mtime)):
+            raise PidfileError(
+                f"already running as process {number}, says the pidfile {path}; end that process first, or name "
+                "another file by --pidfile"
+            )
+    finally:
+        os.close(descriptor)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise PidfileError(f"the stale pidfile {path} cannot be removed: {error.strerror}") from None
+    return number
+
+
+def require_writable(path: Path) -> None:
+    """
+    Find out before a start whether a pidfile can be written.
+
+    :raises PidfileError: when it cannot.
+    """
+    why = ""
+    if not path.parent.is_dir():
+        why = "its folder does not exist"
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        why = "its folder cannot be written"
+    if why:
+        raise PidfileError(f"the pidfile {path} cannot be written: {why}; name another by --pidfile")
+
+
+def hold(path: Path) -> int | None:
+    """
+    Lock the pidfile of this process for as long as the process lives.
+
+    :return: the descriptor that holds the lock; None where that is not possible.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _number_in(content: bytes, path: Path) -> int:
+    """The number of the process; 0 for an empty file, which an interrupted start leaves."""
+    text = content.strip()
+    if not text:
+        return 0
+    if len(content) > _LONGEST or not text.isdigit() or not int(text):
+        shown = text[:16].decode("ascii", "backslashreplace")
+        raise PidfileError(
+            f"{path} is no pidfile: it holds {shown!r} instead of the number of a process; remove it, or name another "
+            "by --pidfile"
+        )
+    return int(text)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        # Shared, so that two that look at the same time do not take each other for the process.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _wrote(number: int, written: float) -> bool:
+    """True if the process with the number can have written a file at that time, in seconds since the epoch."""
+    if number == os.getpid() or has_ended(number):
+        return False
+    ticks = start_of(number)
+    if not ticks:
+        return _exists(number)
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = booted + ticks / os.sysconf("SC_CLK_TCK")
+    return started - SAME_MOMENT <= written <= started + LONGEST_START
+
+
+def _exists(number: int) -> bool:
+    """For systems without /proc, and for processes that it hides: nothing tells when they were started."""
+    try:
+        os.kill(number, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
