@@ -7,12 +7,14 @@ model half-close. What a test claims about real connections stands in tests on r
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, getConnectError
 from twisted.internet.error import ConnectionRefusedError as ConnectRefused
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import Clock
@@ -200,11 +202,15 @@ class FakeReactor(MemoryReactorClock):
 
     def refuse_dial(self, number: int = -1) -> None:
         """Let a dial be refused."""
-        self._fail_dial(number, ConnectRefused())
+        self._fail_dial(number, ConnectRefused(errno.ECONNREFUSED, "Connection refused"))
 
     def time_out_dial(self, number: int = -1) -> None:
         """Let a dial time out."""
         self._fail_dial(number, ConnectTimeout())
+
+    def fail_dial(self, errno_number: int, number: int = -1) -> None:
+        """Let a dial fail as the kernel says."""
+        self._fail_dial(number, getConnectError((errno_number, os.strerror(errno_number))))
 
     @property
     def dialed(self) -> list[tuple[str, int]]:

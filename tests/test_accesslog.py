@@ -43,7 +43,7 @@ LINE_LENGTH = len(format_text(record(10**6))) + 1
 def numbers(text: str) -> list[int]:
     """The numbers of the records on these lines, -1 for a line that stands for lost ones."""
     words = [line.split(" ") for line in text.splitlines()]
-    return [int(word[1].removeprefix("id=")) if len(word) == 16 else -1 for word in words]
+    return [int(word[1].removeprefix("id=")) if len(word) == 17 else -1 for word in words]
 
 
 class AccessLogTestCase(SynchronousTestCase):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectError, TCPTimedOutError
+from twisted.internet.error import ConnectBindError, ConnectError, TCPTimedOutError
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.transport.dialing import DialError, DialRefused, DialTimeout, dial
+from meshgate.transport.dialing import DialError, DialRefused, DialTimeout, LocalShortage, dial, dial_error
 from tests.fakes import FakeReactor
+from tests.networks import enter_own_network, set_kernel
 from tests.peers import LOOPBACK, Origin, Peer, end_all
 from tests.support import free_port, reactor
 
@@ -111,13 +115,51 @@ class FailureTests(SynchronousTestCase):
         self.assertIsInstance(self.outcome(TCPTimedOutError(110, "Connection timed out")), DialTimeout)
 
     def test_no_way_to_the_endpoint_is_a_refusal(self) -> None:
-        """Unreachable hosts and exhausted descriptors count as refusals, with their reason."""
+        """Unreachable hosts count as refusals, with their reason and its name."""
         error = self.outcome(ConnectError(113, "No route to host"))
         self.assertIsInstance(error, DialRefused)
         self.assertIn("No route to host", str(error))
+        self.assertEqual((error.name, error.ours, error.hopeless), ("EHOSTUNREACH", False, False))
+
+    def test_our_own_time_limit_has_the_kernels_word(self) -> None:
+        """Whoever gives up first, it is ETIMEDOUT."""
+        for reason in (ConnectTimeout(), TCPTimedOutError(110, "Connection timed out")):
+            error = self.outcome(reason)
+            self.assertEqual((type(error), error.name, error.ours), (DialTimeout, "ETIMEDOUT", False))
+
+    def test_nothing_left_is_a_shortage(self) -> None:
+        """Descriptors and memory of ours are not the endpoint's fault, and no other endpoint is worth a dial."""
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            for reason in (ConnectBindError(number, os.strerror(number)), ConnectError(number, os.strerror(number))):
+                error = self.outcome(reason)
+                self.assertEqual((type(error), error.ours, error.hopeless), (LocalShortage, True, True))
+                self.assertEqual(error.name, errno.errorcode[number])
+
+    def test_no_local_port_is_a_shortage_of_one_destination(self) -> None:
+        """Another endpoint has local ports of its own."""
+        for number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN):
+            error = dial_error(LOOPBACK, 80, OSError(number, os.strerror(number)))
+            self.assertEqual((type(error), error.ours, error.hopeless), (LocalShortage, True, False))
+
+    def test_an_error_without_a_name(self) -> None:
+        """A number that the system has no name for is shown as it is."""
+        self.assertEqual(dial_error(LOOPBACK, 80, OSError(4095, "?")).name, "E4095")
 
     def test_the_time_limit_is_the_reactors(self) -> None:
         """Address, port and timeout are passed on as they are."""
         fake: Any = FakeReactor()
         dial(fake, "192.0.2.1", 80, Peer(), 7)
         self.assertEqual((*fake.tcpClients[0][:2], fake.tcpClients[0][3]), ("192.0.2.1", 80, 7))
+
+
+class NetworkTests(TestCase):
+    """What the kernel says, in a network of the test's own."""
+
+    def test_a_family_that_is_off(self) -> None:
+        """Without IPv6, its addresses cannot be reached, though the kernel's word is that for missing ports."""
+        enter_own_network(self)
+        set_kernel("ipv6.conf.all.disable_ipv6", "1")
+        with socket.socket(socket.AF_INET6) as client:
+            number = client.connect_ex(("::1", 80))
+        error = dial_error("::1", 80, OSError(number, os.strerror(number)))
+        self.assertEqual((type(error), error.name), (DialRefused, "EADDRNOTAVAIL"))

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet import error as twisted_errors
 
 from meshgate.transport import lean_dialing
-from meshgate.transport.dialing import Attempt, DialError, DialRefused, DialTimeout
+from meshgate.transport.dialing import Attempt, DialError, DialRefused, DialTimeout, LocalShortage
 from tests.lean_loop import MIB, Counting, End, LeanCase
 from tests.peers import LOOPBACK
 from tests.support import free_port
@@ -239,3 +239,4 @@ class FailureTests(DialCase):
         self.patch(lean_dialing, "connect", refuse)
         self.assertIsNone(self.dial(1))
         self.assertIn("Too many open files", str(self.told()))
+        self.assertIsInstance(self.told(), LocalShortage)

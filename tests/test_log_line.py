@@ -19,7 +19,7 @@ from meshgate.proxy.record import ConnectionRecord
 
 KEYS = [
     *("time", "id", "listener", "client", "sni", "alpn", "gateway", "virtual_service", "destination", "endpoint"),
-    *("bytes_in", "bytes_out", "duration", "first_byte", "dial", "ending"),
+    *("bytes_in", "bytes_out", "duration", "first_byte", "dial", "dial_error", "ending"),
 ]
 
 FACTS: dict[str, Any] = dict(  # noqa: C408 - as the record is made
@@ -37,6 +37,7 @@ FACTS: dict[str, Any] = dict(  # noqa: C408 - as the record is made
     bytes_in=517,
     bytes_out=3120,
     dial=0.00123,
+    dial_error="ECONNREFUSED,ETIMEDOUT",
     first_byte=0.0101,
     duration=1.5,
     ending=Ending.OK,
@@ -79,7 +80,8 @@ class TextTests(SynchronousTestCase):
             "time=2023-11-14T22:13:20.124Z id=17 listener=0.0.0.0:31443 client=192.0.2.17:40001 sni=a.example"
             " alpn=h2,http/1.1 gateway=istio-system/front virtual_service=default/a"
             " destination=a.default.svc.cluster.local:80 endpoint=127.0.0.1:8081 bytes_in=517 bytes_out=3120"
-            " duration=1.500000 first_byte=0.010100 dial=0.001230 ending=ok",
+            " duration=1.500000 first_byte=0.010100 dial=0.001230"
+            " dial_error=ECONNREFUSED,ETIMEDOUT ending=ok",
         )
 
     def test_what_never_was_is_a_dash(self) -> None:
@@ -149,6 +151,7 @@ class JsonTests(SynchronousTestCase):
             "duration": 1.5,
             "first_byte": 0.0101,
             "dial": 0.00123,
+            "dial_error": "ECONNREFUSED,ETIMEDOUT",
             "ending": "ok",
         }
         self.assertEqual(values, wanted)

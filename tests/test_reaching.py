@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,43 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(gateway.reactor.dialed, [(ADDRESSES[0], 80)])
         gateway.client.peer_resets()
         self.assertTrue(gateway.reactor.dial_is_given_up())
+
+    def test_why_dials_failed(self) -> None:
+        """Each reason is noted once, in order, and stays when an endpoint is found."""
+        gateway = faked(several(*ADDRESSES), Limits(dial_attempts=5))
+        for failed in ("refuse_dial", "time_out_dial", "refuse_dial"):
+            getattr(gateway.reactor, failed)()
+        gateway.join()
+        self.assertEqual(gateway.inbound.record.dial_error, "ECONNREFUSED,ETIMEDOUT")
+
+    def test_a_shortage_of_local_ports(self) -> None:
+        """Nothing is held against the endpoint, and the next one is tried: local ports are counted for each."""
+        policy = replace(IN_TURN, outliers=Outliers(1, 10, 30, 100, 0))
+        gateway = faked(several(*ADDRESSES[:2], policy=policy))
+        for _ in range(2):
+            gateway.reactor.fail_dial(errno.EADDRNOTAVAIL)
+        record = gateway.records[0]
+        self.assertEqual((record.ending, record.dial_error), (Ending.LOCAL_SHORTAGE, "EADDRNOTAVAIL"))
+        self.assert_all_serve(gateway)
+
+    def test_a_shortage_of_everything(self) -> None:
+        """Without a descriptor, no other endpoint is tried, and nothing is held against the one that was."""
+        policy = replace(IN_TURN, outliers=Outliers(1, 10, 30, 100, 0))
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            gateway = faked(several(*ADDRESSES[:2], policy=policy))
+            gateway.reactor.fail_dial(number)
+            record = gateway.records[0]
+            self.assertEqual((record.ending, record.dial_error), (Ending.LOCAL_SHORTAGE, errno.errorcode[number]))
+            self.assertEqual(len(gateway.reactor.dialed), 1)
+            self.assert_all_serve(gateway)
+
+    def assert_all_serve(self, gateway: FakedGateway) -> None:
+        """Both endpoints are dialed first, each for one of the next two connections."""
+        listener = next(iter(gateway.plane.table.listeners.values()))
+        before = len(gateway.reactor.dialed)
+        for _ in range(2):
+            gateway.accept(listener, "198.51.100.8").makeConnection(FakeTransport(gateway.reactor))
+        self.assertCountEqual(gateway.reactor.dialed[before:], [(address, 80) for address in ADDRESSES[:2]])
 
     def test_round_robin(self) -> None:
         """Connection after connection starts at the next endpoint."""

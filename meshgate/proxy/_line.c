@@ -203,7 +203,7 @@ static void put_alpn(Line *line, PyObject *names)
 
 enum {
     STARTED, ID, LISTENER, CLIENT, SNI, ALPN, GATEWAY, VIRTUAL_SERVICE, DESTINATION, ENDPOINT, BYTES_IN, BYTES_OUT,
-    DURATION, FIRST_BYTE, DIAL, ENDING, FACTS
+    DURATION, FIRST_BYTE, DIAL, DIAL_ERROR, ENDING, FACTS
 };
 
 static PyObject *text_line(PyObject *module, PyObject *const *facts, Py_ssize_t given)
@@ -245,6 +245,8 @@ static PyObject *text_line(PyObject *module, PyObject *const *facts, Py_ssize_t 
     put_seconds(&line, facts[FIRST_BYTE]);
     PUT(&line, " dial=");
     put_seconds(&line, facts[DIAL]);
+    PUT(&line, " dial_error=");
+    put_value(&line, facts[DIAL_ERROR], OWN);
     PUT(&line, " ending=");
     put_value(&line, facts[ENDING], OWN);
     if (PyErr_Occurred())

@@ -27,6 +27,11 @@ class Ending(enum.Enum):
     )
     DIAL_REFUSED = "dial_refused", "every endpoint tried refused or was unreachable"
     DIAL_TIMEOUT = "dial_timeout", "the last endpoint tried did not answer within the connect timeout"
+    LOOP = "loop", "the endpoint is one of the gateway's own listeners, and was not dialed"
+    LOCAL_SHORTAGE = (
+        "local_shortage",
+        "this machine had no local port, descriptor or memory left for a connection to the endpoint",
+    )
     CLIENT_RESET = "client_reset", "the client reset the connection before it had been sent everything"
     UPSTREAM_RESET = "upstream_reset", "the endpoint reset the connection"
     IDLE = "idle", "no byte either way for the idle time"

@@ -18,7 +18,7 @@ from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.places import Place
 from meshgate.routing.table import Destination
-from meshgate.transport.dialing import Attempt, DialError, DialTimeout
+from meshgate.transport.dialing import Attempt, DialError, DialLoop, DialRefused, DialTimeout, LocalShortage
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.wheel import Timer
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 _NO_ENDPOINT: Final = Ending.NO_ENDPOINT
 _NO_POLICY: Final = NO_UPSTREAM_POLICY
+
+_ENDINGS: Final[dict[type[DialError], Ending]] = {
+    DialRefused: Ending.DIAL_REFUSED,
+    DialTimeout: Ending.DIAL_TIMEOUT,
+    DialLoop: Ending.LOOP,
+    LocalShortage: Ending.LOCAL_SHORTAGE,
+}
 
 
 class Waiting:
@@ -181,5 +188,11 @@ class Reach(Slot):
     def dial_failed(self, error: DialError) -> None:
         """An endpoint has not answered."""
         self._dialing = None
-        self.failed(self._dataplane.seconds())
-        self._dial_next(Ending.DIAL_TIMEOUT if isinstance(error, DialTimeout) else Ending.DIAL_REFUSED)
+        self._record.note_dial_error(error.name)
+        ending = _ENDINGS[type(error)]
+        if not error.ours:
+            self.failed(self._dataplane.seconds())
+        if error.hopeless:
+            self._fail(ending)
+        else:
+            self._dial_next(ending)

@@ -19,6 +19,7 @@ class ConnectionRecord:
     :ivar bytes_in: bytes read from the client that were sent on to the endpoint.
     :ivar bytes_out: bytes read from the endpoint that were sent on to the client.
     :ivar dial: seconds from the first dial to the connection with the endpoint, None before.
+    :ivar dial_error: why dials failed, each reason once and in order, with commas between them; empty for none.
     :ivar first_byte: seconds from accept to the endpoint's first byte, None before.
     :ivar duration: seconds from accept to the end.
     """
@@ -37,6 +38,7 @@ class ConnectionRecord:
     bytes_in: int = 0
     bytes_out: int = 0
     dial: float | None = None
+    dial_error: str = ""
     first_byte: float | None = None
     duration: float = 0.0
     ending: Ending | None = None
@@ -54,3 +56,15 @@ class ConnectionRecord:
         self.accepted = accepted
         self.listener = listener
         self.client = client
+
+    def note_dial_error(self, name: str) -> None:
+        """
+        Add why a dial failed.
+
+        :param name: as of :class:`meshgate.transport.dialing.DialError`.
+        """
+        before = self.dial_error
+        if not before:
+            self.dial_error = name
+        elif name not in before.split(","):
+            self.dial_error = f"{before},{name}"

@@ -7,12 +7,14 @@ turn per connection and reports a refusal 0.3 s late), nor of which endpoint to 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import errno
+import socket
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 from typing import Protocol as Interface
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import TCPTimedOutError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
@@ -20,9 +22,32 @@ from twisted.python.failure import Failure
 
 P = TypeVar("P", bound=Protocol)
 
+#: No local port is left for this source and destination, or, by EADDRINUSE, for this source. EAGAIN is what an older
+#: kernel's connect says then.
+_NO_LOCAL_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
+
+#: No descriptor or no memory is left for any connection, be it socket or connect that says so.
+_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
 
 class DialError(Exception):
-    """No connection. The message says where and why; the cause is the reactor's own error."""
+    """
+    A dial that failed. The message says where and why; the cause is the reactor's own error.
+
+    :ivar errno: the number of the error as the kernel has it; ETIMEDOUT for our own time limit, EINVAL for what is no
+        address.
+    :ivar ours: the endpoint is not at fault, so nothing may be held against it.
+    :ivar hopeless: a dial to any other endpoint would fail alike.
+    """
+
+    errno = 0
+    ours = False
+    hopeless = False
+
+    @property
+    def name(self) -> str:
+        """The word of the access log: the name of the error, as ``ECONNREFUSED``."""
+        return errno_name(self.errno)
 
 
 class DialRefused(DialError):  # noqa: N818 - the word of the access log
@@ -31,6 +56,28 @@ class DialRefused(DialError):  # noqa: N818 - the word of the access log
 
 class DialTimeout(DialError):  # noqa: N818 - the word of the access log
     """The endpoint did not answer in time."""
+
+
+class LocalShortage(DialError):  # noqa: N818 - the word of the access log
+    """
+    A local port, a descriptor or memory is missing here.
+
+    Local ports run out for one destination at a time, so another endpoint is worth a dial; descriptors and memory run
+    out for all.
+    """
+
+    ours = True
+
+
+class DialLoop(DialError):  # noqa: N818 - the word of the access log
+    """One of our own listening sockets would take the connection, so none was made."""
+
+    ours = True
+
+    @property
+    def name(self) -> str:
+        """As :class:`DialError`; the kernel was not asked, and has no word for it."""
+        return "loop"
 
 
 def dial(reactor: Any, address: str, port: int, protocol: P, timeout: float) -> Deferred[P]:
@@ -71,11 +118,49 @@ class Dialer(Interface):
 
 
 def dial_error(address: str, port: int, cause: BaseException | None) -> DialError:
-    """What went wrong, in this module's words."""
-    kind = DialTimeout if isinstance(cause, (ConnectTimeout, TCPTimedOutError)) else DialRefused
+    """
+    The error of a dial that failed.
+
+    :param cause: as the reactor or the kernel has it.
+    """
+    number = _errno_of(cause)
+    kind: type[DialError] = DialRefused
+    if number == errno.ETIMEDOUT:
+        kind = DialTimeout
+    elif number in _NOTHING_LEFT or (number in _NO_LOCAL_PORT and _has_source(address)):
+        kind = LocalShortage
     error = kind(f"[{address}]:{port}: {cause}" if ":" in address else f"{address}:{port}: {cause}")
+    error.errno = number
+    error.hopeless = number in _NOTHING_LEFT
     error.__cause__ = cause
     return error
+
+
+@lru_cache(128)
+def errno_name(number: int) -> str:
+    """The name of an error number, as ``ECONNREFUSED``; ``E`` and the number where it has none."""
+    return errno.errorcode.get(number) or f"E{number}"
+
+
+def _errno_of(cause: BaseException | None) -> int:
+    if isinstance(cause, ConnectTimeout):
+        return errno.ETIMEDOUT
+    number = cause.errno if isinstance(cause, OSError) else getattr(cause, "osError", None)
+    # The resolver of numeric addresses has numbers of its own, all of them negative.
+    return number if isinstance(number, int) and number > 0 else errno.EINVAL
+
+
+def _has_source(address: str) -> bool:
+    """
+    Whether this machine has an address from which that one can be reached: where it has none, as with IPv6 switched
+    off, the kernel says the same as when it has no port left. Nothing is sent.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT)
+    return True
 
 
 class _Connecting(ClientFactory):
