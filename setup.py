@@ -34,6 +34,7 @@ COMPILED = (
     "meshgate/proxy/accesslog.py",
     "meshgate/proxy/ended.py",
     "meshgate/proxy/clusters.py",
+    "meshgate/proxy/racing.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
     "meshgate/proxy/entrance.py",

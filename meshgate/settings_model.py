@@ -107,7 +107,9 @@ class LimitSettings(Section):
         le=65536,
     )
     dial_attempts: Annotated[int, Written("Number")] = _key(
-        "How many endpoints of a destination are tried until one answers, from 1 to 16. Istio tries 1.",
+        "How many endpoints of a destination may fail to answer before a connection is given up, from 1 to 16. One "
+        "that refuses does not count while another one is left. With 1, as in Istio, the first failure is the end, and "
+        "what failed before does not matter to the choice.",
         3,
         ge=1,
         le=16,

@@ -123,10 +123,10 @@ class Origin(Factory):
 
     noisy = False
 
-    def __init__(self, test: TestCase, greeting: bytes = b"") -> None:
+    def __init__(self, test: TestCase, greeting: bytes = b"", port: int = 0) -> None:
         self.peers: list[Peer] = []
         self._greeting = greeting
-        self._port = reactor.listenTCP(0, self, interface=LOOPBACK)
+        self._port = reactor.listenTCP(port, self, interface=LOOPBACK)
         self.endpoint = Endpoint(LOOPBACK, self._port.getHost().port)
         test.addCleanup(self._end)
 

@@ -13,6 +13,7 @@ from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 
+RNG = random.Random(1)
 IN_TURN = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN))
 ENDPOINTS = tuple(Endpoint("192.0.2.1", port) for port in (1, 2, 3))
 A = Destination("a", 80, endpoints=ENDPOINTS, policy=IN_TURN)
@@ -27,6 +28,12 @@ def own_counts() -> SharedCounts:
 def next_of(cluster: Cluster, now: float = 0) -> int:
     """The port that the next connection tries first."""
     return next(cluster.candidates(lambda name: None, None, random.Random(1), now)).endpoint.port
+
+
+def owners(cluster: Cluster, now: float = 0) -> list[int]:
+    """The ports that a hundred clients try first."""
+    sources = [f"198.51.100.{number}" for number in range(100)]
+    return [next(cluster.candidates(lambda name: None, each, RNG, now)).endpoint.port for each in sources]
 
 
 class ClusterTests(SynchronousTestCase):
@@ -105,17 +112,62 @@ class ClusterTests(SynchronousTestCase):
         failing = cluster.places[1]
         with capturedLogs() as events:
             for _ in range(2):
-                cluster.failed(failing, 0)
+                cluster.failed(failing, 0, 0, RNG)
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["192.0.2.1:2 of a:80 cannot be reached, and is left out for 30 s"],
+            [
+                "192.0.2.1:2 of a:80 fails: it is tried last until it answers again",
+                "192.0.2.1:2 of a:80 cannot be reached, and is left out for 30 s",
+            ],
         )
         self.assertEqual({next_of(cluster, 29) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 2, 3})
         for _ in range(2):
-            cluster.failed(failing, 30)
+            cluster.failed(failing, 30, 30, RNG)
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 3})
-        self.assertEqual({next_of(clusters.of(A), 30) for _ in range(9)}, {1, 2, 3})
+        self.assertEqual({next_of(clusters.of(A), 60) for _ in range(9)}, {1, 2, 3})
+
+    def test_only_clients_of_a_dead_endpoint_move(self) -> None:
+        """By a hash, clients keep their endpoint while another one is dead, and go back to theirs when it lives."""
+        for algorithm in (Algorithm.RING_HASH, Algorithm.MAGLEV):
+            cluster = Clusters(own_counts()).of(replace(A, policy=UpstreamPolicy(balancing=Balancing(algorithm, 1021))))
+            before = owners(cluster)
+            self.assertGreater(before.count(1), 10)
+            dead = cluster.places[0]
+            cluster.failed(dead, 0, 0, RNG)
+            during = owners(cluster)
+            self.assertNotIn(1, during)
+            stayed = [(first, now) for first, now in zip(before, during, strict=True) if first != 1]
+            self.assertEqual([first for first, _ in stayed], [now for _, now in stayed])
+            # When its back-off is over, its own clients have it again, the first of them as its probe.
+            probed = owners(cluster, 1)
+            self.assertEqual((probed.count(1), probed.index(1)), (1, before.index(1)))
+            cluster.succeeded(dead, 1)
+            self.assertEqual(owners(cluster, 1), before)
+
+    def test_a_mark_is_shared(self) -> None:
+        """What one worker finds dead, another one tries last, in every destination; so does a new table."""
+        memory = bytearray(bytes_for(2))
+        one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
+        next_of(one.of(A))
+        one.of(A).failed(one.of(A).places[1], 0, 0, RNG)
+        self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
+        self.assertEqual({next_of(other.of(replace(B, endpoints=ENDPOINTS[:1]))) for _ in range(9)}, {1})
+        self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
+        self.assertEqual([next_of(cluster, 2) for cluster in (one.of(A), other.of(B), one.of(A))].count(2), 1)
+
+    def test_all_are_tried_where_all_are_dead(self) -> None:
+        """Their order is the policy's, and with a single attempt it always is."""
+        cluster = Clusters(own_counts()).of(A)
+        next_of(cluster)
+        for place in cluster.places:
+            cluster.failed(place, 0, 0, RNG)
+        self.assertEqual([next_of(cluster) for _ in range(3)], [2, 3, 1])
+        cluster.succeeded(cluster.places[2], 0)
+        self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
+        firsts = [next(cluster.candidates(lambda name: None, None, RNG, 0, by_marks=False)).port for _ in range(3)]
+        self.assertEqual(firsts, [2, 3, 1])
+        self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
 
     def test_a_success_starts_over(self) -> None:
         """Only failures in a row count."""
@@ -123,8 +175,8 @@ class ClusterTests(SynchronousTestCase):
         next_of(cluster)
         failing = cluster.places[0]
         for _ in range(5):
-            cluster.failed(failing, 0)
-            cluster.succeeded(failing)
+            cluster.failed(failing, 0, 0, RNG)
+            cluster.succeeded(failing, 0)
         self.assertEqual({next_of(cluster) for _ in range(9)}, {1, 2, 3})
 
     def test_what_is_gone_is_forgotten(self) -> None:

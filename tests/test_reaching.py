@@ -59,17 +59,48 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(gateway.inbound.record.endpoint, "192.0.2.3:80")
 
     def test_attempts_are_limited(self) -> None:
-        """Only so many endpoints are tried, and the last failure names the ending."""
-        for last, expected in [
-            ("refuse_dial", Ending.DIAL_REFUSED),
-            ("time_out_dial", Ending.DIAL_TIMEOUT),
+        """Only so many endpoints may stay silent, and the last failure names the ending."""
+        for last, endpoints, expected in [
+            ("refuse_dial", 2, Ending.DIAL_REFUSED),
+            ("time_out_dial", 5, Ending.DIAL_TIMEOUT),
         ]:
-            gateway = faked(several(*ADDRESSES), Limits(dial_attempts=2))
+            gateway = faked(several(*ADDRESSES[:endpoints]), Limits(dial_attempts=2))
             gateway.reactor.time_out_dial()
             getattr(gateway.reactor, last)()
             self.assertEqual((len(gateway.reactor.dialed), gateway.ending), (2, expected))
             self.assertEqual(gateway.records[0].endpoint, "192.0.2.2:80")
             self.assertIsNone(gateway.records[0].dial)
+
+    def test_refusals_use_up_no_attempt(self) -> None:
+        """Of five endpoints the fifth is reached, though only three may be silent; the order is that of the policy."""
+        gateway = faked(several(*ADDRESSES), Limits(dial_attempts=3))
+        for _ in range(4):
+            gateway.reactor.refuse_dial()
+        gateway.join()
+        self.assertEqual(gateway.reactor.dialed, [(address, 80) for address in ADDRESSES])
+
+    def test_a_single_attempt(self) -> None:
+        """With one attempt, a refusal is the end, and endpoints come in the policy's order, whatever has failed."""
+        gateway = faked(several(*ADDRESSES[:2]), Limits(dial_attempts=1))
+        listener = next(iter(gateway.plane.table.listeners.values()))
+        for _ in range(3):
+            gateway.reactor.refuse_dial()
+            gateway.accept(listener, "198.51.100.8").makeConnection(FakeTransport(gateway.reactor))
+        self.assertEqual([record.ending for record in gateway.records], [Ending.DIAL_REFUSED] * 3)
+        self.assertEqual([address for address, _ in gateway.reactor.dialed], [*ADDRESSES[:2], *ADDRESSES[:2]])
+
+    def test_what_is_dead_costs_a_client_little(self) -> None:
+        """Of many endpoints that have all failed before, a client tries no more than some."""
+        gateway = faked(several(*(f"192.0.2.{number}" for number in range(1, 101))))
+        for _ in range(100):
+            gateway.reactor.refuse_dial()
+        self.assertEqual(len(gateway.reactor.dialed), 100)
+        listener = next(iter(gateway.plane.table.listeners.values()))
+        gateway.accept(listener, "198.51.100.8").makeConnection(FakeTransport(gateway.reactor))
+        for _ in range(16):
+            gateway.reactor.refuse_dial()
+        self.assertEqual([record.ending for record in gateway.records], [Ending.DIAL_REFUSED] * 2)
+        self.assertEqual(len(gateway.reactor.dialed), 116)
 
     def test_no_endpoint_is_tried_twice(self) -> None:
         """One endpoint gets one attempt, however many are allowed."""
@@ -334,7 +365,7 @@ class RealTests(TestCase):
         for _ in range(9):
             client = await gateway.connect(listener)
             client.send(b"request")
-        for origin, expected in zip(origins, (3, 6), strict=True):
+        for origin, expected in zip(origins, (4, 5), strict=True):
             for number in range(expected):
                 await (await origin.peer(number)).got(b"request")
             self.assertEqual(len(origin.peers), expected)

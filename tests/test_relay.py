@@ -45,9 +45,12 @@ class FakedRelay:
         self.clock = Clock()
         self.client, self.upstream = FakeTransport(self.clock), FakeTransport(self.clock)
         self.endings: list[Ending] = []
+        self.left: list[bool] = []
         self.gone = 0
         self.wheel = Wheel(self.clock)
-        self.relay = Relay(self.wheel, limits, self.client, self.upstream, self.endings.append, self._gone)
+        self.relay = Relay(
+            self.wheel, limits, self.client, self.upstream, self.endings.append, self._gone, self.left.append
+        )
         self.client.protocol = LegProtocol(self.relay.client)
         self.upstream.protocol = LegProtocol(self.relay.upstream)
         self.relay.start()

@@ -1,22 +1,31 @@
 """
 What the connections to one destination share: how many there are, per endpoint too, whose turn it is, and which
-endpoints are left out since they failed.
+endpoints are left out or tried last since they failed.
 
 Knows neither sockets nor how an endpoint is chosen or left out. It outlives the tables: a destination that stays keeps
 its counts and its turn.
+
+Endpoints are tried in three tiers. In the first are those that connections are balanced over. In the second are
+addresses of a DNS name that belong to the family that is not used of this name: A and AAAA records are two ways to the
+same hosts, and not twice as many endpoints. In the third are those whose last dial failed
+(:mod:`meshgate.routing.backoff`); one whose back-off is over is tried first by one connection, its probe.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import ClassVar
 
 from twisted.logger import Logger
 
 from meshgate.proxy.shared_counts import SharedCounts, Slots
-from meshgate.routing.balance import Balancer, balancer
+from meshgate.routing.backoff import endpoint_key
+from meshgate.routing.balance import Balancer, HashInTiers, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
+from meshgate.routing.families import Families
 from meshgate.routing.outliers import Ejections
 from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
@@ -29,7 +38,8 @@ class Cluster:
     """
     What the connections to one destination share.
 
-    :param counts: where connections are counted that have a limit.
+    :param counts: where connections are counted that have a limit, and endpoints are marked that fail.
+    :param families: which family is used of each name.
     :ivar active: how many connections of this process there are, those that are being dialed among them.
     :ivar name: the destination in words.
     :ivar names: those of its endpoints that have to be resolved.
@@ -37,14 +47,23 @@ class Cluster:
 
     __slots__ = (
         "_answers",
+        "_backoffs",
         "_balancer",
+        "_by_marks",
         "_counted",
         "_counts",
         "_ejections",
         "_endpoints",
+        "_families",
+        "_families_seen",
+        "_families_until",
+        "_marks_seen",
+        "_next_probe",
         "_places",
         "_policy",
+        "_serving",
         "_turn",
+        "_words",
         "active",
         "name",
         "names",
@@ -52,7 +71,7 @@ class Cluster:
 
     _log: ClassVar = Logger()
 
-    def __init__(self, destination: Destination, counts: SharedCounts) -> None:
+    def __init__(self, destination: Destination, counts: SharedCounts, families: Families) -> None:
         self.active = 0
         self.name = str(destination)
         self.names: tuple[str, ...] = ()
@@ -62,9 +81,19 @@ class Cluster:
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
         self._places: dict[Endpoint, Place] = {}
+        self._serving: Sequence[Place] = ()
         self._answers: list[tuple[str, ...]] = []
         self._balancer: Balancer | None = None
         self._ejections: Ejections | None = None
+        self._backoffs = counts.backoffs
+        self._words = counts.backoffs.words
+        # A look at the marks is due when their first word is another one than at the last look.
+        self._marks_seen = 0
+        self._by_marks = True
+        self._next_probe = math.inf
+        self._families = families
+        self._families_seen = 0
+        self._families_until = math.inf
         self.follow(destination)
 
     @property
@@ -95,45 +124,133 @@ class Cluster:
         self._change(destination)
         return True
 
-    def candidates(self, known: Known, source: str | None, rng: random.Random, now: float) -> Iterator[Place]:
+    def candidates(
+        self,
+        known: Known,
+        source: str | None,
+        rng: random.Random,
+        now: float,
+        lease: float = 10.0,
+        by_marks: bool = True,
+    ) -> Iterator[Place]:
         """
         The endpoints in the order in which the next connection tries them.
 
         :param source: the client's address, where it is what balancers choose by.
         :param now: the clock's seconds.
+        :param lease: seconds after which a dial has an outcome.
+        :param by_marks: endpoints whose last dial failed are tried last; else their order is the policy's alone.
         """
         if self._policy.outliers is not None:
             if self._ejections is None:
                 self._ejections = Ejections(self._policy.outliers, now)
             elif self._ejections.returned(now):
                 self._balancer = None
+        if self._words[0] != self._marks_seen or by_marks != self._by_marks:
+            self._by_marks = by_marks
+            self._look_at_marks()
         chosen_by = self._balancer
         if chosen_by is None or self.names:
+            if self._families.changes != self._families_seen or now >= self._families_until:
+                chosen_by = None
             answers = [known(name) or () for name in self.names]
             if chosen_by is None or answers != self._answers:
                 self._answers = answers
-                chosen_by = self._balancer = self._make(dict(zip(self.names, answers, strict=True)))
+                chosen_by = self._balancer = self._make(dict(zip(self.names, answers, strict=True)), now)
         turn, self._turn = self._turn, self._turn + 1
+        if now >= self._next_probe:
+            probe = self._claim_probe(chosen_by, turn, source, rng, now, lease)
+            if probe is not None:
+                others = chosen_by.order(turn, source, rng)
+                return chain((probe,), (place for place in others if place is not probe))
         return chosen_by.order(turn, source, rng)
 
-    def succeeded(self, place: Place) -> None:
+    def succeeded(self, place: Place, now: float) -> None:
         """An endpoint was connected to."""
         if self._ejections is not None:
             self._ejections.succeeded(place)
+        if place.marked:
+            self._flag(place, False)
+            self._backoffs.succeeded(self._key(place), now)
+            self._log.info("{endpoint} of {destination} answers again", endpoint=place.endpoint, destination=self.name)
 
-    def failed(self, place: Place, now: float) -> None:
-        """An endpoint could not be connected to."""
-        if self._ejections is None or self._places.get(place.endpoint) is not place:
-            return
-        until = self._ejections.failed(place, len(self._places), now)
-        if until is not None:
-            self._balancer = None
+    def failed(self, place: Place, started: float, now: float, rng: random.Random) -> bool:
+        """
+        An endpoint could not be connected to.
+
+        :param started: when the dial began.
+        :return: whether that was not to be expected: its last dial had not failed.
+        """
+        if self._ejections is not None and self._places.get(place.endpoint) is place:
+            until = self._ejections.failed(place, len(self._places), now)
+            if until is not None:
+                self._balancer = None
+                self._log.warn(
+                    "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
+                    endpoint=place.endpoint,
+                    destination=self.name,
+                    seconds=until - now,
+                )
+        return self.mark(place, started, now, rng)
+
+    def mark(self, place: Place, started: float, now: float, rng: random.Random) -> bool:
+        """
+        Have an endpoint tried last, until a probe connects. For outlier detection, nothing has failed.
+
+        :return: whether it was not marked before.
+        """
+        new = self._backoffs.failed(self._key(place), started, now, rng)
+        self._flag(place, True)
+        if new:
             self._log.warn(
-                "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
+                "{endpoint} of {destination} fails: it is tried last until it answers again",
                 endpoint=place.endpoint,
                 destination=self.name,
-                seconds=until - now,
             )
+        return new
+
+    def untold(self, place: Place) -> None:
+        """A dial was given up before there was an outcome."""
+        if place.marked:
+            self._backoffs.release(self._key(place))
+
+    def prefer(self, winner: Place, now: float) -> None:
+        """An address of a name has answered, and one of the other family has not."""
+        self._families.prefer(winner.shared_name, winner.is_ipv6, now)
+
+    def _key(self, place: Place) -> int:
+        if not place.key:
+            place.key = endpoint_key(place.name)
+        return place.key
+
+    def _look_at_marks(self) -> None:
+        """Find out which endpoints are marked now; if they are others than before, they are chosen by anew."""
+        self._marks_seen = seen = int(self._words[0])
+        self._next_probe = math.inf
+        for place in self._serving:
+            due_at = self._backoffs.due_at(self._key(place)) if seen and self._by_marks else 0.0
+            if due_at:
+                self._next_probe = min(self._next_probe, due_at)
+            self._flag(place, due_at > 0)
+
+    def _flag(self, place: Place, marked: bool) -> None:
+        if place.marked is not marked:
+            place.marked = marked
+            self._balancer = None
+
+    def _claim_probe(
+        self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random, now: float, lease: float
+    ) -> Place | None:
+        """An endpoint whose back-off is over, for this connection alone; by a hash, only if it is the client's own."""
+        due: Iterable[Place] = self._serving
+        if hashes(self._policy.balancing):
+            untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
+            due = islice(untiered.order(turn, source, rng), 1)
+        marked = [place for place in due if place.marked]
+        probe = next((place for place in marked if self._backoffs.claim(self._key(place), now, lease)), None)
+        if marked:
+            self._look_at_marks()  # for the next time when there is something to claim
+        return probe
 
     def _change(self, destination: Destination) -> None:
         before, policy = self._policy, destination.policy
@@ -155,24 +272,46 @@ class Cluster:
             self._counts.add(self._counted, -self.active)
             self._counted = None
 
-    def _make(self, addresses: dict[str, tuple[str, ...]]) -> Balancer:
+    def _make(self, addresses: dict[str, tuple[str, ...]], now: float) -> Balancer:
         """One for the endpoints as they are now, with the counts of those that were there before."""
         before = self._places
-        self._places = {each: before.get(each) or Place(each) for each in self._resolved(addresses)}
-        there = self.places
+        self._places = {}
+        for endpoint, shared_name in self._resolved(addresses):
+            place = self._places[endpoint] = before.get(endpoint) or Place(endpoint)
+            place.shared_name = shared_name
+        self._serving = self.places
         if self._ejections is not None:
-            self._ejections.forget_all_but(there)
-            there = self._ejections.serving(there)
-        return balancer(there, self._policy.balancing)
+            self._ejections.forget_all_but(self._serving)
+            self._serving = self._ejections.serving(self._serving)
+        self._look_at_marks()
+        return tiered(self._tiers(self._serving, now), self._policy.balancing)
 
-    def _resolved(self, addresses: dict[str, tuple[str, ...]]) -> Iterator[Endpoint]:
-        """The endpoints, those with a name replaced by one for each of its addresses."""
+    def _tiers(self, places: Sequence[Place], now: float) -> tuple[list[Place], list[Place], list[Place]]:
+        """Those that are balanced over, those of the family that is not used, and those that are marked."""
+        families = self._families
+        self._families_seen, self._families_until = families.changes, math.inf
+        unmarked = [place for place in places if not place.marked]
+        used: dict[str, bool] = {}
+        for place in unmarked:
+            name = place.shared_name
+            if name:
+                self._families_until = min(self._families_until, families.until(name, now))
+                ipv6 = families.prefers_ipv6(name, now)
+                used[name] = ipv6 if place.is_ipv6 is ipv6 else used.get(name, not ipv6)
+        first = [place for place in unmarked if used.get(place.shared_name, place.is_ipv6) is place.is_ipv6]
+        second = [place for place in unmarked if used.get(place.shared_name, place.is_ipv6) is not place.is_ipv6]
+        return first, second, [place for place in places if place.marked]
+
+    def _resolved(self, addresses: dict[str, tuple[str, ...]]) -> Iterator[tuple[Endpoint, str]]:
+        """The endpoints, one for each address of a name; and the name that several share."""
         for endpoint in self._endpoints:
             if endpoint.dns:
-                for address in addresses[endpoint.address]:
-                    yield Endpoint(address, endpoint.port, weight=endpoint.weight)
+                found = addresses[endpoint.address]
+                for address in found:
+                    resolved = Endpoint(address, endpoint.port, weight=endpoint.weight)
+                    yield resolved, str(endpoint) if len(found) > 1 else ""
             else:
-                yield endpoint
+                yield endpoint, ""
 
 
 class Clusters:
@@ -184,6 +323,7 @@ class Clusters:
 
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
+        self._families = Families()
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
         # Those whose cluster is known to follow them, by identity: several routes may bring one of their own.
         self._known: dict[int, tuple[Cluster, Destination]] = {}
@@ -195,7 +335,7 @@ class Clusters:
             return known[0]
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
-            cluster = self._clusters[destination.cluster] = Cluster(destination, self._counts)
+            cluster = self._clusters[destination.cluster] = Cluster(destination, self._counts, self._families)
         elif cluster.follow(destination):
             # Another one may say what this one said before.
             self._known = {key: each for key, each in self._known.items() if each[0] is not cluster}
@@ -235,16 +375,6 @@ class Slot:
         if place is not None:
             place.active += 1
         self._place = place
-
-    def succeeded(self) -> None:
-        """The endpoint was connected to."""
-        if self._place is not None:
-            self._cluster.succeeded(self._place)
-
-    def failed(self, now: float) -> None:
-        """The endpoint could not be connected to."""
-        if self._place is not None:
-            self._cluster.failed(self._place, now)
 
     def free(self) -> None:
         """Count no more, if it did."""

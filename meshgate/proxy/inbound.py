@@ -293,7 +293,9 @@ class Inbound(Waiting):
         limits = plane.limits
         if self._policy is not _NO_POLICY and self._policy.idle is not None:
             limits = limits.under(self._policy)
-        relay = self._relay = Relay(plane.wheel, limits, transport, upstream.transport, self._end, self._gone)
+        relay = self._relay = Relay(
+            plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
+        )
         leg = self._leg = relay.client
         upstream.leg = relay.upstream
         self._reactions = _RELAYING
@@ -327,6 +329,10 @@ class Inbound(Waiting):
 
     def _pass_loss_on(self) -> None:
         self._leg.lost()
+
+    def _endpoint_left(self, in_order: bool) -> None:
+        if self._reach is not None:
+            self._reach.left_early(in_order)
 
     # CLOSING
 

@@ -19,7 +19,8 @@ class Limits:
     :ivar hello_timeout: seconds for the whole ClientHello, from accept (Istio's gateway gives it 15).
     :ivar hello_bytes: bytes of a ClientHello.
     :ivar connect_timeout: seconds for each dial, and for resolving names of which nothing is known.
-    :ivar dial_attempts: endpoints tried for one connection; 1 tries no second one, as Istio.
+    :ivar dial_attempts: endpoints that may stay silent before one connection is given up; 1 tries no second one, as
+        Istio.
     :ivar idle: seconds without a byte either way; 0 for no limit.
     :ivar half_close: seconds without a byte after one side has finished; never off, since a reset from that
         side goes unnoticed from then on.

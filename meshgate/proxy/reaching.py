@@ -13,6 +13,7 @@ from twisted.internet.defer import DeferredList
 
 from meshgate.proxy.clusters import Slot
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
@@ -25,6 +26,20 @@ from meshgate.transport.wheel import Timer
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
 
+
+LEASE: Final = 2.0
+"""Seconds after the connect timeout in which a probe that is not given up has an outcome."""
+
+SILENT: Final = 1.0
+"""Seconds after which a dial that is given up counts as not answered; a client that leaves sooner tells nothing."""
+
+AT_ONCE: Final = 1.0
+"""Seconds after the dial within which an endpoint that finishes without a word has not served anybody."""
+
+SPARE: Final = 16
+"""
+How many refusals of endpoints that had failed before use up no attempt: what one client may cost where all are dead.
+"""
 
 _NO_ENDPOINT: Final = Ending.NO_ENDPOINT
 _NO_POLICY: Final = NO_UPSTREAM_POLICY
@@ -64,25 +79,37 @@ class Reach(Slot):
     The search for an endpoint that answers, for one connection; after that, its part in the counts, which is to be
     freed when the connection is gone.
 
+    Endpoints are dialed one after the other, in the order that their cluster says. A dial that is not answered uses up
+    one of the attempts. A refused one does not while an endpoint is left, since it costs the client no time; only where
+    a single attempt is allowed it is the end, as in Istio. Where an endpoint may stay silent that has a good stand-in,
+    they are raced (:mod:`meshgate.proxy.racing`): an address of a name against the name's other addresses, and an
+    endpoint whose last dial failed against those that follow.
+
     :param waiting: told of the outcome, once, unless it cancels.
     :param source: the client's address, where the endpoint is chosen by it.
     """
 
     __slots__ = (
+        "_at_once",
         "_attempts_left",
         "_candidates",
         "_dataplane",
+        "_dial_at",
         "_dialing",
+        "_error",
         "_first_dial_at",
         "_policy",
         "_record",
         "_resolving",
+        "_single",
         "_source",
+        "_spare",
         "_waiting",
     )
 
     _attempts_left: int
     _candidates: Iterator[Place]
+    _dial_at: float
 
     def __init__(self, dataplane: Dataplane, destination: Destination, waiting: Waiting, source: str | None) -> None:
         self._cluster = cluster = dataplane.clusters.of(destination)
@@ -94,6 +121,8 @@ class Reach(Slot):
         self._waiting: Waiting | None = waiting
         self._resolving: Timer | None = None
         self._dialing: Attempt | None = None
+        self._at_once = False
+        self._error: DialError | None = None
         self._record = record = waiting.record
         record.destination = cluster.name
 
@@ -117,9 +146,27 @@ class Reach(Slot):
         self._waiting = None
         self._stop_waiting()
         dialing, self._dialing = self._dialing, None
+        if isinstance(dialing, Race):
+            for place, started in dialing.under_way():
+                self._leave(place, started)
+        elif dialing is not None and self._place is not None:
+            self._leave(self._place, self._dial_at)
         if dialing is not None:
             dialing.cancel()
         self.free()
+
+    def left_early(self, in_order: bool) -> None:
+        """
+        The endpoint that was reached has gone before the client said anything. That is as good as a failed dial, if it
+        came as soon as one: a server also loses patience with a client that stays silent, and is well.
+
+        :param in_order: by an end of stream, not by a reset.
+        """
+        place, plane = self._place, self._dataplane
+        if place is not None:
+            now = plane.seconds()
+            if now - self._dial_at < (AT_ONCE if in_order else self._timeout()):
+                self._cluster.mark(place, self._dial_at, now, plane.rng)
 
     def _timeout(self) -> float:
         own = None if self._policy is _NO_POLICY else self._policy.connect_timeout
@@ -141,28 +188,80 @@ class Reach(Slot):
             self._fail(Ending.OVER_LIMIT)
             return
         self.take()
-        self._first_dial_at = now = plane.seconds()
-        self._candidates = self._cluster.candidates(plane.resolver.known, self._source, plane.rng, now)
-        self._attempts_left = plane.limits.dial_attempts
+        self._first_dial_at = self._dial_at = now = plane.seconds()
+        self._attempts_left = attempts = plane.limits.dial_attempts
+        self._single = attempts == 1
+        self._spare = SPARE
+        self._candidates = self._cluster.candidates(
+            plane.resolver.known, self._source, plane.rng, now, self._timeout() + LEASE, attempts > 1
+        )
         self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
-        """Dial the next endpoint, or fail if there is none left."""
+        """Dial the next endpoint, or fail if there is none left. Those that fail at once are passed over in a loop."""
+        while self._waiting is not None:
+            place = next(self._candidates, None) if self._attempts_left > 0 else None
+            if place is None:
+                self._fail(otherwise)
+                return
+            self.move(place)
+            self._record.endpoint = place.name
+            if place.marked or place.shared_name:
+                self._race(place)
+            else:
+                self._dial(place)
+            error, self._error = self._error, None
+            if error is None:
+                return
+            otherwise = _ENDINGS[type(error)]
+            if error.hopeless:
+                self._fail(otherwise)
+
+    def _dial(self, place: Place) -> None:
         waiting = self._waiting
-        if waiting is None:
-            return
-        place = next(self._candidates, None) if self._attempts_left else None
-        self._attempts_left -= 1
-        if place is None:
-            self._fail(otherwise)
-            return
-        self.move(place)
-        self._record.endpoint = place.name
-        dialing = self._dataplane.network.dial(
-            place.address, place.port, Upstream(), self._timeout(), waiting.first(), self
-        )
-        if dialing is not None:
-            self._dialing = dialing
+        if waiting is not None:
+            self._at_once = True
+            dialing = self._dataplane.network.dial(
+                place.address, place.port, Upstream(), self._timeout(), waiting.first(), self
+            )
+            self._at_once = False
+            if dialing is not None:
+                self._dialing = dialing
+
+    def _race(self, place: Place) -> None:
+        waiting, plane = self._waiting, self._dataplane
+        if waiting is not None:
+            self._at_once = True
+            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), waiting.first())
+            race.start(place, self._dial_at)
+            self._at_once = False
+
+    def _failed(self, place: Place, error: DialError, started: float) -> None:
+        """An endpoint has not answered."""
+        plane = self._dataplane
+        self._dial_at = now = plane.seconds()
+        self._record.note_dial_error(error.name)
+        new = False
+        if error.ours:
+            self._cluster.untold(place)
+        else:
+            new = self._cluster.failed(place, started, now, plane.rng)
+        # A host that is not there is told of after seconds, by a router or the kernel.
+        if self._single or isinstance(error, DialTimeout) or now - started >= SILENT:
+            self._attempts_left -= 1
+        elif not new:
+            self._spare -= 1
+            if not self._spare:
+                self._attempts_left = 0
+
+    def _leave(self, place: Place, started: float) -> None:
+        """A dial is given up. If it has been silent for long, that says as much as a refusal."""
+        plane = self._dataplane
+        now = plane.seconds()
+        if now - started >= SILENT:
+            self._cluster.mark(place, started, now, plane.rng)
+        else:
+            self._cluster.untold(place)
 
     def _fail(self, ending: Ending) -> None:
         waiting, self._waiting = self._waiting, None
@@ -178,8 +277,10 @@ class Reach(Slot):
         self._dialing = None
         if waiting is None:
             return
-        self._record.dial = self._dataplane.seconds() - self._first_dial_at
-        self.succeeded()
+        now = self._dataplane.seconds()
+        self._record.dial = now - self._first_dial_at
+        if self._place is not None:
+            self._cluster.succeeded(self._place, now)
         if self._policy is not _NO_POLICY and self._policy.keepalive is not None:
             transport: Any = upstream.transport
             keep_alive(transport.getHandle(), self._policy.keepalive)
@@ -188,11 +289,74 @@ class Reach(Slot):
     def dial_failed(self, error: DialError) -> None:
         """An endpoint has not answered."""
         self._dialing = None
-        self._record.note_dial_error(error.name)
-        ending = _ENDINGS[type(error)]
-        if not error.ours:
-            self.failed(self._dataplane.seconds())
-        if error.hopeless:
-            self._fail(ending)
+        if self._place is not None:
+            self._failed(self._place, error, self._dial_at)
+        self._over(error)
+
+    def _over(self, error: DialError) -> None:
+        if self._at_once:
+            self._error = error
+        elif error.hopeless:
+            self._fail(_ENDINGS[type(error)])
         else:
-            self._dial_next(ending)
+            self._dial_next(_ENDINGS[type(error)])
+
+    # For the race.
+
+    def seconds(self) -> float:
+        """The time."""
+        now: float = self._dataplane.seconds()
+        return now
+
+    def rival(self, first: Place, last: Place, started: int) -> Place | None:
+        """
+        The endpoint that is dialed while others stay silent: of a name the next address, preferably of the other
+        family; of an endpoint whose last dial failed whatever comes next. With a single attempt, only the other family.
+
+        :param started: how many are under way.
+        """
+        if started >= max(2, self._attempts_left):
+            return None
+        rest = list(self._candidates)
+        name = first.shared_name
+        among = [place for place in rest if name and place.shared_name == name]
+        other_family = [place for place in among if place.is_ipv6 is not last.is_ipv6]
+        if self._single:
+            among = [place for place in among if place.is_ipv6 is not first.is_ipv6]
+        elif other_family and (among[0].marked or not other_family[0].marked):
+            among = other_family
+        if not self._single and first.marked and rest and (not among or among[0].marked):
+            among = rest
+        chosen = among[0] if among else None
+        self._candidates = iter([place for place in rest if place is not chosen])
+        return chosen
+
+    def race_won(self, place: Place, upstream: Upstream, started: float, beaten: list[tuple[Place, float]]) -> None:
+        """
+        An endpoint has answered first.
+
+        :param beaten: those that were dialed before it and have not answered, with the times when that began.
+        """
+        plane = self._dataplane
+        now = plane.seconds()
+        for other, began in beaten:
+            if place.shared_name and other.shared_name == place.shared_name and other.is_ipv6 is not place.is_ipv6:
+                self._cluster.prefer(place, now)
+            if other.is_ipv6 is place.is_ipv6 or other.marked:
+                self._cluster.mark(other, began, now, plane.rng)
+        if self._place is not place:
+            self.move(place)
+            self._record.endpoint = place.name
+        self._dial_at = started
+        self.dialed(upstream)
+
+    def race_failed(self, place: Place, error: DialError, started: float, last: bool) -> None:
+        """
+        An endpoint has not answered.
+
+        :param last: no other one is under way.
+        """
+        self._failed(place, error, started)
+        if last:
+            self._dialing = None
+            self._over(error)

@@ -160,10 +160,24 @@ class Relay:
     :param upstream: the endpoint's transport.
     :param ended: called once, with the ending, as soon as it is certain.
     :param gone: called once, after that, when both connections are lost.
+    :param left: called when the endpoint has gone before the client said anything: with True if it has finished without
+        a word of its own, with False if it has reset the connection.
     """
 
     __deletable__ = ("client", "upstream")
-    __slots__ = ("_closing", "_ended", "_gone", "_joined", "_limits", "_since", "_timer", "client", "clock", "upstream")
+    __slots__ = (
+        "_closing",
+        "_ended",
+        "_gone",
+        "_joined",
+        "_left",
+        "_limits",
+        "_since",
+        "_timer",
+        "client",
+        "clock",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -173,6 +187,7 @@ class Relay:
         upstream: Any,
         ended: Callable[[Ending], None],
         gone: Callable[[], None],
+        left: Callable[[bool], None],
     ) -> None:
         self.clock = clock
         one = self.client = Leg(client, _CLIENT_RESET, self)
@@ -181,6 +196,7 @@ class Relay:
         self._limits = limits
         self._ended = ended
         self._gone = gone
+        self._left = left
         self._closing = False
         self._joined = False
         self._since = clock.seconds()
@@ -223,6 +239,8 @@ class Relay:
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""
         peer = self.other(leg)
+        if not leg.count and not peer.count and leg is self.upstream and not peer.finished:
+            self._left(True)
         if not self._joined:
             peer.transport.unregisterProducer()
         if peer.finished:
@@ -247,6 +265,8 @@ class Relay:
             if leg.finished and not leg.served and not peer.gone:
                 self._await_last_word(leg)
                 return
+            if leg is self.upstream and not peer.count and not peer.finished:
+                self._left(False)
             self._end(_OK if leg is self.client and leg.served else leg.reset)
             peer.transport.abortConnection()
         if peer.gone:

@@ -17,6 +17,8 @@ from hashlib import blake2b
 from mmap import mmap
 from typing import Final
 
+from meshgate.routing.backoff import WORDS, Backoffs
+
 BUCKETS: Final = 1 << 14
 """Counters in each of the two tables of a row."""
 
@@ -39,7 +41,7 @@ def new_seed() -> bytes:
 
 def bytes_for(workers: int) -> int:
     """How much memory so many workers need, all of it zero at first."""
-    return workers * _COUNTERS * _COUNTER_BYTES
+    return (workers * _COUNTERS + WORDS) * _COUNTER_BYTES
 
 
 class SharedCounts:
@@ -49,10 +51,13 @@ class SharedCounts:
     :param memory: :func:`bytes_for` bytes, shared with the other workers if there are any.
     :param place: which row is this worker's, from 0.
     :param seed: as :func:`new_seed` gives it.
+    :ivar backoffs: the marks of endpoints.
     """
 
     def __init__(self, memory: bytearray | mmap, place: int, seed: bytes) -> None:
-        self._counters = memoryview(memory).cast("q")
+        words = memoryview(memory).cast("q")
+        self._counters = words[:-WORDS]
+        self.backoffs = Backoffs(words[-WORDS:], place)
         self._row = self._row_of(place)
         self._seed = seed
 

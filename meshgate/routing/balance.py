@@ -11,7 +11,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import gcd
 from typing import Final, Protocol
 
@@ -66,6 +66,29 @@ def balancer(places: Sequence[Place], balancing: Balancing) -> Balancer:
     if len(places) < 2:
         return NoChoice(places)
     return _BALANCERS[balancing.algorithm](places, balancing)
+
+
+def tiered(tiers: Sequence[Sequence[Place]], balancing: Balancing) -> Balancer:
+    """
+    The balancer that a policy asks for, where some endpoints are tried only after others.
+
+    Within a tier the policy decides alone, so that those of the first share all connections by their weights. Only a
+    hash goes over all endpoints: those of a later tier are passed over and tried at the end, so that no client moves
+    but those whose own endpoint is passed over.
+
+    :param tiers: each endpoint once; empty tiers do not matter.
+    """
+    filled = [tier for tier in tiers if tier]
+    if len(filled) < 2:
+        return balancer(filled[0] if filled else (), balancing)
+    if hashes(balancing):
+        return HashInTiers(filled, balancing)
+    return _InTiers([balancer(tier, balancing) for tier in filled])
+
+
+def hashes(balancing: Balancing) -> bool:
+    """Whether a policy gives a client the same endpoint each time."""
+    return balancing.algorithm in (Algorithm.RING_HASH, Algorithm.MAGLEV)
 
 
 class _Shares:
@@ -161,7 +184,9 @@ class _ConsistentHash:
     """The same endpoint for the same client; after a failure, the one that stands next in the table."""
 
     def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
-        names = [str(place.endpoint) for place in places]
+        # A table depends on the order of its owners: in that of their names it is the same in whatever order they come.
+        places = sorted(places, key=lambda place: place.name)
+        names = [place.name for place in places]
         weights = [place.endpoint.weight for place in places]
         self._places = places
         self._table: Ring | Maglev
@@ -174,6 +199,41 @@ class _ConsistentHash:
         """From the client's own on."""
         key = rng.getrandbits(64) if source is None else hash64(source)
         return (self._places[index] for index in self._table.walk(key))
+
+
+class _InTiers:
+    """One balancer after the other."""
+
+    def __init__(self, balancers: Sequence[Balancer]) -> None:
+        self._balancers = balancers
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """By the policy in each tier."""
+        return chain.from_iterable(each.order(turn, source, rng) for each in self._balancers)
+
+
+class HashInTiers:
+    """
+    A hash over all endpoints, those of later tiers passed over until the end.
+
+    :ivar untiered: the hash that passes over none.
+    """
+
+    def __init__(self, tiers: Sequence[Sequence[Place]], balancing: Balancing) -> None:
+        self._last = len(tiers)
+        self._tier_of = {place: tier for tier, places in enumerate(tiers) for place in places}
+        self.untiered = balancer(tuple(self._tier_of), balancing)
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+        """From the client's own on."""
+        later: list[list[Place]] = [[] for _ in range(self._last)]
+        for place in self.untiered.order(turn, source, rng):
+            tier = self._tier_of[place]
+            if tier:
+                later[tier].append(place)
+            else:
+                yield place
+        yield from chain.from_iterable(later)
 
 
 _BALANCERS: Final[dict[Algorithm, Callable[[Sequence[Place], Balancing], Balancer]]] = {

@@ -2,7 +2,8 @@
 The endpoints of a destination as those who choose among them see them, and what there is to choose where there is no
 choice.
 
-Knows what an endpoint is called and how many connections it has; knows nothing of chance and weights.
+Knows what an endpoint is called, how many connections it has, and with which others it shares a name; knows nothing of
+chance and weights.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ class Place:
 
     :ivar active: how many connections it has now.
     :ivar name: the endpoint in words, put once for all connections; its address and port are here for the same reason.
+    :ivar key: of the endpoint, for :class:`~meshgate.routing.backoff.Backoffs`; 0 before it is needed.
+    :ivar marked: its last dial failed, so it is tried last.
+    :ivar shared_name: the DNS name and port that it has in common with other endpoints, each of them one of the name's
+        addresses; empty where there are no others.
     """
 
-    __slots__ = ("active", "address", "endpoint", "name", "port")
+    __slots__ = ("active", "address", "endpoint", "key", "marked", "name", "port", "shared_name")
 
     def __init__(self, endpoint: Endpoint, active: int = 0) -> None:
         self.endpoint = endpoint
@@ -31,6 +36,14 @@ class Place:
         self.name = str(endpoint)
         self.address = endpoint.address
         self.port = endpoint.port
+        self.key = 0
+        self.marked = False
+        self.shared_name = ""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """The family of its address."""
+        return ":" in self.address
 
     def __repr__(self) -> str:
         return f"Place({self.name!r}, active={self.active})"

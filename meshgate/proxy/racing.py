@@ -1,0 +1,165 @@
+"""
+A race: dials that are under way at the same time, of which the first that is answered wins (RFC 8305, section 5).
+
+The first endpoint has a head start. While it stays silent, another one is dialed every quarter of a second; when one
+fails, the next is dialed at once. The winner is told of and the others are cancelled. All of them are given the same
+first bytes, of which only the winner's arrive: a connection that is not there yet takes none.
+
+Knows dials and their order in time; which endpoints they are, and what a failure means, is the owner's to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from meshgate.proxy.relay import Upstream
+from meshgate.routing.places import Place
+from meshgate.transport.dialing import Attempt, DialError
+
+if TYPE_CHECKING:
+    from meshgate.proxy.reaching import Reach
+
+HEAD_START: Final = 0.25
+"""Seconds that an endpoint has to answer before another one is dialed, too."""
+
+
+class Race:
+    """
+    The dials for one connection.
+
+    :param owner: says whom to dial next, and is told what comes of it.
+    :param reactor: provides IReactorTime.
+    :param timeout: seconds for each dial.
+    :param first_bytes: what is written to the endpoint before anything else.
+    """
+
+    __slots__ = (
+        "_entering",
+        "_entrants",
+        "_first",
+        "_first_bytes",
+        "_network",
+        "_over",
+        "_owner",
+        "_reactor",
+        "_timeout",
+        "_timer",
+    )
+
+    def __init__(self, owner: Reach, reactor: Any, network: Any, timeout: float, first_bytes: bytes) -> None:
+        self._owner = owner
+        self._reactor = reactor
+        self._network = network
+        self._timeout = timeout
+        self._first_bytes = first_bytes
+        self._entrants: list[Entrant] = []
+        self._first: Place | None = None
+        self._timer: Any = None
+        self._entering = False
+        self._over = False
+
+    def start(self, place: Place, now: float) -> None:
+        """Dial the first endpoint."""
+        self._first = place
+        self._enter(place, now)
+
+    def cancel(self) -> None:
+        """Give all of them up."""
+        self._end()
+        for entrant in self._entrants:
+            entrant.cancel()
+
+    def under_way(self) -> list[tuple[Place, float]]:
+        """The endpoints that are being dialed, each with the time when that began."""
+        return [(entrant.place, entrant.started) for entrant in self._entrants]
+
+    def answered(self, winner: Entrant, upstream: Upstream) -> None:
+        """An endpoint has answered, for the entrant."""
+        self._end()
+        at = self._entrants.index(winner)
+        beaten = [(entrant.place, entrant.started) for entrant in self._entrants[:at]]
+        for entrant in self._entrants:
+            if entrant is not winner:
+                entrant.cancel()
+        self._entrants.clear()
+        self._owner.race_won(winner.place, upstream, winner.started, beaten)
+
+    def failed(self, entrant: Entrant, error: DialError) -> None:
+        """An endpoint has not answered, for the entrant."""
+        self._entrants.remove(entrant)
+        last = not self._entrants
+        if last:
+            self._end()
+        self._owner.race_failed(entrant.place, error, entrant.started, last)
+        if not last and not self._entering:
+            self._enter_next(entrant.place)
+
+    def _enter(self, place: Place, now: float) -> None:
+        entrant = Entrant(self, place, now)
+        self._entrants.append(entrant)
+        entrant.dial(self._network, self._timeout, self._first_bytes)
+        if not self._over and self._timer is None:
+            self._timer = self._reactor.callLater(HEAD_START, self._silent)
+
+    def _silent(self) -> None:
+        self._timer = None
+        self._enter_next(self._entrants[-1].place)
+
+    def _enter_next(self, last: Place) -> None:
+        """Dial another endpoint, and another one for each that fails at once."""
+        self._stop_timer()
+        self._entering = True
+        others = len(self._entrants)
+        while not self._over and len(self._entrants) == others:
+            rival = self._owner.rival(self._first or last, last, others)
+            if rival is None:
+                break
+            self._enter(rival, self._owner.seconds())
+        self._entering = False
+
+    def _end(self) -> None:
+        self._over = True
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+class Entrant:
+    """
+    One dial.
+
+    :ivar started: when it began, in the clock's seconds.
+    """
+
+    __slots__ = ("_dialing", "_race", "place", "started")
+
+    def __init__(self, race: Race, place: Place, started: float) -> None:
+        self._race = race
+        self._dialing: Attempt | None = None
+        self.place = place
+        self.started = started
+
+    def dial(self, network: Any, timeout: float, first_bytes: bytes) -> None:
+        """Begin."""
+        self._dialing = network.dial(self.place.address, self.place.port, Upstream(), timeout, first_bytes, self)
+
+    def cancel(self) -> None:
+        """Give up; too late, nothing happens."""
+        dialing, self._dialing = self._dialing, None
+        if dialing is not None:
+            dialing.cancel()
+
+    # For the network.
+
+    def dialed(self, upstream: Upstream) -> None:
+        """The endpoint has answered."""
+        self._dialing = None
+        self._race.answered(self, upstream)
+
+    def dial_failed(self, error: DialError) -> None:
+        """The endpoint has not answered."""
+        self._dialing = None
+        self._race.failed(self, error)

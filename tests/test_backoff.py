@@ -1,0 +1,93 @@
+"""Tests of :mod:`meshgate.routing.backoff`."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.backoff import FIRST, JITTER, LONGEST, SETS, WORDS, Backoffs, endpoint_key
+
+KEY = endpoint_key("192.0.2.1:80")
+RNG = random.Random(1)
+
+
+def shared(workers: int = 1) -> list[Backoffs]:
+    """The marks as several workers see them."""
+    words = memoryview(bytearray(WORDS * 8)).cast("q")
+    return [Backoffs(words, worker) for worker in range(workers)]
+
+
+class BackoffTests(SynchronousTestCase):
+    """One endpoint."""
+
+    def test_it_grows(self) -> None:
+        """Each failed trial doubles the back-off up to the longest, which chance shortens by a quarter at the most."""
+        (marks,) = shared()
+        now, pauses = 100.0, []
+        for _ in range(8):
+            marks.failed(KEY, now, now, RNG)
+            pauses.append(marks.due_at(KEY) - now)
+            now = marks.due_at(KEY)
+        for pause, nominal in zip(pauses, [FIRST, 2, 4, 8, 16, LONGEST, LONGEST, LONGEST], strict=True):
+            self.assertTrue(nominal * (1 - JITTER) - 1e-3 <= pause <= nominal, (pause, nominal))
+
+    def test_what_was_begun_before_says_nothing_new(self) -> None:
+        """Many dials that were under way together are one failure, however late they fail."""
+        (marks,) = shared()
+        self.assertTrue(marks.failed(KEY, 100, 110, RNG))
+        due_at = marks.due_at(KEY)
+        self.assertFalse(marks.failed(KEY, 100.5, 115, RNG))
+        self.assertEqual(marks.due_at(KEY), due_at)
+
+    def test_a_single_probe(self) -> None:
+        """One of all workers has the probe; it is free again after an outcome, when given up, and after its lease."""
+        one, other = shared(2)
+        one.failed(KEY, 100, 100, RNG)
+        self.assertFalse(other.claim(KEY, 100.5, 10))
+        self.assertTrue(other.claim(KEY, 101, 10))
+        self.assertFalse(one.claim(KEY, 110, 10))
+        self.assertEqual(one.due_at(KEY), 111)
+        self.assertTrue(one.claim(KEY, 111, 10))
+        one.release(KEY)
+        self.assertTrue(other.claim(KEY, 112, 10))
+        other.failed(KEY, 112, 113, RNG)
+        self.assertTrue(113 < one.due_at(KEY) <= 115)
+        self.assertFalse(one.claim(KEY, 113, 10))
+        self.assertTrue(one.claim(KEY, 115, 10))
+
+    def test_success(self) -> None:
+        """An endpoint that answers is like any other; only one that fails again soon goes on where it was."""
+        one, other = shared(2)
+        one.failed(KEY, 100, 100, RNG)
+        one.failed(KEY, 101, 101, RNG)
+        other.succeeded(KEY, 103)
+        self.assertFalse(one.marked(KEY))
+        self.assertFalse(one.claim(KEY, 104, 10))
+        self.assertTrue(one.failed(KEY, 110, 110, RNG))
+        self.assertTrue(113 <= one.due_at(KEY) <= 114)
+        other.succeeded(KEY, 114)
+        one.failed(KEY, 150, 150, RNG)
+        self.assertTrue(one.due_at(KEY) <= 151)
+
+    def test_changes_are_seen(self) -> None:
+        """Every mark that is made or lifted changes the number that others look at, also if two do it at once."""
+        one, other = shared(2)
+        seen = {one.changes}
+        for change in (
+            lambda: one.failed(KEY, 1, 1, RNG),
+            lambda: other.failed(KEY + 1, 1, 1, RNG),
+            lambda: one.succeeded(KEY, 2),
+        ):
+            change()
+            self.assertEqual(one.changes, other.changes)
+            seen.add(one.changes)
+        self.assertEqual(len(seen), 4)
+
+    def test_a_full_set_loses_the_oldest(self) -> None:
+        """More endpoints than a set has room for: the one marked first is forgotten, and the memory stays as it is."""
+        (marks,) = shared()
+        keys = [7 + SETS * number for number in range(5)]
+        for now, key in enumerate(keys, 100):
+            marks.failed(key, now, now, RNG)
+        self.assertEqual([marks.marked(key) for key in keys], [False, True, True, True, True])
