@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 LAB_PIDFILE := .lab.pid
+# Prints the number of the lab's process, if it runs: the number alone may have become another program's.
+LAB_PROCESS = $(BIN)/python -m meshgate.processes.pidfile $(LAB_PIDFILE) 2>/dev/null
 BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
@@ -39,14 +41,13 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 lab: $(VENV)/.installed  ## run the lab in the foreground, until Ctrl-C; the first time it is set up, in about 20 seconds
-	@if [ -f $(LAB_PIDFILE) ] && kill -0 "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then \
-		echo "The lab is already running (process $$(cat $(LAB_PIDFILE))); 'make lab-stop' ends it." >&2; exit 1; fi
-	@rm -f $(LAB_PIDFILE)
+	@if pid=$$($(LAB_PROCESS)); then \
+		echo "The lab is already running (process $$pid); 'make lab-stop' ends it." >&2; exit 1; fi
 	@echo "Starting the lab: $(BIN)/twistd -n meshgate --config etc/meshgate.yaml"
 	@exec $(BIN)/twistd -n --pidfile=$(LAB_PIDFILE) meshgate --config etc/meshgate.yaml
 
 lab-stop:  ## end a lab that runs in another terminal
-	@if [ -f $(LAB_PIDFILE) ] && kill "$$(cat $(LAB_PIDFILE))" 2>/dev/null; then :; else echo "The lab is not running."; fi
+	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi
 
 test: $(VENV)/.installed-dev  ## run all tests, one process per processor: about four minutes on two
 	@echo "Running all tests, $(or $(JOBS),1) at a time."

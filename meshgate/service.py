@@ -42,7 +42,7 @@ from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
-from meshgate.settings_model import LabSettings
+from meshgate.settings_model import STANDARD_OUTPUT, LabSettings
 from meshgate.settings_values import UNUSABLE
 from meshgate.status import StatusContent
 from meshgate.transport.descriptors import raise_limit
@@ -306,9 +306,16 @@ class GatewayService(Service):
         return Crew(self._reactor, self._workers, settings, self._publish_soon, self._publish_counts, passed_on)
 
     def _follow_log_settings(self) -> None:
-        if self._launch is not None and self._launch.log_file is not None:
-            file, log = self._launch.log_file, self._settings.log
-            file.rotate_at, file.keep = log.rotate, log.keep
+        launch, settings = self._launch, self._settings
+        if launch is None:
+            return
+        if launch.log_file is not None:
+            launch.log_file.rotate_at, launch.log_file.keep = settings.log.rotate, settings.log.keep
+        if launch.background and settings.access_log.path == STANDARD_OUTPUT:
+            self.log.warn(
+                "no line of the access log is kept: there is no standard output in the background; name a file in "
+                "access_log.path"
+            )
 
     def _compare_workers(self) -> None:
         """Another number of processes is for another start."""

@@ -77,6 +77,7 @@ class BackgroundTests(TestCase):
         )
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
         self.assertEqual(os.stat(f"/proc/{background.pid}/fd/2").st_rdev, os.stat("/dev/null").st_rdev)
+        self.assertIn("no line of the access log is kept", background.log)
 
     async def test_a_port_in_use(self) -> None:
         """The message names the port, with one worker and with two."""

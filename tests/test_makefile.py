@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, TestCase
 
+from meshgate.processes.pidfile import hold
 from tests.support import IMPORT_ROOT, Program, new_folder, require_program
 
 
@@ -37,7 +39,8 @@ class LabTests(TestCase):
             raise SkipTest("these tests are not run from a checkout")
         arguments: list[str | Path] = ["-s", "-C", IMPORT_ROOT, "-o", "nothing/.installed", "-o", "nothing/bin/python"]
         make = require_program("make")
-        program = Program(self, [make, *arguments, target, "VENV=nothing", f"LAB_PIDFILE={pidfile}"])
+        ours = ["VENV=nothing", f"BIN={Path(sys.executable).parent}", f"LAB_PIDFILE={pidfile}"]
+        program = Program(self, [make, *arguments, target, *ours])
         await program.exit_status()
         return program
 
@@ -45,12 +48,22 @@ class LabTests(TestCase):
         """While a lab runs, another one is not started, and is told how to end the first."""
         pidfile = new_folder(self) / "lab.pid"
         pidfile.write_text(f"{os.getpid()}\n")
+        held = hold(pidfile)
+        assert held is not None
+        self.addCleanup(os.close, held)
         program = await self.make("lab", str(pidfile))
         self.assertNotEqual(await program.exit_status(), 0)
         self.assertIn(f"The lab is already running (process {os.getpid()}); 'make lab-stop' ends it.", program.stderr)
         self.assertTrue(pidfile.exists())
 
     async def test_nothing_to_stop(self) -> None:
-        """Without a lab there is nothing to end, which is no failure."""
-        program = await self.make("lab-stop", str(new_folder(self) / "lab.pid"))
-        self.assertEqual((await program.exit_status(), program.stdout), (0, "The lab is not running.\n"))
+        """Without a lab there is nothing to end, which is no failure; nor is another program that got its number."""
+        pidfile = new_folder(self) / "lab.pid"
+        other = Program(self, [sys.executable, "-c", "import time; time.sleep(100)"])
+        for number in (None, other.pid):
+            if number is not None:
+                pidfile.write_text(f"{number}\n")
+                os.utime(pidfile, (1, 1))
+            program = await self.make("lab-stop", str(pidfile))
+            self.assertEqual((await program.exit_status(), program.stdout), (0, "The lab is not running.\n"))
+        self.assertTrue(other.running)

@@ -118,6 +118,14 @@ class RunningTests(PidfileTestCase):
         number = self.sleeper()
         self.written(f"{number}\n")
         self.assertIn(f"already running as process {number}", self.refused())
+        self.assertEqual(self.printed(), f"{number}\n")
+        self.written(number, seconds_ago=60)
+        self.assertEqual(self.printed(), "")
+
+    def printed(self) -> str:
+        """What the module prints as a program: the number of a process that runs."""
+        command = [sys.executable, "-m", "meshgate.processes.pidfile", str(self.file)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def test_a_lock_decides(self) -> None:
         """A process that holds its file runs, whatever the clock has done since."""

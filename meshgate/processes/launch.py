@@ -13,6 +13,7 @@ import getopt
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals as Number
@@ -281,24 +282,24 @@ class Launch:
     def _give_up(self, message: str) -> None:
         self._say(message)
         if self._wrote_pidfile and self._pidfile is not None:
-            self._pidfile.unlink(missing_ok=True)  # twistd does so only after an Exception
+            with suppress(OSError):  # another user's by now; whoever starts next finds it stale
+                self._pidfile.unlink()  # twistd does so only after an Exception
         self._tell(FAILED)
 
     def _tell(self, answer: bytes) -> None:
         descriptor, self._answer = self._answer, None
         if descriptor is None:
             return
-        try:
+        with suppress(BrokenPipeError):  # nobody waits any more
             os.write(descriptor, answer)
-        except BrokenPipeError:
-            pass  # nobody waits any more
         os.close(descriptor)
         os.close(self._errors)
         self._errors = 2
 
     def _say(self, message: str) -> None:
         """Write to standard error itself: ``sys.stderr`` leads to the log, once that has begun."""
-        os.write(self._errors, f"{message}\n".encode("utf-8", "backslashreplace"))
+        with suppress(OSError):  # nobody reads it any more
+            os.write(self._errors, f"{message}\n".encode("utf-8", "backslashreplace"))
 
     def _see_log(self) -> str:
         return f"; see {self.log_file.path}" if self.log_file is not None else "; see the log"

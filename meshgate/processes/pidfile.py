@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,16 @@ class PidfileError(Exception):
     """The pidfile is in the way. The message is for people, and says what to do."""
 
 
+def running(path: Path) -> int | None:
+    """
+    The number of the process that wrote a pidfile, if it still runs.
+
+    :raises PidfileError: when the file is no pidfile.
+    """
+    number, runs = _look(path)
+    return number if runs else None
+
+
 def clear_stale(path: Path) -> int | None:
     """
     Make way for a new pidfile: remove the one that a process has left behind that is gone.
@@ -41,28 +52,17 @@ def clear_stale(path: Path) -> int | None:
     :return: the number in the file that was removed, 0 for an empty one; None if there was no file.
     :raises PidfileError: when the process that wrote it still runs, or the file is no pidfile, or it cannot be removed.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise PidfileError(f"the pidfile {path} cannot be read: {error.strerror}") from None
-    try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise PidfileError(f"{path} is not a file, so it cannot be the pidfile; --pidfile= asks for none")
-        number = _number_in(os.read(descriptor, _LONGEST + 1), path)
-        if number and (_is_locked(descriptor) or _wrote(number, facts.st_mtime)):
-            raise PidfileError(
-                f"already running as process {number}, says the pidfile {path}; end that process first, or name "
-                "another file by --pidfile"
-            )
-    finally:
-        os.close(descriptor)
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise PidfileError(f"the stale pidfile {path} cannot be removed: {error.strerror}") from None
+    number, runs = _look(path)
+    if runs:
+        raise PidfileError(
+            f"already running as process {number}, says the pidfile {path}; end that process first, or name another "
+            "file by --pidfile"
+        )
+    if number is not None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise PidfileError(f"the stale pidfile {path} cannot be removed: {error.strerror}") from None
     return number
 
 
@@ -97,6 +97,24 @@ def hold(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _look(path: Path) -> tuple[int | None, bool]:
+    """The number in a pidfile, None without a file; and whether the process that wrote it runs."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None, False
+    except OSError as error:
+        raise PidfileError(f"the pidfile {path} cannot be read: {error.strerror}") from None
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise PidfileError(f"{path} is not a file, so it cannot be the pidfile; --pidfile= asks for none")
+        number = _number_in(os.read(descriptor, _LONGEST + 1), path)
+        return number, bool(number) and (_is_locked(descriptor) or _wrote(number, facts.st_mtime))
+    finally:
+        os.close(descriptor)
 
 
 def _number_in(content: bytes, path: Path) -> int:
@@ -146,3 +164,18 @@ def _exists(number: int) -> bool:
     except (OSError, OverflowError):
         return False
     return True
+
+
+def main() -> None:
+    """``python -m meshgate.processes.pidfile FILE``: print the number of the process of a pidfile, if it still runs."""
+    try:
+        number = running(Path(sys.argv[1]))
+    except PidfileError as error:
+        sys.exit(str(error))
+    if number is None:
+        sys.exit(1)
+    sys.stdout.write(f"{number}\n")
+
+
+if __name__ == "__main__":
+    main()
