@@ -1,14 +1,13 @@
 """
 ``status.json`` kept up to date, without holding up connections: its text is made in slices, and a thread writes it.
 
-Knows when; what the document tells is gathered by whoever owns this.
+Knows when, and tries again what could not be written; what the document tells is gathered by whoever owns this.
 """
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,11 +19,16 @@ from twisted.python.failure import Failure
 from meshgate.processes.garbage import held_off
 from meshgate.providers.slices import in_slices
 from meshgate.resources.steps import run_through
-from meshgate.status import StatusContent, StatusText, write_status
+from meshgate.state_files import STATUS_NAME, WriteReport, replace_file
+from meshgate.state_folder import StateFolder
+from meshgate.status import StatusContent, StatusText
 
 PATIENCE = 10.0
 """The next document waits this many times as long as the work for the last took, so that it takes no more than a tenth
 of the time."""
+
+RETRY = 1.0
+"""Seconds until what could not be written is tried again, at least."""
 
 REST = 0.001
 """Seconds between two parts of a document that is being written."""
@@ -35,7 +39,8 @@ class StatusFile:
     The document of a running gateway.
 
     :param reactor: provides IReactorTime and IReactorThreads.
-    :param folder: gives where to write it.
+    :param state: where to write it.
+    :param report: told whether it could be written.
     :param gather: a generator that may rest, and returns what the document tells.
     :ivar took: seconds of work that the last document took.
     """
@@ -43,10 +48,15 @@ class StatusFile:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, folder: Callable[[], Path], gather: Callable[[], Generator[None, None, StatusContent]]
+        self,
+        reactor: Any,
+        state: StateFolder,
+        report: WriteReport,
+        gather: Callable[[], Generator[None, None, StatusContent]],
     ) -> None:
         self._reactor = reactor
-        self._folder = folder
+        self._state = state
+        self._report = report
         self._gather = gather
         self._text = StatusText()
         self.took = 0.0
@@ -55,8 +65,18 @@ class StatusFile:
         self._writing: Deferred[None] | None = None
 
     def write_now(self) -> None:
-        """Make and write it before anything else; for the start and the end, when nobody is connected."""
-        self._write(run_through(self._steps()), None)
+        """
+        Make and write it before anything else; for the start and the end, when nobody is connected.
+
+        :raises OSError: when it cannot be written, which the report was told.
+        """
+        pieces = run_through(self._steps())
+        try:
+            replace_file(self._state, STATUS_NAME, pieces)
+        except OSError as error:
+            self._report.failed(STATUS_NAME, error)
+            raise
+        self._report.succeeded(STATUS_NAME)
 
     def write_soon(self) -> None:
         """Make and write it while connections are served; what is asked for meanwhile is one more."""
@@ -82,21 +102,26 @@ class StatusFile:
         while self._wanted:
             self._wanted = False
             pieces: list[str] = []
+            pause = 0.0
             try:
                 with held_off():
                     self.took = await in_slices(self._fill(pieces), self._reactor)
                 self._writing = deferToThreadPool(
-                    self._reactor, self._reactor.getThreadPool(), self._write, pieces, _rest
+                    self._reactor, self._reactor.getThreadPool(), replace_file, self._state, STATUS_NAME, pieces, _rest
                 )
                 await self._writing
+                self._report.succeeded(STATUS_NAME)
             except CancelledError:
                 raise
+            except OSError as error:
+                self._report.failed(STATUS_NAME, error)
+                self._wanted, pause = True, RETRY
             except Exception:
                 # A fault of ours, and no reason to tell nothing any more.
                 self._log.failure("the status could not be told")
             finally:
                 self._writing = None
-            await deferLater(self._reactor, PATIENCE * self.took)
+            await deferLater(self._reactor, max(pause, PATIENCE * self.took))
         self._work = None
 
     def _fill(self, pieces: list[str]) -> Generator[None, None, None]:
@@ -105,12 +130,6 @@ class StatusFile:
     def _steps(self) -> Generator[None, None, list[str]]:
         content = yield from self._gather()
         return (yield from self._text.in_steps(content))
-
-    def _write(self, pieces: list[str], rest: Callable[[], None] | None) -> None:
-        try:
-            write_status(self._folder(), pieces, rest)
-        except OSError as error:
-            self._log.warn("status.json cannot be written: {error}", error=error)
 
 
 def _rest() -> None:

@@ -13,9 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from meshgate.expectations import Case
-from meshgate.resources.codes import CODES
 from meshgate.resources.kinds import Kind
-from meshgate.resources.problem import Phase, Problem, Severity
+from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reference import Entry, kind_entry
 from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PolicyChange, PortChange
 from meshgate.routing.explain import Call, Explanation
@@ -40,13 +39,13 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None) ->
     """
     for problem in problems:
         click.echo(problem_line(problem))
-    click.echo(problem_count(problems) + (f" in {_count(resources, 'resource')}" if resources is not None else ""))
+    click.echo(problem_count(problems) + (f" in {count_of(resources, 'resource')}" if resources is not None else ""))
 
 
 def problem_count(problems: Iterable[Problem]) -> str:
     """How many there are, by severity: ``2 errors, 1 warning``."""
     counts = Counter(problem.severity for problem in problems)
-    return ", ".join(_count(counts[one], one.value) for one in Severity if counts[one]) or "no problems"
+    return ", ".join(count_of(counts[one], one.value) for one in Severity if counts[one]) or "no problems"
 
 
 def print_explanation(call: Call, explanation: Explanation) -> None:
@@ -76,7 +75,7 @@ def print_story(explanation: Explanation, indent: str = "  ") -> None:
 
 def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
     """The routes as a table, one chain a row."""
-    table = _table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
+    table = make_table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
     for row in rows:
         listener = f"{row['port']}" if row["bind"] == "0.0.0.0" else f"{row['bind']}:{row['port']}"  # noqa: S104
         several = len(row["destinations"]) > 1
@@ -120,7 +119,7 @@ def print_case(case: Case, file: Path, differences: Sequence[str], explanation: 
 def print_kinds(kinds: Iterable[Kind]) -> None:
     """The kinds that are read, with their apiVersions."""
     rows = [(kind.name, ", ".join(kind.api_versions), kind_entry(kind).description) for kind in kinds]
-    print_table(_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows))
+    print_table(make_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows))
 
 
 def print_entry(entry: Entry) -> None:
@@ -132,14 +131,15 @@ def print_entry(entry: Entry) -> None:
     if entry.fields:
         click.echo(f"  {entry.about}\n" if entry.about else "")
         rows = [(field.name, field.type, field.presence(), field.description) for field in entry.fields]
-        print_table(_table(("FIELD", "TYPE", "DEFAULT", "MEANING"), [_plain_default(*row) for row in rows]))
+        print_table(make_table(("FIELD", "TYPE", "DEFAULT", "MEANING"), [_plain_default(*row) for row in rows]))
 
 
 def _plain_default(name: str, kind: str, presence: str, meaning: str) -> tuple[str, ...]:
     return name, kind, presence.removeprefix("default ") or "-", meaning
 
 
-def _table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table without lines; long texts are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, overflow="fold")
@@ -167,7 +167,7 @@ def print_difference(changes: Difference) -> None:
             (len(changes.endpoints), "destination"),
             (len(changes.policies), "policy"),
         ]
-        what = [_count(number, noun) for number, noun in counts if number]
+        what = [count_of(number, noun) for number, noun in counts if number]
         click.echo(f"{' and '.join([', '.join(what[:-1]), what[-1]]) if what[1:] else what[0]} changed")
     else:
         click.echo("nothing changes for traffic")
@@ -215,7 +215,7 @@ def _fate(fate: Fate | None) -> str:
 
 
 def _print_endpoints(change: EndpointsChange) -> None:
-    click.echo(f"  destination {change.destination}, for {_count(len(change.names), 'name')}")
+    click.echo(f"  destination {change.destination}, for {count_of(len(change.names), 'name')}")
     weighted = len({endpoint.weight for endpoint in (*change.before, *change.after)}) > 1
     for mark, endpoints in (("-", change.removed), ("+", change.added)):
         for endpoint in endpoints:
@@ -226,82 +226,13 @@ def _print_endpoints(change: EndpointsChange) -> None:
 
 def _print_policy(change: PolicyChange) -> None:
     whose = f"to {change.destination}, " if change.destination else ""
-    click.echo(f"  connections {whose}for {_count(len(change.names), 'name')}")
+    click.echo(f"  connections {whose}for {count_of(len(change.names), 'name')}")
     before, after = (text or "as the settings have it" for text in (change.before, change.after))
     _print_change("~", f"{before} → {after}", "    ")
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """So many of something: ``1 name``, ``2 names``."""
     if number == 1 or noun == "info":
         return f"{number} {noun}"
     return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
-
-
-def print_status(document: Mapping[str, Any], *, everything: bool = False) -> None:
-    """
-    What the running gateway has in force: process, ports, routes, resources, problems.
-
-    :param everything: list the resources without a problem, too.
-    """
-    state = "running" if document["running"] else "stopped"
-    click.echo(f"meshgate {document['version']}, process {document['pid']}, {state}")
-    click.echo(f"generation {document['generation']}, of {document['updated']}; started {document['started']}")
-    if len(document["workers"]) > 1:
-        _print_workers(document)
-    for listener in document["listeners"]:
-        mark = click.style("failed", fg="red") if listener["state"] == "failed" else "open"
-        reason = f": {listener['reason']}" if listener["reason"] else ""
-        click.echo(f"port {listener['bind']}:{listener['port']} {listener['protocol']} {mark}{reason}")
-    click.echo()
-    print_routes(document["routes"])
-    click.echo()
-    _print_resources(document.get("resources", ()), everything)
-    click.echo()
-    print_problems([_problem(values) for values in document["problems"]])
-
-
-def _print_workers(document: Mapping[str, Any]) -> None:
-    if document["live_generation"] != document["generation"]:
-        click.echo(f"generation {document['live_generation']} is the last that all workers serve")
-    for worker in document["workers"]:
-        process = "no process" if worker["pid"] is None else f"process {worker['pid']}"
-        connections, restarts = worker["connections"], worker["restarts"]
-        click.echo(f"worker {worker['worker']}: {process}, {connections} connections, replaced {restarts} times")
-
-
-def _print_resources(resources: Sequence[Mapping[str, Any]], everything: bool) -> None:
-    """What became of resources, those with a problem first. Its text is among the problems; here it is its code's."""
-    table = _table(("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS"), ())
-    faulty = [each for each in resources if _has_problem(each)]
-    sound = (each for each in resources if everything and not _has_problem(each))
-    for each in (*faulty, *sound):
-        table.add_row(
-            escape(each["kind"]),
-            escape(f"{each['namespace']}/{each['name']}"),
-            "yes" if each["accepted"] else "[red]no",
-            "yes" if each["programmed"] else "no",
-            "[yellow]yes" if each["conflicted"] else "no",
-            escape(", ".join(_titles(each["reasons"]))),
-        )
-    if table.row_count:
-        print_table(table)
-    total = _count(len(resources), "resource")
-    if not faulty:
-        click.echo(f"{total}, none with a problem")
-    else:
-        more = "; --all shows the others, too" if len(faulty) < len(resources) and not everything else ""
-        click.echo(f"{len(faulty)} of {total} {'has' if len(faulty) == 1 else 'have'} a problem{more}")
-
-
-def _has_problem(resource: Mapping[str, Any]) -> bool:
-    return bool(resource["reasons"]) or resource["conflicted"] or not resource["accepted"]
-
-
-def _titles(reasons: Iterable[str]) -> list[str]:
-    """What the codes of reasons say, each once."""
-    codes = dict.fromkeys(reason.partition(":")[0] for reason in reasons)
-    return [f"{code}: {CODES[code]}" if code in CODES else code for code in codes]
-
-
-def _problem(values: Mapping[str, Any]) -> Problem:
-    return Problem(**{**values, "severity": Severity(values["severity"]), "phase": Phase(values["phase"])})

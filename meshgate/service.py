@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,14 @@ from twisted.logger import Logger
 
 from meshgate import __version__
 from meshgate.compiling import Compiling, Known, compile_state
+from meshgate.figures import Figures, FiguresFile
 from meshgate.lab.banner import banner
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import WorkloadError
 from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
 from meshgate.processes.garbage import look_seldom, settle
+from meshgate.processes.identity import own_identity
 from meshgate.processes.launch import Launch, StartError
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
@@ -44,20 +44,17 @@ from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import STANDARD_OUTPUT, LabSettings
 from meshgate.settings_values import UNUSABLE
+from meshgate.state_files import WriteReport
+from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
 from meshgate.status import StatusContent
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import Ports
 from meshgate.transport.network import NoSuchTransport
+from meshgate.wall_time import iso_time
 from meshgate.workers.crew import Crew
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
-
-COUNTS_DELAY = 1.0
-"""The same for the figures of workers, at least;"""
-
-COUNTS_SHARE = 0.01
-"""and how much of the time the writing of the status may take for them."""
 
 
 def make_gateway(path: Path, reactor: Any, launch: Launch | None = None) -> GatewayService:
@@ -119,9 +116,12 @@ class GatewayService(Service):
         self._compiled = Compilation(RoutingTable(), ())
         self._own_problems: dict[str, Problem] = {}
         self._problem_log = ProblemLog(self.log)
-        self._started = _now()
+        self._process: dict[str, Any] = {}
         self._stopped = False
-        self._status = StatusFile(reactor, lambda: self._settings.state_dir, self._gather_status)
+        self._state = StateFolder()
+        self._report = report = WriteReport(self._state)
+        self._status = StatusFile(reactor, self._state, report, self._gather_status)
+        self._figures = FiguresFile(reactor, self._state, report, self._gather_figures, self._status.write_soon)
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._workers = settings.workers
@@ -149,9 +149,11 @@ class GatewayService(Service):
         look_seldom()
         try:
             self._start()
-        except (AccessLogError, WorkloadError, CertificatesError) as error:
+        except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
+            self._state.tell(end=f"could not start: {error}")
             raise StartError(str(error)) from None
         super().startService()  # type: ignore[no-untyped-call]
+        self._figures.start()
         settle()  # with what has come since the routes: little
 
     def stopService(self) -> Deferred[None]:
@@ -196,6 +198,15 @@ class GatewayService(Service):
 
     def _start(self) -> None:
         self._follow_log_settings()
+        identity = own_identity()
+        self._process = {
+            "version": __version__,
+            "pid": identity.pid,
+            "boot_id": identity.boot_id,
+            "process_start": identity.start,
+            "started": iso_time(),
+        }
+        self._state.tell(**self._process)
         self._open_state_dir()
         raise_limit()
         self._serving.start()
@@ -205,11 +216,13 @@ class GatewayService(Service):
         # Whoever connects as soon as a port is open shall not wait for this: it takes as long as there are routes.
         settle()
         self._install(compilation.table)
-        self._compiled_all(compilation)
         if self._ports.failures:
+            # The status stays that of the gateway before: what this one would have served is in force nowhere.
+            run_through(self._problem_log.say([*self._settings.warnings, *compilation.problems]))
             raise StartError(
                 "; ".join(f"port {failure.key} cannot be bound: {failure.reason}" for failure in self._ports.failures)
             )
+        self._compiled_all(compilation)
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
             text = banner(self._table, _shown(certificates), map(_shown, self._settings.route_paths()))
@@ -226,9 +239,12 @@ class GatewayService(Service):
         await closed
         if self._lab is not None:
             await maybeDeferred(self._lab.stopService)
+        await self._figures.stop()
         await self._status.stop()
         self._stopped = True
-        self._status.write_now()
+        self._write_status()
+        self._state.tell(end="ended in order", ended=iso_time())
+        self._state.release()
 
     def _take(self, state: FeedState) -> None:
         self._compiling.in_slices(state, self._settings)
@@ -257,19 +273,25 @@ class GatewayService(Service):
         table, compiled = self._table, self._compiled
         problems = [*own, *compiled.problems]
         yield from self._problem_log.say(problems)
-        workers = self._serving.workers()
         process = {
-            "version": __version__,
-            "pid": os.getpid(),
+            **self._process,
             "running": not self._stopped,
-            "started": self._started,
-            "updated": _now(),
-            "live_generation": self._serving.live_generation,
-            "connections": sum(worker.connections for worker in workers),
-            "ended": self._serving.ended(),
-            "workers": [asdict(worker) for worker in workers],
+            "updated": iso_time(),
         }
         return StatusContent(table, failures, problems, process, compiled.statuses)
+
+    def _gather_figures(self) -> Figures:
+        serving = self._serving
+        return Figures(
+            {name: self._process[name] for name in ("pid", "started")},
+            self._table.generation,
+            serving.live_generation,
+            serving.ended(),
+            tuple(serving.workers()),
+            tuple(serving.left_out()),
+            self._feed.providers(),
+            serving.names(),
+        )
 
     def _publish_status(self) -> None:
         publishing, self._publishing = self._publishing, None
@@ -278,24 +300,21 @@ class GatewayService(Service):
         if self.running:
             self._status.write_soon()
         else:
+            self._write_status()
+
+    def _write_status(self) -> None:
+        """Write everything before anything else, the figures first: the status is not read without them."""
+        self._figures.write_now()
+        try:
             self._status.write_now()
+        except OSError:
+            if not self._stopped:
+                self._status.write_soon()  # which goes on trying
 
     def _publish_soon(self) -> None:
         """Names and ports may change many at a time; one status for all of them is enough."""
-        self._publish_within(STATUS_DELAY)
-
-    def _publish_counts(self) -> None:
-        """Figures change all the time; what they cost is bounded by how long the last status took."""
-        self._publish_within(max(COUNTS_DELAY, self._status.took / COUNTS_SHARE))
-
-    def _publish_within(self, seconds: float) -> None:
-        if not self.running:
-            return
-        publishing = self._publishing
-        if publishing is None:
-            self._publishing = self._reactor.callLater(seconds, self._publish_status)
-        elif publishing.getTime() > self._reactor.seconds() + seconds:
-            publishing.reset(seconds)
+        if self.running and self._publishing is None:
+            self._publishing = self._reactor.callLater(STATUS_DELAY, self._publish_status)
 
     def _make_serving(self) -> Serving | Crew:
         """In this process, or in others."""
@@ -303,7 +322,7 @@ class GatewayService(Service):
         if self._workers == 1:
             return Serving(self._reactor, settings, self._publish_soon)
         passed_on = self._launch.signals.passed_on if self._launch is not None else None
-        return Crew(self._reactor, self._workers, settings, self._publish_soon, self._publish_counts, passed_on)
+        return Crew(self._reactor, self._workers, settings, self._publish_soon, passed_on)
 
     def _follow_log_settings(self) -> None:
         launch, settings = self._launch, self._settings
@@ -353,9 +372,13 @@ class GatewayService(Service):
     def _open_state_dir(self) -> None:
         folder = self._settings.state_dir
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._state.hold(folder)
+        except FolderInUseError as error:
+            raise StartError(str(error)) from error
         except OSError as error:
-            raise StartError(f"the state folder {folder} cannot be made: {error.strerror}") from error
+            if self._state.path != folder or not folder.is_dir():
+                raise StartError(f"the state folder {folder} cannot be made: {error.strerror}") from error
+            self._report.failed(LOCK_NAME, error)  # which is no reason not to serve
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StartError(f"the state folder {folder} cannot be written")
 
@@ -399,7 +422,3 @@ def _shown(path: str | Path) -> str:
     """A path as short as it can be typed here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,15 +1,13 @@
 """
 ``status.json``: what the running gateway has in force, for ``meshgate status`` and for anything that watches files.
 
-Written whole beside its place and renamed onto it, so that a reader never sees half of it.
+Knows what the document tells, and how it is read together with the figures and the lock of the state folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,8 @@ from meshgate.resources.steps import MANY, batches, fill, let_go
 from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
-
-FILE_NAME = "status.json"
-
-WRITE_SIZE = 1 << 16
-"""Bytes that are given to the file at a time."""
-
-WRITTEN_AT_ONCE = 8
-"""Pieces between two rests while it is written. One of 64 rows has some 12 kB."""
+from meshgate.state_files import FIGURES_NAME, STATUS_NAME
+from meshgate.state_folder import holder, identity_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +28,8 @@ class StatusContent:
     What the document tells.
 
     :ivar failures: the listeners whose port is not open, each with the reason.
-    :ivar process: facts of the process: ``pid``, ``version``, ``started``, ``updated``, ``running``.
+    :ivar process: facts of the process: ``pid``, ``boot_id``, ``process_start``, ``version``, ``started``, ``updated``,
+        ``running``.
     :ivar statuses: what became of each resource.
     """
 
@@ -64,7 +57,7 @@ class StatusText:
         head = {**content.process, "generation": content.table.generation}
         pieces = [json.dumps(head)[:-1], ', "listeners": [']
         for batch in batches(listeners):
-            pieces.append(", ".join(json.dumps(_listener(each, content.failures.get(each.key))) for each in batch))
+            pieces.append(", ".join(json.dumps(_listener(each, content)) for each in batch))
             pieces.append(", ")
             yield
         _end(pieces, '], "routes": [')
@@ -140,39 +133,63 @@ def _in_order(listener: Listener, before: Iterable[str]) -> Generator[None, None
     return names
 
 
-def write_status(state_dir: Path, pieces: Iterable[str], rest: Callable[[], None] | None = None) -> None:
-    """
-    Replace the file in one step.
-
-    :param pieces: of the text.
-    :param rest: called now and then, to let others have the processor.
-    :raises OSError: when the folder cannot be written.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=FILE_NAME, dir=state_dir)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", buffering=WRITE_SIZE) as file:
-            for some in batches(pieces, WRITTEN_AT_ONCE):
-                file.writelines(some)
-                if rest is not None:
-                    rest()
-        os.chmod(name, 0o644)
-        os.replace(name, state_dir / FILE_NAME)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def read_status(state_dir: Path) -> dict[str, Any]:
     """
-    What the gateway wrote last.
+    What the gateway wrote last, with the latest figures, and whether it runs.
 
+    The lock decides whether it runs; where it cannot be asked, the process that wrote the status is looked for. Of a
+    gateway that does not run no port is open, whatever was written.
+
+    :return: the document and the figures in one, with ``running``, and under ``process`` what the lock tells of the
+        process that holds or last held it.
     :raises FileNotFoundError: no gateway has ever run with this state folder.
+    :raises OSError: the status cannot be read.
     :raises ValueError: the file is not a status document.
     """
-    document = json.loads((state_dir / FILE_NAME).read_text(encoding="utf-8"))
+    lock = holder(state_dir)
+    document = _read_document(state_dir / STATUS_NAME, missing_ok=bool(lock.held or lock.facts))
+    running = lock.held
+    if running is None:
+        wrote = identity_in(document)
+        running = bool(document.get("running")) and wrote is not None and wrote.lives()
+    if running and lock.facts and not _of_one_process(document, lock.facts):
+        document = {}  # of another process; this one has not written its own yet
+    figures = _read_figures(state_dir / FIGURES_NAME)
+    if document and _of_one_process(document, figures):
+        document = {**figures, **document}
+    if document and not running:
+        document["listeners"] = [{**each, "state": _closed(each["state"])} for each in document["listeners"]]
+    return {**document, "running": running, "process": dict(lock.facts)}
+
+
+def _read_document(file: Path, missing_ok: bool) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+        return {}
     if not isinstance(document, dict) or "generation" not in document:
-        raise ValueError(f"{state_dir / FILE_NAME} is not a status document")
+        raise ValueError(f"{file} is not a status document")
     return document
+
+
+def _read_figures(file: Path) -> dict[str, Any]:
+    """The figures; nothing where there are none that can be read: the rest is worth showing without them."""
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return figures if isinstance(figures, dict) else {}
+
+
+def _of_one_process(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the same process wrote both."""
+    return all(name in other and document.get(name) == other[name] for name in ("pid", "started"))
+
+
+def _closed(state: str) -> str:
+    return "closed" if state == "open" else state
 
 
 def routes(listener: Listener) -> list[dict[str, Any]]:
@@ -208,11 +225,13 @@ def _plain(listener: Listener) -> str:
     return "TLS, TCP" if listener.sniffs else "TCP"
 
 
-def _listener(listener: Listener, failure: str | None) -> dict[str, Any]:
+def _listener(listener: Listener, content: StatusContent) -> dict[str, Any]:
+    failure = content.failures.get(listener.key)
+    open_or_closed = "open" if content.process["running"] else "closed"
     return {
         "bind": listener.key.bind,
         "port": listener.key.port,
         "protocol": "TLS" if listener.sniffs else "TCP",
-        "state": "failed" if failure else "open",
+        "state": "failed" if failure else open_or_closed,
         "reason": failure or "",
     }

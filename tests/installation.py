@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from meshgate.installation import write_installation
 from meshgate.lab.certificates import CHAIN_FILE
+from meshgate.status import read_status
 from tests.support import IMPORT_ROOT, TwistdProcess, free_port, new_folder, once_more, wait_for
 
 ECHO, SNI = 31400, 31443
@@ -74,9 +75,8 @@ class Installation:
         return self.process
 
     def status(self) -> dict[str, Any]:
-        """The status document."""
-        document: dict[str, Any] = json.loads((self.state / "status.json").read_text())
-        return document
+        """The status document, with the figures."""
+        return read_status(self.state)
 
     def log(self) -> list[dict[str, Any]]:
         """The access log so far, from standard output, in JSON."""

@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from meshgate import status
+from meshgate.processes.identity import own_identity
+from meshgate.state_folder import Holder, StateFolder
 from tests.cli_runs import CommandTestCase
 from tests.hello_builder import build_hello
 
 STATUS = {
     "generation": 3,
-    "live_generation": 2,
-    "workers": [
-        {"worker": 1, "pid": 8, "connections": 20, "restarts": 0},
-        {"worker": 2, "pid": None, "connections": 0, "restarts": 4},
-    ],
     "running": True,
     "version": "1",
     "pid": 7,
     "updated": "now",
     "started": "then",
-    "listeners": [{"bind": "0.0.0.0", "port": 1, "protocol": "TCP", "state": "failed", "reason": "it is taken"}],
+    "listeners": [
+        {"bind": "0.0.0.0", "port": 1, "protocol": "TCP", "state": "failed", "reason": "it is taken"},
+        {"bind": "0.0.0.0", "port": 2, "protocol": "TCP", "state": "open", "reason": ""},
+    ],
     "routes": [],
     "endpoints": {},
     "problems": [],
+}
+
+FIGURES = {
+    "counted": "now",
+    "pid": 7,
+    "started": "then",
+    "generation": 3,
+    "live_generation": 2,
+    "connections": 20,
+    "ended": {"no_route": 4, "ok": 70},
+    "workers": [
+        {"worker": 1, "pid": 8, "connections": 20, "restarts": 0},
+        {"worker": 2, "pid": None, "connections": 0, "restarts": 4},
+    ],
+    "failing_endpoints": [
+        {"destination": "x:80", "endpoint": "10.0.0.7:80", "state": "ejected", "until": "soon", "workers": 1},
+        {"destination": "x:80", "endpoint": "10.0.0.8:80", "state": "tried_last", "until": "later", "workers": 1},
+    ],
+    "providers": [
+        {"name": "files", "resources": 3, "published": "2026-01-01T00:00:00.000Z", "failing_since": None, "reason": ""},
+        {"name": "own", "resources": 0, "published": None, "failing_since": "2026-01-01T00:00:00.000Z", "reason": "no"},
+    ],
+    "names": [
+        {
+            "name": "db.example.org",
+            "addresses": ["10.0.0.1", "10.0.0.2"],
+            "answered": "2026-01-01T00:00:00.000Z",
+            "failing_since": "2026-01-01T00:00:00.000Z",
+            "reason": "nobody answers",
+        },
+        *(
+            {"name": f"{n}.org", "addresses": [], "answered": None, "failing_since": None, "reason": ""}
+            for n in range(12)
+        ),
+    ],
 }
 
 
@@ -100,27 +137,116 @@ class SniffTests(CommandTestCase):
 
 
 class StatusTests(CommandTestCase):
-    """``meshgate status``."""
+    """``meshgate status``: of a gateway that the test plays, by holding the state folder."""
 
     def setUp(self) -> None:
         """Write settings."""
         super().setUp()
         self.write("etc/meshgate.yaml", "providers: [{name: files, type: directory, paths: [../routes]}]\n")
+        self.state = StateFolder()
+        self.addCleanup(self.state.release)
+
+    def play(self, status: Mapping[str, Any] | None = None, figures: Mapping[str, Any] | None = None) -> None:
+        """A gateway runs, and has written this."""
+        self.state.tell(pid=7, started="then", version="1")
+        self.state.hold(self.folder / "etc/state")
+        self.tell(status, figures)
+
+    def tell(self, status: Mapping[str, Any] | None, figures: Mapping[str, Any] | None = None) -> None:
+        """Files of a gateway."""
+        for name, content in (("status", status), ("figures", figures)):
+            if content is not None:
+                self.write(f"etc/state/{name}.json", json.dumps(content))
 
     def test_text_and_json(self) -> None:
         """What the gateway wrote last is shown; the settings are found where they lie by default."""
-        self.write("etc/state/status.json", json.dumps(STATUS))
+        self.play(STATUS, FIGURES)
         text = self.run_command("status").stdout
-        self.assertIn("meshgate 1, process 7, running", text)
-        self.assertIn("generation 2 is the last that all workers serve", text)
-        self.assertIn("worker 1: process 8, 20 connections, replaced 0 times", text)
-        self.assertIn("worker 2: no process, 0 connections, replaced 4 times", text)
-        self.assertIn("port 0.0.0.0:1 TCP failed: it is taken", text)
-        self.assertEqual(self.run_json("status"), STATUS)
+        for line in (
+            "meshgate 1, process 7, running",
+            "generation 2 is the last that all workers serve",
+            "20 connections; 74 have ended: 4 no_route, 70 ok",
+            "worker 1: process 8, 20 connections, replaced 0 times",
+            "worker 2: no process, 0 connections, replaced 4 times",
+            "port 0.0.0.0:1 TCP failed: it is taken",
+            "port 0.0.0.0:2 TCP open",
+            "endpoint 10.0.0.7:80 of x:80 fails: it gets no connections from 1 worker until soon\n",
+            "endpoint 10.0.0.8:80 of x:80 fails: it is tried last, and once more at later\n",
+            "provider files: 3 resources, of ",
+            "provider own: nothing yet; it has failed for ",
+            "name db.example.org: 10.0.0.1, 10.0.0.2, of ",
+            "it cannot be resolved for ",
+            ": nobody answers\n",
+            "name 0.org: is being asked for\n",
+            "and 2 names more that resolve; --all shows them",
+        ):
+            self.assertIn(line, text)
+        self.assertEqual(self.run_command("status", "--all").stdout.count("is being asked for"), 12)
+        process = {"pid": 7, "started": "then", "version": "1"}
+        self.assertEqual(self.run_json("status"), {**FIGURES, **STATUS, "running": True, "process": process})
+
+    def test_figures_of_another_process(self) -> None:
+        """Figures that another process has left, or that are broken, are not taken for those of this one."""
+        others: list[Any] = [{**FIGURES, "started": "before"}, {**FIGURES, "pid": 8}, []]
+        for figures in others:
+            self.play(STATUS, figures)
+            self.assertNotIn("connections", self.run_json("status"))
+            self.assertIn("port 0.0.0.0:2 TCP open", self.run_command("status").stdout)
+
+    def test_killed(self) -> None:
+        """Nobody holds the folder, whatever stands in the files: no port is open, and the exit status tells it."""
+        self.play(STATUS, FIGURES)
+        self.state.release()
+        text = self.run_command("status", exit_code=3).stdout
+        self.assertIn("meshgate is not running: process 7, started then, was killed, or the machine stopped\n", text)
+        self.assertIn("generation 3, of now; started then; last written by process 7, this was in force\n", text)
+        self.assertIn("port 0.0.0.0:2 TCP closed\n", text)
+        self.assertNotIn("open", text)
+        self.assertNotIn("worker", text)
+        found = self.run_json("status", exit_code=3)
+        self.assertEqual(found["running"], False)
+        self.assertEqual([each["state"] for each in found["listeners"]], ["failed", "closed"])
+
+    def test_ended(self) -> None:
+        """How the last process ended is told, be it another one than that which wrote the status."""
+        self.play(STATUS, FIGURES)
+        self.state.tell(end="ended in order", ended="at last")
+        self.state.release()
+        text = self.run_command("status", exit_code=3).stdout
+        self.assertIn("not running: process 7, started then, ended in order at at last\n", text)
+        self.state.tell(pid=9, started="later", ended=None, end="could not start: port 1 is taken")
+        self.state.hold(self.folder / "etc/state")
+        self.state.release()
+        text = self.run_command("status", exit_code=3).stdout
+        self.assertIn("not running: process 9, started later, could not start: port 1 is taken\n", text)
+        self.assertIn("last written by process 7", text)
+
+    def test_starting(self) -> None:
+        """A gateway that has not written anything is running; what another one has left is not its."""
+        for left in (None, {**STATUS, "started": "before"}):
+            self.play(left, FIGURES)
+            text = self.run_command("status").stdout
+            self.assertEqual(text, "meshgate 1, process 7, running\nit has not written its status yet\n")
+            self.assertEqual(self.run_json("status")["running"], True)
+        self.state.tell(not_written="No space left on device")
+        self.assertIn("shown is old: No space left on device\n", self.run_command("status").stdout)
+
+    def test_what_cannot_be_asked(self) -> None:
+        """Where the lock cannot be opened, the process is looked for."""
+        own = own_identity()
+        facts = {"pid": own.pid, "boot_id": own.boot_id, "process_start": own.start}
+        (self.folder / "etc/state/meshgate.lock").mkdir(parents=True)
+        self.patch(status, "holder", lambda folder: Holder(None, {}))
+        self.tell({**STATUS, **facts})
+        self.run_command("status")
+        self.tell({**STATUS, **facts, "process_start": own.start + 1})
+        self.run_command("status", exit_code=3)
+        self.tell({**STATUS, **facts, "running": False})
+        self.run_command("status", exit_code=3)
 
     def test_resources(self) -> None:
         """Those with a problem come alone, with what they are and why; the others are counted, or come after them."""
-        self.write("etc/state/status.json", json.dumps({**STATUS, "resources": RESOURCES}))
+        self.play({**STATUS, "resources": RESOURCES})
         text = self.run_command("status").stdout
         rows = [line.split(maxsplit=5) for line in text.splitlines() if "default/" in line]
         self.assertEqual(
@@ -139,14 +265,15 @@ class StatusTests(CommandTestCase):
 
     def test_resources_without_a_problem(self) -> None:
         """One line is enough."""
-        self.write("etc/state/status.json", json.dumps({**STATUS, "resources": RESOURCES[:1]}))
+        self.play({**STATUS, "resources": RESOURCES[:1]})
         text = self.run_command("status").stdout
         self.assertIn("1 resource, none with a problem", text)
         self.assertNotIn("ACCEPTED", text)
 
     def test_nothing_to_show(self) -> None:
-        """A gateway that never ran, and a file that is no status, are said."""
-        self.assertIn("no gateway has run", self.run_command("status", exit_code=1).stderr)
+        """A gateway that never ran does not run; a file that is no status is an error."""
+        self.assertIn("no gateway has run", self.run_command("status", exit_code=3).stdout)
+        self.assertEqual(self.run_json("status", exit_code=3), {"running": False})
         for content in ("[]", "{", "{}"):
             self.write("etc/state/status.json", content)
             self.assertTrue(self.run_command("status", exit_code=1).stderr.startswith("Error: "))

@@ -179,6 +179,34 @@ class ClusterTests(SynchronousTestCase):
             cluster.succeeded(failing, 0)
         self.assertEqual({next_of(cluster) for _ in range(9)}, {1, 2, 3})
 
+    def test_failing_endpoints_are_told(self) -> None:
+        """An endpoint is told as ejected or tried last for as long as it is; where none fails, nobody looks."""
+        clusters = Clusters(own_counts())
+        detecting = clusters.of(replace(A, policy=replace(IN_TURN, outliers=Outliers(1, 10, 30, 34, 0))))
+        marking = clusters.of(B)
+        for cluster in (detecting, marking):
+            next_of(cluster)
+        self.assertEqual(clusters.left_out(0), [])
+        detecting.failed(detecting.places[1], 0, 0, RNG)
+        marking.failed(marking.places[2], 0, 0, RNG)
+        found = {(each.destination, each.endpoint): (each.state, each.until > 0) for each in clusters.left_out(0)}
+        self.assertEqual(
+            found,
+            {
+                ("a:80", "192.0.2.1:2"): ("ejected", True),
+                ("a:80", "192.0.2.1:3"): ("tried_last", True),
+                ("b:80", "192.0.2.1:2"): ("tried_last", True),
+                ("b:80", "192.0.2.1:3"): ("tried_last", True),
+            },
+        )
+        for place in marking.places[1:]:
+            place.marked = True
+            marking.succeeded(place, 1)
+        self.assertEqual([each.state for each in clusters.left_out(1)], ["ejected"])
+        self.assertEqual(clusters.left_out(30), [])
+        clusters.forget_all_but([])
+        self.assertEqual(clusters.left_out(0), [])
+
     def test_what_is_gone_is_forgotten(self) -> None:
         """A destination that goes starts over when it comes back, but not while a connection is still in it."""
         clusters = Clusters(own_counts())

@@ -148,7 +148,7 @@ class CrewTests(TestCase):
         """Start two workers."""
         self.reactor = PlayedReactor()
         self.changes = 0
-        self.crew = Crew(self.reactor, 2, SETTINGS, self.changed, lambda: None)
+        self.crew = Crew(self.reactor, 2, SETTINGS, self.changed)
         self.crew.install(table(1))
         self.crew.start()
         self.addCleanup(self.end)

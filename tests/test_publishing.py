@@ -1,78 +1,78 @@
-"""Tests of :mod:`meshgate.publishing` and of how :mod:`meshgate.status` writes its file: real files, a real thread."""
+"""Tests of :mod:`meshgate.publishing`: real files, a real thread."""
 
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Generator
 from pathlib import Path
 from threading import Event
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from meshgate.publishing import StatusFile
 from meshgate.routing.table import RoutingTable
-from meshgate.status import WRITTEN_AT_ONCE, StatusContent, read_status, write_status
+from meshgate.state_files import WriteReport
+from meshgate.state_folder import StateFolder, holder
+from meshgate.status import StatusContent, read_status
 from tests.support import new_folder, reactor, wait_for
 
 
 class StatusFileTests(TestCase):
     """A :class:`StatusFile` on the real reactor."""
 
+    def setUp(self) -> None:
+        """Hold a folder, and note whether the collector is on while the document is made."""
+        self.folder = new_folder(self)
+        self.state = StateFolder()
+        self.state.hold(self.folder)
+        self.addCleanup(self.state.release)
+        self.collecting: list[bool] = []
+        self.file = StatusFile(reactor, self.state, WriteReport(self.state), self.gather)
+
+    def gather(self) -> Generator[None, None, StatusContent]:
+        """A small document."""
+        yield
+        self.collecting.append(gc.isenabled())
+        return StatusContent(RoutingTable(7, {}), {}, (), {"version": "1", "running": True}, {})
+
     async def test_nothing_is_walked_meanwhile(self) -> None:
         """The collector is off while the text is made: it would walk thousands of rows, each time a little is done."""
-        folder = new_folder(self)
-        collecting: list[bool] = []
-
-        def gather() -> Generator[None, None, StatusContent]:
-            yield
-            collecting.append(gc.isenabled())
-            return StatusContent(RoutingTable(7, {}), {}, (), {"version": "1"}, {})
-
-        file = StatusFile(reactor, lambda: folder, gather)
-        file.write_soon()
-        await wait_for((folder / "status.json").exists, "the document")
-        await file.stop()
-        self.assertEqual((collecting, gc.isenabled()), ([False], True))
-        self.assertEqual(read_status(folder)["generation"], 7)
+        self.file.write_soon()
+        await wait_for((self.folder / "status.json").exists, "the document")
+        await self.file.stop()
+        self.assertEqual((self.collecting, gc.isenabled()), ([False], True))
+        self.assertEqual(read_status(self.folder)["generation"], 7)
 
     async def test_a_stop_in_the_middle_leaves_nothing(self) -> None:
         """A stop while the thread writes waits for it, and leaves no timer for the next document behind."""
-        folder = new_folder(self)
         begun, go_on = Event(), Event()
         self.addCleanup(go_on.set)
+        find = self.state.file
 
-        def gather() -> Generator[None, None, StatusContent]:
-            yield
-            return StatusContent(RoutingTable(7, {}), {}, (), {"version": "1"}, {})
-
-        def slow_folder() -> Path:
+        def find_slowly(name: str) -> Path:
             begun.set()
             go_on.wait(10)
-            return folder
+            return find(name)
 
-        file = StatusFile(reactor, slow_folder, gather)
-        file.write_soon()
+        self.patch(self.state, "file", find_slowly)
+        self.file.write_soon()
         await wait_for(begun.is_set, "the thread")
         before = reactor.getDelayedCalls()  # trial's own
-        stopped = Deferred.fromCoroutine(file.stop())
+        stopped = Deferred.fromCoroutine(self.file.stop())
         self.assertNoResult(stopped)
         go_on.set()
         await stopped
-        self.assertEqual(read_status(folder)["generation"], 7)
+        self.assertEqual(read_status(self.folder)["generation"], 7)
         self.assertEqual([call for call in reactor.getDelayedCalls() if call not in before], [])
 
-
-class WriteStatusTests(SynchronousTestCase):
-    """:func:`write_status`."""
-
-    def test_rests(self) -> None:
-        """Who writes in a thread rests after some pieces each; the file is whole, and nothing else is left."""
-        folder = new_folder(self)
-        rests: list[int] = []
-        pieces = ["[", *["1, "] * (2 * WRITTEN_AT_ONCE), "1]"]
-        write_status(folder, pieces, lambda: rests.append(len(list(folder.iterdir()))))
-        self.assertEqual(rests, [1, 1, 1])
-        self.assertEqual(json.loads((folder / "status.json").read_text()), [1] * (2 * WRITTEN_AT_ONCE + 1))
-        self.assertEqual([path.name for path in folder.iterdir()], ["status.json"])
+    async def test_what_could_not_be_written_is_tried_again(self) -> None:
+        """A document that could not be written is made and written again as soon as that is possible."""
+        in_the_way = self.folder / "status.json"
+        in_the_way.mkdir()
+        self.file.write_soon()
+        await wait_for(lambda: "not_written" in holder(self.folder).facts, "the failure")
+        in_the_way.rmdir()
+        await wait_for(in_the_way.is_file, "the document")
+        await self.file.stop()
+        self.assertEqual(len(self.collecting), 2)

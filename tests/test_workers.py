@@ -115,7 +115,7 @@ class ReplacementTests(WorkersTestCase):
             await self.pid(lab, worker, but=pids)
         for client in clients:
             client.read_until(END_OF_GREETING)
-        self.assertEqual([worker["restarts"] for worker in lab.status()["workers"]], [1, 1])
+        await self.state(lab, "both restarts", lambda s: [worker["restarts"] for worker in s["workers"]] == [1, 1])
         self.assertIn(f"worker 1 (process {pids[0]}) was killed by SIGKILL", lab.process.stderr)
 
     async def test_one_that_dies_again_and_again_is_started_more_slowly(self) -> None:
@@ -130,7 +130,7 @@ class ReplacementTests(WorkersTestCase):
         self.assertEqual(text, "error[MG3102]: worker 1 was killed by SIGKILL; it is started again in 1 s")
         for client in self.clients(lab.ports[ECHO], 20):
             client.read_until(END_OF_GREETING)
-        self.assertEqual(lab.status()["workers"][0]["pid"], None)
+        await self.state(lab, "the missing process", lambda status: status["workers"][0]["pid"] is None)
         await self.pid(lab, 1, but=dead)
         await self.state(lab, "the problem's end", lambda status: not status["problems"])
 

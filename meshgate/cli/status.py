@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import read_settings
-from meshgate.report import print_status
 from meshgate.status import read_status
+from meshgate.status_report import print_status
 
 DEFAULT_CONFIG = "etc/meshgate.yaml"
+
+NOT_RUNNING: Final = 3
+"""The exit status of a program that does not run, as init scripts have it."""
 
 
 @click.command("status")
@@ -27,6 +31,8 @@ DEFAULT_CONFIG = "etc/meshgate.yaml"
 def command(config: Path, everything: bool, form: str) -> None:
     """Show what the running gateway has in force: ports, routes, resources, problems.
 
+    Where none is running, what was in force last is shown, and the exit status is 3; in JSON, running is false.
+
     A resource is accepted when it is valid and for this gateway, programmed when a part of it is in force, and
     conflicted when another resource has, or also wants, what it asks for. Its reasons are told in full below, among the
     problems.
@@ -35,10 +41,16 @@ def command(config: Path, everything: bool, form: str) -> None:
     try:
         document = read_status(state_dir)
     except FileNotFoundError:
-        raise click.ClickException(f"no gateway has run with {config}: there is nothing in {state_dir}") from None
+        if form == "json":
+            print_json({"running": False})
+        else:
+            click.echo(f"not running: no gateway has run with {config}, there is nothing in {state_dir}")
+        raise SystemExit(NOT_RUNNING) from None
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if form == "json":
         print_json(document)
     else:
         print_status(document, everything=everything)
+    if not document["running"]:
+        raise SystemExit(NOT_RUNNING)

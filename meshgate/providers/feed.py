@@ -7,12 +7,14 @@ Knows snapshots and time; knows neither how providers are started nor what is ma
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from meshgate.providers.faults import describe, provider_problem
@@ -45,6 +47,24 @@ class FeedState:
     refused: tuple[Resource[Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderFigures:
+    """
+    A provider as people are shown it. Times are seconds since the epoch.
+
+    :ivar resources: how many its last snapshot had that are valid.
+    :ivar published: when that came; None where there never was one.
+    :ivar failing_since: since when it has failed; None where it did not after its last snapshot.
+    :ivar reason: why it failed last, or empty.
+    """
+
+    name: str
+    resources: int = 0
+    published: float | None = None
+    failing_since: float | None = None
+    reason: str = ""
+
+
 class Feed:
     """
     Keeps what each provider published last. To be made and used on the reactor's thread; only the sinks may
@@ -52,11 +72,20 @@ class Feed:
 
     :param reactor: for timers, and for the way from other threads.
     :param on_change: called with each new state that differs from the one before.
+    :param wall_clock: gives seconds since the epoch.
     """
 
-    def __init__(self, reactor: IReactorTime, on_change: Callable[[FeedState], None]) -> None:
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        on_change: Callable[[FeedState], None],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._reactor = reactor
         self._on_change = on_change
+        self._wall_clock = wall_clock
         self._home = threading.get_ident()
         self._sinks: dict[str, _Sink] = {}
         self._published: dict[str, _Published] = {}
@@ -84,6 +113,12 @@ class Feed:
         self._passed_on = self._collect()
         return self._passed_on
 
+    def providers(self) -> tuple[ProviderFigures, ...]:
+        """What each provider published last, in the order of their names; those among them that published nothing."""
+        nothing = _Published()
+        published = {name: self._published.get(name, nothing) for name in sorted(self._sinks)}
+        return tuple(each.figures(name) for name, each in published.items())
+
     def stop(self) -> None:
         """Close all sinks, and pass on nothing more."""
         self._cancel()
@@ -100,7 +135,10 @@ class Feed:
         """Let it in, unless the sink has been closed meanwhile."""
         if self._sinks.get(sink.provider) is sink:
             before = self._published.get(sink.provider)
+            news = news.at(self._wall_clock())
             self._published[sink.provider] = news.after(before) if before else news
+            if before is not None and before.failure is not None and news.failure is None:
+                self._log.info("the provider {name!r} has recovered", name=sink.provider)
             self._touch()
 
     def _touch(self) -> None:
@@ -139,16 +177,33 @@ class _Published:
 
     :ivar snapshot: None for a failure before any snapshot.
     :ivar failure: why the source could not be read after the snapshot, if it could not.
+    :ivar published: when the snapshot came, in seconds since the epoch.
+    :ivar failing_since: when the first failure after it came.
     """
 
     snapshot: Snapshot | None = None
     failure: Problem | None = None
+    published: float | None = None
+    failing_since: float | None = None
+
+    def at(self, now: float) -> _Published:
+        """The same, come at this moment."""
+        return replace(self, published=now) if self.failure is None else replace(self, failing_since=now)
 
     def after(self, before: _Published) -> _Published:
         """The same, with what was published before a failure."""
-        if self.failure is None or before.snapshot is None:
+        if self.failure is None:
             return self
-        return _Published(before.snapshot, replace(self.failure, hint="what it published last keeps serving"))
+        since = self.failing_since if before.failing_since is None else before.failing_since
+        if before.snapshot is None:
+            return replace(self, failing_since=since)
+        failure = replace(self.failure, hint="what it published last keeps serving")
+        return _Published(before.snapshot, failure, before.published, since)
+
+    def figures(self, name: str) -> ProviderFigures:
+        """The same for people."""
+        reason = self.failure.message if self.failure is not None else ""
+        return ProviderFigures(name, len(self.resources()), self.published, self.failing_since, reason)
 
     def resources(self) -> tuple[Resource[Any], ...]:
         return self.snapshot.resources if self.snapshot else ()

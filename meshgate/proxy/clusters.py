@@ -26,7 +26,7 @@ from meshgate.routing.backoff import endpoint_key
 from meshgate.routing.balance import Balancer, HashInTiers, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.families import Families
-from meshgate.routing.outliers import Ejections
+from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
 from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
 
@@ -62,6 +62,7 @@ class Cluster:
         "_places",
         "_policy",
         "_serving",
+        "_troubled",
         "_turn",
         "_words",
         "active",
@@ -71,7 +72,9 @@ class Cluster:
 
     _log: ClassVar = Logger()
 
-    def __init__(self, destination: Destination, counts: SharedCounts, families: Families) -> None:
+    def __init__(
+        self, destination: Destination, counts: SharedCounts, families: Families, troubled: set[Cluster]
+    ) -> None:
         self.active = 0
         self.name = str(destination)
         self.names: tuple[str, ...] = ()
@@ -92,6 +95,7 @@ class Cluster:
         self._by_marks = True
         self._next_probe = math.inf
         self._families = families
+        self._troubled = troubled
         self._families_seen = 0
         self._families_until = math.inf
         self.follow(destination)
@@ -201,6 +205,7 @@ class Cluster:
         """
         new = self._backoffs.failed(self._key(place), started, now, rng)
         self._flag(place, True)
+        self._troubled.add(self)
         if new:
             self._log.warn(
                 "{endpoint} of {destination} fails: it is tried last until it answers again",
@@ -251,6 +256,17 @@ class Cluster:
         if marked:
             self._look_at_marks()  # for the next time when there is something to claim
         return probe
+
+    def left_out(self, now: float) -> list[LeftOut]:
+        """The endpoints that get no connections for a time, or are tried last."""
+        ejections = self._ejections
+        found = [] if ejections is None else [(place, until) for place, until in ejections.out() if until > now]
+        ejected = {place for place, _ in found}
+        due = [(place, self._backoffs.due_at(self._key(place))) for place in self.places if place not in ejected]
+        return [
+            *(LeftOut(self.name, place.name, EJECTED, until) for place, until in found),
+            *(LeftOut(self.name, place.name, TRIED_LAST, until) for place, until in due if until > 0),
+        ]
 
     def _change(self, destination: Destination) -> None:
         before, policy = self._policy, destination.policy
@@ -324,6 +340,7 @@ class Clusters:
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
         self._families = Families()
+        self._troubled: set[Cluster] = set()
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
         # Those whose cluster is known to follow them, by identity: several routes may bring one of their own.
         self._known: dict[int, tuple[Cluster, Destination]] = {}
@@ -335,17 +352,34 @@ class Clusters:
             return known[0]
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
-            cluster = self._clusters[destination.cluster] = Cluster(destination, self._counts, self._families)
+            cluster = self._clusters[destination.cluster] = Cluster(
+                destination, self._counts, self._families, self._troubled
+            )
         elif cluster.follow(destination):
             # Another one may say what this one said before.
             self._known = {key: each for key, each in self._known.items() if each[0] is not cluster}
         self._known[id(destination)] = (cluster, destination)
         return cluster
 
+    def left_out(self, now: float) -> list[LeftOut]:
+        """
+        The endpoints of all of them that get no connections for a time, or are tried last.
+
+        :param now: the clock's seconds, in which the times are told.
+        """
+        found: list[LeftOut] = []
+        for cluster in tuple(self._troubled):
+            left_out = cluster.left_out(now)
+            found += left_out
+            if not left_out:
+                self._troubled.discard(cluster)
+        return found
+
     def forget_all_but(self, destinations: Iterable[Destination]) -> None:
         """Drop those that no route has any more and no connection is in, so that they do not pile up over the years."""
         kept = {destination.cluster for destination in destinations}
         self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
+        self._troubled.intersection_update(self._clusters.values())
         self._known.clear()
 
 

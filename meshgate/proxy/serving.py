@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
 
@@ -23,8 +23,10 @@ from meshgate.proxy.ended import Ended
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
+from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import RoutingTable
 from meshgate.transport.dns_question import Server
+from meshgate.transport.known_name import NameFigures
 from meshgate.transport.listening import accept_here
 from meshgate.transport.network import AUTO, make_network
 from meshgate.transport.resolver import Resolver
@@ -64,6 +66,15 @@ class WorkerFigures:
     restarts: int = 0
 
 
+def update_names(names: MutableMapping[str, NameFigures], news: Mapping[str, NameFigures | None]) -> None:
+    """Follow what is new of names; None for those that are gone."""
+    for name, figures in news.items():
+        if figures is None:
+            names.pop(name, None)
+        else:
+            names[name] = figures
+
+
 class Serving:
     """
     Serves the connections of one process.
@@ -91,6 +102,7 @@ class Serving:
         self.counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
         self._ended = Ended()
         self._output = ("", "")
+        self._names: dict[str, NameFigures] = {}
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
         self._dataplane = Dataplane(
@@ -125,6 +137,21 @@ class Serving:
     def workers(self) -> list[WorkerFigures]:
         """The figures of this process."""
         return [WorkerFigures(1, os.getpid(), self.connections)]
+
+    def left_out(self) -> list[LeftOut]:
+        """The endpoints that get no connections for a time, with whole seconds since the epoch."""
+        now = self._reactor.seconds()
+        epoch, found = time.time() - now, self._dataplane.clusters.left_out(now)
+        return [replace(each, until=float(round(epoch + each.until))) for each in found]
+
+    def name_news(self) -> Mapping[str, NameFigures | None]:
+        """As :meth:`meshgate.transport.resolver.Resolver.news`."""
+        return self._resolver.news()
+
+    def names(self) -> Mapping[str, NameFigures]:
+        """The names of endpoints, with what is known of them. Not for those who ask :meth:`name_news`."""
+        update_names(self._names, self.name_news())
+        return self._names
 
     def start(self) -> None:
         """

@@ -9,7 +9,7 @@ those looks is worked out when somebody asks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,29 @@ from meshgate.routing.places import Place
 
 LONGEST: Final = 300.0
 """Seconds for which an endpoint is out at the most, unless ``baseEjectionTime`` is longer."""
+
+
+EJECTED: Final = "ejected"
+TRIED_LAST: Final = "tried_last"
+"""What becomes of a failing endpoint: by a DestinationRule it gets no connections, else those that no other takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """
+    An endpoint that gets no connections for a time, or is tried last.
+
+    :ivar destination: in words; likewise :attr:`endpoint`.
+    :ivar state: :data:`EJECTED` or :data:`TRIED_LAST`.
+    :ivar until: when it is back, or tried by one connection, in seconds.
+    :ivar workers: how many leave it out.
+    """
+
+    destination: str
+    endpoint: str
+    state: str
+    until: float
+    workers: int = 1
 
 
 @dataclass(slots=True)
@@ -93,6 +116,10 @@ class Ejections:
                 standing.failures, standing.until, standing.returned = 0, None, until
         self._next = min(self._out.values(), default=math.inf)
         return True
+
+    def out(self) -> Iterator[tuple[Place, float]]:
+        """The endpoints that are out, each with when it is back; those whose time is over among them."""
+        return iter(self._out.items())
 
     def serving(self, places: Sequence[Place]) -> Sequence[Place]:
         """Those that are not out; all of them where fewer are left than ``minHealthPercent`` says."""

@@ -30,6 +30,23 @@ Outcome = Answer | str
 """What came of the question for one family: an answer, be it empty, or why there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class NameFigures:
+    """
+    A name as people are shown it. Times are seconds since the epoch.
+
+    :ivar addresses: the last good answer; empty where there never was one.
+    :ivar answered: when that came; None where there never was one.
+    :ivar failing_since: None while the name resolves.
+    :ivar reason: why it does not, or empty.
+    """
+
+    addresses: tuple[str, ...] = ()
+    answered: float | None = None
+    failing_since: float | None = None
+    reason: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class KnownName:
     """
@@ -39,6 +56,7 @@ class KnownName:
     :ivar watched: it is to be kept fresh.
     :ivar families: the last good addresses of each family.
     :ivar addresses: all of them, or None before the first good answer.
+    :ivar answered: when the last good answer came, in seconds since the epoch; None before the first.
     :ivar fresh_until: until when nothing new will be asked, in the reactor's seconds.
     :ivar failures: how many times in a row there was no, or only half an, answer.
     :ivar reason: why it cannot be resolved now, or empty.
@@ -52,6 +70,7 @@ class KnownName:
     watched: bool = False
     families: dict[int, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(FAMILIES, ()))
     addresses: tuple[str, ...] | None = None
+    answered: float | None = None
     fresh_until: float = float("-inf")
     failures: int = 0
     reason: str = ""
@@ -79,6 +98,7 @@ class KnownName:
             return self._back_off()
         self.families.update((family, answer.addresses) for family, answer in answers.items())
         self.addresses = sum(self.families.values(), ())
+        self.answered = now
         self.reason = ""
         ttl = min(max(SHORTEST_TTL, min(answer.ttl for answer in good)), LONGEST_TTL)
         return ttl if complete else min(ttl, self._back_off())
@@ -90,6 +110,11 @@ class KnownName:
     def state(self) -> tuple[frozenset[str], bool]:
         """What others are told about when it changes: the set of addresses, and whether the name fails."""
         return frozenset(self.addresses or ()), bool(self.reason)
+
+    def figures(self) -> NameFigures:
+        """The same for people."""
+        failing = self.failing_since if self.reason else None
+        return NameFigures(self.addresses or (), self.answered, failing, self.reason)
 
     def problem(self) -> Problem:
         """A failing name as a problem. Stays the same as long as the reason does."""

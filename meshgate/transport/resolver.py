@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from meshgate.resources.problem import Problem
 from meshgate.transport.address_lookup import FAMILIES, AddressLookup, Answer, LookupFailedError
 from meshgate.transport.dns_question import Server
-from meshgate.transport.known_name import KnownName, Outcome
+from meshgate.transport.known_name import KnownName, NameFigures, Outcome
 
 PATIENCE: Final = 1.0
 """Seconds that the question for one family may still take once the other has given addresses: some servers
@@ -78,6 +78,7 @@ class Resolver:
         self._next_turn: IDelayedCall | None = None
         self._questions: set[Deferred[list[Outcome]]] = set()
         self._stopped = False
+        self._news: set[str] = set()
 
     def known(self, name: str) -> tuple[str, ...] | None:
         """
@@ -116,6 +117,7 @@ class Resolver:
             entry = self._watched.pop(gone)
             entry.watched = False
             entry.cancel_timer()
+            self._news.add(gone)
         for name in wanted:
             if name not in self._watched:
                 self._watch(self._unwatched.pop(name) if name in self._unwatched else KnownName(name))
@@ -124,6 +126,11 @@ class Resolver:
     def problems(self) -> tuple[Problem, ...]:
         """The watched names that cannot be resolved now, each with the reason and since when."""
         return tuple(entry.problem() for _, entry in sorted(self._watched.items()) if entry.reason)
+
+    def news(self) -> dict[str, NameFigures | None]:
+        """The watched names that were asked for since this was called last; None for those not watched any more."""
+        names, self._news = self._news, set()
+        return {name: self._watched[name].figures() if name in self._watched else None for name in names}
 
     def stop(self) -> Deferred[None]:
         """
@@ -157,6 +164,7 @@ class Resolver:
     def _watch(self, entry: KnownName) -> None:
         entry.watched = True
         self._watched[entry.name] = entry
+        self._news.add(entry.name)
         wait = entry.fresh_until - self._reactor.seconds()
         if wait > 0:
             self._refresh_in(entry, wait)
@@ -215,6 +223,7 @@ class Resolver:
             wait = entry.keep(outcomes, self._wall_clock())
             entry.fresh_until = self._reactor.seconds() + wait
             if entry.watched:
+                self._news.add(entry.name)
                 self._refresh_in(entry, wait)
                 if entry.state() != before:
                     self._tell(entry)

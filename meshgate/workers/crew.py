@@ -13,8 +13,8 @@ from __future__ import annotations
 import mmap
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from signal import Signals
 from socket import socket
@@ -28,9 +28,11 @@ from meshgate.proxy.accesslog import open_access_log
 from meshgate.proxy.serving import ServingSettings, WorkerFigures
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
+from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.table_changes import difference
 from meshgate.transport.binding import defer_accept
+from meshgate.transport.known_name import NameFigures
 from meshgate.workers.messages import Begin, SocketId
 from meshgate.workers.place import Place
 from meshgate.workers.table_parts import packed
@@ -54,7 +56,6 @@ class Crew:
     :param reactor: provides IReactorProcess, IReactorSocket and IReactorTime.
     :param size: how many workers.
     :param on_change: called when :meth:`problems`, :attr:`live_generation` or the workers may have changed.
-    :param on_count: called when the figures have changed.
     :param passed_on: called with each signal that a worker passes on, and when it came.
     :ivar settings: those in force.
     :ivar table: the one to be served.
@@ -70,12 +71,10 @@ class Crew:
         size: int,
         settings: ServingSettings,
         on_change: Callable[[], None],
-        on_count: Callable[[], None],
         passed_on: Callable[[Signals, float], None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._on_change = on_change
-        self.counted = on_count
         self.passed_on = passed_on or (lambda number, when: None)
         self.settings = settings
         self.table = _EMPTY
@@ -83,6 +82,7 @@ class Crew:
         self._at_once = False
         self.live_generation = 0
         self._ended: Counter[str] = Counter()
+        self._names: dict[str, NameFigures] = {}
         self._seed = new_seed()
         self._memory = os.memfd_create("meshgate-counts")
         os.ftruncate(self._memory, bytes_for(size))
@@ -157,6 +157,21 @@ class Crew:
         """How many connections have ended, by the word for how, those of former workers among them."""
         return sum((Counter(place.figures.endings) for place in self._places), self._ended)
 
+    def left_out(self) -> list[LeftOut]:
+        """The endpoints that get no connections for a time, each with how many workers leave it out."""
+        found: dict[tuple[str, str, str], LeftOut] = {}
+        for each in (each for place in self._places for each in place.figures.left_out):
+            key = each.destination, each.endpoint, each.state
+            before = found.get(key)
+            if before is not None:
+                each = replace(each, until=max(each.until, before.until), workers=before.workers + 1)
+            found[key] = each
+        return list(found.values())
+
+    def names(self) -> Mapping[str, NameFigures]:
+        """The names of endpoints: the latest answer that a worker had, and whether any gets none now."""
+        return self._names
+
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong now with workers, or with what they need; once if several say so."""
         said: dict[tuple[str, str], Problem] = {}
@@ -218,6 +233,15 @@ class Crew:
             )
         self._on_change()
 
+    def named(self, names: Iterable[str]) -> None:
+        """What is known of some names may have changed."""
+        for name in names:
+            known = [place.names[name] for place in self._places if name in place.names]
+            if known:
+                self._names[name] = _together(known)
+            else:
+                self._names.pop(name, None)
+
     def emptied(self, place: Place) -> None:
         """A worker is gone, and its connections with it. Called while its figures are still there."""
         self._ended.update(place.figures.endings)
@@ -264,6 +288,16 @@ class Crew:
                 self._killing.cancel()
             os.close(self._memory)
             stopped.callback(None)
+
+
+def _together(known: Sequence[NameFigures]) -> NameFigures:
+    """What several workers know of a name, as one."""
+    latest = max(known, key=lambda each: each.answered or 0.0)
+    failing = [each for each in known if each.failing_since is not None]
+    if not failing:
+        return latest
+    first = min(failing, key=lambda each: each.failing_since or 0.0)
+    return replace(latest, failing_since=first.failing_since, reason=first.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
+from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey
+from meshgate.transport.known_name import NameFigures
 
 SocketId = tuple[int, int]
 """One listening socket: the number of its port among all ever opened, and its number among the sockets of the port."""
@@ -118,10 +120,23 @@ class Figures:
 
     :ivar connections: how many live.
     :ivar endings: how many have ended, by the word for how.
+    :ivar left_out: the endpoints that get no connections from it for a time.
     """
 
     connections: int = 0
     endings: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NameNews:
+    """
+    What is new of the names of endpoints.
+
+    :ivar names: None for those that are gone.
+    """
+
+    names: Mapping[str, NameFigures | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 
+from meshgate.proxy.serving import update_names
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.table import RoutingTable
+from meshgate.transport.known_name import NameFigures
 from meshgate.workers.messages import (
     Drain,
     Figures,
     Installed,
     Listen,
+    NameNews,
     Renew,
     ReopenLog,
     Said,
@@ -52,6 +55,7 @@ class Place:
     :param index: which one, from 0.
     :ivar restarts: how many workers have been replaced.
     :ivar figures: of the worker that is there.
+    :ivar names: of endpoints, as that worker knows them.
     :ivar has: the table that the worker serves; None while there is none that serves.
     """
 
@@ -63,6 +67,7 @@ class Place:
         self.index = index
         self.restarts = 0
         self.figures = Figures()
+        self.names: dict[str, NameFigures] = {}
         self.has: RoutingTable | None = None
         self._sent: RoutingTable | None = None
         self._process: WorkerProcess | None = None
@@ -160,7 +165,9 @@ class Place:
     def _received(self, message: object, descriptors: list[int]) -> None:
         if isinstance(message, Figures):
             self.figures = message
-            self._crew.counted()
+        elif isinstance(message, NameNews):
+            update_names(self.names, message.names)
+            self._crew.named(message.names)
         elif isinstance(message, Installed):
             self.has, self._sent = self._sent, None
             self._answered()
@@ -184,6 +191,8 @@ class Place:
         connections, pid = self.figures.connections, process.pid if process is not None else None
         self._crew.emptied(self)
         self.figures, self.has, self._sent, self._troubles = Figures(), None, None, ()
+        gone, self.names = self.names, {}
+        self._crew.named(gone)
         self._listening.clear()
         self._letting_go.clear()
         self._stop_waiting()
@@ -219,6 +228,7 @@ class Place:
         self._stop_waiting()
         if self._fault:
             self._fault = ""
+            self.log.info("worker {number} serves again", number=self.index + 1)
             self._crew.changed()
         self._wait()
 

@@ -42,6 +42,7 @@ from meshgate.workers.messages import (
     Figures,
     Installed,
     Listen,
+    NameNews,
     Renew,
     ReopenLog,
     Said,
@@ -55,7 +56,7 @@ from meshgate.workers.messages import (
 )
 from meshgate.workers.process import CHANNEL
 
-COUNT_EVERY: Final = 1.0
+COUNT_EVERY: Final = 0.25
 """Seconds between two looks at the figures, which are sent if they have changed."""
 
 TELL_AFTER: Final = 0.1
@@ -218,10 +219,13 @@ class Worker:
 
     def _count(self) -> None:
         serving = self._its_serving
-        figures = Figures(serving.connections, serving.ended())
+        figures = Figures(serving.connections, serving.ended(), tuple(serving.left_out()))
         if figures != self._figures:
             self._figures = figures
             self._channel.send(figures)
+        news = serving.name_news()
+        if news:
+            self._channel.send(NameNews(news))
 
     # The end.
 
