@@ -99,6 +99,8 @@ class Reach(Slot):
         "_error",
         "_first_dial_at",
         "_policy",
+        "_probing",
+        "_race_limit",
         "_record",
         "_resolving",
         "_single",
@@ -191,6 +193,8 @@ class Reach(Slot):
         self._first_dial_at = self._dial_at = now = plane.seconds()
         self._attempts_left = attempts = plane.limits.dial_attempts
         self._single = attempts == 1
+        self._race_limit = 0
+        self._probing = False
         self._spare = SPARE
         self._candidates = self._cluster.candidates(
             plane.resolver.known, self._source, plane.rng, now, self._timeout() + LEASE, attempts > 1
@@ -232,6 +236,8 @@ class Reach(Slot):
         waiting, plane = self._waiting, self._dataplane
         if waiting is not None:
             self._at_once = True
+            self._race_limit = max(2, self._attempts_left)
+            self._probing = place.marked
             race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), waiting.first())
             race.start(place, self._dial_at)
             self._at_once = False
@@ -249,6 +255,7 @@ class Reach(Slot):
         # A host that is not there is told of after seconds, by a router or the kernel.
         if self._single or isinstance(error, DialTimeout) or now - started >= SILENT:
             self._attempts_left -= 1
+            self._race_limit -= 1
         elif not new:
             self._spare -= 1
             if not self._spare:
@@ -315,7 +322,7 @@ class Reach(Slot):
 
         :param started: how many are under way.
         """
-        if started >= max(2, self._attempts_left):
+        if started >= self._race_limit:
             return None
         rest = list(self._candidates)
         name = first.shared_name
@@ -325,7 +332,7 @@ class Reach(Slot):
             among = [place for place in among if place.is_ipv6 is not first.is_ipv6]
         elif other_family and (among[0].marked or not other_family[0].marked):
             among = other_family
-        if not self._single and first.marked and rest and (not among or among[0].marked):
+        if self._probing and rest and (not among or among[0].marked):
             among = rest
         chosen = among[0] if among else None
         self._candidates = iter([place for place in rest if place is not chosen])
