@@ -97,13 +97,13 @@ class NetworkTests(TestCase):
     transport = TWISTED
 
     def setUp(self) -> None:
-        """A network and a port that listens on it."""
-        self.network = make_network(self.transport, reactor)
+        """A port that listens on one network, and another to dial it: none dials itself."""
+        self.network, self.far = (make_network(self.transport, reactor) for _ in range(2))
         self.factory = Serving()
         listening = socket.create_server((LOOPBACK, 0))
         listening.setblocking(False)
         self.number = listening.getsockname()[1]
-        self.port = self.network.listen(listening, self.factory, False)
+        self.port = self.far.listen(listening, self.factory, False)
         self.peer = Peer()
         self.addCleanup(self.end)
 
@@ -112,6 +112,7 @@ class NetworkTests(TestCase):
         await self.port.stop()
         await end_all([self.peer, *self.factory.peers])
         self.network.close()
+        self.far.close()
 
     async def dial(self, number: int, first: bytes = b"") -> Any:
         """The outcome of a dial."""

@@ -68,13 +68,13 @@ class Told:
 
 @on_every_transport
 class ProtocolTests(TestCase):
-    """Real connections, both sides on the same network."""
+    """Real connections, both sides on networks of the same kind: none dials itself."""
 
     transport = TWISTED
 
     def setUp(self) -> None:
         """Nothing listens yet."""
-        self.network = make_network(self.transport, reactor)
+        self.network, self.far = (make_network(self.transport, reactor) for _ in range(2))
         self.peers: list[Peer] = []
         self.ports: list[Any] = []
         self.addCleanup(self._end)
@@ -84,6 +84,7 @@ class ProtocolTests(TestCase):
             await port.stop()
         await end_all(self.peers)
         self.network.close()
+        self.far.close()
 
     async def pair(self, made: Callable[[], Any] = Peer) -> tuple[Peer, Any]:
         """A client, and the protocol that serves it."""
@@ -98,7 +99,7 @@ class ProtocolTests(TestCase):
         listening = socket.create_server((LOOPBACK, 0))
         listening.setblocking(False)
         host, port = listening.getsockname()
-        self.ports.append(self.network.listen(listening, factory, False))
+        self.ports.append(self.far.listen(listening, factory, False))
         client, outcome = Peer(), Outcome()
         self.network.dial(host, port, client, 10, b"", outcome)
         await wait_for(lambda: outcome.told and servers and servers[0].transport, "the connection")

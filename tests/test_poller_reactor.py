@@ -271,7 +271,7 @@ class AnyReactorTests(ReactorCase):
 
     def test_a_whole_connection(self) -> None:
         """Accepting, dialing, bytes and ends of stream, all lean, on this reactor."""
-        network = LeanNetwork(self.reactor)
+        network, far = LeanNetwork(self.reactor), LeanNetwork(self.reactor)  # none dials itself
         server, client = Peer(b"greeting"), Peer()
         listening = socket.create_server((LOOPBACK, 0))
         place = listening.getsockname()
@@ -295,11 +295,12 @@ class AnyReactorTests(ReactorCase):
             port.stop()
             self.reactor.callLater(0, self.reactor.stop)
 
-        port = network.listen(listening, Factory.forProtocol(lambda: server), eager=False)
+        port = far.listen(listening, Factory.forProtocol(lambda: server), eager=False)
         self.reactor.callWhenRunning(network.dial, *place, client, 5.0, b"question", Dialing())
         self.reactor.callWhenRunning(look)
         self.run_reactor()
         network.close()
+        far.close()
         self.assertEqual((server.received, client.received), (b"question", b"greeting"))
         self.assertTrue(server.lost and client.lost)
 

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFact
 from zope.interface import classImplements
 
 from meshgate.proxy.clusters import Clusters
+from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.entrance import Entrance
 from meshgate.proxy.inbound import Inbound
@@ -54,6 +55,7 @@ class Dataplane:
     :ivar wheel: the clock for time limits.
     :ivar seconds: gives the reactor's exact time.
     :ivar clusters: what the connections to each destination share.
+    :ivar dial_log: tells of dials that failed for a reason of this machine's.
     :ivar ids: the numbers of the connections to come.
     :ivar draining: every connection is being closed, and new ones are turned away.
     """
@@ -78,6 +80,7 @@ class Dataplane:
         counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
         self.clusters = Clusters(counts)
         self.ended = ended
+        self.dial_log = DialLog(reactor.seconds)
         self._admission = Admission(counts)
         self._limits = limits
         self._room_is_limited = limits.room_is_limited

@@ -250,6 +250,7 @@ class Reach(Slot):
         new = False
         if error.ours:
             self._cluster.untold(place)
+            plane.dial_log.note(error, self._record, place.name)
         else:
             new = self._cluster.failed(place, started, now, plane.rng)
         # A host that is not there is told of after seconds, by a router or the kernel.

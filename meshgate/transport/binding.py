@@ -171,6 +171,17 @@ def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:
             raise
 
 
+def another_listens(host: str, port: int) -> bool:
+    """
+    Whether a socket is bound to just this address and listens there; it takes the connections then that one for all
+    addresses would get.
+
+    :param host: an IP address.
+    """
+    wanted = _plain(host)
+    return any(found == port and _plain(at) == wanted for at, found, _ in _listening_sockets())
+
+
 def _foreign_listeners(binding: Binding, ours: Mapping[int, int]) -> Iterator[str]:
     for host, port, inode in _listening_sockets():
         if port == binding.port and inode not in ours and binding.overlaps(host):

@@ -136,6 +136,11 @@ def dial_error(address: str, port: int, cause: BaseException | None) -> DialErro
     return error
 
 
+def loop_error(address: str, port: int) -> DialLoop:
+    """The error of a dial that would have come to ourselves."""
+    return DialLoop(f"[{address}]:{port} is our own" if ":" in address else f"{address}:{port} is our own")
+
+
 @lru_cache(128)
 def errno_name(number: int) -> str:
     """The name of an error number, as ``ECONNREFUSED``; ``E`` and the number where it has none."""

@@ -16,8 +16,9 @@ from typing import Any
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from meshgate.transport.dialing import Attempt, Dialer, dial_error
+from meshgate.transport.dialing import Attempt, Dialer, dial_error, loop_error
 from meshgate.transport.lean import LeanTransport
+from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
 from meshgate.transport.sockets import connect
 from meshgate.transport.wheel import Timer, Wheel
@@ -26,6 +27,7 @@ from meshgate.transport.wheel import Timer, Wheel
 def dial(
     poller: Poller,
     wheel: Wheel,
+    own: OwnSockets,
     address: str,
     port: int,
     protocol: Any,
@@ -38,6 +40,9 @@ def dial(
 
     :return: the attempt under way; None if the dialer was told of the outcome already.
     """
+    if port in own.ports and own.would_accept(address, port):
+        dialer.dial_failed(loop_error(address, port))
+        return None
     try:
         family, name = _socket_address(address, port)
         sock, number, sent = connect(family, name, first)

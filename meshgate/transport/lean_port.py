@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
+from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
 from meshgate.transport.sockets import Socket, accept
 
@@ -38,11 +39,20 @@ class LeanPort:
     :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
         ``make_early_connection`` is told by that, and reads them if it wants them.
     :param shortage: told when descriptors run out.
+    :param own: knows the socket as long as it listens.
     """
 
     _log: ClassVar = Logger()
 
-    def __init__(self, poller: Poller, listening: socket.socket, factory: Any, eager: bool, shortage: Shortage) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        listening: socket.socket,
+        factory: Any,
+        eager: bool,
+        shortage: Shortage,
+        own: OwnSockets,
+    ) -> None:
         self._poller = poller
         self._socket = listening
         self._descriptor = listening.fileno()
@@ -56,12 +66,14 @@ class LeanPort:
         poller.watch(self._descriptor, self.ready, 0)
         self.resume()
         shortage.ports.add(self)
+        self._forget = own.add(listening)
 
     def stop(self) -> Deferred[object]:
         """Stop listening, at once."""
         if self._open:
             self._open = False
             self._shortage.ports.discard(self)
+            self._forget()
             self._poller.drop(self._descriptor)
             self._socket.close()
             self._factory.doStop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 from typing import Protocol as Interface
@@ -20,8 +21,9 @@ from twisted.python.failure import Failure
 from meshgate.transport import lean_dialing
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.descriptors import Shortage
-from meshgate.transport.dialing import Attempt, Dialer, dial
+from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error
 from meshgate.transport.lean_port import LeanPort
+from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
 from meshgate.transport.wheel import Wheel
 
@@ -66,7 +68,8 @@ class Network(Interface):
         self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
     ) -> Attempt | None:
         """
-        Connect a protocol to an IP address.
+        Connect a protocol to an IP address; it fails as :exc:`~meshgate.transport.dialing.DialLoop` where that is one
+        of the sockets of :meth:`listen`.
 
         :param address: an IP address, never a name.
         :param timeout: seconds for this one attempt.
@@ -88,18 +91,23 @@ class TwistedNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._own = OwnSockets(reactor.seconds)
         self.wheel = Wheel(reactor)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """As :class:`Network`."""
         port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+        forget = self._own.add(listening)
         listening.close()  # the reactor has a duplicate of its own
-        return _TwistedPort(port)
+        return _TwistedPort(port, forget)
 
     def dial(
         self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
     ) -> Attempt | None:
         """As :class:`Network`."""
+        if port in self._own.ports and self._own.would_accept(address, port):
+            dialer.dial_failed(loop_error(address, port))
+            return None
         outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout)
 
         def arrived(protocol: Any) -> None:
@@ -120,13 +128,15 @@ class TwistedNetwork:
 
 
 class _TwistedPort:
-    def __init__(self, port: Any) -> None:
+    def __init__(self, port: Any, forget: Callable[[], None]) -> None:
         self._port = port
+        self._forget = forget
 
     def defer_accept(self, wanted: bool) -> None:
         defer_accept(self._port.socket, wanted)
 
     def stop(self) -> Deferred[object]:
+        self._forget()
         return maybeDeferred(self._port.stopListening)
 
 
@@ -140,13 +150,14 @@ class LeanNetwork:
     def __init__(self, reactor: Any) -> None:
         self._poller = Poller(reactor)
         self._shortage = Shortage(reactor)
+        self._own = OwnSockets(reactor.seconds)
         self.wheel = Wheel(reactor)
         #: As :class:`Network`.
-        self.dial = partial(lean_dialing.dial, self._poller, self.wheel)
+        self.dial = partial(lean_dialing.dial, self._poller, self.wheel, self._own)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """As :class:`Network`."""
-        return LeanPort(self._poller, listening, factory, eager, self._shortage)
+        return LeanPort(self._poller, listening, factory, eager, self._shortage, self._own)
 
     def close(self) -> None:
         """As :class:`Network`."""

@@ -1,0 +1,186 @@
+"""
+Our own listening sockets, so that a dial that would end at one of them is found out before it is made.
+
+A gateway that dials itself accepts its own connection, dials again, and has no descriptor left within a second. The
+kernel gives a connection to the socket whose bound address covers the one dialed: the same address, or any address of
+this machine where the socket is bound to none in particular. So a dial is a loop where a socket of ours has the port
+and covers the address. Most dials go to a port on which we do not listen, and cost one look into a dictionary; the
+kernel is asked only whether an address is this machine's, and its answer is kept for some seconds.
+
+One process knows its own sockets. Every worker has one for each open port, so each of them knows all ports.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+from meshgate.transport.binding import another_listens
+
+REMEMBERED_FOR: Final = 5.0
+"""Seconds for which an answer of the kernel holds: addresses come and go."""
+
+_REMEMBERED: Final = 1024
+"""How many answers are kept."""
+
+# Of <linux/rtnetlink.h>.
+_GET_ROUTE: Final = 26
+_NEW_ROUTE: Final = 24
+_REQUEST: Final = 1
+_DESTINATION: Final = 1
+_OUTGOING_INTERFACE: Final = 4
+_LOCAL: Final = 2
+
+
+class _Target(NamedTuple):
+    """An address that is dialed, or bound."""
+
+    address: IPv4Address | IPv6Address
+    zone: str
+
+
+class _Bound(NamedTuple):
+    """
+    One listening socket.
+
+    :ivar families: the versions of IP whose connections it takes, where it is bound to no address in particular.
+    """
+
+    target: _Target
+    families: tuple[int, ...]
+
+
+class OwnSockets:
+    """
+    The listening sockets of this process.
+
+    :param seconds: gives the time.
+    :param is_local: tells whether an address, with its zone or without, is one of this machine's.
+    :ivar ports: the sockets by their ports. Look here first.
+    """
+
+    def __init__(
+        self, seconds: Callable[[], float], is_local: Callable[[IPv4Address | IPv6Address, str], bool] | None = None
+    ) -> None:
+        self.ports: dict[int, list[_Bound]] = {}
+        self._seconds = seconds
+        self._is_local = is_local or is_local_address
+        self._answers: dict[tuple[_Target, int], tuple[float, bool]] = {}
+
+    def add(self, listening: socket.socket) -> Callable[[], None]:
+        """
+        Note a socket that is bound.
+
+        :return: forgets it again.
+        """
+        name = listening.getsockname()
+        port: int = name[1]
+        bound = _Bound(_target(_with_zone(name)), _families(listening))
+        self.ports.setdefault(port, []).append(bound)
+        self._answers.clear()
+
+        def forget() -> None:
+            rest = [each for each in self.ports.pop(port, ()) if each is not bound]
+            if rest:
+                self.ports[port] = rest
+            self._answers.clear()
+
+        return forget
+
+    def would_accept(self, address: str, port: int) -> bool:
+        """Whether a connection to an address would come to one of the sockets."""
+        sockets = self.ports.get(port)
+        if not sockets:
+            return False
+        try:
+            target = _dialed(address)
+        except (ValueError, OSError):  # no address, or a zone that does not exist: the dial will say so
+            return False
+        for bound in sockets:
+            if bound.target == target:
+                return True
+        version = target.address.version
+        if not any(bound.target.address.is_unspecified and version in bound.families for bound in sockets):
+            return False
+        return self._comes_here(target, port)
+
+    def _comes_here(self, target: _Target, port: int) -> bool:
+        """Whether an address is this machine's, and on this port nobody's but ours."""
+        now = self._seconds()
+        known = self._answers.get((target, port))
+        if known is not None and known[0] > now:
+            return known[1]
+        here = self._is_local(*target) and not another_listens(str(target.address), port)
+        if len(self._answers) >= _REMEMBERED:
+            self._answers.clear()
+        self._answers[target, port] = (now + REMEMBERED_FOR, here)
+        return here
+
+
+def is_local_address(address: IPv4Address | IPv6Address, zone: str = "") -> bool:
+    """Whether packets to an address stay on this machine, as its routing tables have it. Nothing is sent."""
+    if address.is_loopback:
+        return True
+    try:
+        return _route_type(address, zone) == _LOCAL
+    except (OSError, AttributeError, struct.error):
+        return False  # where the kernel cannot be asked, the address is dialed as any other
+
+
+def _route_type(address: IPv4Address | IPv6Address, zone: str) -> int:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    packed = address.packed
+    attributes = struct.pack("=HH", 4 + len(packed), _DESTINATION) + packed
+    if zone:
+        attributes += struct.pack("=HHI", 8, _OUTGOING_INTERFACE, _interface(zone))
+    route = struct.pack("=BBBBBBBBI", family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    header = struct.pack("=IHHII", 16 + len(route) + len(attributes), _GET_ROUTE, _REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
+        asking.send(header + route + attributes)
+        answer = asking.recv(4096)
+    (kind,) = struct.unpack_from("=H", answer, 4)
+    (route_type,) = struct.unpack_from("=B", answer, 16 + 7)
+    return int(route_type) if kind == _NEW_ROUTE else 0
+
+
+def _interface(zone: str) -> int:
+    return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+
+
+@lru_cache(4096)
+def _target(text: str) -> _Target:
+    """
+    An address as the kernel sees it: one that holds an IPv4 address is that.
+
+    :raises ValueError: when it is no address.
+    :raises OSError: when there is no such zone.
+    """
+    host, _, zone = text.partition("%")
+    address = ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    # Only where an address alone says nothing does its zone belong to it.
+    return _Target(address, str(_interface(zone)) if zone and address.is_link_local else "")
+
+
+@lru_cache(4096)
+def _dialed(text: str) -> _Target:
+    """The address to which a dial goes: the kernel takes loopback's where none is given."""
+    target = _target(text)
+    if not target.address.is_unspecified:
+        return target
+    return _Target(ip_address("127.0.0.1" if target.address.version == 4 else "::1"), "")
+
+
+def _with_zone(name: tuple[str | int, ...]) -> str:
+    host = str(name[0]).partition("%")[0]
+    return f"{host}%{name[3]}" if len(name) > 3 and name[3] else host
+
+
+def _families(listening: socket.socket) -> tuple[int, ...]:
+    if listening.family == socket.AF_INET:
+        return (4,)
+    return (6,) if listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) else (4, 6)
