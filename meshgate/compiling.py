@@ -31,9 +31,14 @@ from meshgate.settings_model import EXTENDED
 
 
 class Known:
-    """What one compilation leaves for the next, which then makes anew only what has changed."""
+    """
+    What one compilation leaves for the next, which then makes anew only what has changed.
 
-    def __init__(self) -> None:
+    :param ipv6: this machine has IPv6.
+    """
+
+    def __init__(self, ipv6: bool = True) -> None:
+        self.ipv6 = ipv6
         self.latest = Latest()
         self.compiler = Compiler(Proxy({}, ""))
 
@@ -49,7 +54,7 @@ def compile_state(
     :param now: for certificates that expire; None to leave that aside.
     """
     gateway, extended = settings.gateway, settings.semantics == EXTENDED
-    proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended)
+    proxy = Proxy(gateway.labels, gateway.namespace, settings.domain_suffix, extended, ipv6=known.ipv6)
     if proxy != known.compiler.proxy:
         known.latest, known.compiler = Latest(), Compiler(proxy)
     change = yield from known.latest.update(state.resources)
@@ -71,6 +76,7 @@ class Compiling:
     :param finished: called after that with everything, once that is known; not for a state that a newer one waits
         behind.
     :param wall_clock: gives the seconds since the epoch, which certificates expire by.
+    :param ipv6: this machine has IPv6.
     """
 
     _log = Logger()
@@ -81,13 +87,15 @@ class Compiling:
         install: Callable[[RoutingTable], None],
         finished: Callable[[Compilation], None],
         wall_clock: Callable[[], float] = time.time,
+        ipv6: bool = True,
     ) -> None:
         self._clock = clock
         self._wall_clock = wall_clock
         self._install = install
         self._finished = finished
+        self._ipv6 = ipv6
         self._generation = 0
-        self._known = Known()
+        self._known = Known(self._ipv6)
         self._waiting: tuple[FeedState, Settings] | None = None
         self._work: Deferred[None] | None = None
         self._done: list[Deferred[None]] = []
@@ -132,7 +140,7 @@ class Compiling:
                 raise
             except Exception:
                 self._log.failure("the table in force stays: routes could not be compiled")
-                self._known = Known()
+                self._known = Known(self._ipv6)
         self._work = None
         done, self._done = self._done, []
         for each in done:

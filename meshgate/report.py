@@ -18,6 +18,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reference import Entry, kind_entry
 from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PolicyChange, PortChange
 from meshgate.routing.explain import Call, Explanation
+from meshgate.routing.table import ListenerKey
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 UNBOUNDED_WIDTH = 10_000
@@ -77,7 +78,7 @@ def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
     """The routes as a table, one chain a row."""
     table = make_table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
     for row in rows:
-        listener = f"{row['port']}" if row["bind"] == "0.0.0.0" else f"{row['bind']}:{row['port']}"  # noqa: S104
+        listener = str(ListenerKey(row["bind"], row["port"]))
         several = len(row["destinations"]) > 1
         table.add_row(
             listener,

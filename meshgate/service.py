@@ -8,7 +8,7 @@ table says which ports are open and where their connections go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ from meshgate.settings_values import UNUSABLE
 from meshgate.state_files import WriteReport
 from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
 from meshgate.status import StatusContent
+from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import Ports
 from meshgate.transport.network import NoSuchTransport
@@ -90,7 +91,7 @@ def validate(path: Path, reactor: Any) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    compilation = run_through(compile_state(state, settings, 1, Known()))
+    compilation = run_through(compile_state(state, settings, 1, Known(ipv6_exists())))
     problems = (*registry.problems, *settings.warnings, *compilation.problems)
     print_problems(problems, len(state.resources))
     return 1 if has_errors(problems) else 0
@@ -125,7 +126,7 @@ class GatewayService(Service):
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._workers = settings.workers
-        self._compiling = Compiling(reactor, self._install, self._compiled_all)
+        self._compiling = Compiling(reactor, self._install, self._compiled_all, ipv6=ipv6_exists())
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._table = RoutingTable()
@@ -219,9 +220,7 @@ class GatewayService(Service):
         if self._ports.failures:
             # The status stays that of the gateway before: what this one would have served is in force nowhere.
             run_through(self._problem_log.say([*self._settings.warnings, *compilation.problems]))
-            raise StartError(
-                "; ".join(f"port {failure.key} cannot be bound: {failure.reason}" for failure in self._ports.failures)
-            )
+            raise StartError("; ".join(self._unbound()))
         self._compiled_all(compilation)
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
@@ -260,13 +259,20 @@ class GatewayService(Service):
         self._compiled = compilation
         self._publish_status()
 
+    def _unbound(self) -> Iterator[str]:
+        """Each port that is not open, with the reason."""
+        for failure in self._ports.failures:
+            listener = self._table.listeners.get(failure.key)
+            address = failure.key if listener is None else listener.address
+            yield f"port {address} cannot be bound: {failure.reason}"
+
     def _gather_status(self) -> Generator[None, None, StatusContent]:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         own = [
             *self._registry.problems,
             *self._settings.warnings,
             *self._own_problems.values(),
-            *(_problem("MG3100", f"port {key} cannot be bound: {why}; trying again") for key, why in failures.items()),
+            *(_problem("MG3100", f"{unbound}; trying again") for unbound in self._unbound()),
             *self._serving.problems(),
         ]
         # The table is in force before everything is known about it.

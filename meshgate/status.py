@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
@@ -40,6 +40,15 @@ class StatusContent:
     statuses: Mapping[ResourceKey, ResourceStatus]
 
 
+class _Row(NamedTuple):
+    """A row of the routes, with what it was made of."""
+
+    chain: Chain
+    sniffs: bool
+    address: ListenerKey
+    text: str
+
+
 class StatusText:
     """
     Makes the text of the document, one after the other. The rows of routes and resources that are still the same are
@@ -47,7 +56,7 @@ class StatusText:
     """
 
     def __init__(self) -> None:
-        self._routes: dict[int, tuple[Chain, bool, str]] = {}
+        self._routes: dict[int, _Row] = {}
         self._resources: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
         self._names: dict[ListenerKey, list[str]] = {}
 
@@ -78,7 +87,7 @@ class StatusText:
         return pieces
 
     def _add_routes(self, pieces: list[str], listeners: Iterable[Listener]) -> Iterator[None]:
-        rows_of: dict[int, tuple[Chain, bool, str]] = {}
+        rows_of: dict[int, _Row] = {}
         orders: dict[ListenerKey, list[str]] = {}
         for listener in listeners:
             orders[listener.key] = names = yield from _in_order(listener, self._names.get(listener.key, []))
@@ -87,10 +96,10 @@ class StatusText:
                 rows = []
                 for chain in batch:
                     row = self._routes.get(id(chain))
-                    if row is None or row[1] is not listener.sniffs:
-                        row = (chain, listener.sniffs, json.dumps(_route(listener, chain)))
+                    if row is None or (row.sniffs, row.address) != (listener.sniffs, listener.address):
+                        row = _Row(chain, listener.sniffs, listener.address, json.dumps(_route(listener, chain)))
                     rows_of[id(chain)] = row
-                    rows.append(row[2])
+                    rows.append(row.text)
                 pieces += (", ".join(rows), ", ")
                 yield
         before, self._routes, self._names = self._routes, rows_of, orders
@@ -199,7 +208,7 @@ def routes(listener: Listener) -> list[dict[str, Any]]:
 
 def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
     return {
-        "bind": listener.key.bind,
+        "bind": listener.address.bind,
         "port": listener.key.port,
         "protocol": "TLS" if listener.sniffs and chain.names else _plain(listener),
         "hosts": list(chain.names) or ["*"],
@@ -229,7 +238,7 @@ def _listener(listener: Listener, content: StatusContent) -> dict[str, Any]:
     failure = content.failures.get(listener.key)
     open_or_closed = "open" if content.process["running"] else "closed"
     return {
-        "bind": listener.key.bind,
+        "bind": listener.address.bind,
         "port": listener.key.port,
         "protocol": "TLS" if listener.sniffs else "TCP",
         "state": "failed" if failure else open_or_closed,

@@ -13,6 +13,7 @@ from meshgate.report import count_of, make_table, print_problems, print_routes, 
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.outliers import TRIED_LAST
+from meshgate.routing.table import ListenerKey
 
 NAMES_SHOWN: Final = 10
 """How many names that resolve are shown unless all are asked for."""
@@ -41,7 +42,8 @@ def print_status(document: Mapping[str, Any], *, everything: bool = False) -> No
         state = listener["state"]
         mark = click.style(state, fg="red") if state == "failed" else state
         reason = f": {listener['reason']}" if listener["reason"] else ""
-        click.echo(f"port {listener['bind']}:{listener['port']} {listener['protocol']} {mark}{reason}")
+        address = ListenerKey(listener["bind"], listener["port"])
+        click.echo(f"port {address} {listener['protocol']} {mark}{reason}")
     click.echo()
     print_routes(document["routes"])
     click.echo()

@@ -100,7 +100,7 @@ metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:15:18: error[MG2004]: VirtualService shop/v: spec.tls[0].match[0]: the rule is dropped: "
-        "*foo.com is a partial wildcard, which Envoy does not accept as a server name on 0.0.0.0:443 (Envoy "
+        "*foo.com is a partial wildcard, which Envoy does not accept as a server name on [::]:443 (Envoy "
         "would refuse the whole listener)",
     ),
     (
@@ -1544,6 +1544,54 @@ spec: {address: 10.0.0.1, labels: {app: db}}
         "outlierDetection never leaves out an endpoint of db.shop.svc.cluster.local:80: one of 1 is more than"
         " the 10% of maxEjectionPercent (nor does Istio's; from 100 on, one may be left out)",
     ),
+    (
+        "MG2074",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: a, protocol: TCP}, hosts: ['*']}
+  - {port: {number: 9000, name: b, protocol: TCP}, bind: 0.0.0.0, hosts: ['*']}
+""",
+        "routes.yaml:8:58: warning[MG2074]: Gateway shop/g: spec.servers[1].bind: the server is reached over "
+        "IPv6, too: it shares a listener with server 'a' of Gateway shop/g (routes.yaml:7:5), which has no "
+        "bind (write the same bind in all servers of a port, or none)",
+    ),
+    (
+        "MG2074",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: a, protocol: TCP}, bind: 0.0.0.0, hosts: ['*']}
+  - {port: {number: 9000, name: b, protocol: TCP}, hosts: ['*']}
+""",
+        "routes.yaml:8:5: warning[MG2074]: Gateway shop/g: spec.servers[1]: the server is reached over IPv4 "
+        "alone: it shares a listener with server 'a' of Gateway shop/g (routes.yaml:7:5), which is bound to "
+        "0.0.0.0 (write the same bind in all servers of a port, or none)",
+    ),
+    (
+        "MG2074",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: a, protocol: TCP}, hosts: ['*']}
+  - {port: {number: 9000, name: b, protocol: TCP}, bind: '::', hosts: ['*']}
+""",
+        "routes.yaml:7:5: warning[MG2074]: Gateway shop/g: spec.servers[0]: the server is reached over IPv4 "
+        "alone: the IPv6 connections of its port go to server 'b' of Gateway shop/g (routes.yaml:8:5), which "
+        "is bound to :: (write the same bind in all servers of a port, or none)",
+    ),
 ]
 
 EXTENDED_CASES: Final[list[tuple[str, str, str]]] = [
@@ -1585,7 +1633,7 @@ metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:23:18: error[MG2005]: VirtualService shop/w: spec.tls[0].match[0]: the rule gets nothing"
-        " of a.example.com on 0.0.0.0:443: that goes to VirtualService shop/v (routes.yaml:15:18) "
+        " of a.example.com on [::]:443: that goes to VirtualService shop/v (routes.yaml:15:18) "
         "spec.tls[0].match[0] (tell the two apart by sniHosts, destinationSubnets or sourceSubnet)",
     ),
     (
@@ -1659,7 +1707,7 @@ metadata: {name: w, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: db}}
 """,
         "routes.yaml:23:9: warning[MG2009]: VirtualService shop/w: spec.tcp[0]: the rule gets nothing on "
-        "0.0.0.0:9000: that goes to VirtualService shop/v (routes.yaml:15:9) spec.tcp[0] (tell the two apart "
+        "[::]:9000: that goes to VirtualService shop/v (routes.yaml:15:9) spec.tcp[0] (tell the two apart "
         "by sniHosts, destinationSubnets or sourceSubnet)",
     ),
     (

@@ -90,7 +90,7 @@ class ExplainTests(CommandTestCase):
         """The verdict comes first, and the story below."""
         verdict, *steps = self.run_command("explain", *ROUTED, "routes").stdout.splitlines()
         self.assertEqual(verdict, "routed  port 443, www.example.com")
-        self.assertIn("  1. the listener 0.0.0.0:443 is open", steps[0])
+        self.assertIn("  1. the listener [::]:443 is open", steps[0])
         self.assertIn("127.0.0.1:80", steps[-1])
 
     def test_what_lost_is_told(self) -> None:
@@ -204,12 +204,12 @@ class DiffTests(CommandTestCase):
         """Exit status 1, the name, and from where to where."""
         self.assertEqual(
             self.run_command("diff", "routes", "moved.yaml", exit_code=1).stdout,
-            "  port 0.0.0.0:443\n"
+            "  port [::]:443\n"
             "    ~ www.example.com moves: x.default.svc.cluster.local:80 → y.default.svc.cluster.local:80\n"
             "1 name changed\n",
         )
         (name,) = self.run_json("diff", "routes", "moved.yaml", exit_code=1)["names"]
-        self.assertEqual((name["listener"], name["name"], name["change"]), ("0.0.0.0:443", "www.example.com", "moves"))
+        self.assertEqual((name["listener"], name["name"], name["change"]), ("[::]:443", "www.example.com", "moves"))
         self.assertEqual(name["after"]["destinations"], [{"name": "y.default.svc.cluster.local:80", "share": 1.0}])
 
     def test_policies(self) -> None:
@@ -234,14 +234,14 @@ class DiffTests(CommandTestCase):
         self.write("empty.yaml", "")
         self.assertEqual(
             self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
-            "- port 0.0.0.0:443 closes\n"
+            "- port [::]:443 closes\n"
             "    - www.example.com is closed; it went to x.default.svc.cluster.local:80\n"
-            "- port 0.0.0.0:31400 closes\n"
+            "- port [::]:31400 closes\n"
             "    - * is closed; it went to x.default.svc.cluster.local:80\n"
             "2 ports and 2 names changed\n",
         )
         back = self.run_command("diff", "empty.yaml", "routes", exit_code=1).stdout
-        self.assertIn("+ port 0.0.0.0:443 opens\n    + www.example.com → x.default", back)
+        self.assertIn("+ port [::]:443 opens\n    + www.example.com → x.default", back)
 
     def test_endpoints(self) -> None:
         """Endpoints are told once, with the names that they serve counted."""
@@ -275,7 +275,7 @@ class DiffTests(CommandTestCase):
         self.write("tls.yaml", moved)
         result = self.run_command("diff", "routes", "tls.yaml", exit_code=1)
         self.assertIn(
-            "~ port 0.0.0.0:31400 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
+            "~ port [::]:31400 changes: plain TCP, IPv4 and IPv6 → TLS, the first bytes decide, IPv4 and IPv6",
             result.stdout,
         )
 
@@ -350,7 +350,7 @@ class TestTests(CommandTestCase):
             text.startswith(
                 "FAIL  by name (port 443, www.example.com), expectations.yaml:3\n"
                 "      expected destination x:80, found y.default.svc.cluster.local:80\n"
-                "        1. the listener 0.0.0.0:443 is open"
+                "        1. the listener [::]:443 is open"
             ),
             text,
         )

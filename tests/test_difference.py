@@ -76,7 +76,13 @@ LISTENERS = st.builds(
 )
 KEYS = st.builds(ListenerKey, st.sampled_from(["0.0.0.0", "::1"]), st.integers(1, 2))
 TABLES = st.dictionaries(KEYS, LISTENERS, max_size=3).map(
-    lambda listeners: RoutingTable(1, {key: replace(one, key=key) for key, one in listeners.items()})
+    lambda listeners: RoutingTable(
+        1,
+        {
+            key: replace(one, key=key, dual_stack=one.dual_stack and key.bind == "0.0.0.0")
+            for key, one in listeners.items()
+        },
+    )
 )
 
 
@@ -163,10 +169,12 @@ class RandomTableTests(SynchronousTestCase):
         wildcards = sorted((f"*.{tail}" for tail in tails(sni or "")), key=len, reverse=True)
         best = next((name for name in [sni or "", *wildcards] if name in known), "*")
         changes = difference(old, new)
-        changed = {change.name for change in changes.names if change.listener == key}
+        # One of both families is told by the address of both, where no other listener has that.
+        shown = ListenerKey("::", key.port) if any(one.dual_stack for one in listeners) else key
+        changed = {change.name for change in changes.names if change.listener == shown}
         used = [use for moved in changes.endpoints for use in moved.names]
         used += [use for treated in changes.policies for use in treated.names]
-        changed |= {use.partition(" ")[2] for use in used if use.startswith(f"{key} ")}
+        changed |= {use.partition(" ")[2] for use in used if use.startswith(f"{shown} ")}
         self.assertEqual(best in changed, outcome(old, key, sni) != outcome(new, key, sni))
 
     @given(TABLES)
@@ -236,7 +244,7 @@ class DifferenceTests(SynchronousTestCase):
         """A name that goes elsewhere tells from where to where."""
         changes = difference(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "y")))
         self.assertEqual(
-            changes.names, (NameChange(ListenerKey("0.0.0.0", 443), "a.com", before=fate("x"), after=fate("y")),)
+            changes.names, (NameChange(ListenerKey("::", 443), "a.com", before=fate("x"), after=fate("y")),)
         )
         self.assertEqual(changes.names[0].kind, "moves")
 
@@ -281,7 +289,7 @@ class DifferenceTests(SynchronousTestCase):
         (change,) = difference(old, moved).endpoints
         self.assertEqual([str(one) for one in change.added], ["127.0.0.9:80"])
         self.assertEqual([str(one) for one in change.removed], ["127.0.0.1:80"])
-        self.assertEqual(change.names, ("0.0.0.0:443 a.com", "0.0.0.0:443 b.com"))
+        self.assertEqual(change.names, ("[::]:443 a.com", "[::]:443 b.com"))
 
     def test_policies(self) -> None:
         """What a DestinationRule changes is told in words, of the connections and of each destination."""
@@ -292,7 +300,7 @@ class DifferenceTests(SynchronousTestCase):
             return table(gateway("gw", tls_server(443)), virtual_service("v", tls=[route]), rule)
 
         changes = difference(under(maxConnections=5), under(maxConnections=9, idleTimeout="5s"))
-        names = ("0.0.0.0:443 a.com", "0.0.0.0:443 b.com")
+        names = ("[::]:443 a.com", "[::]:443 b.com")
         by = "endpoints by LEAST_REQUEST, the one of two with fewer connections; "
         x = "x.default.svc.cluster.local:80"
         self.assertEqual(

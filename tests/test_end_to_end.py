@@ -132,7 +132,7 @@ class LabTests(TestCase):
         telnet.read_until("hello meshgate")
         telnet.read_until("hello meshgate")
         telnet.close()
-        line = await lab.logged(listener=f"0.0.0.0:{lab.ports[ECHO]}", ending="ok")
+        line = await lab.logged(listener=f"[::]:{lab.ports[ECHO]}", ending="ok")
         self.assertEqual(line["virtual_service"], "default/tcp-echo-vs-from-gw")
         self.assertEqual(line["bytes_in"], len("hello meshgate\r\n"))
 

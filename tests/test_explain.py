@@ -152,11 +152,11 @@ class ExplainTests(SynchronousTestCase):
         """A port that is not open tells which are."""
         explanation, text = story(Call(1))
         self.assertEqual(explanation.result, "no_listener")
-        self.assertIn("0.0.0.0:443, 0.0.0.0:9000", text)
+        self.assertIn("[::]:443, [::]:9000", text)
 
     def test_other_bind(self) -> None:
         """A port that is open on another address says so."""
-        self.assertIn("open on 0.0.0.0:443", story(Call(443, bind="127.0.0.1"))[1])
+        self.assertIn("open on [::]:443", story(Call(443, bind="127.0.0.1"))[1])
 
     def test_json(self) -> None:
         """The JSON form is made of plain values."""

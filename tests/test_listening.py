@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.dialing import dial
 from meshgate.transport.listening import FIRST_RETRY, LAST_RETRY, PortFailure, Ports, accept_here
-from meshgate.transport.network import TWISTED, make_network
+from meshgate.transport.network import TWISTED, Port, make_network
 from tests.peers import LOOPBACK, Peer, end_all, on_every_transport
 from tests.support import free_port, reactor, wait_for
 
@@ -125,6 +127,27 @@ class PortsTests(TestCase):
         taken, _ = listening.accept()
         taken.close()
 
+    async def test_who_waits_is_taken_in(self) -> None:
+        """Clients that wait when a port goes are served, and those after them refused, whoever holds the socket."""
+        going = listener(LOOPBACK, free_port())
+        held: list[socket.socket] = []
+
+        def serve(key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
+            held.extend(one.dup() for one in sockets)
+            return accept_here(self.network, self.factory)(key, sockets)
+
+        ports = Ports(reactor, serve, self.changed)
+        ports.reconcile([going])
+        waiting = [socket.create_connection((LOOPBACK, going.key.port), 10) for _ in range(50)]
+        ports.reconcile([])
+        self.assertFalse(accepts(LOOPBACK, going.key.port))
+        for each in (*waiting, *held):
+            self.addCleanup(each.close)
+        for client in waiting:
+            greeting = await deferToThread(client.recv, 100)
+            self.assertEqual(greeting.decode(), str(going.key))
+        await ports.close()
+
     async def test_a_port_can_come_back(self) -> None:
         """A port that went can be opened again in the next breath."""
         coming = listener(LOOPBACK, free_port())
@@ -161,7 +184,9 @@ class PortsTests(TestCase):
         """When 0.0.0.0 is written out, IPv6 clients are not taken any more."""
         port = free_port()
         self.ports.reconcile([listener("0.0.0.0", port, dual_stack=True)])
+        self.assertEqual(await self.greeting("::1", port), f"0.0.0.0:{port}")
         self.assertEqual(self.ports.reconcile([listener("0.0.0.0", port)]), ())
+        self.assertFalse(accepts("::1", port))
         self.assertEqual(await self.greeting(LOOPBACK, port), f"0.0.0.0:{port}")
         await wait_for(lambda: not accepts("::1", port), "the end of the first socket")
 

@@ -49,7 +49,7 @@ class StartTests(TestCase):
         installation = Installation(self)
         with socket.create_server(("0.0.0.0", installation.ports[SNI])):
             message = await self.refused(installation)
-        self.assertIn(f"meshgate: port 0.0.0.0:{installation.ports[SNI]} cannot be bound: in use", message)
+        self.assertIn(f"meshgate: port [::]:{installation.ports[SNI]} cannot be bound: in use", message)
 
     async def test_no_settings_file(self) -> None:
         """Without --config there is a usage error; with a wrong name, a message with a hint."""
@@ -188,7 +188,7 @@ class ReloadedPortTests(TestCase):
             file.write_text(file.read_text().replace(str(lab.ports[SNI]), str(port)))
         await wait_for(lambda: any(p["code"] == "MG3100" for p in lab.status()["problems"]), "the problem")
         texts = map("{severity}[{code}]: {message}".format_map, lab.status()["problems"])
-        wanted = f"error[MG3100]: port 0.0.0.0:{port} cannot be bound: in use by another process; trying again"
+        wanted = f"error[MG3100]: port [::]:{port} cannot be bound: in use by another process; trying again"
         self.assertIn(wanted, list(texts))
         taken.close()
         await wait_for(lambda: all(p["code"] != "MG3100" for p in lab.status()["problems"]), "the port to open")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from meshgate.lab.certificates import CHAIN_FILE
-from meshgate.routing.table import Listener, RoutingTable
+from meshgate.routing.table import ANY_IPV4, Listener, RoutingTable
 
 
 def banner(table: RoutingTable, certificates: str, routes: Iterable[str]) -> str:
@@ -24,7 +24,7 @@ def banner(table: RoutingTable, certificates: str, routes: Iterable[str]) -> str
 
 def _invitations(listener: Listener, ca_chain: str) -> Iterator[str]:
     bind, port = listener.key
-    address = "127.0.0.1" if bind == "0.0.0.0" else bind  # noqa: S104 -- compared, not bound
+    address = "127.0.0.1" if bind == ANY_IPV4 else bind
     if not listener.sniffs:
         yield f"  port {port}, TCP:"
         yield f"    telnet {address} {port}"

@@ -195,7 +195,6 @@ class _Door:
     def __init__(self, dataplane: Dataplane, entrance: Entrance) -> None:
         self._dataplane = dataplane
         self._entrance = entrance
-        self._name = str(entrance.key)
 
     def doStart(self) -> None:
         """Nothing is needed before the first client."""
@@ -205,7 +204,7 @@ class _Door:
 
     def logPrefix(self) -> str:
         """How the reactor calls this listener in its log."""
-        return f"listener {self._name}"
+        return f"listener {self._entrance.name}"
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """One client; none any more while draining."""
@@ -220,8 +219,9 @@ class _Door:
         # On a port of both families, an IPv4 client comes in as an IPv6 address that holds its own.
         if ":" in host and "." in host:
             host = host.removeprefix(_IPV4_MAPPED)
-        record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), self._name, (host, port))
-        return plane.admit(Inbound(plane, self._entrance, record))
+        way_in = self._entrance
+        record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), way_in.name, (host, port))
+        return plane.admit(Inbound(plane, way_in, record))
 
 
 classImplements(_Door, IProtocolFactory, ILoggingContext)

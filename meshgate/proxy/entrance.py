@@ -19,6 +19,7 @@ class Entrance:
     """
     One listener, for as long as the process runs.
 
+    :ivar name: what it listens on, as the log has it.
     :ivar listener: as the table has it; None if it has none, or no more.
     :ivar sniffs: as of the listener.
     :ivar by_address: whether addresses matter, too, so that :meth:`chain` does not know.
@@ -26,6 +27,7 @@ class Entrance:
 
     def __init__(self, key: ListenerKey) -> None:
         self.key = key
+        self.name = str(key)
         self.listener: Listener | None = None
         self.sniffs = False
         self.by_address = False
@@ -40,6 +42,7 @@ class Entrance:
             self._exact = self._suffixes = _NONE
             self._catch_all = None
         else:
+            self.name = str(listener.address)
             self.sniffs, self.by_address = listener.sniffs, bool(listener.by_address)
             self._exact, self._suffixes = listener.exact, listener.suffixes
             self._catch_all = listener.catch_all

@@ -155,10 +155,10 @@ class ChainBuilder:
             claim.virtual_service.problem(
                 Severity.ERROR,
                 "MG2004",
-                f"the rule is dropped: {why} on {server.key}",
+                f"the rule is dropped: {why} on {server.address}",
                 path=claim.path,
                 hint="Envoy would refuse the whole listener",
-                listener=str(server.key),
+                listener=str(server.address),
             )
         )
 
@@ -177,7 +177,7 @@ class ChainBuilder:
                     f"the whole match block is dropped: {taken} on port {server.port} already goes to {lost[0][1]}",
                     path=f"{claim.path}.sniHosts[{claim.written.index(lost[0][0])}]",
                     hint="the older VirtualService wins, then the name that sorts first",
-                    listener=str(server.key),
+                    listener=str(server.address),
                 )
             )
         return bool(clash)
@@ -235,5 +235,5 @@ def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:
         f"{winner.qualified_name} ({winner.place(first.path)}) {first.path}",
         path=claim.path,
         hint="a TCP port has no names to tell routes apart; give each its own port",
-        listener=str(server.key),
+        listener=str(server.address),
     )

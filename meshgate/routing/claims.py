@@ -261,7 +261,7 @@ class Rules:
             f"{', '.join(wider)} reaches beyond the hosts of the {server}, and is routed all the same",
             path=f"{path}.sniHosts[{names.index(wider[0])}]",
             hint="Istio does not cut server names to the server's hosts; narrow sniHosts",
-            listener=str(server.key),
+            listener=str(server.address),
         )
 
 

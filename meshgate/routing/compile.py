@@ -23,6 +23,7 @@ from meshgate.resources.steps import BATCH, batches, discard, run_through
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis import Analysis
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of
+from meshgate.routing.bind_families import BindFamilies
 from meshgate.routing.binding import Bindings, VirtualService
 from meshgate.routing.catalog import Catalog
 from meshgate.routing.cells import Cells
@@ -94,6 +95,7 @@ class Compiler:
         self._sources: tuple[Catalog, DestinationRules, Catalog] = (self._catalog, self._rules, self._catalog)
         self._reading = Rules()
         self._bindings = Bindings(proxy)
+        self._families = BindFamilies()
         self._cells = Cells(
             lambda gateway: servers_of(gateway, self._front, proxy),
             lambda server: self._reading.prepare(server),
@@ -127,7 +129,7 @@ class Compiler:
         yield None
         yield from self._look_around()
         yield from self._cells.renew(self._bindings)
-        table = yield from _table(self._cells.listeners, generation)
+        table = yield from _table(self._families.narrowed(self._cells.listeners), generation)
         yield table
         problems, used, dropped = yield from self._said_by_cells()
         unjudged = list(self._unjudged)
@@ -197,11 +199,13 @@ class Compiler:
 
     def _add_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         self._cells.gateways[gateway.qualified_name] = gateway
+        self._families.add(gateway)
         self._cells.touch([gateway.qualified_name])
         yield from self._analyze_gateway(gateway)
 
     def _drop_gateway(self, gateway: Resource[GatewaySpec]) -> Iterator[None]:
         del self._cells.gateways[gateway.qualified_name]
+        self._families.drop(gateway)
         self._cells.touch([gateway.qualified_name])
         yield from self._forget_gateway(gateway)
 
@@ -318,6 +322,7 @@ class Compiler:
                 used.update(built.used)
                 dropped.update(built.dropped)
             yield
+        problems += self._families.problems(self.proxy, dropped)
         for unbound in self._bindings.unbound(self._cells.gateways, refused):
             problems += unbound
             yield

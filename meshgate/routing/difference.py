@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from meshgate.routing.balance import shares
 from meshgate.routing.policy_texts import connection_text, upstream_text
-from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import ANY_IPV6, Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 
 ANY_NAME = "*"
 """Stands for every connection without a more specific name, plain text among them."""
@@ -202,15 +202,16 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
     policies: dict[tuple[str, str, str], list[str]] = {}
     for key in sorted(old.listeners.keys() | new.listeners.keys()):
         before, after = old.listeners.get(key), new.listeners.get(key)
+        shown = _shown(key, old, new)
         if _manner(before) != _manner(after):
-            ports.append(PortChange(key, _manner(before), _manner(after)))
+            ports.append(PortChange(shown, _manner(before), _manner(after)))
         for name, chains in _takers(before, after):
             if _fate(chains[0]) != _fate(chains[1]):
-                names.append(NameChange(key, name, _fate(chains[0]), _fate(chains[1])))
+                names.append(NameChange(shown, name, _fate(chains[0]), _fate(chains[1])))
             for change in _moved_endpoints(*chains):
-                endpoints.setdefault(change, []).append(f"{key} {name}")
+                endpoints.setdefault(change, []).append(f"{shown} {name}")
             for other in _other_policies(*chains):
-                policies.setdefault(other, []).append(f"{key} {name}")
+                policies.setdefault(other, []).append(f"{shown} {name}")
     moved = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
     treated = (PolicyChange(*change, names=tuple(used)) for change, used in policies.items())
     return Difference(
@@ -219,6 +220,14 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
         tuple(sorted(moved, key=_by_destination)),
         tuple(sorted(treated, key=_by_destination)),
     )
+
+
+def _shown(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
+    """What a listener listens on, of both families if it does before or after, as people are told."""
+    if any(ListenerKey(ANY_IPV6, key.port) in table.listeners for table in tables):
+        return key  # that address is another listener's, before or after
+    found = (table.listeners.get(key) for table in tables)
+    return next((listener.address for listener in found if listener is not None and listener.dual_stack), key)
 
 
 def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:

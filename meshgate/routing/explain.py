@@ -11,13 +11,22 @@ from meshgate.resources.problem import Problem
 from meshgate.routing.addresses import address
 from meshgate.routing.compile import Compilation
 from meshgate.routing.policy_texts import connection_json, connection_text, upstream_json, upstream_text
-from meshgate.routing.servers import WILDCARD_BIND
-from meshgate.routing.table import Chain, Destination, Listener, ListenerKey
+from meshgate.routing.table import (
+    ANY_IPV4,
+    ANY_IPV6,
+    Chain,
+    Destination,
+    Listener,
+    ListenerKey,
+    RoutingTable,
+)
 
 Result = Literal["routed", "closed", "no_listener"]
 
 UNBOUND_CODES = frozenset({"MG2001", "MG2010", "MG2011"})
 """Problems that concern no listener, yet may be why there is none."""
+
+_EVERYWHERE = (ANY_IPV4, ANY_IPV6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,10 @@ class Explanation:
 
 def explain(compilation: Compilation, call: Call) -> Explanation:
     """Walk one connection through the table, and tell each step."""
-    key = ListenerKey(call.bind or WILDCARD_BIND, call.port)
-    listener = compilation.table.listeners.get(key)
-    lost = [problem for problem in compilation.problems if problem.listener == str(key)]
+    listener = _listener(compilation.table, call)
+    key = listener.address if listener is not None else ListenerKey(call.bind or ANY_IPV6, call.port)
+    names = {str(key)} if key.bind not in _EVERYWHERE else {str(ListenerKey(bind, key.port)) for bind in _EVERYWHERE}
+    lost = [problem for problem in compilation.problems if problem.listener in names]
     if listener is None:
         lost += [problem for problem in compilation.problems if problem.code in UNBOUND_CODES]
         return Explanation("no_listener", None, tuple(_no_listener(compilation, key)), tuple(lost))
@@ -91,6 +101,16 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
     steps += _chosen(chain)
     result: Result = "routed" if chain.virtual_service else "closed"
     return Explanation(result, chain, tuple(steps), tuple(lost))
+
+
+def _listener(table: RoutingTable, call: Call) -> Listener | None:
+    """The listener that is meant; one for both families is found by either address of every interface, too."""
+    if call.bind and call.bind not in _EVERYWHERE:
+        return table.listeners.get(ListenerKey(call.bind, call.port))
+    shared = table.listeners.get(ListenerKey(ANY_IPV4, call.port))
+    if call.bind == ANY_IPV6 and (shared is None or not shared.dual_stack):
+        return table.listeners.get(ListenerKey(ANY_IPV6, call.port))
+    return shared
 
 
 def _first_move(listener: Listener) -> str:
@@ -131,7 +151,7 @@ def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
     if known:
         shown = sorted(known)[:10]
         more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
-        yield f"names known on {listener.key}: {', '.join(shown)}{more}"
+        yield f"names known on {listener.address}: {', '.join(shown)}{more}"
     near = difflib.get_close_matches(sni or "", known, 1)
     if near:
         dot = ", which ends with a dot, as no server name does" if near[0].endswith(".") else ""
@@ -166,7 +186,7 @@ def _reached(destination: Destination) -> str:
 
 def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
     yield f"nothing listens on {key}"
-    open_keys = sorted(compilation.table.listeners)
+    open_keys = sorted(listener.address for listener in compilation.table.listeners.values())
     same_port = [str(other) for other in open_keys if other.port == key.port]
     if same_port:
         yield f"the port is open on {', '.join(same_port)}: name the bind address"

@@ -153,7 +153,7 @@ class ExtendedRules(Rules):
                         f"the server name {written} is dropped: a wildcard stands for whole labels",
                         path=f"{path}.sniHosts[{place}]",
                         hint="Envoy would refuse the whole listener",
-                        listener=str(server.key),
+                        listener=str(server.address),
                     )
                 )
                 continue
@@ -174,7 +174,7 @@ class ExtendedRules(Rules):
                     f"{written} is cut to the hosts of the {server}: {left}",
                     path=f"{path}.sniHosts[{place}]",
                     hint="Istio would route all of it",
-                    listener=str(server.key),
+                    listener=str(server.address),
                 )
             )
         return kept
@@ -272,10 +272,10 @@ class ExtendedChainBuilder(ChainBuilder):
             claim.virtual_service.problem(
                 Severity.ERROR if server.is_passthrough else Severity.WARNING,
                 "MG2005" if server.is_passthrough else "MG2009",
-                f"the rule gets nothing{what}{where} on {server.key}: that goes to {rival}",
+                f"the rule gets nothing{what}{where} on {server.address}: that goes to {rival}",
                 path=claim.path,
                 hint="tell the two apart by sniHosts, destinationSubnets or sourceSubnet",
-                listener=str(server.key),
+                listener=str(server.address),
             )
         )
 

@@ -200,7 +200,7 @@ class ListenerBuilder:
             yield
         return Listener(
             key=self.key,
-            dual_stack=not self.oldest.server.bind,
+            dual_stack=self.oldest.both_families,
             sniffs=bool(self._sniffs),
             exact=self._exact,
             suffixes=self._suffixes,

@@ -20,7 +20,7 @@ from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import server_host_place, server_hosts
-from meshgate.routing.table import ListenerKey
+from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 
 T = TypeVar("T")
 Group = tuple[int, str, str]
@@ -28,7 +28,6 @@ Group = tuple[int, str, str]
 Age = tuple[int, float, str, int, str, str, int]
 """Sorts servers by the age of their Gateways, then by their place in them."""
 
-WILDCARD_BIND = "0.0.0.0"  # noqa: S104 -- a name for the unset bind, not a socket
 HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
@@ -48,6 +47,7 @@ class Proxy:
     :ivar namespace: the namespace it would run in.
     :ivar domain_suffix: the cluster domain.
     :ivar extended: what Istio ignores on a gateway counts.
+    :ivar ipv6: it has IPv6, so that servers without a bind serve both families.
     :ivar in_cluster: it stands for one in a cluster, so that the Service is taken for granted that Istio installs.
     """
 
@@ -56,6 +56,7 @@ class Proxy:
     domain_suffix: str = "cluster.local"
     extended: bool = False
     in_cluster: bool = False
+    ipv6: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class BoundServer:
     :ivar index: the server's place in ``spec.servers``.
     :ivar port: the listening port, after translation through the gateway's own Service.
     :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` cleans them.
+    :ivar both_families: it leaves the bind unset, where there is IPv6.
     """
 
     gateway: Resource[GatewaySpec]
@@ -73,6 +75,7 @@ class BoundServer:
     server: Server
     port: int
     hosts: tuple[str, ...]
+    both_families: bool = False
 
     @property
     def age(self) -> Age:
@@ -87,7 +90,12 @@ class BoundServer:
     @cached_property
     def key(self) -> ListenerKey:
         """The listener it belongs to."""
-        return ListenerKey(self.server.bind or WILDCARD_BIND, self.port)
+        return ListenerKey(self.server.bind or ANY_IPV4, self.port)
+
+    @cached_property
+    def address(self) -> ListenerKey:
+        """What it asks to listen on, for messages."""
+        return ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key
 
     @cached_property
     def path(self) -> str:
@@ -121,7 +129,7 @@ class BoundServer:
         :param field: that it is about, from the server on, as ``.port.number``; empty for the whole server.
         """
         path = self.path + field
-        return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.key))
+        return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.address))
 
     def at(self, field: str) -> str:
         """Its name, with the place of one of its fields."""
@@ -162,6 +170,7 @@ def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tu
             server,
             _listening_port(server.port.number, front.services),
             server_hosts(server.hosts, gateway.namespace),
+            both_families=proxy.ipv6 and not server.bind,
         )
         for index, server in enumerate(gateway.spec.servers)
     )

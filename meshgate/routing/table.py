@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain as chain_together
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meshgate.routing.addresses import EVERYWHERE, Network, leading
 from meshgate.routing.connection_policy import (
@@ -21,12 +21,18 @@ from meshgate.routing.connection_policy import (
 )
 from meshgate.routing.lookup import find_chain
 
+ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 -- compared and shown, not bound
+ANY_IPV6: Final = "::"
+
 CATCH_ALL = "*"
 """Stands for every name, and for none."""
 
 
 class ListenerKey(NamedTuple):
-    """A listener's identity: the address it binds (``0.0.0.0`` when the server leaves ``bind`` unset) and its port."""
+    """
+    A listener's identity: the address it binds and its port. Servers that leave ``bind`` unset share the listener of
+    those that write ``0.0.0.0``, as in Istio; what it listens on is :attr:`Listener.address`.
+    """
 
     bind: str
     port: int
@@ -165,7 +171,7 @@ class Listener:
     """
     One port: its chains by name.
 
-    :ivar dual_stack: the bind was left unset, so IPv6 is served as well where it exists.
+    :ivar dual_stack: IPv6 is served as well: its oldest server leaves the bind unset.
     :ivar sniffs: the first bytes decide; otherwise the catch-all is dialed as soon as a client connects.
     :ivar exact: chains by full name.
     :ivar suffixes: chains by the part after ``*.``, any depth.
@@ -181,6 +187,11 @@ class Listener:
     suffixes: Mapping[str, Chain] = field(default_factory=dict)
     catch_all: Chain | None = None
     by_address: Mapping[str, ByAddress] = field(default_factory=dict)
+
+    @property
+    def address(self) -> ListenerKey:
+        """What it listens on, as people are told: ``[::]:31400`` for both families."""
+        return ListenerKey(ANY_IPV6, self.key.port) if self.dual_stack else self.key
 
     def lookup(self, sni: str | None) -> Chain | None:
         """

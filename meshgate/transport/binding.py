@@ -11,9 +11,11 @@ share of the connections, and nobody would notice. So each address is first boun
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import select
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -23,6 +25,9 @@ from meshgate.routing.table import ListenerKey
 
 _KERNEL_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _LISTEN_STATE: Final = "0A"
+
+# The kernel lets no more wait.
+_MOST_WAITING: Final = 1 << 16
 
 _IN_USE: Final = "in use by another process"
 _REASONS: Final = {
@@ -157,6 +162,22 @@ def defer_accept(listening: socket.socket, wanted: bool) -> None:
     option = getattr(socket, "TCP_DEFER_ACCEPT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
+
+
+def take_waiting(listening: socket.socket, take: Callable[[], bool]) -> None:
+    """
+    Have the connections taken in that wait on a socket, and nobody wait there any more, whoever else holds it: what
+    comes from then on is refused, or goes to another socket that listens on the address.
+
+    :param take: takes some of them in; false when it cannot.
+    """
+    poll = select.poll()
+    poll.register(listening, select.POLLIN)
+    for _ in range(_MOST_WAITING):
+        if not poll.poll(0) or not take():
+            break
+    with contextlib.suppress(OSError):
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from meshgate.transport.binding import defer_accept
+from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
@@ -78,6 +78,16 @@ class LeanPort:
             self._socket.close()
             self._factory.doStop()
         return succeed(None)
+
+    def finish(self) -> Deferred[object]:
+        """As :class:`~meshgate.transport.network.Port`."""
+        if self._open:
+            take_waiting(self._socket, self._take_some)
+        return self.stop()
+
+    def _take_some(self) -> bool:
+        self.ready(_IN)
+        return self._open and not self._shortage.lasts
 
     def defer_accept(self, wanted: bool) -> None:
         """As :class:`~meshgate.transport.network.Port`."""

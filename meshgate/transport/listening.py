@@ -70,7 +70,7 @@ class _Open:
         self.address: tuple[str, int] = sockets[0].getsockname()[:2]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
         self._port = serve(key, sockets)
-        self.close = self._port.stop
+        self.close = self._port.finish
         self._deferred = False
 
     def defer_accept(self, wanted: bool) -> None:
@@ -142,8 +142,7 @@ class Ports:
         :return: :attr:`failures`, after trying.
         """
         listeners = {(listener.key, listener.dual_stack): listener for listener in wanted}
-        for identity in self._open.keys() - listeners.keys():
-            self._close(identity)
+        going = self._open.keys() - listeners.keys()
         failed_before, self._failing = self._failing, {}
         for failing in failed_before.values():
             failing.retry.cancel()
@@ -154,6 +153,9 @@ class Ports:
                 self._try(listener, before.delay if before else FIRST_RETRY)
             else:
                 self._open[identity].defer_accept(self.deferring and listener.sniffs)
+        # The new ones first: a port that goes on with other address families is never without a socket.
+        for identity in going:
+            self._close(identity)
         return self.failures
 
     def close(self) -> Deferred[None]:

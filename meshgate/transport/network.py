@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from meshgate.transport import lean_dialing
-from meshgate.transport.binding import defer_accept
+from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error
 from meshgate.transport.lean_port import LeanPort
@@ -43,7 +43,10 @@ class Port(Interface):
         """Have the kernel hand over connections only with their first bytes, or as soon as they are there."""
 
     def stop(self) -> Deferred[object]:
-        """Stop listening; fires when the port is free."""
+        """Stop listening; fires when the port is free. Whoever else holds the socket goes on."""
+
+    def finish(self) -> Deferred[object]:
+        """Take in the connections that wait, and stop listening for good, whoever else holds the socket."""
 
 
 class Network(Interface):
@@ -138,6 +141,15 @@ class _TwistedPort:
     def stop(self) -> Deferred[object]:
         self._forget()
         return maybeDeferred(self._port.stopListening)
+
+    def finish(self) -> Deferred[object]:
+        def take() -> bool:
+            self._port.doRead()
+            return bool(self._port.connected)
+
+        if self._port.connected:
+            take_waiting(self._port.socket, take)
+        return self.stop()
 
 
 class LeanNetwork:

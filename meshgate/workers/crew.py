@@ -262,6 +262,10 @@ class Crew:
                 port.closed()
         self._end_when_gone()
 
+    def closes(self, id: SocketId) -> bool:  # noqa: A002
+        """True if the port of a socket is closed, and not just served by another worker."""
+        return id[0] not in self._ports
+
     def close_port(self, port: _Port) -> None:
         """Have all workers let go of its sockets."""
         del self._ports[port.number]
@@ -333,6 +337,9 @@ class _Port:
         """Stop listening; fires when no worker accepts any more."""
         self._crew.close_port(self)
         return self._closed
+
+    finish = stop
+    """What workers hold when they are told to let go, they take in first."""
 
     def closed(self) -> None:
         """All workers have let go."""

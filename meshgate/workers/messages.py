@@ -68,9 +68,14 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Unlisten:
-    """Let go of a socket, and answer :class:`Unlistened`."""
+    """
+    Let go of a socket, and answer :class:`Unlistened`.
+
+    :ivar for_good: the port closes; else another worker goes on with the socket, and with what waits there.
+    """
 
     id: SocketId
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Place:
         for gone in self._listening - wanted.keys():
             self._listening.discard(gone)
             self._letting_go[gone] += 1
-            self._process.send(Unlisten(gone))
+            self._process.send(Unlisten(gone, self._crew.closes(gone)))
         table = self._crew.table
         if self._sent is None and self.has is not table:
             parts, names = self._crew.change(self.has, table)

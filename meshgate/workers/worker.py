@@ -169,7 +169,8 @@ class Worker:
         if port is None:
             self._channel.send(Unlistened(message.id))
         else:
-            port.stop().addCallback(lambda _: self._channel.send(Unlistened(message.id)))
+            stopped = port.finish() if message.for_good else port.stop()
+            stopped.addCallback(lambda _: self._channel.send(Unlistened(message.id)))
 
     def _renew(self, message: Renew) -> None:
         serving = self._its_serving

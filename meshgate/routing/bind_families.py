@@ -1,0 +1,143 @@
+"""
+The address families of servers that listen on every address: unset (both), ``0.0.0.0`` (IPv4) and ``::`` (IPv6).
+
+To Istio, a server without a bind and one with ``0.0.0.0`` are servers of one listener, and the older one decides about
+IPv6 (pilot/pkg/networking/core/gateway.go, where only the first server of a listener brings further addresses). A
+server with ``::`` has a listener of its own, which takes the IPv6 connections of its port. So a server may be reached
+over more or fewer families than it asks for; here it is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from meshgate.resources.gateway import GatewaySpec, Server
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.record import Resource, ResourceKey
+from meshgate.routing.catalog import selected
+from meshgate.routing.servers import HTTP_PROTOCOLS, Proxy
+from meshgate.routing.table import ANY_IPV4, ANY_IPV6, Listener, ListenerKey
+
+Gateway = Resource[GatewaySpec]
+
+UNSET = ""
+
+
+class BindFamilies:
+    """The servers of all Gateways that listen on every address, by port."""
+
+    def __init__(self) -> None:
+        self._binds: dict[int, dict[str, dict[ResourceKey, Gateway]]] = {}
+        self._mixed: dict[int, None] = {}
+        self._narrowed: dict[ListenerKey, tuple[Listener, Listener]] = {}
+
+    def add(self, gateway: Gateway) -> None:
+        """Take a Gateway in."""
+        for server in _everywhere(gateway):
+            binds = self._binds.setdefault(server.port.number, {})
+            binds.setdefault(server.bind, {})[gateway.key] = gateway
+            if len(binds) == 2:
+                self._mixed[server.port.number] = None
+
+    def drop(self, gateway: Gateway) -> None:
+        """Forget a Gateway."""
+        for server in _everywhere(gateway):
+            binds = self._binds.get(server.port.number, {})
+            having = binds.get(server.bind, {})
+            having.pop(gateway.key, None)
+            if not having:
+                binds.pop(server.bind, None)
+            if len(binds) < 2:
+                self._mixed.pop(server.port.number, None)
+            if not binds:
+                self._binds.pop(server.port.number, None)
+
+    def problems(self, proxy: Proxy, dropped: Collection[tuple[ResourceKey, int]]) -> Iterator[Problem]:
+        """
+        A warning for each server that is reached over other families than it asks for.
+
+        :param dropped: servers that do not count, by their Gateway and index.
+        """
+        if not proxy.ipv6:
+            return
+        for port in sorted(self._mixed):
+            gateways = {key: each for having in self._binds[port].values() for key, each in having.items()}
+            servers = [
+                (gateway, index)
+                for gateway in sorted(gateways.values(), key=Resource.order)
+                if selected(gateway.spec.selector, proxy.labels)
+                for index, server in enumerate(gateway.spec.servers)
+                if server.port.number == port and _is_everywhere(server) and (gateway.key, index) not in dropped
+            ]
+            yield from _of_port([each for each in servers if _bind(*each) != ANY_IPV6])
+            yield from _beside_ipv6(servers)
+
+    def narrowed(self, listeners: Mapping[ListenerKey, Listener]) -> Mapping[ListenerKey, Listener]:
+        """The same listeners; one for both families is for IPv4 alone where another has the port's IPv6."""
+        found = {}
+        for port in self._mixed:
+            listener = listeners.get(ListenerKey(ANY_IPV4, port))
+            if listener is not None and listener.dual_stack and ListenerKey(ANY_IPV6, port) in listeners:
+                known = self._narrowed.get(listener.key)
+                # The same object for the same listener, so that nobody takes it for another.
+                if known is None or known[0] is not listener:
+                    known = (listener, replace(listener, dual_stack=False))
+                found[listener.key] = known
+        self._narrowed = found
+        return {**listeners, **{key: narrow for key, (_, narrow) in found.items()}} if found else listeners
+
+
+def _everywhere(gateway: Gateway) -> Iterator[Server]:
+    return (server for server in gateway.spec.servers if _is_everywhere(server))
+
+
+def _is_everywhere(server: Server) -> bool:
+    return server.bind in (UNSET, ANY_IPV4, ANY_IPV6) and server.port.protocol.upper() not in HTTP_PROTOCOLS
+
+
+def _bind(gateway: Gateway, index: int) -> str:
+    return gateway.spec.servers[index].bind
+
+
+def _of_port(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
+    """The servers of one listener that want something else than the oldest of them."""
+    if not servers:
+        return
+    (oldest, first), *others = servers
+    for gateway, index in others:
+        if _bind(gateway, index) == _bind(oldest, first):
+            continue
+        if _bind(gateway, index) == UNSET:
+            told, because = "is reached over IPv4 alone", f"is bound to {ANY_IPV4}"
+        else:
+            told, because = "is reached over IPv6, too", "has no bind"
+        yield _problem(gateway, index, f"{told}: it shares a listener with {_named(oldest, first)}, which {because}")
+
+
+def _beside_ipv6(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
+    """The servers for both families of a port whose IPv6 connections another server takes."""
+    ipv6 = [each for each in servers if _bind(*each) == ANY_IPV6]
+    shared = [each for each in servers if _bind(*each) != ANY_IPV6]
+    if ipv6 and shared and _bind(*shared[0]) == UNSET:
+        for gateway, index in shared:
+            if _bind(gateway, index) == UNSET:
+                told = f"is reached over IPv4 alone: the IPv6 connections of its port go to {_named(*ipv6[0])}"
+                yield _problem(gateway, index, f"{told}, which is bound to {ANY_IPV6}")
+
+
+def _problem(gateway: Gateway, index: int, message: str) -> Problem:
+    path = f"spec.servers[{index}]"
+    bind = _bind(gateway, index)
+    return gateway.problem(
+        Severity.WARNING,
+        "MG2074",
+        f"the server {message}",
+        path=f"{path}.bind" if bind else path,
+        hint="write the same bind in all servers of a port, or none",
+    )
+
+
+def _named(gateway: Gateway, index: int) -> str:
+    name = gateway.spec.servers[index].port.name
+    return f"server {name!r} of Gateway {gateway.qualified_name} ({gateway.place(f'spec.servers[{index}]')})"
