@@ -40,9 +40,10 @@ from meshgate.publishing import StatusFile
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
-from meshgate.settings_model import STANDARD_OUTPUT, LabSettings
+from meshgate.settings_model import STANDARD_OUTPUT, LabSettings, ProbeSettings
 from meshgate.settings_values import UNUSABLE
 from meshgate.state_files import WriteReport
 from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
@@ -138,6 +139,7 @@ class GatewayService(Service):
             self._serving.sockets,
             settings.listening.backlog,
             settings.listening.defer_accept,
+            _keepalive(settings.keepalive.client),
         )
 
     def startService(self) -> None:
@@ -188,6 +190,7 @@ class GatewayService(Service):
         self._compare_workers()
         self._ports.backlog, self._ports.deferring = settings.listening.backlog, settings.listening.defer_accept
         self._follow_log_settings()
+        self._ports.keepalive = _keepalive(settings.keepalive.client)
         self._attempt("state folder", self._open_state_dir)
         self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
         if settings.lab != before.lab:
@@ -405,10 +408,16 @@ def _serving_settings(settings: Settings) -> ServingSettings:
         connections_per_listener=settings.limits.connections_per_listener,
         connections_per_client=settings.limits.connections_per_client,
         unknown_sni_alert=settings.unknown_sni == "alert",
+        client_keepalive=_keepalive(settings.keepalive.client),
+        upstream_keepalive=_keepalive(settings.keepalive.upstream),
     )
     return ServingSettings(
         limits, settings.dns.servers, settings.access_log.path, settings.access_log.format, settings.transport
     )
+
+
+def _keepalive(probes: ProbeSettings) -> Keepalive | None:
+    return Keepalive(probes.count, probes.idle, probes.interval) if probes.idle else None
 
 
 def _workloads(lab: LabSettings) -> tuple[list[EchoWorkload], list[HttpsWorkload]]:

@@ -25,6 +25,7 @@ from meshgate.settings_model import (
     AccessLogSettings,
     DnsSettings,
     GatewaySettings,
+    KeepaliveSettings,
     LabSettings,
     LimitSettings,
     ListeningSettings,
@@ -75,6 +76,7 @@ class Settings:
     state_dir: Path
     dns: DnsSettings
     timeouts: TimeoutSettings
+    keepalive: KeepaliveSettings
     limits: LimitSettings
     listening: ListeningSettings
     transport: str
@@ -120,6 +122,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
         state_dir=_absolute(file.parent / content.state_dir),
         dns=content.dns,
         timeouts=content.timeouts,
+        keepalive=content.keepalive,
         limits=content.limits,
         listening=content.listening,
         transport=content.transport,

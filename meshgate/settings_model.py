@@ -24,6 +24,8 @@ from meshgate.settings_values import (
     NameServer,
     PathText,
     Port,
+    ProbeInterval,
+    ProbeSeconds,
     Size,
     Text,
     Workers,
@@ -93,6 +95,31 @@ class TimeoutSettings(Section):
     )
     half_close: LimitDuration = _key(
         "How long one side may stay silent after the other has finished, before both are closed.", "10m"
+    )
+
+
+class ProbeSettings(Section):
+    """Probes on connections of one side. It is given up after idle and count times interval in which it is silent."""
+
+    idle: ProbeSeconds = _key("How long nothing comes from it before the first probe; 0 means no probes.", "60s")
+    interval: ProbeInterval = _key("How long after a probe the next one follows, while there is no answer.", "15s")
+    count: Annotated[int, Written("Number")] = _key(
+        "How many probes without an answer end the connection, from 1 to 127.", 4, ge=1, le=127
+    )
+
+
+class KeepaliveSettings(Section):
+    """How it is noticed that the other side is gone without a word."""
+
+    client: ProbeSettings = _key(
+        "For clients: silent ones are probed by the kernel. A client that acknowledges nothing that it is sent is "
+        "given up after the same time. It ends the connection as client_timed_out.",
+        {},
+    )
+    upstream: ProbeSettings = _key(
+        "The same for endpoints, as upstream_timed_out. The tcpKeepalive of a DestinationRule counts instead for its "
+        "endpoints.",
+        {},
     )
 
 
@@ -235,6 +262,11 @@ class SettingsFile(Section):
     )
     dns: DnsSettings = _key("How the names of endpoints are resolved.", {})
     timeouts: TimeoutSettings = _key("How long things may take: a number with a unit, as 500ms, 15s, 10m or 1h30m.", {})
+    keepalive: KeepaliveSettings = _key(
+        "How it is noticed that the other side of a connection is gone without a word. Holds for the connections from "
+        "then on.",
+        {},
+    )
     limits: LimitSettings = _key("How much a connection may use of something, and how many there may be at once.", {})
     listening: ListeningSettings = _key("How connections are taken in.", {})
     transport: Annotated[

@@ -24,6 +24,8 @@ DNS_PORT: Final = 53
 AUTO: Final = "auto"
 """As many as there are processors to run on."""
 MAX_WORKERS: Final = 64
+LONGEST_PROBING: Final = 32767
+"""Seconds: what Linux takes at the most for a pause before or between probes."""
 _SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
 _SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -56,6 +58,24 @@ def _not_off(seconds: float) -> float:
     if not seconds:
         _refuse("must be longer than 0", "this limit cannot be switched off")
     return seconds
+
+
+def _not_zero(seconds: int) -> int:
+    if not seconds:
+        _refuse("must be longer than 0", "to have no probes, write 0 for idle")
+    return seconds
+
+
+def read_probe_seconds(value: object) -> int:
+    """
+    A duration that the kernel probes by: whole seconds, or 0.
+
+    :return: seconds.
+    """
+    seconds = read_seconds(value)
+    if seconds != int(seconds) or seconds > LONGEST_PROBING:
+        _refuse(f"must be whole seconds, {LONGEST_PROBING}s at the most, not {value}", "write it as 60s or 2m")
+    return int(seconds)
 
 
 def read_size(value: object) -> int:
@@ -138,6 +158,8 @@ def read_workers(value: object) -> int | str:
 
 Duration = Annotated[float, BeforeValidator(read_seconds), Written("Duration")]
 LimitDuration = Annotated[float, BeforeValidator(read_seconds), AfterValidator(_not_off), Written("Duration")]
+ProbeSeconds = Annotated[int, BeforeValidator(read_probe_seconds), Written("Duration")]
+ProbeInterval = Annotated[int, BeforeValidator(read_probe_seconds), AfterValidator(_not_zero), Written("Duration")]
 Workers = Annotated[int | str, BeforeValidator(read_workers), Written(f"Number or ``{AUTO}``")]
 Size = Annotated[int, BeforeValidator(read_size), Written("Size")]
 NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]

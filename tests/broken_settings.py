@@ -76,6 +76,21 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
             "FILE:2:57: error[MG0104]: timeouts.half_close: the duration -5s is negative",
         ],
     ),
+    "keepalive": (
+        ONE_PROVIDER
+        + "keepalive:\n  client: {idle: 1500ms, interval: 0, count: 128}\n  upstream: {idle: 10h, interval: 15}\n",
+        [
+            "FILE:3:18: error[MG0104]: keepalive.client.idle: must be whole seconds, 32767s at the most, not 1500ms "
+            "(write it as 60s or 2m)",
+            "FILE:3:36: error[MG0104]: keepalive.client.interval: must be longer than 0 "
+            "(to have no probes, write 0 for idle)",
+            "FILE:3:46: error[MG0104]: keepalive.client.count: the number 128 is out of range (at most 127 is allowed)",
+            "FILE:4:20: error[MG0104]: keepalive.upstream.idle: must be whole seconds, 32767s at the most, not 10h "
+            "(write it as 60s or 2m)",
+            "FILE:4:35: error[MG0104]: keepalive.upstream.interval: must be a duration, not the number 15 "
+            "(write a number with a unit, as 500ms, 15s or 1h30m)",
+        ],
+    ),
     "limits": (
         ONE_PROVIDER + "limits: {hello: 16KB, dial_attempts: 17}\n",
         [

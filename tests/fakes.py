@@ -39,6 +39,7 @@ class FakeTransport:
     :ivar connected: it is not lost yet.
     :ivar reading: it is asked to read.
     :ivar peer_reads: whether anything can leave.
+    :ivar timed_out: the kernel has given up the peer.
     """
 
     bufferSize = 65536
@@ -52,6 +53,7 @@ class FakeTransport:
         self.connected = True
         self.reading = True
         self.peer_reads = True
+        self.timed_out = False
         self._clock = clock
         self._writing = False
         self._arrived: list[bytes | None] = []
@@ -81,6 +83,11 @@ class FakeTransport:
         """A reset arrives; nobody notices it while we neither read nor write."""
         if self.reading or self._writing:
             self._lose(ConnectionLost())
+
+    def peer_times_out(self) -> None:
+        """The kernel gives the peer up, as it answers nothing any more."""
+        self.timed_out = True
+        self._lose(ConnectionLost())
 
     def peer_reads_again(self) -> None:
         """What has piled up can leave."""

@@ -168,6 +168,8 @@ class GatewayUnderTest:
             reactor, self.resolver, random.Random(1), self.records.append, limits, network=self.network
         )
         self.ports = Ports(reactor, accept_here(self.network, self.plane.factory), lambda: None)
+        if limits.client_keepalive is not None:
+            self.ports.keepalive = limits.client_keepalive
         self._clients: list[Peer] = []
         test.addCleanup(self._end)
 

@@ -42,11 +42,10 @@ class DialTests(TestCase):
         self.assertEqual(peer.received, b"hello")
 
     async def test_small_writes_are_not_delayed(self) -> None:
-        """Nagle's algorithm is off and keep-alive is on."""
+        """Nagle's algorithm is off."""
         origin = Origin(self)
         peer = await dial(reactor, LOOPBACK, origin.endpoint.port, self.peer(), 10)
         self.assertTrue(peer.transport.getTcpNoDelay())
-        self.assertTrue(peer.transport.getTcpKeepAlive())
 
     async def test_refusal_is_immediate(self) -> None:
         """A port where nobody listens is known at once, not after a pause."""

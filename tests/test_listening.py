@@ -11,6 +11,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.dialing import dial
@@ -197,6 +198,22 @@ class PortsTests(TestCase):
         await self.client(LOOPBACK, wanted.key.port)
         self.assertTrue(self.peers[0].transport.getTcpNoDelay())
         self.assertTrue(self.peers[0].transport.getTcpKeepAlive())
+
+    async def test_the_probes_of_accepted_connections(self) -> None:
+        """They are those that were wanted when a connection came, also on a port that was open before."""
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        wanted = listener(LOOPBACK, free_port())
+        for keepalive in (Keepalive(5, 60, 10), Keepalive(3, 30, 7), None):
+            self.ports.keepalive = keepalive
+            self.ports.reconcile([wanted])
+            await self.client(LOOPBACK, wanted.key.port)
+            accepted = [peer for peer in self.peers if peer.transport.getHost().port == wanted.key.port]
+            transport = accepted[-1].transport
+            self.assertEqual(transport.getTcpKeepAlive(), keepalive is not None)
+            if keepalive is not None:
+                values = [transport.getHandle().getsockopt(socket.IPPROTO_TCP, option) for option in options]
+                self.assertEqual(values, [keepalive.time, keepalive.interval, keepalive.probes])
+        self.assertEqual(self.made.count(wanted.key), 1)
 
     async def test_a_failing_port_does_not_stop_the_others(self) -> None:
         """One port that cannot be opened is reported; the others serve."""

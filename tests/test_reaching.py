@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import Limits
+from meshgate.proxy.limits import SETTLED, Limits
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import (
     Algorithm,
@@ -24,7 +24,7 @@ from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.wheel import TICK
 from tests.fakes import FakedGateway, FakeTransport
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, on_every_transport, tcp_listener
-from tests.support import free_port
+from tests.support import free_port, wait_for
 
 ADDRESSES = [f"192.0.2.{number}" for number in range(1, 6)]
 
@@ -329,7 +329,10 @@ class RealTests(TestCase):
         self.assertEqual([record.ending for record in gateway.records], [Ending.DIAL_REFUSED] * 2)
 
     async def test_keepalive_reaches_the_socket(self) -> None:
-        """What the policy asks for is set on the endpoint's connection; what it leaves out is the system's own."""
+        """
+        What the policy asks for is set on the endpoint's connection, once that has lived for some seconds; what it
+        leaves out is the system's own.
+        """
         origin = Origin(self, b"hello")
         options = [
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
@@ -352,8 +355,13 @@ class RealTests(TestCase):
             listener = tcp_listener(destination, bind=f"127.0.0.{number}")
             gateway.serve(listener)
             await (await gateway.connect(listener)).got(b"hello")
-        values = [[handle.getsockopt(*option) for option in options] for handle in found]
-        self.assertEqual(values, [[1, 4, 30, own[3]], [1, own[1], own[2], 7]])
+
+        def values() -> list[list[int]]:
+            return [[handle.getsockopt(*option) for option in options] for handle in found]
+
+        self.assertEqual(values(), [own, own])
+        await wait_for(lambda: all(on for on, *_ in values()), "the probes", SETTLED + 2 * TICK)
+        self.assertEqual(values(), [[1, 4, 30, own[3]], [1, own[1], own[2], 7]])
 
     async def test_a_dead_endpoint_costs_nobody_a_connection(self) -> None:
         """With one of three endpoints dead, every connection succeeds, whichever it starts with."""

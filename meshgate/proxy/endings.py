@@ -34,6 +34,11 @@ class Ending(enum.Enum):
     )
     CLIENT_RESET = "client_reset", "the client reset the connection before it had been sent everything"
     UPSTREAM_RESET = "upstream_reset", "the endpoint reset the connection"
+    CLIENT_TIMED_OUT = (
+        "client_timed_out",
+        "the client answered nothing any more, neither probes (keepalive) nor what was sent to it",
+    )
+    UPSTREAM_TIMED_OUT = "upstream_timed_out", "the endpoint answered nothing any more, in the same way"
     IDLE = "idle", "no byte either way for the idle time"
     MAX_DURATION = "max_duration", "the connection had lasted as long as the maxConnectionDuration allows"
     HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"

@@ -28,6 +28,7 @@ from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain
+from meshgate.transport.silence import timed_out
 from meshgate.transport.wheel import Timer
 from meshgate.wire.alert import UNRECOGNIZED_NAME
 from meshgate.wire.clienthello import ClientHello, HelloError, HelloParser, HelloTooLarge, NotTLS, read_at_once
@@ -303,7 +304,8 @@ class Inbound(Waiting):
         if not self._finished:
             transport.resumeProducing()
         sent = leg.count = self._sent_first
-        relay.start()
+        reach = self._reach
+        relay.start(reach.keepalive if reach is not None else None)
         if self._held_size > sent:
             leg.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
         self._held = b""
@@ -315,7 +317,7 @@ class Inbound(Waiting):
         self._refuse(ending)
 
     def _vanished(self) -> None:
-        self._end(Ending.CLIENT_RESET)
+        self._end(Ending.CLIENT_TIMED_OUT if timed_out(self.transport) else Ending.CLIENT_RESET)
         self._reactions = _CLOSING
         self._gone()
 

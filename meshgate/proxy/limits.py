@@ -6,9 +6,13 @@ Knows numbers only; they come from the settings, and for a single connection fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from meshgate.routing.connection_policy import ConnectionPolicy
+from meshgate.routing.connection_policy import ConnectionPolicy, Keepalive
+
+SETTLED: Final = 5.0
+"""Seconds that a connection has to live until it is worth while to ask for signs of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Limits:
     :ivar connections_per_client: how many of them from one IPv4 address, or one IPv6 network of 64 bits; 0 for no
         limit.
     :ivar unknown_sni_alert: tell a client by a TLS alert that its server name is unknown, before closing.
+    :ivar client_keepalive: the probes that accepted connections have; None for none.
+    :ivar upstream_keepalive: the probes that connections to endpoints get, unless their destination has its own; None
+        for none.
+    :ivar first_look: seconds until a relayed connection is looked at for the first time; 0 for never.
     """
 
     hello_timeout: float = 15.0
@@ -41,6 +49,17 @@ class Limits:
     connections_per_listener: int = 0
     connections_per_client: int = 0
     unknown_sni_alert: bool = False
+    client_keepalive: Keepalive | None = None
+    upstream_keepalive: Keepalive | None = None
+    first_look: float = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find out once what every connection asks for."""
+        looks = [self.idle, self.half_close] if self.idle else []
+        for keepalive in (self.client_keepalive, self.upstream_keepalive):
+            if keepalive is not None:
+                looks += [SETTLED, max(1.0, (keepalive.time + keepalive.interval * keepalive.probes) / 2)]
+        object.__setattr__(self, "first_look", min(looks, default=0.0))
 
     @property
     def room_is_limited(self) -> bool:

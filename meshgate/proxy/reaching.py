@@ -7,7 +7,7 @@ Knows endpoints, attempts and what their failures are called; knows nothing of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import DeferredList
 
@@ -16,11 +16,10 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
 from meshgate.routing.places import Place
 from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialLoop, DialRefused, DialTimeout, LocalShortage
-from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.wheel import Timer
 
 if TYPE_CHECKING:
@@ -170,6 +169,11 @@ class Reach(Slot):
             if now - self._dial_at < (AT_ONCE if in_order else self._timeout()):
                 self._cluster.mark(place, self._dial_at, now, plane.rng)
 
+    @property
+    def keepalive(self) -> Keepalive | None:
+        """The probes that the destination wants for the connection to its endpoint, if it has a wish."""
+        return None if self._policy is _NO_POLICY else self._policy.keepalive
+
     def _timeout(self) -> float:
         own = None if self._policy is _NO_POLICY else self._policy.connect_timeout
         return self._dataplane.limits.connect_timeout if own is None else own
@@ -289,9 +293,6 @@ class Reach(Slot):
         self._record.dial = now - self._first_dial_at
         if self._place is not None:
             self._cluster.succeeded(self._place, now)
-        if self._policy is not _NO_POLICY and self._policy.keepalive is not None:
-            transport: Any = upstream.transport
-            keep_alive(transport.getHandle(), self._policy.keepalive)
         waiting.reached(upstream)
 
     def dial_failed(self, error: DialError) -> None:

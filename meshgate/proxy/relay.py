@@ -14,6 +14,7 @@ two transports that are each other's producers close each other when one is lost
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
@@ -22,8 +23,11 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import Limits
+from meshgate.proxy.limits import SETTLED, Limits
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.joining import Flow, join
+from meshgate.transport.keepalive import INHERITED, keep_alive, patience
+from meshgate.transport.silence import Vigil, note_errors, timed_out
 from meshgate.transport.wheel import TICK, Timer, Wheel
 
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
@@ -33,6 +37,8 @@ GRACE: Final = 1.0
 _OK: Final = Ending.OK
 _CLIENT_RESET: Final = Ending.CLIENT_RESET
 _UPSTREAM_RESET: Final = Ending.UPSTREAM_RESET
+_CLIENT_TIMED_OUT: Final = Ending.CLIENT_TIMED_OUT
+_UPSTREAM_TIMED_OUT: Final = Ending.UPSTREAM_TIMED_OUT
 
 #: Seconds by which a time may be early, by the way floating-point numbers are added.
 _HAIR: Final = 0.001
@@ -47,9 +53,10 @@ class Leg(Flow):
     :ivar finished: its end of stream has been read.
     :ivar served: all that its peer had to say has been sent to it, the end of stream included.
     :ivar gone: its connection is lost.
+    :ivar dead: it has answered nothing for so long that its connection was given up here.
     """
 
-    __slots__ = ("_relay", "finished", "gone", "reset", "served")
+    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "served")
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -59,11 +66,24 @@ class Leg(Flow):
         self.first_at = self._pipe = None
         self.seen = clock.now
         self.blocked = False
-        self.reset = reset
+        self._reset = reset
+        self.dead = False
         self.finished = False
         self.served = False
         self.gone = False
         self._relay = relay
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its connection was given up, here or by the kernel, since it answered nothing any more."""
+        return self.dead or timed_out(self.transport)
+
+    @property
+    def reset(self) -> Ending:
+        """How the connection ends when this side is lost."""
+        if not self.timed_out:
+            return self._reset
+        return _CLIENT_TIMED_OUT if self._reset is _CLIENT_RESET else _UPSTREAM_TIMED_OUT
 
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
@@ -170,10 +190,12 @@ class Relay:
         "_ended",
         "_gone",
         "_joined",
+        "_keepalive",
         "_left",
         "_limits",
         "_since",
         "_timer",
+        "_vigils",
         "client",
         "clock",
         "upstream",
@@ -201,16 +223,26 @@ class Relay:
         self._joined = False
         self._since = clock.seconds()
         self._timer: Timer | None = None
+        self._keepalive: Keepalive | None = None
+        self._vigils: list[tuple[Leg, Vigil]] | None = None
 
-    def start(self) -> None:
-        """Begin to relay."""
+    def start(self, keepalive: Keepalive | None = None) -> None:
+        """
+        Begin to relay.
+
+        :param keepalive: the probes that the destination wants for its endpoint, if it has a wish.
+        """
         self._joined = join(self.client, self.upstream)
         if not self._joined:
             for leg in (self.client, self.upstream):
+                note_errors(leg.transport)
                 self.other(leg).transport.registerProducer(leg, True)
-        idle, half_close = self._limits.idle, self._limits.half_close
-        if idle:
-            self._timer = self.clock.callLater(min(idle, half_close), self._check)
+        first_look: float = self._limits.first_look
+        if keepalive is not None:
+            self._keepalive = keepalive
+            first_look = min(first_look or SETTLED, SETTLED)
+        if first_look:
+            self._timer = self.clock.callLater(first_look, self._check)
 
     def other(self, leg: Leg) -> Leg:
         """The side across."""
@@ -220,6 +252,7 @@ class Relay:
         """Let go of everything, so that nothing has to look for what only holds itself."""
         self.client.let_go()
         self.upstream.let_go()
+        self._vigils = None
         del self.client, self.upstream
 
     def close(self, ending: Ending, at_once: bool = False) -> None:
@@ -262,12 +295,13 @@ class Relay:
         peer = self.other(leg)
         both_finished = leg.finished and peer.finished
         if not self._closing and not both_finished:
-            if leg.finished and not leg.served and not peer.gone:
+            silent = leg.timed_out
+            if leg.finished and not leg.served and not peer.gone and not silent:
                 self._await_last_word(leg)
                 return
             if leg is self.upstream and not peer.count and not peer.finished:
                 self._left(False)
-            self._end(_OK if leg is self.client and leg.served else leg.reset)
+            self._end(_OK if leg is self.client and leg.served and not silent else leg.reset)
             peer.transport.abortConnection()
         if peer.gone:
             if not self._closing:
@@ -323,17 +357,57 @@ class Relay:
 
     def _check(self) -> None:
         """
-        Look whether silence has lasted too long. Not to be early, a byte counts as having come at the end of its tick.
-        The next look is near enough that a side that finishes meanwhile needs no timer of its own.
+        Look whether silence has lasted too long, and whether both sides live. Not to be early, a byte counts as having
+        come at the end of its tick. The next look is near enough that a side that finishes meanwhile needs no timer of
+        its own.
         """
         self._timer = None
         now = self.clock.seconds()
         limit, ending = self._silence_limit()
-        quiet_since = max(self._since, self.client.seen + TICK, self.upstream.seen + TICK)
-        if quiet_since + limit - now < _HAIR:
+        due = inf
+        if limit:
+            due = max(self._since, self.client.seen + TICK, self.upstream.seen + TICK) + limit
+        if due - now < _HAIR:
             self.close(ending)
-        else:
-            self._schedule(min(quiet_since + limit, now + self._limits.half_close))
+            return
+        due = min(due, now + self._limits.half_close, self._look_for_dead(now))
+        if not self._closing:
+            self._schedule(due)
+
+    def _look_for_dead(self, now: float) -> float:
+        """
+        Give up a side that is dead.
+
+        :return: when to look again.
+        """
+        vigils = self._vigils
+        if vigils is None:
+            vigils = self._vigils = self._begin_vigils()
+        when = inf
+        for leg, vigil in vigils:
+            if leg.gone or leg.dead:
+                continue
+            if vigil.is_dead(now):
+                leg.dead = True
+                leg.transport.abortConnection()
+            else:
+                when = min(when, vigil.next_look(now))
+        return when
+
+    def _begin_vigils(self) -> list[tuple[Leg, Vigil]]:
+        """Have both sides probed that are not, now that the connection has lived some seconds."""
+        limits = self._limits
+        vigils = []
+        for leg, keepalive, has_it in (
+            (self.client, limits.client_keepalive, INHERITED),
+            (self.upstream, self._keepalive or limits.upstream_keepalive, False),
+        ):
+            if keepalive is not None and not leg.gone:
+                connection = leg.transport.getHandle()
+                if not has_it:
+                    keep_alive(connection, keepalive)
+                vigils.append((leg, Vigil(connection, patience(connection, keepalive))))
+        return vigils
 
     def _schedule(self, when: float) -> None:
         self._timer = self.clock.call_at(when, self._check)

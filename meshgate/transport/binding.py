@@ -21,7 +21,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import ListenerKey
+from meshgate.transport.keepalive import keep_alive
 
 _KERNEL_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _LISTEN_STATE: Final = "0A"
@@ -120,13 +122,16 @@ def ipv6_exists() -> bool:
     return True
 
 
-def open_sockets(binding: Binding, backlog: int, ours: Mapping[int, int], copies: int = 1) -> list[socket.socket]:
+def open_sockets(
+    binding: Binding, backlog: int, ours: Mapping[int, int], copies: int = 1, keepalive: Keepalive | None = None
+) -> list[socket.socket]:
     """
     Non-blocking sockets that listen on one address; the kernel spreads the connections over them.
 
     :param backlog: connections that may wait to be accepted, for each socket.
     :param ours: what this process listens on already: the ports by the inodes of their sockets.
     :param copies: how many sockets, at least 1.
+    :param keepalive: the probes of the connections that will be accepted; None for none.
     :raises BindError: when it cannot, or when another process has the port.
     """
     opened: list[socket.socket] = []
@@ -137,9 +142,9 @@ def open_sockets(binding: Binding, backlog: int, ours: Mapping[int, int], copies
             listening = binding.new_socket()
             opened.append(listening)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # Accepted sockets inherit these two: set once here instead of once per connection.
+            # Accepted sockets inherit these: set once here instead of once per connection.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            keep_alive(listening, keepalive)
             listening.setblocking(False)
             binding.bind(listening)
             # Where the kernel was to choose the port, it has.

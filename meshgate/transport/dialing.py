@@ -209,6 +209,5 @@ class _Arrival(Protocol):
         transport.protocol = self._protocol
         # What we write is forwarded as it comes: waiting for more (Nagle) only adds delay.
         transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
         self._protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
         self._outcome.callback(self._protocol)

@@ -27,6 +27,7 @@ from zope.interface import classImplements
 from meshgate.transport.events import Call
 from meshgate.transport.lean_socket import LeanSocket
 from meshgate.transport.poller import ENDING, NEITHER, READ, READ_WRITE, WRITE, Poller
+from meshgate.transport.silence import SILENT
 from meshgate.transport.sockets import READ_SIZE, Socket
 
 BUDGET: Final = 4 * READ_SIZE
@@ -229,6 +230,12 @@ class LeanTransport(LeanSocket):
     def fail(self, error: OSError) -> None:
         """The socket is of no use any more."""
         self._die(Failure(ConnectionLost(errno.errorcode.get(error.errno or 0, ""))))  # type: ignore[no-untyped-call]
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the kernel has given it up since the peer answered nothing any more."""
+        value = None if self._reason is None else self._reason.value
+        return value is not None and not SILENT.isdisjoint(value.args)
 
     def crashed(self) -> None:
         """Whoever it was handed to has failed."""

@@ -15,8 +15,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Shortage
+from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
@@ -92,6 +94,10 @@ class LeanPort:
     def defer_accept(self, wanted: bool) -> None:
         """As :class:`~meshgate.transport.network.Port`."""
         defer_accept(self._socket, wanted)
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """As :class:`~meshgate.transport.network.Port`."""
+        keep_alive(self._socket, keepalive)
 
     def pause(self) -> None:
         """Leave connections in the kernel's queue."""

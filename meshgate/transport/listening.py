@@ -17,6 +17,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
 from meshgate.transport.network import Network, Port
@@ -24,6 +25,9 @@ from meshgate.transport.network import Network, Port
 #: Seconds until a port that cannot be opened is tried again, at first and at most; doubled each time between.
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
+
+# Probes at the system's own times.
+_SYSTEMS_OWN: Final = Keepalive()
 
 #: A port by its key and whether it is dual-stack: 0.0.0.0 may be left unset in one table and written out in
 #: the next, and then it is another socket.
@@ -65,13 +69,22 @@ def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocol
 class _Open:
     """One port that listens."""
 
-    def __init__(self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve) -> None:
+    def __init__(
+        self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve, keepalive: Keepalive | None
+    ) -> None:
         self.key = key
         self.address: tuple[str, int] = sockets[0].getsockname()[:2]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
         self._port = serve(key, sockets)
         self.close = self._port.finish
         self._deferred = False
+        self._keepalive = keepalive
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """Have the connections that will be accepted probed in another way."""
+        if keepalive != self._keepalive:
+            self._keepalive = keepalive
+            self._port.keep_alive(keepalive)
 
     def defer_accept(self, wanted: bool) -> None:
         """Have the kernel hand over connections with their first bytes, or not."""
@@ -102,6 +115,8 @@ class Ports:
     :ivar backlog: connections that may wait to be accepted, for each socket of the ports to be opened.
     :ivar deferring: where clients speak first, connections are accepted with their first bytes; holds from the next
         :meth:`reconcile` on.
+    :ivar keepalive: the probes of the connections that will be accepted, None for none; holds from the next
+        :meth:`reconcile` on, also for ports that are open.
     """
 
     def __init__(
@@ -112,6 +127,7 @@ class Ports:
         copies: int = 1,
         backlog: int = 1024,
         deferring: bool = False,
+        keepalive: Keepalive | None = _SYSTEMS_OWN,
     ) -> None:
         self._clock = clock
         self._serve = serve
@@ -119,6 +135,7 @@ class Ports:
         self._copies = copies
         self.backlog = backlog
         self.deferring = deferring
+        self.keepalive = keepalive
         self._has_ipv6 = ipv6_exists()
         self._open: dict[_Identity, _Open] = {}
         self._failing: dict[_Identity, _Failing] = {}
@@ -152,6 +169,7 @@ class Ports:
                 before = failed_before.get(identity)
                 self._try(listener, before.delay if before else FIRST_RETRY)
             else:
+                self._open[identity].keep_alive(self.keepalive)
                 self._open[identity].defer_accept(self.deferring and listener.sniffs)
         # The new ones first: a port that goes on with other address families is never without a socket.
         for identity in going:
@@ -174,12 +192,12 @@ class Ports:
             binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
             ports = (*self._open.values(), *self._closing)
             ours = {inode: port.address[1] for port in ports for inode in port.inodes}
-            sockets = open_sockets(binding, self.backlog, ours, self._copies)
+            sockets = open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
         except BindError as error:
             retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, str(error), delay, retry)
             return
-        opened = self._open[identity] = _Open(listener.key, sockets, self._serve)
+        opened = self._open[identity] = _Open(listener.key, sockets, self._serve, self.keepalive)
         opened.defer_accept(self.deferring and listener.sniffs)
 
     def _retry(self, identity: _Identity) -> None:

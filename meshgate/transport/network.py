@@ -18,10 +18,12 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport import lean_dialing
 from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Shortage
 from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error
+from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean_port import LeanPort
 from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
@@ -41,6 +43,9 @@ class Port(Interface):
 
     def defer_accept(self, wanted: bool) -> None:
         """Have the kernel hand over connections only with their first bytes, or as soon as they are there."""
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """Have the connections that will be accepted probed; None for no probes."""
 
     def stop(self) -> Deferred[object]:
         """Stop listening; fires when the port is free. Whoever else holds the socket goes on."""
@@ -137,6 +142,9 @@ class _TwistedPort:
 
     def defer_accept(self, wanted: bool) -> None:
         defer_accept(self._port.socket, wanted)
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        keep_alive(self._port.socket, keepalive)
 
     def stop(self) -> Deferred[object]:
         self._forget()

@@ -28,10 +28,12 @@ from meshgate.proxy.accesslog import open_access_log
 from meshgate.proxy.serving import ServingSettings, WorkerFigures
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.table_changes import difference
 from meshgate.transport.binding import defer_accept
+from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.known_name import NameFigures
 from meshgate.workers.messages import Begin, SocketId
 from meshgate.workers.place import Place
@@ -332,6 +334,11 @@ class _Port:
         """As :class:`~meshgate.transport.network.Port`; the workers' sockets are these."""
         for listening in self.sockets:
             defer_accept(listening, wanted)
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """As :class:`~meshgate.transport.network.Port`; the workers' sockets are these."""
+        for listening in self.sockets:
+            keep_alive(listening, keepalive)
 
     def stop(self) -> Deferred[object]:
         """Stop listening; fires when no worker accepts any more."""
