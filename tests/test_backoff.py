@@ -35,9 +35,9 @@ class BackoffTests(SynchronousTestCase):
     def test_what_was_begun_before_says_nothing_new(self) -> None:
         """Many dials that were under way together are one failure, however late they fail."""
         (marks,) = shared()
-        self.assertTrue(marks.failed(KEY, 100, 110, RNG))
+        self.assertEqual(marks.failed(KEY, 100, 110, RNG), (True, True))
         due_at = marks.due_at(KEY)
-        self.assertFalse(marks.failed(KEY, 100.5, 115, RNG))
+        self.assertEqual(marks.failed(KEY, 100.5, 115, RNG), (False, False))
         self.assertEqual(marks.due_at(KEY), due_at)
 
     def test_a_single_probe(self) -> None:
@@ -64,11 +64,29 @@ class BackoffTests(SynchronousTestCase):
         other.succeeded(KEY, 103)
         self.assertFalse(one.marked(KEY))
         self.assertFalse(one.claim(KEY, 104, 10))
-        self.assertTrue(one.failed(KEY, 110, 110, RNG))
+        self.assertEqual(one.failed(KEY, 110, 110, RNG), (True, False))
         self.assertTrue(113 <= one.due_at(KEY) <= 114)
         other.succeeded(KEY, 114)
         one.failed(KEY, 150, 150, RNG)
         self.assertTrue(one.due_at(KEY) <= 151)
+
+    def test_one_that_comes_and_goes(self) -> None:
+        """People are told less and less often, and always of both or of neither."""
+        (marks,) = shared()
+        told = [(marks.failed(KEY, now, now, RNG)[1], marks.succeeded(KEY, now)) for now in range(1, 101)]
+        self.assertEqual([number for number, each in enumerate(told, 1) if any(each)], [1, 2, 4, 8, 16, 32, 64])
+        self.assertTrue(all(down is up for down, up in told))
+
+    def test_people_are_told_at_last(self) -> None:
+        """One that fails for good after it came and went is told of when its probe fails."""
+        (marks,) = shared()
+        for now in (1, 2):
+            marks.failed(KEY, now, now, RNG)
+            marks.succeeded(KEY, now)
+        self.assertEqual(marks.failed(KEY, 3, 3, RNG), (True, False))
+        self.assertEqual(marks.failed(KEY, 10, 10, RNG), (False, True))
+        self.assertEqual(marks.failed(KEY, 100, 100, RNG), (False, False))
+        self.assertTrue(marks.succeeded(KEY, 200))
 
     def test_changes_are_seen(self) -> None:
         """Every mark that is made or lifted changes the number that others look at, also if two do it at once."""

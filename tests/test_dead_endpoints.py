@@ -16,7 +16,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint, Listener
-from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, on_every_transport, tcp_listener
+from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, on_every_transport, sni_listener, tcp_listener
 from tests.support import free_port, reactor, wait_for
 
 CLIENTS = 200
@@ -89,12 +89,14 @@ class DeadEndpointTests(TestCase):
 
     timeout = 60
 
-    async def served(self, gateway: GatewayUnderTest, listener: Listener, clients: int) -> int:
+    async def served(self, gateway: GatewayUnderTest, listener: Listener, clients: int, saying: bytes = b"") -> int:
         """How many of so many clients, who come ten at a time, are greeted."""
         served = 0
         while clients > 0:
             those = [await gateway.connect(listener) for _ in range(min(clients, 10))]
             clients -= len(those)
+            for client in those:
+                client.send(saying)
             await wait_for(partial(all_answered, those), "an answer for all")
             served += sum(client.received == GREETING for client in those)
             for client in those:
@@ -112,6 +114,19 @@ class DeadEndpointTests(TestCase):
             await session.got(GREETING)
             self.assertEqual((algorithm, await self.served(gateway, listener, CLIENTS)), (algorithm, CLIENTS))
             self.assertFalse(session.lost)
+
+    async def test_where_the_client_speaks_first(self) -> None:
+        """What a client has said goes to the endpoint that lives, whole and once, whichever were tried before."""
+        origin = Origin(self, GREETING)
+        plain = balanced(Algorithm.LEAST_REQUEST, *(dead_endpoint() for _ in range(3)), origin.endpoint)
+        listener = sni_listener({}, catch_all=plain.catch_all)
+        gateway = GatewayUnderTest(self)
+        gateway.serve(listener)
+        session = await gateway.connect(listener)
+        session.send(b"session")
+        await session.got(GREETING)
+        self.assertEqual(await self.served(gateway, listener, CLIENTS, b"request"), CLIENTS)
+        self.assertEqual({bytes(peer.received) for peer in origin.peers}, {b"session", b"request"})
 
     async def test_the_living_share_evenly(self) -> None:
         """With three dead of seven, each of the others gets a quarter: in turn nearly exactly, by chance about."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import ClassVar
 
 from twisted.logger import Logger
@@ -165,8 +165,7 @@ class Cluster:
         if now >= self._next_probe:
             probe = self._claim_probe(chosen_by, turn, source, rng, now, lease)
             if probe is not None:
-                others = chosen_by.order(turn, source, rng)
-                return chain((probe,), (place for place in others if place is not probe))
+                return _first(probe, chosen_by.order(turn, source, rng))
         return chosen_by.order(turn, source, rng)
 
     def succeeded(self, place: Place, now: float) -> None:
@@ -175,8 +174,10 @@ class Cluster:
             self._ejections.succeeded(place)
         if place.marked:
             self._flag(place, False)
-            self._backoffs.succeeded(self._key(place), now)
-            self._log.info("{endpoint} of {destination} answers again", endpoint=place.endpoint, destination=self.name)
+            if self._backoffs.succeeded(self._key(place), now):
+                self._log.info(
+                    "{endpoint} of {destination} answers again", endpoint=place.endpoint, destination=self.name
+                )
 
     def failed(self, place: Place, started: float, now: float, rng: random.Random) -> bool:
         """
@@ -203,10 +204,10 @@ class Cluster:
 
         :return: whether it was not marked before.
         """
-        new = self._backoffs.failed(self._key(place), started, now, rng)
+        new, tell = self._backoffs.failed(self._key(place), started, now, rng)
         self._flag(place, True)
         self._troubled.add(self)
-        if new:
+        if tell:
             self._log.warn(
                 "{endpoint} of {destination} fails: it is tried last until it answers again",
                 endpoint=place.endpoint,
@@ -251,9 +252,14 @@ class Cluster:
         if hashes(self._policy.balancing):
             untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
             due = islice(untiered.order(turn, source, rng), 1)
-        marked = [place for place in due if place.marked]
-        probe = next((place for place in marked if self._backoffs.claim(self._key(place), now, lease)), None)
-        if marked:
+        probe, asked = None, False
+        for place in due:
+            if place.marked:
+                asked = True
+                if self._backoffs.claim(self._key(place), now, lease):
+                    probe = place
+                    break
+        if asked:
             self._look_at_marks()  # for the next time when there is something to claim
         return probe
 
@@ -328,6 +334,14 @@ class Cluster:
                     yield resolved, str(endpoint) if len(found) > 1 else ""
             else:
                 yield endpoint, ""
+
+
+def _first(one: Place, places: Iterator[Place]) -> Iterator[Place]:
+    """One endpoint before all others."""
+    yield one
+    for place in places:
+        if place is not one:
+            yield place
 
 
 class Clusters:

@@ -66,7 +66,8 @@ class Race:
     def cancel(self) -> None:
         """Give all of them up."""
         self._end()
-        for entrant in self._entrants:
+        entrants, self._entrants = self._entrants, []
+        for entrant in entrants:
             entrant.cancel()
 
     def under_way(self) -> list[tuple[Place, float]]:

@@ -44,6 +44,9 @@ _LEASE: Final = 3
 WORDS: Final = _HEAD + SETS * _WAYS * _SLOT
 """How many words of eight bytes the memory has."""
 
+_TOLD: Final = 1 << 32
+"""Added to the failures of an endpoint while people know of its mark."""
+
 _MICRO: Final = 1_000_000
 _STAMP_BITS: Final = 40
 _DOUBLINGS: Final = 5  # after which the longest back-off is reached
@@ -88,36 +91,46 @@ class Backoffs:
             return 0.0
         return max(int(self.words[slot + _RETRY_AT]), int(self.words[slot + _LEASE])) / _MICRO
 
-    def failed(self, key: int, started: float, now: float, rng: random.Random) -> bool:
+    def failed(self, key: int, started: float, now: float, rng: random.Random) -> tuple[bool, bool]:
         """
         A dial failed. Only one that began after the last back-off counts as another failure: what was under way before,
         or was tried for want of anything better, says nothing new.
 
         :param started: when the dial began.
-        :return: False if the endpoint was marked before.
+        :return: whether the endpoint was not marked before; and whether people are to be told. Of one that comes and
+            goes they are told the 1st, 2nd, 4th, 8th … time, and that it is back if they were told before.
         """
         words, slot = self.words, self._find(key)
         known = slot > 0 and words[slot + _RETRY_AT] != 0
         if known and started * _MICRO < words[slot + _RETRY_AT]:
-            return False
+            return False, False
         if not slot:
             slot = self._use(key)
         elif not known and now * _MICRO - words[slot + _LEASE] > LONGEST * _MICRO:
             words[slot + _FAILURES] = 0  # it has lived for long enough that this is another trouble
-        failures = words[slot + _FAILURES] = int(words[slot + _FAILURES]) + 1
+        before = int(words[slot + _FAILURES])
+        failures, told = (before & _TOLD - 1) + 1, known and before >= _TOLD
+        tell = not told and failures & failures - 1 == 0
+        words[slot + _FAILURES] = failures | (_TOLD if told or tell else 0)
         pause = min(LONGEST, FIRST * 2.0 ** min(failures - 1, _DOUBLINGS)) * (1 - JITTER * rng.random())
         words[slot + _RETRY_AT] = int((now + pause) * _MICRO) or 1
         words[slot + _LEASE] = 0
         self._changed()
-        return not known
+        return not known, tell
 
-    def succeeded(self, key: int, now: float) -> None:
-        """A dial did not fail. The endpoint is like any other, but its failures are remembered for a while."""
+    def succeeded(self, key: int, now: float) -> bool:
+        """
+        A dial did not fail. The endpoint is like any other, but its failures are remembered for a while.
+
+        :return: whether people are to be told.
+        """
         slot = self._find(key)
-        if slot and self.words[slot + _RETRY_AT]:
-            self.words[slot + _RETRY_AT] = 0
-            self.words[slot + _LEASE] = int(now * _MICRO)
-            self._changed()
+        if not slot or not self.words[slot + _RETRY_AT]:
+            return False
+        self.words[slot + _RETRY_AT] = 0
+        self.words[slot + _LEASE] = int(now * _MICRO)
+        self._changed()
+        return int(self.words[slot + _FAILURES]) >= _TOLD
 
     def claim(self, key: int, now: float, lease: float) -> bool:
         """
