@@ -116,7 +116,16 @@ class RaceTests(SynchronousTestCase):
         gateway.reactor.advance(HEAD_START)
         gateway.reactor.accept_dial(0)
         self.assertTrue(gateway.reactor.dial_is_given_up(1))
+        self.assertEqual(gateway.inbound.record.endpoint, f"{A}:80")
         self.assertEqual(gateway.next_client(), A)
+
+    def test_the_log_names_the_last(self) -> None:
+        """Of a race that nobody has won, the record has the endpoint that was dialed last."""
+        gateway = Racing(A, A6)
+        gateway.reactor.advance(HEAD_START)
+        gateway.reactor.refuse_dial(1)
+        gateway.reactor.time_out_dial(0)
+        self.assertEqual((gateway.ending, gateway.records[0].endpoint), (Ending.DIAL_TIMEOUT, f"[{A6}]:80"))
 
     def test_other_endpoints_are_not_raced(self) -> None:
         """An endpoint that is another one waits for its turn; a name with one address is like it."""

@@ -337,6 +337,8 @@ class Reach(Slot):
         if self._probing and rest and (not among or among[0].marked):
             among = rest
         chosen = among[0] if among else None
+        if chosen is not None:
+            self._record.endpoint = chosen.name
         self._candidates = iter([place for place in rest if place is not chosen])
         return chosen
 
@@ -355,7 +357,7 @@ class Reach(Slot):
                 self._cluster.mark(other, began, now, plane.rng)
         if self._place is not place:
             self.move(place)
-            self._record.endpoint = place.name
+        self._record.endpoint = place.name
         self._dial_at = started
         self.dialed(upstream)
 
