@@ -65,18 +65,32 @@ def makeService(options: Options) -> IService:
     follow_monotonic_clock(any_reactor)
     path = Path(options["config"])
     launch = options.launch
-    if launch is not None:
-        launch.begin(any_reactor, sys.stderr)
-    # Not before, since it takes a while: signals are handled by now.
-    from meshgate.service import make_gateway, validate
+    if launch is None:
+        raise SystemExit(_validate(path, any_reactor))
+    launch.begin(any_reactor, sys.stderr)
+    return launch.attempt(lambda: _make_program(path, any_reactor, launch))
+
+
+# Both import what takes a while only now: signals are handled by then.
+
+
+def _validate(path: Path, reactor: Any) -> int | str:
+    """An exit status, or a message."""
+    from meshgate.service import validate
     from meshgate.settings import SettingsError
 
     try:
-        if launch is None:
-            raise SystemExit(validate(path, any_reactor))
-        gateway = make_gateway(path, any_reactor, launch)
+        return validate(path, reactor)
     except SettingsError as error:
-        if launch is None:
-            raise SystemExit(str(error)) from None
+        return str(error)
+
+
+def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
+    from meshgate.service import make_gateway
+    from meshgate.settings import SettingsError
+
+    try:
+        gateway = make_gateway(path, reactor, launch)
+    except SettingsError as error:
         launch.fail(str(error))
-    return launch.run(gateway, any_reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload))
+    return launch.run(gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload))

@@ -26,10 +26,10 @@ LATE = """
 from meshgate.processes import launch
 from meshgate import service
 
-def start(self):
+def start(*arguments):
     {what}
 
-service.GatewayService.startService = start
+{where} = start
 from twisted.scripts.twistd import run
 run()
 """
@@ -139,25 +139,29 @@ class BackgroundTests(TestCase):
 
     async def test_whatever_happens(self) -> None:
         """An error of any kind, an exit and a kill before the start is done end the waiting with status 1."""
-        for what, said in (
+        cases = (
             ("raise ZeroDivisionError('by nothing')", "ZeroDivisionError: by nothing"),
             ("raise SystemExit('no, thanks')", "no, thanks"),
             ("raise KeyboardInterrupt", "KeyboardInterrupt"),
             ("import os; os.kill(os.getpid(), 9)", "it ended before it had started"),
             ("import os; os._exit(0)", "it ended before it had started"),
-        ):
-            background = Background(self)
-            command = [sys.executable, "-c", LATE.format(what=what), "meshgate", "--config"]
-            program = Program(
-                self,
-                [*command, background.installation.settings],
-                background.folder,
-                {"PYTHONPATH": str(IMPORT_ROOT)},
-            )
-            self.assertEqual(await program.exit_status(PROMPT), 1, what)
-            self.assertIn(said, program.stderr)
-            self.assertIn("twistd.log", program.stderr)
-            await wait_for(lambda: not background.processes(), "the end of all processes")  # noqa: B023
+        )
+        for where in ("service.GatewayService.startService", "service.load_settings"):
+            for what, said in cases:
+                background = Background(self)
+                command = [sys.executable, "-c", LATE.format(what=what, where=where), "meshgate", "--config"]
+                program = Program(
+                    self,
+                    [*command, background.installation.settings],
+                    background.folder,
+                    {"PYTHONPATH": str(IMPORT_ROOT)},
+                )
+                self.assertEqual(await program.exit_status(PROMPT), 1, what)
+                self.assertIn(said, program.stderr)
+                self.assertIn("twistd.log", program.stderr)
+                if "raise" in what:
+                    self.assertIn("Traceback", background.log)
+                await wait_for(lambda: not background.processes(), "the end of all processes")  # noqa: B023
 
     async def test_the_services_of_the_lab(self) -> None:
         """They start and fail in the background in the same way."""

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,24 @@ from meshgate.processes.signals import GATHER, HANDLED, TOGETHER, Signals
 from tests.background import Background
 from tests.installation import ECHO, SNI, Installation, running
 from tests.lab_with_workers import END_OF_GREETING, Client, WorkersTestCase
-from tests.support import TwistdProcess, read_to_end, wait_for
+from tests.support import IMPORT_ROOT, Program, TwistdProcess, read_to_end, wait_for
 
 READ_AGAIN = "everything was read again"
 OPENED_ANEW = "the log was opened anew"
 NOT_SERVED = "SIGUSR2 is kept for an upgrade"
+
+
+ENDLESS = """
+from os import write
+from twisted.internet.defer import Deferred
+from meshgate import service
+
+service.GatewayService.stopService = lambda self: (write(2, b"is asked to stop\\n"), Deferred())[1]
+service.GatewayService.end_at_once = lambda self: write(2, b"is to hurry\\n")
+from twisted.scripts.twistd import run
+run()
+"""
+"""twistd with a gateway that does not stop."""
 
 
 class _FakeReactor(Clock):
@@ -294,6 +308,26 @@ class EndAtOnceTests(TestCase):
             await wait_for(lambda: not background.processes(), "the end of all processes")  # noqa: B023
             self.assertFalse((background.folder / "twistd.pid").exists())
             self.assertNotIn("Traceback", background.log)
+
+
+class SecondTests(TestCase):
+    """A second signal to end."""
+
+    timeout = 60
+
+    async def test_something_does_not_end(self) -> None:
+        """The first one waits for it; the second one has it hurry, and does not wait for ever."""
+        installation = Installation(self)
+        command = [sys.executable, "-c", ENDLESS, "-n", "meshgate", "--config", str(installation.settings)]
+        program = Program(self, command, installation.folder, {"PYTHONPATH": str(IMPORT_ROOT)})
+        await program.wait_for_output("meshgate is up")
+        program.signal(signal.SIGTERM)
+        await program.wait_for_output("is asked to stop")
+        self.assertNotIn("is to hurry", program.stderr)
+        program.signal(signal.SIGTERM)
+        await program.wait_for_output("is to hurry")
+        self.assertEqual(await program.exit_status(), 1)
+        self.assertIn("not ended within 5 s", program.stderr)
 
 
 class WorkerTests(WorkersTestCase):

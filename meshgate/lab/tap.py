@@ -156,8 +156,12 @@ class HttpsTap:
         certificate, key = Path(options["certificate"]), Path(options["key"])
         reactor = _reactor()
         options.launch.begin(reactor, sys.stdout)
-        try:
-            service = _Alone(https_service(workload, certificate, key, reactor))
-        except WorkloadError as error:
-            options.launch.fail(str(error))
-        return options.launch.run(service, reactor)
+
+        def make() -> IService:
+            try:
+                service = https_service(workload, certificate, key, reactor)
+            except WorkloadError as error:
+                options.launch.fail(str(error))
+            return options.launch.run(_Alone(service), reactor)
+
+        return options.launch.attempt(make)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals as Number
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.error import ReactorNotRunning
@@ -34,6 +34,13 @@ DEFAULT_LOG: Final = "twistd.log"
 STARTED: Final = b"0"
 FAILED: Final = b"1"
 """What the program answers to whoever waits for its start; after FAILED nothing is left to say."""
+
+
+AT_ONCE_WITHIN: Final = 5.0
+"""Seconds that a program may take to end where it is to end at once."""
+
+
+Result = TypeVar("Result")
 
 
 class StartError(Exception):
@@ -82,6 +89,7 @@ class Launch:
         self._pidfile: Path | None = None
         self._wrote_pidfile = False
         self._ending = False
+        self._gave_up = False
         self._lock: int | None = None
         self._errors = 2
         self._answer: int | None = None
@@ -141,6 +149,7 @@ class Launch:
 
         def end() -> None:
             if self._ending:
+                reactor.callLater(AT_ONCE_WITHIN, self._exit_at_last)
                 duties.end_at_once()
             self._ending = True
             try:
@@ -169,6 +178,24 @@ class Launch:
         }
         return cast("IService", _Program(self, service, reactor, actions))
 
+    def attempt(self, step: Callable[[], Result]) -> Result:
+        """
+        Take a step of the start, and give up if it fails.
+
+        :param step: may raise :exc:`StartError`. Anything else is a bug, which twistd tells in the foreground.
+        :return: what the step does.
+        :raises SystemExit: when it fails.
+        """
+        try:
+            return step()
+        except StartError as error:
+            self.fail(f"{self._name}: {error}")
+        except BaseException as error:
+            if not self.background or self._gave_up:
+                raise
+            self._early_log().failure("the start has failed")
+            self.fail(f"{self._name}: {type(error).__name__}: {error}{self._see_log()}")
+
     def fail(self, message: str) -> NoReturn:
         """
         Give up the start: the message goes to standard error, and to the log if that is another place.
@@ -176,9 +203,7 @@ class Launch:
         :raises SystemExit: with status 1.
         """
         if self._observer is None or self.log_file is not None:
-            # The log may not have begun yet.
-            log = self._log if self._observer is None else Logger(observer=self._observer)
-            log.critical("{message}", message=message)
+            self._early_log().critical("{message}", message=message)
         self._give_up(message)
         raise SystemExit(1)
 
@@ -220,15 +245,7 @@ class Launch:
             raise SystemExit(0)
         # Should the reactor itself fail, twistd leaves a file that says why only for what runs in the background.
         self._twistd["nodaemon"] = not self.background
-        try:
-            start()
-        except StartError as error:
-            self.fail(f"{self._name}: {error}")
-        except BaseException as error:
-            if not self.background:
-                raise
-            self._log.failure("the start has failed")
-            self.fail(f"{self._name}: {type(error).__name__}: {error}{self._see_log()}")
+        self.attempt(start)
         self.signals.hold_back()
 
     def started(self) -> None:
@@ -279,7 +296,12 @@ class Launch:
             self._say(f"{self._name}: it ended before it had started{self._see_log()}")
         os._exit(0 if answer == STARTED else 1)
 
+    def _early_log(self) -> Logger:
+        """The log, be it that twistd has not begun it yet."""
+        return self._log if self._observer is None else Logger(observer=self._observer)
+
     def _give_up(self, message: str) -> None:
+        self._gave_up = True
         self._say(message)
         if self._wrote_pidfile and self._pidfile is not None:
             with suppress(OSError):  # another user's by now; whoever starts next finds it stale
@@ -303,6 +325,11 @@ class Launch:
 
     def _see_log(self) -> str:
         return f"; see {self.log_file.path}" if self.log_file is not None else "; see the log"
+
+    def _exit_at_last(self) -> None:
+        """Something does not end, a plug-in perhaps; whoever wants an end at once gets one."""
+        self._log.critical("not ended within {seconds:g} s, so it exits as it is", seconds=AT_ONCE_WITHIN)
+        os._exit(1)
 
     def _upgrade_later(self) -> None:
         self._log.warn("SIGUSR2 is kept for an upgrade without a pause, which is not served yet; nothing happens")
