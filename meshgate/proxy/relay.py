@@ -263,8 +263,9 @@ class Relay:
         """
         if not self._closing:
             self._end(ending)
-            self._timer = self.clock.callLater(GRACE, self._abort)
-            self._lose_both()
+            if not at_once:
+                self._timer = self.clock.callLater(GRACE, self._abort)
+                self._lose_both()
         if at_once:
             self._cancel_timer()
             self._abort()
