@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from meshgate.processes.parts import Unpacker
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile import compile_table
 from meshgate.routing.servers import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.table_changes import Draft, difference
-from meshgate.workers.table_parts import packed
+from meshgate.workers.table_chunks import Unpacker, packed
 
 ROUTE = """\
 apiVersion: networking.istio.io/v1

@@ -14,12 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from meshgate.providers.tree import SUFFIXES, Tree, look
+from meshgate.providers.tree import SUFFIXES, look
 from meshgate.resources.duplicates import latest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation, compile_table
 from meshgate.routing.servers import Proxy
 from meshgate.routing.statuses import all_statuses
@@ -51,9 +50,7 @@ class Loaded:
         """
         compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
         problems = (*self.problems, *compilation.problems)
-        return replace(
-            compilation, problems=problems, statuses=run_through(all_statuses(compilation.statuses, problems))
-        )
+        return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:
@@ -95,9 +92,7 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
     if not is_folder:
         yield _content(path)
         return
-    tree = Tree()
-    for _ in look([path], tree):
-        pass
+    tree = look([path])
     for folder, reason in sorted(tree.closed.items()):
         yield _not_read(folder, reason)
     for file, sight in sorted(tree.files.items()):

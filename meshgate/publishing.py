@@ -1,13 +1,13 @@
 """
-``status.json`` kept up to date, without holding up connections: its text is made in slices, and a thread writes it.
+``status.json`` kept up to date: its text is made in phases, and a thread writes it.
 
 Knows when, and tries again what could not be written; what the document tells is gathered by whoever owns this.
 """
 
 from __future__ import annotations
 
-import select
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,9 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from meshgate.processes.garbage import held_off
-from meshgate.providers.slices import in_slices
-from meshgate.resources.steps import run_through
+from meshgate.resources.phases import at_once
 from meshgate.state_files import STATUS_NAME, WriteReport, replace_file
 from meshgate.state_folder import StateFolder
 from meshgate.status import StatusContent, StatusText
@@ -30,9 +28,6 @@ of the time."""
 RETRY = 1.0
 """Seconds until what could not be written is tried again, at least."""
 
-REST = 0.001
-"""Seconds between two parts of a document that is being written."""
-
 
 class StatusFile:
     """
@@ -41,7 +36,7 @@ class StatusFile:
     :param reactor: provides IReactorTime and IReactorThreads.
     :param state: where to write it.
     :param report: told whether it could be written.
-    :param gather: a generator that may rest, and returns what the document tells.
+    :param gather: gives what the document tells.
     :ivar took: seconds of work that the last document took.
     """
 
@@ -52,7 +47,7 @@ class StatusFile:
         reactor: Any,
         state: StateFolder,
         report: WriteReport,
-        gather: Callable[[], Generator[None, None, StatusContent]],
+        gather: Callable[[], StatusContent],
     ) -> None:
         self._reactor = reactor
         self._state = state
@@ -70,7 +65,7 @@ class StatusFile:
 
         :raises OSError: when it cannot be written, which the report was told.
         """
-        pieces = run_through(self._steps())
+        pieces = at_once(self._text.text(self._gather()))
         try:
             replace_file(self._state, STATUS_NAME, pieces)
         except OSError as error:
@@ -98,16 +93,17 @@ class StatusFile:
             work.cancel()
 
     async def _run(self) -> None:
-        await deferLater(self._reactor, 0)
+        rest = partial(deferLater, self._reactor, 0)
+        await rest()
         while self._wanted:
             self._wanted = False
-            pieces: list[str] = []
             pause = 0.0
             try:
-                with held_off():
-                    self.took = await in_slices(self._fill(pieces), self._reactor)
+                begin = self._reactor.seconds()
+                pieces = await self._text.text(self._gather(), rest)
+                self.took = self._reactor.seconds() - begin
                 self._writing = deferToThreadPool(
-                    self._reactor, self._reactor.getThreadPool(), replace_file, self._state, STATUS_NAME, pieces, _rest
+                    self._reactor, self._reactor.getThreadPool(), replace_file, self._state, STATUS_NAME, pieces
                 )
                 await self._writing
                 self._report.succeeded(STATUS_NAME)
@@ -123,19 +119,6 @@ class StatusFile:
                 self._writing = None
             await deferLater(self._reactor, max(pause, PATIENCE * self.took))
         self._work = None
-
-    def _fill(self, pieces: list[str]) -> Generator[None, None, None]:
-        pieces += yield from self._steps()
-
-    def _steps(self) -> Generator[None, None, list[str]]:
-        content = yield from self._gather()
-        return (yield from self._text.in_steps(content))
-
-
-def _rest() -> None:
-    """Of the thread that writes: megabytes at once would keep the processor from connections for milliseconds."""
-    # Not time.sleep, which waits for a point in time: under a wall clock that is moved, as tests do it, it fails.
-    select.select((), (), (), REST)
 
 
 def _given_up(failure: Failure) -> None:

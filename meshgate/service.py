@@ -8,7 +8,7 @@ table says which ports are open and where their connections go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
-from meshgate.compiled import compiled_text
-from meshgate.compiling import Compiling, Known, compile_state
+from meshgate.compiling import CompilerState, Compiling, compile_state
 from meshgate.figures import Figures, FiguresFile
 from meshgate.lab.banner import banner
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import WorkloadError
 from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
-from meshgate.processes.garbage import look_seldom, settle
 from meshgate.processes.identity import own_identity
 from meshgate.processes.launch import Launch, StartError
 from meshgate.providers.context import ProviderContext
@@ -38,13 +36,11 @@ from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.publishing import StatusFile
-from meshgate.recoveries import Recoveries
+from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
-from meshgate.resources.steps import run_through
 from meshgate.routing.compile import Compilation
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.routing.generation_news import generation_news, listed
-from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.routing.table import RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import STANDARD_OUTPUT, LabSettings, ProbeSettings
 from meshgate.settings_values import UNUSABLE
@@ -53,13 +49,10 @@ from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
 from meshgate.status import StatusContent
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.descriptors import raise_limit
-from meshgate.transport.listening import PortFailure, Ports
-from meshgate.transport.network import NoSuchTransport, chosen_transport
+from meshgate.transport.listening import Ports
+from meshgate.transport.network import NoSuchTransport
 from meshgate.wall_time import iso_time
 from meshgate.workers.crew import Crew
-
-PORTS_LOGGED = 20
-"""How many ports the log names at the start; the others are counted."""
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
@@ -98,7 +91,7 @@ def validate(path: Path, reactor: Any) -> int:
     state = feed.flush()
     feed.stop()
     providers.stop()
-    compilation = run_through(compile_state(state, settings, 1, Known(ipv6_exists())))
+    compilation = at_once(compile_state(state, settings, 1, CompilerState(ipv6_exists())))
     problems = (*registry.problems, *settings.warnings, *compilation.problems)
     print_problems(problems, len(state.resources))
     return 1 if has_errors(problems) else 0
@@ -127,15 +120,12 @@ class GatewayService(Service):
         self._process: dict[str, Any] = {}
         self._stopped = False
         self._state = StateFolder()
-        self._bound = Recoveries(self.log, "listening at last on {things}")
-        self._resolved = Recoveries(self.log, "names of endpoints that resolve again: {things}")
         self._report = report = WriteReport(self._state)
         self._status = StatusFile(reactor, self._state, report, self._gather_status)
         self._figures = FiguresFile(reactor, self._state, report, self._gather_figures, self._status.write_soon)
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._workers = settings.workers
-        self._transport = chosen_transport(settings.transport, reactor)
         self._compiling = Compiling(reactor, self._install, self._compiled_all, ipv6=ipv6_exists())
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
@@ -158,7 +148,6 @@ class GatewayService(Service):
         :raises StartError: when a port or a file of the settings cannot be had. Once the reactor runs there is no exit
             status any more.
         """
-        look_seldom()
         try:
             self._start()
         except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
@@ -166,7 +155,6 @@ class GatewayService(Service):
             raise StartError(str(error)) from None
         super().startService()  # type: ignore[no-untyped-call]
         self._figures.start()
-        settle()  # with what has come since the routes: little
 
     def stopService(self) -> Deferred[None]:
         """Close the ports, end the live connections as drained, and write what is still to be written."""
@@ -206,7 +194,7 @@ class GatewayService(Service):
             self._restart_lab()
         self._providers.apply(settings.providers, _context(settings, self._reactor))
         self._providers.reload()
-        done = self._compiling.in_slices(self._feed.flush(), settings)
+        done = self._compiling.compile_soon(self._feed.flush(), settings)
         done.addCallback(lambda _: self.log.info("everything was read again"))
 
     def _start(self) -> None:
@@ -220,43 +208,22 @@ class GatewayService(Service):
             "started": iso_time(),
         }
         self._state.tell(**self._process)
-        self.log.info(
-            "meshgate {version} starts with {file}: {workers} {transport} transport, {compiled}",
-            version=__version__,
-            file=self._settings.file,
-            workers="1 worker, in this process," if self._workers == 1 else f"{self._workers} workers,",
-            transport=self._transport,
-            compiled=compiled_text(),
-        )
         self._open_state_dir()
         raise_limit()
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
         compilation = self._compiling.at_once(self._feed.flush(), self._settings)
-        # Whoever connects as soon as a port is open shall not wait for this: it takes as long as there are routes.
-        settle()
         self._install(compilation.table)
-        self._refuse_failed_ports(compilation)
-        ports = self._bound_ports()
-        self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
+        if self._ports.failures:
+            # The status stays that of the gateway before: what this one would have served is in force nowhere.
+            self._problem_log.say([*self._settings.warnings, *compilation.problems])
+            raise StartError("; ".join(self._unbound()))
         self._compiled_all(compilation)
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
             text = banner(self._table, _shown(certificates), map(_shown, self._settings.route_paths()))
             self._reactor.callWhenRunning(os.write, 2, text.encode())
-
-    def _refuse_failed_ports(self, compilation: Compilation) -> None:
-        """Have the start fail where a port cannot be bound, unless its address is one that is waited for."""
-        waits = self._settings.listening.wait_for_addresses
-        fatal = [failure for failure in self._ports.failures if not (waits and failure.is_missing)]
-        if fatal:
-            # The status stays that of the gateway before: what this one would have served is in force nowhere.
-            run_through(self._problem_log.say([*self._settings.warnings, *compilation.problems]))
-            reasons = [self._unbound(failure) for failure in fatal]
-            if all(failure.is_missing for failure in fatal):
-                reasons.append("if the address comes later, set listening.wait_for_addresses")
-            raise StartError("; ".join(reasons))
 
     async def _stop(self) -> None:
         if self._publishing is not None:
@@ -277,15 +244,11 @@ class GatewayService(Service):
         self._state.release()
 
     def _take(self, state: FeedState) -> None:
-        self._compiling.in_slices(state, self._settings)
+        self._compiling.compile_soon(state, self._settings)
 
     def _install(self, table: RoutingTable) -> None:
         """A new table is in force."""
-        before, self._table = self._table, table
-        if before.generation:
-            news = generation_news(before, table)
-            if news:
-                self.log.info("generation {generation}: {news}", generation=table.generation, news=news)
+        self._table = table
         self._serving.install(table)
         self._ports.reconcile(table.listeners.values())
 
@@ -294,33 +257,26 @@ class GatewayService(Service):
         self._compiled = compilation
         self._publish_status()
 
-    def _unbound(self, failure: PortFailure) -> str:
-        """A port that is not open, with the reason."""
-        return f"port {self._shown_address(failure.key)} cannot be bound: {failure.reason}"
+    def _unbound(self) -> Iterator[str]:
+        """Each port that is not open, with the reason."""
+        for failure in self._ports.failures:
+            listener = self._table.listeners.get(failure.key)
+            address = failure.key if listener is None else listener.address
+            yield f"port {address} cannot be bound: {failure.reason}"
 
-    def _bound_ports(self) -> list[str]:
-        """The ports that are open, in their order."""
-        return [self._shown_address(key) for key in sorted(self._ports.addresses())]
-
-    def _shown_address(self, key: ListenerKey) -> str:
-        """What a listener listens on, as people are told."""
-        listener = self._table.listeners.get(key)
-        return str(key if listener is None else listener.address)
-
-    def _gather_status(self) -> Generator[None, None, StatusContent]:
+    def _gather_status(self) -> StatusContent:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         own = [
             *self._registry.problems,
             *self._settings.warnings,
             *self._own_problems.values(),
-            *(_problem("MG3100", f"{self._unbound(one)}; trying again") for one in self._ports.failures),
+            *(_problem("MG3100", f"{unbound}; trying again") for unbound in self._unbound()),
             *self._serving.problems(),
         ]
         # The table is in force before everything is known about it.
         table, compiled = self._table, self._compiled
         problems = [*own, *compiled.problems]
-        yield from self._problem_log.say(problems)
-        self._bound.follow(map(self._shown_address, failures), self._bound_ports().__contains__)
+        self._problem_log.say(problems)
         process = {
             **self._process,
             "running": not self._stopped,
@@ -329,9 +285,7 @@ class GatewayService(Service):
         return StatusContent(table, failures, problems, process, compiled.statuses)
 
     def _gather_figures(self) -> Figures:
-        serving, names = self._serving, self._serving.names()
-        failing = [name for name, figures in names.items() if figures.failing_since is not None]
-        self._resolved.follow(failing, names.__contains__)
+        serving = self._serving
         return Figures(
             {name: self._process[name] for name in ("pid", "started")},
             self._table.generation,
@@ -340,7 +294,7 @@ class GatewayService(Service):
             tuple(serving.workers()),
             tuple(serving.left_out()),
             self._feed.providers(),
-            names,
+            serving.names(),
         )
 
     def _publish_status(self) -> None:
@@ -417,8 +371,7 @@ class GatewayService(Service):
         except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
             self._own_problems[part] = _problem("MG3006", f"the {part} cannot be renewed: {error}")
         else:
-            if self._own_problems.pop(part, None) is not None:
-                self.log.info("the {part} is renewed", part=part)
+            self._own_problems.pop(part, None)
 
     def _open_state_dir(self) -> None:
         folder = self._settings.state_dir

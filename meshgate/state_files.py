@@ -6,12 +6,11 @@ A file is written whole beside its place and renamed onto it, so that a reader n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from twisted.logger import Logger
 
-from meshgate.resources.steps import batches
 from meshgate.state_folder import StateFolder
 
 STATUS_NAME: Final = "status.json"
@@ -20,26 +19,19 @@ FIGURES_NAME: Final = "figures.json"
 WRITE_SIZE: Final = 1 << 16
 """Bytes that are given to the file at a time."""
 
-WRITTEN_AT_ONCE: Final = 8
-"""Pieces between two rests while a file is written. One of 64 rows has some 12 kB."""
 
-
-def replace_file(state: StateFolder, name: str, pieces: Iterable[str], rest: Callable[[], None] | None = None) -> None:
+def replace_file(state: StateFolder, name: str, pieces: Iterable[str]) -> None:
     """
     Replace a file of the folder in one step.
 
     :param pieces: of the text.
-    :param rest: called now and then, to let others have the processor.
     :raises OSError: when it cannot be written; the one before stays.
     """
     path, new = state.file(name), state.file(f"{name}.new")
     new.unlink(missing_ok=True)  # left by a process that was killed
     try:
         with new.open("x", encoding="utf-8", buffering=WRITE_SIZE) as file:
-            for some in batches(pieces, WRITTEN_AT_ONCE):
-                file.writelines(some)
-                if rest is not None:
-                    rest()
+            file.writelines(pieces)
         new.chmod(0o644)
         new.replace(path)
     except BaseException:

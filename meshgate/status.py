@@ -7,19 +7,22 @@ Knows what the document tells, and how it is read together with the figures and 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import MANY, batches, fill, let_go
 from meshgate.routing.policy_texts import connection_json, upstream_json
 from meshgate.routing.statuses import ResourceStatus
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.state_files import FIGURES_NAME, STATUS_NAME
 from meshgate.state_folder import holder, identity_in
+
+ROWS_AT_ONCE: Final = 2000
+"""How many rows one phase makes: some 0.05 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,88 +61,61 @@ class StatusText:
     def __init__(self) -> None:
         self._routes: dict[int, _Row] = {}
         self._resources: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
-        self._names: dict[ListenerKey, list[str]] = {}
 
-    def in_steps(self, content: StatusContent) -> Generator[None, None, list[str]]:
-        """The text in pieces, in steps."""
+    async def text(self, content: StatusContent, rest: Rest = no_rest) -> list[str]:
+        """
+        The text in pieces, made in phases.
+
+        :param rest: awaited between two phases.
+        """
         listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
         head = {**content.process, "generation": content.table.generation}
         pieces = [json.dumps(head)[:-1], ', "listeners": [']
-        for batch in batches(listeners):
-            pieces.append(", ".join(json.dumps(_listener(each, content)) for each in batch))
-            pieces.append(", ")
-            yield
-        _end(pieces, '], "routes": [')
-        yield from self._add_routes(pieces, listeners)
-        _end(pieces, '], "endpoints": {')
+        pieces += _separated(json.dumps(_listener(each, content)) for each in listeners)
+        pieces.append('], "routes": [')
+        pieces += _separated(await self._routes_of(listeners, rest))
+        pieces.append('], "endpoints": {')
         endpoints = {str(each): [str(one) for one in each.endpoints] for each in content.table.destinations()}
-        yield
-        for named in batches(endpoints.items()):
-            pieces += (", ".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in named), ", ")
-            yield
-        _end(pieces, '}, "resources": [')
-        yield from self._add_resources(pieces, content.statuses)
-        _end(pieces, '], "problems": [')
-        for problems in batches(content.problems, 16):
-            pieces += (", ".join(json.dumps(each.as_json()) for each in problems), ", ")
-            yield
-        _end(pieces, "]}\n")
+        pieces += _separated(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in endpoints.items())
+        pieces.append('}, "resources": [')
+        pieces += _separated(await self._resource_rows(content.statuses, rest))
+        pieces.append('], "problems": [')
+        pieces += _separated(json.dumps(each.as_json()) for each in content.problems)
+        pieces.append("]}\n")
         return pieces
 
-    def _add_routes(self, pieces: list[str], listeners: Iterable[Listener]) -> Iterator[None]:
-        rows_of: dict[int, _Row] = {}
-        orders: dict[ListenerKey, list[str]] = {}
+    async def _routes_of(self, listeners: Iterable[Listener], rest: Rest) -> list[str]:
+        rows: dict[int, _Row] = {}
         for listener in listeners:
-            orders[listener.key] = names = yield from _in_order(listener, self._names.get(listener.key, []))
-            yield
-            for batch in batches(listener.chains(names)):
-                rows = []
-                for chain in batch:
-                    row = self._routes.get(id(chain))
-                    if row is None or (row.sniffs, row.address) != (listener.sniffs, listener.address):
-                        row = _Row(chain, listener.sniffs, listener.address, json.dumps(_route(listener, chain)))
-                    rows_of[id(chain)] = row
-                    rows.append(row.text)
-                pieces += (", ".join(rows), ", ")
-                yield
-        before, self._routes, self._names = self._routes, rows_of, orders
-        yield from let_go(before)
+            for chain in listener.chains():
+                row = self._routes.get(id(chain))
+                if row is None or (row.sniffs, row.address) != (listener.sniffs, listener.address):
+                    row = _Row(chain, listener.sniffs, listener.address, json.dumps(_route(listener, chain)))
+                    await _rest_after(len(rows), rest)
+                rows[id(chain)] = row
+        self._routes = rows
+        return [row.text for row in rows.values()]
 
-    def _add_resources(self, pieces: list[str], statuses: Mapping[ResourceKey, ResourceStatus]) -> Iterator[None]:
-        for batch in batches(statuses.items()):
-            rows = []
-            for key, status in batch:
-                row = self._resources.get(key)
-                if row is None or (row[0] is not status and row[0] != status):
-                    row = self._resources[key] = (status, json.dumps({**key._asdict(), **status.as_json()}))
-                rows.append(row[1])
-            pieces += (", ".join(rows), ", ")
-            yield
-        if len(self._resources) > len(statuses):
-            for key in self._resources.keys() - statuses.keys():
-                del self._resources[key]
+    async def _resource_rows(self, statuses: Mapping[ResourceKey, ResourceStatus], rest: Rest) -> list[str]:
+        rows: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+        for key, status in statuses.items():
+            row = self._resources.get(key)
+            if row is None or (row[0] is not status and row[0] != status):
+                row = (status, json.dumps({**key._asdict(), **status.as_json()}))
+                await _rest_after(len(rows), rest)
+            rows[key] = row
+        self._resources = rows
+        return [row[1] for row in rows.values()]
 
 
-def _end(pieces: list[str], text: str) -> None:
-    """End a list; the comma behind its last element goes."""
-    if pieces[-1] == ", ":
-        pieces.pop()
-    pieces.append(text)
+async def _rest_after(rows: int, rest: Rest) -> None:
+    if rows % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+        await rest()
 
 
-def _in_order(listener: Listener, before: Iterable[str]) -> Generator[None, None, list[str]]:
-    """The listener's full names, sorted. What was sorted the time before is hardly any work."""
-    names: list[str] = []
-    for some in batches(before, MANY):
-        names += [name for name in some if name in listener.exact]
-        yield
-    known: set[str] = set()
-    yield from fill(known.update, names)
-    for some in batches(listener.exact, MANY):
-        names += [name for name in some if name not in known]
-        yield
-    names.sort()
-    return names
+def _separated(rows: Iterable[str]) -> list[str]:
+    """Rows with commas between them, in one piece."""
+    return [", ".join(rows)]
 
 
 def read_status(state_dir: Path) -> dict[str, Any]:

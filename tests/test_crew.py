@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from meshgate.processes.parts import Unpacker
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
@@ -37,7 +36,7 @@ from meshgate.workers.messages import (
 )
 from meshgate.workers.place import SLOW_AFTER, STUCK_AFTER
 from meshgate.workers.process import CHANNEL
-from meshgate.workers.table_parts import EDITS_IN_PART
+from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker
 from tests.support import reactor, wait_for
 
 SETTINGS = ServingSettings(Limits(), (), os.devnull, "text")
@@ -232,7 +231,7 @@ class CrewTests(TestCase):
                 worker.says(Installed(generation))
             await wait_for(lambda latest=generation: self.crew.live_generation == latest, "it to be live")  # type: ignore[misc]
         parts = [message.edits for message in first.heard if isinstance(message, TablePart)]
-        self.assertGreater(len(parts), 1000 / EDITS_IN_PART)
+        self.assertGreater(len(parts), 1000 / EDITS_IN_CHUNK)
         self.assertLess(len(parts[-1]), 1000)
         self.assertEqual(len(Unpacker().unpack(parts[-1])), 2)  # the number of the table, and the new name
         first.dies(signal.SIGKILL)

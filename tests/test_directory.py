@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.providers import directory, large_files
+from meshgate.providers import directory
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import SETTLE, DirectoryFactory, DirectoryOptions
 from meshgate.providers.interfaces import IRouteProvider
-from meshgate.providers.large_files import LARGE
 from meshgate.providers.options import OptionProblem, OptionsError
-from meshgate.providers.reading_messages import Request
-from meshgate.providers.tree import look
-from tests.reading_processes import Started
+from meshgate.providers.tree import Tree, look
+from meshgate.resources.reader import DOCUMENTS_AT_ONCE
 from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway
 from tests.support import new_folder, reactor, wait_for
 
@@ -407,46 +404,31 @@ class LookingTests(Scenarios, TestCase):
         self.pass_time(2)
         self.assertEqual(len(self.sink.snapshots), 1)
 
-    def test_stop_in_the_middle_of_a_look(self) -> None:
-        """A look that is resting when the provider stops is not finished."""
-        for number in range(20):
-            (self.folder / str(number)).mkdir()
+    def test_stop_in_the_middle_of_reading(self) -> None:
+        """What is being read when the provider stops is not published."""
         provider = self.begin()
-        self.slow_down(0.004)
-        self.reactor.advance(0.5)
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+        rests: list[Deferred[None]] = []
+
+        def rest_for_ever(clock: object, delay: float) -> Deferred[None]:
+            rests.append(Deferred())
+            return rests[-1]
+
+        self.patch(directory, "deferLater", rest_for_ever)
+        self.write("a.yaml", *(gateway(f"g{number}") for number in range(3 * DOCUMENTS_AT_ONCE)))
+        self.pass_time(1)
+        self.assertEqual(len(rests), 1)
         provider.stop()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual(self.sink.failures, [])
-
-    def test_a_look_rests(self) -> None:
-        """A large tree is looked at in slices, and a change in it is seen nevertheless."""
-        for number in range(20):
-            (self.folder / str(number)).mkdir()
-        self.begin()
-        self.slow_down(0.004)
-        self.write("19/b.yaml", gateway("b"))
-        self.pass_time(3)
-        self.assertEqual(self.sink.ports, {"a": 443, "b": 443})
-
-    def slow_down(self, seconds: float) -> None:
-        """Have each step of a look take this long."""
-
-        def slowly(*arguments: Any) -> Iterator[None]:
-            for _ in look(*arguments):
-                self.reactor.rightNow += seconds
-                yield
-
-        self.patch(directory, "look", slowly)
+        self.assertEqual((len(self.sink.snapshots), self.sink.failures), (1, []))
 
     def test_looking_takes_a_tenth_of_the_time_at_most(self) -> None:
         """When a look takes long, the next one waits longer."""
         looks = []
 
-        def slowly(*arguments: Any) -> Iterator[None]:
+        def slowly(*arguments: Any) -> Tree:
             looks.append(self.reactor.seconds())
             self.reactor.rightNow += 0.3
-            yield from look(*arguments)
+            return look(*arguments)
 
         self.begin()
         self.patch(directory, "look", slowly)
@@ -475,87 +457,3 @@ class HearingTests(Scenarios, TestCase):
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Let real time pass."""
         await wait_for(condition, what)
-
-
-class LargeFilesTests(Scenarios, TestCase):
-    """The same with large files, which another process reads; and what can come between."""
-
-    poll = 0.05
-    reactor = reactor
-    timeout = 60
-
-    def setUp(self) -> None:
-        """Remember the processes, and what they are asked."""
-        self.started = Started(self)
-        self.requests: list[Request] = []
-        self.patch(large_files, "Request", self.note)
-        super().setUp()
-
-    def note(self, *arguments: Any) -> Request:
-        """Remember a request."""
-        self.requests.append(Request(*arguments))
-        return self.requests[-1]
-
-    def write(self, name: str, *documents: str) -> Path:
-        """A file that is large by its comment."""
-        return super().write(name, "#" * LARGE + "\n", *documents)
-
-    async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Let real time pass."""
-        await wait_for(condition, what)
-
-    async def begin_to_change(self) -> IRouteProvider:
-        """Change the file, and have the process stand still over it."""
-        provider = self.begin()
-        self.started.stopped = True
-        self.write("a.yaml", gateway("a", 8443))
-        await self.until(lambda: self.started.processes, "the process")
-        self.started.stopped = False
-        return provider
-
-    async def test_it_is_the_same_as_reading_it_here(self) -> None:
-        """What is published after a change is what would be published at the start."""
-        self.begin()
-        self.write("a.yaml", gateway("a", 8443), broken_gateway("b"), gateway("c") + "  colour: red\n")
-        await self.until_ports(a=8443, c=443)
-        changed, self.sink = self.sink.last, RecordingSink()
-        self.begin()
-        self.assertEqual(changed, self.sink.last)
-        self.assertEqual(len(self.requests), 1)
-
-    async def test_a_small_file_is_read_here(self) -> None:
-        """No process is started for it."""
-        self.begin()
-        super().write("a.yaml", gateway("a", 8443))
-        await self.until_ports(a=8443)
-        self.assertEqual(self.started.processes, [])
-
-    async def test_a_process_that_is_killed(self) -> None:
-        """The change takes effect all the same."""
-        await self.begin_to_change()
-        self.started.processes[0].kill()
-        await self.until_ports(a=8443)
-        self.assertEqual((len(self.sink.snapshots), self.sink.failures), (2, []))
-
-    async def test_a_change_in_the_middle(self) -> None:
-        """What was seen is not there any more: nothing is published of it, and what is there now takes effect."""
-        await self.begin_to_change()
-        self.write("a.yaml", gateway("a", 9443))
-        os.kill(self.started.processes[0].pid, signal.SIGCONT)
-        await self.until_ports(a=9443)
-        self.assertEqual([request.path for request in self.requests], 2 * [str(self.folder / "a.yaml")])
-
-    async def test_a_reload_in_the_middle(self) -> None:
-        """Whoever asks gets every file read after that, and not what was being read before."""
-        provider = await self.begin_to_change()
-        provider.reload()
-        os.kill(self.started.processes[0].pid, signal.SIGCONT)
-        await self.until_ports(a=8443)
-        self.assertEqual((len(self.requests), len(self.sink.snapshots)), (2, 2))
-
-    async def test_stop_in_the_middle(self) -> None:
-        """Nothing is published any more, and no process is left."""
-        provider = await self.begin_to_change()
-        await maybeDeferred(provider.stop)
-        self.assertRaises(ProcessLookupError, os.kill, self.started.processes[0].pid, 0)
-        self.assertEqual((len(self.sink.snapshots), self.sink.failures), (1, []))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
@@ -17,7 +17,7 @@ from meshgate.providers import directory
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import SELDOM, DirectoryFactory
 from meshgate.providers.inotify import FolderWatch
-from meshgate.providers.tree import look
+from meshgate.providers.tree import Tree, look
 from tests.route_files import gateway
 from tests.test_directory import Scenarios
 
@@ -60,7 +60,7 @@ class ToldTests(Scenarios, TestCase):
         self.patch(directory, "tells_of_changes", lambda paths: self.telling)
         self.looks: list[float] = []
 
-        def counted(*arguments: Any) -> Iterator[None]:
+        def counted(*arguments: Any) -> Tree:
             self.looks.append(self.reactor.seconds())
             return look(*arguments)
 

@@ -6,20 +6,16 @@ import json
 import os
 import pty
 import select
-import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from meshgate.providers.large_files import LARGE
 from tests.hello_builder import build_hello
 from tests.installation import ECHO, NAME_1, NAME_2, SNI, Installation, running
-from tests.lab_with_workers import exists
 from tests.support import read_to_end, require_program, wait_for
 
 GREETING = "Welcome, you are connected to node minikube."
@@ -216,38 +212,6 @@ class LabTests(TestCase):
         await wait_for(lambda: not _problem_codes(lab), "the problem to go")
 
 
-class LargeFileTests(TestCase):
-    """A file that another process reads."""
-
-    timeout = 120
-
-    async def changed(self) -> tuple[Installation, int]:
-        """A lab after a change of a large file, and the process that has read it."""
-        lab = await running(self)
-        gateway = lab.routes / "30-sni-gateway.yaml"
-        gateway.write_text("#" * LARGE + "\n" + gateway.read_text().replace(f"        - {NAME_2}\n", ""))
-        await wait_for(lambda: not body(lab, NAME_2, lab.ports[SNI]), "the second host to go")
-        self.assertTrue(body(lab, NAME_1, lab.ports[SNI]))
-        (child,) = _children(lab.process.pid)
-        self.assertIn(b"meshgate.providers.reading_child", Path(f"/proc/{child}/cmdline").read_bytes())
-        return lab, child
-
-    async def test_ctrl_c_is_the_gateways(self) -> None:
-        """A terminal interrupts both processes at once, and they end in order and without a word about it."""
-        lab, child = await self.changed()
-        os.killpg(lab.process.pid, signal.SIGINT)
-        self.assertEqual(await lab.process.exit_status(), 0)
-        self.assertFalse(exists(child))
-        self.assertNotIn("Traceback", lab.process.stderr)
-        self.assertNotIn("large files", lab.process.stderr)
-
-    async def test_it_does_not_outlive_the_gateway(self) -> None:
-        """When the gateway is killed, the process ends as well."""
-        lab, child = await self.changed()
-        lab.process.signal(signal.SIGKILL)
-        await wait_for(lambda: not exists(child), "the end of the process")
-
-
 class VolumeTests(TestCase):
     """Many bytes and bounded memory."""
 
@@ -317,10 +281,6 @@ assert got == amount, (got, amount)
 assert sent.digest() == received.digest()
 print(idle, resident("VmHWM"))
 """
-
-
-def _children(pid: int) -> list[int]:
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def _problem_codes(lab: Installation) -> set[str]:

@@ -7,20 +7,18 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.providers import file_reading
-from meshgate.providers.file_reading import content_of, reading_of
-from meshgate.providers.tree import Sight, Tree, look
+from meshgate.providers.file_reading import content_of, read_file
+from meshgate.providers.tree import Sight, look
+from meshgate.resources.phases import at_once, no_rest
 from meshgate.resources.problem import Severity
-from meshgate.resources.reader import read_text
-from meshgate.resources.steps import run_through
+from meshgate.resources.reader import DOCUMENTS_AT_ONCE, read_text
 from tests.route_files import gateway
 from tests.support import new_folder
 
 
 def sight_of(path: Path) -> Sight:
     """How a file looks."""
-    tree = Tree()
-    list(look([str(path)], tree))
-    return tree.files[str(path)]
+    return look([str(path)]).files[str(path)]
 
 
 class FileReadingTests(SynchronousTestCase):
@@ -45,12 +43,25 @@ class FileReadingTests(SynchronousTestCase):
     def test_what_it_says(self) -> None:
         """The same as the text, with unknown fields as warnings."""
         text = gateway("a") + "  colour: red\n"
-        reading = run_through(reading_of(text.encode(), "a.yaml", "files", "edge"))
-        self.assertEqual(reading, read_text(text, "a.yaml", "files", "edge", Severity.WARNING))
+        self.path.write_text(text)
+        reading = at_once(read_file(str(self.path), sight_of(self.path), "files", "edge", no_rest))
+        self.assertEqual(reading, read_text(text, str(self.path), "files", "edge", Severity.WARNING))
 
     def test_one_that_cannot_be_read(self) -> None:
         """The reason is the only problem, of the file as a whole."""
-        reading = run_through(reading_of("it is not there", "a.yaml", "files", "edge"))
+        reading = at_once(read_file(str(self.path), "it is not there", "files", "edge", no_rest))
         self.assertEqual((reading.readable, reading.documents), (False, ()))
-        self.assertEqual(list(map(str, reading.problems)), ["a.yaml: error[MG3010]: it is not there"])
-        self.assertEqual(reading.problems[0].provider, "files")
+        (problem,) = reading.problems
+        self.assertEqual(problem.message, "the file cannot be read: it is not there")
+        self.assertEqual(problem.provider, "files")
+
+    def test_it_is_read_in_phases(self) -> None:
+        """A file of many documents is read with rests between them."""
+        self.path.write_text("".join(gateway(f"g{number}") for number in range(2 * DOCUMENTS_AT_ONCE + 1)))
+        rests: list[None] = []
+
+        async def rest() -> None:
+            rests.append(None)
+
+        reading = at_once(read_file(str(self.path), sight_of(self.path), "files", "edge", rest))
+        self.assertEqual((len(reading.documents), len(rests)), (2 * DOCUMENTS_AT_ONCE + 1, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.duplicates import Change, Latest, latest
+from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import run_through
-from meshgate.routing.compile import Compilation, Compiler, compile_table
-from meshgate.routing.listeners import ListenerBuilder, Owner
-from meshgate.routing.servers import Proxy
-from meshgate.routing.table import Chain
+from meshgate.resources.virtualservice import VirtualServiceSpec
+from meshgate.routing.claims import ClaimReader, Makers, ServerClaims
+from meshgate.routing.compile import CLAIMS_AT_ONCE, Compilation, Compiler, compile_change, compile_table
+from meshgate.routing.servers import BoundServer, Proxy
 from tests.configurations import (
     PROXY,
     Document,
@@ -311,15 +311,15 @@ class IncrementalTests(SynchronousTestCase):
             ]
         )
         known, compiler = Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
-        before = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
+        before = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1))
         self.assertEqual({key.port for key in before.table.listeners}, {443, 8443})
         files.write([(0, gateway("g0", one)), (1, gateway("g1", tls_server(443, ["*.example.com"])))])
-        after = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 2))
+        after = at_once(compile_change(compiler, known.update(tuple(files.resources())), 2))
         self.assertEqual({key.port for key in after.table.listeners}, {443})
 
     def follow_edit(self, documents: list[Document], number: int, after: Document | None) -> None:
         """One edit, brought to its end."""
-        self.follow(Proxy({"istio": "ig"}, "istio-system"), documents, [[(number, after)]], random.Random(0), left=0)
+        self.follow(Proxy({"istio": "ig"}, "istio-system"), documents, [[(number, after)]], random.Random(0))
 
     def test_a_server_that_lost_gets_nothing_later(self) -> None:
         """A server that is dropped stays without chains when one more VirtualService comes that only it would meet."""
@@ -370,49 +370,61 @@ class IncrementalTests(SynchronousTestCase):
         for after in (None, gateway("g0", ending[0])):
             self.follow_edit(documents, 0, after)
 
-    def test_one_of_many_is_exchanged(self) -> None:
-        """Of many VirtualServices that change one after the other, the others' rules are not built again."""
+    def test_one_of_many_is_read_again(self) -> None:
+        """Of many VirtualServices of a Gateway that change one after the other, the others' claims are not read."""
         documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(20))]
         files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
-        run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
-        taken: list[str] = []
-        add = ListenerBuilder.add
+        at_once(compile_change(compiler, known.update(tuple(files.resources())), 1))
+        read_again: list[str] = []
+        read_claims = ClaimReader.read
 
-        def counted(builder: ListenerBuilder, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
-            taken.append(chain.virtual_service)
-            add(builder, chain, owner, sniffs=sniffs)
+        def counted(
+            reader: ClaimReader, server: BoundServer, one: Resource[VirtualServiceSpec], makers: Makers
+        ) -> ServerClaims:
+            read_again.append(one.qualified_name)
+            return read_claims(reader, server, one, makers)
 
-        self.patch(ListenerBuilder, "add", counted)
+        self.patch(ClaimReader, "read", counted)
         for generation, number in enumerate((3, 7, 3), 2):
             files.write([(number + 1, simple_route(number, f"fresh{generation}"))])
-            found = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), generation))
+            found = at_once(compile_change(compiler, known.update(tuple(files.resources())), generation))
             (listener,) = found.table.listeners.values()
             self.assertIn(f"fresh{generation}.example.com", listener.exact)
             self.assertEqual(len(listener.exact), 20)
-        self.assertEqual(taken, ["default/v3", "default/v7", "default/v3"])
+        self.assertEqual(read_again, ["default/v3", "default/v7", "default/v3"])
 
-    def test_a_listener_is_copied_once(self) -> None:
-        """Whatever number of rules is exchanged for others."""
-        names = [f"h{number}.example.com" for number in range(50)]
-        documents = [gateway("g0", tls_server(443, ["*"])), simple_route(0)]
-        documents += [virtual_service("w", ["*"], ["g0"], tls=[tls_rule([f"w.{name}"], "x") for name in names])]
+    def test_a_gateway_that_has_not_changed_is_not_compiled_again(self) -> None:
+        """Of many Gateways one changes: the chains of the others are the same objects, another port's listener too."""
+        hosts = [f"h{number}.example.com" for number in range(5)]
+        documents = [gateway(f"g{number}", tls_server(443, [host])) for number, host in enumerate(hosts)]
+        documents += [
+            virtual_service(f"v{number}", [host], [f"g{number}"], tls=[tls_rule([host], "x")])
+            for number, host in enumerate(hosts)
+        ]
+        documents += [gateway("p", tcp_server(5000)), virtual_service("p", ["*"], ["p"], tcp=[tcp_rule("x")])]
         files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
-        run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 1))
-        copies: list[ListenerBuilder] = []
-        copied = ListenerBuilder.copied
+        before = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1)).table
+        files.write([(0, gateway("g0", tls_server(443, ["h0.example.com", "more.example.com"])))])
+        after = at_once(compile_change(compiler, known.update(tuple(files.resources())), 2)).table
+        by_port = {key.port: (before.listeners[key], listener) for key, listener in after.listeners.items()}
+        self.assertIs(*by_port[5000])
+        old, new = by_port[443]
+        for number in range(1, 5):
+            self.assertIs(old.exact[f"h{number}.example.com"], new.exact[f"h{number}.example.com"])
 
-        def counted(builder: ListenerBuilder) -> Generator[None, None, ListenerBuilder]:
-            copies.append(builder)
-            return copied(builder)
+    def test_claims_are_read_in_phases(self) -> None:
+        """A Gateway with more VirtualServices than one phase reads is compiled all the same, with rests."""
+        documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(450))]
+        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        rests: list[None] = []
 
-        self.patch(ListenerBuilder, "copied", counted)
-        fresh = virtual_service("w", ["*"], ["g0"], tls=[tls_rule([f"x.{name}"], "x") for name in names])
-        files.write([(2, fresh)])
-        found = run_through(compiler.in_steps(run_through(known.update(tuple(files.resources()))), 2))
+        async def rest() -> None:
+            rests.append(None)
+
+        found = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1, rest=rest))
         (listener,) = found.table.listeners.values()
-        self.assertEqual(len(listener.exact), 51)
-        self.assertIn("x.h49.example.com", listener.exact)
-        self.assertEqual(len(copies), 1)
+        self.assertEqual(len(listener.exact), 450)
+        self.assertGreaterEqual(len(rests), 450 // CLAIMS_AT_ONCE)
 
     def follow(
         self,
@@ -420,28 +432,16 @@ class IncrementalTests(SynchronousTestCase):
         documents: list[Document],
         changes: list[list[tuple[int, Document | None]]],
         rng: random.Random,
-        left: float = 0.3,
     ) -> None:
-        """
-        Compile after each change, and from scratch as well.
-
-        :param left: how often the work is left as soon as the table is there.
-        """
+        """Compile after each change, and from scratch as well."""
         files = Files(documents)
         known, compiler = Latest(), Compiler(proxy)
         for edits in [[], *changes]:
             files.write(edits)
             given = files.resources()
             rng.shuffle(given)
-            steps = compiler.in_steps(run_through(known.update(tuple(given))), 1, files.refused(), NOW)
-            if rng.random() < left:
-                while next(steps) is None:
-                    pass
-                for _ in range(rng.randrange(10)):
-                    next(steps, None)
-                steps.close()
-                continue
-            found, expected = run_through(steps), files.compiled(proxy)
+            found = at_once(compile_change(compiler, known.update(tuple(given)), 1, files.refused(), NOW))
+            expected = files.compiled(proxy)
             self.assertEqual(found.table, expected.table)
             self.assertEqual(found.problems, expected.problems)
             self.assertEqual(list(found.statuses.items()), sorted(expected.statuses.items(), key=lambda item: item[0]))
@@ -457,7 +457,7 @@ class IncrementalTests(SynchronousTestCase):
         for days in (1, 1, 10_000, 20_000, 1):
             change = Change() if said else Change(come=resources)
             now = NOW + timedelta(days=days)
-            found = run_through(compiler.in_steps(change, 1, now=now))
+            found = at_once(compile_change(compiler, change, 1, now=now))
             self.assertEqual(found.problems, compile_table(resources, PROXY, now=now).problems)
             said.append("MG2055" in codes(found.problems))
         self.assertEqual(said, [False, False, True, True, False])
@@ -468,5 +468,5 @@ class IncrementalTests(SynchronousTestCase):
         other = read(terminating("d", "later", "b.example.com"), file="more.yaml")
         compiler = Compiler(PROXY)
         for change, expected in [(Change(come=one), 0), (Change(come=other), 2), (Change(gone=other), 0)]:
-            found = run_through(compiler.in_steps(change, 1, now=NOW))
+            found = at_once(compile_change(compiler, change, 1, now=NOW))
             self.assertEqual(codes(found.problems).count("MG2056"), expected)

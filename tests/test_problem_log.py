@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, formatEvent
@@ -10,8 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.providers.problem_log import ProblemLog
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.steps import run_through
-from tests.support import new_folder
 
 WARNING = Problem(Severity.WARNING, "MG1001", "unknown field {x}", file="a.yaml", line=3, column=5)
 INFO = Problem(Severity.INFO, "MG0006", "not a routing resource")
@@ -31,36 +28,24 @@ class ProblemLogTests(SynchronousTestCase):
 
     def test_a_problem_is_said_once(self) -> None:
         """A problem that stays is not repeated."""
-        run_through(self.log.say([WARNING]))
-        run_through(self.log.say([WARNING]))
+        self.log.say([WARNING])
+        self.log.say([WARNING])
         self.assertEqual(self.said(), ["a.yaml:3:5: warning[MG1001]: unknown field {x}"])
 
     def test_only_what_is_new_is_said(self) -> None:
         """A new problem beside an old one is the only line."""
-        run_through(self.log.say([WARNING]))
-        run_through(self.log.say([WARNING, INFO]))
+        self.log.say([WARNING])
+        self.log.say([WARNING, INFO])
         self.assertEqual(self.said()[1:], ["info[MG0006]: not a routing resource"])
 
     def test_a_problem_that_comes_back_is_said_again(self) -> None:
         """What had gone in between is news."""
-        run_through(self.log.say([WARNING]))
-        run_through(self.log.say([]))
-        run_through(self.log.say([WARNING]))
+        self.log.say([WARNING])
+        self.log.say([])
+        self.log.say([WARNING])
         self.assertEqual(len(self.said()), 2)
-
-    def test_a_repaired_file_is_said(self) -> None:
-        """A file without errors is said once, unless it is gone, or only its warnings are."""
-        file = new_folder(self) / "a.yaml"
-        file.touch()
-        error = replace(WARNING, severity=Severity.ERROR, file=str(file))
-        gone = replace(error, file=str(file.with_name("gone.yaml")))
-        run_through(self.log.say([error, gone, WARNING]))
-        run_through(self.log.say([replace(error, line=4)]))
-        run_through(self.log.say([]))
-        run_through(self.log.say([]))
-        self.assertEqual(self.said()[4:], [f"{file} has no errors any more"])
 
     def test_levels(self) -> None:
         """Errors and warnings are warnings in the log, infos are infos."""
-        run_through(self.log.say([WARNING, INFO]))
+        self.log.say([WARNING, INFO])
         self.assertEqual([event["log_level"] for event in self.events], [LogLevel.warn, LogLevel.info])

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import TestCase
 
-from meshgate import service
 from meshgate.providers.registry import find_factories
 from meshgate.service import GatewayService
 from meshgate.settings import load_settings
@@ -16,7 +15,7 @@ from meshgate.status import read_status
 from meshgate.transport.dialing import dial
 from tests.dns_server import DnsServer, Fault
 from tests.peers import LOOPBACK, Origin, Peer, end_all
-from tests.support import accepts, free_port, new_folder, reactor, wait_for
+from tests.support import free_port, new_folder, reactor, wait_for
 
 SETTINGS = """
 providers: [{{name: files, type: directory, paths: [routes.yaml]}}]
@@ -67,19 +66,6 @@ class ServiceTestCase(TestCase):
         gateway.startService()
         self.addCleanup(maybeDeferred, gateway.stopService)
         return folder, port
-
-
-class StartTests(ServiceTestCase):
-    """The start of a gateway."""
-
-    def test_ports_open_last(self) -> None:
-        """What takes as long as there are routes is done before anybody can connect, and need not wait for it."""
-        port, open_then = free_port(), list[bool]()
-        self.patch(service, "settle", lambda: open_then.append(accepts(LOOPBACK, port)))
-        folder, _ = self.start(dns=free_port(), target=free_port(), port=port)
-        self.assertEqual(open_then[0], False)
-        self.assertTrue(accepts(LOOPBACK, port))
-        self.assertEqual(len(read_status(folder / "state")["routes"]), 1)
 
 
 class DnsTests(ServiceTestCase):

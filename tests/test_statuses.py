@@ -6,7 +6,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.reader import read_text
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import run_through
 from meshgate.routing.statuses import ResourceStatus, all_statuses
 from tests.configurations import (
     Document,
@@ -77,10 +76,10 @@ class StatusTests(SynchronousTestCase):
         """A resource that is not valid is not accepted, for its faults; what is in force counts more, and has both."""
         reading = read_text("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: 1}\n", "x.yaml")
         key = ResourceKey("Service", "default", "s")
-        refused = run_through(all_statuses({}, reading.all_problems))
+        refused = all_statuses({}, reading.all_problems)
         self.assertEqual((list(refused), refused[key].accepted), ([key], False))
         self.assertTrue(refused[key].reasons[0].startswith("MG1003: "))
         reasons = refused[key].reasons
         in_force = ResourceStatus(accepted=True, programmed=True, reasons=("MG2048: what it says",))
-        found = run_through(all_statuses({key: in_force}, reading.all_problems))[key]
+        found = all_statuses({key: in_force}, reading.all_problems)[key]
         self.assertEqual(found, ResourceStatus(True, True, reasons=(*reasons, "MG2048: what it says")))

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.processes.parts import Unpacker
 from meshgate.routing.addresses import EVERYWHERE, Network
 from meshgate.routing.table import (
     ANYWHERE,
@@ -22,7 +21,7 @@ from meshgate.routing.table import (
     RoutingTable,
 )
 from meshgate.routing.table_changes import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, difference
-from meshgate.workers.table_parts import EDITS_IN_PART, packed
+from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, packed
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
 DESTINATIONS = st.builds(
@@ -157,13 +156,13 @@ class PartTests(SynchronousTestCase):
         parts = list(packed(difference(RoutingTable(), table_of(1000))))
         unpacker = Unpacker()
         sizes = [len(unpacker.unpack(part)) for part in parts]
-        self.assertEqual(max(sizes), EDITS_IN_PART)
-        self.assertGreater(len(sizes), 1000 / EDITS_IN_PART)
+        self.assertEqual(max(sizes), EDITS_IN_CHUNK)
+        self.assertGreater(len(sizes), 1000 / EDITS_IN_CHUNK)
 
     def test_what_is_shared_stays_so(self) -> None:
         """A chain of several names is one object again, wherever its names stand."""
         shared = chain("shared")
-        names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_PART)]
+        names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_CHUNK)]
         table = RoutingTable(1, {KEY: Listener(KEY, True, True, dict.fromkeys(names, shared))})
         draft, unpacker = Draft(RoutingTable()), Unpacker()
         for part in packed(difference(RoutingTable(), table)):

@@ -9,16 +9,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.tree import BATCH, Signature, Tree, glance, is_still, look
+from meshgate.providers.tree import Signature, Tree, glance, look
 from tests.support import new_folder
 
 
 def seen(*paths: Path) -> Tree:
     """One look at the paths."""
-    tree = Tree()
-    for _ in look(map(str, paths), tree):
-        pass
-    return tree
+    return look(map(str, paths))
 
 
 class LookTests(SynchronousTestCase):
@@ -156,29 +153,6 @@ class LookTests(SynchronousTestCase):
         self.assertEqual(before, seen(self.folder))
         path.write_text("a: 22\n")
         self.assertNotEqual(before, seen(self.folder))
-
-    def test_it_rests(self) -> None:
-        """Many files are looked at in many steps."""
-        for number in range(BATCH * 3):
-            self.write(f"{number}.yaml", "")
-        self.assertGreaterEqual(len(list(look([str(self.folder)], Tree()))), 3)
-
-
-class StillTests(SynchronousTestCase):
-    """:func:`is_still`."""
-
-    def test_a_file_is_still_as_it_was(self) -> None:
-        """Until it is replaced by one of the same content; one that is gone is not."""
-        path = new_folder(self) / "a.yaml"
-        path.write_text("a: 1\n")
-        sight = seen(path).files[str(path)]
-        self.assertTrue(is_still(str(path), sight))
-        fresh = path.with_name("fresh")
-        fresh.write_text("a: 1\n")
-        fresh.rename(path)
-        self.assertFalse(is_still(str(path), sight))
-        path.unlink()
-        self.assertFalse(is_still(str(path), sight))
 
 
 class GlanceTests(SynchronousTestCase):

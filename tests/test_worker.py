@@ -31,7 +31,7 @@ from meshgate.workers.messages import (
     Unlistened,
 )
 from meshgate.workers.process import WorkerProcess
-from meshgate.workers.table_parts import packed
+from meshgate.workers.table_chunks import packed
 from tests.peers import LOOPBACK, Origin, Peer, end_all
 from tests.support import new_folder, reactor, wait_for
 

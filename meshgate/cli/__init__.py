@@ -7,14 +7,18 @@ Nothing but click is imported here, so that help and completion answer at once.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Final
 
 import click
 
 from meshgate import __version__
-from meshgate.processes.garbage import look_seldom
 from meshgate.wire import clienthello
+
+COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
+"""How seldom garbage is looked for: to read 10,000 files takes a fifth less by that."""
 
 COMMANDS = {
     "check": "Find what is wrong with routes, all of it at once.",
@@ -84,4 +88,4 @@ def main() -> None:
     The gateway runs as 'twistd -n meshgate --config FILE'; these commands check and explain what it would do.
     PATH is a file, a folder, or - for standard input.
     """
-    look_seldom()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)

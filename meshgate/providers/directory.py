@@ -12,28 +12,27 @@ that is being written, or a folder that is being swapped, is not read in between
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from meshgate.processes.garbage import held_off
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.faults import log_traceback
 from meshgate.providers.inotify import FolderWatch, Interest
 from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
-from meshgate.providers.large_files import LargeFiles
 from meshgate.providers.last_good import LastGood
 from meshgate.providers.mounts import tells_of_changes
 from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
-from meshgate.providers.slices import in_slices
 from meshgate.providers.tree import Tree, glance, is_in_place, look
 from meshgate.resources.durations import parse_duration
+from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity
-from meshgate.resources.steps import run_through
 
 SETTLE = 0.05
 """Seconds from the hint of a change, or from a first sight of it, to the look that has to confirm it."""
@@ -131,12 +130,10 @@ class DirectoryProvider:
         self._options = options
         self._clock: IReactorTime = context.reactor
         self._files = LastGood(name, context.default_namespace)
-        self._large = LargeFiles(context.reactor, name, context.default_namespace)
         self._watch = FolderWatch(context.reactor, self._hear)
         self._troubles: tuple[Problem, ...] = ()
         self._last_look = Tree()
         self._settled = True
-        self._reloads = 0
         self._work = 0.0
         # Where something is said to have happened since all was settled; None when it may be anywhere.
         self._hints: frozenset[str] | None = frozenset()
@@ -149,12 +146,9 @@ class DirectoryProvider:
     def start(self, sink: ISnapshotSink) -> None:
         """Read and publish everything, at once; then follow it."""
         self._sink = sink
-        tree = self._last_look
-        for _ in look(self._options.paths, tree):
-            pass
-        for _ in self._files.update(self._files.news(tree.files), {}):
-            pass
-        run_through(self._publish(self._find_troubles(tree, tree)))
+        tree = self._last_look = look(self._options.paths)
+        at_once(self._files.update(self._files.news(tree.files)))
+        self._publish(self._find_troubles(tree, tree))
         self._looked_at_all = self._clock.seconds()
         self._watch.start()
         self._watch.follow(self._interests(tree))
@@ -163,12 +157,11 @@ class DirectoryProvider:
     def reload(self) -> None:
         """Look now, and read all files again, also those that look as they did."""
         self._files.doubt()
-        self._reloads += 1
         self._settled = False
         self._hints = None
         self._look_after(0)
 
-    def stop(self) -> Deferred[None] | None:
+    def stop(self) -> None:
         """Look no more, and read no more."""
         self._watch.stop()
         if self._due is not None:
@@ -176,7 +169,6 @@ class DirectoryProvider:
             self._due = None
         if self._looking is not None:
             self._looking.cancel()
-        return self._large.stop()
 
     def _look_after(self, delay: float) -> None:
         """Look after so many seconds, unless a look is due before."""
@@ -222,8 +214,9 @@ class DirectoryProvider:
         if changed is None:
             # Where all is looked at, all has to be looked at again to be sure.
             hints = None
-            tree, changed = Tree(), frozenset()
-            self._work = await in_slices(look(self._options.paths, tree, before), self._clock)
+            begin = self._clock.seconds()
+            tree, changed = look(self._options.paths, before), frozenset()
+            self._work = self._clock.seconds() - begin
             self._looked_at_all = self._clock.seconds()
             self._told = self._is_told(before, tree)
             self._last_look = tree
@@ -277,19 +270,14 @@ class DirectoryProvider:
             if path not in changed and before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
         }
         self._watch.follow(self._interests(tree))
-        reloads = self._reloads
-        readings = await self._large.read(news)
-        if self._reloads != reloads:
-            return  # All is to be read again, also what has just been.
         troubles = self._find_troubles(before, tree)
         if news or troubles != self._troubles:
-            with held_off():
-                await in_slices(self._files.update(news, readings), self._clock)
-                await in_slices(self._publish(troubles), self._clock)
+            await self._files.update(news, partial(deferLater, self._clock, 0))
+            self._publish(troubles)
 
-    def _publish(self, troubles: tuple[Problem, ...]) -> Generator[None, None, None]:
+    def _publish(self, troubles: tuple[Problem, ...]) -> None:
         self._troubles = troubles
-        snapshot = yield from self._files.snapshot_in_steps()
+        snapshot = self._files.snapshot()
         self._sink.publish(replace(snapshot, problems=(*troubles, *snapshot.problems)))
 
     def _find_troubles(self, before: Tree, tree: Tree) -> tuple[Problem, ...]:

@@ -6,11 +6,10 @@ The same wherever it is done. Knows nothing of what was there before, nor of whe
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from meshgate.providers.tree import Sight, Signature
+from meshgate.resources.phases import Rest
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import Reading, read_in_steps
+from meshgate.resources.reader import Reading, read_in_phases
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 """Bytes. Some 100,000 routes; whatever is larger is there by mistake."""
@@ -35,18 +34,17 @@ def content_of(path: str, sight: Sight) -> bytes | str:
     return content if len(content) <= MAX_FILE_SIZE else too_large
 
 
-def reading_of(
-    content: bytes | str, path: str, provider: str, default_namespace: str
-) -> Generator[None, None, Reading]:
+async def read_file(path: str, sight: Sight, provider: str, default_namespace: str, rest: Rest) -> Reading:
     """
-    What the file says: a generator that rests before and after each document, and returns the reading.
+    Read what a file says, in phases. One that cannot be read is as one that is not YAML.
 
-    :param content: as :func:`content_of` gives it. A file without is as one that is not YAML.
+    :param sight: how it looks.
     :param provider: the name of the provider that the file belongs to.
     :param default_namespace: of documents that name none.
+    :param rest: awaited between two phases.
     """
+    content = content_of(path, sight)
     if isinstance(content, str):
         problem = Problem(Severity.ERROR, "MG3010", content, file=path, provider=provider)
         return Reading((), (problem,), readable=False)
-    yield
-    return (yield from read_in_steps(content, path, provider, default_namespace, Severity.WARNING))
+    return await read_in_phases(content, path, provider, default_namespace, Severity.WARNING, rest)

@@ -6,17 +6,17 @@ Reads and parses; knows nothing of when, nor of how changes are noticed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshgate.providers.file_reading import content_of, reading_of
+from meshgate.providers.file_reading import read_file
 from meshgate.providers.snapshot import Snapshot
 from meshgate.providers.tree import Sight
+from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import Reading
+from meshgate.resources.reader import DOCUMENTS_AT_ONCE, Reading
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import batches, run_through
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,12 @@ class LastGood:
         """Take every file for changed, so that all are read again."""
         self._sights = dict.fromkeys(self._sights)
 
-    def update(self, news: Mapping[str, Sight | None], readings: Mapping[str, Reading | None]) -> Iterator[None]:
+    async def update(self, news: Mapping[str, Sight | None], rest: Rest = no_rest) -> None:
         """
-        Read what changed.
+        Read what changed, in phases. The changes are whole when it ends.
 
         :param news: as :meth:`news` gives it, or a part of that.
-        :param readings: what came of those among them that have been read already; None for a file that looked
-            otherwise by then, and stays as it was.
-        :return: an iterator that rests after each document; the changes are whole when it ends.
+        :param rest: awaited between two phases.
         """
         gone = [path for path, sight in news.items() if sight is None]
         # A file may have been renamed and broken at once.
@@ -82,49 +80,40 @@ class LastGood:
         for path in gone:
             del self._sights[path]
             self._in_order = None
+        read = 0
         for path, sight in sorted(news.items()):
-            if sight is not None:
-                reading = readings[path] if path in readings else (yield from self._read(path, sight))
-                if reading is None:
-                    continue
-                before = self._files.get(path, _File())
-                after = yield from self._after(path, reading, before, orphans)
-                if path not in self._files:
-                    self._in_order = None
-                self._files[path], self._sights[path] = (yield from _with_the_same(after, before)), sight
-                yield
+            if sight is None:
+                continue
+            reading = await read_file(path, sight, self._provider, self._default_namespace, rest)
+            before = self._files.get(path, _File())
+            after = self._after(path, reading, before, orphans)
+            if path not in self._files:
+                self._in_order = None
+            self._files[path], self._sights[path] = _with_the_same(after, before), sight
+            read += 1 + len(reading.documents)
+            if read >= DOCUMENTS_AT_ONCE:
+                read = 0
+                await rest()
 
     def snapshot(self) -> Snapshot:
         """Everything that serves, in the order of the files' paths, and everything that is wrong."""
-        return run_through(self.snapshot_in_steps())
-
-    def snapshot_in_steps(self) -> Generator[None, None, Snapshot]:
-        """The same, for whoever has other things to do in between."""
         if self._in_order is None:
             self._in_order = sorted(self._files)
-            yield
         resources: list[Resource[Any]] = []
         problems: list[Problem] = []
         refused: list[Resource[Any]] = []
-        for paths in batches(self._in_order, 128):
-            for path in paths:
-                file = self._files[path]
-                resources += file.resources
-                problems += file.problems
-                refused += file.refused
-            yield
+        for path in self._in_order:
+            file = self._files[path]
+            resources += file.resources
+            problems += file.problems
+            refused += file.refused
         return Snapshot(tuple(resources), tuple(problems), tuple(refused))
 
-    def _read(self, path: str, sight: Sight) -> Generator[None, None, Reading]:
-        return reading_of(content_of(path, sight), path, self._provider, self._default_namespace)
-
-    def _after(
-        self, path: str, reading: Reading, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]
-    ) -> Generator[None, None, _File]:
+    def _after(self, path: str, reading: Reading, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]) -> _File:
         if not reading.readable:
             return self._kept(path, before, *reading.problems)
-        known = {**orphans, **(yield from _by_key(before.resources))}
-        return (yield from self._merged(reading, known))
+        known = {**orphans, **_by_key(before.resources)}
+        return self._merged(reading, known)
 
     def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
         if before.resources:
@@ -132,64 +121,34 @@ class LastGood:
             problems = (*problems, self._problem(Severity.INFO, "MG3012", path, serves))
         return _File(before.resources, problems)
 
-    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> Generator[None, None, _File]:
+    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
         resources: list[Resource[Any]] = []
         refused: list[Resource[Any]] = []
         problems = list(reading.problems)
-        for documents in batches(reading.documents):
-            for document in documents:
-                problems.extend(document.problems)
-                if document.resource is not None:
-                    resources.append(document.resource)
-                elif document.key is not None and document.key in known:
-                    kept = replace(known[document.key], origin=document.origin)
-                    resources.append(kept)
-                    serves = "its last good version keeps serving"
-                    problems.append(kept.problem(Severity.INFO, "MG3012", serves))
-                elif document.refused is not None:
-                    refused.append(document.refused)
-            yield
+        for document in reading.documents:
+            problems.extend(document.problems)
+            if document.resource is not None:
+                resources.append(document.resource)
+            elif document.key is not None and document.key in known:
+                kept = replace(known[document.key], origin=document.origin)
+                resources.append(kept)
+                serves = "its last good version keeps serving"
+                problems.append(kept.problem(Severity.INFO, "MG3012", serves))
+            elif document.refused is not None:
+                refused.append(document.refused)
         return _File(tuple(resources), tuple(problems), tuple(refused))
 
     def _problem(self, severity: Severity, code: str, path: str, message: str) -> Problem:
         return Problem(severity, code, message, file=path, provider=self._provider)
 
 
-def _by_key(resources: Iterable[Resource[Any]]) -> Generator[None, None, dict[ResourceKey, Resource[Any]]]:
-    """The same resources by their keys, in steps."""
-    known: dict[ResourceKey, Resource[Any]] = {}
-    for batch in batches(resources, 512):
-        known.update({each.key: each for each in batch})
-        yield
-    return known
+def _by_key(resources: Iterable[Resource[Any]]) -> dict[ResourceKey, Resource[Any]]:
+    return {each.key: each for each in resources}
 
 
-def _with_the_same(after: _File, before: _File) -> Generator[None, None, _File]:
+def _with_the_same(after: _File, before: _File) -> _File:
     """A file with the resources of before where they are equal: nobody has to look at the same object again."""
-    known = yield from _by_key(before.resources)
-    resources: list[Resource[Any]] = []
-    for each in after.resources:
-        same = known.get(each.key)
-        equal = same is not None and (yield from _equal(each, same))
-        resources.append(same if same is not None and equal else each)
-        yield
+    known = _by_key(before.resources)
+    same = (known.get(each.key) for each in after.resources)
+    resources = (each if old != each or old is None else old for each, old in zip(after.resources, same, strict=True))
     return replace(after, resources=tuple(resources))
-
-
-def _equal(one: Resource[Any], other: Resource[Any]) -> Generator[None, None, bool]:
-    """Whether two resources are equal. What has a thousand parts has them in the fields of its spec."""
-    if replace(one, spec=None) != replace(other, spec=None):
-        return False
-    for name in type(one.spec).model_fields:
-        parts, others = getattr(one.spec, name), getattr(other.spec, name)
-        if not isinstance(parts, tuple) or not isinstance(others, tuple):
-            if parts != others:
-                return False
-            continue
-        if len(parts) != len(others):
-            return False
-        for pairs in batches(zip(parts, others, strict=True)):
-            if any(part != counterpart for part, counterpart in pairs):
-                return False
-            yield
-    return True

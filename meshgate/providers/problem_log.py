@@ -1,14 +1,12 @@
-"""Says problems in the program's log, each once and not again until it changes, and which files have no more errors."""
+"""Says problems in the program's log: each once, and not again until it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from twisted.logger import Logger
 
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.steps import batches
 
 
 class ProblemLog:
@@ -21,27 +19,18 @@ class ProblemLog:
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._said: set[Problem] = set()
-        self._faulty: set[str] = set()
 
-    def say(self, problems: Iterable[Problem]) -> Generator[None, None, None]:
+    def say(self, problems: Iterable[Problem]) -> None:
         """
-        Say those that were not there last time, in steps.
+        Say those that were not there last time.
 
         :param problems: all problems there are now. One that is missing has gone, and is said again when it
             comes back.
         """
         now: set[Problem] = set()
-        faulty: set[str] = set()
-        for batch in batches(problems):
-            for problem in batch:
-                if problem not in self._said and problem not in now:
-                    say = self._log.info if problem.severity is Severity.INFO else self._log.warn
-                    say("{problem}", problem=problem)
-                now.add(problem)
-                if problem.severity is Severity.ERROR and problem.file:
-                    faulty.add(problem.file)
-            yield
-        repaired, self._said, self._faulty = self._faulty - faulty, now, faulty
-        for file in sorted(repaired):
-            if Path(file).exists():  # one that was removed was not repaired
-                self._log.info("{file} has no errors any more", file=file)
+        for problem in problems:
+            if problem not in self._said and problem not in now:
+                say = self._log.info if problem.severity is Severity.INFO else self._log.warn
+                say("{problem}", problem=problem)
+            now.add(problem)
+        self._said = now

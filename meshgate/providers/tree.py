@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Generator, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -62,7 +62,7 @@ class Tree:
 NOTHING_SEEN: Final = Tree()
 
 
-def look(paths: Iterable[str], tree: Tree, before: Tree = NOTHING_SEEN) -> Iterator[None]:
+def look(paths: Iterable[str], before: Tree = NOTHING_SEEN) -> Tree:
     """
     Look at files, and at folders with all that is below them.
 
@@ -71,11 +71,9 @@ def look(paths: Iterable[str], tree: Tree, before: Tree = NOTHING_SEEN) -> Itera
     by the first one only, so links that lead in a circle end.
 
     :param paths: absolute.
-    :param tree: what is filled in; complete when the iterator ends.
-    :param before: an earlier look, whose signatures are taken over where they are equal: thousands of new objects
-        would be work for the garbage collector.
-    :return: an iterator that rests now and then, so that a large tree can be looked at in slices.
+    :param before: an earlier look, whose signatures are taken over where they are equal.
     """
+    tree = Tree()
     folders = []
     for path in sorted(paths):
         try:
@@ -92,20 +90,19 @@ def look(paths: Iterable[str], tree: Tree, before: Tree = NOTHING_SEEN) -> Itera
     visited: set[tuple[int, int]] = set()
     folders.reverse()
     while folders:
-        yield
         path, status = folders.pop()
         identity = (status.st_dev, status.st_ino)
         if identity not in visited:
             visited.add(identity)
             tree.folders[path] = identity
-            inner = yield from _list(path, tree, before)
+            inner = _list(path, tree, before)
             folders.extend(reversed(inner))
+    return tree
 
 
 def glance(paths: Collection[str], tree: Tree) -> Set[str] | None:
     """
-    Bring a look up to date in some entries of folders that were visited, and look at nothing else. A copy of the look
-    would touch each of its thousands of signatures, and be walked by the garbage collector.
+    Bring a look up to date in some entries of folders that were visited, and look at nothing else.
 
     :param paths: where something is said to have happened.
     :param tree: the look.
@@ -161,15 +158,7 @@ def is_in_place(paths: Iterable[str], last: Tree) -> bool:
     return True
 
 
-def is_still(path: str, sight: Sight) -> bool:
-    """Whether a file looks as it did."""
-    try:
-        return _sight(os.stat(path)) == sight
-    except OSError:
-        return False
-
-
-def _list(folder: str, tree: Tree, before: Tree) -> Generator[None, None, list[tuple[str, os.stat_result]]]:
+def _list(folder: str, tree: Tree, before: Tree) -> list[tuple[str, os.stat_result]]:
     """
     Look at one folder's entries.
 
@@ -178,13 +167,8 @@ def _list(folder: str, tree: Tree, before: Tree) -> Generator[None, None, list[t
     inner: list[tuple[str, os.stat_result]] = []
     try:
         with os.scandir(folder) as listing:
-            yield
-            for number, entry in enumerate(listing):
-                if number % BATCH == 0:
-                    # Before the first one, too: to open a large folder is work of milliseconds for the kernel alone.
-                    yield
+            for entry in listing:
                 _look_at(entry, tree, before, inner)
-            yield
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -263,9 +263,8 @@ class Relay:
         """
         if not self._closing:
             self._end(ending)
-            if not at_once:
-                self._timer = self.clock.callLater(GRACE, self._abort)
-                self._lose_both()
+            self._timer = self.clock.callLater(GRACE, self._abort)
+            self._lose_both()
         if at_once:
             self._cancel_timer()
             self._abort()

@@ -6,13 +6,12 @@ Knows records only.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import MANY, batches, fill, run_through
 
 
 def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Problem]]:
@@ -24,7 +23,7 @@ def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], lis
     :return: both in the order of providers, files and documents.
     """
     found = Latest()
-    run_through(found.update(tuple(resources)))
+    found.update(tuple(resources))
     return sorted(found.winners.values(), key=_place), found.problems()
 
 
@@ -40,6 +39,13 @@ class Change:
     gone: list[Resource[Any]] = field(default_factory=list)
     come: list[Resource[Any]] = field(default_factory=list)
 
+    def in_chunks(self, size: int) -> Iterator[Change]:
+        """The same change as several small ones, to be applied one after the other; everything that goes is first."""
+        for start in range(0, len(self.gone), size):
+            yield Change(gone=self.gone[start : start + size])
+        for start in range(0, len(self.come), size):
+            yield Change(come=self.come[start : start + size])
+
 
 class Latest:
     """
@@ -54,45 +60,32 @@ class Latest:
         self._given: dict[int, Resource[Any]] = {}
         self._doubled: dict[ResourceKey, list[Resource[Any]]] = {}
 
-    def update(self, resources: tuple[Resource[Any], ...]) -> Generator[None, None, Change]:
+    def update(self, resources: tuple[Resource[Any], ...]) -> Change:
         """
-        Take these in place of those given before, in steps.
+        Take these in place of those given before.
 
         :param resources: in any order.
         """
-        before, given = self._given, dict[int, Resource[Any]]()
-        yield from fill(given.update, zip(map(id, resources), resources, strict=True))
-        gone: list[Resource[Any]] = []
-        for looked_up in batches(before, MANY):
-            gone += [before[each] for each in looked_up if each not in given]
-            yield
-        come: list[Resource[Any]] = []
-        for looked_up in batches(given, MANY):
-            come += [given[each] for each in looked_up if each not in before]
-            yield
+        before, given = self._given, dict(zip(map(id, resources), resources, strict=True))
+        gone = [before[each] for each in before if each not in given]
+        come = [given[each] for each in given if each not in before]
         self._given = given
         touched: dict[ResourceKey, Resource[Any] | None] = {}
-        for batch in batches(gone):
-            for resource in batch:
-                touched.setdefault(resource.key, self.winners.get(resource.key))
-                rivals = self._doubled.pop(resource.key, [resource])
-                self._keep(resource.key, [each for each in rivals if each is not resource])
-            yield
-        for batch in batches(come):
-            for resource in batch:
-                known = self.winners.get(resource.key)
-                touched.setdefault(resource.key, known)
-                rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
-                self._keep(resource.key, [*rivals, resource])
-            yield
+        for resource in gone:
+            touched.setdefault(resource.key, self.winners.get(resource.key))
+            rivals = self._doubled.pop(resource.key, [resource])
+            self._keep(resource.key, [each for each in rivals if each is not resource])
+        for resource in come:
+            known = self.winners.get(resource.key)
+            touched.setdefault(resource.key, known)
+            rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
+            self._keep(resource.key, [*rivals, resource])
         change = Change()
-        for keys in batches(touched):
-            for key in keys:
-                old, new = touched[key], self.winners.get(key)
-                if old is not new:
-                    change.gone += [old] if old is not None else []
-                    change.come += [new] if new is not None else []
-            yield
+        for key in touched:
+            old, new = touched[key], self.winners.get(key)
+            if old is not new:
+                change.gone += [old] if old is not None else []
+                change.come += [new] if new is not None else []
         return change
 
     def _keep(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:

@@ -10,14 +10,14 @@ what its findings about one resource depend on, so that it is asked again only a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final, TypeVar
 
 from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.problem import Problem
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_certificates import credentials, has_certificates, next_turn, shared_certificates
 from meshgate.routing.analysis_gateways import Place, all_places, conflicting_gateways, ports_not_on_service
@@ -33,20 +33,20 @@ from meshgate.routing.analysis_virtualservices import (
 )
 from meshgate.routing.binding import gateways_of, in_mesh
 from meshgate.routing.catalog import Catalog
+from meshgate.routing.hosts import HostIndex
 from meshgate.routing.servers import Proxy
 
 Gateway = Resource[GatewaySpec]
 VirtualService = Resource[VirtualServiceSpec]
 K = TypeVar("K")
-Analyzer = Callable[[AnalysisInput], Iterable[Problem | None]]
-"""Gives None where there can be a rest."""
+Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
 
-OF_EACH: Final[Sequence[tuple[str, Analyzer]]] = (
-    ("services", unnamed_protocols),
-    ("entries", missing_addresses),
-    ("rules", unknown_hosts),
-    ("rules", idle_subsets),
-    ("rules", unverified_servers),
+OF_EACH: Final[Sequence[Analyzer]] = (
+    unnamed_protocols,
+    missing_addresses,
+    unknown_hosts,
+    idle_subsets,
+    unverified_servers,
 )
 """About one Service, ServiceEntry or DestinationRule; depends on no Gateway, VirtualService or others of its kind."""
 
@@ -89,12 +89,12 @@ class Analysis:
         self._about_others: list[Problem] = []
         self._about_gateways: dict[str, tuple[Problem, ...]] = {}
         self._about_virtual_services: dict[ResourceKey, tuple[Problem, ...]] = {}
-        self._about_mesh: list[Problem] = []
+        self._about_mesh: tuple[Problem, ...] = ()
         self._stale_gateways: dict[str, None] = {}
         self._stale: dict[ResourceKey, None] = {}
         self._on_place: dict[Place, dict[str, None]] = {}
         self._shared: dict[Place, None] = {}
-        self._about_certificates: list[Problem] = []
+        self._about_certificates: tuple[Problem, ...] = ()
         self._with_certificates: dict[str, Gateway] = {}
         self._certificates_are_stale = False
         # What is said of certificates holds from the first of these moments to the second.
@@ -105,56 +105,50 @@ class Analysis:
         # By owner, the hosts.
         self._owned: dict[ResourceKey, dict[str, None]] = {}
         self._owners_are_stale = False
+        # The hosts of the Gateways that VirtualServices name, made when they are first needed.
+        self._host_indexes: dict[str, HostIndex] = {}
 
     def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
         """Look at VirtualServices anew: a Gateway that they name has changed."""
         self._stale.update(dict.fromkeys(virtual_services))
 
-    def add_gateway(self, gateway: Gateway) -> Iterator[None]:
-        """Take a Gateway in, in steps."""
+    def add_gateway(self, gateway: Gateway) -> None:
+        """Take a Gateway in."""
+        self._host_indexes.pop(gateway.qualified_name, None)
         self._stale_gateways[gateway.qualified_name] = None
-        for batch in batches(all_places(gateway)):
-            for place in batch:
-                having = self._on_place.setdefault(place, {})
-                having[gateway.qualified_name] = None
-                if len(having) == 2:
-                    self._shared[place] = None
-            if len(batch) == BATCH:
-                yield
+        for place in all_places(gateway):
+            having = self._on_place.setdefault(place, {})
+            having[gateway.qualified_name] = None
+            if len(having) == 2:
+                self._shared[place] = None
         if has_certificates(gateway):
             self._with_certificates[gateway.qualified_name] = gateway
             self._certificates_are_stale = True
 
-    def drop_gateway(self, gateway: Gateway) -> Iterator[None]:
-        """Forget a Gateway, in steps."""
+    def drop_gateway(self, gateway: Gateway) -> None:
+        """Forget a Gateway."""
+        self._host_indexes.pop(gateway.qualified_name, None)
         self._about_gateways.pop(gateway.qualified_name, None)
         self._stale_gateways.pop(gateway.qualified_name, None)
-        for batch in batches(all_places(gateway)):
-            for place in batch:
-                having = self._on_place.get(place, {})
-                if gateway.qualified_name not in having:
-                    continue  # several servers have the place
-                del having[gateway.qualified_name]
-                if len(having) == 1:
-                    del self._shared[place]
-                if not having:
-                    del self._on_place[place]
-            if len(batch) == BATCH:
-                yield
+        for place in all_places(gateway):
+            having = self._on_place.get(place, {})
+            if gateway.qualified_name not in having:
+                continue  # several servers have the place
+            del having[gateway.qualified_name]
+            if len(having) == 1:
+                del self._shared[place]
+            if not having:
+                del self._on_place[place]
         if self._with_certificates.pop(gateway.qualified_name, None) is not None:
             self._certificates_are_stale = True
 
-    def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> Iterator[None]:
-        """Take a VirtualService in, in steps."""
+    def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
+        """Take a VirtualService in."""
         self._stale[virtual_service.key] = None
         if in_mesh(virtual_service):
             self._members[virtual_service.key] = virtual_service
             self._members_are_stale = True
-        for found in subset_hosts(virtual_service, proxy.domain_suffix):
-            if found is None:
-                yield
-                continue
-            host, path = found
+        for host, path in subset_hosts(virtual_service, proxy.domain_suffix):
             self._owned.setdefault(virtual_service.key, {})[host] = None
             self._subset_owners.setdefault(host, {}).setdefault(virtual_service.key, (virtual_service, path))
             self._owners_are_stale = True
@@ -171,140 +165,90 @@ class Analysis:
                 del self._subset_owners[host]
             self._owners_are_stale = True
 
-    def look_around(
-        self, given: AnalysisInput, virtual_services: Mapping[ResourceKey, VirtualService]
-    ) -> Generator[None, None, None]:
+    def refresh_shared_state(self, given: AnalysisInput) -> None:
         """
-        Take in what is neither a Gateway nor a VirtualService, in steps.
+        Take in what is neither a Gateway nor a VirtualService.
 
         :param given: with that alone.
         """
-        yield from given.prepare()
+        given.prepare()
         self._given = given
-        self._about_others = []
-        for found in _of_others(given):
-            self._about_others += found
-            yield
+        self._about_others = list(_ask((*OF_ENTRIES, *OF_EACH), given))
         self._stale_gateways.update(dict.fromkeys(self._gateways))
-        self._stale.update(dict.fromkeys(virtual_services))
-        self._members_are_stale = True
         self._certificates_are_stale = True
 
-    def problems(
-        self,
-        virtual_services: Mapping[ResourceKey, VirtualService],
-        dropped: Collection[tuple[ResourceKey, int]],
-        now: datetime | None = None,
-    ) -> Generator[None, None, list[Problem]]:
+    def ask_some(
+        self, virtual_services: Mapping[ResourceKey, VirtualService], now: datetime | None, budget: int
+    ) -> bool:
         """
-        All that analyzers find, in steps.
+        Ask the analyzers about what has changed.
 
-        :param dropped: the servers that the compiler has dropped and spoken of.
         :param now: for certificates that expire; None to leave that aside.
+        :param budget: how many resources are asked about at most.
+        :return: True when nothing is left to be asked about.
         """
-        given = self._given.about(gateway_of=self._gateways, dropped=dropped, host_indexes={}, now=now)
-        found = list(self._about_others)
+        given = self._given.about(gateway_of=self._gateways, host_indexes=self._host_indexes, now=now)
         if now is not None and (self._certificates_are_stale or not self._still_holds(now)):
             self._judged = (now, next_turn(given, now))
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))
-            yield
-        for name in list(self._stale_gateways):
+        if self._certificates_are_stale:
+            gateways = sorted(self._with_certificates.values(), key=Resource.order)
+            self._about_certificates = _ask(OF_CERTIFICATES, given.about(gateways=gateways))
+            self._certificates_are_stale = False
+        if self._members_are_stale:
+            members = sorted(self._members.values(), key=Resource.order)
+            self._about_mesh = _ask(OF_MESH, given.about(virtual_services=members))
+            self._members_are_stale = False
+        if self._owners_are_stale:
+            self._stale.update(dict.fromkeys(virtual_services))
+            self._owners_are_stale = False
+        for name in list(islice(self._stale_gateways, budget)):
             about = given.about(gateways=[self._gateways[name]])
-            _keep(self._about_gateways, name, (yield from _ask(OF_GATEWAY, about)))
+            _keep(self._about_gateways, name, _ask(OF_GATEWAY, about))
             del self._stale_gateways[name]
-            yield
+        for key in list(islice(self._stale, budget)):
+            one = virtual_services[key]
+            self._index_hosts(one)
+            about = given.about(virtual_services=[one], subset_owners=self._subset_owners)
+            _keep(self._about_virtual_services, key, _ask(OF_VIRTUAL_SERVICE, about))
+            del self._stale[key]
+        return not (self._stale or self._stale_gateways)
+
+    def problems(self, dropped: Collection[tuple[ResourceKey, int]]) -> list[Problem]:
+        """
+        Everything that the analyzers find, once nothing is left to be asked about.
+
+        :param dropped: the servers that the compiler has dropped and spoken of.
+        """
+        given = self._given.about(gateway_of=self._gateways, dropped=dropped)
         names = dict.fromkeys(name for place in self._shared for name in self._on_place[place])
         rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
-        for problem in _finding(OF_RIVALS, given.about(gateways=rivals)):
-            found += problem
-            yield
-        yield from self._look_at_certificates(given)
-        yield from self._look_at_mesh(given)
-        yield from self._look_at_each(given, virtual_services)
+        found = [*self._about_others, *_ask(OF_RIVALS, given.about(gateways=rivals))]
         found += self._about_certificates
         found += self._about_mesh
         for kept in (self._about_gateways, self._about_virtual_services):
-            for batch in batches(kept.values()):
-                found += [problem for each in batch for problem in each]
-                yield
+            for problems in kept.values():
+                found += problems
         return found
 
     def _still_holds(self, now: datetime) -> bool:
         """Tell whether the dates of certificates mean what they meant; the clock may have been moved back."""
         return self._judged is not None and self._judged[0] <= now <= self._judged[1]
 
-    def _look_at_certificates(self, given: AnalysisInput) -> Generator[None, None, None]:
-        if not self._certificates_are_stale:
-            return
-        self._about_certificates = []
-        gateways = sorted(self._with_certificates.values(), key=Resource.order)
-        for problem in _finding(OF_CERTIFICATES, given.about(gateways=gateways)):
-            self._about_certificates += problem
-            yield
-        self._certificates_are_stale = False
-
-    def _look_at_mesh(self, given: AnalysisInput) -> Generator[None, None, None]:
-        if not self._members_are_stale:
-            return
-        self._about_mesh = []
-        members = sorted(self._members.values(), key=Resource.order)
-        for problem in _finding(OF_MESH, given.about(virtual_services=members)):
-            self._about_mesh += problem
-            yield
-        self._members_are_stale = False
-
-    def _look_at_each(
-        self, given: AnalysisInput, virtual_services: Mapping[ResourceKey, VirtualService]
-    ) -> Generator[None, None, None]:
-        if self._owners_are_stale:
-            self._stale.update(dict.fromkeys(virtual_services))
-            self._owners_are_stale = False
-        for keys in batches(list(self._stale), 8):
-            for key in keys:
-                one = virtual_services[key]
-                yield from self._index_hosts(given, one)
-                about = given.about(virtual_services=[one], subset_owners=self._subset_owners)
-                _keep(self._about_virtual_services, key, (yield from _ask(OF_VIRTUAL_SERVICE, about)))
-                del self._stale[key]
-            yield
-
-    def _index_hosts(self, given: AnalysisInput, virtual_service: VirtualService) -> Generator[None, None, None]:
+    def _index_hosts(self, virtual_service: VirtualService) -> None:
         for name in gateways_of(virtual_service):
-            if name in self._gateways and name not in given.host_indexes:
-                given.host_indexes[name] = yield from host_index(self._gateways[name])
+            if name in self._gateways and name not in self._host_indexes:
+                self._host_indexes[name] = host_index(self._gateways[name])
 
 
 def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]) -> None:
-    """Keep what is found; of most there is nothing."""
+    """Keep what is found about a resource; about most there is nothing."""
     if found:
         kept[key] = found
     else:
         kept.pop(key, None)
 
 
-def _of_others(given: AnalysisInput) -> Iterator[list[Problem]]:
-    """What is found about everything but Gateways and VirtualServices, a little at a time."""
-    yield from _finding(OF_ENTRIES, given)
-    for kind, analyzer in OF_EACH:
-        for batch in batches(getattr(given, kind)):
-            yield [problem for problem in analyzer(given.about(**{kind: batch})) if problem is not None]
-
-
-def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Generator[None, None, tuple[Problem, ...]]:
-    """All that is found, in steps."""
-    found: list[Problem] = []
-    for analyzer in analyzers:
-        for problem in analyzer(given):
-            if problem is None:
-                yield
-            else:
-                found.append(problem)
-    return tuple(found)
-
-
-def _finding(analyzers: Iterable[Analyzer], given: AnalysisInput) -> Iterator[list[Problem]]:
-    """What is found, one problem at a time."""
-    for analyzer in analyzers:
-        for problem in analyzer(given):
-            yield [problem] if problem is not None else []
-        yield []
+def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
+    """The findings of some analyzers."""
+    return tuple(problem for analyzer in analyzers for problem in analyzer(given))

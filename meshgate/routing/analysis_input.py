@@ -60,11 +60,10 @@ class AnalysisInput:
         vars(view).update(vars(self), **chosen)
         return view
 
-    def prepare(self) -> Iterator[None]:
-        """Sort what is here by kind, in steps, before views of it are made."""
+    def prepare(self) -> None:
+        """Sort what is here by kind, before views of it are made."""
         for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
             getattr(self, name)
-            yield
 
     @cached_property
     def gateways(self) -> list[Resource[GatewaySpec]]:

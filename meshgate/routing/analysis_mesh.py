@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.binding import gateways_of, in_mesh
@@ -26,21 +25,18 @@ class _MeshHosts:
         self._seen: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
         self._public: dict[str, None] = {}
 
-    def add(self, virtual_service: VirtualService) -> Iterator[None]:
-        """Take a VirtualService in, in steps."""
+    def add(self, virtual_service: VirtualService) -> None:
+        """Take a VirtualService in."""
         places, seeing = self._places[virtual_service.key], scopes(virtual_service)
-        for batch in batches(enumerate(virtual_service.spec.hosts)):
-            for place, written in batch:
-                host = full_name(written, virtual_service.namespace, self._domain_suffix)
-                if host in places:
-                    continue
-                places[host] = place
-                for scope in seeing:
-                    self._seen[scope, host].append(virtual_service)
-                if EVERYBODY in seeing:
-                    self._public[host] = None
-            if len(batch) == BATCH:
-                yield
+        for place, written in enumerate(virtual_service.spec.hosts):
+            host = full_name(written, virtual_service.namespace, self._domain_suffix)
+            if host in places:
+                continue
+            places[host] = place
+            for scope in seeing:
+                self._seen[scope, host].append(virtual_service)
+            if EVERYBODY in seeing:
+                self._public[host] = None
 
     def hosts_of(self, virtual_service: VirtualService) -> Iterable[str]:
         """The full names, each once."""
@@ -66,23 +62,19 @@ class _MeshHosts:
         return (public for public in (host, *wildcards_over(host)) if public in self._public)
 
 
-def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem | None]:
+def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
     """Several VirtualServices for one host of the mesh (virtualservice/conflictingmeshgatewayhosts.go)."""
     mesh = _MeshHosts(given.proxy.domain_suffix)
     members = [each for each in given.virtual_services if in_mesh(each)]
-    for batch in batches(members, 16):
-        for virtual_service in batch:
-            yield from mesh.add(virtual_service)
-        yield None
+    for virtual_service in members:
+        mesh.add(virtual_service)
     losers: dict[tuple[ResourceKey, str], tuple[VirtualService, dict[ResourceKey, VirtualService]]] = {}
-    for pairs in batches((each, host) for each in members for host in mesh.hosts_of(each)):
-        for virtual_service, host in pairs:
-            for rival in mesh.rivals(virtual_service, host):
-                _, others = losers.setdefault((virtual_service.key, host), (virtual_service, {}))
-                others[rival.key] = rival
-                _, back = losers.setdefault((rival.key, host), (rival, {}))
-                back[virtual_service.key] = virtual_service
-        yield None
+    for virtual_service, host in ((each, host) for each in members for host in mesh.hosts_of(each)):
+        for rival in mesh.rivals(virtual_service, host):
+            _, others = losers.setdefault((virtual_service.key, host), (virtual_service, {}))
+            others[rival.key] = rival
+            _, back = losers.setdefault((rival.key, host), (rival, {}))
+            back[virtual_service.key] = virtual_service
     for (_, host), (virtual_service, others) in losers.items():
         rivals = [(other, mesh.path_of(other, host)) for other in others.values()]
         yield virtual_service.problem(
@@ -94,48 +86,38 @@ def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem | None]:
         )
 
 
-def rules_without_effect(given: AnalysisInput) -> Iterator[Problem | None]:
+def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     """
     Rules at a gateway that lead to a host whose subsets are told apart by a VirtualService for that host: a gateway
     does not follow it (virtualservice/destinationhosts.go, analyzeSubset).
     """
     for virtual_service in given.virtual_services:
-        for batch in batches(destinations_of(virtual_service)) if gateways_of(virtual_service) else ():
-            for path, destination in batch:
-                if destination.subset or not given.subset_owners:
-                    continue
-                host = full_name(destination.host, virtual_service.namespace, given.proxy.domain_suffix)
-                owners = given.subset_owners.get(host, {})
-                others = [other for other in owners.values() if other[0] is not virtual_service]
-                if others:
-                    others.sort(key=lambda other: other[0].order())
-                    yield virtual_service.problem(
-                        Severity.WARNING,
-                        "MG2063",
-                        f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
-                        "a gateway goes to all endpoints of the host",
-                        path=path,
-                        hint="write the subset into this rule",
-                    )
-            if len(batch) == BATCH:
-                yield None
+        for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
+            if destination.subset or not given.subset_owners:
+                continue
+            host = full_name(destination.host, virtual_service.namespace, given.proxy.domain_suffix)
+            owners = given.subset_owners.get(host, {})
+            others = [other for other in owners.values() if other[0] is not virtual_service]
+            if others:
+                others.sort(key=lambda other: other[0].order())
+                yield virtual_service.problem(
+                    Severity.WARNING,
+                    "MG2063",
+                    f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
+                    "a gateway goes to all endpoints of the host",
+                    path=path,
+                    hint="write the subset into this rule",
+                )
 
 
-def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str] | None]:
+def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str]]:
     """
     The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset, and some
-    several times; None where there can be a rest.
+    several times.
     """
-    hosts: set[str] = set()
-    for some in batches(virtual_service.spec.hosts):
-        hosts.update(full_name(host, virtual_service.namespace, domain_suffix) for host in some)
-        if len(some) == BATCH:
-            yield None
-    for batch in batches(destinations_of(virtual_service)):
-        for path, destination in batch:
-            if destination.subset:
-                host = full_name(destination.host, virtual_service.namespace, domain_suffix)
-                if host in hosts:
-                    yield host, f"{path}.subset"
-        if len(batch) == BATCH:
-            yield None
+    hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
+    for path, destination in destinations_of(virtual_service):
+        if destination.subset:
+            host = full_name(destination.host, virtual_service.namespace, domain_suffix)
+            if host in hosts:
+                yield host, f"{path}.subset"

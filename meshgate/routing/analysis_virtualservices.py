@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from meshgate.resources.gateway import GatewaySpec, Server
 from meshgate.resources.nameforms import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualServiceSpec
 from meshgate.routing.analysis_input import AnalysisInput
 from meshgate.routing.binding import gateways_of
@@ -31,7 +30,7 @@ _MOST_COMPARED = 10
 """Hosts of each side that a hint is looked for among."""
 
 
-def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem | None]:
+def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
     """VirtualServices none of whose hosts a Gateway has for their namespace (virtualservice/gateways.go)."""
     known = given.host_indexes
     for virtual_service in given.virtual_services:
@@ -39,17 +38,13 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem | None]:
             gateway = given.gateway_of.get(name)
             if gateway is None or not virtual_service.spec.hosts:
                 continue
-            for hosts in batches(virtual_service.spec.hosts):
-                if any(known[name].meets(host, virtual_service.namespace) for host in hosts):
-                    break
-                yield None
-            else:
+            if not any(known[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
                 yield _outside(virtual_service, gateway)
 
 
-def host_index(gateway: Gateway) -> Generator[None, None, HostIndex]:
-    """The hosts of all servers of a Gateway, as :func:`hosts_not_in_gateway` needs them, in steps."""
-    return HostIndex.in_steps(_hosts(gateway))
+def host_index(gateway: Gateway) -> HostIndex:
+    """The hosts of all servers of a Gateway, as :func:`hosts_not_in_gateway` needs them."""
+    return HostIndex(_hosts(gateway))
 
 
 def _hosts(gateway: Gateway) -> list[str]:
@@ -93,7 +88,7 @@ def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def unreached_rules(given: AnalysisInput) -> Iterator[Problem | None]:
+def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
     """Match blocks of tcp and tls rules that fit no server of any Gateway of their VirtualService."""
     for virtual_service in given.virtual_services:
         spec = virtual_service.spec
@@ -101,11 +96,8 @@ def unreached_rules(given: AnalysisInput) -> Iterator[Problem | None]:
         gateways = [given.gateway_of[name] for name in names if name in given.gateway_of]
         if not spec.hosts or len(gateways) < len(names):
             continue  # a delegate, or it is said already that a Gateway is missing
-        for batch in batches(_blocks(spec)):
-            for path, block in batch:
-                yield from _unreached(virtual_service, path, block, gateways)
-            if len(batch) == BATCH:
-                yield None
+        for path, block in _blocks(spec):
+            yield from _unreached(virtual_service, path, block, gateways)
 
 
 def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:

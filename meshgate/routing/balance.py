@@ -72,14 +72,17 @@ def tiered(tiers: Sequence[Sequence[Place]], balancing: Balancing) -> Balancer:
     """
     The balancer that a policy asks for, where some endpoints are tried only after others.
 
-    Within a tier the policy decides alone, so that those of the first share all connections by their weights. For a
-    policy that hashes there is :class:`HashInTiers`.
+    Within a tier the policy decides alone, so that those of the first share all connections by their weights. Only a
+    hash goes over all endpoints: those of a later tier are passed over and tried at the end, so that no client moves
+    but those whose own endpoint is passed over.
 
     :param tiers: each endpoint once; empty tiers do not matter.
     """
     filled = [tier for tier in tiers if tier]
     if len(filled) < 2:
         return balancer(filled[0] if filled else (), balancing)
+    if hashes(balancing):
+        return HashInTiers(filled, balancing)
     return _InTiers([balancer(tier, balancing) for tier in filled])
 
 
@@ -211,17 +214,15 @@ class _InTiers:
 
 class HashInTiers:
     """
-    A hash over all endpoints, those of later tiers passed over until the end: no client moves but those whose own
-    endpoint is passed over.
+    A hash over all endpoints, those of later tiers passed over until the end.
 
-    :param tiers: each endpoint once; where the first is empty, the policy's order stays as far as it can.
-    :param untiered: the hash that passes over none. It takes long to make, and does not depend on the tiers.
+    :ivar untiered: the hash that passes over none.
     """
 
-    def __init__(self, tiers: Sequence[Sequence[Place]], untiered: Balancer) -> None:
+    def __init__(self, tiers: Sequence[Sequence[Place]], balancing: Balancing) -> None:
         self._last = len(tiers)
         self._tier_of = {place: tier for tier, places in enumerate(tiers) for place in places}
-        self.untiered = untiered
+        self.untiered = balancer(tuple(self._tier_of), balancing)
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
         """From the client's own on."""

@@ -13,7 +13,6 @@ from meshgate.resources.gateway import GatewaySpec
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.steps import batches
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.hosts import MESH, gateway_reference
 from meshgate.routing.servers import Proxy
@@ -109,9 +108,9 @@ class Bindings:
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
-    ) -> Iterator[list[Problem]]:
+    ) -> Iterator[Problem]:
         """
-        What is said of VirtualServices that name a Gateway which is not there, a little at a time.
+        The problems of VirtualServices that name a Gateway which does not exist.
 
         :param gateways: all Gateways of the configuration, taken by this gateway or not, by ``namespace/name``.
         :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
@@ -123,10 +122,7 @@ class Bindings:
                 # That it is no name at all is said where the VirtualService is read.
                 if name not in faulty and not any(map(dns_label, name.split("/"))):
                     naming[name].append(virtual_service)
-        missing: set[str] = set()
-        for names in batches(chain(self._named, naming), 1024):
-            missing.update(name for name in names if name not in gateways)
-            yield []
+        missing = {name for name in chain(self._named, naming) if name not in gateways}
         if not missing:
             return
         known = sorted(gateways)
@@ -135,11 +131,11 @@ class Bindings:
             by_name[each.partition("/")[2]].append(each)
         for name in sorted(missing):
             hint = _near(by_name.get(name.partition("/")[2], []), known)
-            for some in batches((*self.of(name), *naming[name])):
+            for virtual_service in (*self.of(name), *naming[name]):
                 if name in faulty:
-                    yield [_takes_nothing(virtual_service, faulty[name]) for virtual_service in some]
+                    yield _takes_nothing(virtual_service, faulty[name])
                 else:
-                    yield [_unknown(virtual_service, name, hint) for virtual_service in some]
+                    yield _unknown(virtual_service, name, hint)
 
 
 def in_mesh(virtual_service: VirtualService) -> bool:

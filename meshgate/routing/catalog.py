@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from meshgate.resources.endpointslice import EndpointSliceSpec, SliceEndpoint
 from meshgate.resources.record import Resource
 from meshgate.resources.service import ServicePort, ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
-from meshgate.resources.steps import batches, run_through
 from meshgate.resources.workloadentry import WorkloadEntrySpec
 from meshgate.routing.hosts import full_name, most_specific
 from meshgate.routing.table import Endpoint
@@ -73,53 +72,36 @@ class Catalog:
 
     :param resources: every resource of the configuration; kinds of no interest here are passed over.
     :param domain_suffix: the cluster domain, ``cluster.local``.
+    :param before: a catalog whose hosts are taken over where they are the same, as the same objects.
     """
 
-    def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str) -> None:
+    def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None = None) -> None:
         self._domain_suffix = domain_suffix
         self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
         # By namespace and one of their labels, so that those which a selector takes are found without trying all.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
-        run_through(self._take(resources, None))
+        self._take(resources, before)
 
-    @classmethod
-    def in_steps(
-        cls, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None
-    ) -> Generator[None, None, Catalog]:
-        """
-        A catalog, made in steps.
-
-        :param before: one whose hosts are taken over where they are the same, as the same objects.
-        """
-        catalog = cls((), domain_suffix)
-        yield from catalog._take(resources, before)
-        return catalog
-
-    def _take(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> Generator[None, None, None]:
+    def _take(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> None:
         services: list[Resource[ServiceSpec]] = []
         entries: list[Resource[ServiceEntrySpec]] = []
         in_order = sorted(resources, key=Resource.order)
-        for batch in batches(in_order):
-            for resource in batch:
-                if isinstance(resource.spec, ServiceSpec):
-                    services.append(resource)
-                elif isinstance(resource.spec, ServiceEntrySpec):
-                    entries.append(resource)
-                else:
-                    self._note(resource)
-            yield
+        for resource in in_order:
+            if isinstance(resource.spec, ServiceSpec):
+                services.append(resource)
+            elif isinstance(resource.spec, ServiceEntrySpec):
+                entries.append(resource)
+            else:
+                self._note(resource)
         # A Service keeps its host against a ServiceEntry of the same name, as the older source does in Istio.
-        for number, service in enumerate(services):
+        for service in services:
             host = full_name(service.name, service.namespace, self._domain_suffix)
             self._add(host, service, self._service_ports(service), before)
-            if number % 16 == 0:
-                yield
         for entry in entries:
             for host in entry.spec.hosts:
                 self._add(host, entry, self._entry_ports(entry, host), before)
-            yield
 
     def _note(self, resource: Resource[Any]) -> None:
         """What Services and ServiceEntries find their endpoints among."""
@@ -146,6 +128,11 @@ class Catalog:
         """As :meth:`find`; where there is no such host, the longest wildcard that takes it, as sidecars see it."""
         known = most_specific(host, self._hosts)
         return None if known is None else self.find(known, namespace)
+
+    def changed_hosts(self, before: Catalog) -> set[str]:
+        """The hosts that are not the same in another catalog, from which this one has taken over what is the same."""
+        hosts = self._hosts.keys() | before._hosts.keys()
+        return {host for host in hosts if not _are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
 
     def __iter__(self) -> Iterator[CatalogHost]:
         for same in self._hosts.values():
@@ -240,6 +227,10 @@ class Catalog:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
                 yield _endpoint(workload.address, number, workload.weight), labels
+
+
+def _are_the_same(some: Sequence[CatalogHost], others: Sequence[CatalogHost]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import BATCH, batches
 from meshgate.routing.binding import VirtualService
-from meshgate.routing.claims import TERMINATION_REFUSAL, Claim, Part, server_names
+from meshgate.routing.claims import TERMINATION_REFUSAL, Claim, ServerClaims, server_names
 from meshgate.routing.listeners import ListenerBuilder, Owner
 from meshgate.routing.servers import BoundServer, duplicates
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
@@ -30,30 +28,27 @@ class ChainBuilder:
     Builds the listeners of some servers, with all that these have against each other.
 
     :param bound: the VirtualServices of each Gateway, in their order.
-    :param part: gives what a VirtualService asks of a server, as :meth:`meshgate.routing.claims.Rules.part`.
+    :param claims: gives the claims of a VirtualService to a server.
     :ivar listeners: what is built so far.
     :ivar problems: what was dropped or ignored.
     :ivar used: what the destinations of the chains rest on, and how many of them.
-    :cvar separable: a chain whose names nobody else asks for does not depend on the others.
     """
-
-    separable: ClassVar[bool] = True
 
     def __init__(
         self,
         bound: Callable[[BoundServer], Sequence[VirtualService]],
-        part: Callable[[BoundServer, VirtualService], Part],
+        claims: Callable[[BoundServer, VirtualService], ServerClaims],
     ) -> None:
         self._bound = bound
-        self._part = part
+        self._claims_of = claims
         self._sni_owners: dict[int, dict[str, tuple[str, Owner]]] = {}
         self._ignored_said: set[tuple[object, ...]] = set()
         self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
         self.used: Counter[ResourceKey] = Counter()
 
-    def add(self, server: BoundServer) -> Iterator[None]:
-        """Build the chains of one server, in its turn, in steps."""
+    def add(self, server: BoundServer) -> None:
+        """Build the chains of one server, in its turn."""
         listener = self.listeners.get(server.key)
         if listener is None:
             listener = self.listeners[server.key] = ListenerBuilder(server)
@@ -65,20 +60,14 @@ class ChainBuilder:
                 server.problem(Severity.ERROR, "MG2031", "AUTO_PASSTHROUGH is for multi-cluster meshes and not served")
             )
         elif server.is_passthrough:
-            yield from self._passthrough(server, listener)
+            self._passthrough(server, listener)
         else:
-            yield from self._plain(server, listener)
+            self._plain(server, listener)
 
-    def _parts(self, server: BoundServer) -> Iterator[Part | None]:
-        """What every VirtualService of the server's Gateway asks of it; None where there can be a rest."""
-        bound = self._bound(server)
-        if len(bound) == 1:
-            yield self._part(server, bound[0])
-            return
-        for batch in batches(bound):
-            for virtual_service in batch:
-                yield self._part(server, virtual_service)
-            yield None
+    def _claims(self, server: BoundServer) -> Iterator[Claim]:
+        """The claims of every VirtualService of the server's Gateway to the server, in their order."""
+        for virtual_service in self._bound(server):
+            yield from self._claims_of(server, virtual_service).claims
 
     def _http(self, server: BoundServer, listener: ListenerBuilder) -> None:
         names = server_names(server) if server.is_tls else ()
@@ -103,44 +92,30 @@ class ChainBuilder:
             )
         )
 
-    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
+    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """A TCP server, or a TLS server that terminates: one rule takes everything."""
         winner: Claim | None = None
-        for part in self._parts(server):
-            if part is None:
-                yield
-                continue
-            for number, claim in enumerate(part.claims, 1):
-                self._note_ignored(claim)
-                if winner is not None:
-                    self.problems.append(_second_rule(claim, server, winner))
-                else:
-                    winner = claim
-                    self._admit(listener, claim, server)
-                if number % BATCH == 0:
-                    yield
+        for claim in self._claims(server):
+            self._note_ignored(claim)
+            if winner is not None:
+                self.problems.append(_second_rule(claim, server, winner))
+            else:
+                winner = claim
+                self._admit(listener, claim, server)
         if winner is None:
             self.problems.append(self._no_chain(server, "tcp"))
         elif server.is_tls:
             self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
 
-    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
+    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """A passthrough server: every fitting block of every rule brings a chain of its own."""
         found = False
-        for part in self._parts(server):
-            if part is None:
-                yield
-                continue
-            for number, claim in enumerate(part.claims, 1):
-                found = True
-                self._note_ignored(claim)
-                if not self._taken(server, claim):
-                    if len(claim.written) > 512:
-                        yield
-                    self._admit(listener, claim, server)
-                    self.problems += [claim.wider] if claim.wider is not None else []
-                if number % BATCH == 0:
-                    yield
+        for claim in self._claims(server):
+            found = True
+            self._note_ignored(claim)
+            if not self._taken(server, claim):
+                self._admit(listener, claim, server)
+                self.problems += [claim.wider] if claim.wider is not None else []
         if not found:
             self.problems.append(self._no_chain(server, "tls"))
 
@@ -191,7 +166,7 @@ class ChainBuilder:
 
     def _no_chain(self, server: BoundServer, kind: str) -> Problem:
         bound = self._bound(server)
-        meeting = [each for each in bound if self._part(server, each).meets]
+        meeting = [each for each in bound if self._claims_of(server, each).meets]
         if not bound:
             why = "no VirtualService names the Gateway"
         elif not meeting:

@@ -8,13 +8,12 @@ Knows one server and one VirtualService at a time; must not know what others ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import ResourceKey
-from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
 from meshgate.routing.binding import VirtualService
 from meshgate.routing.connection_policy import ConnectionPolicy
@@ -71,7 +70,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServerClaims:
     """
     What one VirtualService asks of one server.
 
@@ -83,14 +82,14 @@ class Part:
     claims: tuple[Claim, ...] = ()
 
 
-NO_PART = Part(meets=False)
+NO_CLAIMS = ServerClaims(meets=False)
 
 Makers = Callable[[], Destinations]
 NumberedBlock = tuple[str, L4MatchAttributes | TLSMatchAttributes]
 """A match block behind its path."""
 
 
-class Rules:
+class ClaimReader:
     """
     Reads the rules of VirtualServices for the servers that they meet: what they ask for, whatever others do. Pure.
 
@@ -110,41 +109,24 @@ class Rules:
         self._hosts: tuple[BoundServer, HostIndex] | None = None
         self._names: tuple[BoundServer, tuple[str, ...]] | None = None
 
-    def part(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Generator[None, None, Part]:
+    def read(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> ServerClaims:
         """
-        What a VirtualService that names the server's Gateway asks of the server, which has been prepared. In steps:
-        there may be thousands of rules, and of names in one of them.
+        The claims of a VirtualService, which names the server's Gateway, to the server.
 
         :param makers: gives a fresh maker of destinations, one for each rule: what it says belongs to that rule.
         """
-        if not (yield from self._meets(server, virtual_service)):
-            return NO_PART
+        if not self._meets(server, virtual_service):
+            return NO_CLAIMS
         read = self._blocks if server.is_passthrough else self._tcp_rules
-        claims: list[Claim] = []
-        for claim in read(server, virtual_service, makers):
-            if claim is not None:
-                claims.append(claim)
-            if claim is None or len(claims) % 16 == 0:
-                yield
-        return Part(True, tuple(claims))
+        return ServerClaims(True, tuple(read(server, virtual_service, makers)))
 
-    def _meets(self, server: BoundServer, virtual_service: VirtualService) -> Generator[None, None, bool]:
+    def _meets(self, server: BoundServer, virtual_service: VirtualService) -> bool:
         hosts = self._index(server)
-        for batch in batches(virtual_service.spec.hosts):
-            if any(hosts.meets(host, virtual_service.namespace) for host in batch):
-                return True
-            if len(batch) == BATCH:
-                yield
-        return False
-
-    def prepare(self, server: BoundServer) -> Iterator[None]:
-        """Arrange the hosts of a server that is about to be asked for, in steps; there may be thousands."""
-        if self._hosts is None or self._hosts[0] is not server:
-            self._hosts = (server, (yield from HostIndex.in_steps(server.hosts)))
+        return any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts)
 
     def _index(self, server: BoundServer) -> HostIndex:
         if self._hosts is None or self._hosts[0] is not server:
-            raise RuntimeError(f"{server} is asked for before it is prepared")
+            self._hosts = (server, HostIndex(server.hosts))
         return self._hosts[1]
 
     def _server_names(self, server: BoundServer) -> tuple[str, ...]:
@@ -153,24 +135,22 @@ class Rules:
             self._names = (server, server_names(server) if server.is_tls else ())
         return self._names[1]
 
-    def _tcp_rules(
-        self, server: BoundServer, virtual_service: VirtualService, makers: Makers
-    ) -> Iterator[Claim | None]:
-        """Every tcp rule that fits; None where there can be a rest."""
+    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+        """Every tcp rule that fits."""
         for index, rule in enumerate(virtual_service.spec.tcp):
             if _rule_fits(rule, server, virtual_service):
                 path = f"spec.tcp[{index}]"
                 names, blocks = self._server_names(server), numbered_blocks(path, rule)
-                yield (yield from self._claim(server, virtual_service, path, rule, names, blocks, makers()))
+                yield self._claim(server, virtual_service, path, rule, names, blocks, makers())
 
-    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim | None]:
-        """Every block of a tls rule that fits; None where there can be a rest."""
+    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
+        """Every block of a tls rule that fits."""
         for index, rule in enumerate(virtual_service.spec.tls):
             for number, match in enumerate(rule.match):
                 if fits(match, server, virtual_service):
                     path = f"spec.tls[{index}].match[{number}]"
                     names, blocks = tuple(match.sni_hosts), [(path, match)]
-                    yield (yield from self._claim(server, virtual_service, path, rule, names, blocks, makers()))
+                    yield self._claim(server, virtual_service, path, rule, names, blocks, makers())
 
     def _share(self, destination: Destination) -> Destination:
         """The same object for equal destinations: there are few, and they are gone through at each new table."""
@@ -189,7 +169,7 @@ class Rules:
         names: tuple[str, ...],
         blocks: Sequence[NumberedBlock],
         maker: Destinations,
-    ) -> Generator[None, None, Claim]:
+    ) -> Claim:
         route_path = path.partition(".match[")[0]
         made = tuple(map(self._share, maker.of(virtual_service, route_path, rule.route, server.server.port.number)))
         policy = maker.connection_policy(virtual_service, route_path, rule.route)
@@ -200,7 +180,7 @@ class Rules:
             written=names,
             owner=owner_of(server, virtual_service, path),
             ignored=self._ignored(virtual_service, blocks),
-            wider=(yield from self._wider(server, virtual_service, path, names)) if server.is_passthrough else None,
+            wider=self._wider(server, virtual_service, path, names) if server.is_passthrough else None,
             problems=tuple(maker.problems),
             used=frozenset(maker.used),
         )
@@ -246,13 +226,9 @@ class Rules:
 
     def _wider(
         self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
-    ) -> Generator[None, None, Problem | None]:
+    ) -> Problem | None:
         hosts = self._index(server)
-        wider: list[str] = []
-        for batch in batches(names):
-            wider += [name for name in batch if not hosts.covers(name)]
-            if len(batch) == BATCH:
-                yield
+        wider = [name for name in names if not hosts.covers(name)]
         if not wider:
             return None
         return virtual_service.problem(

@@ -8,14 +8,13 @@ endpoints, nor of what the policies say.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from meshgate.resources.destinationrule import DestinationRuleSpec, Subset
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.record import Resource
-from meshgate.resources.steps import batches, run_through
 from meshgate.resources.trafficpolicy import TrafficPolicy
 from meshgate.routing.catalog import selected
 from meshgate.routing.hosts import full_name, most_specific
@@ -114,31 +113,26 @@ class DestinationRules:
 
     def __init__(self, rules: Iterable[DestinationRule], proxy: Proxy) -> None:
         self._proxy = proxy
+        # By identity, with the host that each is for.
+        self._hosts: dict[int, tuple[DestinationRule, str]] = {}
         self._local, self._exported, self._root_private = _Index(), _Index(), _Index()
-        self.problems: list[Problem] = []
-        run_through(self._take(rules))
-
-    @classmethod
-    def in_steps(cls, rules: Iterable[DestinationRule], proxy: Proxy) -> Generator[None, None, DestinationRules]:
-        """The same, made in steps."""
-        made = cls((), proxy)
-        yield from made._take(rules)
-        return made
-
-    def _take(self, rules: Iterable[DestinationRule]) -> Generator[None, None, None]:
         lost: list[Problem] = []
-        for batch in batches(sorted(rules, key=Resource.order)):
-            for rule in batch:
-                host = full_name(rule.spec.host, rule.namespace, self._proxy.domain_suffix)
-                seen_by = scopes(rule) if rule.spec.workload_selector is None else frozenset([rule.namespace])
-                if EVERYBODY in seen_by or rule.namespace in seen_by:
-                    lost += self._local.add(rule, host, seen_by)
-                if seen_by != {rule.namespace}:
-                    lost += self._exported.add(rule, host, seen_by)
-                elif rule.namespace == ROOT_NAMESPACE:
-                    lost += self._root_private.add(rule, host, seen_by)
-            yield
+        for rule in sorted(rules, key=Resource.order):
+            host = full_name(rule.spec.host, rule.namespace, self._proxy.domain_suffix)
+            self._hosts[id(rule)] = rule, host
+            seen_by = scopes(rule) if rule.spec.workload_selector is None else frozenset([rule.namespace])
+            if EVERYBODY in seen_by or rule.namespace in seen_by:
+                lost += self._local.add(rule, host, seen_by)
+            if seen_by != {rule.namespace}:
+                lost += self._exported.add(rule, host, seen_by)
+            elif rule.namespace == ROOT_NAMESPACE:
+                lost += self._root_private.add(rule, host, seen_by)
         self.problems = list(dict.fromkeys(lost))
+
+    def changed_hosts(self, before: DestinationRules) -> set[str]:
+        """The hosts, wildcards among them, of the rules that only one of two sets has."""
+        changed = self._hosts.keys() ^ before._hosts.keys()
+        return {{**before._hosts, **self._hosts}[key][1] for key in changed}
 
     def find(self, host: str, namespace: str) -> MergedRule | None:
         """

@@ -8,11 +8,10 @@ a rule are cut to the hosts of its server. Everything else is as :mod:`meshgate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.steps import BATCH, batches
 from meshgate.resources.virtualservice import L4MatchAttributes, TLSMatchAttributes
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
@@ -21,9 +20,9 @@ from meshgate.routing.chains import ChainBuilder
 from meshgate.routing.claims import (
     TERMINATION_REFUSAL,
     Claim,
+    ClaimReader,
     Makers,
     NumberedBlock,
-    Rules,
     fits,
     numbered_blocks,
 )
@@ -62,7 +61,7 @@ class ExtendedClaim(Claim):
     faults: tuple[Problem, ...] = ()
 
 
-class ExtendedRules(Rules):
+class ExtendedClaimReader(ClaimReader):
     """Reads rules with all conditions on addresses."""
 
     ignored_fields = ("source_labels", "source_namespace")
@@ -71,9 +70,7 @@ class ExtendedRules(Rules):
         super().__init__()
         self._lower: _LowerHosts | None = None
 
-    def _tcp_rules(
-        self, server: BoundServer, virtual_service: VirtualService, makers: Makers
-    ) -> Iterator[Claim | None]:
+    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
         """Every fitting rule has its part."""
         names = self._server_names(server) if virtual_service.spec.tcp else ()
         for index, rule in enumerate(virtual_service.spec.tcp):
@@ -81,12 +78,12 @@ class ExtendedRules(Rules):
             blocks = [each for each in numbered_blocks(path, rule) if fits(each[1], server, virtual_service)]
             if rule.match and not blocks:
                 continue
-            claim = yield from self._claim(server, virtual_service, path, rule, names, blocks, makers())
+            claim = self._claim(server, virtual_service, path, rule, names, blocks, makers())
             faults: list[Problem] = []
             addresses = self._addresses(virtual_service, blocks or [(path, L4MatchAttributes())], faults)
-            yield (yield from _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults))
+            yield _extended(claim, [(name, name) for name in names or (CATCH_ALL,)], addresses, faults)
 
-    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim | None]:
+    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
         """The names of a block are cut to the server's hosts."""
         for index, rule in enumerate(virtual_service.spec.tls):
             for number, match in enumerate(rule.match):
@@ -94,19 +91,16 @@ class ExtendedRules(Rules):
                     continue
                 path = f"spec.tls[{index}].match[{number}]"
                 faults: list[Problem] = []
-                cut = yield from self._cut(server, virtual_service, path, match.sni_hosts, faults)
+                cut = self._cut(server, virtual_service, path, match.sni_hosts, faults)
                 names, blocks = tuple(dict(cut)), [(path, match)]
-                claim = yield from self._claim(server, virtual_service, path, rule, names, blocks, makers())
+                claim = self._claim(server, virtual_service, path, rule, names, blocks, makers())
                 addresses = self._addresses(virtual_service, blocks, faults)
                 if not names:
                     claim, addresses = replace(claim, problems=(), used=frozenset()), iter(())
-                yield (yield from _extended(claim, cut, addresses, faults))
+                yield _extended(claim, cut, addresses, faults)
 
-    def _wider(
-        self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
-    ) -> Generator[None, None, None]:
+    def _wider(self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]) -> None:
         """Nothing: what is wider is cut."""
-        yield from ()
 
     def _addresses(
         self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock], faults: list[Problem]
@@ -138,13 +132,11 @@ class ExtendedRules(Rules):
         path: str,
         names: Iterable[str],
         faults: list[Problem],
-    ) -> Generator[None, None, list[tuple[str, str]]]:
+    ) -> list[tuple[str, str]]:
         """The names within the server's hosts, each with the one it was cut from."""
-        hosts = yield from self._lower_hosts(server, virtual_service.namespace)
+        hosts = self._lower_hosts(server, virtual_service.namespace)
         kept: list[tuple[str, str]] = []
-        for number, (place, written) in enumerate(_first_places(map(str.lower, names)), 1):
-            if number % BATCH == 0:
-                yield
+        for place, written in _first_places(map(str.lower, names)):
             if written.startswith("*") and written[1:2] not in ("", "."):
                 faults.append(
                     virtual_service.problem(
@@ -160,11 +152,7 @@ class ExtendedRules(Rules):
             if hosts.index.covers(written):
                 kept.append((written, written))
                 continue
-            within: list[str] = []
-            for some in batches(hosts.names if is_wildcard(written) else (), 256):
-                within += [host for host in some if covers(written, host)]
-                if len(some) == 256:
-                    yield
+            within = [host for host in hosts.names if covers(written, host)] if is_wildcard(written) else []
             kept += [(host, written) for host in within]
             left = ", ".join(within) or "nothing, since it has none of these names"
             faults.append(
@@ -179,16 +167,12 @@ class ExtendedRules(Rules):
             )
         return kept
 
-    def _lower_hosts(self, server: BoundServer, namespace: str) -> Generator[None, None, _LowerHosts]:
+    def _lower_hosts(self, server: BoundServer, namespace: str) -> _LowerHosts:
         """Of the server and the namespace that were asked for last, too."""
         known = self._lower
         if known is None or known.server is not server or known.namespace != namespace:
-            names: list[str] = []
-            for batch in batches(names_for_namespace(server.hosts, namespace), 1024):
-                names += map(str.lower, batch)
-                if len(batch) == 1024:
-                    yield
-            index = yield from HostIndex.in_steps(names)
+            names = [name.lower() for name in names_for_namespace(server.hosts, namespace)]
+            index = HostIndex(names)
             known = self._lower = _LowerHosts(server, namespace, names, index)
         return known
 
@@ -206,45 +190,28 @@ class _LowerHosts:
 class ExtendedChainBuilder(ChainBuilder):
     """Builds listeners whose chains are told apart by addresses, too."""
 
-    separable = False
-
-    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
+    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """Of two rules for the same addresses the first counts."""
         found = False
-        for part in self._parts(server):
-            if part is None:
-                yield
-                continue
-            found = found or bool(part.claims)
-            for batch in batches((claim, share) for claim in part.claims for share in self._noted(claim)):
-                for claim, share in batch:
-                    self._give(listener, server, claim, share)
-                if len(batch) == BATCH:
-                    yield
+        for claim in self._claims(server):
+            found = True
+            for share in self._noted(claim):
+                self._give(listener, server, claim, share)
         if not found:
             self.problems.append(self._no_chain(server, "tcp"))
         elif server.is_tls:
             self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
 
-    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> Iterator[None]:
-        """Rules with the more specific names come first: a wide one that is cut to a host takes none from others."""
+    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
+        """Rules with the more specific names come first: one that is cut to a host takes none from others."""
         wanted: dict[tuple[bool, int], list[tuple[Claim, Share]]] = defaultdict(list)
         found = False
-        for part in self._parts(server):
-            if part is None:
-                yield
-                continue
-            found = found or bool(part.claims)
-            for batch in batches((claim, share) for claim in part.claims for share in self._noted(claim)):
-                for claim, share in batch:
-                    wanted[specificity(share.written)[:2]].append((claim, share))
-                if len(batch) == BATCH:
-                    yield
-        for batch in batches(pair for rank in sorted(wanted) for pair in wanted[rank]):
-            for claim, share in batch:
-                self._give(listener, server, claim, share)
-            if len(batch) == BATCH:
-                yield
+        for claim in self._claims(server):
+            found = True
+            for share in self._noted(claim):
+                wanted[specificity(share.written)[:2]].append((claim, share))
+        for claim, share in (pair for rank in sorted(wanted) for pair in wanted[rank]):
+            self._give(listener, server, claim, share)
         if not found:
             self.problems.append(self._no_chain(server, "tls"))
 
@@ -282,9 +249,9 @@ class ExtendedChainBuilder(ChainBuilder):
 
 def _extended(
     claim: Claim, names: Sequence[tuple[str, str]], addresses: Iterable[Addresses], faults: list[Problem]
-) -> Generator[None, None, ExtendedClaim]:
+) -> ExtendedClaim:
     """
-    A claim with its shares, in steps.
+    A claim with its shares.
 
     :param names: each with the name that it was cut from.
     :param faults: complete when the addresses are.
@@ -292,10 +259,7 @@ def _extended(
     shares: list[Share] = []
     for where in addresses:
         chain = replace(claim.chain, condition=_in_words(where))
-        for batch in batches(names, 512):
-            shares += [Share(name, written, where, chain) for name, written in batch]
-            if len(batch) == 512:
-                yield
+        shares += [Share(name, written, where, chain) for name, written in names]
     fields = {field: getattr(claim, field) for field in Claim.__dataclass_fields__}
     return ExtendedClaim(**fields, shares=tuple(shares), faults=tuple(faults))
 

@@ -7,10 +7,9 @@ names on the wire are lower-cased, and that is the table's business.
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from meshgate.resources.nameforms import DOT_HINT
-from meshgate.resources.steps import batches
 
 MESH = "mesh"
 """The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
@@ -169,26 +168,12 @@ class HostIndex:
     """
     The hosts of one server, arranged so that the VirtualServices which meet them are found without comparing each
     with each: a host is looked up by its text and by its suffixes.
+
+    :param hosts: as :func:`server_hosts` gives them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Iterable[str]) -> None:
         self._by_namespace: dict[str, _Names] = {}
-
-    @classmethod
-    def in_steps(cls, hosts: Iterable[str]) -> Generator[None, None, HostIndex]:
-        """
-        Arrange hosts, with rests in between.
-
-        :param hosts: as :func:`server_hosts` gives them.
-        """
-        made = cls()
-        for batch in batches(hosts, 512):
-            made._add(batch)
-            if len(batch) == 512:
-                yield
-        return made
-
-    def _add(self, hosts: Iterable[str]) -> None:
         for host in hosts:
             where, _, name = host.partition("/") if "/" in host else ("", "", host)
             names = self._by_namespace.get(where)

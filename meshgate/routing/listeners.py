@@ -8,10 +8,8 @@ chain stays out, and its owner is told.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from meshgate.resources.steps import batches, fill
 from meshgate.routing.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
@@ -66,69 +64,6 @@ class ListenerBuilder:
         self._by_address.update(other._by_address)
         self._sniffs += other._sniffs
         self._serves += other._serves
-
-    def copied(self) -> Generator[None, None, ListenerBuilder]:
-        """Another one with the same chains, in steps."""
-        made = ListenerBuilder(self.oldest)
-        yield from fill(made._exact.update, self._exact.items())
-        yield from fill(made._suffixes.update, self._suffixes.items())
-        yield from fill(made._owners.update, self._owners.items())
-        yield from fill(made._by_address.update, self._by_address.items())
-        made._catch_all, made._sniffs, made._serves = self._catch_all, self._sniffs, self._serves
-        return made
-
-    @property
-    def size(self) -> int:
-        """How many names it has."""
-        return len(self._exact) + len(self._suffixes) + len(self._by_address) + (self._catch_all is not None)
-
-    def exchanged(
-        self, lost: Sequence[ListenerBuilder], won: Sequence[ListenerBuilder]
-    ) -> Generator[None, None, ListenerBuilder | None]:
-        """
-        The same with some of what was absorbed exchanged for others, which have no names in common with the rest. In
-        steps.
-
-        :return: None where it takes all the others to know.
-        """
-        if any(each.oldest is self.oldest for each in lost) and all(each.oldest is not self.oldest for each in won):
-            return None
-        if any(each._catch_all for each in lost) and not any(each._catch_all for each in won):
-            return None
-        made = yield from self.copied()
-        for gone in lost:
-            for mine, theirs in (
-                (made._exact, gone._exact),
-                (made._suffixes, gone._suffixes),
-                (made._by_address, gone._by_address),
-            ):
-                for name in theirs:
-                    del mine[name]
-            if gone._catch_all is made._catch_all:
-                made._catch_all = None
-            made._sniffs -= gone._sniffs
-            made._serves -= gone._serves
-        for come in won:
-            made.absorb(come)
-        return made
-
-    def release(self, chain: Chain, owner: Owner) -> bool:
-        """
-        Take a chain out again.
-
-        :return: whether it had all its names; if not, some may be out.
-        """
-        names = chain.names
-        if not names or CATCH_ALL in names:
-            self._catch_all, names = None, (CATCH_ALL,)
-        for name in names:
-            if self._owners.pop(name, None) is not owner:
-                return False
-            if name.startswith("*."):
-                self._suffixes.pop(name[2:], None)
-            else:
-                self._exact.pop(name, None)
-        return True
 
     def refuse(self, names: tuple[str, ...]) -> str | None:
         """Why Envoy would not take a chain with these names, in words; None when it would."""
@@ -189,15 +124,14 @@ class ListenerBuilder:
         self._sniffs = max(self._sniffs, int(sniffs))
         self._serves = max(self._serves, int(not chain.refusal or bool(chain.virtual_service)))
 
-    def build(self) -> Generator[None, None, Listener | None]:
-        """The listener, in steps; None when it has nothing to serve and its port stays closed."""
+    def build(self) -> Listener | None:
+        """The listener; None when it has nothing to serve and its port stays closed."""
         if not self._serves:
             return None
-        by_address: dict[str, ByAddress] = {}
-        for batch in batches(self._by_address.items()):
-            for name, limited in batch:
-                by_address[name] = ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
-            yield
+        by_address = {
+            name: ByAddress.of({addresses: chain for addresses, (chain, _) in limited.items()})
+            for name, limited in self._by_address.items()
+        }
         return Listener(
             key=self.key,
             dual_stack=self.oldest.both_families,

@@ -257,11 +257,20 @@ class PortUse(NamedTuple):
     http: int = 0
     tls: int = 0
 
-    def plus(self, servers: Collection[BoundServer], sign: int = 1) -> PortUse:
-        """With a Gateway that has these servers on the port; with ``sign`` -1, without it."""
-        kinds = {"tls" if each.is_tls else "http" if _plain_http(each) else "plain" for each in servers}
-        added = (1, *(int(kind in kinds) for kind in PortUse._fields[1:]))
-        return PortUse(*(old + sign * new for old, new in zip(self, added, strict=True)))
+    @classmethod
+    def by_port(cls, servers: Collection[BoundServer]) -> dict[int, PortUse]:
+        """The ports that one Gateway uses by its servers."""
+        kinds: dict[int, set[str]] = {}
+        for each in servers:
+            kind = "tls" if each.is_tls else "http" if _plain_http(each) else "plain"
+            kinds.setdefault(each.port, set()).add(kind)
+        return {port: cls(1, "plain" in found, "http" in found, "tls" in found) for port, found in kinds.items()}
+
+    def plus(self, other: PortUse) -> PortUse:
+        """The uses of several Gateways together."""
+        return PortUse(
+            self.gateways + other.gateways, self.plain + other.plain, self.http + other.http, self.tls + other.tls
+        )
 
     @property
     def contested(self) -> bool:

@@ -8,7 +8,7 @@ Knows the table and the problems; decides nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from typing import Any, Final
@@ -19,7 +19,6 @@ from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.record import Resource, ResourceKey
 from meshgate.resources.service import ServiceSpec
 from meshgate.resources.serviceentry import ServiceEntrySpec
-from meshgate.resources.steps import MANY, batches, fill
 from meshgate.resources.virtualservice import VirtualServiceSpec
 from meshgate.routing.table import RoutingTable
 
@@ -79,15 +78,13 @@ class Programmed:
     used: Set[ResourceKey] = frozenset()
 
     @classmethod
-    def in_steps(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> Generator[None, None, Programmed]:
-        """What has a part in this table, and what that rests on."""
+    def by(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> Programmed:
+        """The resources that have a part in a table, and those that its routes rest on."""
         gateways: set[str] = set()
         virtual_services: set[str] = set()
         for listener in table.listeners.values():
-            for chains in batches(listener.in_no_order(), 256):
-                gateways.update(chain.gateway for chain in chains)
-                virtual_services.update(chain.virtual_service for chain in chains)
-                yield
+            gateways.update(chain.gateway for chain in listener.in_no_order())
+            virtual_services.update(chain.virtual_service for chain in listener.in_no_order())
         return cls({"Gateway": gateways, "VirtualService": virtual_services}, frozenset(used))
 
     def has(self, resource: Resource[Any]) -> bool:
@@ -95,14 +92,13 @@ class Programmed:
         names = self.names.get(resource.kind)
         return resource.key in self.used if names is None else resource.qualified_name in names
 
-    def difference(self, other: Programmed) -> Iterator[list[ResourceKey]]:
-        """What is in one of two only, a little at a time."""
+    def difference(self, other: Programmed) -> set[ResourceKey]:
+        """The resources that are among one of two only."""
+        changed = set(self.used ^ other.used)
         for kind, names in self.names.items():
-            others = other.names.get(kind, frozenset())
-            for some, rest in ((names, others), (others, names)):
-                for batch in batches(some, MANY):
-                    yield [ResourceKey(kind, *name.split("/", 1)) for name in batch if name and name not in rest]
-        yield list(self.used ^ other.used)
+            only_one = names ^ other.names.get(kind, frozenset())
+            changed.update(ResourceKey(kind, *name.split("/", 1)) for name in only_one if name)
+        return changed
 
 
 class Statuses:
@@ -127,36 +123,31 @@ class Statuses:
         table: RoutingTable,
         used: Collection[ResourceKey],
         problems: Iterable[Problem],
-    ) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
+    ) -> Mapping[ResourceKey, ResourceStatus]:
         """
-        The statuses by kind and name, in their order, in steps. Whoever stops in the middle loses nothing by it.
+        The statuses by kind and name, in their order.
 
         :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
         """
-        programmed = yield from Programmed.in_steps(table, used)
-        by_key = yield from _by_resource(problems)
+        programmed = Programmed.by(table, used)
+        by_key = _by_resource(problems)
         touched = self._touched.copy()
-        for changed in programmed.difference(self._programmed):
-            touched.update(dict.fromkeys(changed))
-            yield
-        for keys in batches({**self._problems, **by_key}):
-            touched.update(
-                (key, None) for key in keys if key not in touched and self._problems.get(key) != by_key.get(key)
-            )
-            yield
-        found: dict[ResourceKey, ResourceStatus] = {}
-        yield from fill(found.update, self._found.items())
+        touched.update(dict.fromkeys(programmed.difference(self._programmed)))
+        touched.update(
+            (key, None)
+            for key in {**self._problems, **by_key}
+            if key not in touched and self._problems.get(key) != by_key.get(key)
+        )
+        found = dict(self._found)
         come: dict[ResourceKey, ResourceStatus] = {}
-        for keys in batches(touched):
-            for key in keys:
-                resource, own = resources.get(key), by_key.get(key)
-                if resource is None or not isinstance(resource.spec, REPORTED):
-                    found.pop(key, None)
-                else:
-                    part = programmed.has(resource)
-                    (found if key in found else come)[key] = _status(part, own) if own else FAULTLESS[part]
-            yield
-        complete = yield from _with(found, come)
+        for key in touched:
+            resource, own = resources.get(key), by_key.get(key)
+            if resource is None or not isinstance(resource.spec, REPORTED):
+                found.pop(key, None)
+            else:
+                part = programmed.has(resource)
+                (found if key in found else come)[key] = _status(part, own) if own else FAULTLESS[part]
+        complete = _with(found, come)
         self._found, self._programmed, self._problems, self._touched = complete, programmed, by_key, {}
         return complete
 
@@ -171,47 +162,39 @@ def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
     )
 
 
-def refusals(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, ResourceStatus]]:
-    """The status of resources that are not valid, from their problems; valid ones are passed over. In steps."""
+def refusals(problems: Iterable[Problem]) -> dict[ResourceKey, ResourceStatus]:
+    """The status of resources that are not valid, from their problems; valid ones are passed over."""
     refused: dict[ResourceKey, ResourceStatus] = {}
-    by_key = yield from _by_resource(problems)
-    for batch in batches(by_key.items()):
-        for key, own in batch:
-            if (Phase.VALIDATION, Severity.ERROR) in [(each.phase, each.severity) for each in own]:
-                refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
-        yield
+    by_key = _by_resource(problems)
+    for key, own in by_key.items():
+        if (Phase.VALIDATION, Severity.ERROR) in [(each.phase, each.severity) for each in own]:
+            refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
     return refused
 
 
 def all_statuses(
     compiled: Mapping[ResourceKey, ResourceStatus], problems: Iterable[Problem]
-) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
+) -> Mapping[ResourceKey, ResourceStatus]:
     """
-    The statuses of what was compiled and of what is not valid, by kind and name, in steps. One that has a fault and is
+    The statuses of what was compiled and of what is not valid, by kind and name. One that has a fault and is
     in force all the same, as its last good version or in spite of an unknown field, has the status of what is in force,
     and its fault among the reasons.
 
     :param compiled: in the order of their keys.
     """
-    refused = yield from refusals(problems)
+    refused = refusals(problems)
     faulty = {key: _both(compiled[key], status) for key, status in refused.items() if key in compiled}
-    yield
     known = {**compiled, **faulty} if faulty else compiled
-    yield
-    return (yield from _with(known, {key: status for key, status in refused.items() if key not in compiled}))
+    return _with(known, {key: status for key, status in refused.items() if key not in compiled})
 
 
 def _with(
     known: Mapping[ResourceKey, ResourceStatus], come: Mapping[ResourceKey, ResourceStatus]
-) -> Generator[None, None, Mapping[ResourceKey, ResourceStatus]]:
+) -> Mapping[ResourceKey, ResourceStatus]:
     """Statuses in order, and others that are put where they belong; thousands are not sorted for one."""
     if not come:
         return known
-    found: dict[ResourceKey, ResourceStatus] = {}
-    for batch in batches(merge(known.items(), sorted(come.items(), key=_key), key=_key), 256):
-        found.update(batch)
-        yield
-    return found
+    return dict(merge(known.items(), sorted(come.items(), key=_key), key=_key))
 
 
 def _key(item: tuple[ResourceKey, ResourceStatus]) -> ResourceKey:
@@ -223,13 +206,11 @@ def _both(compiled: ResourceStatus, refused: ResourceStatus) -> ResourceStatus:
     return replace(compiled, reasons=tuple(dict.fromkeys((*refused.reasons, *compiled.reasons))))
 
 
-def _by_resource(problems: Iterable[Problem]) -> Generator[None, None, dict[ResourceKey, list[Problem]]]:
+def _by_resource(problems: Iterable[Problem]) -> dict[ResourceKey, list[Problem]]:
     found: dict[ResourceKey, list[Problem]] = defaultdict(list)
-    for batch in batches(problems):
-        for problem in batch:
-            if problem.name:
-                found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
-        yield
+    for problem in problems:
+        if problem.name:
+            found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
     return found
 
 

@@ -37,7 +37,7 @@ from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.known_name import NameFigures
 from meshgate.workers.messages import Begin, SocketId
 from meshgate.workers.place import Place
-from meshgate.workers.table_parts import packed
+from meshgate.workers.table_chunks import packed
 
 IDS_PER_WORKER: Final = 1_000_000_000
 """How far the numbers of the connections of two workers are apart."""
@@ -229,9 +229,10 @@ class Crew:
         self._follow()
         there = [place for place in self._places if place.pid is not None]
         if there and all(place.has is self.table for place in there) and self.live_generation < self.table.generation:
-            if not self.live_generation:
-                self.log.info("all {count} workers serve", count=len(there))
             self.live_generation = self.table.generation
+            self.log.info(
+                "generation {generation} is live in {count} workers", generation=self.live_generation, count=len(there)
+            )
         self._on_change()
 
     def named(self, names: Iterable[str]) -> None:

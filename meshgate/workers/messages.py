@@ -41,7 +41,7 @@ class TablePart:
     """
     A part of what changes in the routing table.
 
-    :ivar edits: as :class:`~meshgate.workers.table_parts.Unpacker` takes them.
+    :ivar edits: as :class:`~meshgate.workers.table_chunks.Unpacker` takes them.
     """
 
     edits: bytes

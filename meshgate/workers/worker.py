@@ -23,8 +23,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.processes.clock import follow_monotonic_clock
-from meshgate.processes.garbage import settle
-from meshgate.processes.parts import Unpacker
 from meshgate.processes.signals import PASSED_ON
 from meshgate.processes.starting import HELD_BACK
 from meshgate.proxy.accesslog import AccessLogError
@@ -55,12 +53,16 @@ from meshgate.workers.messages import (
     Unlistened,
 )
 from meshgate.workers.process import CHANNEL
+from meshgate.workers.table_chunks import Unpacker
 
 COUNT_EVERY: Final = 0.25
 """Seconds between two looks at the figures, which are sent if they have changed."""
 
 TELL_AFTER: Final = 0.1
 """Seconds from a change of what is wrong to the message about it: names change many at a time."""
+
+COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
+"""New objects before the youngest are looked at, and how many such looks come before one at the older."""
 
 END_WITHIN: Final = 10.0
 """Seconds that connections may take to end once the parent is gone."""
@@ -153,7 +155,7 @@ class Worker:
             self._dns_names = message.dns_names
         self._its_serving.install(self._table, self._dns_names)
         if not gc.isenabled():
-            settle()
+            _freeze()
         self._channel.send(Installed(self._table.generation))
         self._tell_soon()
 
@@ -258,6 +260,18 @@ class Worker:
             self._reactor.stop()
         except ReactorNotRunning:
             pass
+
+
+def _freeze() -> None:
+    """
+    Have the garbage collector walk what exists now, modules and the first table among it, never again, and the rest
+    seldom: a connection takes itself apart at its end, so that next to nothing is left to be found, and everybody would
+    wait for each look.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    gc.enable()
 
 
 @implementer(ILogObserver)

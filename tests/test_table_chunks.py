@@ -1,10 +1,10 @@
-"""Tests of :mod:`meshgate.processes.parts`."""
+"""Tests of :mod:`meshgate.workers.table_chunks`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.processes.parts import Packer, Unpacker
+from meshgate.workers.table_chunks import Packer, Unpacker
 
 
 class PartsTests(SynchronousTestCase):
