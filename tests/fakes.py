@@ -54,6 +54,7 @@ class FakeTransport:
         self.reading = True
         self.peer_reads = True
         self.timed_out = False
+        self.mute = False
         self._clock = clock
         self._writing = False
         self._arrived: list[bytes | None] = []
@@ -93,6 +94,14 @@ class FakeTransport:
         """What has piled up can leave."""
         self.peer_reads = True
         self._flush()
+
+    def unsent(self) -> int:
+        """As the lean transport."""
+        return len(self.buffer)
+
+    def unacknowledged(self) -> int:
+        """As the lean transport; what has left is acknowledged at once."""
+        return len(self.buffer)
 
     # ITCPTransport, as far as it is used.
 
@@ -192,6 +201,7 @@ class FakeTransport:
     def _lose(self, reason: Exception) -> None:
         if self.connected:
             self.connected = self.reading = self._writing = False
+            self.mute = True
             if self._producer is not None:
                 self._producer.stopProducing()
             self.protocol.connectionLost(Failure(reason))

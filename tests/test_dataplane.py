@@ -118,7 +118,7 @@ class DataplaneTests(TestCase):
         self.assertLess(reactor.seconds() - began, LINGER)
         self.assertEqual(self.gateway.plane.count, 0)
         for client in (relayed, silent):
-            await client.got_finish()
+            await client.got_reset()
         endings = Counter(record.ending for record in self.gateway.records)
         self.assertEqual(endings, {Ending.DRAINED: 2, Ending.NOT_TLS: 1})
 

@@ -97,7 +97,9 @@ class EndingTests(SynchronousTestCase):
         (TO_A, send(HELLO, fails("refuse_dial")), Ending.DIAL_REFUSED),
         (TO_A, send(HELLO, fails("time_out_dial")), Ending.DIAL_TIMEOUT),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
-        (TO_A, send(HELLO, lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
+        (TO_A, send(HELLO, lambda g: g.client.peer_resets(), fails("refuse_dial")), Ending.CLIENT_RESET),
+        (TO_A, send(HELLO, lambda g: g.client.peer_resets(), lambda g: g.plane.drain()), Ending.CLIENT_RESET),
+        (tcp_listener(A), lambda g: g.client.peer_resets(), Ending.CLIENT_RESET),
         (TO_A, relayed(lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
         (TO_A, relayed(lambda g: g.upstream.peer_resets()), Ending.UPSTREAM_RESET),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_times_out()), Ending.CLIENT_TIMED_OUT),
@@ -274,10 +276,21 @@ class HoldingTests(SynchronousTestCase):
         self.assertFalse(gateway.client.reading)
 
     def test_a_reset_gives_up_the_dial(self) -> None:
-        """Nobody is dialed for a client that is gone."""
-        gateway = dialing()
+        """Nobody is dialed for a client that is gone and has said nothing."""
+        gateway = faked(tcp_listener(A))
         gateway.client.peer_resets()
         self.assertTrue(gateway.reactor.dial_is_given_up())
+
+    def test_last_words_before_the_endpoint_is_there(self) -> None:
+        """What a client said before it reset goes to the endpoint all the same, and then the reset."""
+        gateway = dialing()
+        gateway.client.peer_sends(b"more")
+        gateway.client.peer_resets()
+        self.assertFalse(gateway.reactor.dial_is_given_up())
+        gateway.join()
+        gateway.reactor.pump([LINGER / 4] * 8)
+        self.assertEqual((gateway.upstream.written, gateway.upstream.reset_sent), (HELLO + b"more", True))
+        self.assertEqual((gateway.ending, gateway.plane.count), (Ending.CLIENT_RESET, 0))
 
     def test_draining_gives_up_the_dial(self) -> None:
         """Nobody is dialed for a client that is being closed."""

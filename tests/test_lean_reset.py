@@ -37,14 +37,9 @@ class ResetTests(LeanCase):
             write_in_vain(transport, end)
             transport.loseConnection()
 
-        def unread(transport: LeanTransport, end: End) -> None:
-            transport.pauseProducing()
-            end.send(b"unread")
-
         states: list[Any] = [
             lambda transport, end: None,
             lambda transport, end: transport.pauseProducing(),
-            unread,
             write_in_vain,
             write_paused,
             close_in_vain,
@@ -57,6 +52,25 @@ class ResetTests(LeanCase):
             self.loop.settle()
             self.reset_is_noticed(transport, peer, end)
             self.loop.ends.clear()
+        self.nothing_is_left()
+
+    def test_what_came_before_is_read_first(self) -> None:
+        """A transport that is paused, or whose write tells of the reset, reports the loss behind the last byte."""
+        for write in (False, True):
+            transport, peer, end = self.connection()
+            transport.pauseProducing()
+            end.send(b"last words" * 10000)
+            end.reset()
+            if write:
+                transport.write(b"x")
+            self.loop.settle()
+            self.assertEqual((peer.losses, transport.lost, transport.unsent()), (0, False, 0))
+            transport.write(b"y")
+            transport.resumeProducing()
+            self.loop.until(lambda peer=peer: peer.lost, "the loss")  # type: ignore[misc]
+            self.assertEqual((len(peer.received), peer.losses, peer.finishes), (100000, 1, 0))
+            assert peer.lost is not None
+            peer.lost.trap(ConnectionLost)
         self.nothing_is_left()
 
     def test_writing_to_who_has_reset(self) -> None:

@@ -15,7 +15,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.relay import GRACE, Leg, Relay
 from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.transport.lean import LeanTransport
-from meshgate.transport.wheel import TICK, Wheel
+from meshgate.transport.wheel import SOON, TICK, Wheel
 from tests.fakes import FakeTransport
 from tests.peers import GatewayUnderTest, Origin, Peer, on_every_transport, tcp_listener
 from tests.support import wait_for
@@ -148,14 +148,14 @@ class SilenceTests(SynchronousTestCase):
         self.assertEqual(faked.gone, 1)
 
     def test_closing_aborts_who_does_not_read(self) -> None:
-        """When the gateway closes, a peer that reads nothing is waited for only so long."""
+        """When the gateway closes, a peer that reads nothing is waited for only so long; the first reason counts."""
         faked = FakedRelay(Limits())
         faked.client.peer_reads = False
         faked.upstream.peer_sends(b"unread")
         faked.relay.close(Ending.DRAINED)
         faked.relay.close(Ending.IDLE)
         faked.turn()
-        self.assertEqual((faked.upstream.connected, faked.client.connected), (False, True))
+        self.assertEqual((faked.upstream.connected, faked.client.connected, faked.endings), (False, True, []))
         faked.wait(GRACE * 2)
         self.assertEqual((faked.endings, faked.gone), ([Ending.DRAINED], 1))
         self.assertTrue(faked.client.reset_sent)
@@ -207,14 +207,16 @@ class OrderTests(SynchronousTestCase):
 
     def test_closing_flushes_a_full_buffer(self) -> None:
         """What was written leaves before a close, even where the other side had been paused for it."""
-        faked = FakedRelay(Limits())
-        big = bytes(faked.client.bufferSize + 1)
-        faked.client.peer_reads = False
-        faked.upstream.peer_sends(big)
-        faked.relay.close(Ending.DRAINED)
-        faked.client.peer_reads_again()
-        self.assertEqual((faked.client.written, faked.client.connected), (big, False))
-        self.assertFalse(faked.client.reset_sent)
+        for ending in (Ending.IDLE, Ending.DRAINED):
+            faked = FakedRelay(Limits())
+            big = bytes(faked.client.bufferSize + 1)
+            faked.client.peer_reads = False
+            faked.upstream.peer_sends(big)
+            faked.relay.close(ending)
+            faked.client.peer_reads_again()
+            faked.wait(2 * SOON)
+            self.assertTrue(faked.client.written == big)
+            self.assertEqual((faked.client.connected, faked.client.reset_sent), (False, ending is Ending.DRAINED))
 
     def test_each_order_of_events_gives_one_ending(self) -> None:
         """Whatever happens in whatever order, there is one ending, and both connections go."""

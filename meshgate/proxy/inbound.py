@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 HELD_BYTES: Final = 16384
 
 # Looking up a member of an enum takes longer than all the rest of a line.
+_OK: Final = Ending.OK
+_DRAINED: Final = Ending.DRAINED
 _NO_SNI: Final = Ending.NO_SNI
 _NO_ROUTE: Final = Ending.NO_ROUTE
 
@@ -95,6 +97,8 @@ class Inbound(Waiting):
     #: How many of them went with the dial.
     _sent_first = 0
     _finished = False
+    #: It has reset the connection while its endpoint was being dialed, which is still to get what it has said.
+    _vanished_early = False
     #: Where the data plane counts it.
     counted: Counted = ()
     _timer: Timer | None = None
@@ -167,10 +171,13 @@ class Inbound(Waiting):
         if self._relay is not None:
             self._relay.close(ending, at_once)
             return
+        if self._vanished_early:
+            self._give_up()
+            return
         self._end(ending)
         self._reactions = _CLOSING
         self._stop_waiting()
-        if at_once:
+        if at_once or self.record.ending is _DRAINED:
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
@@ -301,7 +308,7 @@ class Inbound(Waiting):
         upstream.leg = relay.upstream
         self._reactions = _RELAYING
         # A transport that has reported its end of stream would report it again when resumed.
-        if not self._finished:
+        if not self._finished and not self._vanished_early:
             transport.resumeProducing()
         sent = leg.count = self._sent_first
         reach = self._reach
@@ -311,12 +318,24 @@ class Inbound(Waiting):
         self._held = b""
         if self._finished:
             leg.read_finished()
+        if self._vanished_early:
+            leg.lost()
 
     def not_reached(self, ending: Ending) -> None:
         """As :class:`~meshgate.proxy.reaching.Waiting`: there is no endpoint."""
-        self._refuse(ending)
+        if self._vanished_early:
+            self._give_up()
+        else:
+            self._refuse(ending)
 
     def _vanished(self) -> None:
+        if self._reactions is _DIALING and self._held_size:
+            self._vanished_early = True
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The client is gone, and nothing of what it has said can be passed on."""
         self._end(Ending.CLIENT_TIMED_OUT if timed_out(self.transport) else Ending.CLIENT_RESET)
         self._reactions = _CLOSING
         self._gone()
@@ -377,6 +396,8 @@ class Inbound(Waiting):
             self._deadline.cancel()
         if record.ending is None:
             self.tally()
+            if ending is not _OK and self._relay is not None:
+                record.bytes_out -= self.transport.unacknowledged()
             record.ending = ending
             plane = self._dataplane
             record.duration = plane.seconds() - record.accepted

@@ -17,7 +17,8 @@ class ConnectionRecord:
     :ivar listener: ``bind:port`` as the gateway knows it.
     :ivar client: ``(address, port)``.
     :ivar bytes_in: bytes read from the client that were sent on to the endpoint.
-    :ivar bytes_out: bytes read from the endpoint that were sent on to the client.
+    :ivar bytes_out: bytes read from the endpoint that were sent on to the client; at any end but an orderly one, those
+        that the client's side has acknowledged.
     :ivar dial: seconds from the first dial to the connection with the endpoint, None before.
     :ivar dial_error: why dials failed, each reason once and in order, with commas between them; empty for none.
     :ivar first_byte: seconds from accept to the endpoint's first byte, None before.

@@ -5,6 +5,11 @@ Knows two transports, when to stop reading (backpressure), how an end of stream,
 one side to the other, and how that makes the connection end. Knows neither why these two were joined nor how
 they came about, nor how bytes move between lean transports (:mod:`meshgate.transport.joining`).
 
+A side that resets, or whom the gateway cuts off, is not followed at once by a reset of the other side: a reset throws
+away what is still queued for whom it is sent to. The relay *parts* first. It passes on what had arrived before, waits
+until the other side has acknowledged all of it or makes no progress any more, and resets then. Whoever has parted has
+its ending told, so that the count of bytes sent to the client is what the client has acknowledged.
+
 Rules of Twisted's transports that the order of calls here answers to: a transport with a registered producer
 may never send its FIN nor close, so the producer is unregistered first; resuming one that has read its end of
 stream reports that end again; after both ends of stream a transport still waits for ``loseConnection``; and
@@ -27,11 +32,15 @@ from meshgate.proxy.limits import SETTLED, Limits
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.joining import Flow, join
 from meshgate.transport.keepalive import INHERITED, keep_alive, patience
+from meshgate.transport.last_words import hear_out
 from meshgate.transport.silence import Vigil, note_errors, timed_out
 from meshgate.transport.wheel import TICK, Timer, Wheel
 
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
 GRACE: Final = 1.0
+
+#: Seconds without progress during which a side that is to be parted from is looked at often.
+IMPATIENCE: Final = 1.0
 
 # Looking up a member of an enum takes longer than all the rest of a line.
 _OK: Final = Ending.OK
@@ -39,6 +48,7 @@ _CLIENT_RESET: Final = Ending.CLIENT_RESET
 _UPSTREAM_RESET: Final = Ending.UPSTREAM_RESET
 _CLIENT_TIMED_OUT: Final = Ending.CLIENT_TIMED_OUT
 _UPSTREAM_TIMED_OUT: Final = Ending.UPSTREAM_TIMED_OUT
+_DRAINED: Final = Ending.DRAINED
 
 #: Seconds by which a time may be early, by the way floating-point numbers are added.
 _HAIR: Final = 0.001
@@ -54,9 +64,10 @@ class Leg(Flow):
     :ivar served: all that its peer had to say has been sent to it, the end of stream included.
     :ivar gone: its connection is lost.
     :ivar dead: it has answered nothing for so long that its connection was given up here.
+    :ivar parted: we have closed or reset its connection.
     """
 
-    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "served")
+    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "parted", "served")
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -71,6 +82,7 @@ class Leg(Flow):
         self.finished = False
         self.served = False
         self.gone = False
+        self.parted = False
         self._relay = relay
 
     @property
@@ -88,7 +100,7 @@ class Leg(Flow):
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
         peer = self._relay.other(self)
-        if peer.gone:
+        if peer.transport.mute:
             self.cut_short()
             return
         if self.first_at is None:
@@ -98,8 +110,12 @@ class Leg(Flow):
         peer.transport.write(data)
 
     def cut_short(self) -> None:
-        """Bytes were read for a peer that is gone."""
+        """Bytes were read for a peer that nothing can be sent to any more."""
         self._relay.cut_short(self._relay.other(self))
+
+    def broken(self) -> None:
+        """It has reset the connection; what it had said before is still being read."""
+        self._relay.leg_broken(self)
 
     def read_finished(self) -> None:
         """The end of its stream was read."""
@@ -121,10 +137,12 @@ class Leg(Flow):
 
     def pauseProducing(self) -> None:
         """The peer has enough to write."""
+        self.blocked = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The peer has written it."""
+        self.blocked = False
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -186,14 +204,19 @@ class Relay:
 
     __deletable__ = ("client", "upstream")
     __slots__ = (
+        "_by_reset",
         "_closing",
         "_ended",
+        "_ending",
         "_gone",
         "_joined",
         "_keepalive",
         "_left",
         "_limits",
+        "_patience",
+        "_progress",
         "_since",
+        "_stopped",
         "_timer",
         "_vigils",
         "client",
@@ -220,6 +243,9 @@ class Relay:
         self._gone = gone
         self._left = left
         self._closing = False
+        self._by_reset = True
+        self._ending: Ending | None = None
+        self._stopped = False
         self._joined = False
         self._since = clock.seconds()
         self._timer: Timer | None = None
@@ -236,6 +262,7 @@ class Relay:
         if not self._joined:
             for leg in (self.client, self.upstream):
                 note_errors(leg.transport)
+                hear_out(leg.transport, leg)
                 self.other(leg).transport.registerProducer(leg, True)
         first_look: float = self._limits.first_look
         if keepalive is not None:
@@ -257,20 +284,23 @@ class Relay:
 
     def close(self, ending: Ending, at_once: bool = False) -> None:
         """
-        End the relay from here: what has been written may still leave, for :data:`GRACE` seconds.
+        End the relay from here: nothing more is read, and what was read may still leave, for :data:`GRACE` seconds.
+        A connection that ends because the gateway stops is reset then, so that nobody takes what has come for all
+        there is; any other one is closed.
 
         :param at_once: do not wait for anything.
         """
-        if not self._closing:
-            self._end(ending)
-            self._timer = self.clock.callLater(GRACE, self._abort)
-            self._lose_both()
-        if at_once:
-            self._cancel_timer()
-            self._abort()
+        if self._ending is None:
+            self._by_reset = ending is _DRAINED
+        if not self._stopped:
+            self._stopped = True
+            self._stop_reading()
+        self._part(self._ending or ending, 0.0 if at_once else GRACE)
 
     def leg_finished(self, leg: Leg) -> None:
         """An end of stream was read: pass it on after the last byte; after the second one, close."""
+        if self._closing:
+            return
         peer = self.other(leg)
         if not leg.count and not peer.count and leg is self.upstream and not peer.finished:
             self._left(True)
@@ -286,35 +316,40 @@ class Relay:
 
     def leg_lost(self, leg: Leg) -> None:
         """
-        A connection is gone. If nobody asked for that, it was reset, and the other side is reset as well;
-        but once both sides have finished, there is nothing left that a reset could cut short.
+        A connection is gone, and all that was read from it has been sent on. If nobody asked for that, it was reset,
+        and the other side is reset as well, once it has taken what there is for it; but once both sides have finished,
+        there is nothing left that a reset could cut short.
 
         A client that has been sent everything and then resets has simply closed: the kernel makes it a reset
         when bytes are left unread, as a TLS client leaves the server's last record (close_notify).
         """
         peer = self.other(leg)
-        both_finished = leg.finished and peer.finished
-        if not self._closing and not both_finished:
-            silent = leg.timed_out
-            if leg.finished and not leg.served and not peer.gone and not silent:
-                self._await_last_word(leg)
-                return
-            if leg is self.upstream and not peer.count and not peer.finished:
-                self._left(False)
-            self._end(_OK if leg is self.client and leg.served and not silent else leg.reset)
-            peer.transport.abortConnection()
-        if peer.gone:
-            if not self._closing:
-                self._end(_OK)
-            else:
+        last = peer.gone  # what follows may lose the other one as well, and that comes here by itself
+        if self._closing:
+            self._look()
+        elif leg.finished and peer.finished:
+            if last:
+                self._closing = True
                 self._cancel_timer()
+                self._ended(_OK)
+        elif leg.finished and not leg.served and not last and not leg.timed_out:
+            self._await_last_word(leg)
+            return
+        else:
+            self._follow(leg)
+        if last:
+            self._cancel_timer()
             self._gone()
+
+    def leg_broken(self, leg: Leg) -> None:
+        """A side has reset its connection, and what it had said before is still being read, as fast as it is taken."""
+        if not self._closing:
+            self._follow(leg)
 
     def cut_short(self, leg: Leg) -> None:
         """A side is gone, and the other one has more to say to it."""
         if not self._closing:
-            self._end(leg.reset)
-            self.other(leg).transport.abortConnection()
+            self._part(leg.reset, self._limits.half_close)
 
     def _await_last_word(self, leg: Leg) -> None:
         """
@@ -330,10 +365,82 @@ class Relay:
         self._timer = None
         self.cut_short(leg)
 
-    def _end(self, ending: Ending) -> None:
+    def _follow(self, leg: Leg) -> None:
+        """A side has reset its connection; so is the other one, once it has taken what there is for it."""
+        peer = self.other(leg)
+        if leg is self.upstream and not peer.count and not peer.finished:
+            self._left(False)
+        if not self._joined and not peer.gone and not peer.finished:
+            peer.transport.resumeProducing()  # it may have been paused for the one that is gone
+        in_order = leg is self.client and leg.served and not leg.timed_out
+        self._part(_OK if in_order else leg.reset, self._limits.half_close)
+
+    def _part(self, ending: Ending, patience: float) -> None:
+        """
+        Part from both sides.
+
+        :param patience: how many seconds a side may take nothing; at all, if it is us who stop.
+        """
         self._closing = True
         self._cancel_timer()
-        self._ended(ending)
+        self._ending = ending
+        self._patience = patience
+        self._progress = -1
+        self._since = self.clock.seconds()
+        self._look()
+
+    def _look(self) -> None:
+        """Part from whoever has taken all, or takes nothing any more; look again for the others."""
+        self._cancel_timer()
+        now, progress = self.clock.seconds(), self.client.count + self.upstream.count
+        done: list[Leg] = []
+        waiting: list[Leg] = []
+        for leg in (self.client, self.upstream):
+            if leg.parted:
+                continue
+            left = 0 if leg.transport.mute else leg.transport.unacknowledged()
+            progress -= left
+            nothing_to_come = self._stopped or self.other(leg).gone
+            (done if leg.gone or (nothing_to_come and not left) else waiting).append(leg)
+        if progress > self._progress and not self._stopped:
+            self._since = now
+        self._progress = progress
+        quiet = now - self._since
+        if quiet >= self._patience - _HAIR:
+            done += waiting
+        elif waiting:
+            # What is on its way arrives within a moment, or when somebody who is slow has read what came before.
+            later = self.clock.call_soon(self._look) if quiet < IMPATIENCE else self.clock.callLater(TICK, self._look)
+            self._timer = later
+        # By this, both may be lost before it returns.
+        for leg in done:
+            self._part_from(leg)
+
+    def _part_from(self, leg: Leg) -> None:
+        """Close or reset the connection of a side, and have the ending told if it is the client's."""
+        if leg.parted:
+            return
+        leg.parted = True
+        ending = self._ending
+        if leg is self.client and ending is not None:
+            self._ended(ending)
+        transport = leg.transport
+        if leg.gone:
+            return
+        if self._by_reset or transport.mute or transport.unsent():
+            transport.abortConnection()
+        else:
+            transport.loseConnection()
+
+    def _stop_reading(self) -> None:
+        for leg in (self.client, self.upstream):
+            if leg.gone:
+                continue
+            if self._joined:
+                leg.stop_reading()
+            else:
+                leg.transport.unregisterProducer()
+                leg.transport.pauseProducing()
 
     def _lose_both(self) -> None:
         client, upstream = self.client.transport, self.upstream.transport
@@ -342,11 +449,6 @@ class Relay:
             upstream.unregisterProducer()
         client.loseConnection()
         upstream.loseConnection()
-
-    def _abort(self) -> None:
-        self._timer = None
-        for leg in (self.client, self.upstream):
-            leg.transport.abortConnection()
 
     def _silence_limit(self) -> tuple[float, Ending]:
         """How long silence may last now, and what it ends in; 0 for ever."""

@@ -5,6 +5,9 @@ Knows two lean transports, backpressure, and the two ways of moving: copied thro
 comes that each read fills it, spliced through a pipe within the kernel. Knows neither what an end of stream nor what a
 lost connection means for the other side.
 
+What comes for a transport that nothing can be sent to any more is read and dropped, so that a peer that writes before
+it reads gets to read what is still on its way to it.
+
 While a transport cannot take what came for it, nothing more is read for it, so that no more waits than one buffer or
 one pipe holds; and what comes meanwhile wakes nobody.
 """
@@ -79,8 +82,11 @@ class Flow(Inflow):
         peer: Flow = self.peer
         sink: LeanTransport = peer.transport
         while True:
+            if sink.mute:
+                self._drop()
+                return None
             try:
-                moved = _forward(transport.socket, None if sink.lost else sink.socket)
+                moved = _forward(transport.socket, sink.socket)
             except OSError as error:
                 transport.fail(error)
                 return None
@@ -88,19 +94,16 @@ class Flow(Inflow):
             if count < 0:
                 return False
             if not count:
-                self._finish()
+                self._finish(event)
                 return None
             if self.first_at is None:
                 self.first_at = self.clock.seconds()
-                if sink.nagle and not sink.lost:
+                if sink.nagle:
                     sink.setTcpNoDelay(True)  # and whatever the kernel has held back leaves
             self.count += count
             self.seen = self.clock.now
-            if sink.lost:
-                self.cut_short()
-                return None
             if not isinstance(moved, int):
-                self._keep_rest(sink, moved[1], moved[2])
+                self._keep_rest(sink, count, moved[1], moved[2])
                 return None
             if count < READ_SIZE:
                 self._streak = 0
@@ -115,10 +118,11 @@ class Flow(Inflow):
                     self.splice(event)
                     return None
 
-    def _keep_rest(self, sink: LeanTransport, rest: bytes, number: int) -> None:
+    def _keep_rest(self, sink: LeanTransport, count: int, rest: bytes, number: int) -> None:
         """The peer's transport has not taken all."""
         if number:
-            sink.fail(OSError(number, os.strerror(number)))
+            self.count -= count
+            sink.break_off(OSError(number, os.strerror(number)))
         else:
             sink.keep(rest)
 
@@ -157,13 +161,47 @@ class Flow(Inflow):
             self.transport.held = True
             self.transport.rearm()
 
-    def _finish(self) -> None:
+    def stop_reading(self) -> None:
+        """Read nothing more, for good. What was read before is still sent on."""
         transport: LeanTransport = self.transport
         transport.deaf = True
+        self.redirect()
+
+    def _finish(self, event: int) -> None:
+        transport: LeanTransport = self.transport
+        if transport.mute:
+            transport.heard_out()
+            return
+        transport.deaf = True
         self.read_finished()
+        if event & _ERROR and not transport.lost:
+            transport.look_for_error()  # no other event will tell of it
+
+    def _drop(self) -> None:
+        """Read what has come, and let go of it: nothing can be sent to the peer any more."""
+        transport: LeanTransport = self.transport
+        left = BUDGET
+        while left > 0 and not transport.lost:
+            try:
+                count = _forward(transport.socket, None)
+            except OSError as error:
+                transport.fail(error)
+                return
+            if not isinstance(count, int) or count < 0:
+                return
+            if not count:
+                self._finish(0)
+                return
+            left -= count
+            self.cut_short()
+        transport.rearm()
 
     def cut_short(self) -> None:
-        """There is more for a peer whose connection is gone."""
+        """There is more for a peer that nothing can be sent to any more."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """The peer of this transport has reset the connection; what it had sent before is still being read."""
         raise NotImplementedError
 
     # Splicing.
@@ -175,8 +213,8 @@ class Flow(Inflow):
             self.attend(event)
             return
         sink: LeanTransport = self.peer.transport
-        if sink.lost:
-            self.cut_short()
+        if sink.mute:
+            self._drop()
             return
         pipe = self._pipe = transport.poller.pipes.borrow()
         if pipe is None:
@@ -196,7 +234,7 @@ class Flow(Inflow):
                 return
             if not count:
                 self._return_pipe()
-                self._finish()
+                self._finish(event)
                 return
             moved += count
             self.count += count
@@ -221,7 +259,7 @@ class Flow(Inflow):
         except BlockingIOError:
             pass
         except OSError as error:
-            sink.fail(error)
+            sink.break_off(error)
             return False
         if not self._in_pipe:
             return True
@@ -254,12 +292,22 @@ class Flow(Inflow):
         return True
 
     def abandon(self) -> None:
-        """The peer's transport is gone, and with it what waited for it."""
-        if self.blocked:
-            self.blocked = self.transport.held = False
-            self.transport.rearm()  # what has come meanwhile is cut short
+        """Nothing can be sent to the peer's transport any more: let go of what waited for it."""
         self._return_pipe()
         self._in_pipe = 0
+        peer: Flow = self.peer
+        if not self.transport.lost:
+            if self.blocked:
+                self.blocked = self.transport.held = False
+                self.redirect()
+                peer.redirect()
+            self.transport.rearm()  # what has come meanwhile is dropped
+        if not peer.transport.lost:
+            peer.broken()
+
+    def waiting(self) -> int:
+        """Count the bytes in the pipe."""
+        return self._in_pipe
 
     def crashed(self) -> None:
         """Something failed that should not have."""
@@ -270,10 +318,12 @@ def join(one: Flow, other: Flow) -> bool:
     """
     Have two flows move bytes between their transports by themselves.
 
-    :return: False, and nothing done, if they are no lean ones.
+    :return: False, and nothing done, if they are no lean ones, or one of them is lost.
     """
     one.peer, other.peer = other, one
     if not (isinstance(one.transport, LeanTransport) and isinstance(other.transport, LeanTransport)):
+        return False
+    if one.transport.lost or other.transport.lost:
         return False
     one.transport.inflow, other.transport.inflow = other, one
     one.blocked, other.blocked = bool(other.transport.pending), bool(one.transport.pending)

@@ -5,9 +5,10 @@ Knows one socket, its edge-triggered events and what Twisted's protocols expect 
 the connection came about, nor of its addresses and options (:mod:`meshgate.transport.lean_socket`), nor of two that are
 joined (:mod:`meshgate.transport.joining`).
 
-It is Twisted's TCP transport in all that a protocol can see, with three differences, all of them for the better: what
-is written leaves at once if the kernel takes it; a reset is noticed even while nothing is read; and an end of stream
-is reported once, whatever is resumed later.
+It is Twisted's TCP transport in all that a protocol can see, with four differences, all of them for the better: what
+is written leaves at once if the kernel takes it; a reset is noticed even while nothing is read; an end of stream is
+reported once, whatever is resumed later; and what the peer has sent before it reset the connection is read before the
+loss is reported, even if a failed write was what told of the reset. The kernel keeps those bytes until they are read.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from meshgate.transport.events import Call
 from meshgate.transport.lean_socket import LeanSocket
 from meshgate.transport.poller import ENDING, NEITHER, READ, READ_WRITE, WRITE, Poller
 from meshgate.transport.silence import SILENT
-from meshgate.transport.sockets import READ_SIZE, Socket
+from meshgate.transport.sockets import READ_SIZE, Socket, queued
 
 BUDGET: Final = 4 * READ_SIZE
 """Bytes read for one event before others get their turn."""
@@ -37,6 +38,7 @@ HIGH_WATER: Final = 64 * 1024
 """Bytes waiting to be sent at which a producer is paused."""
 
 _DONTWAIT: Final = socket.MSG_DONTWAIT
+_PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _OUT: Final = 4  # select.EPOLLOUT
 _ERROR: Final = 8  # select.EPOLLERR
@@ -67,7 +69,11 @@ class Inflow:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """The transport is gone."""
+        """Nothing can be sent to the transport any more."""
+        raise NotImplementedError
+
+    def waiting(self) -> int:
+        """Count the bytes that were read for the transport and are neither sent nor pending in it."""
         raise NotImplementedError
 
 
@@ -84,6 +90,8 @@ class LeanTransport(LeanSocket):
     :ivar deaf: nothing is read from it any more: its end of stream was read, or it is being closed.
     :ivar held: what comes to it is no event, a reset is; as of the next :meth:`rearm`.
     :ivar lost: it is closed, or about to be; nothing can be read from it or written to it any more.
+    :ivar mute: nothing can be written to it any more. Unless it is lost, the peer has reset the connection, and what
+        it had sent before is still being read.
     """
 
     __slots__ = (
@@ -91,6 +99,7 @@ class LeanTransport(LeanSocket):
         "_closing",
         "_events",
         "_finishing",
+        "_left",
         "_producer",
         "_producer_paused",
         "_reading",
@@ -103,6 +112,7 @@ class LeanTransport(LeanSocket):
         "held",
         "inflow",
         "lost",
+        "mute",
         "pending",
         "poller",
         "protocol",
@@ -123,6 +133,8 @@ class LeanTransport(LeanSocket):
         self.inflow: Inflow | None = None
         self.held = False
         self.lost = False
+        self.mute = False
+        self._left = 0
         self._events: Call | None = None
         self._blocking = blocking
         self._reading = True
@@ -216,7 +228,9 @@ class LeanTransport(LeanSocket):
     def end_of_stream(self) -> None:
         """The peer has finished; tell the protocol."""
         self.deaf = True
-        if IHalfCloseableProtocol.providedBy(self.protocol):
+        if self.mute:
+            self.heard_out()
+        elif IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
         else:
             self._die(DONE)
@@ -225,11 +239,44 @@ class LeanTransport(LeanSocket):
         """Notice a reset without reading."""
         number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self.fail(OSError(number, os.strerror(number)))
+            self.break_off(OSError(number, os.strerror(number)))
 
     def fail(self, error: OSError) -> None:
-        """The socket is of no use any more."""
-        self._die(Failure(ConnectionLost(errno.errorcode.get(error.errno or 0, ""))))  # type: ignore[no-untyped-call]
+        """End: reading fails, so that everything that came before was read."""
+        self._die(self._reason if self.mute and self._reason is not None else _loss(error))
+
+    def break_off(self, error: OSError) -> None:
+        """
+        Write no more, since the peer has reset the connection. What it had sent before is read first, as fast as it is
+        taken; then the loss is reported.
+        """
+        if self.mute:
+            return
+        reason = _loss(error)
+        if self.deaf or not self._has_unread():
+            self._die(reason)
+            return
+        self._left = self.unacknowledged()
+        self.mute = True
+        self._reason = reason
+        self.pending = None
+        producer, self._producer = self._producer, None
+        inflow, self.inflow = self.inflow, None
+        if producer is not None:
+            producer.stopProducing()
+        if inflow is not None:
+            inflow.abandon()
+        self.rearm()
+
+    def heard_out(self) -> None:
+        """End: everything was read that the peer had sent before it reset the connection."""
+        self._die(self._reason or DONE)
+
+    def _has_unread(self) -> bool:
+        try:
+            return bool(self.socket.recv(1, _PEEK))
+        except OSError:
+            return False
 
     @property
     def timed_out(self) -> bool:
@@ -245,7 +292,7 @@ class LeanTransport(LeanSocket):
 
     def write(self, data: bytes) -> None:
         """Send, now or as soon as the kernel takes it."""
-        if self.lost or self._served:
+        if self.mute or self._served:
             return
         if self.pending:
             self.pending += data
@@ -255,7 +302,7 @@ class LeanTransport(LeanSocket):
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self.fail(error)
+                self.break_off(error)
                 return
             if sent == len(data):
                 return
@@ -282,7 +329,7 @@ class LeanTransport(LeanSocket):
             except BlockingIOError:
                 return
             except OSError as error:
-                self.fail(error)
+                self.break_off(error)
                 return
             if sent < len(pending):
                 del pending[:sent]
@@ -302,6 +349,18 @@ class LeanTransport(LeanSocket):
             self._die(DONE)
         elif self._finishing:
             self._finish()
+
+    def unsent(self) -> int:
+        """Count the bytes for the peer that the kernel has not taken yet."""
+        if self.mute:
+            return 0
+        return len(self.pending or b"") + (self.inflow.waiting() if self.inflow is not None else 0)
+
+    def unacknowledged(self) -> int:
+        """Count the bytes for the peer that it has not acknowledged; had not, once nothing can be sent any more."""
+        if self.mute:
+            return self._left
+        return self.unsent() + queued(self.descriptor, self._served)
 
     def _full(self) -> bool:
         """Whether anything waits to be sent."""
@@ -324,12 +383,14 @@ class LeanTransport(LeanSocket):
             return
         self._closing = self.deaf = True
         self._reading = False
-        if self._producer is None and not self._full():
+        if self.mute:
+            self.heard_out()
+        elif self._producer is None and not self._full():
             self._die(DONE)
 
     def loseWriteConnection(self) -> None:
         """Send our end of stream once everything was sent."""
-        if self.lost or self._finishing:
+        if self.mute or self._finishing:
             return
         self._finishing = True
         if self._producer is None and not self._full():
@@ -361,7 +422,9 @@ class LeanTransport(LeanSocket):
 
     def _die(self, reason: Failure) -> None:
         if not self.lost:
-            self.lost = True
+            if reason is not DONE and not self.mute:
+                self._left = self.unacknowledged()
+            self.lost = self.mute = True
             self._reason = reason
             if self._watched:
                 self.poller.pass_to(self.descriptor, _IGNORE)
@@ -405,7 +468,7 @@ class LeanTransport(LeanSocket):
         """Pause the producer while there is much to send."""
         if self._producer is not None:
             raise RuntimeError("there is a producer already")
-        if self.lost:
+        if self.mute:
             producer.stopProducing()
             return
         self._producer, self._streaming, self._producer_paused = producer, streaming, False
@@ -415,7 +478,7 @@ class LeanTransport(LeanSocket):
     def unregisterProducer(self) -> None:
         """The producer has said all it had to say."""
         self._producer = None
-        if not self.lost and not self._full():
+        if not self.mute and not self._full():
             if self._closing:
                 self._die(DONE)
             elif self._finishing:
@@ -433,6 +496,10 @@ class LeanTransport(LeanSocket):
 
 
 classImplements(LeanTransport, ITCPTransport)
+
+
+def _loss(error: OSError) -> Failure:
+    return Failure(ConnectionLost(errno.errorcode.get(error.errno or 0, "")))  # type: ignore[no-untyped-call]
 
 
 def _ignore(event: int) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
+import termios
+from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ _DONTWAIT: Final = socket.MSG_DONTWAIT
 # What is read is sent before anything else is read: one buffer serves everybody.
 _BUFFER: Final = bytearray(READ_SIZE)
 _VIEW: Final = memoryview(_BUFFER)
+
+_INT: Final = struct.Struct("i")
+_NO_INT: Final = bytes(_INT.size)
 
 
 def accept(listening: socket.socket) -> tuple[socket.SocketType, tuple[Any, ...]] | None:
@@ -85,6 +91,19 @@ def forward(source: Socket, sink: Socket | None) -> int | tuple[int, bytes, int]
     except OSError as error:
         return count, b"", error.errno or errno.EIO
     return count if sent == count else (count, bytes(_VIEW[sent:count]), 0)
+
+
+def queued(descriptor: int, finished: bool) -> int:
+    """
+    Count the bytes in the kernel that the peer has not acknowledged; had not, after a reset. 0 where it cannot be told.
+
+    :param finished: our end of stream was sent, which the kernel counts as one more.
+    """
+    try:
+        (count,) = _INT.unpack(ioctl(descriptor, termios.TIOCOUTQ, _NO_INT))
+    except OSError:
+        return 0
+    return int(count) - 1 if finished and count else int(count)
 
 
 if not TYPE_CHECKING:

@@ -18,6 +18,9 @@ from twisted.logger import Logger
 TICK: Final = 1.0
 """Seconds between two looks at the clock: no call comes early, and none later than this."""
 
+SOON: Final = 0.05
+"""Seconds within which a call comes that cannot wait for a tick."""
+
 
 class Timer:
     """A call to come. What :meth:`Wheel.callLater` gives; as far as it goes, an IDelayedCall."""
@@ -65,13 +68,15 @@ class Wheel:
         self._done = 0  # every bucket up to this one has been emptied
         self._ticking: IDelayedCall | None = None
         self._stopped = False
+        self._soon: set[Timer] = set()
+        self._calling_soon: IDelayedCall | None = None
         self.now = 0.0
         #: As IReactorTime: the clock's own seconds.
         self.seconds = clock.seconds
 
     def __len__(self) -> int:
         """How many calls are to come."""
-        return sum(map(len, self._buckets.values()))
+        return sum(map(len, self._buckets.values())) + len(self._soon)
 
     def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
         """
@@ -102,6 +107,12 @@ class Wheel:
             at = self._done + 1
         return self._put(at, call)
 
+    def call_soon(self, call: Callable[[], object]) -> Timer:
+        """Call within :data:`SOON` seconds: for the few that cannot wait for a tick. They share a call of the clock."""
+        if self._calling_soon is None and not self._stopped:
+            self._calling_soon = self._clock.callLater(SOON, self._call_soon)
+        return Timer(call, self._soon)
+
     def _put(self, at: int, call: Callable[[], object]) -> Timer:
         bucket = self._buckets.get(at)
         if bucket is None:
@@ -111,13 +122,14 @@ class Wheel:
     def stop(self) -> None:
         """Call off everything, for good."""
         self._stopped = True
-        for bucket in self._buckets.values():
+        for bucket in (*self._buckets.values(), self._soon):
             for timer in tuple(bucket):
                 timer.cancel()
         self._buckets.clear()
-        ticking, self._ticking = self._ticking, None
-        if ticking is not None and ticking.active():
-            ticking.cancel()
+        for call in (self._ticking, self._calling_soon):
+            if call is not None and call.active():
+                call.cancel()
+        self._ticking = self._calling_soon = None
 
     def _start(self) -> None:
         self._look()
@@ -135,14 +147,21 @@ class Wheel:
     def _tick(self) -> None:
         self._look()
         for at in sorted(at for at in self._buckets if at <= self._done):
-            bucket = self._buckets.pop(at)
-            while bucket:
-                try:
-                    bucket.pop().fire()
-                except Exception:
-                    self._log.failure("a time limit could not be acted on")
+            self._empty(self._buckets.pop(at))
         self._buckets = {at: bucket for at, bucket in self._buckets.items() if bucket}
         if self._buckets and not self._stopped:
             self._wait()
         else:
             self._ticking = None
+
+    def _call_soon(self) -> None:
+        self._calling_soon = None
+        soon, self._soon = self._soon, set()
+        self._empty(soon)
+
+    def _empty(self, bucket: set[Timer]) -> None:
+        while bucket:
+            try:
+                bucket.pop().fire()
+            except Exception:
+                self._log.failure("a time limit could not be acted on")

@@ -1,0 +1,104 @@
+"""
+Last words on Twisted's transports: what a peer has sent before it reset the connection.
+
+Twisted's transport closes its socket as soon as a write fails or the poll tells of a reset, with whatever is unread in
+it. Here the loss is held back until everything was read, as fast as it is taken. Lean transports do that by themselves
+(:mod:`meshgate.transport.lean`); this gives Twisted's the same attributes.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, Protocol
+
+from twisted.internet.error import ConnectionAborted, ConnectionLost
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+
+from meshgate.transport.sockets import queued
+
+_PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
+
+
+class Reader(Protocol):
+    """
+    Takes what is read.
+
+    :ivar finished: the end of stream was read.
+    :ivar blocked: nothing is to be read for now.
+    """
+
+    finished: bool
+    blocked: bool
+
+    def broken(self) -> None:
+        """The connection was reset; what came before is still being read."""
+
+
+def hear_out(transport: Any, reader: Reader) -> None:
+    """Have one of Twisted's transports read everything before it reports a reset. Others stay as they are."""
+    if isinstance(transport, Connection):
+        _LastWords(transport, reader)
+
+
+class _LastWords:
+    """Stands between the reactor and one transport when it comes to the end of the connection."""
+
+    def __init__(self, transport: Any, reader: Reader) -> None:
+        self._transport = transport
+        self._reader = reader
+        self._left = 0
+        self._reason: Failure | None = None
+        transport.mute = not transport.connected
+        if transport.connected:
+            transport.connectionLost = self._lost
+            transport.readConnectionLost = self._read_finished
+        transport.unsent = self._unsent
+        transport.unacknowledged = self._unacknowledged
+
+    def _lost(self, reason: Failure) -> None:
+        transport = self._transport
+        if not transport.mute:
+            self._left = self._unacknowledged()
+            transport.mute = True
+            was_reset = reason.check(ConnectionLost) and not reason.check(ConnectionAborted)  # type: ignore[no-untyped-call]
+            if was_reset and not self._reader.finished and self._has_unread():
+                self._hear_out(reason)
+                return
+        del transport.connectionLost, transport.readConnectionLost
+        transport.connectionLost(self._reason or reason)
+
+    def _hear_out(self, reason: Failure) -> None:
+        transport = self._transport
+        self._reason = reason
+        transport.stopWriting()
+        transport.dataBuffer, transport.offset = b"", 0
+        transport._tempDataBuffer, transport._tempDataLen = [], 0
+        if self._reader.blocked:
+            transport.stopReading()
+        else:
+            transport.startReading()
+        self._reader.broken()
+
+    def _read_finished(self, reason: Failure) -> None:
+        transport = self._transport
+        if transport.mute:
+            transport.connectionLost(reason)
+        else:
+            type(transport).readConnectionLost(transport, reason)
+
+    def _has_unread(self) -> bool:
+        try:
+            return bool(self._transport.socket.recv(1, _PEEK))
+        except OSError:
+            return False
+
+    def _unsent(self) -> int:
+        transport = self._transport
+        return 0 if transport.mute else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+    def _unacknowledged(self) -> int:
+        transport = self._transport
+        if transport.mute:
+            return self._left
+        return self._unsent() + queued(transport.fileno(), transport._writeDisconnected)
