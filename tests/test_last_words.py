@@ -170,6 +170,7 @@ class LastWordsTests(LastWordsCase):
         for number in range(ROUNDS):
             client = self.raw_client()
             upstream = await self.stubborn.accept()
+            await wait_for(lambda: all(one._relay for one in self.gateway.plane._live), "the relay")
             client.sendall(b"x" * 100000)
             upstream.sendall(b"y" * 100000)
             reset(client)

@@ -71,6 +71,17 @@ class DialCase(LeanCase):
 class SuccessTests(DialCase):
     """Endpoints that answer."""
 
+    def test_last_words(self) -> None:
+        """An endpoint that says something and resets before anybody looks has answered, and what it said is read."""
+        endpoint = self.endpoint()
+        self.dial(endpoint.getsockname()[1])
+        sock, _ = endpoint.accept()
+        sock.send(b"too many connections")
+        End(sock).reset()
+        self.assertIs(self.told(), self.peer)
+        self.loop.until(lambda: self.peer.lost, "the loss")
+        self.assertEqual((self.peer.received, self.peer.finishes), (b"too many connections", 0))
+
     def test_with_first_bytes(self) -> None:
         """They are sent once, and the connection carries bytes and ends both ways."""
         for host in (LOOPBACK, "::1"):

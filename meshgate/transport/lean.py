@@ -253,7 +253,7 @@ class LeanTransport(LeanSocket):
         if self.mute:
             return
         reason = _loss(error)
-        if self.deaf or not self._has_unread():
+        if self.deaf or not self.has_unread():
             self._die(reason)
             return
         self._left = self.unacknowledged()
@@ -272,7 +272,8 @@ class LeanTransport(LeanSocket):
         """End: everything was read that the peer had sent before it reset the connection."""
         self._die(self._reason or DONE)
 
-    def _has_unread(self) -> bool:
+    def has_unread(self) -> bool:
+        """Tell whether there is anything to read, even after a reset."""
         try:
             return bool(self.socket.recv(1, _PEEK))
         except OSError:

@@ -111,7 +111,13 @@ class _Waiting:
             return
         number = self._transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._fail(_connect_error(number))
+            if self._transport.has_unread():
+                # It has answered, said something and reset: what it said counts.
+                self._end()
+                _establish(self._transport, self._protocol, self._dialer)
+                self._transport.break_off(OSError(number, os.strerror(number)))
+            else:
+                self._fail(_connect_error(number))
             return
         try:
             self._transport.socket.getpeername()
