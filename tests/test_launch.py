@@ -87,7 +87,7 @@ class BackgroundTests(TestCase):
             port = background.installation.ports[SNI]
             with socket.create_server(("0.0.0.0", port)):
                 message = await self.refused(background)
-            self.assertEqual(message, f"meshgate: port 0.0.0.0:{port} cannot be bound: in use by another process\n")
+            self.assertEqual(message, f"meshgate: port [::]:{port} cannot be bound: in use by another process\n")
 
     async def test_broken_settings(self) -> None:
         """All of the message is told, however long it is."""
@@ -132,10 +132,12 @@ class BackgroundTests(TestCase):
         self.assertEqual(message, f"meshgate: the state folder {installation.state} cannot be written\n")
         self.assertIn(message, log.read_text())
 
-    async def test_no_standard_output(self) -> None:
-        """``--logfile -`` means nothing in the background."""
-        message = await self.refused(Background(self), "--logfile", "-", logged=False)
-        self.assertIn("no standard output", message)
+    async def test_options_that_mean_nothing(self) -> None:
+        """``--logfile -`` in the background, and a folder that is not there."""
+        background = Background(self)
+        self.assertIn("no standard output", await self.refused(background, "--logfile", "-", logged=False))
+        message = await self.refused(background, "--rundir", "nowhere", logged=False)
+        self.assertEqual(message, "meshgate: the folder nowhere of --rundir does not exist\n")
 
     async def test_whatever_happens(self) -> None:
         """An error of any kind, an exit and a kill before the start is done end the waiting with status 1."""

@@ -111,13 +111,16 @@ class Launch:
                     number = clear_stale(self._pidfile)
                     require_writable(self._pidfile)
                     if number is not None:
+                        whose = f"process {number}" if number else "an interrupted start"
                         self._log.warn(
-                            "removed the pidfile {path}, which process {number} left behind",
+                            "removed the pidfile {path}, which {whose} left behind",
                             path=str(self._pidfile),
-                            number=number,
+                            whose=whose,
                         )
             except PidfileError as error:
                 raise SystemExit(f"{self._name}: {error}") from None
+        if not (twistd["chroot"] or os.path.isdir(twistd["rundir"])):
+            raise SystemExit(f"{self._name}: the folder {twistd['rundir']} of --rundir does not exist")
         if self.background and twistd["logfile"] == "-":
             raise SystemExit(f"{self._name}: there is no standard output in the background; name a file by --logfile")
 
@@ -127,7 +130,7 @@ class Launch:
         :meth:`run` has had it started, and never comes back from here.
 
         :param in_foreground: the stream to log to in the foreground, unless the options say something else.
-        :raises SystemExit: with a message when the log cannot be opened.
+        :raises SystemExit: with a message when the log cannot be opened, or the system has no room for a process.
         """
         twistd = self._twistd
         if not (twistd["logger"] or twistd["syslog"] or twistd["logfile"] == "-"):
@@ -136,7 +139,10 @@ class Launch:
                 stream = self.log_file = self._open_log(Path(twistd["logfile"] or DEFAULT_LOG).absolute())
             self._observer = FileLogObserver(stream, formatEventAsClassicLogText)
         if self.background:
-            self._go_to_background(reactor)
+            try:
+                self._go_to_background(reactor)
+            except OSError as error:
+                raise SystemExit(f"{self._name}: there is no way to the background: {error.strerror}") from None
 
     def run(self, service: IService, reactor: Any, duties: Duties | None = None) -> IService:
         """

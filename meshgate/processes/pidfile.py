@@ -23,8 +23,8 @@ from meshgate.processes.identity import has_ended, start_of
 SAME_MOMENT: Final = 1.0
 """Seconds by which a file may seem older than the process that wrote it: some file systems know whole seconds only."""
 
-LONGEST_START: Final = 600.0
-"""Seconds at most from the start of a process to its pidfile: a wrapper may have waited for something before."""
+LONGEST_START: Final = 60.0
+"""Seconds at most from the start of a process to its pidfile, on a machine that has a lot to do."""
 
 _LONGEST: Final = 32
 """Bytes that the content of a pidfile has at most."""
