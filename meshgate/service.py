@@ -152,6 +152,7 @@ class GatewayService(Service):
             self._start()
         except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
             self._state.tell(end=f"could not start: {error}")
+            self._state.release()
             raise StartError(str(error)) from None
         super().startService()  # type: ignore[no-untyped-call]
         self._figures.start()

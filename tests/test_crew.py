@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -17,8 +18,10 @@ from twisted.trial.unittest import TestCase
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
+from meshgate.routing.outliers import EJECTED, TRIED_LAST, LeftOut
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.routing.table_changes import Draft
+from meshgate.transport.known_name import NameFigures
 from meshgate.workers.channel import open_channel
 from meshgate.workers.crew import END_WITHIN, Crew
 from meshgate.workers.messages import (
@@ -27,6 +30,7 @@ from meshgate.workers.messages import (
     Figures,
     Installed,
     Listen,
+    NameNews,
     Renew,
     TableComplete,
     TablePart,
@@ -208,6 +212,24 @@ class CrewTests(TestCase):
         self.assertEqual(self.crew.live_generation, 0)
         second.says(Installed(1))
         await wait_for(lambda: self.crew.live_generation == 1, "it to be live")
+
+    async def test_names_and_failing_endpoints_are_put_together(self) -> None:
+        """A name has the latest answer and the first failure of any worker; what a dead one knew is forgotten."""
+        first, second = await self.serving()
+        first.says(NameNews({"a.org": NameFigures(("10.0.0.1",), 5.0), "b.org": NameFigures(("10.0.0.3",), 5.0)}))
+        second.says(NameNews({"a.org": NameFigures(("10.0.0.2",), 4.0, 6.0, "nobody answers")}))
+        await wait_for(lambda: len(self.crew.names()) == 2 and self.crew.names()["a.org"].reason, "both")
+        self.assertEqual(self.crew.names()["a.org"], NameFigures(("10.0.0.1",), 5.0, 6.0, "nobody answers"))
+        first.says(NameNews({"b.org": None}))
+        await wait_for(lambda: len(self.crew.names()) == 1, "the name to be gone")
+        out = LeftOut("x:80", "10.0.0.7:80", EJECTED, 60.0)
+        first.says(Figures(left_out=(out,)))
+        second.says(Figures(left_out=(replace(out, until=50.0), replace(out, state=TRIED_LAST))))
+        await wait_for(lambda: len(self.crew.left_out()) == 2, "the endpoints")
+        self.assertEqual(self.crew.left_out(), [replace(out, workers=2), replace(out, state=TRIED_LAST)])
+        second.dies(signal.SIGKILL)
+        await wait_for(lambda: not self.crew.names()["a.org"].reason, "the failure to be gone")
+        self.assertEqual(self.crew.left_out(), [out])
 
     async def test_who_lags_gets_only_the_latest(self) -> None:
         """Tables that come while a worker has not answered are not sent one by one."""

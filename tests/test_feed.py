@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.providers.feed import LONGEST_WAIT, QUIET, Feed, FeedState
+from meshgate.providers.feed import LONGEST_WAIT, QUIET, Feed, FeedState, ProviderFigures
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import Origin, Problem, Severity
@@ -49,6 +50,32 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.states, [])
         self.clock.advance(QUIET * 0.2)
         self.assertEqual([names(state) for state in self.states], [["a"]])
+
+    def test_figures_and_recovery(self) -> None:
+        """Each provider is told with its last snapshot and since when it fails; that it does not any more is logged."""
+        now = 100.0
+        feed = Feed(self.clock, self.states.append, lambda: now)
+        sink = feed.sink("files")
+        self.assertEqual(feed.providers(), (ProviderFigures("files"),))
+        with capturedLogs() as events:
+            sink.failed("no")
+            now = 101.0
+            sink.failed("no, again")
+            (figures,) = feed.providers()
+            self.assertEqual((figures.published, figures.failing_since), (None, 100.0))
+            self.assertIn("no, again", figures.reason)
+            sink.publish(snapshot("a"))
+            sink.publish(snapshot("a"))
+            now = 102.0
+            sink.failed("no")
+            (figures,) = feed.providers()
+            self.assertEqual((figures.resources, figures.published, figures.failing_since), (1, 101.0, 102.0))
+            sink.publish(snapshot("a", "b"))
+        self.assertEqual(feed.providers(), (ProviderFigures("files", 2, 102.0),))
+        self.assertEqual([formatEvent(event) for event in events], ["the provider 'files' has recovered"] * 2)
+        feed.remove("files")
+        self.assertEqual(feed.providers(), ())
+        feed.stop()
 
     def test_the_latest_of_a_moment_wins(self) -> None:
         """Several snapshots within a moment are passed on as one, the last."""

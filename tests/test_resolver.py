@@ -8,7 +8,7 @@ from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.transport.address_lookup import Answer, LookupFailedError
-from meshgate.transport.known_name import LONGEST_TTL, SHORTEST_TTL
+from meshgate.transport.known_name import LONGEST_TTL, SHORTEST_TTL, NameFigures
 from meshgate.transport.resolver import MAX_UNDER_WAY, MAX_UNWATCHED, PATIENCE, Resolver
 
 NOTHING = Answer((), reason="nothing")
@@ -280,6 +280,21 @@ class WatchTests(ClockTestCase):
         self.clock.rightNow += 60
         self.resolved("a.example")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_news(self) -> None:
+        """What was answered, or not, since somebody looked; names that are not watched any more are gone."""
+        start = 1_700_000_000.0
+        self.names.set("a.example", Answer(("192.0.2.1",), 10))
+        self.names.set("b.example", None)
+        self.resolver.watch(["a.example", "b.example"])
+        expected = {"a.example": NameFigures(("192.0.2.1",), start), "b.example": NameFigures()}
+        self.assertEqual((self.resolver.news(), self.resolver.news()), (expected, {}))
+        self.names.set("a.example", "nobody answers")
+        self.turn(12)
+        expected = {"a.example": NameFigures(("192.0.2.1",), start, start + 10, "nobody answers; nothing")}
+        self.assertEqual(self.resolver.news(), expected)
+        self.resolver.watch(["b.example"])
+        self.assertEqual(self.resolver.news(), {"a.example": None})
 
     def test_only_changes_are_told(self) -> None:
         """The same addresses again, in whatever order, are no change; another set is."""

@@ -86,12 +86,37 @@ class DnsTests(ServiceTestCase):
             "the problem in the status",
         )
         await self.greeted(port, origin, 1)
+        (name,) = await wait_for(lambda: failing(read_status(folder / "state")["names"]), "the name in the figures")
+        self.assertEqual((name["name"], name["addresses"]), ("db.example.org", [LOOPBACK]))
+        (provider,) = read_status(folder / "state")["providers"]
+        self.assertEqual((provider["name"], provider["resources"], provider["failing_since"]), ("files", 3, None))
+
+    async def test_an_endpoint_that_fails_is_told(self) -> None:
+        """An endpoint that refuses stands in the figures with its destination, and when it is tried again."""
+        dns = DnsServer(reactor)
+        dns.start()
+        self.addCleanup(dns.stop)
+        dns.set("db.example.org", [LOOPBACK])
+        closed = free_port()
+        folder, port = self.start(dns.address[1], closed)
+        client: Peer = await dial(reactor, LOOPBACK, port, Peer(), timeout=10)
+        await wait_for(lambda: read_status(folder / "state")["failing_endpoints"], "the endpoint")
+        (found,) = read_status(folder / "state")["failing_endpoints"]
+        self.assertGreater(found.pop("until"), read_status(folder / "state")["started"])
+        endpoint = {"destination": "db.example.org:5432", "endpoint": f"{LOOPBACK}:{closed}"}
+        self.assertEqual(found, {**endpoint, "state": "tried_last", "workers": 1})
+        await end_all([client])
 
     async def greeted(self, port: int, origin: Origin, number: int) -> None:
         """Connect through the gateway, and be greeted by the origin."""
         client: Peer = await dial(reactor, LOOPBACK, port, Peer(), timeout=10)
         await client.got(b"welcome")
         await end_all([client, await origin.peer(number)])
+
+
+def failing(names: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that do not resolve now."""
+    return [name for name in names if name["failing_since"]]
 
 
 class _WithoutSignals:
