@@ -33,7 +33,7 @@ from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.joining import Flow, join
 from meshgate.transport.keepalive import INHERITED, keep_alive, patience
 from meshgate.transport.last_words import hear_out
-from meshgate.transport.silence import Vigil, note_errors, timed_out
+from meshgate.transport.silence import note_errors, timed_out, unanswered_since
 from meshgate.transport.wheel import TICK, Timer, Wheel
 
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
@@ -65,9 +65,10 @@ class Leg(Flow):
     :ivar gone: its connection is lost.
     :ivar dead: it has answered nothing for so long that its connection was given up here.
     :ivar parted: we have closed or reset its connection.
+    :ivar unanswered_since: since when it has been tried without an answer, as of the last look.
     """
 
-    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "parted", "served")
+    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "parted", "served", "unanswered_since")
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -79,6 +80,7 @@ class Leg(Flow):
         self.blocked = False
         self._reset = reset
         self.dead = False
+        self.unanswered_since: float | None = None
         self.finished = False
         self.served = False
         self.gone = False
@@ -214,11 +216,11 @@ class Relay:
         "_left",
         "_limits",
         "_patience",
+        "_probed",
         "_progress",
         "_since",
         "_stopped",
         "_timer",
-        "_vigils",
         "client",
         "clock",
         "upstream",
@@ -250,7 +252,7 @@ class Relay:
         self._since = clock.seconds()
         self._timer: Timer | None = None
         self._keepalive: Keepalive | None = None
-        self._vigils: list[tuple[Leg, Vigil]] | None = None
+        self._probed = False
 
     def start(self, keepalive: Keepalive | None = None) -> None:
         """
@@ -279,7 +281,6 @@ class Relay:
         """Let go of everything, so that nothing has to look for what only holds itself."""
         self.client.let_go()
         self.upstream.let_go()
-        self._vigils = None
         del self.client, self.upstream
 
     def close(self, ending: Ending, at_once: bool = False) -> None:
@@ -482,34 +483,28 @@ class Relay:
 
         :return: when to look again.
         """
-        vigils = self._vigils
-        if vigils is None:
-            vigils = self._vigils = self._begin_vigils()
+        limits = self._limits
+        probed, self._probed = self._probed, True
         when = inf
-        for leg, vigil in vigils:
-            if leg.gone or leg.dead:
+        for leg, keepalive in (
+            (self.client, limits.client_keepalive),
+            (self.upstream, self._keepalive or limits.upstream_keepalive),
+        ):
+            if keepalive is None or leg.gone or leg.dead:
                 continue
-            if vigil.is_dead(now):
+            connection = leg.transport.getHandle()
+            if not (probed or (INHERITED and leg is self.client)):
+                keep_alive(connection, keepalive)
+            wait = patience(connection, keepalive)
+            since = leg.unanswered_since = unanswered_since(connection, leg.unanswered_since, now)
+            if since is None:
+                when = min(when, now + wait / 2)
+            elif since + wait > now:
+                when = min(when, since + wait)
+            else:
                 leg.dead = True
                 leg.transport.abortConnection()
-            else:
-                when = min(when, vigil.next_look(now))
         return when
-
-    def _begin_vigils(self) -> list[tuple[Leg, Vigil]]:
-        """Have both sides probed that are not, now that the connection has lived some seconds."""
-        limits = self._limits
-        vigils = []
-        for leg, keepalive, has_it in (
-            (self.client, limits.client_keepalive, INHERITED),
-            (self.upstream, self._keepalive or limits.upstream_keepalive, False),
-        ):
-            if keepalive is not None and not leg.gone:
-                connection = leg.transport.getHandle()
-                if not has_it:
-                    keep_alive(connection, keepalive)
-                vigils.append((leg, Vigil(connection, patience(connection, keepalive))))
-        return vigils
 
     def _schedule(self, when: float) -> None:
         self._timer = self.clock.call_at(when, self._check)

@@ -39,38 +39,21 @@ def timed_out(transport: object) -> bool:
     return bool(getattr(transport, "timed_out", False))
 
 
-class Vigil:
+def unanswered_since(connection: Any, before: float | None, now: float) -> float | None:
     """
-    Looks whether the other side of a connection still acknowledges what it is sent.
+    Look whether the other side of a connection acknowledges what it is sent.
 
     :param connection: the socket.
-    :param patience: seconds of silence after which it is dead.
+    :param before: what the last look gave; None for the first one.
+    :param now: the clock's seconds.
+    :return: since when it has been tried without an answer, in the clock's seconds; None if nothing is under way, or
+        not for long.
     """
-
-    __slots__ = ("_connection", "_patience", "_since")
-
-    def __init__(self, connection: Any, patience: float) -> None:
-        self._connection = connection
-        self._patience = patience
-        self._since: float | None = None
-
-    def is_dead(self, now: float) -> bool:
-        """
-        Look.
-
-        :param now: the clock's seconds.
-        """
-        unanswered = _unanswered(self._connection)
-        if unanswered is None:
-            self._since = None
-            return False
-        silence, trying = unanswered
-        self._since = max(now - trying if self._since is None else self._since, now - silence)
-        return now - self._since >= self._patience
-
-    def next_look(self, now: float) -> float:
-        """When to look again, in the clock's seconds."""
-        return now + self._patience / 2 if self._since is None else self._since + self._patience
+    unanswered = _unanswered(connection)
+    if unanswered is None:
+        return None
+    silence, trying = unanswered
+    return max(now - trying if before is None else before, now - silence)
 
 
 def _unanswered(connection: Any) -> tuple[float, float] | None:
