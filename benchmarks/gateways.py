@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,12 +100,14 @@ def prepare(folder: Path, port: int, backend: int, choice: Choice, services: int
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, port: int, interpreted: bool = False) -> Iterator[Server]:
-    """Run what a folder holds until the block ends."""
+def gateway(
+    folder: Path, port: int, interpreted: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run what a folder holds until the block ends, with these variables on top of our own."""
     twistd = Path(sys.executable).with_name("twistd")
     command: list[str | Path] = [twistd, "-n", "--pidfile=", "meshgate", "--config", folder / "meshgate.yaml"]
     name, code = (INTERPRETED, ROOT) if interpreted else ("meshgate", COMPILED)
-    with proxy(name, command, folder, port, {"PYTHONPATH": str(code)}) as server:
+    with proxy(name, command, folder, port, {"PYTHONPATH": str(code), **(environment or {})}) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """
 A soak: very many connections of all kinds through a real gateway, and what they leave behind. They have to leave no
-descriptor, next to no memory, and one line each in the access log, with the ending that belongs to its kind.
+descriptor, next to no memory, and one line each in the access log, with the ending that belongs to its kind. Meanwhile
+an endpoint dies and heals, a route leads back to the gateway, and the wall clock is stepped where libfaketime is there.
 
 Run it as ``python -m benchmarks.soak``; it exits with 1 when a point is missed, and says which.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -16,21 +18,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest import SkipTest
 
 from benchmarks.counters import PROC, private_bytes
 from benchmarks.gateways import ACCESS_LOG, Choice, gateway, prepare
 from benchmarks.processes import BenchmarkError, Server, backend, build, free_port, wait_until
-from benchmarks.soak_kinds import Kind, connected, mixed, pattern_of
+from benchmarks.soak_kinds import MORTAL, PATIENCE, Kind, connected, mixed, pattern_of
+from benchmarks.soak_troubles import MortalEndpoint, SteppedClock, routes
 from meshgate.transport.pipes import SPARE
+from tests.clock_steps import WallClock, forget_clock
 
 GROWTH = 0.05
 """How much of the memory after the first of them may have been added at the end."""
 
 WARM_UP = 20_000
 """How many those are, or half of all where there are fewer than twice as many: meanwhile the memory finds its size."""
+
+HEALED_WITHIN = 20.0
+"""Seconds within which an endpoint that has healed is used again."""
 
 HELLO = "timeouts: {hello: 1s}\n"
 
@@ -141,14 +150,79 @@ def missed(soak: Soak, logged: Counter[str], start: State, warm: State, end: Sta
         yield f"the memory has grown by {end.memory / warm.memory - 1:.1%}"
 
 
+def durations(log: Path) -> tuple[float, float]:
+    """The shortest and the longest duration in an access log, in seconds."""
+    with log.open() as lines:
+        found = [float(line.partition(" duration=")[2].partition(" ")[0]) for line in lines if " duration=" in line]
+    return min(found, default=0.0), max(found, default=0.0)
+
+
+def spread_of_times(log: Path) -> timedelta:
+    """How far the times of an access log's lines are apart, by the wall clock of who wrote them."""
+    with log.open() as lines:
+        times = [line.split(" ", 1)[0].removeprefix("time=") for line in lines if line.startswith("time=")]
+    return datetime.fromisoformat(max(times)) - datetime.fromisoformat(min(times)) if times else timedelta()
+
+
+@contextlib.contextmanager
+def stepped_clock(folder: Path) -> Iterator[tuple[SteppedClock, Mapping[str, str]] | None]:
+    """
+    A wall clock that is stepped until the block ends, with the variables by which a process follows it; None where
+    that cannot be.
+    """
+    try:
+        clock = WallClock(folder)
+    except SkipTest as error:
+        print(f"the wall clock is not stepped: {error}")
+        yield None
+        return
+    stepped = SteppedClock(clock)
+    stepped.start()
+    try:
+        yield stepped, clock.environment
+    finally:
+        stepped.end()
+
+
+@contextlib.contextmanager
+def mortal_endpoint(port: int) -> Iterator[MortalEndpoint]:
+    """An endpoint that dies and heals until the block ends."""
+    endpoint = MortalEndpoint(port)
+    endpoint.start()
+    try:
+        yield endpoint
+    finally:
+        endpoint.end()
+
+
+def heal(soak: Soak, endpoint: MortalEndpoint) -> int:
+    """
+    Let the endpoint live, and make connections until it gets one; they count as all others.
+
+    :return: how many it took.
+    """
+    endpoint.stay()
+    before, made, end = endpoint.served, 0, time.monotonic() + HEALED_WITHIN
+    while endpoint.served == before:
+        if time.monotonic() > end:
+            soak.faults[f"the healed endpoint got nothing within {HEALED_WITHIN:g} s"] += 1
+            break
+        soak.work([MORTAL] * 10)
+        made += 10
+        time.sleep(0.1)
+    return made
+
+
 def soaked(folder: Path, connections: int, concurrent: int, workers: int | None) -> bool:
     """Do it, and print what it shows; False if any point is missed."""
-    with backend() as origin:
+    mortal_port = free_port()
+    with backend() as origin, mortal_endpoint(mortal_port) as endpoint, stepped_clock(folder) as clock:
         port = free_port()
         prepare(folder, port, origin, Choice(workers=workers))
+        (folder / "routes" / "troubles.yaml").write_text(routes(port, origin, mortal_port))
         with (folder / "meshgate.yaml").open("a") as settings:
             settings.write(HELLO)
-        with gateway(folder, port) as server:
+        with gateway(folder, port, environment=clock[1] if clock else None) as server:
             log = folder / ACCESS_LOG
             start = settled(server, 1)  # one connection found out that it listens
             before = endings(log)
@@ -160,13 +234,24 @@ def soaked(folder: Path, connections: int, concurrent: int, workers: int | None)
             warm = settled(server, before.total() + first, start)
             print(f"{first:<12} {warm}", flush=True)
             soak.work(kinds[first:])
+            connections += heal(soak, endpoint)
             end = settled(server, before.total() + connections, start)
+            took = time.monotonic() - began
             print(f"{connections:<12} {end}; memory {end.memory / warm.memory - 1:+.1%}")
             logged = endings(log) - before
-            print(f"{logged.total()} lines, {connections / (time.monotonic() - began):.0f} connections a second")
+            print(f"{logged.total()} lines, {connections / took:.0f} connections a second")
+            print(f"the endpoint died {endpoint.deaths} times, and got {endpoint.served} connections")
+            if clock:
+                print(f"the wall clock was stepped {clock[0].steps} times")
             for ending, count in logged.most_common():
                 print(f"  {ending:20} {count:8}   of {soak.endings[ending]}")
             faults = list(missed(soak, logged, start, warm, end, len(server.pids())))
+            shortest, longest = durations(log)
+            if shortest < 0 or longest > took + PATIENCE:
+                faults.append(f"connections lasted from {shortest:g} to {longest:g} s, by the access log")
+            if clock and spread_of_times(log) < timedelta(hours=1):
+                faults.append("the gateway has not noticed that its wall clock was stepped")
+        forget_clock(server.pid)
     for fault in faults:
         print(f"MISSED: {fault}")
     return not faults
@@ -177,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=200_000, help="how many (default: %(default)s)")
     parser.add_argument("--concurrent", type=int, default=200, help="how many at once (default: %(default)s)")
-    parser.add_argument("--workers", type=int, help="how many processes serve; one unless given")
+    parser.add_argument("--workers", type=int, default=2, help="how many processes serve (default: %(default)s)")
     options = parser.parse_args()
     # A terminated run ends its gateway as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))

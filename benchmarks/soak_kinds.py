@@ -19,6 +19,10 @@ from tests.hello_builder import build_hello, padding_extension
 MESSAGE = 64
 LOOPBACK = "127.0.0.1"
 NAME = "n000000.example.com"
+MORTAL_NAME = "mortal.example.com"
+"""The name of the route of which one endpoint dies and heals, and the other is the backend."""
+ROUND_NAME = "round.example.com"
+"""The name of the route that leads back to the gateway."""
 
 BULK = 512 * 1024
 """Bytes of a long download or upload: enough that they are spliced."""
@@ -184,6 +188,14 @@ async def _nameless(client: Client) -> None:
     await _refused(client, client.hello(None))
 
 
+async def _mortal(client: Client) -> None:
+    await client.greet(MORTAL_NAME)
+
+
+async def _round(client: Client) -> None:
+    await _refused(client, client.hello(ROUND_NAME))
+
+
 async def _stray(client: Client) -> None:
     await _refused(client, client.hello(f"n{client.number:06}.example.net"))
 
@@ -203,8 +215,10 @@ class Kind:
     act: Callable[[Client], Awaitable[None]]
 
 
+MORTAL = Kind("dying endpoint", 2, "ok", _mortal)
+
 KINDS = (
-    Kind("short", 44, "ok", _short),
+    Kind("short", 40, "ok", _short),
     Kind("round trips", 10, "ok", _trips),
     Kind("download", 5, "ok", _download),
     Kind("upload", 3, "ok", _upload),
@@ -220,6 +234,8 @@ KINDS = (
     Kind("oversized hello", 2, "hello_too_large", _oversized),
     Kind("hello without a name", 3, "no_sni", _nameless),
     Kind("unknown name", 3, "no_route", _stray),
+    Kind("back to the gateway", 2, "loop", _round),
+    MORTAL,
 )
 
 
