@@ -11,16 +11,24 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.transport.descriptors import PAUSE, Shortage, current_limit, raise_limit
-from tests.peers import GatewayUnderTest, Origin, tcp_listener
+from meshgate.transport.descriptors import PAUSE, Load, Shortage, current_limit, raise_limit
+from tests.peers import GatewayUnderTest, Origin, on_every_transport, tcp_listener
 from tests.support import wait_for
 
 
 class FakePort:
-    """Notes whether it may accept."""
+    """
+    Notes whether it may accept.
 
-    def __init__(self) -> None:
+    :ivar connections: how many it has.
+    """
+
+    def __init__(self, shortage: Shortage, name: str) -> None:
         self.accepts = True
+        self.name = name
+        self.connections = 0
+        self.waiting = 0
+        self._shortage = shortage
 
     def pause(self) -> None:
         """As Pausable."""
@@ -28,7 +36,11 @@ class FakePort:
 
     def resume(self) -> None:
         """As Pausable."""
-        self.accepts = True
+        self.accepts = self._shortage.allows(self)
+
+    def load(self) -> Load:
+        """As Pausable."""
+        return Load(self.connections, self.waiting)
 
 
 class ShortageTests(SynchronousTestCase):
@@ -39,8 +51,9 @@ class ShortageTests(SynchronousTestCase):
         self.clock = Clock()
         self.limit = 10_000
         self.shortage = Shortage(self.clock, lambda: self.limit)
-        self.ports = [FakePort(), FakePort()]
-        self.shortage.ports.update(self.ports)
+        self.ports = [FakePort(self.shortage, name) for name in ("one", "other")]
+        for port in self.ports:
+            self.shortage.ports.add(port)
         self.lines: list[str] = []
         observer: Any = self.note
         globalLogPublisher.addObserver(observer)
@@ -77,6 +90,73 @@ class ShortageTests(SynchronousTestCase):
         self.assertEqual(len(self.lines), 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def limited(self, limit: int) -> None:
+        """Have a limit."""
+        self.limit = limit
+        self.shortage.measure()
+
+    def test_a_descriptor_is_left_for_each_endpoint(self) -> None:
+        """What connections without an endpoint will need counts as if it were used already."""
+        self.limited(1000)
+        self.ports[0].waiting = 399
+        self.assertFalse(self.shortage.stops(self.ports[0], 568))
+        self.assertTrue(self.shortage.stops(self.ports[0], 569))
+        self.assertEqual(self.accepting(), [False, False])
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.accepting(), [True, True])
+
+    def test_nothing_is_judged_below_half(self) -> None:
+        """However many wait, there is a descriptor for each of them."""
+        self.limited(1000)
+        self.ports[0].waiting = self.shortage.tight - 1
+        self.assertFalse(self.shortage.stops(self.ports[0], self.shortage.tight - 1))
+
+    def test_a_port_that_has_its_share(self) -> None:
+        """With a quarter of the descriptors left, it waits until it has less, and the others go on; it is said once."""
+        self.limited(1000)
+        greedy, other = self.ports
+        greedy.connections = self.shortage.share
+        self.assertFalse(self.shortage.stops(greedy, 749))
+        self.assertTrue(self.shortage.stops(greedy, 750))
+        self.assertFalse(self.shortage.stops(other, 751))
+        self.assertEqual(self.accepting(), [False, True])
+        self.patch(self.shortage, "_next_descriptor", lambda: 750)
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.accepting(), [False, True])
+        greedy.connections -= 1
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.accepting(), [True, True])
+        greedy.connections += 1
+        self.assertTrue(self.shortage.stops(greedy, 750))
+        self.assertEqual(len(self.lines), 1)
+
+    def test_plenty_again(self) -> None:
+        """As soon as a quarter is free, everybody accepts, whatever they have."""
+        self.limited(1000)
+        self.ports[0].connections = 10_000
+        self.assertTrue(self.shortage.stops(self.ports[0], 750))
+        self.clock.advance(PAUSE)
+        self.assertEqual((self.accepting(), self.clock.getDelayedCalls()), ([True, True], []))
+
+    def test_a_shortage_of_all_keeps_who_is_held(self) -> None:
+        """When the others go on, a port that has its share still waits."""
+        self.limited(1000)
+        greedy = self.ports[0]
+        greedy.connections = self.shortage.share
+        self.patch(self.shortage, "_next_descriptor", lambda: 750)
+        self.assertTrue(self.shortage.stops(greedy, 750))
+        self.shortage.begin("none left")
+        self.assertEqual(self.accepting(), [False, False])
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.accepting(), [False, True])
+
+    def test_one_listener_with_two_sockets(self) -> None:
+        """Sockets of one listener share its share."""
+        self.limited(1000)
+        alone = self.shortage.share
+        self.shortage.ports.add(FakePort(self.shortage, "one"))
+        self.assertEqual(self.shortage.share, alone)
+
     def test_stopping(self) -> None:
         """Nothing is tried again."""
         self.shortage.begin("none left")
@@ -96,10 +176,9 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(current_limit(), before[1])
 
 
+@on_every_transport
 class RealTests(TestCase):
     """Descriptors that really run out, by a limit just above what is in use."""
-
-    transport = "lean"
 
     async def test_connections_wait_and_are_served_later(self) -> None:
         """More clients than descriptors: the last ones wait without being reset, and are served when others end."""
@@ -114,14 +193,14 @@ class RealTests(TestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         with open(os.devnull, "rb") as probe:
             free = probe.fileno()
-        # A quarter of the limit is kept in reserve; a connection takes three, one of which is the origin's.
-        resource.setrlimit(resource.RLIMIT_NOFILE, ((free + 30) * 4 // 3 + 1, before[1]))
+        # Some are kept in reserve; a connection takes three, one of which is the origin's.
+        resource.setrlimit(resource.RLIMIT_NOFILE, ((free + 40) * 16 // 15 + 1, before[1]))
         shortage = gateway.network._shortage  # type: ignore[attr-defined]
-        shortage.highest = shortage._highest()
+        shortage.measure()
         for client in clients:
             client.setblocking(False)
             client.connect_ex(address)
-        await wait_for(lambda: shortage.lasts, "the shortage")
+        await wait_for(lambda: shortage.lasts and origin.peers, "the shortage")
         served = len(origin.peers)
         self.assertTrue(0 < served < len(clients), served)
         for client in clients[:served]:
@@ -129,4 +208,5 @@ class RealTests(TestCase):
         await wait_for(lambda: len(origin.peers) > served, "the next ones")
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
         await wait_for(lambda: len(origin.peers) == len(clients), "all of them")
-        self.assertNotIn("dial_refused", {record.ending.value for record in gateway.records if record.ending})
+        endings = {record.ending.value for record in gateway.records if record.ending}
+        self.assertFalse(endings & {"dial_refused", "local_shortage"}, endings)

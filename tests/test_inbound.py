@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -72,6 +74,20 @@ def fails(how: str) -> Script:
     return lambda gateway: getattr(gateway.reactor, how)()
 
 
+def loop(gateway: FakedGateway) -> None:
+    """The endpoint is where the gateway itself listens."""
+
+    class Listening:
+        family = socket.AF_INET
+
+        def getsockname(self) -> tuple[str, int]:
+            return "192.0.2.1", 443
+
+    network: Any = gateway.plane.network
+    network._own.add(Listening())
+    gateway.client.peer_sends(HELLO)
+
+
 class EndingTests(SynchronousTestCase):
     """Every ending there is, and what brings it about."""
 
@@ -96,6 +112,8 @@ class EndingTests(SynchronousTestCase):
         (sni_listener({"a.example.com": chain(FULL)}), send(HELLO), Ending.OVER_LIMIT),
         (TO_A, send(HELLO, fails("refuse_dial")), Ending.DIAL_REFUSED),
         (TO_A, send(HELLO, fails("time_out_dial")), Ending.DIAL_TIMEOUT),
+        (TO_A, send(HELLO, lambda g: g.reactor.fail_dial(errno.EMFILE)), Ending.LOCAL_SHORTAGE),
+        (TO_A, loop, Ending.LOOP),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_resets()), Ending.CLIENT_RESET),
         (TO_A, send(HELLO, lambda g: g.client.peer_resets(), fails("refuse_dial")), Ending.CLIENT_RESET),
         (TO_A, send(HELLO, lambda g: g.client.peer_resets(), lambda g: g.plane.drain()), Ending.CLIENT_RESET),

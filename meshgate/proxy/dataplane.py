@@ -27,6 +27,7 @@ from meshgate.proxy.overload import Admission
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.transport.descriptors import Load
 from meshgate.transport.network import Network, TwistedNetwork
 
 _IPV4_MAPPED = "::ffff:"
@@ -57,6 +58,7 @@ class Dataplane:
     :ivar clusters: what the connections to each destination share.
     :ivar dial_log: tells of dials that failed for a reason of this machine's.
     :ivar ids: the numbers of the connections to come.
+    :ivar joined: how many connections have an endpoint.
     :ivar draining: every connection is being closed, and new ones are turned away.
     """
 
@@ -90,6 +92,7 @@ class Dataplane:
         self.ids = count(1)
         self.draining = False
         self._live: set[Inbound] = set()
+        self.joined = 0
         self._drained: list[Deferred[None]] = []
 
     @property
@@ -175,10 +178,13 @@ class Dataplane:
     def opened(self, connection: Inbound) -> None:
         """A connection lives."""
         self._live.add(connection)
+        connection.entrance.live += 1
 
     def closed(self, connection: Inbound) -> None:
         """A connection is gone, on both sides."""
-        self._live.discard(connection)
+        if connection in self._live:
+            self._live.remove(connection)
+            connection.entrance.live -= 1
         if connection.counted:
             self._admission.leave(connection.counted)
             connection.counted = ()
@@ -205,6 +211,10 @@ class _Door:
     def logPrefix(self) -> str:
         """How the reactor calls this listener in its log."""
         return f"listener {self._entrance.name}"
+
+    def load(self) -> Load:
+        """Count its connections, and those of all listeners that have no endpoint yet."""
+        return Load(self._entrance.live, self._dataplane.count - self._dataplane.joined)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """One client; none any more while draining."""

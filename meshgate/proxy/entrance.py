@@ -20,6 +20,7 @@ class Entrance:
     One listener, for as long as the process runs.
 
     :ivar name: what it listens on, as the log has it.
+    :ivar live: how many connections that came in by it live.
     :ivar listener: as the table has it; None if it has none, or no more.
     :ivar sniffs: as of the listener.
     :ivar by_address: whether addresses matter, too, so that :meth:`chain` does not know.
@@ -28,6 +29,7 @@ class Entrance:
     def __init__(self, key: ListenerKey) -> None:
         self.key = key
         self.name = str(key)
+        self.live = 0
         self.listener: Listener | None = None
         self.sniffs = False
         self.by_address = False

@@ -109,7 +109,7 @@ class Inbound(Waiting):
     def __init__(self, dataplane: Dataplane, entrance: Entrance, record: ConnectionRecord) -> None:
         self.record = record
         self._dataplane = dataplane
-        self._entrance = entrance
+        self.entrance = entrance
         self._policy = _NO_POLICY
         self._reactions = _HELLO
 
@@ -132,7 +132,7 @@ class Inbound(Waiting):
         self.transport = transport
         plane = self._dataplane
         plane.opened(self)
-        if self._entrance.sniffs:
+        if self.entrance.sniffs:
             if early:
                 transport.read()
             if self._reactions is _HELLO:
@@ -225,7 +225,7 @@ class Inbound(Waiting):
 
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
         """Choose the route by the table as it is now; without one, end."""
-        entrance = self._entrance
+        entrance = self.entrance
         chain = self._by_address(sni) if entrance.by_address else entrance.chain(sni)
         if chain is None:
             self._refuse(otherwise if entrance.listener is not None else _NO_ROUTE)
@@ -233,7 +233,7 @@ class Inbound(Waiting):
             self._take(chain)
 
     def _by_address(self, sni: str | None) -> Chain | None:
-        listener = self._entrance.listener
+        listener = self.entrance.listener
         if listener is None:
             return None
         here = self.transport.getHost().host
@@ -301,6 +301,7 @@ class Inbound(Waiting):
         limits = plane.limits
         if self._policy is not _NO_POLICY and self._policy.idle is not None:
             limits = limits.under(self._policy)
+        plane.joined += 1
         relay = self._relay = Relay(
             plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
         )
@@ -384,6 +385,7 @@ class Inbound(Waiting):
             reach.free()
         relay, self._relay = self._relay, None
         if relay is not None:
+            self._dataplane.joined -= 1
             relay.take_apart()
             del self._leg
         self._dataplane.closed(self)

@@ -1,7 +1,14 @@
 """
-File descriptors: as many as the system allows, and what happens when they run out.
+File descriptors: as many as the system allows, and who still gets some when they run out.
 
-Knows the process's limit and how ports are paused; knows nothing of connections.
+A connection takes two, one for its client and one for its endpoint, and the second comes later. So a port accepts only
+while there are descriptors for all endpoints that are still to be dialed; otherwise all ports pause, and clients wait
+in the kernel's queues. Before that, while fewer than a quarter of all descriptors are free, only ports that have less
+than their equal share of connections accept: whatever one route does, be it a loop over other machines that nobody can
+see here, the others keep what is theirs.
+
+The kernel gives the lowest descriptor that is free. So the number of the one just accepted tells how many are in use at
+least, and below half of the limit nothing else has to be looked at.
 """
 
 from __future__ import annotations
@@ -9,7 +16,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -18,8 +25,12 @@ PAUSE: Final = 1.0
 """Seconds between two attempts to accept while there are no descriptors."""
 
 
-RESERVE: Final = 64
-"""Descriptors that are left for endpoints, files and whatever else when no more connections are accepted."""
+RESERVE: Final = 32
+"""Descriptors that are left for files, pipes and whatever else when no more connections are accepted; a sixteenth of
+all, where there are few."""
+
+LOG_PAUSE: Final = 60.0
+"""Seconds between two lines about the same port."""
 
 
 def current_limit() -> int:
@@ -27,26 +38,47 @@ def current_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+class Load(NamedTuple):
+    """
+    The connections of a port.
+
+    :ivar connections: how many of its live.
+    :ivar waiting: how many of all ports have no endpoint yet.
+    """
+
+    connections: int = 0
+    waiting: int = 0
+
+
 class Pausable(Protocol):
-    """A port, as far as running out of descriptors goes."""
+    """
+    A port, as far as running out of descriptors goes.
+
+    :ivar name: what people call it; several sockets of one listener have the same.
+    """
+
+    name: str
 
     def pause(self) -> None:
         """Leave connections in the kernel's queue."""
 
     def resume(self) -> None:
-        """Take them in again."""
+        """Take them in again, if :meth:`Shortage.allows` it."""
+
+    def load(self) -> Load:
+        """Count its connections."""
 
 
 class Shortage:
     """
-    While descriptors are short, no port accepts: trying again and again would keep the processor busy for nothing, and
-    a connection without a descriptor left for its endpoint is better not accepted.
+    Decides which ports accept while descriptors are short. Trying again and again would keep the processor busy for
+    nothing, so ports pause, and are looked at each second.
 
     :param clock: provides IReactorTime.
     :param limit: gives how many descriptors the process may have.
-    :ivar ports: those that are paused then.
-    :ivar lasts: whether that is the case now.
-    :ivar highest: the number of a descriptor that says that they are running out: the kernel gives the lowest one free.
+    :ivar ports: all of them.
+    :ivar lasts: no port accepts now.
+    :ivar tight: the number of a descriptor from which on :meth:`stops` is to be asked.
     """
 
     _log = Logger()
@@ -54,17 +86,54 @@ class Shortage:
     def __init__(self, clock: Any, limit: Callable[[], int] = current_limit) -> None:
         self.ports: set[Pausable] = set()
         self.lasts = False
+        self._held: set[Pausable] = set()
         self._clock = clock
         self._again: IDelayedCall | None = None
+        self._release_again: IDelayedCall | None = None
         self._told = False
+        self._told_of: dict[str, float] = {}
         self._limit = limit
-        self.highest = self._highest()
+        self.measure()
+
+    def measure(self) -> None:
+        """Take over the process's limit as it is now."""
+        limit = self._limit()
+        self._highest = limit - min(RESERVE, max(1, limit // 16))
+        self._scarce = limit - limit // 4
+        self.tight = min(self._highest // 2, self._scarce)
+
+    def allows(self, port: Pausable) -> bool:
+        """Whether a port may accept."""
+        return not self.lasts and port not in self._held
+
+    def stops(self, port: Pausable, descriptor: int) -> bool:
+        """
+        Judge whether a port has to stop accepting, and pause it or all then.
+
+        :param descriptor: the number of the one that it has got, not below :attr:`tight`.
+        """
+        load = port.load()
+        if descriptor + load.waiting >= self._highest:
+            self.begin("there are hardly any file descriptors left")
+        elif descriptor >= self._scarce and load.connections >= self.share:
+            self._hold(port, load)
+        return not self.allows(port)
+
+    @property
+    def share(self) -> int:
+        """How many connections each listener has descriptors for, if all get the same."""
+        return max(1, self._highest // 2 // max(1, len({port.name for port in self.ports})))
+
+    def forget(self, port: Pausable) -> None:
+        """Drop a port that does not listen any more."""
+        self.ports.discard(port)
+        self._held.discard(port)
 
     def begin(self, reason: str) -> None:
         """Descriptors have run out, or memory has, or nearly so."""
         if self.lasts:
             return
-        self.stop()
+        self._cancel(self._again)
         self.lasts = True
         if not self._told:
             self._told = True
@@ -78,14 +147,15 @@ class Shortage:
 
     def stop(self) -> None:
         """Do not try again."""
-        again, self._again = self._again, None
-        if again is not None and again.active():
-            again.cancel()
+        self._cancel(self._again)
+        self._cancel(self._release_again)
+        self._again = self._release_again = None
 
     def _try_again(self) -> None:
         self._again = None
-        self.highest = self._highest()
-        if self._next_descriptor() >= self.highest:
+        self.measure()
+        waiting = max((port.load().waiting for port in self.ports), default=0)
+        if self._next_descriptor() + waiting >= self._highest:
             self._again = self._clock.callLater(PAUSE, self._try_again)
             return
         self.lasts = False
@@ -99,18 +169,53 @@ class Shortage:
             self._told = False
             self._log.info("connections are accepted again")
 
-    def _highest(self) -> int:
-        limit = self._limit()
-        return limit - min(RESERVE, limit // 4)
+    def _hold(self, port: Pausable, load: Load) -> None:
+        """Have a port wait that has its share."""
+        self._held.add(port)
+        port.pause()
+        if self._release_again is None:
+            self._release_again = self._clock.callLater(PAUSE, self._release)
+        now = self._clock.seconds()
+        if self._told_of.get(port.name, now) <= now:
+            self._told_of[port.name] = now + LOG_PAUSE
+            self._log.error(
+                "{listener} accepts no connection for now: fewer than a quarter of the {limit} descriptors are free, "
+                "and with {connections} connections it has its share of {share}; listeners that have less go on",
+                listener=port.name,
+                limit=self._limit(),
+                connections=load.connections,
+                share=self.share,
+            )
+
+    def _release(self) -> None:
+        """Have ports accept again that have less than their share, or all if there are descriptors again."""
+        self._release_again = None
+        self.measure()
+        share, plenty = self.share, self._next_descriptor() < self._scarce
+        for port in tuple(self._held):
+            if plenty or port.load().connections < share:
+                self._held.discard(port)
+                port.resume()
+        if self._held:
+            self._release_again = self._clock.callLater(PAUSE, self._release)
 
     def _next_descriptor(self) -> int:
-        """The number that the next one will have; beyond all numbers if there is none."""
-        try:
-            probe = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return self._limit()
-        os.close(probe)
-        return probe
+        return next_descriptor() or self._limit()
+
+    @staticmethod
+    def _cancel(call: IDelayedCall | None) -> None:
+        if call is not None and call.active():
+            call.cancel()
+
+
+def next_descriptor() -> int:
+    """The number that the next descriptor will have; 0 if there is none."""
+    try:
+        probe = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    os.close(probe)
+    return probe
 
 
 def raise_limit() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import defer_accept, take_waiting
-from meshgate.transport.descriptors import Shortage
+from meshgate.transport.descriptors import Load, Shortage
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
@@ -37,7 +38,7 @@ class LeanPort:
 
     :param listening: non-blocking; belongs to the port from now on.
     :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
-        address has to be made.
+        address has to be made, and count its connections by ``load``.
     :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
         ``make_early_connection`` is told by that, and reads them if it wants them.
     :param shortage: told when descriptors run out.
@@ -62,6 +63,8 @@ class LeanPort:
         self._factory = factory
         self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
+        self.name: str = getattr(factory, "logPrefix", str)()
+        self._load: Callable[[], Load] = getattr(factory, "load", Load)
         self._open = True
         self._eager = eager
         factory.doStart()
@@ -74,7 +77,7 @@ class LeanPort:
         """Stop listening, at once."""
         if self._open:
             self._open = False
-            self._shortage.ports.discard(self)
+            self._shortage.forget(self)
             self._forget()
             self._poller.drop(self._descriptor)
             self._socket.close()
@@ -89,7 +92,7 @@ class LeanPort:
 
     def _take_some(self) -> bool:
         self.ready(_IN)
-        return self._open and not self._shortage.lasts
+        return self._open and self._shortage.allows(self)
 
     def defer_accept(self, wanted: bool) -> None:
         """As :class:`~meshgate.transport.network.Port`."""
@@ -106,7 +109,11 @@ class LeanPort:
     def resume(self) -> None:
         """Take connections in, those that waited first."""
         if self._open:
-            self._poller.modify(self._descriptor, 0 if self._shortage.lasts else _IN)
+            self._poller.modify(self._descriptor, _IN if self._shortage.allows(self) else 0)
+
+    def load(self) -> Load:
+        """As :class:`~meshgate.transport.descriptors.Pausable`."""
+        return self._load()
 
     def ready(self, event: int) -> None:
         """Take connections in."""
@@ -127,8 +134,7 @@ class LeanPort:
             sock, peer = accepted
             descriptor = sock.fileno()
             self._serve(sock, peer)
-            if descriptor >= self._shortage.highest:
-                self._shortage.begin("there are hardly any file descriptors left")
+            if descriptor >= self._shortage.tight and self._shortage.stops(self, descriptor):
                 return
 
     def crashed(self) -> None:

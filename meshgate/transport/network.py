@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport import lean_dialing
 from meshgate.transport.binding import defer_accept, take_waiting
-from meshgate.transport.descriptors import Shortage
+from meshgate.transport.descriptors import Load, Shortage, next_descriptor
 from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean_port import LeanPort
@@ -32,6 +32,9 @@ from meshgate.transport.wheel import Wheel
 AUTO: Final = "auto"
 LEAN: Final = "lean"
 TWISTED: Final = "twisted"
+
+_BURST: Final = 100
+"""Connections that the reactor's port takes in for one event."""
 
 
 class NoSuchTransport(Exception):  # noqa: N818 - the setting asks for what is not there
@@ -100,14 +103,14 @@ class TwistedNetwork:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._own = OwnSockets(reactor.seconds)
+        self._shortage = Shortage(reactor)
         self.wheel = Wheel(reactor)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """As :class:`Network`."""
-        port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
-        forget = self._own.add(listening)
+        port = _TwistedPort(self._reactor, listening, factory, self._shortage, self._own.add(listening))
         listening.close()  # the reactor has a duplicate of its own
-        return _TwistedPort(port, forget)
+        return port
 
     def dial(
         self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
@@ -133,12 +136,28 @@ class TwistedNetwork:
     def close(self) -> None:
         """As :class:`Network`."""
         self.wheel.stop()
+        self._shortage.stop()
 
 
 class _TwistedPort:
-    def __init__(self, port: Any, forget: Callable[[], None]) -> None:
-        self._port = port
+    """
+    The reactor's port, made to accept with an eye on descriptors: it says nothing of those that it gets, so the number
+    of the next one is asked for before each event.
+    """
+
+    def __init__(
+        self, reactor: Any, listening: socket.socket, factory: Any, shortage: Shortage, forget: Callable[[], None]
+    ) -> None:
+        self.name: str = getattr(factory, "logPrefix", str)()
+        self._load: Callable[[], Load] = getattr(factory, "load", Load)
+        self._shortage = shortage
         self._forget = forget
+        self._open = True
+        self._port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+        self._accept = self._port.doRead
+        self._port.doRead = self._read
+        shortage.ports.add(self)
+        self.resume()
 
     def defer_accept(self, wanted: bool) -> None:
         defer_accept(self._port.socket, wanted)
@@ -147,17 +166,43 @@ class _TwistedPort:
         keep_alive(self._port.socket, keepalive)
 
     def stop(self) -> Deferred[object]:
-        self._forget()
+        if self._open:
+            self._open = False
+            self._forget()
+            self._shortage.forget(self)
         return maybeDeferred(self._port.stopListening)
 
     def finish(self) -> Deferred[object]:
         def take() -> bool:
             self._port.doRead()
-            return bool(self._port.connected)
+            return bool(self._port.connected) and self._shortage.allows(self)
 
         if self._port.connected:
             take_waiting(self._port.socket, take)
         return self.stop()
+
+    def pause(self) -> None:
+        self._port.stopReading()
+
+    def resume(self) -> None:
+        if self._open and self._shortage.allows(self):
+            self._port.startReading()
+        elif self._open:
+            self._port.stopReading()
+
+    def load(self) -> Load:
+        return self._load()
+
+    def _read(self) -> Any:
+        descriptor = next_descriptor()
+        if not descriptor:
+            self._shortage.begin("there is no file descriptor left")
+            return None
+        self._port.numberAccepts = 1 if descriptor + _BURST >= self._shortage.tight else _BURST
+        result = self._accept()
+        if descriptor >= self._shortage.tight:
+            self._shortage.stops(self, descriptor)
+        return result
 
 
 class LeanNetwork:
