@@ -15,8 +15,8 @@ TRIAL = -m twisted.trial $(if $(JOBS),--jobs=$(JOBS)) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane dead_endpoints descriptors families_of_names racing end_to_end ended entrance \
 	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
-	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving sockets \
-	wheel workers)
+	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
+	sockets wheel workers)
 
 .PHONY: help lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
 

@@ -213,16 +213,16 @@ def heal(soak: Soak, endpoint: MortalEndpoint) -> int:
     return made
 
 
-def soaked(folder: Path, connections: int, concurrent: int, workers: int | None) -> bool:
+def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> bool:
     """Do it, and print what it shows; False if any point is missed."""
     mortal_port = free_port()
     with backend() as origin, mortal_endpoint(mortal_port) as endpoint, stepped_clock(folder) as clock:
         port = free_port()
-        prepare(folder, port, origin, Choice(workers=workers))
+        prepare(folder, port, origin, choice)
         (folder / "routes" / "troubles.yaml").write_text(routes(port, origin, mortal_port))
         with (folder / "meshgate.yaml").open("a") as settings:
             settings.write(HELLO)
-        with gateway(folder, port, environment=clock[1] if clock else None) as server:
+        with gateway(folder, port, choice.interpreted, environment=clock[1] if clock else None) as server:
             log = folder / ACCESS_LOG
             start = settled(server, 1)  # one connection found out that it listens
             before = endings(log)
@@ -263,13 +263,15 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=200_000, help="how many (default: %(default)s)")
     parser.add_argument("--concurrent", type=int, default=200, help="how many at once (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="how many processes serve (default: %(default)s)")
+    parser.add_argument("--interpreted", action="store_true", help="run the sources as they are")
     options = parser.parse_args()
+    choice = Choice(workers=options.workers, interpreted=options.interpreted)
     # A terminated run ends its gateway as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
-        build()
+        build(interpreted=choice.interpreted)
         with tempfile.TemporaryDirectory(prefix="meshgate-soak-") as folder:
-            good = soaked(Path(folder), options.connections, options.concurrent, options.workers)
+            good = soaked(Path(folder), options.connections, options.concurrent, choice)
     except BenchmarkError as error:
         sys.exit(f"the soak is worth nothing: {error}")
     sys.exit(not good)
