@@ -11,14 +11,18 @@ COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
 # Test processes at a time. `make test JOBS=` runs the tests in a single process, as trial's --debug asks for.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-TRIAL = -m twisted.trial $(if $(JOBS),--jobs=$(JOBS)) $(TRIAL_OPTIONS)
+TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane dead_endpoints descriptors families_of_names racing end_to_end ended entrance \
 	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
 	sockets wheel workers)
+# Left out of the quick tests: gateways in processes of their own, builds of the package, and long searches for a difference.
+SLOW_TESTS := $(addprefix tests.test_,clock_steps end_to_end incremental inventory_example lab_tap main packaging same_messages \
+	soak table_changes tap wide_resources worker workers workers_together)
+QUICK_TESTS = $(filter-out $(SLOW_TESTS),$(subst /,.,$(basename $(wildcard tests/test_*.py))))
 
-.PHONY: help lab lab-stop test test-compiled lint docs bench soak compiled wheel clean
+.PHONY: help lab lab-stop test test-quick test-compiled lint docs bench soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -50,8 +54,10 @@ lab-stop:  ## end a lab that runs in another terminal
 	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi
 
 test: $(VENV)/.installed-dev  ## run all tests, one process per processor: about four minutes on two
-	@echo "Running all tests, $(or $(JOBS),1) at a time."
 	$(BIN)/python $(TRIAL) tests
+
+test-quick: $(VENV)/.installed-dev  ## run the tests that start no gateway and build nothing: about a minute
+	$(BIN)/python $(TRIAL) $(QUICK_TESTS)
 
 # Those of the data path, on what is compiled; it stands beside the sources, and never in their way.
 test-compiled: compiled  ## compile the data path, and run its tests on that
