@@ -17,10 +17,10 @@ DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters datapl
 	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
 	sockets wheel workers)
-# Left out of the quick tests: gateways in processes of their own, builds of the package, and long searches for a difference.
-SLOW_TESTS := $(addprefix tests.test_,clock_steps end_to_end incremental inventory_example lab_tap main packaging same_messages \
-	soak table_changes tap wide_resources worker workers workers_together)
-QUICK_TESTS = $(filter-out $(SLOW_TESTS),$(subst /,.,$(basename $(wildcard tests/test_*.py))))
+# Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
+SLOW_TESTS = $(shell grep -lE 'TwistdProcess|Program\(|tests\.(environments|installation|lab_with_workers) import' tests/test_*.py) \
+	$(patsubst %,tests/test_%.py,incremental table_changes wide_resources yamlnodes yamltext)
+QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(wildcard tests/test_*.py))))
 
 .PHONY: help lab lab-stop test test-quick test-compiled lint docs bench soak compiled wheel clean
 
