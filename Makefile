@@ -18,7 +18,7 @@ DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters datapl
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
 	sockets wheel workers)
 # Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
-SLOW_TESTS = $(shell grep -lE 'TwistdProcess|Program\(|tests\.(environments|installation|lab_with_workers) import' tests/test_*.py) \
+SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' tests/test_*.py) \
 	$(patsubst %,tests/test_%.py,incremental table_changes wide_resources yamlnodes yamltext)
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(wildcard tests/test_*.py))))
 
