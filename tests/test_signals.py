@@ -112,9 +112,10 @@ class EarlyTests(TestCase):
 
     timeout = 120
 
-    async def caught(self) -> tuple[Installation, TwistdProcess]:
+    async def caught(self, workers: str = "1") -> tuple[Installation, TwistdProcess]:
         """A gateway whose start has just come to handle signals."""
         installation = Installation(self)
+        installation.edit_settings(workers=workers)
         process = TwistdProcess(self, ["meshgate", "--config", installation.settings], installation.folder)
 
         def handles() -> bool:
@@ -127,14 +128,28 @@ class EarlyTests(TestCase):
 
     async def test_they_are_remembered(self) -> None:
         """Nothing kills it, and each is acted on once when it runs."""
-        _, process = await self.caught()
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-            process.signal(number)
-        await process.wait_for_output(READ_AGAIN)
-        await process.wait_for_output(NOT_SERVED)
-        process.signal(signal.SIGTERM)
-        self.assertEqual(await process.exit_status(), 0)
-        self.assertEqual(process.stderr.count(READ_AGAIN), 1)
+        for workers in ("1", "2"):
+            _, process = await self.caught(workers)
+            for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+                process.signal(number)
+            await process.wait_for_output(READ_AGAIN)
+            await process.wait_for_output(NOT_SERVED)
+            process.signal(signal.SIGTERM)
+            self.assertEqual(await process.exit_status(), 0)
+            self.assertEqual(process.stderr.count(READ_AGAIN), 1)
+
+    async def test_in_the_background(self) -> None:
+        """The same, from the moment on when the pidfile names the process."""
+        background = Background(self)
+        program = background.command()
+        file = background.folder / "twistd.pid"
+        await wait_for(lambda: file.exists() and file.read_text(), "the pidfile", 20.0)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(background.pid, number)
+        self.assertEqual(await program.exit_status(), 0)
+        for text in (READ_AGAIN, OPENED_ANEW, NOT_SERVED):
+            await wait_for(lambda: text in background.log, text)  # noqa: B023
+        await background.stop()
 
     async def test_an_end(self) -> None:
         """One that ends does so without a trace, and a second one at once."""
@@ -204,6 +219,8 @@ class LogTests(TestCase):
             pid = await background.start("--logfile=own.log")
             for number in (signal.SIGUSR1, signal.SIGHUP):
                 await self.rotated(background, pid, number)
+            os.kill(pid, signal.SIGUSR2)
+            await wait_for(lambda: NOT_SERVED in (background.folder / "own.log").read_text(), NOT_SERVED)  # noqa: B023
             await background.stop()
 
     async def test_in_the_foreground(self) -> None:
@@ -277,7 +294,8 @@ class EndAtOnceTests(TestCase):
         began = time.monotonic()
         os.kill(pid, number)
         for one in (*[client.socket for client in clients], silent):
-            read_to_end(one)
+            # Nobody takes what has come for all there is.
+            self.assertRaises(ConnectionResetError, one.recv, 1)
         await wait_for(lambda: not Path(f"/proc/{pid}/fd/0").exists(), "the end")
         self.assertLess(time.monotonic() - began, 8.0)
         self.assertEqual([line["ending"] for line in lines()], ["drained"] * 4)
