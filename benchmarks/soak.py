@@ -30,7 +30,7 @@ from benchmarks.processes import BenchmarkError, Server, backend, build, free_po
 from benchmarks.soak_kinds import MORTAL, PATIENCE, Kind, connected, mixed, pattern_of
 from benchmarks.soak_troubles import MortalEndpoint, SteppedClock, routes
 from meshgate.transport.pipes import SPARE
-from tests.clock_steps import WallClock, forget_clock
+from tests.clock_steps import WallClock, forget_clocks
 
 GROWTH = 0.05
 """How much of the memory after the first of them may have been added at the end."""
@@ -251,7 +251,7 @@ def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> b
                 faults.append(f"connections lasted from {shortest:g} to {longest:g} s, by the access log")
             if clock and spread_of_times(log) < timedelta(hours=1):
                 faults.append("the gateway has not noticed that its wall clock was stepped")
-        forget_clock(server.pid)
+        forget_clocks()
     for fault in faults:
         print(f"MISSED: {fault}")
     return not faults

@@ -37,10 +37,12 @@ class WallClock:
         new.rename(self._file)
 
 
-def forget_clock(process: int) -> None:
-    """Remove what libfaketime has left in shared memory for a process and its children, which are gone."""
-    for path in Path("/dev/shm").glob(f"*faketime_*_{process}"):
-        path.unlink()
+def forget_clocks() -> None:
+    """Remove what libfaketime has left in shared memory for processes that are gone."""
+    for path in Path("/dev/shm").glob("*faketime_*_*"):
+        process = path.name.rpartition("_")[2]
+        if not Path("/proc", process).exists():
+            path.unlink(missing_ok=True)
 
 
 def _find_library() -> Path:

@@ -37,8 +37,10 @@ spec:
 class Client:
     """One client of the echo service."""
 
-    def __init__(self, test: TestCase, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    def __init__(self, test: TestCase, port: int, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((address, port), timeout=SECONDS)
+        #: As the access log has it.
+        self.name = "{}:{}".format(*self.socket.getsockname())
         test.addCleanup(self.socket.close)
         self._unread = b""
 

@@ -9,7 +9,7 @@ import time
 from datetime import datetime
 from typing import Any
 
-from tests.clock_steps import WallClock, forget_clock
+from tests.clock_steps import WallClock, forget_clocks
 from tests.installation import ECHO, Installation
 from tests.lab_with_workers import END_OF_GREETING, PORT, Client, WorkersTestCase
 from tests.support import new_folder, read_to_end, wait_for
@@ -35,13 +35,8 @@ class SteppedClockTests(WorkersTestCase):
         """A wall clock that is right so far."""
         self.clock = WallClock(new_folder(self))
         self.environment = self.clock.environment
-
-    async def begin(self) -> Installation:
-        """Run the lab."""
-        lab = await self.start(idle=f"{IDLE:g}s", poll="100ms")
-        self.addCleanup(forget_clock, lab.process.pid)
-        self.addCleanup(lab.process.kill)
-        return lab
+        # After all processes: they are killed by clean-ups that come later, and are called before.
+        self.addCleanup(forget_clocks)
 
     def sessions(self, lab: Installation, number: int) -> list[Client]:
         """So many clients that have been greeted."""
@@ -71,7 +66,7 @@ class SteppedClockTests(WorkersTestCase):
 
     async def steps(self, offset: int) -> None:
         """Sessions before and after a step of the clock, with every limit, retry and restart at work."""
-        lab = await self.begin()
+        lab = await self.start(idle=f"{IDLE:g}s", poll="100ms")
         before = time.time()
         old = self.sessions(lab, 6)
         self.clock.step(offset)

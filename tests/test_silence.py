@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import socket
 import struct
 import sys
@@ -14,9 +16,11 @@ from meshgate.proxy.limits import SETTLED, Limits
 from meshgate.routing.connection_policy import Keepalive, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.silence import unanswered_since
+from tests.installation import ECHO
+from tests.lab_with_workers import END_OF_GREETING, Client, WorkersTestCase
 from tests.networks import FAR, NEAR, FarNetwork
 from tests.peers import GatewayUnderTest, Origin, Peer, on_every_transport, tcp_listener
-from tests.support import wait_for
+from tests.support import free_port, wait_for
 
 PROBES = Keepalive(probes=2, time=1, interval=1)
 PATIENCE = 3.0
@@ -210,3 +214,63 @@ class LivingTests(TestCase):
         await busy.got(data)
         silent.send(b"still here")
         await next(each for each in peers if each is not peer).got(b"still here")
+
+
+FAR_ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: far-gateway, namespace: default}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: far, namespace: default}}
+spec:
+  hosts: [far.example.com]
+  ports: [{{number: 80, name: tcp, protocol: TCP}}]
+  resolution: STATIC
+  endpoints: [{{address: {address}, ports: {{tcp: {target}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: far-route, namespace: default}}
+spec:
+  hosts: ["*"]
+  gateways: [far-gateway]
+  tcp: [{{route: [{{destination: {{host: far.example.com, port: {{number: 80}}}}}}]}}]
+"""
+
+
+class WorkerTests(WorkersTestCase):
+    """A real gateway with two workers."""
+
+    async def test_a_reload_brings_probes_to_open_ports(self) -> None:
+        """Who connects after it is probed as it says, on ports that were open before; so are the endpoints."""
+        far = FarNetwork(self)
+        with far.inside():
+            endpoint = socket.create_server((FAR, 0))
+        self.addCleanup(endpoint.close)
+        lab = await self.start()
+        port = free_port()
+        route = FAR_ROUTE.format(port=port, address=FAR, target=endpoint.getsockname()[1])
+        (lab.routes / "40-far.yaml").write_text(route)
+        await lab.process.wait_for_port(port)
+        quick = "keepalive:\n  client: &quick {idle: 1s, interval: 1s, count: 2}\n  upstream: *quick\n"
+        lab.settings.write_text(re.sub(r"(?m)^keepalive:\n(?:[ #].*\n)+", quick, lab.settings.read_text()))
+        lab.process.signal(signal.SIGHUP)
+        await lab.process.wait_for_output("everything was read again")
+        with far.inside():
+            client = Client(self, lab.ports[ECHO], NEAR)
+        client.read_until(END_OF_GREETING)
+        near = Client(self, port)
+        endpoint.settimeout(10)
+        for _ in ("whoever asked whether the port is open", near):
+            self.addCleanup(endpoint.accept()[0].close)
+        far.vanish()
+        for line in (
+            await lab.logged(ending="client_timed_out", client=client.name),
+            await lab.logged(ending="upstream_timed_out", client=near.name),
+        ):
+            self.assertLess(line["duration"], PATIENCE + LATE + SETTLED)
