@@ -115,6 +115,30 @@ class DeadEndpointTests(TestCase):
             self.assertEqual((algorithm, await self.served(gateway, listener, CLIENTS)), (algorithm, CLIENTS))
             self.assertFalse(session.lost)
 
+    async def test_addresses_of_a_name(self) -> None:
+        """So it is with a name that has four addresses, of which three refuse."""
+        origin = Origin(self, GREETING)
+        gateway = GatewayUnderTest(self)
+        gateway.resolver.answers["fleet.example.com"] = ("127.0.0.2", "127.0.0.3", "127.0.0.4", LOOPBACK)
+        for algorithm in Algorithm:
+            name = Endpoint("fleet.example.com", origin.endpoint.port, dns=True)
+            listener = balanced(algorithm, name)
+            gateway.serve(listener)
+            session = await gateway.connect(listener)
+            await session.got(GREETING)
+            self.assertEqual((algorithm, await self.served(gateway, listener, 40)), (algorithm, 40))
+
+    async def test_all_dead_until_one_is_back(self) -> None:
+        """Where nothing lives, each client tries everything, so the first endpoint that is back is found at once."""
+        ports = [free_port() for _ in range(5)]
+        listener = balanced(Algorithm.ROUND_ROBIN, *(Endpoint(LOOPBACK, port) for port in ports))
+        gateway = GatewayUnderTest(self)
+        gateway.serve(listener)
+        for _ in range(2):
+            self.assertEqual(await self.served(gateway, listener, 5), 0)
+        Origin(self, GREETING, ports[3])
+        self.assertEqual(await self.served(gateway, listener, 50), 50)
+
     async def test_where_the_client_speaks_first(self) -> None:
         """What a client has said goes to the endpoint that lives, whole and once, whichever were tried before."""
         origin = Origin(self, GREETING)

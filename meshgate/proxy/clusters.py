@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from meshgate.proxy.shared_counts import SharedCounts, Slots
 from meshgate.routing.backoff import endpoint_key
-from meshgate.routing.balance import Balancer, HashInTiers, hashes, tiered
+from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.families import Families
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
@@ -57,6 +57,8 @@ class Cluster:
         "_families",
         "_families_seen",
         "_families_until",
+        "_hash",
+        "_hashed",
         "_marks_seen",
         "_next_probe",
         "_places",
@@ -85,6 +87,9 @@ class Cluster:
         self._turn = 0
         self._places: dict[Endpoint, Place] = {}
         self._serving: Sequence[Place] = ()
+        # Making a hash takes long. It is kept while the endpoints stay, whatever fails.
+        self._hash: Balancer | None = None
+        self._hashed: Sequence[Place] = ()
         self._answers: list[tuple[str, ...]] = []
         self._balancer: Balancer | None = None
         self._ejections: Ejections | None = None
@@ -204,6 +209,8 @@ class Cluster:
 
         :return: whether it was not marked before.
         """
+        if not self._by_marks:
+            return False
         new, tell = self._backoffs.failed(self._key(place), started, now, rng)
         self._flag(place, True)
         self._troubled.add(self)
@@ -279,7 +286,7 @@ class Cluster:
         if policy.outliers != before.outliers:
             self._ejections = self._balancer = None
         if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
-            self._balancer = None
+            self._balancer = self._hash = None
         self._endpoints, self._policy = destination.endpoints, policy
         self.names = tuple(dict.fromkeys([each.address for each in destination.endpoints if each.dns]))
         if (policy.max_connections is None) != (self._counted is None):
@@ -304,9 +311,14 @@ class Cluster:
         self._serving = self.places
         if self._ejections is not None:
             self._ejections.forget_all_but(self._serving)
-            self._serving = self._ejections.serving(self._serving)
+            self._serving = tuple(self._ejections.serving(self._serving))
         self._look_at_marks()
-        return tiered(self._tiers(self._serving, now), self._policy.balancing)
+        tiers = self._tiers(self._serving, now)
+        if not hashes(self._policy.balancing):
+            return tiered(tiers, self._policy.balancing)
+        if self._hash is None or self._hashed != self._serving:
+            self._hash, self._hashed = balancer(self._serving, self._policy.balancing), self._serving
+        return self._hash if len(tiers[0]) == len(self._serving) else HashInTiers(tiers, self._hash)
 
     def _tiers(self, places: Sequence[Place], now: float) -> tuple[list[Place], list[Place], list[Place]]:
         """Those that are balanced over, those of the family that is not used, and those that are marked."""

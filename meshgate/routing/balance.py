@@ -72,17 +72,14 @@ def tiered(tiers: Sequence[Sequence[Place]], balancing: Balancing) -> Balancer:
     """
     The balancer that a policy asks for, where some endpoints are tried only after others.
 
-    Within a tier the policy decides alone, so that those of the first share all connections by their weights. Only a
-    hash goes over all endpoints: those of a later tier are passed over and tried at the end, so that no client moves
-    but those whose own endpoint is passed over.
+    Within a tier the policy decides alone, so that those of the first share all connections by their weights. For a
+    policy that hashes there is :class:`HashInTiers`.
 
     :param tiers: each endpoint once; empty tiers do not matter.
     """
     filled = [tier for tier in tiers if tier]
     if len(filled) < 2:
         return balancer(filled[0] if filled else (), balancing)
-    if hashes(balancing):
-        return HashInTiers(filled, balancing)
     return _InTiers([balancer(tier, balancing) for tier in filled])
 
 
@@ -214,15 +211,17 @@ class _InTiers:
 
 class HashInTiers:
     """
-    A hash over all endpoints, those of later tiers passed over until the end.
+    A hash over all endpoints, those of later tiers passed over until the end: no client moves but those whose own
+    endpoint is passed over.
 
-    :ivar untiered: the hash that passes over none.
+    :param tiers: each endpoint once; where the first is empty, the policy's order stays as far as it can.
+    :param untiered: the hash that passes over none. It takes long to make, and does not depend on the tiers.
     """
 
-    def __init__(self, tiers: Sequence[Sequence[Place]], balancing: Balancing) -> None:
+    def __init__(self, tiers: Sequence[Sequence[Place]], untiered: Balancer) -> None:
         self._last = len(tiers)
         self._tier_of = {place: tier for tier, places in enumerate(tiers) for place in places}
-        self.untiered = balancer(tuple(self._tier_of), balancing)
+        self.untiered = untiered
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
         """From the client's own on."""
