@@ -7,12 +7,18 @@ the package stands in setup.cfg.
 
 import os
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
+
+# setuptools' own, which it has no other name for.
+from distutils.ccompiler import new_compiler  # isort: skip
+from distutils.sysconfig import customize_compiler  # isort: skip
 
 # They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
 # could not have them.
@@ -65,8 +71,9 @@ class Build(build):
         """Build, with what is to be compiled laid out first."""
         if WANTED != "0":
             try:
+                try_compiler()
                 self.distribution.ext_modules = extensions()
-            except (ImportError, SystemExit) as error:  # the latter is how mypyc ends
+            except (ImportError, BaseError, CCompilerError, OSError, SystemExit) as error:  # the last is how mypyc ends
                 do_without(error)
         super().run()
 
@@ -82,6 +89,15 @@ class BuildExtensions(build_ext):
             do_without(error)
             for path in map(Path, self.get_outputs()):
                 path.unlink(missing_ok=True)
+
+
+def try_compiler():
+    """Compile the smallest part, so that a machine that cannot does not wait for mypyc first."""
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        include = [sysconfig.get_path("include"), sysconfig.get_path("platinclude")]
+        compiler.compile([IN_C[0] + ".c"], output_dir=folder, include_dirs=include)
 
 
 def extensions():

@@ -80,7 +80,7 @@ async def once_more(start: Callable[[], Awaitable[T]]) -> T:
         return await start()
 
 
-async def wait_for(condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:
+async def wait_for(condition: Callable[[], T], what: str, timeout: float = 30.0) -> T:
     """
     Poll a condition, with the reactor running, until it is true.
 
@@ -195,7 +195,7 @@ class Program:
         """Send a signal to the process itself, not to its children."""
         self._process.send_signal(number)
 
-    async def exit_status(self, timeout: float = 20.0) -> int:
+    async def exit_status(self, timeout: float = 60.0) -> int:
         """
         Wait for its end.
 
@@ -205,7 +205,7 @@ class Program:
         await wait_for(lambda: not self.running, f"the end of {self}", timeout)
         return self._process.wait()
 
-    async def wait_for_output(self, text: str, timeout: float = 20.0) -> None:
+    async def wait_for_output(self, text: str, timeout: float = 60.0) -> None:
         """
         Wait until the text stands in its standard output or error.
 
@@ -214,7 +214,7 @@ class Program:
         """
         await self._wait(lambda: text in self.stdout or text in self.stderr, f"{text!r} from {self}", timeout)
 
-    async def wait_for_port(self, port: int, address: str = "127.0.0.1", timeout: float = 20.0) -> None:
+    async def wait_for_port(self, port: int, address: str = "127.0.0.1", timeout: float = 60.0) -> None:
         """
         Wait until a connection to the port succeeds. It is closed at once, and the process does see it.
 

@@ -85,6 +85,14 @@ class InstallationTests(TestCase):
         await program.exit_status()
         return program
 
+    def compiler(self, script: str) -> str:
+        """A compiler that is a script of the shell."""
+        require_program("cc")
+        file = new_folder(self) / "compiler"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        return str(file)
+
     async def installed(self, folder: Path) -> Environment:
         """An environment with the only wheel of a folder."""
         (wheel,) = folder.glob("*.whl")
@@ -103,7 +111,7 @@ class InstallationTests(TestCase):
         if not Path(sysconfig.get_path("include"), "Python.h").exists():
             raise lacking("Python's headers are not installed")
         folder = new_folder(self)
-        built = await self.build(folder)
+        built = await self.build(folder, compiler=self.compiler('exec cc "$@" -O0'))  # quicker to compile
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         environment = await self.installed(folder)
         await self.verify(environment)
@@ -111,10 +119,10 @@ class InstallationTests(TestCase):
         found = await environment.run("-c", "import importlib.util as u; print(u.find_spec('tests'))")
         self.assertEqual(found.stdout, "None\n")
 
-    async def test_without_a_compiler(self) -> None:
-        """Where nothing can be compiled, the build says so, the wheel holds nothing of it, and all works."""
+    async def interpreted(self, compiler: str) -> None:
+        """Build with a compiler that fails: it is said, the wheel holds nothing that is compiled, and all works."""
         folder = new_folder(self)
-        built = await self.build(folder, compiler="false")
+        built = await self.build(folder, compiler=compiler)
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         self.assertIn("meshgate is not compiled, and will be slower", built.stdout + built.stderr)
         environment = await self.installed(folder)
@@ -122,6 +130,14 @@ class InstallationTests(TestCase):
         self.assertRegex(await self.version(environment), r"^meshgate, version [\d.]+\n$")
         with ZipFile(next(folder.glob("*.whl"))) as wheel:
             self.assertEqual([name for name in wheel.namelist() if name.endswith(".so")], [])
+
+    async def test_without_a_compiler(self) -> None:
+        """Where nothing can be compiled, the modules are not even translated."""
+        await self.interpreted("false")
+
+    async def test_a_part_is_not_compiled(self) -> None:
+        """Where the compiler fails at one part, none of the others is kept."""
+        await self.interpreted(self.compiler('case "$*" in *__native_*) exit 1;; esac; exec cc "$@" -O0'))
 
     async def test_it_has_to_be_compiled(self) -> None:
         """Who asks for it and cannot have it gets no wheel."""

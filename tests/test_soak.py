@@ -33,8 +33,8 @@ class SoakTests(TestCase):
             command.append("--interpreted")
         soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
         self.assertEqual((await soak.exit_status(160), soak.stderr), (0, ""), soak.stdout)
-        # A few more than asked for find out that the endpoint has healed.
-        self.assertRegex(soak.stdout, r"\n20\d0 lines")
+        # Some more than asked for find out that the endpoint has healed: the slower the machine, the more.
+        self.assertRegex(soak.stdout, r"\n2\d{3} lines")
         self.assertRegex(soak.stdout, r"\nthe endpoint died [1-9]")
         if "the wall clock is not stepped" not in soak.stdout:
             self.assertRegex(soak.stdout, r"\nthe wall clock was stepped [1-9]")
