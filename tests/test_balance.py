@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.balance import Balancer, balancer, choose_destination, shares
+from meshgate.routing.balance import Balancer, HashInTiers, balancer, choose_destination, hashes, shares, tiered
 from meshgate.routing.connection_policy import Algorithm, Balancing
 from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
@@ -122,6 +122,27 @@ class RoundRobinTests(SynchronousTestCase):
         self.assertEqual([next(of.order(turn, None, rng)).endpoint.port for turn in range(5)], [1, 2, 1, 2, 1])
 
 
+class TierTests(SynchronousTestCase):
+    """Some endpoints after others."""
+
+    @given(st.sampled_from(list(Algorithm)), st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(0, 99))
+    @settings(deadline=None)
+    def test_tier_after_tier(self, algorithm: Algorithm, tier_of: list[int], turn: int) -> None:
+        """Every endpoint comes once, and none before one of an earlier tier."""
+        there, balancing = places(*[1] * len(tier_of)), Balancing(algorithm, 101)
+        tiers = [[place for place, tier in zip(there, tier_of, strict=True) if tier == wanted] for wanted in range(3)]
+        of = HashInTiers(tiers, balancer(there, balancing)) if hashes(balancing) else tiered(tiers, balancing)
+        order = list(of.order(turn, "192.0.2.1", random.Random(turn)))
+        self.assertCountEqual(order, there)
+        self.assertEqual([tier_of[there.index(place)] for place in order], sorted(tier_of))
+
+    def test_the_first_tier_shares_by_its_weights(self) -> None:
+        """Those of later tiers do not distort the shares, wherever they stand in the list."""
+        there = places(1, 5, 2, 7, 1)
+        of = tiered([[there[0], there[2], there[4]], [there[1], there[3]]], Balancing(Algorithm.ROUND_ROBIN))
+        self.assertEqual(firsts(of, 400), {1: 100, 3: 200, 5: 100})
+
+
 class RandomTests(SynchronousTestCase):
     """By chance."""
 
@@ -181,10 +202,10 @@ class ConsistentHashTests(SynchronousTestCase):
     ALGORITHMS = (Balancing(Algorithm.RING_HASH, 1024), Balancing(Algorithm.MAGLEV, 1009))
 
     def test_the_same_for_the_same(self) -> None:
-        """Neither turn nor chance nor another table of the same endpoints changes where a client goes."""
+        """Neither turn nor chance nor another order of the same endpoints changes where a client goes."""
         for balancing in self.ALGORITHMS:
             there = places(1, 1, 1, 1)
-            one, other = balancer(there, balancing), balancer(there, balancing)
+            one, other = balancer(there, balancing), balancer(there[::-1], balancing)
             for number in range(50):
                 source = f"198.51.100.{number}"
                 chosen = next(one.order(0, source, random.Random(1)))
