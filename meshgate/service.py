@@ -8,7 +8,7 @@ table says which ports are open and where their connections go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
+from meshgate.compiled import compiled_text
 from meshgate.compiling import CompilerState, Compiling, compile_state
 from meshgate.figures import Figures, FiguresFile
 from meshgate.lab.banner import banner
@@ -36,11 +37,13 @@ from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.publishing import StatusFile
+from meshgate.recoveries import Recoveries
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile import Compilation
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.routing.table import RoutingTable
+from meshgate.routing.generation_news import generation_news, listed
+from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.settings import Settings, SettingsError, load_settings
 from meshgate.settings_model import STANDARD_OUTPUT, LabSettings, ProbeSettings
 from meshgate.settings_values import UNUSABLE
@@ -49,10 +52,13 @@ from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
 from meshgate.status import StatusContent
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.descriptors import raise_limit
-from meshgate.transport.listening import Ports
-from meshgate.transport.network import NoSuchTransport
+from meshgate.transport.listening import PortFailure, Ports
+from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.wall_time import iso_time
 from meshgate.workers.crew import Crew
+
+PORTS_LOGGED = 20
+"""How many ports the log names at the start; the others are counted."""
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
@@ -120,12 +126,15 @@ class GatewayService(Service):
         self._process: dict[str, Any] = {}
         self._stopped = False
         self._state = StateFolder()
+        self._bound = Recoveries(self.log, "listening at last on {things}")
+        self._resolved = Recoveries(self.log, "names of endpoints that resolve again: {things}")
         self._report = report = WriteReport(self._state)
         self._status = StatusFile(reactor, self._state, report, self._gather_status)
         self._figures = FiguresFile(reactor, self._state, report, self._gather_figures, self._status.write_soon)
         self._lab: IService | None = None
         self._publishing: IDelayedCall | None = None
         self._workers = settings.workers
+        self._transport = chosen_transport(settings.transport, reactor)
         self._compiling = Compiling(reactor, self._install, self._compiled_all, ipv6=ipv6_exists())
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
@@ -209,6 +218,14 @@ class GatewayService(Service):
             "started": iso_time(),
         }
         self._state.tell(**self._process)
+        self.log.info(
+            "meshgate {version} starts with {file}: {workers} {transport} transport, {compiled}",
+            version=__version__,
+            file=self._settings.file,
+            workers="1 worker, in this process," if self._workers == 1 else f"{self._workers} workers,",
+            transport=self._transport,
+            compiled=compiled_text(),
+        )
         self._open_state_dir()
         raise_limit()
         self._serving.start()
@@ -216,15 +233,26 @@ class GatewayService(Service):
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
         compilation = self._compiling.at_once(self._feed.flush(), self._settings)
         self._install(compilation.table)
-        if self._ports.failures:
-            # The status stays that of the gateway before: what this one would have served is in force nowhere.
-            self._problem_log.say([*self._settings.warnings, *compilation.problems])
-            raise StartError("; ".join(self._unbound()))
+        self._refuse_failed_ports(compilation)
+        ports = self._bound_ports()
+        self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
         self._compiled_all(compilation)
         if self._settings.lab is not None:
             certificates = self._settings.state_dir / self._settings.lab.certificates
             text = banner(self._table, _shown(certificates), map(_shown, self._settings.route_paths()))
             self._reactor.callWhenRunning(os.write, 2, text.encode())
+
+    def _refuse_failed_ports(self, compilation: Compilation) -> None:
+        """Have the start fail where a port cannot be bound, unless its address is one that is waited for."""
+        waits = self._settings.listening.wait_for_addresses
+        fatal = [failure for failure in self._ports.failures if not (waits and failure.is_missing)]
+        if fatal:
+            # The status stays that of the gateway before: what this one would have served is in force nowhere.
+            self._problem_log.say([*self._settings.warnings, *compilation.problems])
+            reasons = [self._unbound(failure) for failure in fatal]
+            if all(failure.is_missing for failure in fatal):
+                reasons.append("if the address comes later, set listening.wait_for_addresses")
+            raise StartError("; ".join(reasons))
 
     async def _stop(self) -> None:
         if self._publishing is not None:
@@ -249,7 +277,11 @@ class GatewayService(Service):
 
     def _install(self, table: RoutingTable) -> None:
         """A new table is in force."""
-        self._table = table
+        before, self._table = self._table, table
+        if before.generation:
+            news = generation_news(before, table)
+            if news:
+                self.log.info("generation {generation}: {news}", generation=table.generation, news=news)
         self._serving.install(table)
         self._ports.reconcile(table.listeners.values())
 
@@ -258,12 +290,18 @@ class GatewayService(Service):
         self._compiled = compilation
         self._publish_status()
 
-    def _unbound(self) -> Iterator[str]:
-        """Each port that is not open, with the reason."""
-        for failure in self._ports.failures:
-            listener = self._table.listeners.get(failure.key)
-            address = failure.key if listener is None else listener.address
-            yield f"port {address} cannot be bound: {failure.reason}"
+    def _unbound(self, failure: PortFailure) -> str:
+        """A port that is not open, with the reason."""
+        return f"port {self._shown_address(failure.key)} cannot be bound: {failure.reason}"
+
+    def _bound_ports(self) -> list[str]:
+        """The ports that are open, in their order."""
+        return [self._shown_address(key) for key in sorted(self._ports.addresses())]
+
+    def _shown_address(self, key: ListenerKey) -> str:
+        """What a listener listens on, as people are told."""
+        listener = self._table.listeners.get(key)
+        return str(key if listener is None else listener.address)
 
     def _gather_status(self) -> StatusContent:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
@@ -271,13 +309,14 @@ class GatewayService(Service):
             *self._registry.problems,
             *self._settings.warnings,
             *self._own_problems.values(),
-            *(_problem("MG3100", f"{unbound}; trying again") for unbound in self._unbound()),
+            *(_problem("MG3100", f"{self._unbound(one)}; trying again") for one in self._ports.failures),
             *self._serving.problems(),
         ]
         # The table is in force before everything is known about it.
         table, compiled = self._table, self._compiled
         problems = [*own, *compiled.problems]
         self._problem_log.say(problems)
+        self._bound.follow(map(self._shown_address, failures), self._bound_ports().__contains__)
         process = {
             **self._process,
             "running": not self._stopped,
@@ -286,7 +325,9 @@ class GatewayService(Service):
         return StatusContent(table, failures, problems, process, compiled.statuses)
 
     def _gather_figures(self) -> Figures:
-        serving = self._serving
+        serving, names = self._serving, self._serving.names()
+        failing = [name for name, figures in names.items() if figures.failing_since is not None]
+        self._resolved.follow(failing, names.__contains__)
         return Figures(
             {name: self._process[name] for name in ("pid", "started")},
             self._table.generation,
@@ -295,7 +336,7 @@ class GatewayService(Service):
             tuple(serving.workers()),
             tuple(serving.left_out()),
             self._feed.providers(),
-            serving.names(),
+            names,
         )
 
     def _publish_status(self) -> None:
@@ -372,7 +413,8 @@ class GatewayService(Service):
         except (StartError, AccessLogError, WorkloadError, CertificatesError) as error:
             self._own_problems[part] = _problem("MG3006", f"the {part} cannot be renewed: {error}")
         else:
-            self._own_problems.pop(part, None)
+            if self._own_problems.pop(part, None) is not None:
+                self.log.info("the {part} is renewed", part=part)
 
     def _open_state_dir(self) -> None:
         folder = self._settings.state_dir

@@ -171,6 +171,12 @@ class ListeningSettings(Section):
         "one that resets before it says anything leaves no line in the access log.",
         True,
     )
+    wait_for_addresses: Annotated[bool, Written("true or false")] = _key(
+        "At the start, take an address that this machine does not have for one that it will get, such as a virtual IP "
+        "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
+        "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
+        False,
+    )
 
 
 class AccessLogSettings(Section):

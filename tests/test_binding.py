@@ -137,6 +137,11 @@ class OpenTests(TestCase):
     def test_an_address_of_another_machine(self) -> None:
         """An address that no interface has is said to be so."""
         self.assertEqual(self.reason("192.0.2.1", 0), "address not available on this machine")
+        self.assertIn("it has no interface nowhere0", self.reason("fe80::1%nowhere0", 0))
+        for host, missing in (("192.0.2.1", True), ("fe80::1%nowhere0", True), ("127.0.0.1", False)):
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                error = self.assertRaises(BindError, self.open, host, taken.getsockname()[1])
+            self.assertEqual(error.is_missing, missing)
 
     def test_a_port_for_root_only(self) -> None:
         """Without the right to ports below 1024, the reason says what is needed."""

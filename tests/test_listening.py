@@ -246,6 +246,16 @@ class PortsTests(TestCase):
             self.clock.advance(pauses[-1])
         self.assertEqual(pauses, [FIRST_RETRY, 2, 4, 8, 16, LAST_RETRY, LAST_RETRY])
 
+    def test_a_missing_address_is_tried_each_second(self) -> None:
+        """An address may come at any time, and then others wait for it: the pauses do not grow."""
+        missing = listener("192.0.2.1", free_port())
+        (failure,) = self.ports.reconcile([missing])
+        self.assertTrue(failure.is_missing)
+        for _ in range(3):
+            (retry,) = self.clock.getDelayedCalls()
+            self.assertEqual(retry.getTime() - self.clock.seconds(), FIRST_RETRY)
+            self.clock.advance(FIRST_RETRY)
+
     def test_new_routes_try_at_once_and_keep_the_pause(self) -> None:
         """A reconcile tries a failing port without waiting, but does not make it be tried more often."""
         blocker = socket.create_server((LOOPBACK, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, formatEvent
@@ -9,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.providers.problem_log import ProblemLog
 from meshgate.resources.problem import Problem, Severity
+from tests.support import new_folder
 
 WARNING = Problem(Severity.WARNING, "MG1001", "unknown field {x}", file="a.yaml", line=3, column=5)
 INFO = Problem(Severity.INFO, "MG0006", "not a routing resource")
@@ -44,6 +46,18 @@ class ProblemLogTests(SynchronousTestCase):
         self.log.say([])
         self.log.say([WARNING])
         self.assertEqual(len(self.said()), 2)
+
+    def test_a_repaired_file_is_said(self) -> None:
+        """A file without errors is said once, unless it is gone, or only its warnings are."""
+        file = new_folder(self) / "a.yaml"
+        file.touch()
+        error = replace(WARNING, severity=Severity.ERROR, file=str(file))
+        gone = replace(error, file=str(file.with_name("gone.yaml")))
+        self.log.say([error, gone, WARNING])
+        self.log.say([replace(error, line=4)])
+        self.log.say([])
+        self.log.say([])
+        self.assertEqual(self.said()[4:], [f"{file} has no errors any more"])
 
     def test_levels(self) -> None:
         """Errors and warnings are warnings in the log, infos are infos."""

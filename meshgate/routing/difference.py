@@ -206,8 +206,8 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
         if _manner(before) != _manner(after):
             ports.append(PortChange(shown, _manner(before), _manner(after)))
         for name, chains in _takers(before, after):
-            if _fate(chains[0]) != _fate(chains[1]):
-                names.append(NameChange(shown, name, _fate(chains[0]), _fate(chains[1])))
+            if fate(chains[0]) != fate(chains[1]):
+                names.append(NameChange(shown, name, fate(chains[0]), fate(chains[1])))
             for change in _moved_endpoints(*chains):
                 endpoints.setdefault(change, []).append(f"{shown} {name}")
             for other in _other_policies(*chains):
@@ -233,10 +233,10 @@ def _shown(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
 def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
     """What takes the connections of each name before and after; likewise of a name between some addresses."""
     for name in _names(before, after):
-        yield name, (_taker(before, name), _taker(after, name))
+        yield name, (taker(before, name), taker(after, name))
     old, new = _by_address(before), _by_address(after)
     for name, condition in sorted(old.keys() | new.keys()):
-        chains = old.get((name, condition)) or _taker(before, name), new.get((name, condition)) or _taker(after, name)
+        chains = old.get((name, condition)) or taker(before, name), new.get((name, condition)) or taker(after, name)
         yield f"{name} {condition}", chains
 
 
@@ -257,7 +257,7 @@ def _names(*listeners: Listener | None) -> Iterator[str]:
     yield ANY_NAME
 
 
-def _taker(listener: Listener | None, name: str) -> Chain | None:
+def taker(listener: Listener | None, name: str) -> Chain | None:
     """The chain that takes the connections for which the name is the best fit."""
     if listener is None or name == ANY_NAME or not listener.sniffs:
         return listener.catch_all if listener is not None else None
@@ -268,7 +268,8 @@ def _manner(listener: Listener | None) -> Manner | None:
     return Manner(listener.sniffs, listener.dual_stack) if listener is not None else None
 
 
-def _fate(chain: Chain | None) -> Fate | None:
+def fate(chain: Chain | None) -> Fate | None:
+    """What becomes of the connections of a chain."""
     return Fate(_shares(chain.destinations), chain.refusal, chain.terminate) if chain is not None else None
 
 

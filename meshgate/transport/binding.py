@@ -41,7 +41,15 @@ _REASONS: Final = {
 
 
 class BindError(Exception):
-    """An address cannot be listened on. The message is the reason in a few words, for people."""
+    """
+    An address cannot be listened on. The message is the reason in a few words, for people.
+
+    :ivar is_missing: this machine does not have the address, and may get it.
+    """
+
+    def __init__(self, reason: str, is_missing: bool = False) -> None:
+        super().__init__(reason)
+        self.is_missing = is_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,7 @@ def open_sockets(
     except OSError as error:
         for listening in opened:
             listening.close()
-        raise BindError(_REASONS.get(error.errno or 0) or error.strerror or str(error)) from error
+        raise _bind_error(error, binding.host) from error
     return opened
 
 
@@ -183,6 +191,14 @@ def take_waiting(listening: socket.socket, take: Callable[[], bool]) -> None:
             break
     with contextlib.suppress(OSError):
         listening.shutdown(socket.SHUT_RDWR)
+
+
+def _bind_error(error: OSError, host: str) -> BindError:
+    zone = host.partition("%")[2]
+    if zone and isinstance(error, socket.gaierror):
+        return BindError(f"address not available on this machine (it has no interface {zone})", is_missing=True)
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return BindError(reason, is_missing=error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV))
 
 
 def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:

@@ -40,10 +40,12 @@ class PortFailure:
     A wanted port that is not open.
 
     :ivar reason: why, in a few words, as ``in use by another process``.
+    :ivar is_missing: this machine does not have the address, and may get it.
     """
 
     key: ListenerKey
     reason: str
+    is_missing: bool = False
 
 
 Serve = Callable[[ListenerKey, Sequence[socket.socket]], Port]
@@ -98,7 +100,7 @@ class _Failing:
     """One port that cannot be opened, and when it will be tried again."""
 
     listener: Listener
-    reason: str
+    error: BindError
     delay: float
     retry: IDelayedCall
 
@@ -145,7 +147,7 @@ class Ports:
     def failures(self) -> tuple[PortFailure, ...]:
         """The wanted ports that are not open, in the order of their keys."""
         failing = sorted(self._failing.values(), key=lambda failing: failing.listener.key)
-        return tuple(PortFailure(failing.listener.key, failing.reason) for failing in failing)
+        return tuple(PortFailure(one.listener.key, str(one.error), one.error.is_missing) for one in failing)
 
     def addresses(self) -> dict[ListenerKey, tuple[str, int]]:
         """The open ports with the address and port each is bound to (``::`` for one of both families)."""
@@ -194,8 +196,10 @@ class Ports:
             ours = {inode: port.address[1] for port in ports for inode in port.inodes}
             sockets = open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
         except BindError as error:
+            if error.is_missing:
+                delay = FIRST_RETRY  # it may be moved here at any time, and then every second counts
             retry = self._clock.callLater(delay, self._retry, identity)
-            self._failing[identity] = _Failing(listener, str(error), delay, retry)
+            self._failing[identity] = _Failing(listener, error, delay, retry)
             return
         opened = self._open[identity] = _Open(listener.key, sockets, self._serve, self.keepalive)
         opened.defer_accept(self.deferring and listener.sniffs)
@@ -204,7 +208,7 @@ class Ports:
         failing = self._failing.pop(identity)
         self._try(failing.listener, min(failing.delay * 2, LAST_RETRY))
         now = self._failing.get(identity)
-        if now is None or now.reason != failing.reason:
+        if now is None or str(now.error) != str(failing.error):
             self._on_change()
 
     def _close(self, identity: _Identity) -> None:

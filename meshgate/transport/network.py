@@ -231,14 +231,20 @@ class LeanNetwork:
         self._poller.close()
 
 
-def make_network(choice: str, reactor: Any) -> Network:
+def chosen_transport(choice: str, reactor: Any) -> str:
     """
-    The network that the settings ask for.
+    The transport that the settings ask for.
 
     :param choice: ``lean``, ``twisted``, or ``auto`` for lean where that is possible.
+    :return: one of the first two.
     :raises NoSuchTransport: when lean transports are asked for where they cannot be.
     """
     possible = hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor)
     if choice == LEAN and not possible:
         raise NoSuchTransport("the lean transport needs Linux, and a reactor that watches descriptors")
-    return LeanNetwork(reactor) if possible and choice != TWISTED else TwistedNetwork(reactor)
+    return LEAN if possible and choice != TWISTED else TWISTED
+
+
+def make_network(choice: str, reactor: Any) -> Network:
+    """The network of a transport; the arguments are those of :func:`chosen_transport`."""
+    return LeanNetwork(reactor) if chosen_transport(choice, reactor) == LEAN else TwistedNetwork(reactor)

@@ -229,10 +229,9 @@ class Crew:
         self._follow()
         there = [place for place in self._places if place.pid is not None]
         if there and all(place.has is self.table for place in there) and self.live_generation < self.table.generation:
+            if not self.live_generation:
+                self.log.info("all {count} workers serve", count=len(there))
             self.live_generation = self.table.generation
-            self.log.info(
-                "generation {generation} is live in {count} workers", generation=self.live_generation, count=len(there)
-            )
         self._on_change()
 
     def named(self, names: Iterable[str]) -> None:
