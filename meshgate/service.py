@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import PortFailure, Ports
 from meshgate.transport.network import NoSuchTransport, chosen_transport
+from meshgate.transport.own_sockets import is_local_address
 from meshgate.wall_time import iso_time
 from meshgate.workers.crew import Crew
 
@@ -195,6 +197,7 @@ class GatewayService(Service):
         self._own_problems.pop("settings", None)
         before, self._settings = self._settings, settings
         self._compare_workers()
+        self._compare_sources()
         self._ports.backlog, self._ports.deferring = settings.listening.backlog, settings.listening.defer_accept
         self._follow_log_settings()
         self._ports.keepalive = _keepalive(settings.keepalive.client)
@@ -208,6 +211,7 @@ class GatewayService(Service):
         done.addCallback(lambda _: self.log.info("everything was read again"))
 
     def _start(self) -> None:
+        self._compare_sources()
         self._follow_log_settings()
         identity = own_identity()
         self._process = {
@@ -391,6 +395,15 @@ class GatewayService(Service):
             message = f"workers is now {wanted}, and {self._workers} until the gateway is started again"
             self._own_problems["workers"] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
 
+    def _compare_sources(self) -> None:
+        """Dials from an address that is not there would only fail."""
+        missing = [one for one in self._settings.upstream_source if not is_local_address(ip_address(one))]
+        if missing:
+            message = f"upstream_source: {', '.join(missing)} is no address of this machine, and is passed over"
+            self._own_problems["upstream_source"] = Problem(Severity.WARNING, "MG3104", message, Phase.ANALYSIS)
+        else:
+            self._own_problems.pop("upstream_source", None)
+
     def _start_lab(self) -> None:
         lab = self._settings.lab
         if lab is not None:
@@ -450,7 +463,12 @@ def _serving_settings(settings: Settings) -> ServingSettings:
         upstream_keepalive=_keepalive(settings.keepalive.upstream),
     )
     return ServingSettings(
-        limits, settings.dns.servers, settings.access_log.path, settings.access_log.format, settings.transport
+        limits,
+        settings.dns.servers,
+        settings.access_log.path,
+        settings.access_log.format,
+        settings.transport,
+        settings.upstream_source,
     )
 
 

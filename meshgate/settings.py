@@ -80,6 +80,7 @@ class Settings:
     limits: LimitSettings
     listening: ListeningSettings
     transport: str
+    upstream_source: tuple[str, ...]
     unknown_sni: str
     access_log: AccessLogSettings
     log: LogSettings
@@ -126,6 +127,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
         limits=content.limits,
         listening=content.listening,
         transport=content.transport,
+        upstream_source=tuple(content.upstream_source),
         unknown_sni=content.unknown_sni,
         access_log=_in_folder(content.access_log, file.parent),
         log=content.log,

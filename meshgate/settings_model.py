@@ -27,6 +27,7 @@ from meshgate.settings_values import (
     ProbeInterval,
     ProbeSeconds,
     Size,
+    SourceAddress,
     Text,
     Workers,
     one_of,
@@ -281,6 +282,11 @@ class SettingsFile(Section):
         "What carries the bytes: lean for meshgate's own transport on epoll, twisted for the reactor's, which costs "
         "twice as much; auto for lean where there is epoll. Taken at the start only.",
         "auto",
+    )
+    upstream_source: Annotated[Items[SourceAddress], Written("List of IP addresses")] = _key(
+        "The addresses of this machine from which endpoints are dialed, IPv4 and IPv6, in turn; each has local ports "
+        "of its own, of which some 28,000 are there for one endpoint. For a family without any, the kernel chooses.",
+        (),
     )
     unknown_sni: Annotated[Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), Written("Choice")] = (
         _key(

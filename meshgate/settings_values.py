@@ -132,6 +132,14 @@ def _read_address(text: str) -> str:
         _refuse(f"must be an IP address, not {kind_of(text)}", "write it as 127.0.0.1 or ::1")
 
 
+def read_source(text: str) -> str:
+    """An address that connections can be made from, in its usual form."""
+    address = ipaddress.ip_address(_read_address(text))
+    if address.is_unspecified or address.is_multicast or address.is_link_local:
+        _refuse(f"{text} is no address to dial from", "write one that this machine has, as 192.0.2.10 or 2001:db8::10")
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 def _matches(pattern: re.Pattern[str], what: str, hint: str) -> AfterValidator:
     def judge(text: str) -> str:
         if not pattern.fullmatch(text):
@@ -165,6 +173,7 @@ Size = Annotated[int, BeforeValidator(read_size), Written("Size")]
 NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]
 Port = Annotated[PortNumber, Written("Port")]
 Address = Annotated[str, AfterValidator(_read_address), Written("IP address")]
+SourceAddress = Annotated[str, AfterValidator(read_source), Written("IP address")]
 Text = Annotated[str, Written("Text")]
 PathText = Annotated[NonEmpty, Written("Path")]
 Name = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.durations import format_duration
-from meshgate.settings_values import one_of, read_seconds, read_server, read_size, read_workers
+from meshgate.settings_values import one_of, read_seconds, read_server, read_size, read_source, read_workers
 
 ANYTHING = st.one_of(
     st.none(),
@@ -110,6 +111,20 @@ class SizeTests(ValuesTestCase):
     def test_always_a_whole_number(self, value: object) -> None:
         """Whatever is read is a whole number."""
         self.assert_total(lambda v: self.assertIs(type(read_size(v)), int), value)
+
+
+class SourceTests(ValuesTestCase):
+    """:func:`read_source`."""
+
+    def test_addresses_that_can_be_dialed_from(self) -> None:
+        """Both families, in their usual form; one that holds an IPv4 address is that."""
+        addresses = ["192.0.2.1", "2001:0db8::0001", "::1", "::ffff:192.0.2.1"]
+        self.assertEqual([read_source(one) for one in addresses], ["192.0.2.1", "2001:db8::1", "::1", "192.0.2.1"])
+
+    def test_what_nobody_dials_from(self) -> None:
+        """Names, no address in particular, groups, and addresses that need a zone."""
+        read: Any = read_source
+        self.assert_refused(read, "localhost", "", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "fe80::1")
 
 
 class ServerTests(ValuesTestCase):

@@ -418,6 +418,25 @@ class ConnectTests(SocketCase):
             peer.settimeout(DEADLINE)
             self.assertEqual(receive(peer, 10), first)
 
+    def test_from_an_address_of_ours(self) -> None:
+        """The connection comes from it, with a port that the kernel chooses; one that is not ours is an error."""
+        listening = self.listening()
+        made, number, _ = connect(socket.AF_INET, listening.getsockname(), b"first", ("127.0.0.7", 0))
+        self.addCleanup(made.close)
+        self.wait_to_write(made)
+        self.assertEqual((number, made.getsockname()[0]), (0, "127.0.0.7"))
+        made, number, taken = connect(socket.AF_INET, listening.getsockname(), b"first", ("192.0.2.1", 0))
+        self.addCleanup(made.close)
+        self.assertEqual((number, taken), (errno.EADDRNOTAVAIL, 0))
+
+    def test_from_an_address_of_ours_of_ipv6(self) -> None:
+        """As IPv4."""
+        listening = self.listening("::1")
+        made, number, _ = connect(socket.AF_INET6, listening.getsockname(), b"", ("::1", 0))
+        self.addCleanup(made.close)
+        self.wait_to_write(made)
+        self.assertEqual((number, made.getsockname()[0]), (0, "::1"))
+
     def test_nobody_takes_the_first_bytes(self) -> None:
         """Where nobody listens no byte is taken, and the socket says so if the call has not."""
         made, number, taken = connect(socket.AF_INET, self.unused(), b"first")

@@ -23,8 +23,8 @@ _REMEMBERED: Final = 1024
 """How many things are kept in mind."""
 
 _NO_PORT: Final = (
-    "give the gateway more source addresses (upstream_source), widen net.ipv4.ip_local_port_range, or give the "
-    "destination more endpoints"
+    "give the gateway more source addresses (upstream_source, each an address of this machine), widen "
+    "net.ipv4.ip_local_port_range, or give the destination more endpoints"
 )
 _NO_MEMORY: Final = "look at net.ipv4.tcp_mem and at the memory limit of the container or service"
 _REMEDIES: Final = {

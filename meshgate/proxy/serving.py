@@ -39,6 +39,7 @@ class ServingSettings:
 
     :ivar dns_servers: as :class:`~meshgate.transport.resolver.Resolver` takes them.
     :ivar transport: as :func:`~meshgate.transport.network.make_network` takes it.
+    :ivar upstream_source: the addresses that endpoints are dialed from; none leaves the choice to the kernel.
     :ivar access_log: the path, absolute, or ``-`` for standard output.
     """
 
@@ -47,6 +48,7 @@ class ServingSettings:
     access_log: str
     access_log_format: Format
     transport: str = AUTO
+    upstream_source: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Serving:
         self._names: dict[str, NameFigures] = {}
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
+        self._network.sources.follow(settings.upstream_source)
         self._dataplane = Dataplane(
             reactor,
             limits=settings.limits,
@@ -169,6 +172,7 @@ class Serving:
         """
         before, self._settings = self._settings, settings
         self._dataplane.limits = settings.limits
+        self._network.sources.follow(settings.upstream_source)
         if settings.dns_servers != before.dns_servers:
             self._resolver.stop()
             self._resolver = self._dataplane.resolver = self._make_resolver()

@@ -177,4 +177,5 @@ CODES: Final[dict[str, str]] = {
     "MG3101": "A name cannot be resolved",
     "MG3102": "A worker process does not serve",
     "MG3103": "A setting needs a restart",
+    "MG3104": "An address to dial from is not on this machine",
 }

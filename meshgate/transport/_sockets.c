@@ -17,6 +17,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
 /* READ_SIZE of the module in Python. */
 enum { LARGEST_READ = 64 * 1024 };
 
@@ -429,13 +433,13 @@ static PyObject *accept_one(PyObject *module, PyObject *listening)
 /* Begin a connection, and try to send what is to be sent first. */
 static PyObject *begin_connection(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
-    struct sockaddr_storage address;
-    socklen_t size;
+    struct sockaddr_storage address, source;
+    socklen_t size, source_size = 0;
     int family, descriptor, number = 0;
     ssize_t sent = 0;
     PyObject *self;
 
-    if (!counted(given, 3, 3))
+    if (!counted(given, 3, 4))
         return NULL;
     family = as_int(arguments[0]);
     if (PyErr_Occurred())
@@ -447,10 +451,27 @@ static PyObject *begin_connection(PyObject *module, PyObject *const *arguments, 
     size = as_address(family, arguments[1], &address);
     if (!size)
         return NULL;
+    if (given > 3 && arguments[3] != Py_None) {
+        if (!PyTuple_Check(arguments[3])) {
+            PyErr_SetString(PyExc_TypeError, "an address is a tuple");
+            return NULL;
+        }
+        source_size = as_address(family, arguments[3], &source);
+        if (!source_size)
+            return NULL;
+    }
     descriptor = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0)
         return failed();
-    if (connect(descriptor, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS)
+    if (source_size) {
+        int one = 1;
+
+        /* Older kernels do without. */
+        setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(descriptor, (struct sockaddr *)&source, source_size) < 0)
+            number = errno;
+    }
+    if (!number && connect(descriptor, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS)
         number = errno;
     if (!number && PyBytes_GET_SIZE(arguments[2])) {
         sent = send(descriptor, PyBytes_AS_STRING(arguments[2]), PyBytes_GET_SIZE(arguments[2]), MSG_NOSIGNAL);
@@ -500,7 +521,7 @@ static PyObject *forward(PyObject *module, PyObject *const *arguments, Py_ssize_
 static PyMethodDef functions[] = {
     {"accept", accept_one, METH_O, "accept(listening): a socket and its peer's name, or None if nobody waits."},
     {"connect", (PyCFunction)(void (*)(void))begin_connection, METH_FASTCALL,
-     "connect(family, name, first): as meshgate.transport.sockets.connect."},
+     "connect(family, name, first, source=None): as meshgate.transport.sockets.connect."},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL,
      "forward(source, sink): as meshgate.transport.sockets.forward."},
     {NULL},

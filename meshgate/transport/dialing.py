@@ -7,12 +7,14 @@ turn per connection and reports a refusal 0.3 s late), nor of which endpoint to 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from typing import Protocol as Interface
 
+from twisted.internet import tcp
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import TimeoutError as ConnectTimeout
@@ -20,14 +22,19 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
+from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
+
 P = TypeVar("P", bound=Protocol)
 
 #: No local port is left for this source and destination, or, by EADDRINUSE, for this source. EAGAIN is what an older
 #: kernel's connect says then.
-_NO_LOCAL_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
+NO_LOCAL_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
 
 #: No descriptor or no memory is left for any connection, be it socket or connect that says so.
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+_IPV4_MAPPED: Final = "::ffff:"
 
 
 class DialError(Exception):
@@ -80,21 +87,25 @@ class DialLoop(DialError):  # noqa: N818 - the word of the access log
         return "loop"
 
 
-def dial(reactor: Any, address: str, port: int, protocol: P, timeout: float) -> Deferred[P]:
+def dial(
+    reactor: Any, address: str, port: int, protocol: P, timeout: float, sources: tuple[str, ...] = ()
+) -> Deferred[P]:
     """
     Connect a protocol to an IP address.
 
     :param reactor: provides IReactorTCP.
     :param address: an IP address, never a name.
     :param timeout: seconds for this one attempt.
+    :param sources: our own addresses to try, one after the other, as long as local ports are missing; none leaves the
+        choice to the kernel.
     :return: fires with the protocol right after its ``connectionMade``, or fails with a :exc:`DialError`;
         cancelling gives up the attempt.
     """
-    attempt = _Connecting(address, port, protocol)
+    attempt = _Connecting(reactor, address, port, protocol, timeout, sources)
     try:
         if not isIPAddress(address) and not isIPv6Address(address):
             raise OSError("not an IP address")
-        attempt.connector = reactor.connectTCP(address, port, attempt, timeout=timeout)
+        attempt.begin()
     except OSError as error:  # an IPv6 zone that does not exist, for one
         return fail(dial_error(address, port, error))
     return attempt.outcome
@@ -127,13 +138,19 @@ def dial_error(address: str, port: int, cause: BaseException | None) -> DialErro
     kind: type[DialError] = DialRefused
     if number == errno.ETIMEDOUT:
         kind = DialTimeout
-    elif number in _NOTHING_LEFT or (number in _NO_LOCAL_PORT and _has_source(address)):
+    elif number in _NOTHING_LEFT or (number in NO_LOCAL_PORT and _has_source(address)):
         kind = LocalShortage
     error = kind(f"[{address}]:{port}: {cause}" if ":" in address else f"{address}:{port}: {cause}")
     error.errno = number
     error.hopeless = number in _NOTHING_LEFT
     error.__cause__ = cause
     return error
+
+
+def unmapped(address: str) -> str:
+    """An IPv6 address that holds an IPv4 one, as the latter, so that it is dialed from an address of ours like it."""
+    mapped = address[: len(_IPV4_MAPPED)].lower() == _IPV4_MAPPED and "." in address
+    return address[len(_IPV4_MAPPED) :] if mapped else address
 
 
 def loop_error(address: str, port: int) -> DialLoop:
@@ -174,11 +191,27 @@ class _Connecting(ClientFactory):
     noisy = False
     connector: IConnector
 
-    def __init__(self, address: str, port: int, protocol: Protocol) -> None:
+    def __init__(
+        self, reactor: Any, address: str, port: int, protocol: Protocol, timeout: float, sources: tuple[str, ...]
+    ) -> None:
+        self._reactor = reactor
         self._place = (address, port)
+        self._timeout = timeout
+        self._sources = list(sources)
         self._protocol = protocol
         self._given_up = False
         self.outcome: Deferred[Any] = Deferred(self._give_up)
+
+    def begin(self) -> None:
+        """Connect, from the next of our addresses if there are any."""
+        address, port = self._place
+        if self._sources:
+            source = (self._sources.pop(0), 0)
+            connector = _ConnectorFrom(address, port, self, self._timeout, source, self._reactor)
+            self.connector = connector
+            connector.connect()
+        else:
+            self.connector = self._reactor.connectTCP(address, port, self, timeout=self._timeout)
 
     def _give_up(self, _: Deferred[Any]) -> None:
         self._given_up = True
@@ -190,8 +223,32 @@ class _Connecting(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Report why there is no connection, unless nobody wants it any more."""
-        if not self._given_up:
+        if self._given_up:
+            return
+        if self._sources and _errno_of(reason.value) in NO_LOCAL_PORT:
+            self.begin()
+        else:
             self.outcome.errback(dial_error(*self._place, reason.value))
+
+
+class _ClientFrom(tcp.Client):
+    """The reactor's client, which leaves the choice of the local port to connect."""
+
+    def createInternetSocket(self) -> socket.socket:
+        """As tcp.Client."""
+        made: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(OSError):  # older kernels do without
+            made.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+        return made
+
+
+class _ConnectorFrom(tcp.Connector):
+    """The reactor's connector, for such clients."""
+
+    def _makeTransport(self) -> tcp.Client:
+        return _ClientFrom(  # type: ignore[no-untyped-call]
+            self.host, self.port, self.bindAddress, self, self.reactor
+        )
 
 
 class _Arrival(Protocol):

@@ -16,11 +16,12 @@ from typing import Any
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from meshgate.transport.dialing import Attempt, Dialer, dial_error, loop_error
+from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, dial_error, loop_error, unmapped
 from meshgate.transport.lean import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
-from meshgate.transport.sockets import connect
+from meshgate.transport.sockets import Socket, connect
+from meshgate.transport.source_addresses import SourceAddresses
 from meshgate.transport.wheel import Timer, Wheel
 
 
@@ -28,6 +29,7 @@ def dial(
     poller: Poller,
     wheel: Wheel,
     own: OwnSockets,
+    sources: SourceAddresses,
     address: str,
     port: int,
     protocol: Any,
@@ -45,7 +47,10 @@ def dial(
         return None
     try:
         family, name = _socket_address(address, port)
-        sock, number, sent = connect(family, name, first)
+        if sources.given:
+            sock, number, sent = _connect_from(sources.order(family), family, name, first)
+        else:
+            sock, number, sent = connect(family, name, first)
     except OSError as error:
         dialer.dial_failed(dial_error(address, port, error))
         return None
@@ -62,6 +67,20 @@ def dial(
         _establish(transport, protocol, dialer)
         return None
     return _Waiting(transport, wheel, (address, port), protocol, timeout, first, dialer)
+
+
+def _connect_from(
+    sources: tuple[str, ...], family: int, name: tuple[Any, ...], first: bytes
+) -> tuple[Socket, int, int]:
+    """As :func:`~meshgate.transport.sockets.connect`, from the first of these addresses that has a port left."""
+    outcome: tuple[Socket, int, int] | None = None
+    for source in sources:
+        if outcome is not None:
+            outcome[0].close()
+        outcome = connect(family, name, first, (source, 0))
+        if outcome[1] not in NO_LOCAL_PORT:
+            break
+    return outcome or connect(family, name, first)
 
 
 def _establish(transport: LeanTransport, protocol: Any, dialer: Dialer) -> None:
@@ -153,6 +172,7 @@ def _socket_address(address: str, port: int) -> tuple[int, tuple[Any, ...]]:
 
     :raises OSError: when it is no IP address, or names a zone that does not exist.
     """
+    address = unmapped(address)
     numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     family, _, _, _, name = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, numeric)[0]
     return family, name

@@ -22,11 +22,12 @@ from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport import lean_dialing
 from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Load, Shortage, next_descriptor
-from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error
+from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error, unmapped
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean_port import LeanPort
 from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.poller import Poller
+from meshgate.transport.source_addresses import SourceAddresses
 from meshgate.transport.wheel import Wheel
 
 AUTO: Final = "auto"
@@ -62,9 +63,11 @@ class Network(Interface):
     How connections come about.
 
     :ivar wheel: the clock for time limits of connections.
+    :ivar sources: the addresses that it dials from.
     """
 
     wheel: Wheel
+    sources: SourceAddresses
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """
@@ -104,6 +107,7 @@ class TwistedNetwork:
         self._reactor = reactor
         self._own = OwnSockets(reactor.seconds)
         self._shortage = Shortage(reactor)
+        self.sources = SourceAddresses()
         self.wheel = Wheel(reactor)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
@@ -119,7 +123,9 @@ class TwistedNetwork:
         if port in self._own.ports and self._own.would_accept(address, port):
             dialer.dial_failed(loop_error(address, port))
             return None
-        outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout)
+        address = unmapped(address)
+        sources = self.sources.order(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout, sources)
 
         def arrived(protocol: Any) -> None:
             if first:
@@ -216,9 +222,10 @@ class LeanNetwork:
         self._poller = Poller(reactor)
         self._shortage = Shortage(reactor)
         self._own = OwnSockets(reactor.seconds)
+        self.sources = SourceAddresses()
         self.wheel = Wheel(reactor)
         #: As :class:`Network`.
-        self.dial = partial(lean_dialing.dial, self._poller, self.wheel, self._own)
+        self.dial = partial(lean_dialing.dial, self._poller, self.wheel, self._own, self.sources)
 
     def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
         """As :class:`Network`."""

@@ -7,12 +7,15 @@ Knows how a socket is accepted, and how bytes get from one to another; knows not
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
 import termios
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
+
+from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
 
 if TYPE_CHECKING:
     Socket = socket.SocketType
@@ -47,17 +50,27 @@ def accept(listening: socket.socket) -> tuple[socket.SocketType, tuple[Any, ...]
     return socket.SocketType(listening.family, _STREAM, 0, descriptor), peer
 
 
-def connect(family: int, name: tuple[Any, ...], first: bytes) -> tuple[Socket, int, int]:
+def connect(
+    family: int, name: tuple[Any, ...], first: bytes, source: tuple[str, int] | None = None
+) -> tuple[Socket, int, int]:
     """
     Begin a connection, and send at once what is to be sent first: to a near peer, it often is there already.
 
     :param name: the peer's, an IP address in it.
     :param first: may be empty.
+    :param source: our own address, with port 0 for one that the kernel chooses; None leaves the address to it, too.
     :return: the socket, which is non-blocking; the error's number, 0 if there is none; and how many bytes the kernel
         has taken, 0 while the connection is under way.
     :raises OSError: when there is no socket to be had.
     """
     made = Socket(family, _STREAM_AT_ONCE)
+    if source is not None:
+        try:
+            with contextlib.suppress(OSError):  # older kernels do without
+                made.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
+            made.bind(source)
+        except OSError as error:
+            return made, error.errno or errno.EIO, 0
     number = made.connect_ex(name)
     if number not in (0, errno.EINPROGRESS) or not first:
         return made, 0 if number == errno.EINPROGRESS else number, 0
