@@ -60,7 +60,7 @@ class Server:
 
 def build(*, interpreted: bool = False) -> None:
     """
-    Compile meshgate, the load generator and the backend, where they are older than their sources.
+    Compile the load generator, the backend and meshgate, where they are older than their sources.
 
     :param interpreted: leave meshgate as it is.
     :raises BenchmarkError: when that fails.

@@ -121,10 +121,11 @@ def tables(results: Mapping[str, Any]) -> Iterator[list[Row]]:
 
 def as_text(results: Mapping[str, Any]) -> str:
     """For a terminal."""
-    return "\n\n".join("\n".join(_aligned(table)) for table in tables(results))
+    return "\n\n".join("\n".join(aligned(table)) for table in tables(results))
 
 
-def _aligned(table: Sequence[Row]) -> Iterator[str]:
+def aligned(table: Sequence[Row]) -> Iterator[str]:
+    """The rows of a table, line by line, with their columns below each other."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

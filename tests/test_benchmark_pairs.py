@@ -1,0 +1,77 @@
+"""Tests of :mod:`benchmarks.pairs`; a run of it takes an installation of each commit, which is no test's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import pairs
+from benchmarks.bench import QUICK
+from benchmarks.gateways import Choice
+from benchmarks.pairs import AFTER, BEFORE, PairBench, measured_pairs, read_options, rows
+from benchmarks.processes import BenchmarkError, Server
+from benchmarks.table import aligned
+
+
+class PairsTests(SynchronousTestCase):
+    """What is made of the pairs, and in which order they come."""
+
+    def test_rows(self) -> None:
+        """The medians, their ratio, and the spread and median of the pairs' ratios."""
+        table = list(rows({"connection": [(100.0, 102.0), (110.0, 110.0), (90.0, 99.0)]}))
+        self.assertEqual(
+            table[1],
+            (
+                "a",
+                "A connection by server name",
+                "100 µs CPU",
+                "102 µs CPU",
+                "1.020",
+                "1.000 to 1.100",
+                "1.020",
+            ),
+        )
+        self.assertEqual(len(list(aligned(table))), 2)
+
+    def test_order(self) -> None:
+        """Every other pair begins with the other commit, and each sample stays with its own."""
+        began: list[Sequence[str]] = []
+
+        def work(bench: PairBench) -> Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]:
+            began.append(bench.subjects)
+            return {"connection": {name: [{"cost": 1.0 if name == BEFORE else 2.0}] for name in bench.subjects}}
+
+        self.patch(pairs, "WORKS", {"a": work})
+        bench = PairBench(1, (), QUICK, Choice(), frozenset({0}), {})
+        self.assertEqual(measured_pairs(bench, ["a"], 3), {"connection": [(1.0, 2.0)] * 3})
+        self.assertEqual(began, [(BEFORE, AFTER), (AFTER, BEFORE), (BEFORE, AFTER)])
+
+    def test_each_runs_its_own(self) -> None:
+        """A subject is the program of its installation, and nothing of this checkout is on its path."""
+        ran: list[tuple[str, Path, Mapping[str, str]]] = []
+
+        @contextmanager
+        def proxy(
+            name: str, command: Sequence[Path], folder: Path, port: int, environment: Mapping[str, str]
+        ) -> Iterator[Server]:
+            ran.append((name, command[0], environment))
+            yield Server(name, 0, port, folder)
+
+        self.patch(pairs, "proxy", proxy)
+        self.patch(pairs, "place", lambda server, cpus: None)
+        programs = {BEFORE: Path("/old/twistd"), AFTER: Path("/new/twistd")}
+        with PairBench(1, (BEFORE, AFTER), QUICK, Choice(), frozenset({0}), programs).all_subjects() as servers:
+            self.assertEqual(set(servers), {BEFORE, AFTER})
+        self.assertEqual([(name, program) for name, program, _ in ran], list(programs.items()))
+        self.assertEqual({environment["PYTHONPATH"] for _, _, environment in ran}, {""})
+
+    def test_options(self) -> None:
+        """Works are chosen by their letters; a commit has to be named, and to exist."""
+        options = read_options(["--before", "v1", "--work", "c"])
+        self.assertEqual((options.before, options.after, options.work, options.pairs), ("v1", "HEAD", ["c"], 9))
+        for arguments in ([], ["--before", "v1", "--work", "g"], ["--before", "v1", "--pairs", "0"]):
+            self.assertRaises(SystemExit, read_options, arguments)
+        self.assertRaises(BenchmarkError, pairs.commit_of, "no-such-commit")
