@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from statistics import median
 
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -194,7 +195,7 @@ class DeadEndpointTests(TestCase):
             since = time.monotonic()
             while not healed.peers:
                 self.assertEqual(await self.served(gateway, listener, 1), 1)
-                self.assertLess(time.monotonic() - since, 1.5, algorithm)
+                self.assertLess(time.monotonic() - since, 3, algorithm)
             self.assertEqual(await self.served(gateway, listener, 20), 20)
             self.assertFalse(failed.marked)
 
@@ -207,19 +208,18 @@ class DeadEndpointTests(TestCase):
     async def test_a_silent_endpoint_costs_one_client_once(self) -> None:
         """After the first client, who waits for the whole time, nobody waits for longer than a probe's head start."""
         origin = Origin(self, GREETING)
-        gateway = GatewayUnderTest(self, Limits(connect_timeout=0.5))
+        gateway = GatewayUnderTest(self, Limits(connect_timeout=2))
         listener = balanced(Algorithm.ROUND_ROBIN, deaf_endpoint(self), origin.endpoint)
         gateway.serve(listener)
         self.assertEqual(await self.served(gateway, listener, 1), 1)
-        slow, until = 0, time.monotonic() + 3.5
+        waits, until = [], time.monotonic() + 1.6
         while time.monotonic() < until:
             begun = time.monotonic()
             self.assertEqual(await self.served(gateway, listener, 1), 1)
-            took = time.monotonic() - begun
-            self.assertLess(took, 0.45)
-            slow += took > 0.2
+            waits.append(time.monotonic() - begun)
             await deferLater(reactor, 0.02)
-        self.assertIn(slow, (1, 2))  # after one second, and after two more
+        self.assertTrue(0.25 <= max(waits) < 1.5, waits)
+        self.assertLess(median(waits), 0.2)
 
     async def test_one_that_resets_before_the_client_speaks(self) -> None:
         """An endpoint that accepts and resets, or finishes, at once is tried last after its first client."""

@@ -46,7 +46,7 @@ class FamilyTests(WorkersTestCase):
         await lab.process.wait_for_port(port)
         waits = await self.waits(port)
         slow = [wait for wait in waits if wait > 0.2]
-        self.assertIn(len(slow), (1, 2), waits)
-        self.assertLess(max(slow), 1.5, waits)
+        self.assertTrue(1 <= len(slow) <= CLIENTS // 4, waits)
+        self.assertTrue(0.25 <= max(slow) < 5, waits)
         peers: list[Peer] = [peer for host in hosts for peer in host.peers]
         self.assertGreaterEqual(len(peers), CLIENTS)
