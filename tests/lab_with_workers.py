@@ -13,7 +13,7 @@ from tests.installation import Installation, running
 from tests.support import read_to_end, wait_for
 
 END_OF_GREETING = b"Service default.\n"
-SECONDS = 10.0
+SECONDS = 30.0
 
 PORT = """
 apiVersion: networking.istio.io/v1

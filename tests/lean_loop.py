@@ -33,7 +33,7 @@ SMALL = 16 * 1024
 
 MIB = 1024 * 1024
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds that a test waits for an event."""
 
 
@@ -66,17 +66,21 @@ class Loop(Clock):
         """As IReactorFDSet."""
         self.readers.discard(reader)
 
-    def turn(self, wait: float = 0.0) -> None:
+    def turn(self, wait: float = 0.0) -> bool:
         """
         Hand out what has happened.
 
         :param wait: seconds in which something may happen yet.
+        :return: whether there was anything.
         """
+        happened = False
         self.advance(0)
         for reader in tuple(self.readers):
             if select.select([reader], [], [], wait)[0]:
                 reader.doRead()
+                happened = True
         self.advance(0)
+        return happened
 
     def until(self, condition: Callable[[], T], what: str) -> T:
         """Turn, and have all ends send and receive, until a condition is true; gives its value."""
@@ -91,11 +95,17 @@ class Loop(Clock):
                 raise AssertionError(f"waited {DEADLINE:g} s in vain for {what}")
 
     def settle(self, turns: int = 5) -> None:
-        """Turn until whatever is on its way has been acted on."""
-        for _ in range(turns):
+        """
+        Turn until whatever is on its way has been acted on: nothing has happened in so many turns in a row. What is
+        ready all the time ends it too.
+        """
+        quiet = 0
+        for _ in range(10 * turns):
             for end in self.ends:
                 end.act()
-            self.turn(0.001)
+            quiet = 0 if self.turn(0.002) else quiet + 1
+            if quiet == turns:
+                return
 
     def connection(self, protocol: Any = None, buffer: int = 0, family: int = socket.AF_INET) -> tuple[Any, End]:
         """

@@ -19,7 +19,7 @@ from tests.installation import ECHO, NAME_1, NAME_2, SNI, Installation, running
 from tests.support import read_to_end, require_program, wait_for
 
 GREETING = "Welcome, you are connected to node minikube."
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 class Telnet:
