@@ -1592,6 +1592,39 @@ spec:
         "alone: the IPv6 connections of its port go to server 'b' of Gateway shop/g (routes.yaml:8:5), which "
         "is bound to :: (write the same bind in all servers of a port, or none)",
     ),
+    (
+        "MG2075",
+        """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 9000, name: tcp, protocol: TCP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec:
+  hosts: ['*']
+  gateways: [g]
+  tcp: [{route: [{destination: {host: db.example.com}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db.example.com]
+  ports: [{number: 80, name: tcp}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1, ports: {tcp: 9000}}]
+""",
+        "routes.yaml:15:39: error[MG2075]: VirtualService shop/v: spec.tcp[0].route[0].destination.host: "
+        "db.example.com:80 has the endpoint 127.0.0.1:9000, which is this gateway's own listener [::]:9000; its "
+        "connections end as loop (let the destination name the endpoint itself; one listener cannot be reached "
+        "through another)",
+    ),
 ]
 
 EXTENDED_CASES: Final[list[tuple[str, str, str]]] = [

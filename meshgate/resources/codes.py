@@ -164,6 +164,7 @@ CODES: Final[dict[str, str]] = {
     "MG2072": "No endpoint is ever left out, however often it fails",
     "MG2073": "The key in a Secret does not belong to its certificate",
     "MG2074": "A server is reached over other address families than it asks for",
+    "MG2075": "A destination is one of the gateway's own listeners",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

@@ -43,6 +43,7 @@ from meshgate.routing.destinations import Destinations
 from meshgate.routing.extended import ExtendedChainBuilder, ExtendedClaimReader
 from meshgate.routing.gateways import Gateways
 from meshgate.routing.hosts import full_name, wildcards_over
+from meshgate.routing.loops import loops
 from meshgate.routing.servers import BoundServer, Front, Proxy, servers_of, unselected
 from meshgate.routing.statuses import ResourceStatus, Statuses
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
@@ -161,6 +162,7 @@ class Compiler:
         self._analysis = Analysis(self._gateways)
         self._statuses = Statuses()
         self._families = BindFamilies()
+        self._table = RoutingTable()
 
     def apply(self, change: Change) -> None:
         """Forget the resources that are gone, and take those that have come."""
@@ -240,7 +242,8 @@ class Compiler:
 
     def join(self, generation: int) -> RoutingTable:
         """The table that all Gateways come to."""
-        return _table(self._families.narrowed(self._compiled.join()), generation)
+        self._table = _table(self._families.narrowed(self._compiled.join()), generation)
+        return self._table
 
     def judge_destinations(self, budget: int) -> bool:
         """Find what the destinations of some VirtualServices lack, whatever the server; True when none is left."""
@@ -277,6 +280,8 @@ class Compiler:
             problems += lacks
         problems += self._analysis.problems(dropped)
         problems += self._families.problems(self.proxy, dropped)
+        by_name = {each.qualified_name: each for each in self._virtual_services.values()}
+        problems += loops(self._table, by_name, self.proxy.domain_suffix)
         return _in_order(problems)
 
     def statuses(self, table: RoutingTable, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:

@@ -1,0 +1,102 @@
+"""
+Destinations that are listeners of the table itself: a connection there would come back, so none is made.
+
+Only what the configuration tells is said here: the same address, or loopback's where a listener is bound to none in
+particular. Other addresses of the machine, and those that names have, are found out when they are dialed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.record import Resource
+from meshgate.resources.virtualservice import VirtualServiceSpec
+from meshgate.routing.analysis_input import destinations_of
+from meshgate.routing.hosts import full_name
+from meshgate.routing.table import Chain, Destination, Endpoint, Listener, RoutingTable
+
+VirtualServices = Mapping[str, Resource[VirtualServiceSpec]]
+
+_HINT: Final = "let the destination name the endpoint itself; one listener cannot be reached through another"
+
+
+def loops(table: RoutingTable, virtual_services: VirtualServices, domain_suffix: str) -> Iterator[Problem]:
+    """
+    The problems of routes whose endpoints are listeners of the table.
+
+    :param virtual_services: by ``namespace/name``.
+    """
+    on_port: dict[int, list[Listener]] = {}
+    for listener in table.listeners.values():
+        on_port.setdefault(listener.key.port, []).append(listener)
+    found: dict[Destination, tuple[Endpoint, Listener]] = {}
+    for destination in table.destinations():
+        for endpoint in destination.endpoints:
+            if endpoint.port in on_port and not endpoint.dns:
+                own = next((one for one in on_port[endpoint.port] if _accepts(one, endpoint.address)), None)
+                if own is not None:
+                    found.setdefault(destination, (endpoint, own))
+    if not found:
+        return
+    for listener in table.listeners.values():
+        for chain in listener.chains():
+            virtual_service = virtual_services.get(chain.virtual_service)
+            for destination in chain.destinations:
+                if destination in found and virtual_service is not None:
+                    path = _path(virtual_service, chain, destination, domain_suffix)
+                    yield _problem(virtual_service, path, destination, *found[destination])
+
+
+def _problem(
+    virtual_service: Resource[VirtualServiceSpec],
+    path: str,
+    destination: Destination,
+    endpoint: Endpoint,
+    listener: Listener,
+) -> Problem:
+    alone = len(destination.endpoints) == 1
+    what = "its connections end as loop" if alone else "it is passed over for the other endpoints"
+    return virtual_service.problem(
+        Severity.ERROR,
+        "MG2075",
+        f"{destination} has the endpoint {endpoint}, which is this gateway's own listener {listener.address}; {what}",
+        path=path,
+        hint=_HINT,
+    )
+
+
+def _accepts(listener: Listener, address: str) -> bool:
+    """Whether a listener is certain to take connections to an address."""
+    try:
+        wanted, bind = _plain(address), _plain(listener.key.bind)
+    except ValueError:
+        return False
+    if wanted == bind:
+        return True
+    families = {4, 6} if listener.dual_stack else {bind.version}
+    return bind.is_unspecified and wanted.version in families and (wanted.is_loopback or wanted.is_unspecified)
+
+
+def _plain(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _path(
+    virtual_service: Resource[VirtualServiceSpec], chain: Chain, destination: Destination, domain_suffix: str
+) -> str:
+    """The path of a destination within the rule that a chain was compiled from."""
+    rule = chain.rule.partition(".match")[0]
+    for path, written in _destinations(virtual_service, rule):
+        if full_name(written, virtual_service.namespace, domain_suffix) == destination.host:
+            return f"{path}.host"
+    return chain.rule
+
+
+def _destinations(virtual_service: Resource[VirtualServiceSpec], rule: str) -> Iterable[tuple[str, str]]:
+    for path, destination in destinations_of(virtual_service):
+        if path.startswith(f"{rule}."):
+            yield path, destination.host
