@@ -324,7 +324,7 @@ class Reach(Slot):
 
         :param started: how many are under way.
         """
-        if started >= self._race_limit:
+        if started >= self._race_limit or self._attempts_left <= 0:
             return None
         rest = list(self._candidates)
         name = first.shared_name
