@@ -11,8 +11,12 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from meshgate.proxy.endings import Ending
+from meshgate.routing.connection_policy import Outliers, UpstreamPolicy
+from meshgate.routing.table import Destination
 from meshgate.transport.descriptors import PAUSE, Load, Shortage, current_limit, raise_limit
-from tests.peers import GatewayUnderTest, Origin, on_every_transport, tcp_listener
+from tests.hello_builder import build_hello
+from tests.peers import GatewayUnderTest, Origin, on_every_transport, sni_listener, tcp_listener
 from tests.support import wait_for
 
 
@@ -210,3 +214,30 @@ class RealTests(TestCase):
         await wait_for(lambda: len(origin.peers) == len(clients), "all of them")
         endings = {record.ending.value for record in gateway.records if record.ending}
         self.assertFalse(endings & {"dial_refused", "local_shortage"}, endings)
+
+
+@on_every_transport
+class EndpointTests(TestCase):
+    """A dial that finds no descriptor."""
+
+    async def test_it_is_nobody_else_s_fault(self) -> None:
+        """EMFILE is named, the endpoint is not left out for it, and served again as soon as there are descriptors."""
+        origin = Origin(self, b"hello")
+        policy = UpstreamPolicy(outliers=Outliers(1, 10, 600, 100, 0))
+        destination = Destination("origin", 80, endpoints=(origin.endpoint,), policy=policy)
+        listener = sni_listener({"a.example.com": destination})
+        gateway = GatewayUnderTest(self)
+        gateway.serve(listener)
+        clients = [await gateway.connect(listener) for _ in range(2)]
+        await wait_for(lambda: gateway.plane.count == 2, "the clients")
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        with open(os.devnull, "rb") as probe:
+            lowest = probe.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+        clients[0].send(build_hello("a.example.com"))
+        record = await gateway.record()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        self.assertEqual((record.ending, record.dial_error), (Ending.LOCAL_SHORTAGE, "EMFILE"))
+        clients[1].send(build_hello("a.example.com"))
+        await clients[1].got(b"hello")

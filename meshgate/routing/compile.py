@@ -280,8 +280,7 @@ class Compiler:
             problems += lacks
         problems += self._analysis.problems(dropped)
         problems += self._families.problems(self.proxy, dropped)
-        by_name = {each.qualified_name: each for each in self._virtual_services.values()}
-        problems += loops(self._table, by_name, self.proxy.domain_suffix)
+        problems += loops(self._table, self._virtual_services.values(), self.proxy.domain_suffix)
         return _in_order(problems)
 
     def statuses(self, table: RoutingTable, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:

@@ -7,7 +7,7 @@ particular. Other addresses of the machine, and those that names have, are found
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -18,7 +18,7 @@ from meshgate.routing.analysis_input import destinations_of
 from meshgate.routing.hosts import full_name
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, RoutingTable
 
-VirtualServices = Mapping[str, Resource[VirtualServiceSpec]]
+VirtualServices = Iterable[Resource[VirtualServiceSpec]]
 
 _HINT: Final = "let the destination name the endpoint itself; one listener cannot be reached through another"
 
@@ -27,7 +27,7 @@ def loops(table: RoutingTable, virtual_services: VirtualServices, domain_suffix:
     """
     The problems of routes whose endpoints are listeners of the table.
 
-    :param virtual_services: by ``namespace/name``.
+    :param virtual_services: all of them.
     """
     on_port: dict[int, list[Listener]] = {}
     for listener in table.listeners.values():
@@ -41,9 +41,10 @@ def loops(table: RoutingTable, virtual_services: VirtualServices, domain_suffix:
                     found.setdefault(destination, (endpoint, own))
     if not found:
         return
+    by_name = {each.qualified_name: each for each in virtual_services}
     for listener in table.listeners.values():
         for chain in listener.chains():
-            virtual_service = virtual_services.get(chain.virtual_service)
+            virtual_service = by_name.get(chain.virtual_service)
             for destination in chain.destinations:
                 if destination in found and virtual_service is not None:
                     path = _path(virtual_service, chain, destination, domain_suffix)
