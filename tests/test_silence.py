@@ -26,7 +26,7 @@ PROBES = Keepalive(probes=2, time=1, interval=1)
 PATIENCE = 3.0
 """Seconds of silence after which these probes give up."""
 
-LATE = 6.0
+LATE = 8.0
 """Seconds by which the end may be late: looks go by the second, and two processors are shared by many."""
 
 LIMITS = Limits(client_keepalive=PROBES, upstream_keepalive=PROBES)
