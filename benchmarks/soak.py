@@ -41,7 +41,8 @@ WARM_UP = 20_000
 HEALED_WITHIN = 20.0
 """Seconds within which an endpoint that has healed is used again."""
 
-HELLO = "timeouts: {hello: 1s}\n"
+HELLO = "timeouts: {hello: 3s}\n"
+"""Long enough for a hello in drips on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
