@@ -1,10 +1,10 @@
 """
 Run trial in several processes, tell how far it is, and leave none behind: ``python -m tests --jobs=2 tests``.
 
-The arguments are trial's. Trial runs in a process group of its own, so that Ctrl-C reaches this process alone: trial
-itself would report every test that is left as an error, and leave the programs of the running ones. Where the system
-has subreapers (Linux), orphans of the tests become children of this process. It ends those that outlive trial, and a
-run that left any has failed.
+The arguments are trial's; failures are also told when they happen. Trial runs in a process group of its own, so that
+Ctrl-C reaches this process alone: trial itself would report every test that is left as an error, and leave the programs
+of the running ones. Where the system has subreapers (Linux), orphans of the tests become children of this process. It
+ends those that outlive trial, and a run that left any has failed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRACE = 5.0
 """Seconds for processes to end by themselves after the last test."""
 
 _TOTAL = re.compile(r"Running (\d+) tests\.")
-_RESULT = re.compile(r"\.\.\. +\[[A-Z!?]+\]$")
+_RESULT = re.compile(r"(.*\.\.\. +)?\[[A-Z!?]+\]$")
 _SUMMARY = re.compile(r"(PASSED|FAILED)\b")
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -43,7 +43,7 @@ class Run:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._trial = subprocess.Popen(
-            [sys.executable, "-m", "twisted.trial", *arguments],
+            [sys.executable, "-m", "twisted.trial", "--rterrors", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -104,9 +104,9 @@ class Run:
             sys.stdout.write(line)
             if found := _TOTAL.match(line):
                 total = int(found[1])
-            elif _RESULT.search(line):
+            elif done < total and _RESULT.match(line):
                 done += 1
-                if total and (percent := done * 100 // total) >= told + STEP:
+                if (percent := done * 100 // total) >= told + STEP:
                     told = percent - percent % STEP
                     sys.stdout.write(f"-- {told} %: {done} of {total} tests, after {self._elapsed()}\n")
             elif _SUMMARY.match(line):
