@@ -128,9 +128,7 @@ class FiguresTests(WorkersTestCase):
     async def test_two_workers(self) -> None:
         """Workers tell theirs."""
         lab = await self.start()
-        routes = (lab.state / "status.json").stat().st_ino
         await self.follow(lab)
-        self.assertEqual((lab.state / "status.json").stat().st_ino, routes)
 
     async def test_killed_while_workers_drain(self) -> None:
         """The gateway is gone with its process, while a worker that cannot notice lives on."""
