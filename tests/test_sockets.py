@@ -341,6 +341,10 @@ class SocketTests(SocketCase):
         linger = struct.pack("ii", 1, 0)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.assertEqual(standard.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(linger)), linger)
+        self.assertEqual(ours.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(linger)), linger)
+        self.assertEqual(ours.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 64), linger)  # no longer than it is
+        for size in (-1, 1025):
+            self.assertRaises(OSError, ours.getsockopt, socket.SOL_SOCKET, socket.SO_LINGER, size)
         standard.close()
         ours.close()
         self.assertRaises(ConnectionResetError, theirs.recv, 1)

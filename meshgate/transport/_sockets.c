@@ -24,6 +24,9 @@
 /* READ_SIZE of the module in Python. */
 enum { LARGEST_READ = 64 * 1024 };
 
+/* Of an option that is a structure, as in the standard library. */
+enum { LARGEST_STRUCTURE = 1024 };
+
 /* What is received is copied to an object of its own size at once: one buffer serves everybody. */
 static char received[LARGEST_READ];
 
@@ -330,18 +333,36 @@ static PyObject *Socket_getpeername(Socket *self, PyObject *nothing)
 
 static PyObject *Socket_getsockopt(Socket *self, PyObject *const *arguments, Py_ssize_t given)
 {
-    int level, option, value = 0;
+    int level, option, wanted, value = 0;
     socklen_t size = sizeof value;
+    PyObject *structure;
 
-    if (!counted(given, 2, 2))
+    if (!counted(given, 2, 3))
         return NULL;
     level = as_int(arguments[0]);
     option = as_int(arguments[1]);
+    wanted = flags_of(arguments, given, 2);
     if (PyErr_Occurred())
         return NULL;
-    if (getsockopt(self->descriptor, level, option, &value, &size) < 0)
+    if (!wanted) {
+        if (getsockopt(self->descriptor, level, option, &value, &size) < 0)
+            return failed();
+        return PyLong_FromLong(value);
+    }
+    if (wanted < 0 || wanted > LARGEST_STRUCTURE) {
+        PyErr_Format(PyExc_OSError, "a structure has 1 to %d bytes", LARGEST_STRUCTURE);
+        return NULL;
+    }
+    structure = PyBytes_FromStringAndSize(NULL, wanted);
+    if (!structure)
+        return NULL;
+    size = wanted;
+    if (getsockopt(self->descriptor, level, option, PyBytes_AS_STRING(structure), &size) < 0) {
+        Py_DECREF(structure);
         return failed();
-    return PyLong_FromLong(value);
+    }
+    _PyBytes_Resize(&structure, size);
+    return structure;
 }
 
 static PyObject *Socket_setsockopt(Socket *self, PyObject *const *arguments, Py_ssize_t given)
