@@ -14,7 +14,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane dead_endpoints descriptors families_of_names racing end_to_end ended entrance \
-	events hello_message inbound lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
+	events hello_message inbound last_words lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
 	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
 	sockets wheel workers)
 # Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.

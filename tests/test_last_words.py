@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 
 from twisted.internet import threads
 from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.relay import GRACE
 from meshgate.routing.table import Endpoint
 from meshgate.transport.network import LEAN
 from meshgate.transport.sockets import queued
@@ -209,6 +211,30 @@ class LastWordsTests(LastWordsCase):
         await drained
         record = await self.gateway.record()
         self.assertEqual((record.ending, record.bytes_out), (Ending.DRAINED, 100000))
+
+
+@on_every_transport
+class AtOnceTests(LastWordsCase):
+    """A stop that waits for nobody."""
+
+    async def test_ending_at_once(self) -> None:
+        """Whoever does not read is not waited for, not even where the gateway has begun to drain; nor is a dial."""
+        client = self.raw_client()
+        upstream = await self.stubborn.accept()
+        sending = threads.deferToThread(upstream.sendall, bytes(64 * MIB))
+        sending.addErrback(lambda _: None)
+        await self.stalled()
+        drained = self.gateway.plane.drain()
+        self.assertEqual(self.gateway.records, [])
+        began = time.monotonic()
+        self.gateway.plane.end_at_once()
+        await drained
+        self.assertLess(time.monotonic() - began, GRACE / 2)
+        await sending
+        (record,) = self.gateway.records
+        count, was_reset = await threads.deferToThread(read_all, client)
+        self.assertEqual((record.ending, was_reset), (Ending.DRAINED, True))
+        self.assertLessEqual(record.bytes_out, count)
 
 
 class ImpatienceTests(LastWordsCase):
