@@ -161,6 +161,14 @@ class ShortageTests(SynchronousTestCase):
         self.shortage.ports.add(FakePort(self.shortage, "one"))
         self.assertEqual(self.shortage.share, alone)
 
+    def test_a_limit_that_was_raised(self) -> None:
+        """A port that opens after it counts by the new one."""
+        self.limit = 100
+        self.shortage.measure()
+        self.limit = 10_000
+        self.shortage.add(self.ports[0])
+        self.assertFalse(self.shortage.stops(self.ports[0], 200))
+
     def test_stopping(self) -> None:
         """Nothing is tried again."""
         self.shortage.begin("none left")

@@ -124,6 +124,11 @@ class Shortage:
         """How many connections each listener has descriptors for, if all get the same."""
         return max(1, self._highest // 2 // max(1, len({port.name for port in self.ports})))
 
+    def add(self, port: Pausable) -> None:
+        """Take a port in. The limit may have been raised since the last one."""
+        self.ports.add(port)
+        self.measure()
+
     def forget(self, port: Pausable) -> None:
         """Drop a port that does not listen any more."""
         self.ports.discard(port)

@@ -70,7 +70,7 @@ class LeanPort:
         factory.doStart()
         poller.watch(self._descriptor, self.ready, 0)
         self.resume()
-        shortage.ports.add(self)
+        shortage.add(self)
         self._forget = own.add(listening)
 
     def stop(self) -> Deferred[object]:

@@ -162,7 +162,7 @@ class _TwistedPort:
         self._port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
         self._accept = self._port.doRead
         self._port.doRead = self._read
-        shortage.ports.add(self)
+        shortage.add(self)
         self.resume()
 
     def defer_accept(self, wanted: bool) -> None:
