@@ -38,8 +38,8 @@ GROWTH = 0.05
 WARM_UP = 20_000
 """How many those are, or half of all where there are fewer than twice as many: meanwhile the memory finds its size."""
 
-HEALED_WITHIN = 20.0
-"""Seconds within which an endpoint that has healed is used again."""
+HEALED_WITHIN = 40.0
+"""Seconds within which an endpoint that has healed is used again: its longest back-off, and some more."""
 
 HELLO = "timeouts: {hello: 3s}\n"
 """Long enough for a hello in drips on a busy machine."""
