@@ -14,9 +14,9 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
 DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane dead_endpoints descriptors families_of_names racing end_to_end ended entrance \
-	events hello_message inbound last_words lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup network \
-	network_protocols overload pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
-	sockets wheel workers)
+	events hello_message inbound last_words lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup loops network \
+	network_protocols overload own_sockets pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
+	sockets source_addresses wheel workers)
 # Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
 SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' tests/test_*.py) \
 	$(patsubst %,tests/test_%.py,incremental table_changes wide_resources yamlnodes yamltext)
