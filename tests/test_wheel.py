@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.transport.wheel import TICK, Timer, Wheel
+from meshgate.transport.wheel import SOON, TICK, Timer, Wheel
 
 
 class WheelTests(SynchronousTestCase):
@@ -107,10 +107,23 @@ class WheelTests(SynchronousTestCase):
     def test_stopping(self) -> None:
         """Once stopped, nothing comes, and the clock is left alone."""
         self.wheel.callLater(1, self.fire)
+        self.wheel.call_soon(self.fire)
         self.wheel.stop()
         self.wheel.callLater(1, self.fire)
+        self.wheel.call_soon(self.fire)
         self.clock.pump([TICK] * 4)
         self.assertEqual((self.fired, self.clock.getDelayedCalls()), ([], []))
+
+    def test_soon(self) -> None:
+        """Those that cannot wait for a tick share one call of the clock, and can be called off."""
+        self.wheel.call_soon(self.fire)
+        self.wheel.call_soon(self.fire).cancel()
+        self.assertEqual((len(self.wheel), len(self.clock.getDelayedCalls())), (1, 1))
+        self.clock.advance(SOON)
+        self.assertEqual((len(self.fired), len(self.wheel)), (1, 0))
+        self.wheel.call_soon(self.fire)
+        self.clock.advance(SOON)
+        self.assertEqual(len(self.fired), 2)
 
     def test_once_over_it_holds_nobody(self) -> None:
         """Who has a timer that calls it goes without the garbage collector, the timer called off or come."""
