@@ -66,14 +66,28 @@ def _unanswered(connection: Any) -> tuple[float, float] | None:
     if not _HAS_TCP_INFO:
         return None
     try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        info = _tcp_info(connection)
         retransmits, probes, doublings, pause, silence = _TCP_INFO.unpack(info)
-    except (OSError, struct.error):
+    except (OSError, ValueError, struct.error):
         return None  # it is lost already
     if max(retransmits, probes) < TRIES:
         return None
     # Each try waits twice as long as the one before: all of them but the last have waited for this long.
     return silence / 1000, pause / 1e6 * (1 - 0.5**doublings)
+
+
+def _tcp_info(connection: Any) -> bytes:
+    options = (socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    try:
+        info: bytes = connection.getsockopt(*options)
+    except TypeError:
+        # The sockets of compiled transports know only options that are numbers; one of the library's borrows theirs.
+        borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, connection.fileno())
+        try:
+            return borrowed.getsockopt(*options)
+        finally:
+            borrowed.detach()
+    return info
 
 
 def note_errors(transport: Any) -> None:
