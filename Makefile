@@ -44,7 +44,7 @@ $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
 	@$(PIP_INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-lab: $(VENV)/.installed  ## run the lab in the foreground, until Ctrl-C; the first time it is set up, in about 20 seconds
+lab: $(VENV)/.installed  ## run the lab in the foreground, until Ctrl-C; the first time it is set up, in some 15 seconds
 	@if pid=$$($(LAB_PROCESS)); then \
 		echo "The lab is already running (process $$pid); 'make lab-stop' ends it." >&2; exit 1; fi
 	@echo "Starting the lab: $(BIN)/twistd -n meshgate --config etc/meshgate.yaml"

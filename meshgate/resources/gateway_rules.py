@@ -41,11 +41,14 @@ def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:
     for index, server in sound(spec.servers):
         path = (*_SERVERS, index)
         yield from judged(_port_faults(server, path), _target_port_faults(server, path))
-        yield from judged(_protocol_faults(server, path), _redirect_faults(server, path))
-        if server.port.protocol in TLS_PROTOCOLS:
-            yield from judged(dot_faults(server.hosts, (*path, "hosts")))
+        yield from judged(_protocol_faults(server, path), _redirect_faults(server, path), _host_faults(server, path))
         if server.tls is not None:
             yield from settings_faults(server.tls, (*path, "tls"))
+
+
+def _host_faults(server: Server, path: Path) -> Iterator[Fault]:
+    if server.port.protocol in TLS_PROTOCOLS:
+        yield from dot_faults(server.hosts, (*path, "hosts"))
 
 
 def _port_name_faults(spec: GatewaySpec) -> Iterator[Fault]:
