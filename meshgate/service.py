@@ -29,6 +29,7 @@ from meshgate.lab.listening import WorkloadError
 from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
 from meshgate.processes.identity import own_identity
 from meshgate.processes.launch import Launch, StartError
+from meshgate.processes.processors import give_way
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.problem_log import ProblemLog
@@ -36,7 +37,7 @@ from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.accesslog import AccessLogError
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.serving import Serving, ServingSettings
+from meshgate.proxy.serving import ServingSettings
 from meshgate.publishing import StatusFile
 from meshgate.recoveries import Recoveries
 from meshgate.resources.phases import at_once
@@ -141,7 +142,7 @@ class GatewayService(Service):
         self._feed = Feed(reactor, self._take)
         self._providers = Providers(self._feed)
         self._table = RoutingTable()
-        self._serving = self._make_serving()
+        self._serving = self._make_workers()
         self._ports = Ports(
             reactor,
             self._serving.serve,
@@ -232,6 +233,7 @@ class GatewayService(Service):
         )
         self._open_state_dir()
         raise_limit()
+        give_way()
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
@@ -366,12 +368,9 @@ class GatewayService(Service):
         if self.running and self._publishing is None:
             self._publishing = self._reactor.callLater(STATUS_DELAY, self._publish_status)
 
-    def _make_serving(self) -> Serving | Crew:
-        """In this process, or in others."""
-        settings = _serving_settings(self._settings)
-        if self._workers == 1:
-            return Serving(self._reactor, settings, self._publish_soon)
+    def _make_workers(self) -> Crew:
         passed_on = self._launch.signals.passed_on if self._launch is not None else None
+        settings = _serving_settings(self._settings)
         return Crew(self._reactor, self._workers, settings, self._publish_soon, passed_on)
 
     def _follow_log_settings(self) -> None:

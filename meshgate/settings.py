@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meshgate.own_files import FileForm, UnusableFileError, placed, read_mapping, unknown_keys
+from meshgate.processes.processors import connections_are_spread, usable_processors
 from meshgate.providers.directory import DirectoryOptions
 from meshgate.providers.options import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
@@ -147,6 +148,10 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
         judged.append(Fault(("providers",), "MG0107", message, hint, Severity.WARNING))
+    several = content is not None and isinstance(content.workers, int) and content.workers > 1
+    if several and not connections_are_spread():
+        message = "one worker serves: this system does not spread the connections of a port over processes"
+        judged.append(Fault(("workers",), "MG0108", message, "leave it out, or run on Linux", Severity.WARNING))
     return content, judged
 
 
@@ -199,8 +204,9 @@ def _names(entries: Sequence[Any]) -> Iterator[str | int]:
 
 
 def _number_of(workers: int | str) -> int:
-    # A container may have been given few of the machine's processors.
-    return workers if isinstance(workers, int) else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    if not connections_are_spread():
+        return 1
+    return workers if isinstance(workers, int) else min(usable_processors(), MAX_WORKERS)
 
 
 def _absolute(path: Path) -> Path:

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from meshgate.resources.model import Items, Labels, Model, Written
 from meshgate.settings_values import (
+    AUTO,
     Address,
     DnsName,
     Duration,
@@ -258,9 +259,9 @@ class SettingsFile(Section):
     )
     providers: Items[ProviderEntry] = _key("Where routes come from, in any number. Without any, nothing is served.", ())
     workers: Workers = _key(
-        "How many processes serve connections, from 1 to 64; auto for one on each processor that may be used. 1 serves "
-        "in the process that does everything else, too. Taken at the start only.",
-        1,
+        "How many worker processes carry connections, from 1 to 64; auto for one on each processor that may be used, "
+        "where the limits of a container count. Taken at the start only.",
+        AUTO,
     )
     state_dir: PathText = _key(
         "The folder for what the gateway writes, such as status.json and the certificates of the lab, relative to the "

@@ -22,6 +22,7 @@ providers: [{{name: files, type: directory, paths: [routes.yaml]}}]
 dns: {{servers: ["127.0.0.1:{dns}"]}}
 access_log: {{path: access.log, format: json}}
 timeouts: {{connect: 5s}}
+workers: 1
 """
 
 ROUTES = """
@@ -61,8 +62,7 @@ class ServiceTestCase(TestCase):
         settings = folder / "meshgate.yaml"
         settings.write_text(SETTINGS.format(dns=dns))
         registry = find_factories()
-        # Signals are the process's business, and the process is the test's.
-        gateway: Any = GatewayService(load_settings(settings, registry), registry, _WithoutSignals(reactor))
+        gateway: Any = GatewayService(load_settings(settings, registry), registry, reactor)
         gateway.startService()
         self.addCleanup(maybeDeferred, gateway.stopService)
         return folder, port
@@ -117,16 +117,3 @@ class DnsTests(ServiceTestCase):
 def failing(names: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that do not resolve now."""
     return [name for name in names if name["failing_since"]]
-
-
-class _WithoutSignals:
-    """The reactor, with the one thing that the process would have done left out."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def callWhenRunning(self, *_: object) -> None:
-        """Nothing is installed."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)

@@ -10,7 +10,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from meshgate import settings as settings_module
 from meshgate.lab.echo import Greeting
+from meshgate.processes.processors import usable_processors
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import DirectoryFactory
 from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory
@@ -83,7 +85,7 @@ class LoadTests(SettingsTestCase):
         self.assertEqual(settings.default_namespace, "default")
         self.assertEqual(settings.domain_suffix, "cluster.local")
         self.assertEqual(settings.semantics, "istio")
-        self.assertEqual(settings.workers, 1)
+        self.assertEqual(settings.workers, usable_processors())
         self.assertEqual(settings.dns.servers, ())
         self.assertEqual(settings.timeouts.hello, 15.0)
         self.assertEqual(settings.timeouts.connect, 10.0)
@@ -148,10 +150,23 @@ class LoadTests(SettingsTestCase):
     def test_workers_are_counted(self) -> None:
         """A number is taken as it is; auto is one for each processor that this process may use."""
         self.assertEqual(self.load(ONE_PROVIDER + "workers: 64\n").workers, 64)
-        self.patch(os, "sched_getaffinity", lambda pid: {3, 5, 7})
+        self.patch(settings_module, "usable_processors", lambda: 3)
         self.assertEqual(self.load(ONE_PROVIDER + "workers: auto\n").workers, 3)
-        self.patch(os, "sched_getaffinity", lambda pid: set(range(200)))
+        self.patch(settings_module, "usable_processors", lambda: 200)
         self.assertEqual(self.load(ONE_PROVIDER + "workers: auto\n").workers, 64)
+
+    def test_one_worker_where_connections_are_not_spread(self) -> None:
+        """On a system that gives all connections of a port to one process there is one worker, whatever is asked."""
+        self.patch(settings_module, "connections_are_spread", lambda: False)
+        self.assertEqual(self.load(ONE_PROVIDER + "workers: auto\n").workers, 1)
+        settings = self.load(ONE_PROVIDER + "workers: 4\n")
+        self.assertEqual(settings.workers, 1)
+        (warning,) = settings.warnings
+        self.assertIn(
+            "warning[MG0108]: one worker serves: this system does not spread the connections of a port over processes",
+            str(warning),
+        )
+        self.assertEqual(self.load(ONE_PROVIDER + "workers: 1\n").warnings, ())
 
     def test_keys_without_a_value_are_absent(self) -> None:
         """A section of which all keys are commented out has its defaults."""

@@ -8,6 +8,8 @@ processors keep two workers busy.
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -23,6 +25,11 @@ def usable_processors() -> int:
     count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     limits = [limit for limit in _cgroup_limits(_OWN_CGROUPS, _CGROUPS) if limit is not None]
     return max(1, min([count, *map(ceil, limits)]))
+
+
+def connections_are_spread() -> bool:
+    """Tell whether the system spreads the connections of a port over the processes that listen on it: Linux does."""
+    return sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 
 
 def give_way() -> None:

@@ -26,6 +26,7 @@ CODES: Final[dict[str, str]] = {
     "MG0105": "The provider type is not known",
     "MG0106": "An option of a provider cannot be used",
     "MG0107": "There is no provider",
+    "MG0108": "A setting has no effect on this system",
     "MG0201": "The file of expectations is not one mapping",
     "MG0202": "A key of the file of expectations is not known",
     "MG0203": "A required key of the file of expectations is missing",

@@ -149,7 +149,8 @@ def open_sockets(
         while len(opened) < copies:
             listening = binding.new_socket()
             opened.append(listening)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if hasattr(socket, "SO_REUSEPORT"):
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             # Accepted sockets inherit these: set once here instead of once per connection.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(listening, keepalive)

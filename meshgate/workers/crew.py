@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from meshgate.routing.table_changes import difference
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.known_name import NameFigures
+from meshgate.transport.network import chosen_transport
 from meshgate.workers.messages import Begin, SocketId
 from meshgate.workers.place import Place
 from meshgate.workers.table_chunks import packed
@@ -59,6 +61,7 @@ class Crew:
     :param size: how many workers.
     :param on_change: called when :meth:`problems`, :attr:`live_generation` or the workers may have changed.
     :param passed_on: called with each signal that a worker passes on, and when it came.
+    :raises NoSuchTransport: when the settings ask for a transport that does not exist here.
     :ivar settings: those in force.
     :ivar table: the one to be served.
     :ivar live_generation: the latest table that every worker serves that there is; 0 before the first.
@@ -86,8 +89,8 @@ class Crew:
         self._ended: Counter[str] = Counter()
         self._names: dict[str, NameFigures] = {}
         self._seed = new_seed()
-        self._memory = os.memfd_create("meshgate-counts")
-        os.ftruncate(self._memory, bytes_for(size))
+        chosen_transport(settings.transport, reactor)
+        self._memory = _shared_memory(bytes_for(size))
         self._counts = SharedCounts(mmap.mmap(self._memory, bytes_for(size)), 0, self._seed)
         self._first_ids = count(1, IDS_PER_WORKER)
         self._port_numbers = count()
@@ -303,6 +306,17 @@ def _together(known: Sequence[NameFigures]) -> NameFigures:
         return latest
     first = min(failing, key=lambda each: each.failing_since or 0.0)
     return replace(latest, failing_since=first.failing_since, reason=first.reason)
+
+
+def _shared_memory(size: int) -> int:
+    """So many bytes of zeros that other processes can be handed, as a descriptor: a file without a name."""
+    if hasattr(os, "memfd_create"):
+        memory: int = os.memfd_create("meshgate-counts")
+    else:
+        with tempfile.TemporaryFile(prefix="meshgate-counts-") as file:
+            memory = os.dup(file.fileno())
+    os.ftruncate(memory, size)
+    return memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.processes.clock import follow_monotonic_clock
+from meshgate.processes.processors import take_turns
 from meshgate.processes.signals import PASSED_ON
 from meshgate.processes.starting import HELD_BACK
 from meshgate.proxy.accesslog import AccessLogError
@@ -294,6 +295,7 @@ def main() -> None:
 
     any_reactor: Any = reactor
     follow_monotonic_clock(any_reactor)
+    take_turns()  # the parent gives way to connections
     gc.disable()  # until the first table is there
     worker = Worker(any_reactor, CHANNEL)
     globalLogBeginner.beginLoggingTo([_ParentsLog(worker)], redirectStandardIO=False)
