@@ -125,6 +125,7 @@ class GatewayService(Service):
         self._launch = launch
         self._compiled = Compilation(RoutingTable(), ())
         self._own_problems: dict[str, Problem] = {}
+        self._worker_problems: tuple[Problem, ...] = ()
         self._problem_log = ProblemLog(self.log)
         self._process: dict[str, Any] = {}
         self._stopped = False
@@ -368,10 +369,17 @@ class GatewayService(Service):
         if self.running and self._publishing is None:
             self._publishing = self._reactor.callLater(STATUS_DELAY, self._publish_status)
 
+    def _follow_workers(self) -> None:
+        """Tell what is wrong with workers, if that has changed; their figures have a file of their own."""
+        problems = self._serving.problems()
+        if problems != self._worker_problems:
+            self._worker_problems = problems
+            self._publish_soon()
+
     def _make_workers(self) -> Crew:
         passed_on = self._launch.signals.passed_on if self._launch is not None else None
         settings = _serving_settings(self._settings)
-        return Crew(self._reactor, self._workers, settings, self._publish_soon, passed_on)
+        return Crew(self._reactor, self._workers, settings, self._follow_workers, passed_on)
 
     def _follow_log_settings(self) -> None:
         launch, settings = self._launch, self._settings

@@ -163,7 +163,8 @@ class LoadTests(SettingsTestCase):
         self.assertEqual(settings.workers, 1)
         (warning,) = settings.warnings
         self.assertIn(
-            "warning[MG0108]: one worker serves: this system does not spread the connections of a port over processes",
+            "warning[MG0108]: workers: one worker serves: this system does not spread the connections of a port over "
+            "processes",
             str(warning),
         )
         self.assertEqual(self.load(ONE_PROVIDER + "workers: 1\n").warnings, ())
