@@ -8,6 +8,7 @@ table says which ports are open and where their connections go.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,7 +53,7 @@ from meshgate.settings_values import UNUSABLE
 from meshgate.state_files import WriteReport
 from meshgate.state_folder import LOCK_NAME, FolderInUseError, StateFolder
 from meshgate.status import StatusContent
-from meshgate.transport.binding import ipv6_exists
+from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.listening import PortFailure, Ports
 from meshgate.transport.network import NoSuchTransport, chosen_transport
@@ -62,6 +63,9 @@ from meshgate.workers.crew import Crew
 
 PORTS_LOGGED = 20
 """How many ports the log names at the start; the others are counted."""
+
+PORTS_FREE_WITHIN = 1.0
+"""Seconds in which the workers of a gateway that was killed let go of its ports."""
 
 STATUS_DELAY = 0.1
 """Seconds from a change that is no new table to the status that tells of it."""
@@ -240,6 +244,7 @@ class GatewayService(Service):
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
         compilation = self._compiling.at_once(self._feed.flush(), self._settings)
         self._install(compilation.table)
+        self._wait_for_workers_of_before()
         self._refuse_failed_ports(compilation)
         ports = self._bound_ports()
         self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
@@ -248,6 +253,16 @@ class GatewayService(Service):
             certificates = self._settings.state_dir / self._settings.lab.certificates
             text = banner(self._table, _shown(certificates), map(_shown, self._settings.route_paths()))
             self._reactor.callWhenRunning(os.write, 2, text.encode())
+
+    def _wait_for_workers_of_before(self) -> None:
+        """
+        Try ports that are in use once more within a second. The workers of a gateway that was killed hold its ports for
+        the moment until they notice; the reactor does not run yet, so that nobody waits for this.
+        """
+        deadline = time.monotonic() + PORTS_FREE_WITHIN
+        while any(failure.reason == IN_USE for failure in self._ports.failures) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._ports.reconcile(self._table.listeners.values())
 
     def _refuse_failed_ports(self, compilation: Compilation) -> None:
         """Have the start fail where a port cannot be bound, unless its address is one that is waited for."""

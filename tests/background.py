@@ -46,11 +46,12 @@ class Background:
         return Program(self._test, [TWISTD, *options, *arguments], self.folder, {"PYTHONPATH": str(IMPORT_ROOT)})
 
     async def start(self, *options: str | Path) -> int:
-        """Start it; gives the number of its process."""
+        """Start it, and wait until all workers serve; gives the number of its process."""
         program = self.command(*options)
         status = await program.exit_status()
         if status:
             raise AssertionError(f"status {status}: {program.stderr}{program.stdout}{self.log}")
+        await wait_for(lambda: self.installation.status().get("live_generation"), "the workers")
         return self.pid
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -31,9 +31,9 @@ _LISTEN_STATE: Final = "0A"
 # The kernel lets no more wait.
 _MOST_WAITING: Final = 1 << 16
 
-_IN_USE: Final = "in use by another process"
+IN_USE: Final = "in use by another process"
 _REASONS: Final = {
-    errno.EADDRINUSE: _IN_USE,
+    errno.EADDRINUSE: IN_USE,
     errno.EACCES: "permission denied (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)",
     errno.EADDRNOTAVAIL: "address not available on this machine",
     errno.EAFNOSUPPORT: "address not available on this machine (it has no IPv6)",
