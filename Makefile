@@ -13,14 +13,19 @@ CFLAGS ?= -O2 -Wall -Wextra
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
-DATA_PATH_TESTS := $(addprefix tests.test_,accesslog clienthello clusters dataplane dead_endpoints descriptors families_of_names racing end_to_end ended entrance \
-	events hello_message inbound last_words lean lean_dialing lean_port lean_reset lean_tls lean_writing listening log_line lookup loops network \
-	network_protocols overload own_sockets pipes poller poller_reactor poller_stand_in reaching relay service serving soak \
-	sockets source_addresses wheel workers)
+DATA_PATH_TESTS := tests.wire tests.proxy \
+	$(addprefix tests.transport.test_,descriptors last_words network network_protocols own_sockets ports silence \
+	source_addresses wheel) \
+	$(addprefix tests.transport.lean.test_,connecting events lean_reset lean_tls lean_writing pipes poller poller_reactor \
+	poller_stand_in port sockets transport) \
+	tests.routing.test_lookup tests.routing.test_loops tests.workers.test_workers \
+	$(addprefix tests.test_,control dead_endpoints end_to_end families_of_names soak)
+TEST_FILES = $(shell find tests -name 'test_*.py')
 # Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
-SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' tests/test_*.py) \
-	$(patsubst %,tests/test_%.py,incremental table_changes wide_resources yamlnodes yamltext)
-QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(wildcard tests/test_*.py))))
+SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' $(TEST_FILES)) \
+	tests/routing/compile/test_incremental.py tests/routing/test_table_edits.py tests/resources/yaml/test_nodes.py \
+	tests/resources/yaml/test_document.py
+QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
 .PHONY: help lab lab-stop test test-quick test-compiled lint docs bench soak compiled wheel clean
 

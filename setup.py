@@ -23,35 +23,35 @@ from distutils.sysconfig import customize_compiler  # isort: skip
 # They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
 # could not have them.
 COMPILED = (
-    "meshgate/wire/hello_message.py",
+    "meshgate/wire/hello.py",
     "meshgate/wire/clienthello.py",
     "meshgate/routing/lookup.py",
-    "meshgate/routing/places.py",
+    "meshgate/routing/endpoint_load.py",
     "meshgate/transport/wheel.py",
-    "meshgate/transport/pipes.py",
-    "meshgate/transport/poller.py",
-    "meshgate/transport/lean_socket.py",
-    "meshgate/transport/lean.py",
-    "meshgate/transport/joining.py",
-    "meshgate/transport/lean_port.py",
-    "meshgate/transport/lean_dialing.py",
+    "meshgate/transport/lean/pipes.py",
+    "meshgate/transport/lean/poller.py",
+    "meshgate/transport/lean/connected_socket.py",
+    "meshgate/transport/lean/transport.py",
+    "meshgate/transport/lean/joining.py",
+    "meshgate/transport/lean/port.py",
+    "meshgate/transport/lean/connecting.py",
     "meshgate/proxy/record.py",
     "meshgate/proxy/log_line.py",
-    "meshgate/proxy/accesslog.py",
+    "meshgate/proxy/access_log.py",
     "meshgate/proxy/ended.py",
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/racing.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
     "meshgate/proxy/entrance.py",
-    "meshgate/proxy/inbound.py",
+    "meshgate/proxy/connection.py",
     "meshgate/proxy/dataplane.py",
 )
 
 # What Python has no words for, or too many: each is a part of the module beside it that can do without.
 IN_C = ["meshgate/wire/_hello", "meshgate/proxy/_line"]
 if sys.platform == "linux":  # as the lean transport
-    IN_C += ["meshgate/transport/_events", "meshgate/transport/_sockets"]
+    IN_C += ["meshgate/transport/lean/_events", "meshgate/transport/lean/_sockets"]
 
 WANTED = os.environ.get("MESHGATE_COMPILE", "")
 

@@ -81,6 +81,6 @@ def output(command: Sequence[str]) -> str:
 
 def settings_know(key: str) -> bool:
     """Whether meshgate's settings have a key."""
-    from meshgate.settings_model import SettingsFile, keys
+    from meshgate.settings.schema import SettingsFile, keys
 
     return any(known.name == key for known in keys(SettingsFile))

@@ -29,7 +29,7 @@ from benchmarks.gateways import ACCESS_LOG, Choice, gateway, prepare
 from benchmarks.processes import BenchmarkError, Server, backend, build, free_port, wait_until
 from benchmarks.soak_kinds import MORTAL, PATIENCE, Kind, connected, mixed, pattern_of
 from benchmarks.soak_troubles import MortalEndpoint, SteppedClock, routes
-from meshgate.transport.pipes import SPARE
+from meshgate.transport.lean.pipes import SPARE
 from tests.clock_steps import WallClock, forget_clocks
 
 GROWTH = 0.05

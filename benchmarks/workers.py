@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from meshgate.resources.reader import read_text
-from meshgate.routing.compile import compile_table
-from meshgate.routing.servers import Proxy
+from meshgate.routing.compile.compiler import compile_table
+from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import RoutingTable
-from meshgate.routing.table_changes import Draft, difference
+from meshgate.routing.table_edits import Draft, difference
 from meshgate.workers.table_chunks import Unpacker, packed
 
 ROUTE = """\

@@ -9,11 +9,11 @@ from typing import Final
 from meshgate.routing.generation_news import listed
 
 _PARTS: Final = {
-    "connections": "meshgate.proxy.inbound",
+    "connections": "meshgate.proxy.connection",
     "ClientHello": "meshgate.wire._hello",
     "log lines": "meshgate.proxy._line",
-    "events": "meshgate.transport._events",
-    "sockets": "meshgate.transport._sockets",
+    "events": "meshgate.transport.lean._events",
+    "sockets": "meshgate.transport.lean._sockets",
 }
 """The parts that are compiled each on its own, by a module of each."""
 

@@ -12,13 +12,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meshgate.expectations import Case
-from meshgate.resources.kinds import Kind
+from meshgate.resources.field_reference import Entry, kind_entry
+from meshgate.resources.kinds.known_kinds import Kind
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reference import Entry, kind_entry
-from meshgate.routing.difference import Difference, EndpointsChange, Fate, Manner, NameChange, PolicyChange, PortChange
-from meshgate.routing.explain import Call, Explanation
 from meshgate.routing.table import ListenerKey
+from meshgate.routing.tell.explain import Call, Explanation
+from meshgate.routing.tell.traffic_diff import (
+    Difference,
+    EndpointsChange,
+    Fate,
+    Manner,
+    NameChange,
+    PolicyChange,
+    PortChange,
+)
+from meshgate.settings.expectation_file import Case
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 UNBOUNDED_WIDTH = 10_000

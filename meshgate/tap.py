@@ -76,8 +76,8 @@ def makeService(options: Options) -> IService:
 
 def _validate(path: Path, reactor: Any) -> int | str:
     """An exit status, or a message."""
-    from meshgate.service import validate
-    from meshgate.settings import SettingsError
+    from meshgate.control import validate
+    from meshgate.settings.load import SettingsError
 
     try:
         return validate(path, reactor)
@@ -86,8 +86,8 @@ def _validate(path: Path, reactor: Any) -> int | str:
 
 
 def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
-    from meshgate.service import make_gateway
-    from meshgate.settings import SettingsError
+    from meshgate.control import make_gateway
+    from meshgate.settings.load import SettingsError
 
     try:
         gateway = make_gateway(path, reactor, launch)

@@ -1,7 +1,7 @@
 """
 Broken settings, and exactly what is said of them.
 
-The provider type ``inventory`` and its messages are those of :mod:`tests.test_settings`.
+The provider type ``inventory`` and its messages are those of :mod:`tests.settings.test_load`.
 """
 
 from __future__ import annotations

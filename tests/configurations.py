@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from meshgate.resources.duplicates import latest
+from meshgate.resources.latest import latest
 from meshgate.resources.problem import Problem, has_errors
 from meshgate.resources.reader import read_text
-from meshgate.resources.record import Resource
-from meshgate.routing.compile import Compilation, compile_table
-from meshgate.routing.servers import Proxy
+from meshgate.resources.resource import Resource
+from meshgate.routing.compile.compiler import Compilation, compile_table
+from meshgate.routing.compile.servers import Proxy
 
 PROXY = Proxy(labels={"istio": "ingressgateway"}, namespace="istio-system")
 Document = dict[str, Any]

@@ -13,9 +13,9 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from meshgate.installation import write_installation
+from meshgate.cli.installation import write_installation
 from meshgate.lab.certificates import CHAIN_FILE
-from meshgate.status import read_status
+from meshgate.state.status_text import read_status
 from tests.support import IMPORT_ROOT, TwistdProcess, free_port, new_folder, once_more, wait_for
 
 ECHO, SNI = 31400, 31443

@@ -20,10 +20,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.transport import lean
-from meshgate.transport.lean import LeanTransport
+from meshgate.transport.lean import transport as lean
+from meshgate.transport.lean.poller import Poller
+from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.network import LeanNetwork
-from meshgate.transport.poller import Poller
 from tests.peers import LOOPBACK, Peer
 
 T = TypeVar("T")

@@ -21,8 +21,8 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
-from meshgate.transport.listening import Ports, accept_here
 from meshgate.transport.network import LEAN, TWISTED, make_network
+from meshgate.transport.ports import Ports, accept_here
 from tests.fakes import FakeResolver
 from tests.support import reactor, wait_for
 

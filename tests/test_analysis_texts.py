@@ -7,10 +7,10 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.codes import CODES
-from meshgate.resources.duplicates import latest
+from meshgate.resources.latest import latest
 from meshgate.resources.problem import Phase, has_errors
 from meshgate.resources.reader import read_text
-from meshgate.routing.compile import compile_table
+from meshgate.routing.compile.compiler import compile_table
 from tests.analysis_texts import CASES, EXTENDED_CASES, REFUSED_CASES
 from tests.configurations import PROXY, compiled
 from tests.key_pairs import key_pair, terminating

@@ -17,10 +17,10 @@ from benchmarks.peers import NAME, PEERS
 from benchmarks.processes import ROOT
 from meshgate.providers.registry import find_factories
 from meshgate.resources.reader import read_text
-from meshgate.routing.compile import compile_table
-from meshgate.routing.servers import Proxy
+from meshgate.routing.compile.compiler import compile_table
+from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import Listener, ListenerKey
-from meshgate.settings import load_settings
+from meshgate.settings.load import load_settings
 from tests.support import new_folder
 
 PORT, BACKEND = 20443, 20444

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from meshgate import status
 from meshgate.processes.identity import own_identity
-from meshgate.state_folder import Holder, StateFolder
+from meshgate.state import status_text as status
+from meshgate.state.folder import Holder, StateFolder
 from tests.cli_runs import CommandTestCase
 from tests.hello_builder import build_hello
 

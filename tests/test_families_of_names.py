@@ -13,7 +13,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint, Listener
-from meshgate.transport.resolver import Resolver
+from meshgate.transport.dns.resolver import Resolver
 from tests.dns_server import DnsServer
 from tests.networks import enter_own_network
 from tests.peers import GatewayUnderTest, Peer, end_all, on_every_transport, sni_listener, tcp_listener

@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Origin
 from meshgate.resources.reader import read_document
-from meshgate.resources.yamltext import iterate_documents
-from meshgate.routing.compile import compile_table
+from meshgate.resources.yaml.document import iterate_documents
+from meshgate.routing.compile.compiler import compile_table
 from tests.analysis_texts import CASES
 from tests.configurations import PROXY
 from tests.golden import all_cases

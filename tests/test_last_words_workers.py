@@ -16,7 +16,7 @@ from tests.installation import Installation
 from tests.lab_with_workers import SECONDS, WorkersTestCase
 from tests.support import free_port, new_folder, wait_for
 from tests.test_dead_endpoints_workers import ROUTE
-from tests.test_last_words import MIB, REFUSAL, ROUNDS, read_all
+from tests.transport.test_last_words import MIB, REFUSAL, ROUNDS, read_all
 
 BEGINNING = b"HTTP/1.0 200 OK\r\n\r\n"
 SHARE = bytes(80_000)

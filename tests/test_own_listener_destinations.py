@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.problem import Problem
 from meshgate.resources.reader import read_text
-from meshgate.routing.compile import compile_table
+from meshgate.routing.compile.compiler import compile_table
 from tests.configurations import PROXY
 
 ROUTES = """

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.directory import DirectoryFactory
+from meshgate.providers.directory.provider import DirectoryFactory
 from meshgate.providers.registry import Registry
-from meshgate.resources.duplicates import latest
+from meshgate.resources.latest import latest
 from meshgate.resources.problem import Problem
 from meshgate.resources.reader import read_text
-from meshgate.routing.compile import compile_table
-from meshgate.routing.servers import Proxy
+from meshgate.routing.compile.compiler import compile_table
+from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
-from meshgate.settings import load_settings
+from meshgate.settings.load import load_settings
 from tests.support import IMPORT_ROOT
 
 DEFAULTS = IMPORT_ROOT / "meshgate" / "defaults"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from benchmarks.processes import ROOT
 from benchmarks.soak import Soak, State, missed
 from benchmarks.soak_kinds import KINDS, mixed
-from meshgate.transport import lean
+from meshgate.transport.lean import transport as lean
 from tests.support import Program, require_program
 
 

@@ -17,7 +17,7 @@ from tests.installation import ECHO, NAME_1, SNI, Installation, running
 from tests.lab_with_workers import WorkersTestCase
 from tests.networks import enter_own_network
 from tests.support import TwistdProcess, new_folder, reactor, wait_for
-from tests.test_service import ROUTES, SETTINGS
+from tests.test_control import ROUTES, SETTINGS
 
 VIP = "192.0.2.77"
 

@@ -19,12 +19,12 @@ from sphinx.util.docutils import SphinxDirective
 
 from benchmarks.table import as_rst, machine_text
 from meshgate.cli import main
-from meshgate.expectations import ExpectationsFile
 from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
-from meshgate.resources.kinds import KINDS
-from meshgate.resources.reference import Entry, fields_of, kind_entry
-from meshgate.settings_reference import settings_reference
+from meshgate.resources.field_reference import Entry, fields_of, kind_entry
+from meshgate.resources.kinds.known_kinds import KINDS
+from meshgate.settings.expectation_file import ExpectationsFile
+from meshgate.settings.reference import settings_reference
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results.json"
 

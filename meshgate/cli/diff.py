@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from meshgate.cli.loading import STANDARD_INPUT
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, gateway_options
-from meshgate.loading import STANDARD_INPUT
 from meshgate.report import print_difference
-from meshgate.routing.difference import difference
+from meshgate.routing.tell.traffic_diff import difference
 
 
 @click.command("diff")

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from meshgate.cli.loading import STANDARD_INPUT
 from meshgate.cli.output import FORMAT
 from meshgate.cli.sources import Source, route_options
-from meshgate.loading import STANDARD_INPUT
 from meshgate.report import print_explanation
 from meshgate.resources.model import UNIX_PREFIX
 from meshgate.routing.addresses import address
-from meshgate.routing.explain import Call, explain
+from meshgate.routing.tell.explain import Call, explain
 
 CALL_KEYS = '"port", "bind", "tls", "sni", "source" and "destination"'
 

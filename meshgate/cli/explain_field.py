@@ -6,8 +6,8 @@ import click
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.report import print_entry, print_kinds
-from meshgate.resources.kinds import KINDS
-from meshgate.resources.reference import UnknownFieldError, find_entry, kind_entry
+from meshgate.resources.field_reference import UnknownFieldError, find_entry, kind_entry
+from meshgate.resources.kinds.known_kinds import KINDS
 
 
 @click.command("explain-field")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshgate.loading import STANDARD_INPUT_NAME
+from meshgate.cli.loading import STANDARD_INPUT_NAME
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Problem, Severity
 

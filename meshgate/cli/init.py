@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from meshgate.installation import InstallationError, write_installation
+from meshgate.cli.installation import InstallationError, write_installation
 
 
 @click.command("init")

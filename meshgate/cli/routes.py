@@ -7,7 +7,7 @@ import click
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Source, route_options
 from meshgate.report import print_routes
-from meshgate.status import routes
+from meshgate.state.status_text import routes
 
 
 @click.command("routes")

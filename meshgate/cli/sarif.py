@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from meshgate import __version__
-from meshgate.loading import STANDARD_INPUT_NAME
+from meshgate.cli.loading import STANDARD_INPUT_NAME
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Problem, Severity
 

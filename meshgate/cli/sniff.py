@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from meshgate.cli.output import FORMAT, print_json
-from meshgate.sniffing import sniff
+from meshgate.cli.sniffing import sniff
 
 
 @click.command("sniff")

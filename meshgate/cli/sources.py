@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from meshgate.loading import STANDARD_INPUT, Loaded, load_paths
+from meshgate.cli.loading import STANDARD_INPUT, Loaded, load_paths
 from meshgate.report import problem_count, problem_line
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem
-from meshgate.routing.compile import Compilation
-from meshgate.routing.servers import Proxy
-from meshgate.settings_model import EXTENDED, GatewaySettings, SettingsFile
+from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.compile.servers import Proxy
+from meshgate.settings.schema import EXTENDED, GatewaySettings, SettingsFile
 
 if TYPE_CHECKING:
-    from meshgate.settings import Settings
+    from meshgate.settings.load import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -167,7 +167,7 @@ def read_settings(path: Path) -> Settings:
     """The settings of a file, or the end of the command."""
     # Settings know about providers, and those bring Twisted, which most calls can do without.
     from meshgate.providers.registry import find_factories
-    from meshgate.settings import SettingsError, load_settings
+    from meshgate.settings.load import SettingsError, load_settings
 
     try:
         return load_settings(path, find_factories())

@@ -9,8 +9,8 @@ import click
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import read_settings
-from meshgate.status import read_status
-from meshgate.status_report import print_status
+from meshgate.cli.status_report import print_status
+from meshgate.state.status_text import read_status
 
 DEFAULT_CONFIG = "etc/meshgate.yaml"
 

@@ -9,11 +9,11 @@ import click
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, Source, gateway_options
-from meshgate.expectations import Case, Expectations, ExpectationsError, load_expectations
 from meshgate.report import call_text, print_case, problem_line
 from meshgate.resources.problem import Problem
-from meshgate.routing.expectation import disappointments
-from meshgate.routing.explain import explain
+from meshgate.routing.tell.expectation import disappointments
+from meshgate.routing.tell.explain import explain
+from meshgate.settings.expectation_file import Case, Expectations, ExpectationsError, load_expectations
 
 
 @click.command("test")

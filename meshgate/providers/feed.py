@@ -21,7 +21,7 @@ from meshgate.providers.faults import describe, provider_problem
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import Problem
-from meshgate.resources.record import Resource
+from meshgate.resources.resource import Resource
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.reader import read_document
-from meshgate.resources.record import Resource
+from meshgate.resources.resource import Resource
 
 
 @dataclass(frozen=True, slots=True)

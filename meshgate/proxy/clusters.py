@@ -25,9 +25,9 @@ from meshgate.proxy.shared_counts import SharedCounts, Slots
 from meshgate.routing.backoff import endpoint_key
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
+from meshgate.routing.endpoint_load import Place
 from meshgate.routing.families import Families
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
-from meshgate.routing.places import Place
 from meshgate.routing.table import Destination, Endpoint
 
 Known = Callable[[str], tuple[str, ...] | None]

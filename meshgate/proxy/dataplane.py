@@ -17,13 +17,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
 from zope.interface import classImplements
 
+from meshgate.proxy.admission import Admission
 from meshgate.proxy.clusters import Clusters
+from meshgate.proxy.connection import Inbound
 from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.entrance import Entrance
-from meshgate.proxy.inbound import Inbound
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.overload import Admission
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import ListenerKey, RoutingTable
@@ -35,7 +35,7 @@ _DEFAULT_LIMITS = Limits()
 
 
 class Names(Protocol):
-    """What the data plane needs of a resolver; :class:`meshgate.transport.resolver.Resolver` is one."""
+    """What the data plane needs of a resolver; :class:`meshgate.transport.dns.resolver.Resolver` is one."""
 
     def known(self, name: str) -> tuple[str, ...] | None:
         """The last good answer; None if there never was one."""

@@ -6,7 +6,7 @@ Knows records and where their lines go; knows nothing of connections that live.
 
 from __future__ import annotations
 
-from meshgate.proxy.accesslog import AccessLog
+from meshgate.proxy.access_log import AccessLog
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 

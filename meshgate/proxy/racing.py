@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.places import Place
+from meshgate.routing.endpoint_load import Place
 from meshgate.transport.dialing import Attempt, DialError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
-from meshgate.routing.places import Place
+from meshgate.routing.endpoint_load import Place
 from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialLoop, DialRefused, DialTimeout, LocalShortage
 from meshgate.transport.wheel import Timer

@@ -3,7 +3,7 @@ The relay: two connections joined into one, in both directions alike.
 
 Knows two transports, when to stop reading (backpressure), how an end of stream, a reset and silence pass from
 one side to the other, and how that makes the connection end. Knows neither why these two were joined nor how
-they came about, nor how bytes move between lean transports (:mod:`meshgate.transport.joining`).
+they came about, nor how bytes move between lean transports (:mod:`meshgate.transport.lean.joining`).
 
 A side that resets, or whom the gateway cuts off, is not followed at once by a reset of the other side: a reset throws
 away what is still queued for whom it is sent to. The relay *parts* first. It passes on what had arrived before, waits
@@ -30,9 +30,9 @@ from zope.interface import classImplements
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import SETTLED, Limits
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.transport.joining import Flow, join
 from meshgate.transport.keepalive import INHERITED, keep_alive, patience
 from meshgate.transport.last_words import hear_out
+from meshgate.transport.lean.joining import Flow, join
 from meshgate.transport.silence import note_errors, timed_out, unanswered_since
 from meshgate.transport.wheel import TICK, Timer, Wheel
 

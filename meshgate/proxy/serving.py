@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from meshgate.proxy.accesslog import Format, open_access_log
+from meshgate.proxy.access_log import Format, open_access_log
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.ended import Ended
 from meshgate.proxy.limits import Limits
@@ -25,11 +25,11 @@ from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import RoutingTable
-from meshgate.transport.dns_question import Server
-from meshgate.transport.known_name import NameFigures
-from meshgate.transport.listening import accept_here
+from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.question import Server
+from meshgate.transport.dns.resolver import Resolver
 from meshgate.transport.network import AUTO, make_network
-from meshgate.transport.resolver import Resolver
+from meshgate.transport.ports import accept_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ServingSettings:
     """
     The settings that matter to connections. Picklable.
 
-    :ivar dns_servers: as :class:`~meshgate.transport.resolver.Resolver` takes them.
+    :ivar dns_servers: as :class:`~meshgate.transport.dns.resolver.Resolver` takes them.
     :ivar transport: as :func:`~meshgate.transport.network.make_network` takes it.
     :ivar upstream_source: the addresses that endpoints are dialed from; none leaves the choice to the kernel.
     :ivar access_log: the path, absolute, or ``-`` for standard output.
@@ -148,7 +148,7 @@ class Serving:
         return [replace(each, until=float(round(epoch + each.until))) for each in found]
 
     def name_news(self) -> Mapping[str, NameFigures | None]:
-        """As :meth:`meshgate.transport.resolver.Resolver.news`."""
+        """As :meth:`meshgate.transport.dns.resolver.Resolver.news`."""
         return self._resolver.news()
 
     def names(self) -> Mapping[str, NameFigures]:

@@ -78,7 +78,7 @@ class Problem:
     :ivar message: what is wrong, in one sentence without a full stop.
     :ivar path: the field, as ``spec.servers[0].port.number``; empty for a whole document or file.
     :ivar hint: what to do about it, or empty.
-    :ivar listener: the ``bind:port`` the problem is about, for :mod:`meshgate.routing.explain`; or empty.
+    :ivar listener: the ``bind:port`` the problem is about, for :mod:`meshgate.routing.tell.explain`; or empty.
     """
 
     severity: Severity

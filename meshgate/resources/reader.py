@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from meshgate.resources.documents import Source, items_of, split
 from meshgate.resources.fault import Fault, Path, judged
-from meshgate.resources.kinds import Kind, find_kind, ignored
+from meshgate.resources.kinds.known_kinds import Kind, find_kind, ignored
 from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import Labels
 from meshgate.resources.partial import without_faults
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
-from meshgate.resources.record import Resource, ResourceKey
-from meshgate.resources.sources import Source, items_of, split
+from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_in_part
 from meshgate.resources.wording import kind_of, nearest, shown
-from meshgate.resources.yamltext import YamlError, iterate_documents
+from meshgate.resources.yaml.document import YamlError, iterate_documents
 
 # What stands at the top level of a document.
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec", "status")

@@ -16,8 +16,8 @@ from math import gcd
 from typing import Final, Protocol
 
 from meshgate.routing.connection_policy import Algorithm, Balancing
+from meshgate.routing.endpoint_load import NoChoice, Place
 from meshgate.routing.hashing import Maglev, Ring, hash64
-from meshgate.routing.places import NoChoice, Place
 from meshgate.routing.table import Destination
 
 

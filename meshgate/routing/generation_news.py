@@ -1,9 +1,9 @@
 """
 What became different from one routing table to the next, in one short line for the log. Pure.
 
-Tells what connections meet, as :mod:`meshgate.routing.difference` does for people who compare two configurations, and
-says nothing where they meet the same. A table shares most of its chains with the one before, so objects that are the
-same are not looked into: of 10,000 routes of which one changed, that takes a millisecond.
+Tells what connections meet, as :mod:`meshgate.routing.tell.traffic_diff` does for people who compare two
+configurations, and says nothing where they meet the same. A table shares most of its chains with the one before, so
+objects that are the same are not looked into: of 10,000 routes of which one changed, that takes a millisecond.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from meshgate.routing.difference import ANY_NAME, fate, taker
-from meshgate.routing.policy_texts import connection_text, upstream_text
 from meshgate.routing.table import Chain, Destination, Listener, RoutingTable
+from meshgate.routing.tell.policy_texts import connection_text, upstream_text
+from meshgate.routing.tell.traffic_diff import ANY_NAME, fate, taker
 
 MOST: Final = 10
 """How many changes are told; the others are counted."""

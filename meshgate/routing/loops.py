@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.record import Resource
-from meshgate.resources.virtualservice import VirtualServiceSpec
-from meshgate.routing.analysis_input import destinations_of
+from meshgate.resources.resource import Resource
+from meshgate.routing.analysis.analysis_input import destinations_of
 from meshgate.routing.hosts import full_name
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, RoutingTable
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshgate.routing.connection_policy import Outliers
-from meshgate.routing.places import Place
+from meshgate.routing.endpoint_load import Place
 
 LONGEST: Final = 300.0
 """Seconds for which an endpoint is out at the most, unless ``baseEjectionTime`` is longer."""

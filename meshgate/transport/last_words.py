@@ -3,7 +3,7 @@ Last words on Twisted's transports: what a peer has sent before it reset the con
 
 Twisted's transport closes its socket as soon as a write fails or the poll tells of a reset, with whatever is unread in
 it. Here the loss is held back until everything was read, as fast as it is taken. Lean transports do that by themselves
-(:mod:`meshgate.transport.lean`); this gives Twisted's the same attributes.
+(:mod:`meshgate.transport.lean.transport`); this gives Twisted's the same attributes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
-from meshgate.transport.sockets import queued
+from meshgate.transport.lean.sockets import queued
 
 _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
 

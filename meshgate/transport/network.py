@@ -19,14 +19,14 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.transport import lean_dialing
 from meshgate.transport.binding import defer_accept, take_waiting
 from meshgate.transport.descriptors import Load, Shortage, next_descriptor
 from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error, unmapped
 from meshgate.transport.keepalive import keep_alive
-from meshgate.transport.lean_port import LeanPort
+from meshgate.transport.lean import connecting as lean_dialing
+from meshgate.transport.lean.poller import Poller
+from meshgate.transport.lean.port import LeanPort
 from meshgate.transport.own_sockets import OwnSockets
-from meshgate.transport.poller import Poller
 from meshgate.transport.source_addresses import SourceAddresses
 from meshgate.transport.wheel import Wheel
 

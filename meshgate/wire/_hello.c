@@ -1,4 +1,4 @@
-/* The usual ClientHello, read by machine code: what meshgate.wire.hello_message has in Python, for those who compile.
+/* The usual ClientHello, read by machine code: what meshgate.wire.hello has in Python, for those who compile.
  *
  * Knows the message as far as it is well-formed. Whatever is not as it has to be, or is merely unusual, is left to
  * the module in Python, which says what is wrong: there is one place that refuses, and this one never takes what that
@@ -224,7 +224,7 @@ static PyMethodDef functions[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "meshgate.wire._hello",
-    .m_doc = "The usual ClientHello, for meshgate.wire.hello_message.",
+    .m_doc = "The usual ClientHello, for meshgate.wire.hello.",
     .m_size = -1,
     .m_methods = functions,
 };

@@ -1,7 +1,7 @@
 """
 The ClientHello parser: from bytes as they arrive to what the client states, or to the reason why not.
 
-Knows TLS records (RFC 8446, section 5.1); what the message says is for :mod:`meshgate.wire.hello_message`.
+Knows TLS records (RFC 8446, section 5.1); what the message says is for :mod:`meshgate.wire.hello`.
 Knows no socket, clock or log. It keeps only handshake bytes that it still needs, never the stream: whoever
 forwards the bytes keeps them.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshgate.wire.hello_message import BadHello, ClientHello, HelloError, read_client_hello, version_name
+from meshgate.wire.hello import BadHello, ClientHello, HelloError, read_client_hello, version_name
 
 __all__ = [
     "MAX_HANDSHAKE",

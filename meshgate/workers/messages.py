@@ -9,7 +9,7 @@ from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey
-from meshgate.transport.known_name import NameFigures
+from meshgate.transport.dns.name_cache import NameFigures
 
 SocketId = tuple[int, int]
 """One listening socket: the number of its port among all ever opened, and its number among the sockets of the port."""

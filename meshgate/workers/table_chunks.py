@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from meshgate.routing.table_changes import Edit
+from meshgate.routing.table_edits import Edit
 
 EDITS_IN_CHUNK: Final = 50
 """How many edits are read at once: about half a millisecond."""

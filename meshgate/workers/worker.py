@@ -22,16 +22,16 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.processes.children import HELD_BACK
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.processors import take_turns
 from meshgate.processes.signals import PASSED_ON
-from meshgate.processes.starting import HELD_BACK
-from meshgate.proxy.accesslog import AccessLogError
+from meshgate.proxy.access_log import AccessLogError
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.table import RoutingTable
-from meshgate.routing.table_changes import Draft
+from meshgate.routing.table_edits import Draft
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import Port
 from meshgate.workers.channel import open_channel
@@ -53,8 +53,8 @@ from meshgate.workers.messages import (
     Unlisten,
     Unlistened,
 )
-from meshgate.workers.process import CHANNEL
 from meshgate.workers.table_chunks import Unpacker
+from meshgate.workers.worker_process import CHANNEL
 
 COUNT_EVERY: Final = 0.25
 """Seconds between two looks at the figures, which are sent if they have changed."""

@@ -8,14 +8,14 @@ from meshgate.providers.plugin import RouteProviderPlugin
 
 echo = ServiceMaker(  # type: ignore[no-untyped-call]
     "meshgate echo service",
-    "meshgate.lab.tap.EchoTap",
+    "meshgate.lab.services.EchoTap",
     "The lab's TCP service that greets its clients and echoes what they send.",
     "meshgate-echo",
 )
 
 https = ServiceMaker(  # type: ignore[no-untyped-call]
     "meshgate HTTPS service",
-    "meshgate.lab.tap.HttpsTap",
+    "meshgate.lab.services.HttpsTap",
     "The lab's HTTPS service that says in JSON who answers.",
     "meshgate-https",
 )
@@ -28,5 +28,5 @@ gateway = ServiceMaker(  # type: ignore[no-untyped-call]
 )
 
 directory = RouteProviderPlugin(
-    "directory", "YAML and JSON files and folders, live", "meshgate.providers.directory.DirectoryFactory"
+    "directory", "YAML and JSON files and folders, live", "meshgate.providers.directory.provider.DirectoryFactory"
 )

@@ -1,0 +1,1 @@
+"""The provider of type ``directory``: routes from files and folders, live."""

@@ -1,0 +1,421 @@
+"""
+The client's connection: from the accept to the endpoint, by its first bytes where they decide.
+
+Knows the phases of a connection, what each event means in each of them, and what is held back for the
+endpoint until it is there. Knows neither routes (it asks the table that is current when it has to decide),
+nor how an endpoint is found (:mod:`meshgate.proxy.reaching`), nor what happens once it is
+(:mod:`meshgate.proxy.relay`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import classImplements
+
+from meshgate.proxy.admission import Counted
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.entrance import Entrance
+from meshgate.proxy.reaching import Reach, Waiting
+from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.relay import Leg, Relay, Upstream
+from meshgate.routing.addresses import address
+from meshgate.routing.balance import choose_destination
+from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
+from meshgate.routing.table import Chain
+from meshgate.transport.silence import timed_out
+from meshgate.transport.wheel import Timer
+from meshgate.wire.alert import UNRECOGNIZED_NAME
+from meshgate.wire.clienthello import ClientHello, HelloError, HelloParser, HelloTooLarge, NotTLS, read_at_once
+
+if TYPE_CHECKING:
+    from meshgate.proxy.dataplane import Dataplane
+
+#: Bytes held for an endpoint that is not there yet. Reading stops with the read that reaches it; before, it
+#: goes on, since only a connection that is being read tells that its client is gone.
+HELD_BYTES: Final = 16384
+
+# Looking up a member of an enum takes longer than all the rest of a line.
+_OK: Final = Ending.OK
+_DRAINED: Final = Ending.DRAINED
+_NO_SNI: Final = Ending.NO_SNI
+_NO_ROUTE: Final = Ending.NO_ROUTE
+
+#: Seconds that a refused client has to read the end of stream and close. Closing at once while its bytes are
+#: still coming in would make the kernel send a reset, which can overtake an alert.
+LINGER: Final = 1.0
+
+
+# Nearly all connections have this one, and it asks for nothing.
+_NO_POLICY: Final = NO_CONNECTION_POLICY
+
+
+class Phase(enum.Enum):
+    """Where a connection is on its way. It never goes back."""
+
+    HELLO = "the client's first bytes are awaited"
+    DIALING = "the route is chosen; its endpoint is being resolved and dialed"
+    RELAYING = "both connections are joined"
+    CLOSING = "the record is complete; the client may still read what was written"
+
+
+class _Reactions(NamedTuple):
+    """What the client's three events mean in one phase."""
+
+    phase: Phase
+    received: Callable[[Inbound, bytes], None]
+    finished: Callable[[Inbound], None]
+    lost: Callable[[Inbound], None]
+
+
+class Inbound(Waiting):
+    """
+    One client.
+
+    What has not happened yet is not stored: one is made for every connection.
+
+    :param entrance: the listener that accepted it.
+    :param record: filled in as things happen, and given to the data plane at the end.
+    """
+
+    __deletable__ = ("_leg",)
+
+    transport: Any
+    #: There in the phase RELAYING.
+    _leg: Leg
+
+    #: What the client has said before its endpoint was there, and how many bytes that is.
+    _held: list[bytes] | bytes = b""
+    _held_size = 0
+    #: There once a hello has not come in one go.
+    _parser: HelloParser | None = None
+    #: How many of them went with the dial.
+    _sent_first = 0
+    _finished = False
+    #: It has reset the connection while its endpoint was being dialed, which is still to get what it has said.
+    _vanished_early = False
+    #: Where the data plane counts it.
+    counted: Counted = ()
+    _timer: Timer | None = None
+    _deadline: Timer | None = None
+    _reach: Reach | None = None
+    _relay: Relay | None = None
+
+    def __init__(self, dataplane: Dataplane, entrance: Entrance, record: ConnectionRecord) -> None:
+        self.record = record
+        self._dataplane = dataplane
+        self.entrance = entrance
+        self._policy = _NO_POLICY
+        self._reactions = _HELLO
+
+    @property
+    def phase(self) -> Phase:
+        """Where it is on its way."""
+        return self._reactions.phase
+
+    # What the transport reports.
+
+    def makeConnection(self, transport: Any) -> None:
+        """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
+        self._begin(transport, early=False)
+
+    def make_early_connection(self, transport: Any) -> None:
+        """The same where the first bytes may be there already."""
+        self._begin(transport, early=True)
+
+    def _begin(self, transport: Any, early: bool) -> None:
+        self.transport = transport
+        plane = self._dataplane
+        plane.opened(self)
+        if self.entrance.sniffs:
+            if early:
+                transport.read()
+            if self._reactions is _HELLO:
+                self._timer = plane.wheel.callLater(plane.limits.hello_timeout, self._hello_timed_out)
+        else:
+            self._decide(None, _NO_ROUTE)
+
+    def connectionMade(self) -> None:
+        """All there is to do is done already."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """The client said something."""
+        self._reactions.received(self, data)
+
+    def readConnectionLost(self) -> None:
+        """The client has finished."""
+        self._reactions.finished(self)
+
+    def writeConnectionLost(self) -> None:
+        """The client has been sent everything."""
+        if self._relay is not None:
+            self._leg.write_finished()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection with the client is gone."""
+        self._reactions.lost(self)
+
+    # What the data plane asks.
+
+    def close(self, ending: Ending, at_once: bool = False) -> None:
+        """
+        End the connection from here; if it has ended already, do not wait for the client to see it.
+
+        :param at_once: do not let anything that was read leave before.
+        """
+        if self._relay is not None:
+            self._relay.close(ending, at_once)
+            return
+        if self._vanished_early:
+            self._give_up()
+            return
+        self._end(ending)
+        self._reactions = _CLOSING
+        self._stop_waiting()
+        if at_once or self.record.ending is _DRAINED:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def tally(self) -> None:
+        """Bring the record's counters up to date."""
+        relay, record = self._relay, self.record
+        if relay is not None:
+            upstream = relay.upstream
+            record.bytes_in, record.bytes_out = relay.client.count, upstream.count
+            if upstream.first_at is not None:
+                record.first_byte = upstream.first_at - record.accepted
+
+    # HELLO
+
+    def _sniff(self, data: bytes) -> None:
+        self._keep(data)
+        try:
+            hello = self._read_hello(data)
+        except NotTLS:
+            self._decide(None, Ending.NOT_TLS)
+        except HelloTooLarge:
+            self._refuse(Ending.HELLO_TOO_LARGE)
+        except HelloError:
+            self._refuse(Ending.BAD_HELLO)
+        else:
+            if hello is not None:
+                self.record.sni, self.record.alpn = hello.sni, hello.alpn
+                self._decide(hello.sni, _NO_SNI if hello.sni is None else _NO_ROUTE)
+
+    def _read_hello(self, data: bytes) -> ClientHello | None:
+        parser, limit = self._parser, self._dataplane.limits.hello_bytes
+        if parser is None:
+            hello = read_at_once(data, limit)
+            if hello is not None:
+                return hello
+            parser = self._parser = HelloParser(limit)
+        return parser.feed(data)
+
+    def _hello_timed_out(self) -> None:
+        self._refuse(Ending.HELLO_TIMEOUT)
+
+    def _left_early(self) -> None:
+        self.close(Ending.CLIENT_CLOSED_EARLY)
+
+    def _decide(self, sni: str | None, otherwise: Ending) -> None:
+        """Choose the route by the table as it is now; without one, end."""
+        entrance = self.entrance
+        chain = self._by_address(sni) if entrance.by_address else entrance.chain(sni)
+        if chain is None:
+            self._refuse(otherwise if entrance.listener is not None else _NO_ROUTE)
+        else:
+            self._take(chain)
+
+    def _by_address(self, sni: str | None) -> Chain | None:
+        listener = self.entrance.listener
+        if listener is None:
+            return None
+        here = self.transport.getHost().host
+        return listener.lookup_from(sni, address(self.record.client[0]), address(here))
+
+    def _take(self, chain: Chain) -> None:
+        plane, record = self._dataplane, self.record
+        record.gateway, record.virtual_service = chain.gateway, chain.virtual_service
+        if chain.refusal:
+            self._refuse(Ending.NOT_SERVED)
+            return
+        destinations = chain.destinations
+        destination = destinations[0] if len(destinations) == 1 else choose_destination(destinations, plane.rng)
+        if destination is None:
+            self._refuse(Ending.NO_ENDPOINT)
+            return
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        self._reactions = _DIALING
+        self._stop_reading_when_full()
+        self._policy = policy = chain.policy
+        source = None
+        if policy is not _NO_POLICY:
+            if policy.max_duration is not None:
+                self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
+            if policy.by_source:
+                source = record.client[0]
+        reach = self._reach = Reach(plane, destination, self, source)
+        reach.start()
+
+    # DIALING
+
+    def _hold(self, data: bytes) -> None:
+        self._keep(data)
+        self._stop_reading_when_full()
+
+    def _keep(self, data: bytes) -> None:
+        held = self._held
+        if not held:
+            self._held = data
+        elif isinstance(held, list):
+            held.append(data)
+        else:
+            self._held = [held, data]
+        self._held_size += len(data)
+
+    def _stop_reading_when_full(self) -> None:
+        if self._held_size >= HELD_BYTES:
+            self.transport.pauseProducing()
+
+    def first(self) -> bytes:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: all that the client has said so far."""
+        if isinstance(self._held, list):
+            self._held = b"".join(self._held)
+        self._sent_first = self._held_size
+        return self._held
+
+    def _remember_finish(self) -> None:
+        self._finished = True
+
+    def reached(self, upstream: Upstream) -> None:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: join both sides."""
+        plane, transport = self._dataplane, self.transport
+        limits = plane.limits
+        if self._policy is not _NO_POLICY and self._policy.idle is not None:
+            limits = limits.under(self._policy)
+        plane.joined += 1
+        relay = self._relay = Relay(
+            plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
+        )
+        leg = self._leg = relay.client
+        upstream.leg = relay.upstream
+        self._reactions = _RELAYING
+        # A transport that has reported its end of stream would report it again when resumed.
+        if not self._finished and not self._vanished_early:
+            transport.resumeProducing()
+        sent = leg.count = self._sent_first
+        reach = self._reach
+        relay.start(reach.keepalive if reach is not None else None)
+        if self._held_size > sent:
+            leg.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
+        self._held = b""
+        if self._finished:
+            leg.read_finished()
+        if self._vanished_early:
+            leg.lost()
+
+    def not_reached(self, ending: Ending) -> None:
+        """As :class:`~meshgate.proxy.reaching.Waiting`: there is no endpoint."""
+        if self._vanished_early:
+            self._give_up()
+        else:
+            self._refuse(ending)
+
+    def _vanished(self) -> None:
+        if self._reactions is _DIALING and self._held_size:
+            self._vanished_early = True
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The client is gone, and nothing of what it has said can be passed on."""
+        self._end(Ending.CLIENT_TIMED_OUT if timed_out(self.transport) else Ending.CLIENT_RESET)
+        self._reactions = _CLOSING
+        self._gone()
+
+    # RELAYING
+
+    def _pass_on(self, data: bytes) -> None:
+        self._leg.received(data)
+
+    def _pass_finish_on(self) -> None:
+        self._leg.read_finished()
+
+    def _pass_loss_on(self) -> None:
+        self._leg.lost()
+
+    def _endpoint_left(self, in_order: bool) -> None:
+        if self._reach is not None:
+            self._reach.left_early(in_order)
+
+    # CLOSING
+
+    def _refuse(self, ending: Ending) -> None:
+        """End without an endpoint, in a way that lets the client read it."""
+        self._end(ending)
+        self._reactions = _CLOSING
+        self._stop_waiting()
+        if ending is _NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
+            self.transport.write(UNRECOGNIZED_NAME)
+        if self._finished:
+            self.transport.loseConnection()
+            return
+        self.transport.resumeProducing()
+        self.transport.loseWriteConnection()
+        self._timer = self._dataplane.wheel.callLater(LINGER, self.transport.loseConnection)
+
+    def _discard(self, data: bytes) -> None:
+        """Read on, so that the close does not become a reset."""
+
+    def _client_has_seen_it(self) -> None:
+        self.transport.loseConnection()
+
+    def _gone(self) -> None:
+        self._stop_waiting()
+        reach, self._reach = self._reach, None
+        if reach is not None:
+            reach.free()
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            self._dataplane.joined -= 1
+            relay.take_apart()
+            del self._leg
+        self._dataplane.closed(self)
+
+    # In any phase.
+
+    def _end(self, ending: Ending) -> None:
+        record = self.record
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if record.ending is None:
+            self.tally()
+            if ending is not _OK and self._relay is not None:
+                record.bytes_out -= self.transport.unacknowledged()
+            record.ending = ending
+            plane = self._dataplane
+            record.duration = plane.seconds() - record.accepted
+            plane.ended(record)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reach is not None:
+            self._reach.cancel()
+
+
+classImplements(Inbound, IProtocol, IHalfCloseableProtocol)
+
+# The whole protocol: what a client's event does in each phase.
+_HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._left_early, Inbound._vanished)
+_DIALING: Final = _Reactions(Phase.DIALING, Inbound._hold, Inbound._remember_finish, Inbound._vanished)
+_RELAYING: Final = _Reactions(Phase.RELAYING, Inbound._pass_on, Inbound._pass_finish_on, Inbound._pass_loss_on)
+_CLOSING: Final = _Reactions(Phase.CLOSING, Inbound._discard, Inbound._client_has_seen_it, Inbound._gone)

@@ -1,0 +1,1 @@
+"""The kinds that are read: the model of each beside its rules."""

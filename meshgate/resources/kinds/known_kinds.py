@@ -1,0 +1,129 @@
+"""The kinds that are read: their apiVersions, models and rules; and how to tell what a document is from its head."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from meshgate.resources.fault import Fault
+from meshgate.resources.kinds import (
+    destinationrule_rules,
+    endpointslice,
+    gateway,
+    gateway_rules,
+    service,
+    serviceentry_rules,
+    virtualservice,
+    virtualservice_rules,
+    workloadentry_rules,
+)
+from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
+from meshgate.resources.kinds.pod import PodSpec
+from meshgate.resources.kinds.secret import SecretSpec
+from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
+from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
+from meshgate.resources.problem import Severity
+from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import shown
+
+ISTIO_GROUP: Final = "networking.istio.io"
+_ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+# Kinds of the same group that are not read; named so that they are not taken for misspelled ones.
+_OTHER_ISTIO_KINDS: Final = frozenset(["EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
+
+
+def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
+    return iter(())
+
+
+def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    A kind that is read.
+
+    :ivar api_versions: those it is served in, the one to recommend first.
+    :ivar model: of its spec.
+    :ivar faults: the rules between its spec's fields, and the resource's name and namespace.
+    :ivar label_faults: the rules between its spec's fields and the resource's labels.
+    :ivar flat: the spec's fields stand at the document's top level.
+    :ivar confidential: what it holds is shown nowhere.
+    """
+
+    name: str
+    api_versions: tuple[str, ...]
+    model: type[BaseModel]
+    faults: Callable[[Any, ResourceKey], Iterator[Fault]] = _no_faults
+    label_faults: Callable[[Any, Mapping[str, str]], Iterator[Fault]] = _no_label_faults
+    flat: bool = False
+    confidential: bool = False
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether it has a spec of which anything is read."""
+        return not self.flat and bool(self.model.model_fields)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway_rules.faults),
+        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice_rules.faults),
+        Kind("DestinationRule", _ISTIO_VERSIONS, DestinationRuleSpec, destinationrule_rules.faults),
+        Kind(
+            "ServiceEntry",
+            _ISTIO_VERSIONS,
+            ServiceEntrySpec,
+            serviceentry_rules.faults,
+            serviceentry_rules.label_faults,
+        ),
+        Kind("WorkloadEntry", _ISTIO_VERSIONS, WorkloadEntrySpec, workloadentry_rules.faults),
+        Kind("Service", ("v1",), service.ServiceSpec, service.faults),
+        Kind("EndpointSlice", ("discovery.k8s.io/v1",), endpointslice.EndpointSliceSpec, flat=True),
+        Kind("Pod", ("v1",), PodSpec),
+        Kind("Secret", ("v1",), SecretSpec, flat=True, confidential=True),
+    )
+}
+_GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})
+
+
+def find_kind(api_version: str, name: str) -> Kind | Fault | None:
+    """
+    What a document is.
+
+    :return: its kind; a fault if it was probably meant to be one of ours; None if it is something else, which is
+        no business of a gateway.
+    """
+    group = api_version.rpartition("/")[0]
+    kind = KINDS.get(name)
+    if kind is None:
+        return _misspelled(group, name)
+    if api_version in kind.api_versions:
+        return kind
+    # Other products have a Gateway or a VirtualService of their own, under a group that is nothing like ours.
+    if group not in _GROUPS and not difflib.get_close_matches(group, _GROUPS, 1, 0.8):
+        return None
+    hint = f"write apiVersion: {kind.api_versions[0]}"
+    return Fault(("apiVersion",), "MG0004", f"{shown(name)} is not a kind of {shown(api_version)}", hint)
+
+
+def _misspelled(group: str, name: str) -> Fault | None:
+    if group != ISTIO_GROUP or name in _OTHER_ISTIO_KINDS:
+        return None
+    known = {kind.lower(): kind for kind in (*KINDS, *_OTHER_ISTIO_KINDS)}
+    near = difflib.get_close_matches(name.lower(), known, 1, 0.75)
+    if not near:
+        return None
+    return Fault(("kind",), "MG0005", f"{shown(name)} is not a kind of {group}", f"did you mean {known[near[0]]}?")
+
+
+def ignored(name: str) -> Fault:
+    """The information that a document is of a kind that is not read."""
+    return Fault((), "MG0006", f"{shown(name)} is not a routing resource; ignored", severity=Severity.INFO)

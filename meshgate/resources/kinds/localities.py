@@ -1,0 +1,130 @@
+"""
+Localities, ``region/zone/subzone`` with a wildcard at the end, and the settings that are made of them.
+
+The rules are Istio's (pkg/config/validation/agent/validation.go, ValidateLocalityLbSetting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from meshgate.resources.broken import sound
+from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.kinds.loadbalancer import Failover, LocalityLbSetting, ZoneAwareLbSetting
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import quoted
+
+# Labels that say the same as failover does, and so cannot stand beside it.
+_TOPOLOGY: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
+
+
+def locality_faults(setting: LocalityLbSetting, path: Path, ejects: bool) -> Iterator[Fault]:
+    """
+    What is wrong with the preference of near endpoints.
+
+    :param path: of the setting.
+    :param ejects: there is outlier detection beside it.
+    """
+    yield from judged(
+        _exclusion_faults(setting, path),
+        _distribute_faults(setting, path),
+        failover_faults(setting, path, ejects),
+    )
+
+
+def _exclusion_faults(setting: LocalityLbSetting, path: Path) -> Iterator[Fault]:
+    if setting.distribute and setting.failover:
+        yield Fault(
+            (*path, "failover"),
+            "MG1071",
+            "distribute and failover exclude each other",
+            "leave one of them out",
+            at_key=True,
+        )
+    elif setting.failover:
+        for index, label in sound(setting.failover_priority):
+            if label in _TOPOLOGY:
+                yield Fault(
+                    (*path, "failoverPriority", index),
+                    "MG1071",
+                    f"the label {label} cannot be a priority beside failover",
+                    "leave failover or the label out",
+                )
+
+
+def _distribute_faults(setting: LocalityLbSetting, path: Path) -> Iterator[Fault]:
+    sources = (((*path, "distribute", index, "from"), entry.source) for index, entry in sound(setting.distribute))
+    yield from judged(_form_faults(sources))
+    for index, entry in sound(setting.distribute):
+        targets = (((*path, "distribute", index, "to", locality), locality) for locality in entry.to)
+        yield from judged(_form_faults(targets, at_key=True))
+
+
+def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: Path, ejects: bool) -> Iterator[Fault]:
+    """
+    What is wrong with the regions that stand in for others.
+
+    :param path: of the setting.
+    :param ejects: there is outlier detection beside it.
+    """
+    if (setting.failover or setting.failover_priority) and not ejects:
+        yield Fault(
+            (*path, "failover" if setting.failover else "failoverPriority"),
+            "MG1072",
+            "nothing fails over, since without outlierDetection no endpoint counts as failed",
+            "write outlierDetection beside loadBalancer",
+            Severity.WARNING,
+            at_key=True,
+        )
+    for index, entry in sound(setting.failover):
+        yield from judged(_region_faults(entry, (*path, "failover", index)))
+
+
+def _region_faults(entry: Failover, path: Path) -> Iterator[Fault]:
+    for field, region in (("from", entry.source), ("to", entry.to)):
+        if "/" in region:
+            yield Fault(
+                (*path, field),
+                "MG1073",
+                f"{quoted(region)} is more than a region",
+                f"write {quoted(region.partition('/')[0])}: zones fail over by themselves",
+            )
+        elif "*" in region:
+            yield Fault((*path, field), "MG1073", f"{quoted(region)} is a wildcard, not a region", "name one region")
+    if entry.source == entry.to:
+        yield Fault((*path, "to"), "MG1073", "a region cannot stand in for itself", "name another region")
+
+
+def _form_faults(localities: Iterable[tuple[Path, str]], at_key: bool = False) -> Iterator[Fault]:
+    """
+    What is wrong with each of several localities, or with it beside those before it.
+
+    :param localities: each with its path.
+    """
+    before: list[tuple[str, ...]] = []
+    for path, locality in localities:
+        parts = tuple(locality.split("/", 2))
+        if locality.count("*") > 1 or ("*" in locality and not locality.endswith("*")):
+            message, hint = "has a wildcard before its end", "write region/zone/* or the like"
+        elif not all(parts):
+            message, hint = "has an empty part", "write region, region/zone or region/zone/subzone"
+        elif any(_overlap(other, parts) for other in before):
+            message, hint = "overlaps with one before it", "leave one of them out"
+        else:
+            before.append(parts)
+            continue
+        yield Fault(path, "MG1069", f"the locality {quoted(locality)} {message}", hint, at_key=at_key)
+
+
+def _overlap(first: Sequence[str], second: Sequence[str]) -> bool:
+    """
+    Whether Istio finds that the second of two localities overlaps with the first. A wildcard as the last part of the
+    second one overlaps with nothing but another wildcard there, as it stands for what is left.
+    """
+    for one, other in zip(first, second, strict=False):
+        if one == "*":
+            return True
+        if one != other:
+            return False
+    return True

@@ -1,0 +1,79 @@
+"""Service of Kubernetes: the part that decides where its connections go (core/v1)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from meshgate.resources.fault import Fault, repeated
+from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, refuse
+from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import kind_of
+
+
+def _port_or_name(value: Any) -> int | str:
+    if isinstance(value, str) and value:
+        return value
+    if type(value) is not int:
+        return refuse("MG1003", f"must be a port number or a port's name, not {kind_of(value)}")
+    if not 1 <= value <= MAX_PORT:
+        return refuse("MG1005", f"{kind_of(value)} is out of range", f"from 1 to {MAX_PORT}")
+    return value
+
+
+class ServiceType(enum.StrEnum):
+    """How a Service is reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+    EXTERNAL_NAME = "ExternalName"
+
+
+class TransportProtocol(enum.StrEnum):
+    """The protocol below."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class ServicePort(KubernetesModel):
+    """A port of a Service."""
+
+    name: str = Field(default="", description="required where there are several ports")
+    port: Annotated[int, Field(ge=1, le=MAX_PORT)] = Field(description="1 to 65535")
+    target_port: Annotated[int | str, BeforeValidator(_port_or_name)] | None = Field(
+        default=None,
+        description="the endpoints' port, by number or by their name for it; the port's own number if left out",
+    )
+    protocol: Annotated[TransportProtocol, Field(strict=False)] = Field(
+        default=TransportProtocol.TCP, description="TCP"
+    )
+    app_protocol: str | None = Field(default=None, description="what is spoken on it, for instance https")
+
+
+class ServiceSpec(KubernetesModel):
+    """The spec of a Service."""
+
+    selector: Labels = Field(default=Labels(), description="labels of its endpoints; empty where others list them")
+    ports: Items[ServicePort] = Field(default=(), description="its ports")
+    type: Annotated[ServiceType, Field(strict=False)] = Field(
+        default=ServiceType.CLUSTER_IP, description="ExternalName stands for a name in the DNS"
+    )
+    external_name: str = Field(default="", description="the name in the DNS, for the type ExternalName")
+
+
+def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
+    """The rules between the fields of a Service (Kubernetes, pkg/apis/core/validation, ValidateService)."""
+    if spec.type is ServiceType.EXTERNAL_NAME and not spec.external_name:
+        yield Fault(("spec", "externalName"), "MG1002", "a Service of the type ExternalName needs an externalName")
+    if len(spec.ports) > 1:
+        for index, port in enumerate(spec.ports):
+            if not port.name:
+                path = ("spec", "ports", index, "name")
+                yield Fault(path, "MG1002", "a Service with several ports needs a name for each")
+    yield from repeated((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")

@@ -1,0 +1,1 @@
+"""Findings about all resources together, one file a group of rules."""

@@ -1,0 +1,154 @@
+"""What analyzers look at: the resources by kind, and the workloads that Gateways select."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
+from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.pod import PodSpec
+from meshgate.resources.kinds.secret import SecretSpec
+from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
+from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualServiceSpec
+from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.compile.catalog import Catalog, selected
+from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.hosts import HostIndex
+
+SubsetOwners = dict[ResourceKey, tuple[Resource[VirtualServiceSpec], str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a Gateway can select: this gateway, or a Pod."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AnalysisInput:
+    """
+    All resources, the oldest of each kind first.
+
+    :ivar resources: the valid ones, and of others what can be read; Istio's analyzers look at both.
+    :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
+    :ivar now: for what expires; None where that is not to be judged.
+    :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
+    :ivar host_indexes: the hosts of each Gateway that the VirtualServices name, by ``namespace/name``.
+    :ivar subset_owners: by host the VirtualServices for it that tell its subsets apart, each with the path of a subset.
+    """
+
+    resources: Sequence[Resource[Any]]
+    proxy: Proxy
+    catalog: Catalog
+    dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+    now: datetime | None = None
+    in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
+    host_indexes: dict[str, HostIndex] = field(default_factory=dict)
+    subset_owners: Mapping[str, SubsetOwners] = field(default_factory=dict)
+
+    def about(self, **chosen: Any) -> AnalysisInput:
+        """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
+        view = object.__new__(AnalysisInput)
+        vars(view).update(vars(self), **chosen)
+        return view
+
+    def prepare(self) -> None:
+        """Sort what is here by kind, before views of it are made."""
+        for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
+            getattr(self, name)
+
+    @cached_property
+    def gateways(self) -> list[Resource[GatewaySpec]]:
+        """All Gateways, taken by this gateway or not."""
+        return self._of(GatewaySpec)
+
+    @cached_property
+    def gateway_of(self) -> dict[str, Resource[GatewaySpec]]:
+        """The Gateways by ``namespace/name``."""
+        return {gateway.qualified_name: gateway for gateway in self.gateways}
+
+    @cached_property
+    def virtual_services(self) -> list[Resource[VirtualServiceSpec]]:
+        """All VirtualServices."""
+        return self._of(VirtualServiceSpec)
+
+    @cached_property
+    def services(self) -> list[Resource[ServiceSpec]]:
+        """All Services."""
+        return self._of(ServiceSpec)
+
+    @cached_property
+    def entries(self) -> list[Resource[ServiceEntrySpec]]:
+        """All ServiceEntries."""
+        return self._of(ServiceEntrySpec)
+
+    @cached_property
+    def rules(self) -> list[Resource[DestinationRuleSpec]]:
+        """All DestinationRules."""
+        return self._of(DestinationRuleSpec)
+
+    @cached_property
+    def secrets(self) -> dict[tuple[str, str], Resource[SecretSpec]]:
+        """The Secrets by namespace and name."""
+        return {(secret.namespace, secret.name): secret for secret in self._of(SecretSpec)}
+
+    @cached_property
+    def pods(self) -> dict[str, list[Resource[PodSpec]]]:
+        """The Pods by namespace."""
+        found: dict[str, list[Resource[PodSpec]]] = defaultdict(list)
+        for pod in self._of(PodSpec):
+            found[pod.namespace].append(pod)
+        return found
+
+    @cached_property
+    def workloads(self) -> list[Workload]:
+        """The gateway itself, and every Pod."""
+        pods = (Workload(pod.namespace, pod.labels) for pods in self.pods.values() for pod in pods)
+        return [Workload(self.proxy.namespace, self.proxy.labels), *pods]
+
+    @cached_property
+    def _namespaces(self) -> dict[frozenset[tuple[str, str]], list[str]]:
+        return {}
+
+    def namespaces_of(self, selector: Mapping[str, str]) -> list[str]:
+        """The namespaces in which there are workloads that a Gateway's selector takes."""
+        key = frozenset(selector.items())
+        if key not in self._namespaces:
+            self._namespaces[key] = sorted({workload.namespace for workload in self.workloads_of(selector)})
+        return self._namespaces[key]
+
+    def workloads_of(self, selector: Mapping[str, str]) -> Iterator[Workload]:
+        """The workloads that a Gateway's selector takes."""
+        return (workload for workload in self.workloads if selected(selector, workload.labels))
+
+    def _of(self, spec: type[Any]) -> list[Any]:
+        return sorted((each for each in self.resources if isinstance(each.spec, spec)), key=Resource.order)
+
+
+def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
+    """The destinations of all rules, each with its path; those of which no host can be read are left out."""
+    spec = virtual_service.spec
+    several: Sequence[tuple[str, Sequence[TLSRoute | TCPRoute]]] = (("tls", spec.tls), ("tcp", spec.tcp))
+    for kind, rules in several:
+        for number, rule in enumerate(rules):
+            for index, target in enumerate(rule.route):
+                if target.destination.host:
+                    yield f"spec.{kind}[{number}].route[{index}].destination", target.destination
+    for number, http in enumerate(spec.http_rules):
+        for place, destination in http.destinations:
+            yield f"spec.http[{number}].{place}", destination
+
+
+def listed(places: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
+    """Some of several resources, each with the place of the field whose path is beside it."""
+    found = list(places)
+    names = ", ".join(f"{each.qualified_name} ({each.place(path)})" for each, path in found[:most])
+    return names + (f" and {len(found) - most} more" if len(found) > most else "")

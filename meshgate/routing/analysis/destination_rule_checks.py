@@ -1,0 +1,115 @@
+"""What DestinationRules say of hosts, endpoints and servers that there are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
+from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.trafficpolicy import ClientTLSSettings
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.resource import Resource
+from meshgate.routing.analysis.analysis_input import AnalysisInput
+from meshgate.routing.compile.catalog import CatalogHost, selected
+from meshgate.routing.compile.traffic_policies import ORIGINATING
+from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot, unknown_host_hint
+
+TOPOLOGY = "topology."
+"""How the keys of labels begin that an endpoint has from the place it runs in."""
+
+DestinationRule = Resource[DestinationRuleSpec]
+
+
+def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
+    """DestinationRules for a host that is neither a Service's nor a ServiceEntry's (destinationrule/subset.go)."""
+    for rule in given.rules:
+        host = full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix)
+        if is_wildcard(host):
+            known = any(covers(host, each.host) for each in given.catalog)
+        else:
+            known = given.catalog.find(host) is not None
+        if not known:
+            meant = other_by_dot(host, rule.namespace, given.proxy.domain_suffix)
+            yield rule.problem(
+                Severity.WARNING,
+                "MG2058",
+                f"there is no host {host} for it to be about",
+                path="spec.host",
+                hint=unknown_host_hint(meant if given.catalog.find(meant) is not None else ""),
+            )
+
+
+def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:
+    """Subsets that select no endpoint of their host (destinationrule/subset.go)."""
+    for rule in given.rules:
+        host = given.catalog.find(full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix))
+        if host is None or not rule.spec.subsets:
+            continue
+        candidates = list(_candidates(host, given))
+        for index, subset in enumerate(rule.spec.subsets):
+            if subset.labels and not any(_may_be(subset.labels, labels) for labels in candidates):
+                wanted = ",".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
+                yield rule.problem(
+                    Severity.ERROR if candidates else Severity.WARNING,
+                    "MG2057",
+                    f"the subset {subset.name} selects nothing: no endpoint of {host.host} is labeled {wanted}",
+                    path=f"spec.subsets[{index}].labels",
+                    hint="connections for it are closed" if candidates else f"{host.host} has no endpoint at all",
+                )
+
+
+def _candidates(host: CatalogHost, given: AnalysisInput) -> Iterator[Mapping[str, str] | None]:
+    """The labels of the host's endpoints and Pods; None where they are not known."""
+    for port in host.ports.values():
+        yield from port.labels
+    source: Resource[Any] = host.source
+    selector = source.spec.selector if isinstance(source.spec, ServiceSpec) else None
+    for pod in given.pods.get(source.namespace, ()):
+        if selector and selected(selector, pod.labels):
+            yield pod.labels
+
+
+def _may_be(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
+    """
+    Whether an endpoint can have the labels. Where it runs is told by its Node, which is not known here; but an empty
+    place is none.
+    """
+    if labels is None:
+        return True
+    return all(
+        labels.get(key) == value or (key.startswith(TOPOLOGY) and value != "" and key not in labels)
+        for key, value in wanted.items()
+    )
+
+
+def unverified_servers(given: AnalysisInput) -> Iterator[Problem]:
+    """TLS towards servers whose certificates are held against nothing (destinationrule/ca-certificates.go)."""
+    for rule in given.rules:
+        policy = rule.spec.traffic_policy
+        if policy is None:
+            continue
+        if _unverified(rule, policy.tls):
+            yield _no_authorities(rule, "MG2059", "spec.trafficPolicy.tls", "")
+        for index, port in enumerate(policy.port_level_settings):
+            if _unverified(rule, port.tls):
+                path = f"spec.trafficPolicy.portLevelSettings[{index}].tls"
+                number = port.port.number
+                yield _no_authorities(rule, "MG2060", path, f" at port {number}" if number else "")
+
+
+def _unverified(rule: DestinationRule, tls: ClientTLSSettings | None) -> bool:
+    if tls is None or tls.mode not in ORIGINATING or tls.ca_certificates:
+        return False
+    # A Secret may hold the authorities; Istio reads it for the proxies that a workloadSelector chooses.
+    return not (tls.credential_name and rule.spec.workload_selector is not None)
+
+
+def _no_authorities(rule: DestinationRule, code: str, path: str, where: str) -> Problem:
+    return rule.problem(
+        Severity.WARNING,
+        code,
+        f"no caCertificates are given to hold the certificate of {rule.spec.host}{where} against",
+        path=path,
+        hint="name the file with the authorities that it comes from",
+    )

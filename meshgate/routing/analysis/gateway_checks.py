@@ -1,0 +1,140 @@
+"""What Gateways have against each other, and against the Service in front of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.service import ServiceSpec, TransportProtocol
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.analysis.analysis_input import AnalysisInput, Workload, listed
+from meshgate.routing.compile.catalog import selected
+from meshgate.routing.compile.servers import ISTIO_LABELS
+from meshgate.routing.hosts import server_hosts
+
+Gateway = Resource[GatewaySpec]
+Place = tuple[int, str, str]
+"""Port, address to bind to, host."""
+_Selector = frozenset[tuple[str, str]]
+
+ISTIO_PORTS: Final = (80, 443, 15443, 31400)
+"""Of the Service that ``istioctl analyze`` takes for granted (pkg/config/analysis/local)."""
+
+_TCP: Final = TransportProtocol.TCP
+_ISTIO_SERVICE: Final = f"Istio's own Service for istio=ingressgateway, which has {', '.join(map(str, ISTIO_PORTS))}"
+
+
+def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
+    """
+    Servers of several Gateways for the same workloads with the same port, address and host. Of a server that the
+    compiler dropped for that reason it is said there (gateway/conflictinggateway.go).
+    """
+    places: dict[Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
+    for gateway in given.gateways:
+        for place, index in _places_of(gateway).items():
+            places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
+    for gateway in given.gateways:
+        for index, server in enumerate(gateway.spec.servers):
+            if (gateway.key, index) in given.dropped:
+                continue
+            others: dict[ResourceKey, tuple[Gateway, str]] = {}
+            hosts: dict[str, None] = {}
+            for place in _at(gateway, index):
+                for other, number in _rivals(gateway, places[place], given):
+                    others.setdefault(other.key, (other, f"spec.servers[{number}]"))
+                    hosts[place[2]] = None
+            if others:
+                yield gateway.problem(
+                    Severity.WARNING,
+                    "MG2041",
+                    f"port {server.port.number} with {', '.join(hosts)} is also that of "
+                    f"Gateway {listed(others.values())}, for the same gateways",
+                    path=f"spec.servers[{index}]",
+                    hint="write one Gateway for a port and host, or give them different selectors",
+                )
+
+
+def all_places(gateway: Gateway) -> Iterator[Place]:
+    """The ports, addresses and hosts of a Gateway; one that several of its servers have comes several times."""
+    for index in range(len(gateway.spec.servers)):
+        yield from _at(gateway, index)
+
+
+def _places_of(gateway: Gateway) -> Mapping[Place, int]:
+    """The places of a Gateway, each with the index of the first server that has it."""
+    places: dict[Place, int] = {}
+    for index in range(len(gateway.spec.servers)):
+        for place in _at(gateway, index):
+            places.setdefault(place, index)
+    return places
+
+
+def _at(gateway: Gateway, index: int) -> Iterator[Place]:
+    server = gateway.spec.servers[index]
+    if not (server.port.number or server.bind):
+        return  # its port cannot be read
+    for host in server_hosts(server.hosts, gateway.namespace):
+        yield server.port.number, server.bind, host
+
+
+def _rivals(
+    gateway: Gateway, by_selector: Mapping[_Selector, list[tuple[Gateway, int]]], given: AnalysisInput
+) -> Iterator[tuple[Gateway, int]]:
+    own = frozenset(gateway.spec.selector.items())
+    for selector, others in by_selector.items():
+        if selector <= own or own <= selector or _share_workload(own, selector, given):
+            yield from (each for each in others[:10] if each[0] is not gateway)
+
+
+def _share_workload(one: _Selector, other: _Selector, given: AnalysisInput) -> bool:
+    both = dict(one | other)
+    return len(both) == len(one | other) and any(given.workloads_of(both))
+
+
+def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
+    """
+    Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
+    (gateway/gateway.go). Without any such Service, Istio's own may be taken for granted before Istio's own gateway.
+    """
+    in_front = given.in_front
+    for gateway in given.gateways:
+        selector = frozenset(gateway.spec.selector.items())
+        if selector not in in_front:
+            in_front[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
+        services = in_front[selector].values()
+        if services:
+            found = (port for service in services for port in service.spec.ports if port.protocol is _TCP)
+            have = {number for port in found for number in (port.port, port.target_port)}
+            what = listed((service, "spec.ports") for service in services)
+            yield from _missing_ports(gateway, have, f"the Service in front of the gateway: {what}", Severity.WARNING)
+        elif given.proxy.in_cluster and selector and selector <= ISTIO_LABELS.items():
+            yield from _missing_ports(gateway, ISTIO_PORTS, _ISTIO_SERVICE, Severity.INFO)
+
+
+def _missing_ports(
+    gateway: Gateway, have: Collection[int | str | None], service: str, severity: Severity
+) -> Iterator[Problem]:
+    for index, server in enumerate(gateway.spec.servers):
+        if server.port.number and server.port.number not in have:
+            yield gateway.problem(
+                severity,
+                "MG2042",
+                f"port {server.port.number} is not on {service}",
+                path=f"spec.servers[{index}].port.number",
+                hint="in a cluster, clients come through that Service; add the port to it",
+            )
+
+
+def _services_of(workloads: Iterable[Workload], given: AnalysisInput) -> dict[ResourceKey, Resource[ServiceSpec]]:
+    """The Services that lead to any of the workloads."""
+    return {
+        service.key: service
+        for workload in workloads
+        for service in given.services
+        if service.namespace == workload.namespace
+        and service.spec.selector
+        and selected(service.spec.selector, workload.labels)
+    }

@@ -1,0 +1,115 @@
+"""What Services and ServiceEntries leave open about protocols, which matters to sidecars more than to a gateway."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
+from meshgate.resources.kinds.service import ServicePort, ServiceSpec, ServiceType, TransportProtocol
+from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.resource import Resource
+from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
+from meshgate.routing.compile.visibility import EVERYBODY, scopes
+
+KNOWN_PREFIXES: Final = frozenset(
+    {"double-hbone", "hbone", "mongo", "mysql", "redis", "tcp", "tls", "udp", "https"}
+) | {protocol.lower() for protocol in HTTP_PROTOCOLS}
+"""How the names of ports begin from which a protocol is read (pkg/config/kube/conversion.go)."""
+
+WELL_KNOWN_TCP: Final = frozenset({25, 53, 3306, 27017})
+"""Ports that are TCP without a name, since servers speak first there."""
+
+
+# A ServiceEntry, and the path of the protocol of one of its ports.
+_EntryPort = tuple[Resource[ServiceEntrySpec], str]
+
+SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+
+
+def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
+    """Ports of Services from whose name no protocol can be read (service/portname.go)."""
+    for service in given.services:
+        if _is_of_the_platform(service):
+            continue
+        external = service.spec.type is ServiceType.EXTERNAL_NAME
+        for index, port in enumerate(service.spec.ports):
+            if not port.port:
+                continue  # it cannot be read
+            if _has_protocol(port) and not (external and port.name == "tcp"):
+                continue
+            what = f"the name {port.name!r} of port {port.port}" if port.name else f"port {port.port}, without a name,"
+            yield service.problem(
+                Severity.WARNING if external else Severity.INFO,
+                "MG2049" if external else "MG2048",
+                f"{what} does not say which protocol it is for"
+                + ("; sidecars may not forward its TCP connections" if external else "; sidecars guess it"),
+                path=f"spec.ports[{index}].name",
+                hint="begin the name with the protocol, as in tcp-echo or tls-echo, or write appProtocol",
+            )
+
+
+def _is_of_the_platform(service: Resource[ServiceSpec]) -> bool:
+    labels = service.labels
+    return service.namespace in SYSTEM_NAMESPACES or "istio" in labels or labels.get("release") == "istio"
+
+
+def _has_protocol(port: ServicePort) -> bool:
+    if port.app_protocol or port.protocol is TransportProtocol.UDP:
+        return True
+    if not port.name:
+        return port.port in WELL_KNOWN_TCP
+    name = port.name.lower()
+    return name.partition("-")[0] in KNOWN_PREFIXES or any(name.startswith(f"{known}-") for known in KNOWN_PREFIXES)
+
+
+def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
+    """
+    ServiceEntries with a TCP port and no address (serviceentry/protocoladdresses.go). Those without resolution are
+    judged when they are read.
+    """
+    for entry in given.entries:
+        if entry.spec.addresses or entry.spec.resolution is Resolution.NONE:
+            continue
+        for index, port in enumerate(entry.spec.ports):
+            if port.number and port.protocol in ("", "TCP"):
+                yield entry.problem(
+                    Severity.INFO,
+                    "MG2061",
+                    f"the TCP port {port.number} has no address: sidecars that are not given one take every "
+                    "connection to that port for it",
+                    path=f"spec.ports[{index}]",
+                    hint="a gateway does without; for sidecars write addresses",
+                )
+
+
+def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
+    """ServiceEntries that give one port of one host different protocols (serviceentry/conflictingprotocol.go)."""
+    known: dict[tuple[str, int], dict[str, list[_EntryPort]]] = defaultdict(lambda: defaultdict(list))
+    for entry in given.entries:
+        for host in entry.spec.hosts:
+            for index, port in enumerate(entry.spec.ports):
+                if not port.number:
+                    continue
+                known[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
+    for (host, number), by_protocol in known.items():
+        for protocol, entries in by_protocol.items() if len(by_protocol) > 1 else ():
+            rivals = [each for other, those in by_protocol.items() if other != protocol for each in those]
+            for entry, path in entries:
+                others = [each for each in rivals if _share_namespace(entry, each[0])]
+                if others:
+                    yield entry.problem(
+                        Severity.WARNING,
+                        "MG2062",
+                        f"port {number} of {host} is {protocol or 'without protocol'} here, and something else in "
+                        f"ServiceEntry {listed(others)}",
+                        path=path,
+                        hint="write the same protocol, or export them to different namespaces",
+                    )
+
+
+def _share_namespace(one: Resource[ServiceEntrySpec], other: Resource[ServiceEntrySpec]) -> bool:
+    first, second = scopes(one), scopes(other)
+    return EVERYBODY in first or EVERYBODY in second or not first.isdisjoint(second)

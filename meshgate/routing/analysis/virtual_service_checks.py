@@ -1,0 +1,149 @@
+"""What VirtualServices have against the Gateways that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from meshgate.resources.kinds.gateway import GatewaySpec, Server
+from meshgate.resources.kinds.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualServiceSpec
+from meshgate.resources.nameforms import DOT_HINT
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.resource import Resource
+from meshgate.routing.analysis.analysis_input import AnalysisInput
+from meshgate.routing.compile.route_binding import gateways_of
+from meshgate.routing.compile.servers import HTTP_PROTOCOLS, PASSTHROUGH_MODES
+from meshgate.routing.hosts import (
+    MESH,
+    HostIndex,
+    gateway_reference,
+    matches,
+    names_for_namespace,
+    server_hosts,
+    specificity,
+)
+
+Gateway = Resource[GatewaySpec]
+VirtualService = Resource[VirtualServiceSpec]
+Match = L4MatchAttributes | TLSMatchAttributes
+
+_MOST_COMPARED = 10
+"""Hosts of each side that a hint is looked for among."""
+
+
+def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
+    """VirtualServices none of whose hosts a Gateway has for their namespace (virtualservice/gateways.go)."""
+    known = given.host_indexes
+    for virtual_service in given.virtual_services:
+        for name in gateways_of(virtual_service):
+            gateway = given.gateway_of.get(name)
+            if gateway is None or not virtual_service.spec.hosts:
+                continue
+            if not any(known[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+                yield _outside(virtual_service, gateway)
+
+
+def host_index(gateway: Gateway) -> HostIndex:
+    """The hosts of all servers of a Gateway, as :func:`hosts_not_in_gateway` needs them."""
+    return HostIndex(_hosts(gateway))
+
+
+def _hosts(gateway: Gateway) -> list[str]:
+    return [host for server in gateway.spec.servers for host in server_hosts(server.hosts, gateway.namespace)]
+
+
+def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
+    names = sorted(set(names_for_namespace(_hosts(gateway), virtual_service.namespace)), key=specificity)
+    dotted = _apart_by_dot(virtual_service.spec.hosts, names)
+    have = f"has {', '.join(names[:5])}" if names else f"has no host for the namespace {virtual_service.namespace}"
+    return virtual_service.problem(
+        Severity.WARNING,
+        "MG2050",
+        f"none of its hosts ({', '.join(virtual_service.spec.hosts[:5])}) is one of Gateway "
+        f"{gateway.qualified_name} ({gateway.place('spec.servers')}), which {have}",
+        path="spec.hosts",
+        hint="the Gateway takes no rule of it" + (f"; {DOT_HINT}" if dotted else ""),
+    )
+
+
+def _apart_by_dot(hosts: Sequence[str], others: Sequence[str]) -> bool:
+    """True if some of these hosts would meet, were it not for a dot at the end; of many hosts a few are looked at."""
+    return any(
+        matches(host.removesuffix("."), other.removesuffix("."))
+        for host in hosts[:_MOST_COMPARED]
+        for other in others[:_MOST_COMPARED]
+    )
+
+
+def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
+    """Destinations of http rules that name no host (virtualservice/destinationhosts.go)."""
+    for virtual_service in given.virtual_services:
+        for number, rule in enumerate(virtual_service.spec.http_rules):
+            for path in rule.hostless:
+                yield virtual_service.problem(
+                    Severity.ERROR,
+                    "MG2020",
+                    "the destination names no host",
+                    path=f"spec.http[{number}].{path}",
+                    hint="write destination.host, the name of a service",
+                )
+
+
+def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
+    """Match blocks of tcp and tls rules that fit no server of any Gateway of their VirtualService."""
+    for virtual_service in given.virtual_services:
+        spec = virtual_service.spec
+        names = gateways_of(virtual_service)
+        gateways = [given.gateway_of[name] for name in names if name in given.gateway_of]
+        if not spec.hosts or len(gateways) < len(names):
+            continue  # a delegate, or it is said already that a Gateway is missing
+        for path, block in _blocks(spec):
+            yield from _unreached(virtual_service, path, block, gateways)
+
+
+def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
+    """The match blocks of all tls and tcp rules, each behind its path."""
+    for index, tls in enumerate(spec.tls):
+        for number, named in enumerate(tls.match):
+            yield f"spec.tls[{index}].match[{number}]", named
+    for index, tcp in enumerate(spec.tcp):
+        for number, plain in enumerate(tcp.match):
+            yield f"spec.tcp[{index}].match[{number}]", plain
+
+
+def _unreached(
+    virtual_service: VirtualService, path: str, match: Match, gateways: Sequence[Gateway]
+) -> Iterator[Problem]:
+    """What keeps a block from every server: the Gateways it names, its port, or the kind of its rule."""
+    own = {gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways or (MESH,)}
+    wanted = {gateway_reference(name, virtual_service.namespace) for name in match.gateways} or own
+    strangers = sorted(wanted - own)
+    if strangers and strangers == sorted(wanted):
+        yield virtual_service.problem(
+            Severity.WARNING,
+            "MG2052",
+            f"the block is never reached: it is for {', '.join(strangers)}, which the VirtualService does not name",
+            path=f"{path}.gateways",
+            hint="add it to spec.gateways",
+        )
+    if MESH in wanted or strangers or not match.port:
+        return
+    servers = [server for each in gateways if each.qualified_name in wanted for server in each.spec.servers]
+    kind = "tls" if isinstance(match, TLSMatchAttributes) else "tcp"
+    ports = sorted({server.port.number for server in servers if _takes(server, kind)})
+    if match.port not in ports:
+        have = f"for {kind} rules it has {', '.join(map(str, ports))}" if ports else f"it has none for {kind} rules"
+        yield virtual_service.problem(
+            Severity.WARNING,
+            "MG2052",
+            f"the block is never reached: no server of {', '.join(sorted(wanted))} has the port {match.port}; {have}",
+            path=f"{path}.port",
+            hint="the port is that of the Gateway's server, not of the service",
+        )
+
+
+def _takes(server: Server, kind: str) -> bool:
+    """Whether a server takes rules of a kind: tls where TLS is passed through, else tcp."""
+    if server.port.protocol in HTTP_PROTOCOLS:
+        return False
+    passes = server.tls is not None and str(server.tls.mode) in PASSTHROUGH_MODES
+    return passes == (kind == "tls")

@@ -1,0 +1,283 @@
+"""
+The catalog: which hosts exist, on which ports, and the endpoints behind each, the way Istio joins them.
+
+Pure: takes resources, gives endpoints. Names that DNS has to answer stay names here; the data plane resolves them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshgate.resources.kinds.endpointslice import EndpointSliceSpec, SliceEndpoint
+from meshgate.resources.kinds.service import ServicePort, ServiceSpec
+from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
+from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
+from meshgate.resources.resource import Resource
+from meshgate.routing.compile.visibility import visible
+from meshgate.routing.hosts import full_name, most_specific
+from meshgate.routing.table import Endpoint
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice names its Service."""
+
+REGION_LABEL = "topology.kubernetes.io/region"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+SUBZONE_LABEL = "topology.istio.io/subzone"
+NETWORK_LABEL = "topology.istio.io/network"
+
+UNIX = "unix://"
+
+Found = tuple[Endpoint, Mapping[str, str] | None]
+"""An endpoint with its labels; None where they are not known."""
+
+_LabeledWorkload = tuple[WorkloadEntrySpec, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPort:
+    """
+    One port of a host.
+
+    :ivar endpoints: may be empty; :attr:`missing` then says why.
+    :ivar labels: those of each endpoint, by which subsets select; None where they are not known.
+    """
+
+    number: int
+    name: str
+    endpoints: tuple[Endpoint, ...] = ()
+    missing: str = ""
+    labels: tuple[Mapping[str, str] | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogHost:
+    """
+    A host that routes can name: a Service, or one host of a ServiceEntry.
+
+    :ivar source: the resource it comes from.
+    """
+
+    host: str
+    source: Resource[Any]
+    ports: Mapping[int, CatalogPort]
+
+
+class Catalog:
+    """
+    All hosts by their full name.
+
+    :param resources: every resource of the configuration; kinds of no interest here are passed over.
+    :param domain_suffix: the cluster domain, ``cluster.local``.
+    :param before: a catalog whose hosts are taken over where they are the same, as the same objects.
+    """
+
+    def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None = None) -> None:
+        self._domain_suffix = domain_suffix
+        self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
+        self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
+        self._pods: dict[tuple[str, str], Resource[Any]] = {}
+        # By namespace and one of their labels, so that those which a selector takes are found without trying all.
+        self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
+        self._take(resources, before)
+
+    def _take(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> None:
+        services: list[Resource[ServiceSpec]] = []
+        entries: list[Resource[ServiceEntrySpec]] = []
+        in_order = sorted(resources, key=Resource.order)
+        for resource in in_order:
+            if isinstance(resource.spec, ServiceSpec):
+                services.append(resource)
+            elif isinstance(resource.spec, ServiceEntrySpec):
+                entries.append(resource)
+            else:
+                self._note(resource)
+        # A Service keeps its host against a ServiceEntry of the same name, as the older source does in Istio.
+        for service in services:
+            host = full_name(service.name, service.namespace, self._domain_suffix)
+            self._add(host, service, self._service_ports(service), before)
+        for entry in entries:
+            for host in entry.spec.hosts:
+                self._add(host, entry, self._entry_ports(entry, host), before)
+
+    def _note(self, resource: Resource[Any]) -> None:
+        """What Services and ServiceEntries find their endpoints among."""
+        if isinstance(resource.spec, WorkloadEntrySpec):
+            labels = {**resource.labels, **_workload_labels(resource.spec)}
+            for key, value in labels.items():
+                self._workloads[resource.namespace, key, value].append((resource.spec, labels))
+        elif resource.kind == "Pod":
+            self._pods[resource.namespace, resource.name] = resource
+        elif isinstance(resource.spec, EndpointSliceSpec):
+            service_name = resource.labels.get(SERVICE_NAME_LABEL)
+            if service_name:
+                self._slices[resource.namespace, service_name].append(resource.spec)
+
+    def find(self, host: str, namespace: str | None = None) -> CatalogHost | None:
+        """
+        :param host: a full name, as :func:`~meshgate.routing.hosts.full_name` makes it.
+        :param namespace: that has to see it; None for anybody.
+        """
+        found = self._hosts.get(host, ())
+        return next((each for each in found if namespace is None or visible(each.source, namespace)), None)
+
+    def covering(self, host: str, namespace: str) -> CatalogHost | None:
+        """As :meth:`find`; where there is no such host, the longest wildcard that takes it, as sidecars see it."""
+        known = most_specific(host, self._hosts)
+        return None if known is None else self.find(known, namespace)
+
+    def changed_hosts(self, before: Catalog) -> set[str]:
+        """The hosts that are not the same in another catalog, from which this one has taken over what is the same."""
+        hosts = self._hosts.keys() | before._hosts.keys()
+        return {host for host in hosts if not _are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
+
+    def __iter__(self) -> Iterator[CatalogHost]:
+        for same in self._hosts.values():
+            yield from same
+
+    def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort], before: Catalog | None) -> None:
+        new = CatalogHost(host, source, {port.number: port for port in ports})
+        known = before._hosts.get(host, ()) if before is not None else ()
+        self._hosts[host].append(next((each for each in known if each == new), new))
+
+    def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
+        spec = service.spec
+        for port in spec.ports:
+            if spec.type == "ExternalName":
+                yield CatalogPort(port.port, port.name, *_external(spec.external_name, _numeric_target(port)))
+                continue
+            found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
+            yield _with_endpoints(port.port, port.name, found, self._why_none(service, port, found))
+
+    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
+        """Ports are joined by name; FQDN slices are ignored, and so is what is not ready (istio#34995)."""
+        for piece in self._slices.get((service.namespace, service.name), ()):
+            if piece.address_type == "FQDN":
+                continue
+            for slice_port in piece.ports:
+                if (slice_port.name or "") != port.name or slice_port.port is None:
+                    continue
+                for endpoint in piece.endpoints:
+                    if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
+                        labels = self._pod_labels(endpoint, service.namespace)
+                        for address in endpoint.addresses:
+                            yield Endpoint(address, slice_port.port), labels
+
+    def _pod_labels(self, endpoint: SliceEndpoint, namespace: str) -> Mapping[str, str] | None:
+        reference = endpoint.target_ref
+        if reference is None or reference.kind != "Pod":
+            return None
+        pod = self._pods.get((reference.namespace or namespace, reference.name))
+        return None if pod is None else {**pod.labels, **({ZONE_LABEL: endpoint.zone} if endpoint.zone else {})}
+
+    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
+        for workload, labels in self._selected(service.namespace, service.spec.selector):
+            number = _workload_port(workload.ports, port)
+            if number is not None and not workload.address.startswith(UNIX):
+                yield _endpoint(workload.address, number, workload.weight), labels
+
+    def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
+        """WorkloadEntries by the labels of their metadata and spec together; an empty selector selects nothing."""
+        if not selector:
+            return []
+        fewest = min((self._workloads.get((namespace, *pair), []) for pair in selector.items()), key=len)
+        return [(workload, labels) for workload, labels in fewest if selected(selector, labels)]
+
+    def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Found]) -> str:
+        if found:
+            return ""
+        chosen = list(self._selected(service.namespace, service.spec.selector))
+        if chosen and isinstance(port.target_port, str):
+            return f"targetPort {port.target_port!r} is a name, and no selected WorkloadEntry has a port of that name"
+        if service.spec.selector:
+            labels = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+            return (
+                f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {labels}"
+            )
+        return f"the Service has no selector, and no EndpointSlice is labeled {SERVICE_NAME_LABEL}={service.name}"
+
+    def _entry_ports(self, entry: Resource[ServiceEntrySpec], host: str) -> Iterator[CatalogPort]:
+        spec = entry.spec
+        for port in spec.ports:
+            target = port.target_port or port.number
+            if spec.resolution == "NONE":
+                missing = "resolution NONE keeps the original destination, which a gateway does not have"
+                yield CatalogPort(port.number, port.name, (), missing)
+            elif spec.resolution == "DYNAMIC_DNS":
+                missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
+                yield CatalogPort(port.number, port.name, (), missing)
+            else:
+                found = list(self._entry_endpoints(entry, host, port.name, target))
+                missing = "" if found else "the ServiceEntry has no endpoint that can be dialed"
+                yield _with_endpoints(port.number, port.name, found, missing)
+
+    def _entry_endpoints(
+        self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
+    ) -> Iterator[Found]:
+        spec = entry.spec
+        workloads: list[_LabeledWorkload] = [(each, _workload_labels(each)) for each in spec.endpoints]
+        if spec.workload_selector is not None:
+            workloads += self._selected(entry.namespace, spec.workload_selector.labels)
+        elif not workloads and spec.resolution != "STATIC":
+            yield _endpoint(host, target), {}
+        for workload, labels in workloads:
+            if workload.address and not workload.address.startswith(UNIX):
+                number = workload.ports.get(port_name, target)
+                yield _endpoint(workload.address, number, workload.weight), labels
+
+
+def _are_the_same(some: Sequence[CatalogHost], others: Sequence[CatalogHost]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
+
+
+def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the labels hold every pair of the selector."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _with_endpoints(number: int, name: str, found: Iterable[Found], missing: str) -> CatalogPort:
+    """A port; an endpoint that is found twice counts once."""
+    labels: dict[Endpoint, Mapping[str, str] | None] = {}
+    for endpoint, known in found:
+        if labels.get(endpoint) is None:
+            labels[endpoint] = known
+    return CatalogPort(number, name, tuple(labels), missing, tuple(labels.values()))
+
+
+def _workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
+    """Its labels, and those that its place gives it (pkg/config/labels, AugmentLabels)."""
+    places = dict(zip((REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL), workload.locality.split("/"), strict=False))
+    places[NETWORK_LABEL] = workload.network
+    return {**workload.labels, **{key: value for key, value in places.items() if value}}
+
+
+def _workload_port(ports: Mapping[str, int], port: ServicePort) -> int | None:
+    """
+    A workload's port for a Service port: by the name of the targetPort, then of the Service port, then the numeric
+    targetPort. A named targetPort that the workload does not know gives none.
+    """
+    for name in (port.target_port, port.name):
+        if isinstance(name, str) and name in ports:
+            return ports[name]
+    return _numeric_target(port) if not isinstance(port.target_port, str) else None
+
+
+def _numeric_target(port: ServicePort) -> int:
+    return port.target_port if isinstance(port.target_port, int) and port.target_port else port.port
+
+
+def _external(name: str, number: int) -> tuple[tuple[Endpoint, ...], str]:
+    if not name:
+        return (), "the Service is of type ExternalName without an externalName"
+    return (_endpoint(name.removesuffix("."), number),), ""
+
+
+def _endpoint(address: str, port: int, weight: int | None = None) -> Endpoint:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return Endpoint(address, port, dns=True, weight=weight or 1)
+    return Endpoint(address, port, weight=weight or 1)

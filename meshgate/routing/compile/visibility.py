@@ -1,0 +1,41 @@
+"""
+Who may see a resource: what ``exportTo`` says.
+
+Knows the words of ``exportTo``; knows nothing of what is done with a resource that is not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.resource import Resource
+
+EVERYBODY: Final = "*"
+OWN: Final = "."
+EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
+"""What a Service has in place of ``exportTo``, its words separated by commas."""
+
+
+def export_to(resource: Resource[Any]) -> Sequence[str]:
+    """The words of a resource's ``exportTo``; none mean everybody."""
+    if isinstance(resource.spec, ServiceSpec):
+        written = resource.annotations.get(EXPORT_TO_ANNOTATION, "")
+        return tuple(filter(None, map(str.strip, written.split(","))))
+    words: Sequence[str] = resource.spec.export_to
+    return words
+
+
+def scopes(resource: Resource[Any]) -> frozenset[str]:
+    """The namespaces that may see a resource, its own written out; ``*`` alone for all of them."""
+    words = export_to(resource)
+    if not words or EVERYBODY in words:
+        return frozenset([EVERYBODY])
+    return frozenset(resource.namespace if word == OWN else word for word in words)
+
+
+def visible(resource: Resource[Any], namespace: str) -> bool:
+    """Whether a namespace may see a resource."""
+    seen_by = scopes(resource)
+    return EVERYBODY in seen_by or namespace in seen_by

@@ -1,0 +1,1 @@
+"""A table told to people: explanations, expectations, differences, statuses."""

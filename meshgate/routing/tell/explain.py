@@ -1,0 +1,208 @@
+"""The story of one connection: why it goes where it goes, what was considered, and what lost. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from meshgate.resources.problem import Problem
+from meshgate.routing.addresses import address
+from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.table import (
+    ANY_IPV4,
+    ANY_IPV6,
+    Chain,
+    Destination,
+    Listener,
+    ListenerKey,
+    RoutingTable,
+)
+from meshgate.routing.tell.policy_texts import connection_json, connection_text, upstream_json, upstream_text
+
+Result = Literal["routed", "closed", "no_listener"]
+
+UNBOUND_CODES = frozenset({"MG2001", "MG2010", "MG2011"})
+"""Problems that concern no listener, yet may be why there is none."""
+
+_EVERYWHERE = (ANY_IPV4, ANY_IPV6)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    A connection to be explained.
+
+    :ivar bind: the listener's own bind; None for a server that leaves it unset.
+    :ivar tls: the client speaks TLS.
+    :ivar sni: the server name it asks for, in any case; None for none.
+    :ivar source: the client's IP address; empty where it is not known.
+    :ivar destination: the IP address it connects to; likewise.
+    """
+
+    port: int
+    bind: str | None = None
+    tls: bool = True
+    sni: str | None = None
+    source: str = ""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    :ivar result: ``routed`` when a rule was found, whether or not its destination has endpoints.
+    :ivar steps: what happens, one sentence each.
+    :ivar lost: what was dropped or ignored around this listener.
+    """
+
+    result: Result
+    chain: Chain | None
+    steps: tuple[str, ...]
+    lost: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        chain = self.chain
+        return {
+            "result": self.result,
+            "gateway": chain.gateway if chain else None,
+            "server": chain.server if chain else None,
+            "virtual_service": (chain.virtual_service or None) if chain else None,
+            "rule": (chain.rule or None) if chain else None,
+            "condition": (chain.condition or None) if chain else None,
+            "terminate": chain.terminate if chain else False,
+            "policy": connection_json(chain.policy) if chain else None,
+            "destinations": [_destination_json(destination) for destination in chain.destinations] if chain else [],
+            "reasons": [*self.steps, *(str(problem) for problem in self.lost)],
+        }
+
+
+def explain(compilation: Compilation, call: Call) -> Explanation:
+    """Walk one connection through the table, and tell each step."""
+    listener = _listener(compilation.table, call)
+    key = listener.address if listener is not None else ListenerKey(call.bind or ANY_IPV6, call.port)
+    names = {str(key)} if key.bind not in _EVERYWHERE else {str(ListenerKey(bind, key.port)) for bind in _EVERYWHERE}
+    lost = [problem for problem in compilation.problems if problem.listener in names]
+    if listener is None:
+        lost += [problem for problem in compilation.problems if problem.code in UNBOUND_CODES]
+        return Explanation("no_listener", None, tuple(_no_listener(compilation, key)), tuple(lost))
+    sni = call.sni.lower().removesuffix(".") if call.tls and call.sni else None
+    steps = [f"the listener {key} is open, and {_first_move(listener)}"]
+    chain = listener.lookup_from(sni if listener.sniffs else None, address(call.source), address(call.destination))
+    if listener.sniffs:
+        steps += _candidates(listener, sni, call.tls)
+    if chain is None:
+        steps += _closed(listener, sni)
+        return Explanation("closed", None, tuple(steps), tuple(lost))
+    if listener.by_address:
+        steps.append(_by_address(call, chain))
+    steps += _chosen(chain)
+    result: Result = "routed" if chain.virtual_service else "closed"
+    return Explanation(result, chain, tuple(steps), tuple(lost))
+
+
+def _listener(table: RoutingTable, call: Call) -> Listener | None:
+    """The listener that is meant; one for both families is found by either address of every interface, too."""
+    if call.bind and call.bind not in _EVERYWHERE:
+        return table.listeners.get(ListenerKey(call.bind, call.port))
+    shared = table.listeners.get(ListenerKey(ANY_IPV4, call.port))
+    if call.bind == ANY_IPV6 and (shared is None or not shared.dual_stack):
+        return table.listeners.get(ListenerKey(ANY_IPV6, call.port))
+    return shared
+
+
+def _first_move(listener: Listener) -> str:
+    return "the first bytes decide" if listener.sniffs else "every connection takes its one route at once"
+
+
+def _candidates(listener: Listener, sni: str | None, tls: bool) -> Iterator[str]:
+    if sni is None:
+        what = "the ClientHello carries no server name" if tls else "the first bytes are not TLS"
+        yield f"{what}: only a rule for every name can take it"
+        return
+    yield f"the ClientHello asks for {sni}"
+    if sni in listener.exact or sni in listener.by_address:
+        yield f"a rule names {sni} itself"
+        return
+    yield f"no rule names {sni} itself"
+    tail = sni
+    while "." in tail:
+        tail = tail.partition(".")[2]
+        if tail in listener.suffixes or f"*.{tail}" in listener.by_address:
+            yield f"the longest wildcard that takes it is *.{tail}"
+            return
+    yield "no wildcard takes it"
+
+
+def _by_address(call: Call, chain: Chain) -> str:
+    ends = ", ".join(
+        f"{word} {each}" if each else f"{word} an address that is not given"
+        for word, each in (("from", call.source), ("to", call.destination))
+    )
+    fits = f"the rule for connections {chain.condition}" if chain.condition else "a rule for all addresses"
+    return f"addresses count here; of a connection {ends}, {fits} is the nearest"
+
+
+def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
+    yield "there is no rule for every name: the connection is closed"
+    known = {*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes), *listener.by_address}
+    if known:
+        shown = sorted(known)[:10]
+        more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
+        yield f"names known on {listener.address}: {', '.join(shown)}{more}"
+    near = difflib.get_close_matches(sni or "", known, 1)
+    if near:
+        dot = ", which ends with a dot, as no server name does" if near[0].endswith(".") else ""
+        yield f"the nearest is {near[0]}{dot}"
+
+
+def _chosen(chain: Chain) -> Iterator[str]:
+    yield f"it belongs to the server {chain.server!r} of Gateway {chain.gateway}"
+    if chain.virtual_service:
+        yield f"VirtualService {chain.virtual_service} routes it by {chain.rule}"
+    if chain.refusal:
+        yield f"the running gateway closes it: {chain.refusal}"
+    if chain.policy.origin:
+        yield f"its connections: {connection_text(chain.policy)}, by {chain.policy.origin}"
+    total = sum(destination.weight for destination in chain.destinations)
+    for destination in chain.destinations:
+        share = ""
+        if len(chain.destinations) > 1:
+            share = f" with {destination.weight} of {total}"
+        yield f"destination {destination}{share}: {_reached(destination)}"
+        policy = destination.policy
+        if policy.origin:
+            yield f"connections to {destination}: {upstream_text(policy)}, by {policy.origin}"
+
+
+def _reached(destination: Destination) -> str:
+    if not destination.endpoints:
+        return destination.missing
+    kind = "name" if any(endpoint.dns for endpoint in destination.endpoints) else "endpoint"
+    return f"{kind} {', '.join(map(str, destination.endpoints))}"
+
+
+def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
+    yield f"nothing listens on {key}"
+    open_keys = sorted(listener.address for listener in compilation.table.listeners.values())
+    same_port = [str(other) for other in open_keys if other.port == key.port]
+    if same_port:
+        yield f"the port is open on {', '.join(same_port)}: name the bind address"
+    elif open_keys:
+        yield f"open are {', '.join(map(str, open_keys[:10]))}"
+    else:
+        yield "no port is open at all"
+
+
+def _destination_json(destination: Destination) -> dict[str, Any]:
+    return {
+        "host": destination.host,
+        "port": destination.port or None,
+        "subset": destination.subset or None,
+        "weight": destination.weight,
+        "endpoints": [str(endpoint) for endpoint in destination.endpoints],
+        "missing": destination.missing or None,
+        "policy": upstream_json(destination.policy),
+    }

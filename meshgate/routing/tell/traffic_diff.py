@@ -1,0 +1,334 @@
+"""
+What changes for traffic between two routing tables: ports, names, shares, endpoints and policies. Pure.
+
+Compares what connections meet, not how it is written: a rule that moves to another VirtualService changes nothing
+as long as it sends the same names to the same places in the same shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from meshgate.routing.balance import shares
+from meshgate.routing.table import ANY_IPV6, Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
+from meshgate.routing.tell.policy_texts import connection_text, upstream_text
+
+ANY_NAME = "*"
+"""Stands for every connection without a more specific name, plain text among them."""
+
+# A label that no rule can have: with it in front, a lookup finds what a wildcard's names find that have no rule of
+# their own.
+_FRESH = "\0."
+
+PortChangeKind = Literal["opened", "closed", "changed"]
+NameChangeKind = Literal["appears", "disappears", "refused", "served", "moves", "weights", "termination"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How a port is served.
+
+    :ivar sniffs: the first bytes decide, so a client has to speak first.
+    :ivar dual_stack: IPv6 is served as well.
+    """
+
+    sniffs: bool
+    dual_stack: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"protocol": "TLS" if self.sniffs else "TCP", "dual_stack": self.dual_stack}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """
+    What becomes of the connections for a name.
+
+    :ivar shares: the part of them that each destination gets; they add up to 1. Empty where there is none.
+    :ivar refusal: why they are closed instead, or empty.
+    :ivar terminate: TLS ends at the gateway.
+    """
+
+    shares: tuple[tuple[str, Fraction], ...]
+    refusal: str = ""
+    terminate: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        destinations = [{"name": name, "share": round(float(share), 6)} for name, share in self.shares]
+        return {"destinations": destinations, "refusal": self.refusal or None, "terminate": self.terminate}
+
+
+@dataclass(frozen=True, slots=True)
+class PortChange:
+    """A port that is opened, closed or served in another manner; None where it is closed."""
+
+    listener: ListenerKey
+    before: Manner | None
+    after: Manner | None
+
+    @property
+    def kind(self) -> PortChangeKind:
+        """The change in a word."""
+        if self.before is None:
+            return "opened"
+        return "closed" if self.after is None else "changed"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"listener": str(self.listener), **_sides(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class NameChange:
+    """
+    A name whose connections fare differently; None where no rule takes them, and they are closed.
+
+    :ivar name: as a rule has it; :data:`ANY_NAME` for what no other rule takes.
+    """
+
+    listener: ListenerKey
+    name: str
+    before: Fate | None
+    after: Fate | None
+
+    @property
+    def kind(self) -> NameChangeKind:
+        """The change in a word; of several, the one that says most."""
+        if self.before is None or self.after is None:
+            return "appears" if self.before is None else "disappears"
+        if self.before.refusal != self.after.refusal:
+            return "refused" if self.after.refusal else "served"
+        if dict(self.before.shares).keys() != dict(self.after.shares).keys():
+            return "moves"
+        return "weights" if self.before.shares != self.after.shares else "termination"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"listener": str(self.listener), "name": self.name, **_sides(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsChange:
+    """
+    A destination that is in use before and after, on other endpoints.
+
+    :ivar before: in the order of their addresses; likewise :attr:`after`.
+    :ivar names: the names that are sent there, each as ``bind:port name``.
+    """
+
+    destination: str
+    before: tuple[Endpoint, ...]
+    after: tuple[Endpoint, ...]
+    names: tuple[str, ...]
+
+    @property
+    def added(self) -> tuple[Endpoint, ...]:
+        """The endpoints that are new, or have another weight."""
+        return tuple(endpoint for endpoint in self.after if endpoint not in self.before)
+
+    @property
+    def removed(self) -> tuple[Endpoint, ...]:
+        """The endpoints that are gone, or have another weight."""
+        return tuple(endpoint for endpoint in self.before if endpoint not in self.after)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "destination": self.destination,
+            "before": [_endpoint_json(endpoint) for endpoint in self.before],
+            "after": [_endpoint_json(endpoint) for endpoint in self.after],
+            "names": list(self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """
+    Connections that are made or treated in another way, before and after in words.
+
+    :ivar destination: empty for what holds for the connections of a name, wherever they go.
+    :ivar names: as of :class:`EndpointsChange`.
+    """
+
+    destination: str
+    before: str
+    after: str
+    names: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "destination": self.destination or None,
+            "before": self.before,
+            "after": self.after,
+            "names": list(self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """All changes, in the order of listeners, names and destinations. False when there are none."""
+
+    ports: tuple[PortChange, ...] = ()
+    names: tuple[NameChange, ...] = ()
+    endpoints: tuple[EndpointsChange, ...] = ()
+    policies: tuple[PolicyChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ports or self.names or self.endpoints or self.policies)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "changed": bool(self),
+            "ports": [change.as_json() for change in self.ports],
+            "names": [change.as_json() for change in self.names],
+            "endpoints": [change.as_json() for change in self.endpoints],
+            "policies": [change.as_json() for change in self.policies],
+        }
+
+
+def difference(old: RoutingTable, new: RoutingTable) -> Difference:
+    """Compare two tables."""
+    ports: list[PortChange] = []
+    names: list[NameChange] = []
+    endpoints: dict[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]], list[str]] = {}
+    policies: dict[tuple[str, str, str], list[str]] = {}
+    for key in sorted(old.listeners.keys() | new.listeners.keys()):
+        before, after = old.listeners.get(key), new.listeners.get(key)
+        shown = _shown(key, old, new)
+        if _manner(before) != _manner(after):
+            ports.append(PortChange(shown, _manner(before), _manner(after)))
+        for name, chains in _takers(before, after):
+            if fate(chains[0]) != fate(chains[1]):
+                names.append(NameChange(shown, name, fate(chains[0]), fate(chains[1])))
+            for change in _moved_endpoints(*chains):
+                endpoints.setdefault(change, []).append(f"{shown} {name}")
+            for other in _other_policies(*chains):
+                policies.setdefault(other, []).append(f"{shown} {name}")
+    moved = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
+    treated = (PolicyChange(*change, names=tuple(used)) for change, used in policies.items())
+    return Difference(
+        tuple(ports),
+        tuple(names),
+        tuple(sorted(moved, key=_by_destination)),
+        tuple(sorted(treated, key=_by_destination)),
+    )
+
+
+def _shown(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
+    """What a listener listens on, of both families if it does before or after, as people are told."""
+    if any(ListenerKey(ANY_IPV6, key.port) in table.listeners for table in tables):
+        return key  # that address is another listener's, before or after
+    found = (table.listeners.get(key) for table in tables)
+    return next((listener.address for listener in found if listener is not None and listener.dual_stack), key)
+
+
+def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
+    """What takes the connections of each name before and after; likewise of a name between some addresses."""
+    for name in _names(before, after):
+        yield name, (taker(before, name), taker(after, name))
+    old, new = _by_address(before), _by_address(after)
+    for name, condition in sorted(old.keys() | new.keys()):
+        chains = old.get((name, condition)) or taker(before, name), new.get((name, condition)) or taker(after, name)
+        yield f"{name} {condition}", chains
+
+
+def _by_address(listener: Listener | None) -> dict[tuple[str, str], Chain]:
+    """The chains for some addresses only, by name and condition."""
+    limited = listener.by_address.items() if listener is not None else ()
+    return {(name, chain.condition): chain for name, those in limited for chain in those.chains.values()}
+
+
+def _names(*listeners: Listener | None) -> Iterator[str]:
+    """
+    Every name that tells connections apart in any of the listeners, wildcards behind full names. Two connections
+    that the same one of these fits best fare alike, before and after.
+    """
+    there = [listener for listener in listeners if listener is not None]
+    yield from sorted({name for listener in there for name in listener.exact})
+    yield from sorted({f"*.{suffix}" for listener in there for suffix in listener.suffixes})
+    yield ANY_NAME
+
+
+def taker(listener: Listener | None, name: str) -> Chain | None:
+    """The chain that takes the connections for which the name is the best fit."""
+    if listener is None or name == ANY_NAME or not listener.sniffs:
+        return listener.catch_all if listener is not None else None
+    return listener.lookup(_FRESH + name[2:] if name.startswith("*.") else name)
+
+
+def _manner(listener: Listener | None) -> Manner | None:
+    return Manner(listener.sniffs, listener.dual_stack) if listener is not None else None
+
+
+def fate(chain: Chain | None) -> Fate | None:
+    """What becomes of the connections of a chain."""
+    return Fate(_shares(chain.destinations), chain.refusal, chain.terminate) if chain is not None else None
+
+
+def _shares(destinations: Sequence[Destination]) -> tuple[tuple[str, Fraction], ...]:
+    """The part of the connections that goes to each destination, by its name; one that is written twice counts once."""
+    parts: dict[str, Fraction] = {}
+    for destination, share in shares(destinations):
+        parts[str(destination)] = parts.get(str(destination), Fraction(0)) + share
+    return tuple(sorted(parts.items()))
+
+
+def _moved_endpoints(
+    before: Chain | None, after: Chain | None
+) -> Iterator[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]]]:
+    """The destinations that both chains serve, with the endpoints of each, where those differ."""
+    old, new = _endpoints(before), _endpoints(after)
+    for name in sorted(old.keys() & new.keys()):
+        if old[name] != new[name]:
+            yield name, old[name], new[name]
+
+
+def _endpoints(chain: Chain | None) -> Mapping[str, tuple[Endpoint, ...]]:
+    if chain is None or chain.refusal:
+        return {}
+    served = {name for name, _ in _shares(chain.destinations)}
+    return {str(each): _in_order(each.endpoints) for each in chain.destinations if str(each) in served}
+
+
+def _other_policies(before: Chain | None, after: Chain | None) -> Iterator[tuple[str, str, str]]:
+    """What becomes of the policies that both chains have, where they differ; under no name that of the chain."""
+    old, new = _policies(before), _policies(after)
+    for name in sorted(old.keys() & new.keys()):
+        if old[name] != new[name]:
+            yield name, old[name], new[name]
+
+
+def _policies(chain: Chain | None) -> Mapping[str, str]:
+    if chain is None or chain.refusal:
+        return {}
+    served = {name for name, _ in _shares(chain.destinations)}
+    of_destinations = {str(each): upstream_text(each.policy) for each in chain.destinations if str(each) in served}
+    return {"": connection_text(chain.policy), **of_destinations}
+
+
+def _in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    return tuple(sorted(endpoints, key=lambda endpoint: (endpoint.address, endpoint.port, endpoint.weight)))
+
+
+def _by_destination(change: EndpointsChange | PolicyChange) -> tuple[str, tuple[str, ...]]:
+    return change.destination, change.names
+
+
+def _sides(change: PortChange | NameChange) -> dict[str, Any]:
+    return {
+        "change": change.kind,
+        "before": change.before.as_json() if change.before is not None else None,
+        "after": change.after.as_json() if change.after is not None else None,
+    }
+
+
+def _endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    return {"endpoint": str(endpoint), "weight": endpoint.weight}

@@ -1,0 +1,1 @@
+"""The settings: read, judged and given on in one form."""

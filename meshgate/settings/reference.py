@@ -1,0 +1,57 @@
+"""
+The reference of the settings file, in reStructuredText: every key with its meaning, its form and its default.
+
+Written by the models, so that it cannot say anything else than they do. Knows nothing of Sphinx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from meshgate.resources.model import Written
+from meshgate.settings.schema import Section, SettingsFile, keys
+
+
+def settings_reference() -> str:
+    """The definition list of all keys, each by its full name, as ``lab.echo[].port``."""
+    return "\n".join(_entries(SettingsFile, ""))
+
+
+def default_text(field: FieldInfo) -> str:
+    """The default of a key as it would be written in the file; empty for a required one."""
+    return "" if field.is_required() else _flow(field.default)
+
+
+def _flow(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    return f'"{value}"' if value in ("", "-") else str(value)
+
+
+def _entries(section: type[Section], prefix: str) -> Iterator[str]:
+    for key in keys(section):
+        path = prefix + key.name
+        yield from (f"``{path}``", f"    {key.field.description}", "")
+        if key.section is None:
+            default = default_text(key.field)
+            yield from (f"    {_form(key.field)}; {f'default ``{default}``' if default else 'required'}", "")
+        else:
+            is_list = key.field.default == ()
+            yield from _entries(key.section, f"{path}[]." if is_list else f"{path}.")
+
+
+def _form(field: FieldInfo) -> str:
+    """How the value is written."""
+    choices = [f"``{word}``" for word in get_args(field.annotation) if isinstance(word, str)]
+    if choices:
+        return " or ".join(choices)
+    return next(one.kind for one in field.metadata if isinstance(one, Written))

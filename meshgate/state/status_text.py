@@ -1,0 +1,222 @@
+"""
+``status.json``: what the running gateway has in force, for ``meshgate status`` and for anything that watches files.
+
+Knows what the document tells, and how it is read together with the figures and the lock of the state folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from meshgate.resources.phases import Rest, no_rest
+from meshgate.resources.problem import Problem
+from meshgate.resources.resource import ResourceKey
+from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
+from meshgate.routing.tell.policy_texts import connection_json, upstream_json
+from meshgate.routing.tell.statuses import ResourceStatus
+from meshgate.state.folder import holder, identity_in
+from meshgate.state.writing import FIGURES_NAME, STATUS_NAME
+
+ROWS_AT_ONCE: Final = 2000
+"""How many rows one phase makes: some 0.05 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusContent:
+    """
+    What the document tells.
+
+    :ivar failures: the listeners whose port is not open, each with the reason.
+    :ivar process: facts of the process: ``pid``, ``boot_id``, ``process_start``, ``version``, ``started``, ``updated``,
+        ``running``.
+    :ivar statuses: what became of each resource.
+    """
+
+    table: RoutingTable
+    failures: Mapping[ListenerKey, str]
+    problems: Collection[Problem]
+    process: Mapping[str, Any]
+    statuses: Mapping[ResourceKey, ResourceStatus]
+
+
+class _Row(NamedTuple):
+    """A row of the routes, with what it was made of."""
+
+    chain: Chain
+    sniffs: bool
+    address: ListenerKey
+    text: str
+
+
+class StatusText:
+    """
+    Makes the text of the document, one after the other. The rows of routes and resources that are still the same are
+    not made again.
+    """
+
+    def __init__(self) -> None:
+        self._routes: dict[int, _Row] = {}
+        self._resources: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+
+    async def text(self, content: StatusContent, rest: Rest = no_rest) -> list[str]:
+        """
+        The text in pieces, made in phases.
+
+        :param rest: awaited between two phases.
+        """
+        listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
+        head = {**content.process, "generation": content.table.generation}
+        pieces = [json.dumps(head)[:-1], ', "listeners": [']
+        pieces += _separated(json.dumps(_listener(each, content)) for each in listeners)
+        pieces.append('], "routes": [')
+        pieces += _separated(await self._routes_of(listeners, rest))
+        pieces.append('], "endpoints": {')
+        endpoints = {str(each): [str(one) for one in each.endpoints] for each in content.table.destinations()}
+        pieces += _separated(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in endpoints.items())
+        pieces.append('}, "resources": [')
+        pieces += _separated(await self._resource_rows(content.statuses, rest))
+        pieces.append('], "problems": [')
+        pieces += _separated(json.dumps(each.as_json()) for each in content.problems)
+        pieces.append("]}\n")
+        return pieces
+
+    async def _routes_of(self, listeners: Iterable[Listener], rest: Rest) -> list[str]:
+        rows: dict[int, _Row] = {}
+        for listener in listeners:
+            for chain in listener.chains():
+                row = self._routes.get(id(chain))
+                if row is None or (row.sniffs, row.address) != (listener.sniffs, listener.address):
+                    row = _Row(chain, listener.sniffs, listener.address, json.dumps(_route(listener, chain)))
+                    await _rest_after(len(rows), rest)
+                rows[id(chain)] = row
+        self._routes = rows
+        return [row.text for row in rows.values()]
+
+    async def _resource_rows(self, statuses: Mapping[ResourceKey, ResourceStatus], rest: Rest) -> list[str]:
+        rows: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+        for key, status in statuses.items():
+            row = self._resources.get(key)
+            if row is None or (row[0] is not status and row[0] != status):
+                row = (status, json.dumps({**key._asdict(), **status.as_json()}))
+                await _rest_after(len(rows), rest)
+            rows[key] = row
+        self._resources = rows
+        return [row[1] for row in rows.values()]
+
+
+async def _rest_after(rows: int, rest: Rest) -> None:
+    if rows % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+        await rest()
+
+
+def _separated(rows: Iterable[str]) -> list[str]:
+    """Rows with commas between them, in one piece."""
+    return [", ".join(rows)]
+
+
+def read_status(state_dir: Path) -> dict[str, Any]:
+    """
+    What the gateway wrote last, with the latest figures, and whether it runs.
+
+    The lock decides whether it runs; where it cannot be asked, the process that wrote the status is looked for. Of a
+    gateway that does not run no port is open, whatever was written.
+
+    :return: the document and the figures in one, with ``running``, and under ``process`` what the lock tells of the
+        process that holds or last held it.
+    :raises FileNotFoundError: no gateway has ever run with this state folder.
+    :raises OSError: the status cannot be read.
+    :raises ValueError: the file is not a status document.
+    """
+    lock = holder(state_dir)
+    document = _read_document(state_dir / STATUS_NAME, missing_ok=bool(lock.held or lock.facts))
+    running = lock.held
+    if running is None:
+        wrote = identity_in(document)
+        running = bool(document.get("running")) and wrote is not None and wrote.lives()
+    if running and lock.facts and not _of_one_process(document, lock.facts):
+        document = {}  # of another process; this one has not written its own yet
+    figures = _read_figures(state_dir / FIGURES_NAME)
+    if document and _of_one_process(document, figures):
+        document = {**figures, **document}
+    if document and not running:
+        document["listeners"] = [{**each, "state": _closed(each["state"])} for each in document["listeners"]]
+    return {**document, "running": running, "process": dict(lock.facts)}
+
+
+def _read_document(file: Path, missing_ok: bool) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+        return {}
+    if not isinstance(document, dict) or "generation" not in document:
+        raise ValueError(f"{file} is not a status document")
+    return document
+
+
+def _read_figures(file: Path) -> dict[str, Any]:
+    """The figures; nothing where there are none that can be read: the rest is worth showing without them."""
+    try:
+        figures = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return figures if isinstance(figures, dict) else {}
+
+
+def _of_one_process(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the same process wrote both."""
+    return all(name in other and document.get(name) == other[name] for name in ("pid", "started"))
+
+
+def _closed(state: str) -> str:
+    return "closed" if state == "open" else state
+
+
+def routes(listener: Listener) -> list[dict[str, Any]]:
+    """The chains of a listener as rows: the columns of ``meshgate routes`` and the entries of ``status.json``."""
+    return [_route(listener, chain) for chain in listener.chains()]
+
+
+def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
+    return {
+        "bind": listener.address.bind,
+        "port": listener.key.port,
+        "protocol": "TLS" if listener.sniffs and chain.names else _plain(listener),
+        "hosts": list(chain.names) or ["*"],
+        "condition": chain.condition,
+        "gateway": chain.gateway,
+        "virtual_service": chain.virtual_service,
+        "destinations": [
+            {
+                "name": str(destination),
+                "weight": destination.weight,
+                "endpoints": [str(endpoint) for endpoint in destination.endpoints],
+                "missing": destination.missing,
+                "policy": upstream_json(destination.policy) if destination.policy.origin else None,
+            }
+            for destination in chain.destinations
+        ],
+        "refusal": chain.refusal,
+        "policy": connection_json(chain.policy) if chain.policy.origin else None,
+    }
+
+
+def _plain(listener: Listener) -> str:
+    return "TLS, TCP" if listener.sniffs else "TCP"
+
+
+def _listener(listener: Listener, content: StatusContent) -> dict[str, Any]:
+    failure = content.failures.get(listener.key)
+    open_or_closed = "open" if content.process["running"] else "closed"
+    return {
+        "bind": listener.address.bind,
+        "port": listener.key.port,
+        "protocol": "TLS" if listener.sniffs else "TCP",
+        "state": "failed" if failure else open_or_closed,
+        "reason": failure or "",
+    }

@@ -1,1 +1,0 @@
-from meshgate.transport.events import Events as Events

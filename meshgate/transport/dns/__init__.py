@@ -1,0 +1,1 @@
+"""Names of endpoints: resolved, remembered and kept fresh."""

@@ -1,0 +1,247 @@
+"""
+Names and their addresses: what was answered last, kept fresh, and kept when nobody answers any more.
+
+Knows time, who waits for a name, and which names are wanted; must not know how addresses are found out (that
+is :mod:`meshgate.transport.dns.address_lookup`), what an answer changes (:mod:`meshgate.transport.dns.name_cache`),
+nor what addresses are for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from meshgate.resources.problem import Problem
+from meshgate.transport.dns.address_lookup import FAMILIES, AddressLookup, Answer, LookupFailedError
+from meshgate.transport.dns.name_cache import KnownName, NameFigures, Outcome
+from meshgate.transport.dns.question import Server
+
+PATIENCE: Final = 1.0
+"""Seconds that the question for one family may still take once the other has given addresses: some servers
+never answer AAAA."""
+
+MAX_UNDER_WAY: Final = 32
+"""How many names are asked for at once, each with a socket or two; more wait for their turn."""
+
+MAX_UNWATCHED: Final = 1024
+"""How many names are remembered that were only asked for; those not asked for the longest are forgotten."""
+
+_log = Logger()
+
+Lookup = Callable[[str, int], Deferred[Answer]]
+OnChange = Callable[[str, tuple[str, ...]], None]
+
+
+class Resolver:
+    """
+    Answers at once what it knows, and keeps watched names fresh in the background.
+
+    A and AAAA are both asked for; the IPv4 addresses come first. ``/etc/hosts`` comes before the name
+    servers, since users expect it; ``localhost`` needs neither. Names are full names: the search domains of
+    ``resolv.conf`` are not applied. A name that fails, does not exist, or has no address any more keeps its
+    last good answer, however old.
+
+    :param reactor: provides ``IReactorTime``, ``IReactorFDSet`` and ``IReactorTCP``.
+    :param servers: IP address and port of each name server; none for those of ``/etc/resolv.conf``.
+    :param timeout: seconds that a server is given for an answer. Each is asked twice before a question fails.
+    :param on_change: called with a name and its last good addresses when another set of addresses is
+        answered, and when the name becomes or ceases to be one of :meth:`problems`. Another order of the same
+        addresses is no change.
+    :param lookup: how the addresses of one family are found out, for tests.
+    :param wall_clock: seconds since the epoch, for the times in problems.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        servers: Sequence[Server] = (),
+        timeout: float = 2.0,
+        *,
+        on_change: OnChange | None = None,
+        lookup: Lookup | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._reactor = reactor
+        self._lookup = lookup or AddressLookup(reactor, servers, timeout).lookup
+        self._on_change = on_change
+        self._wall_clock = wall_clock
+        self._watched: dict[str, KnownName] = {}
+        self._unwatched: dict[str, KnownName] = {}
+        self._queue: deque[KnownName] = deque()
+        self._next_turn: IDelayedCall | None = None
+        self._questions: set[Deferred[list[Outcome]]] = set()
+        self._stopped = False
+        self._news: set[str] = set()
+
+    def known(self, name: str) -> tuple[str, ...] | None:
+        """
+        The last good answer, however old.
+
+        :return: addresses as text, IPv4 first, in the order received; None when there never was an answer.
+        """
+        key = _key(name)
+        entry = self._watched.get(key) or self._unwatched.get(key)
+        return entry.addresses if entry else None
+
+    def resolve(self, name: str) -> Deferred[tuple[str, ...]]:
+        """
+        Find the addresses of a name, asking only if nothing fresh is known. Between the retries of a failing
+        name the last good answer counts as fresh, so that connections do not become questions.
+
+        :return: never fails: fires with the last good answer if no new one is to be had, with nothing if
+            there never was one. Cancelling it cancels nobody else's.
+        """
+        entry = self._entry(_key(name))
+        if self._stopped or entry.fresh_until > self._reactor.seconds():
+            return succeed(entry.addresses or ())
+        waiter: Deferred[tuple[str, ...]] = Deferred(entry.waiters.remove)
+        entry.waiters.append(waiter)
+        self._enqueue(entry)
+        self._ask_next()
+        return waiter
+
+    def watch(self, names: Iterable[str]) -> None:
+        """
+        Keep exactly these names fresh from now on, and forget all that were watched before and are not among
+        them. An answer is asked for again when its time to live ends, a failure after 1 to 30 seconds.
+        """
+        wanted = dict.fromkeys(map(_key, names))
+        for gone in self._watched.keys() - wanted.keys():
+            entry = self._watched.pop(gone)
+            entry.watched = False
+            entry.cancel_timer()
+            self._news.add(gone)
+        for name in wanted:
+            if name not in self._watched:
+                self._watch(self._unwatched.pop(name) if name in self._unwatched else KnownName(name))
+        self._ask_next()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The watched names that cannot be resolved now, each with the reason and since when."""
+        return tuple(entry.problem() for _, entry in sorted(self._watched.items()) if entry.reason)
+
+    def news(self) -> dict[str, NameFigures | None]:
+        """The watched names that were asked for since this was called last; None for those not watched any more."""
+        names, self._news = self._news, set()
+        return {name: self._watched[name].figures() if name in self._watched else None for name in names}
+
+    def stop(self) -> Deferred[None]:
+        """
+        Cancel every question and timer. What is known can still be asked for.
+
+        :return: fires when the last socket is closed.
+        """
+        self._stopped = True
+        for entry in self._watched.values():
+            entry.cancel_timer()
+        if self._next_turn is not None and self._next_turn.active():
+            self._next_turn.cancel()
+        while self._queue:
+            self._queue.popleft().settle()
+        questions = tuple(self._questions)
+        ended = DeferredList(questions)
+        for question in questions:
+            question.cancel()
+        return ended.addCallback(lambda _: None)
+
+    def _entry(self, key: str) -> KnownName:
+        watched = self._watched.get(key)
+        if watched:
+            return watched
+        entry = self._unwatched.pop(key) if key in self._unwatched else KnownName(key)
+        self._unwatched[key] = entry
+        if len(self._unwatched) > MAX_UNWATCHED:
+            del self._unwatched[next(iter(self._unwatched))]
+        return entry
+
+    def _watch(self, entry: KnownName) -> None:
+        entry.watched = True
+        self._watched[entry.name] = entry
+        self._news.add(entry.name)
+        wait = entry.fresh_until - self._reactor.seconds()
+        if wait > 0:
+            self._refresh_in(entry, wait)
+        else:
+            self._enqueue(entry)
+
+    def _refresh_in(self, entry: KnownName, seconds: float) -> None:
+        if not self._stopped:
+            entry.timer = self._reactor.callLater(seconds, self._refresh, entry)
+
+    def _refresh(self, entry: KnownName) -> None:
+        self._enqueue(entry)
+        self._ask_next()
+
+    def _enqueue(self, entry: KnownName) -> None:
+        """Have a name asked for when its turn comes, before all others if somebody waits for it."""
+        if entry.asking or self._stopped:
+            return
+        entry.cancel_timer()
+        entry.asking = True
+        if entry.waiters:
+            self._queue.appendleft(entry)
+        else:
+            self._queue.append(entry)
+
+    def _ask_next(self) -> None:
+        """Ask for as many names as may be under way; the rest follows in another turn of the reactor."""
+        begun = 0
+        while self._queue and max(begun, len(self._questions)) < MAX_UNDER_WAY:
+            entry = self._queue.popleft()
+            if entry.watched or entry.waiters:
+                self._ask(entry)
+                begun += 1
+            else:
+                entry.asking = False
+
+    def _ask(self, entry: KnownName) -> None:
+        lookups = [self._lookup(entry.name, family).addErrback(_why) for family in FAMILIES]
+        for lookup, other in zip(lookups, reversed(lookups), strict=True):
+            lookup.addCallback(self._hurry, other)
+        both = gatherResults(lookups)
+        self._questions.add(both)
+        both.addCallback(self._answered, entry, both)
+
+    def _hurry(self, outcome: Outcome, other: Deferred[Outcome]) -> Outcome:
+        if isinstance(outcome, Answer) and outcome.addresses:
+            other.addTimeout(PATIENCE, self._reactor)
+        return outcome
+
+    def _answered(self, outcomes: list[Outcome], entry: KnownName, question: Deferred[list[Outcome]]) -> None:
+        self._questions.discard(question)
+        if not self._stopped:
+            if self._queue and not (self._next_turn and self._next_turn.active()):
+                self._next_turn = self._reactor.callLater(0, self._ask_next)
+            before = entry.state()
+            wait = entry.keep(outcomes, self._wall_clock())
+            entry.fresh_until = self._reactor.seconds() + wait
+            if entry.watched:
+                self._news.add(entry.name)
+                self._refresh_in(entry, wait)
+                if entry.state() != before:
+                    self._tell(entry)
+        entry.settle()
+
+    def _tell(self, entry: KnownName) -> None:
+        if self._on_change is not None:
+            try:
+                self._on_change(entry.name, entry.addresses or ())
+            except Exception:
+                _log.failure("what follows a change of the addresses of {name} failed", name=entry.name)
+
+
+def _key(name: str) -> str:
+    return name.lower().removesuffix(".")
+
+
+def _why(failure: Failure) -> str:
+    if not isinstance(failure.value, LookupFailedError | CancelledError):
+        _log.failure("a name could not be looked up", failure=failure)
+    return str(failure.value)

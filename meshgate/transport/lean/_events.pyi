@@ -1,0 +1,1 @@
+from meshgate.transport.lean.events import Events as Events

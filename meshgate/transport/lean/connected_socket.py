@@ -1,0 +1,65 @@
+"""
+A connected socket: its addresses, and what the kernel can be asked to do with it.
+
+Knows the socket and how Twisted calls addresses and options; knows nothing of bytes and events
+(:mod:`meshgate.transport.lean.transport`).
+"""
+
+from __future__ import annotations
+
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from meshgate.transport.lean.sockets import Socket
+
+
+class LeanSocket:
+    """
+    The part of a transport that is asked only now and then.
+
+    :ivar nagle: the kernel may hold back small writes.
+    """
+
+    __slots__ = ("_peer", "nagle", "socket")
+
+    def __init__(self, sock: Socket, peer: tuple[Any, ...] | None) -> None:
+        self.socket = sock
+        self.nagle = False
+        self._peer = peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our own address."""
+        return _address(self.socket.getsockname())
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The other side's address."""
+        if self._peer is None:
+            self._peer = self.socket.getpeername()
+        return _address(self._peer)
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether small writes are sent at once."""
+        return bool(self.socket.getsockopt(IPPROTO_TCP, TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small writes at once."""
+        self.nagle = not enabled
+        self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel asks a silent peer for a sign of life."""
+        return bool(self.socket.getsockopt(SOL_SOCKET, SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Have the kernel ask a silent peer for a sign of life."""
+        self.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, enabled)
+
+    def getHandle(self) -> Socket:
+        """The socket."""
+        return self.socket
+
+
+def _address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    return IPv6Address("TCP", *name) if len(name) > 2 else IPv4Address("TCP", *name)

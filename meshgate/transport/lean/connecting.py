@@ -1,0 +1,178 @@
+"""
+Dialing on the poller: a connection to an IP address without the reactor's part in it.
+
+Knows how to connect without waiting, and that a connection to a near endpoint is often there before anybody asks: what
+is to be sent first is tried at once, and where the kernel takes it, there is nothing to wait for. Knows nothing of
+names, nor of which endpoint to try next.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+from typing import Any
+
+from twisted.internet.error import ConnectError, getConnectError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+
+from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, dial_error, loop_error, unmapped
+from meshgate.transport.lean.poller import Poller
+from meshgate.transport.lean.sockets import Socket, connect
+from meshgate.transport.lean.transport import LeanTransport
+from meshgate.transport.own_sockets import OwnSockets
+from meshgate.transport.source_addresses import SourceAddresses
+from meshgate.transport.wheel import Timer, Wheel
+
+
+def dial(
+    poller: Poller,
+    wheel: Wheel,
+    own: OwnSockets,
+    sources: SourceAddresses,
+    address: str,
+    port: int,
+    protocol: Any,
+    timeout: float,
+    first: bytes,
+    dialer: Dialer,
+) -> Attempt | None:
+    """
+    Connect a protocol to an IP address; see :meth:`meshgate.transport.network.Network.dial`.
+
+    :return: the attempt under way; None if the dialer was told of the outcome already.
+    """
+    if port in own.ports and own.would_accept(address, port):
+        dialer.dial_failed(loop_error(address, port))
+        return None
+    try:
+        family, name = _socket_address(address, port)
+        if sources.given:
+            sock, number, sent = _connect_from(sources.order(family), family, name, first)
+        else:
+            sock, number, sent = connect(family, name, first)
+    except OSError as error:
+        dialer.dial_failed(dial_error(address, port, error))
+        return None
+    if number:
+        sock.close()
+        dialer.dial_failed(dial_error(address, port, _connect_error(number)))
+        return None
+    transport = LeanTransport(poller, sock, name, blocking=False)
+    # What is written first cannot be held back; before the second write this is seen to.
+    transport.nagle = True
+    if sent:
+        if sent < len(first):
+            transport.pending = bytearray(memoryview(first)[sent:])
+        _establish(transport, protocol, dialer)
+        return None
+    return _Waiting(transport, wheel, (address, port), protocol, timeout, first, dialer)
+
+
+def _connect_from(
+    sources: tuple[str, ...], family: int, name: tuple[Any, ...], first: bytes
+) -> tuple[Socket, int, int]:
+    """As :func:`~meshgate.transport.lean.sockets.connect`, from the first of these addresses that has a port left."""
+    outcome: tuple[Socket, int, int] | None = None
+    for source in sources:
+        if outcome is not None:
+            outcome[0].close()
+        outcome = connect(family, name, first, (source, 0))
+        if outcome[1] not in NO_LOCAL_PORT:
+            break
+    return outcome or connect(family, name, first)
+
+
+def _establish(transport: LeanTransport, protocol: Any, dialer: Dialer) -> None:
+    transport.protocol = protocol
+    try:
+        protocol.makeConnection(transport)
+        dialer.dialed(protocol)
+    except Exception:
+        transport.abortConnection()
+        raise
+    transport.watch()
+
+
+class _Waiting:
+    """An attempt that the endpoint has not answered yet."""
+
+    def __init__(
+        self,
+        transport: LeanTransport,
+        wheel: Wheel,
+        place: tuple[str, int],
+        protocol: Any,
+        timeout: float,
+        first: bytes,
+        dialer: Dialer,
+    ) -> None:
+        self._transport = transport
+        self._place = place
+        self._protocol = protocol
+        self._first = first
+        self._dialer = dialer
+        self._over = False
+        self._timer: Timer = wheel.callLater(timeout, self._timed_out)
+        transport.watched_by(self._ready)
+
+    def cancel(self) -> None:
+        """Give up."""
+        self._end()
+        self._transport.abortConnection()
+
+    def crashed(self) -> None:
+        """Something failed that should not have."""
+        self.cancel()
+
+    def _ready(self, event: int) -> None:
+        if self._over:
+            return
+        number = self._transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            if self._transport.has_unread():
+                # It has answered, said something and reset: what it said counts.
+                self._end()
+                _establish(self._transport, self._protocol, self._dialer)
+                self._transport.break_off(OSError(number, os.strerror(number)))
+            else:
+                self._fail(_connect_error(number))
+            return
+        try:
+            self._transport.socket.getpeername()
+        except OSError:
+            return  # not yet
+        self._end()
+        if self._first:
+            self._transport.write(self._first)
+        _establish(self._transport, self._protocol, self._dialer)
+
+    def _timed_out(self) -> None:
+        self._fail(ConnectTimeout())  # type: ignore[no-untyped-call]
+
+    def _fail(self, error: ConnectError) -> None:
+        self._end()
+        self._transport.abortConnection()
+        self._dialer.dial_failed(dial_error(*self._place, error))
+
+    def _end(self) -> None:
+        self._over = True
+        self._timer.cancel()
+
+
+def _connect_error(number: int) -> ConnectError:
+    error: ConnectError = getConnectError((number, os.strerror(number)))  # type: ignore[no-untyped-call]
+    return error
+
+
+@lru_cache(4096)
+def _socket_address(address: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """
+    The form in which the kernel takes an address.
+
+    :raises OSError: when it is no IP address, or names a zone that does not exist.
+    """
+    address = unmapped(address)
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    family, _, _, _, name = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, numeric)[0]
+    return family, name

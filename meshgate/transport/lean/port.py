@@ -1,0 +1,160 @@
+"""
+Accepting on the poller: one listening socket whose connections get lean transports.
+
+Knows how connections are taken in; knows nothing of what serves them, nor of which ports there are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from meshgate.routing.connection_policy import Keepalive
+from meshgate.transport.binding import defer_accept, take_waiting
+from meshgate.transport.descriptors import Load, Shortage
+from meshgate.transport.keepalive import keep_alive
+from meshgate.transport.lean.poller import Poller
+from meshgate.transport.lean.sockets import Socket, accept
+from meshgate.transport.lean.transport import LeanTransport
+from meshgate.transport.own_sockets import OwnSockets
+
+ACCEPTS: Final = 16
+"""Connections taken in for one event before others get their turn, where several are waiting."""
+
+_IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is reported again
+_SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class LeanPort:
+    """
+    A listening socket on the poller.
+
+    :param listening: non-blocking; belongs to the port from now on.
+    :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
+        address has to be made, and count its connections by ``load``.
+    :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
+        ``make_early_connection`` is told by that, and reads them if it wants them.
+    :param shortage: told when descriptors run out.
+    :param own: knows the socket as long as it listens.
+    """
+
+    _log: ClassVar = Logger()
+
+    def __init__(
+        self,
+        poller: Poller,
+        listening: socket.socket,
+        factory: Any,
+        eager: bool,
+        shortage: Shortage,
+        own: OwnSockets,
+    ) -> None:
+        self._poller = poller
+        self._socket = listening
+        self._descriptor = listening.fileno()
+        self._family = listening.family
+        self._factory = factory
+        self._build = getattr(factory, "for_client", None) or self._build_by_address
+        self._shortage = shortage
+        self.name: str = getattr(factory, "logPrefix", str)()
+        self._load: Callable[[], Load] = getattr(factory, "load", Load)
+        self._open = True
+        self._eager = eager
+        factory.doStart()
+        poller.watch(self._descriptor, self.ready, 0)
+        self.resume()
+        shortage.add(self)
+        self._forget = own.add(listening)
+
+    def stop(self) -> Deferred[object]:
+        """Stop listening, at once."""
+        if self._open:
+            self._open = False
+            self._shortage.forget(self)
+            self._forget()
+            self._poller.drop(self._descriptor)
+            self._socket.close()
+            self._factory.doStop()
+        return succeed(None)
+
+    def finish(self) -> Deferred[object]:
+        """As :class:`~meshgate.transport.network.Port`."""
+        if self._open:
+            take_waiting(self._socket, self._take_some)
+        return self.stop()
+
+    def _take_some(self) -> bool:
+        self.ready(_IN)
+        return self._open and self._shortage.allows(self)
+
+    def defer_accept(self, wanted: bool) -> None:
+        """As :class:`~meshgate.transport.network.Port`."""
+        defer_accept(self._socket, wanted)
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """As :class:`~meshgate.transport.network.Port`."""
+        keep_alive(self._socket, keepalive)
+
+    def pause(self) -> None:
+        """Leave connections in the kernel's queue."""
+        self._poller.modify(self._descriptor, 0)
+
+    def resume(self) -> None:
+        """Take connections in, those that waited first."""
+        if self._open:
+            self._poller.modify(self._descriptor, _IN if self._shortage.allows(self) else 0)
+
+    def load(self) -> Load:
+        """As :class:`~meshgate.transport.descriptors.Pausable`."""
+        return self._load()
+
+    def ready(self, event: int) -> None:
+        """Take connections in."""
+        # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
+        accepts = ACCEPTS if self._poller.crowd > 1 else 1
+        for _ in range(accepts):
+            if not self._open:
+                return
+            try:
+                accepted = accept(self._socket)
+            except OSError as error:
+                if error.errno in _SHORT:
+                    self._shortage.begin(os.strerror(error.errno or 0))
+                    return
+                continue  # the client has gone while it waited
+            if accepted is None:
+                return
+            sock, peer = accepted
+            descriptor = sock.fileno()
+            self._serve(sock, peer)
+            if descriptor >= self._shortage.tight and self._shortage.stops(self, descriptor):
+                return
+
+    def crashed(self) -> None:
+        """A connection could not be taken in; the next one may be."""
+
+    def _build_by_address(self, host: str, port: int) -> Any:
+        kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
+        return self._factory.buildProtocol(kind("TCP", host, port))
+
+    def _serve(self, sock: Socket, peer: tuple[Any, ...]) -> None:
+        transport = LeanTransport(self._poller, sock, peer)
+        try:
+            protocol = self._build(peer[0], peer[1])
+            if protocol is None:
+                sock.close()
+                return
+            transport.protocol = protocol
+            early = getattr(protocol, "make_early_connection", None) if self._eager else None
+            (early or protocol.makeConnection)(transport)
+        except Exception:
+            transport.abortConnection()
+            raise
+        transport.watch()

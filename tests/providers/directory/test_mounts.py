@@ -1,0 +1,100 @@
+"""Tests of :mod:`meshgate.providers.directory.mounts`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unittest import skipUnless
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.providers.directory.mounts import MOUNTS, TELLING, read_mounts, tells, tells_of_changes
+from tests.support import new_folder
+
+LIST = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+23 22 0:21 / /proc rw,nosuid - proc proc rw
+24 22 0:40 / /srv/with\040space rw shared:5 master:2 - nfs4 server:/share rw
+25 22 0:41 / /srv/local rw - tmpfs tmpfs rw
+26 25 0:42 / /srv/local/lent/deep rw - fuse.sshfs host: rw
+"""
+
+PLACES = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3).map(lambda names: "/" + "/".join(names))
+
+
+def slow_tells(path: str, mounts: list[tuple[str, str]]) -> bool:
+    """The same as a reader of the manual would find out: go up from the path until something is mounted there."""
+
+    def parts(place: str) -> list[str]:
+        return [name for name in place.split("/") if name]
+
+    own = parts(path)
+    if any(len(parts(place)) > len(own) and parts(place)[: len(own)] == own for place, _ in mounts):
+        return False
+    for length in range(len(own), -1, -1):
+        kinds = [kind for place, kind in mounts if parts(place) == own[:length]]
+        if kinds:
+            return kinds[-1] in TELLING
+    return False
+
+
+class MountsTests(SynchronousTestCase):
+    """Who tells and who does not."""
+
+    def test_by_the_nearest_mount(self) -> None:
+        """The file system that a path lies on decides; a name that only begins alike does not."""
+        mounts = list(read_mounts(LIST))
+        for path, told in (
+            ("/etc/meshgate", True),
+            ("/", False),  # much is mounted below
+            ("/srv/with space/routes", False),
+            ("/srv/with space", False),
+            ("/srv/with spaces", True),
+            ("/srv/local", False),
+            ("/srv/local/routes", True),
+            ("/srv/local/lent", False),
+            ("/proc/self", False),
+        ):
+            self.assertEqual(tells(path, mounts), told, path)
+
+    def test_what_is_mounted_later_hides(self) -> None:
+        """Of two on one place, the later one is seen."""
+        mounts = [("/", "ext4"), ("/a", "nfs4"), ("/a", "tmpfs")]
+        self.assertTrue(tells("/a/b", mounts))
+        self.assertFalse(tells("/a/b", [*mounts, ("/a", "cifs")]))
+
+    def test_what_is_no_list_of_mounts(self) -> None:
+        """Nothing is known, so nothing is told, and nothing fails."""
+        for text in ("", "\n\n", "nonsense", "1 2 3 - ext4", " - "):
+            self.assertEqual(list(read_mounts(text)), [], text)
+        source = Path(new_folder(self), "mounts")
+        self.assertFalse(tells_of_changes(["/"], source))
+
+    def test_links_in_a_path(self) -> None:
+        """What the path leads to counts."""
+        home = Path(new_folder(self))
+        (home / "link").symlink_to("/srv/local/routes")
+        source = home / "mounts"
+        source.write_text(LIST + f"27 22 0:43 / {home} rw - cifs //host/share rw\n")
+        self.assertTrue(tells_of_changes([str(home / "link")], source))
+        self.assertFalse(tells_of_changes([str(home / "link"), str(home)], source))
+
+    @skipUnless(MOUNTS.exists(), "the list of mounts is part of Linux")
+    def test_of_this_machine(self) -> None:
+        """The kernel's list can be read, and the tests' folder and what is no folder of files are found on it."""
+        mounts = list(read_mounts(MOUNTS.read_text()))
+        self.assertIn(("/proc", "proc"), mounts)
+        self.assertFalse(tells_of_changes(["/proc/sys"]))
+        kinds = {kind for place, kind in mounts if os.path.realpath(new_folder(self)).startswith(place)}
+        self.assertNotEqual(kinds, set())
+
+    @given(PLACES, st.lists(st.tuples(PLACES, st.sampled_from(["ext4", "nfs4", "tmpfs"])), max_size=6))
+    def test_like_the_slow_one(self, path: str, mounts: list[tuple[str, str]]) -> None:
+        """Whatever is mounted where."""
+        self.assertEqual(tells(path, mounts), slow_tells(path, mounts))
+
+    @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=60))
+    def test_any_line(self, line: str) -> None:
+        """No line of any list fails."""
+        self.assertLessEqual(len(list(read_mounts(line))), max(1, len(line.splitlines())))

@@ -1,0 +1,138 @@
+"""Tests of :mod:`meshgate.resources.field_reference`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from pydantic import Field
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.resources.field_reference import UnknownFieldError, find_entry, kind_entry
+from meshgate.resources.kinds.gateway import TLSMode
+from meshgate.resources.kinds.known_kinds import KINDS, Kind
+from meshgate.resources.model import Items, Labels, Model, PortNumber, Written
+
+
+class Wheel(Model):
+    """One of them."""
+
+    size: Annotated[int, Field(ge=1)] = Field(description="in inches")
+    spokes: Items[PortNumber] = Field(default=(), description="their numbers")
+
+
+class CartSpec(Model):
+    """What a cart is."""
+
+    wheels: Annotated[Items[Wheel], Field(min_length=1)] = Field(description="at least one")
+    spare_wheel: Wheel | None = Field(default=None, description="in the back")
+    color: Annotated[TLSMode, Field(strict=False)] = Field(default=TLSMode.SIMPLE, description="outside")
+    labels: Labels = Field(default=Labels(), description="stuck on")
+    brake: bool = Field(default=True, description="whether it stops")
+    delay: Annotated[float, Written("Duration")] = Field(default=2.0, description="until it stops")
+    speed: float = Field(default=10.0, description="in miles an hour")
+    load: int = Field(default=2**32 - 1, description="in grams; as much as fits")
+    owners: Items[str] = Field(default=("me", "you"), description="whose it is")
+
+
+CART = Kind("Cart", ("example.org/v1", "example.org/v2"), CartSpec)
+
+
+class EntryTests(SynchronousTestCase):
+    """Fields as the models have them."""
+
+    def setUp(self) -> None:
+        """The entries of a kind of our own, by their paths."""
+        self.entries = {".".join(entry.path[2:]): entry for entry in kind_entry(CART).below()}
+
+    def facts(self, path: str) -> tuple[str, str]:
+        """Type, and default or necessity."""
+        return self.entries[path].type, self.entries[path].presence()
+
+    def test_types_and_defaults(self) -> None:
+        """Types are told in plain words, and defaults as they would be written."""
+        expected = {
+            "wheels": ("list of mappings, at least one", "required"),
+            "wheels.size": ("number from 1", "required"),
+            "wheels.spokes": ("list of numbers from 1 to 65535", ""),
+            "spareWheel": ("mapping", ""),
+            "spareWheel.size": ("number from 1", "required"),
+            "color": (f"one of {', '.join(TLSMode)}", "default SIMPLE"),
+            "labels": ("mapping of texts to texts", ""),
+            "brake": ("true or false", "default true"),
+            "delay": ("duration", ""),
+            "speed": ("number", "default 10"),
+            "load": ("number", ""),
+            "owners": ("list of texts", "default [me, you]"),
+        }
+        self.assertEqual({path: self.facts(path) for path in expected}, expected)
+
+    def test_branches_say_what_is_below(self) -> None:
+        """A branch has the docstring of its model, a leaf has nothing."""
+        self.assertEqual(self.entries["wheels"].about, "One of them.")
+        self.assertEqual(self.entries["brake"].about, "")
+
+    def test_head(self) -> None:
+        """Every kind has apiVersion, kind, metadata and spec."""
+        entry = kind_entry(CART)
+        self.assertEqual([field.name for field in entry.fields], ["apiVersion", "kind", "metadata", "spec"])
+        self.assertEqual(entry.fields[0].type, "example.org/v1 or example.org/v2")
+
+    def test_every_field_of_every_kind_is_described(self) -> None:
+        """No field is without type and description, and each is found by its path."""
+        for kind in KINDS.values():
+            for entry in kind_entry(kind).below():
+                self.assertTrue(entry.description and entry.type, entry)
+                self.assertNotIn("anything", entry.type, entry)
+                self.assertEqual(find_entry(str(entry)), entry)
+
+    def test_json(self) -> None:
+        """The JSON form is made of plain values and lists one level."""
+        values = json.loads(json.dumps(find_entry("Gateway.spec.servers").as_json()))
+        self.assertEqual(values["path"], "Gateway.spec.servers")
+        self.assertIn("Gateway.spec.servers.port", [field["path"] for field in values["fields"]])
+
+
+class FindTests(SynchronousTestCase):
+    """Paths as people write them."""
+
+    def refusal(self, path: str) -> str:
+        """What is said of a path that leads nowhere."""
+        return str(self.assertRaises(UnknownFieldError, find_entry, path))
+
+    def test_indexes_and_capitals(self) -> None:
+        """Indexes may stand there, and capitals do not matter."""
+        for path in ("gateway.spec.servers[0].TLS.mode", "Gateway.spec.servers[].tls.mode"):
+            self.assertEqual(str(find_entry(path)), "Gateway.spec.servers.tls.mode")
+
+    def test_a_flat_kind(self) -> None:
+        """The fields of a kind without spec stand at the top."""
+        self.assertEqual(find_entry("EndpointSlice.endpoints.addresses").type, "list of texts, at least one")
+
+    def test_a_misspelled_field(self) -> None:
+        """The nearest field of the same parent is named."""
+        self.assertEqual(
+            self.refusal("Gateway.spec.servers.tsl.mode"),
+            "Gateway.spec.servers has no field tsl; did you mean Gateway.spec.servers.tls?",
+        )
+
+    def test_a_misspelled_kind(self) -> None:
+        """The nearest kind is named."""
+        self.assertEqual(self.refusal("Gatewy"), "there is no kind Gatewy; did you mean Gateway?")
+
+    def test_a_step_left_out(self) -> None:
+        """The shortest path that ends so is named, below what is known of the path."""
+        for path, meant in [
+            ("Gateway.spec.tls.mode", "Gateway.spec.servers.tls.mode"),
+            ("virtualservice.TLS", "VirtualService.spec.tls"),
+            ("sniHosts", "VirtualService.spec.tls.match.sniHosts"),
+        ]:
+            self.assertTrue(self.refusal(path).endswith(f"; did you mean {meant}?"), self.refusal(path))
+
+    def test_nothing_near(self) -> None:
+        """Where nothing is near, all there is is named."""
+        self.assertIn("apiVersion, kind, metadata, spec", self.refusal("Gateway.qqqq"))
+
+    def test_below_a_leaf(self) -> None:
+        """A leaf has no fields."""
+        self.assertEqual(self.refusal("Gateway.spec.servers.bind.x"), "Gateway.spec.servers.bind has no fields")

@@ -1,0 +1,189 @@
+"""Records of values that have faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.resources.broken import BROKEN, BrokenValueError, sound
+from meshgate.resources.fault import Fault, judged, repeated
+from meshgate.resources.kinds.gateway import GatewaySpec, TLSMode
+from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.partial import partial_record
+from meshgate.resources.problem import Origin, Severity
+from meshgate.resources.reader import read_document
+from meshgate.resources.validation import validate, validate_in_part
+from tests.configurations import document
+
+
+def in_part(model: type, value: Any) -> Any:
+    """What rules see of a value."""
+    return validate_in_part(model, value, (), Severity.ERROR)[1]
+
+
+class BrokenTests(SynchronousTestCase):
+    """The place of a faulty value."""
+
+    def test_nothing_can_be_said_of_it(self) -> None:
+        """Whatever decides something by the value, or shows it, is refused."""
+        for look in (
+            lambda: bool(BROKEN),
+            lambda: BROKEN == 1,
+            lambda: "a" in ("b", BROKEN),
+            lambda: BROKEN in {"a"},
+            lambda: [*BROKEN],
+            lambda: len(BROKEN),
+            lambda: BROKEN < 1,
+            lambda: f"{BROKEN}",
+            lambda: BROKEN.startswith("a"),
+            lambda: BROKEN[0],
+        ):
+            self.assertRaises(BrokenValueError, look)
+
+    def test_its_fields_are_broken(self) -> None:
+        """Looking for a value within it is no harm yet."""
+        self.assertIs(BROKEN.port.number, BROKEN)
+
+    def test_sound_items_keep_their_indexes(self) -> None:
+        """The broken ones are passed over, not closed up."""
+        self.assertEqual(list(sound(["a", BROKEN, "c"])), [(0, "a"), (2, "c")])
+
+    def test_rules_end_where_they_cannot_judge(self) -> None:
+        """What a rule found before counts, and so does what other rules find."""
+
+        def rule(name: str, value: Any) -> Iterator[Fault]:
+            yield Fault((name,), "MG1006", "before")
+            if value:
+                yield Fault((name,), "MG1006", "after")
+
+        found = [(fault.path[0], fault.message) for fault in judged(rule("a", BROKEN), rule("b", 1))]
+        self.assertEqual(found, [("a", "before"), ("b", "before"), ("b", "after")])
+
+    def test_repetitions_are_found_among_the_sound(self) -> None:
+        """A broken name repeats no other."""
+        found = [fault.path for fault in repeated(["a", BROKEN, "a"], ("ports",), ("name",), "port")]
+        self.assertEqual(found, [("ports", 2, "name")])
+
+
+class PartialRecordTests(SynchronousTestCase):
+    """What is made of a faulty value."""
+
+    def test_whole_values_make_the_same_record(self) -> None:
+        """Without faults, rules see what is served."""
+        value = {"hosts": ["a.example.com"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
+        record, partial, faults = validate_in_part(VirtualServiceSpec, value, (), Severity.ERROR)
+        self.assertIs(partial, record)
+        self.assertEqual(faults, [])
+
+    def test_only_the_faulty_place_is_broken(self) -> None:
+        """Fields, items of lists and values of mappings beside the fault are as they would be."""
+        server = {
+            "port": {"number": "443", "name": "tls", "protocol": "tls"},
+            "hosts": ["a.example.com", 5, "*"],
+            "tls": {"mode": "SIMPEL", "credentialName": "c"},
+        }
+        spec = in_part(GatewaySpec, {"servers": [server, 7], "selector": {"a": "b", "c": 1}})
+        first, second = spec.servers
+        self.assertIs(second, BROKEN)
+        self.assertEqual((first.port.number, first.port.protocol, first.bind), (443, "TLS", ""))
+        self.assertEqual([host for _, host in sound(first.hosts)], ["a.example.com", "*"])
+        self.assertIs(first.tls.mode, BROKEN)
+        self.assertEqual(first.tls.credential_name, "c")
+        self.assertEqual(dict(spec.selector), {"a": "b"})
+
+    def test_sound_fields_are_whole_records(self) -> None:
+        """A field without faults is read as ever, with its defaults."""
+        tls = {"mode": "MUTUAL"}
+        spec = in_part(GatewaySpec, {"servers": [{"port": {}, "hosts": ["*"], "tls": tls}]})
+        self.assertEqual(spec.servers[0].tls.mode, TLSMode.MUTUAL)
+        self.assertEqual(spec.servers[0].tls.cipher_suites, ())
+        self.assertIs(spec.servers[0].port.name, BROKEN)
+
+    def test_what_is_no_mapping_is_broken_as_a_whole(self) -> None:
+        """There is nothing within to be judged."""
+        self.assertIs(in_part(GatewaySpec, ["servers"]), BROKEN)
+        self.assertIs(partial_record(GatewaySpec, {"servers": "a"}, [("servers",)]).servers, BROKEN)
+
+    def test_unknown_fields_are_no_fault_here(self) -> None:
+        """They are left out before, and the value is judged without them."""
+        value = {"hots": 1, "hosts": ["a.example.com"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
+        record, faults = validate(VirtualServiceSpec, value, (), Severity.WARNING)
+        self.assertIsNotNone(record)
+        self.assertEqual([fault.code for fault in faults], ["MG1001"])
+
+
+class WithoutFaultsTests(SynchronousTestCase):
+    """What can be looked at as if nothing were broken."""
+
+    def read(self, kind: str, spec: Any) -> Any:
+        """The spec of a resource that is not valid."""
+        reading = read_document(document(kind, "x", spec), Origin())
+        self.assertIsNone(reading.resource)
+        return reading.refused and reading.refused.spec
+
+    def test_objects_keep_their_places(self) -> None:
+        """What is broken of them is empty, so that indexes in paths stay right."""
+        good = {"port": {"number": 1, "name": "a", "protocol": "TCP"}, "hosts": ["*"]}
+        for broken in (5, None, {}, {"port": 5, "hosts": ["*"]}, {**good, "hosts": [3, "*"]}, {**good, "hosts": "a"}):
+            spec = self.read("Gateway", {"servers": [broken, good], "selector": {"app": "x"}})
+            self.assertEqual([server.port.name for server in spec.servers][1], "a")
+            self.assertEqual([list(server.hosts) for server in spec.servers][1], ["*"])
+            self.assertEqual(dict(spec.selector), {"app": "x"})
+            self.assertNotIn("Broken", repr(spec))
+
+    def test_fields_have_their_defaults(self) -> None:
+        """As if they had been left out."""
+        spec = self.read("Gateway", {"servers": 5, "selector": ["x"]})
+        self.assertEqual((spec.servers, dict(spec.selector)), ((), {}))
+
+    def test_what_it_cannot_be_without(self) -> None:
+        """A DestinationRule without host is about nothing, and a text is no spec."""
+        self.assertIsNone(self.read("DestinationRule", {"host": 5}))
+        self.assertIsNone(self.read("Gateway", "servers"))
+
+    def test_what_has_no_fault_is_whole(self) -> None:
+        """A resource that only a rule refuses is read as it is."""
+        spec = self.read("VirtualService", {"hosts": ["a.example.com"], "gateways": ["gw"]})
+        self.assertEqual((spec.hosts, spec.gateways), (("a.example.com",), ("gw",)))
+
+
+class AllAtOnceTests(SynchronousTestCase):
+    """One reading shows every fault."""
+
+    def problems(self, kind: str, spec: Any) -> list[tuple[str, str]]:
+        """Codes and paths."""
+        reading = read_document(document(kind, "x", spec), Origin())
+        self.assertIsNone(reading.resource)
+        return [(problem.code, problem.path) for problem in reading.problems]
+
+    def test_faults_of_fields_hide_none_between_fields(self) -> None:
+        """A word that is no choice stands beside a server without its settings."""
+        found = self.problems(
+            "Gateway",
+            {
+                "servers": [
+                    {"port": {"number": 1, "name": "a", "protocol": "TPC"}, "hosts": ["*"]},
+                    {"port": {"number": 2, "name": "a", "protocol": "TLS"}, "hosts": ["a_b"]},
+                ]
+            },
+        )
+        self.assertEqual(
+            sorted(found),
+            [
+                ("MG1004", "spec.servers[0].port.protocol"),
+                ("MG1009", "spec.servers[1].port.name"),
+                ("MG1024", "spec.servers[1].hosts[0]"),
+                ("MG1028", "spec.servers[1].tls"),
+            ],
+        )
+
+    def test_rules_are_silent_about_faulty_fields(self) -> None:
+        """Settings go with no protocol that is unknown, and server names are not held against faulty hosts."""
+        server = {"port": {"number": 1, "name": "a", "protocol": "TPC"}, "hosts": ["*"], "tls": {}}
+        self.assertEqual([code for code, _ in self.problems("Gateway", {"servers": [server]})], ["MG1004"])
+        rule = {"match": [{"sniHosts": ["a.example.com"]}], "route": [{"destination": {"host": "x"}}]}
+        for host in (5, "a_example.com"):
+            found = self.problems("VirtualService", {"hosts": [host], "gateways": ["g"], "tls": [rule]})
+            self.assertEqual([path for _, path in found], ["spec.hosts[0]"])

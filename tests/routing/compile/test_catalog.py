@@ -1,0 +1,157 @@
+"""Tests of :mod:`meshgate.routing.compile.catalog`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.compile.catalog import Catalog, CatalogPort
+from tests.configurations import Document, document, read, service, workload
+
+APP = {"app": "db"}
+
+
+def port(number: int, name: str = "", target: int | str | None = None) -> Document:
+    """A port of a Service."""
+    return {
+        "port": number,
+        **({"name": name} if name else {}),
+        **({} if target is None else {"targetPort": target}),
+    }
+
+
+def look_up(host: str, number: int, *documents: Document) -> CatalogPort:
+    """The catalog's port of a host."""
+    found = Catalog(read(*documents), "cluster.local").find(host)
+    assert found is not None
+    return found.ports[number]
+
+
+def addresses(found: CatalogPort) -> list[str]:
+    """Endpoints as text; a name to be resolved in angle brackets."""
+    return [f"<{endpoint}>" if endpoint.dns else str(endpoint) for endpoint in found.endpoints]
+
+
+DB = "db.default.svc.cluster.local"
+
+
+class ServiceTests(SynchronousTestCase):
+    """Endpoints of a Service."""
+
+    def test_port_of_a_workload(self) -> None:
+        """The workload's port goes by the targetPort's name, then the Service port's, then the numeric targetPort."""
+        for service_port, workload_ports, want in [
+            (port(80), None, ["127.0.0.1:80"]),
+            (port(80, target=8080), None, ["127.0.0.1:8080"]),
+            (port(80, "tcp", 8080), {"tcp": 9090}, ["127.0.0.1:9090"]),
+            (port(80, "tcp", "pg"), {"tcp": 9090, "pg": 5432}, ["127.0.0.1:5432"]),
+            (port(80, "tcp", "pg"), {"tcp": 9090}, ["127.0.0.1:9090"]),
+            (port(80, "tcp", "pg"), {"other": 1}, []),
+            (port(80, "tcp", "pg"), None, []),
+        ]:
+            entry = workload("w", "127.0.0.1", APP, ports=workload_ports or {})
+            found = look_up(DB, 80, service("db", service_port, selector=APP), entry)
+            self.assertEqual(addresses(found), want, (service_port, workload_ports))
+
+    def test_missing_target_name_is_explained(self) -> None:
+        """A named targetPort that no workload has says so."""
+        found = look_up(DB, 80, service("db", port(80, target="pg"), selector=APP), workload("w", "127.0.0.1", APP))
+        self.assertIn("'pg' is a name", found.missing)
+
+    def test_workloads_are_selected_in_the_namespace(self) -> None:
+        """Labels of spec and metadata count together; other namespaces and other labels do not."""
+        found = look_up(
+            DB,
+            80,
+            service("db", port(80), selector={"app": "db", "tier": "1"}),
+            document(
+                "WorkloadEntry",
+                "both",
+                {"address": "10.0.0.1", "labels": {"app": "db"}},
+                labels={"tier": "1"},
+            ),
+            workload("half", "10.0.0.2", APP),
+            workload("elsewhere", "10.0.0.3", {"app": "db", "tier": "1"}, namespace="other"),
+        )
+        self.assertEqual(addresses(found), ["10.0.0.1:80"])
+
+    def test_endpoint_slices(self) -> None:
+        """Slices name their Service by label, join ports by name, and only what is ready counts."""
+        endpoints = [
+            {"addresses": ["10.0.0.1"]},
+            {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
+            {"addresses": ["10.0.0.3"], "conditions": {"ready": True, "terminating": True}},
+            {"addresses": ["10.0.0.4", "10.0.0.5"], "conditions": {"ready": True}},
+        ]
+        label = {"kubernetes.io/service-name": "db"}
+        ports = [{"name": "tcp", "port": 5432}, {"name": "admin", "port": 1}]
+        found = look_up(
+            DB,
+            80,
+            service("db", port(80, "tcp")),
+            document(
+                "EndpointSlice",
+                "a",
+                {"addressType": "IPv4", "endpoints": endpoints, "ports": ports},
+                labels=label,
+            ),
+            document(
+                "EndpointSlice",
+                "names",
+                {"addressType": "FQDN", "endpoints": [{"addresses": ["x.example.org"]}], "ports": ports},
+                labels=label,
+            ),
+        )
+        self.assertEqual(addresses(found), ["10.0.0.1:5432", "10.0.0.4:5432", "10.0.0.5:5432"])
+
+    def test_external_name(self) -> None:
+        """A Service of type ExternalName is a name for DNS."""
+        found = look_up(DB, 5432, service("db", port(5432), type="ExternalName", externalName="db.example.org."))
+        self.assertEqual(addresses(found), ["<db.example.org:5432>"])
+
+    def test_nothing_selected_is_explained(self) -> None:
+        """Without any endpoint the reason names what was looked for."""
+        found = look_up(DB, 80, service("db", port(80), selector=APP))
+        self.assertIn("labeled app=db", found.missing)
+
+
+class ServiceEntryTests(SynchronousTestCase):
+    """Endpoints of a ServiceEntry."""
+
+    def entry(self, resolution: str, **rest: object) -> CatalogPort:
+        """The port 443 of a ServiceEntry for db.example.org."""
+        spec = {
+            "hosts": ["db.example.org"],
+            "ports": [{"number": 443, "name": "tls", "protocol": "TLS", "targetPort": 8443}],
+            "resolution": resolution,
+            **rest,
+        }
+        return look_up(
+            "db.example.org",
+            443,
+            document("ServiceEntry", "db", spec),
+            workload("w", "10.0.0.9", APP, ports={"tls": 7}),
+        )
+
+    def test_static(self) -> None:
+        """A workload's own port wins over the entry's targetPort."""
+        found = self.entry("STATIC", endpoints=[{"address": "10.0.0.1"}, {"address": "::1", "ports": {"tls": 9}}])
+        self.assertEqual(addresses(found), ["10.0.0.1:8443", "[::1]:9"])
+
+    def test_workload_selector(self) -> None:
+        """A selector takes the namespace's WorkloadEntries."""
+        self.assertEqual(addresses(self.entry("STATIC", workloadSelector={"labels": APP})), ["10.0.0.9:7"])
+
+    def test_dns_without_endpoints_resolves_the_host(self) -> None:
+        """With resolution DNS the host itself is asked for."""
+        self.assertEqual(addresses(self.entry("DNS")), ["<db.example.org:8443>"])
+
+    def test_dns_endpoints(self) -> None:
+        """Endpoints may be names."""
+        found = self.entry("DNS", endpoints=[{"address": "a.example.org"}, {"address": "10.0.0.1"}])
+        self.assertEqual(addresses(found), ["<a.example.org:8443>", "10.0.0.1:8443"])
+
+    def test_none_has_no_endpoint(self) -> None:
+        """Resolution NONE means nothing on a gateway, and says so."""
+        found = self.entry("NONE")
+        self.assertEqual(found.endpoints, ())
+        self.assertIn("original destination", found.missing)

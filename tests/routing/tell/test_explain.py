@@ -1,0 +1,174 @@
+"""Tests of :mod:`meshgate.routing.tell.explain`."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.tell.explain import Call, Explanation, explain
+from tests.configurations import (
+    compiled,
+    destination_rule,
+    gateway,
+    service,
+    target,
+    tcp_rule,
+    tcp_server,
+    tls_rule,
+    tls_server,
+    virtual_service,
+    workload,
+)
+
+TIMES = {
+    "connectionPool": {
+        "tcp": {
+            "idleTimeout": "0s",
+            "maxConnectionDuration": "90m",
+            "connectTimeout": "500ms",
+            "maxConnections": 100,
+            "tcpKeepalive": {"time": "30s", "probes": 3},
+        }
+    }
+}
+HASHED = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+CONFIGURATION = compiled(
+    gateway("gw", tls_server(443), tcp_server(9000), tcp_server(9001)),
+    virtual_service("policies", tcp=[{"match": [{"port": 9001}], "route": [target("z", subset="v1")]}]),
+    virtual_service("older", tls=[tls_rule(["a.example.com", "*.example.com"], "x")]),
+    virtual_service("younger", tls=[tls_rule(["a.example.com"], "y")]),
+    virtual_service(
+        "plain",
+        tcp=[{"match": [{"port": 9000}], "route": [target("x", 80, weight=3), target("nowhere", 1, weight=1)]}],
+    ),
+    service("x", {"port": 80}, selector={"app": "x"}),
+    service("z", {"port": 80}, selector={"app": "x"}),
+    destination_rule("times", "z", {"name": "v1", "trafficPolicy": HASHED}, trafficPolicy=TIMES),
+    workload("w", "127.0.0.1", {"app": "x"}),
+)
+
+
+def story(call: Call) -> tuple[Explanation, str]:
+    """An explanation, and all its steps as one text."""
+    explanation = explain(CONFIGURATION, call)
+    return explanation, "\n".join(explanation.steps)
+
+
+class ExplainTests(SynchronousTestCase):
+    """The story of a connection."""
+
+    def test_policies(self) -> None:
+        """What policies make of the connection is told in words and values, each with where it is written."""
+        explanation, text = story(Call(9001, tls=False))
+        whole, of_subset = (
+            f"DestinationRule default/times (routes.yaml:15:{column}) spec.{path}"
+            for column, path in ((270, "trafficPolicy"), (190, "subsets[0].trafficPolicy"))
+        )
+        for part in (
+            "its connections: never closed for silence; closed after 1h30m0s in any case; hashed by the client's "
+            f"address, by {whole} and {of_subset}",
+            "connections to z.default.svc.cluster.local:80 (subset v1): endpoints by RING_HASH, by a hash ring of 1024 "
+            "points; 500ms to connect; 100 connections at the most; probes after 30s 3 times, by "
+            f"{of_subset} and {whole}",
+        ):
+            self.assertIn(part, text)
+        values = explanation.as_json()
+        self.assertEqual(
+            {**values["policy"], "origin": None},
+            {"idle": 0.0, "max_duration": 5400.0, "by_source": True, "origin": None},
+        )
+        self.assertEqual(
+            {**values["destinations"][0]["policy"], "origin": None},
+            {
+                "balancing": "RING_HASH",
+                "table_size": 1024,
+                "connect_timeout": 0.5,
+                "max_connections": 100,
+                "keepalive": {"probes": 3, "time": 30, "interval": None},
+                "outliers": None,
+                "origin": None,
+            },
+        )
+
+    def test_without_policies(self) -> None:
+        """Where no DestinationRule says anything, no sentence is about it, and the values are the defaults."""
+        explanation, text = story(Call(9000, tls=False))
+        self.assertNotIn("connections", text.partition("destination")[2])
+        values = explanation.as_json()
+        self.assertEqual((values["policy"]["idle"], values["policy"]["origin"]), (None, None))
+        self.assertEqual(values["destinations"][0]["policy"]["balancing"], "LEAST_REQUEST")
+
+    def test_exact_name(self) -> None:
+        """A name that a rule has is told with its gateway, rule and endpoint, and with the rule that lost."""
+        explanation, text = story(Call(443, sni="A.example.com."))
+        self.assertEqual(explanation.result, "routed")
+        for part in (
+            "a.example.com itself",
+            "Gateway default/gw",
+            "default/older",
+            "spec.tls[0]",
+            "127.0.0.1:80",
+        ):
+            self.assertIn(part, text)
+        self.assertEqual([problem.name for problem in explanation.lost if problem.code == "MG2005"], ["younger"])
+
+    def test_wildcard(self) -> None:
+        """A name found by its suffix says which."""
+        self.assertIn("*.example.com", story(Call(443, sni="b.c.example.com"))[1])
+
+    def test_closed(self) -> None:
+        """A name that nothing takes is closed, with the names there are and the nearest."""
+        explanation, text = story(Call(443, sni="a.example.con"))
+        self.assertEqual(explanation.result, "closed")
+        self.assertIn("the nearest is a.example.com", text)
+
+    def test_a_rule_for_a_name_with_a_dot(self) -> None:
+        """A dot at the end makes another name than clients ask for, as in Istio, and the story says so."""
+        compilation = compiled(
+            gateway("gw", tls_server(443)), virtual_service("v", ["a.org."], tls=[tls_rule(["a.org."], "x")])
+        )
+        for asked in ("a.org", "a.org."):
+            explanation = explain(compilation, Call(443, sni=asked))
+            self.assertEqual(explanation.result, "closed")
+            self.assertEqual(
+                explanation.steps[-1], "the nearest is a.org., which ends with a dot, as no server name does"
+            )
+
+    def test_plain_text_on_a_tls_port(self) -> None:
+        """Plain text has no name."""
+        explanation, text = story(Call(443, tls=False))
+        self.assertEqual(explanation.result, "closed")
+        self.assertIn("not TLS", text)
+
+    def test_tcp_port(self) -> None:
+        """A plain port routes at once; shares and missing endpoints are told."""
+        explanation, text = story(Call(9000, tls=False))
+        self.assertEqual(explanation.result, "routed")
+        self.assertIn("3 of 4", text)
+        self.assertIn("nowhere.default.svc.cluster.local is unknown", text)
+
+    def test_no_listener(self) -> None:
+        """A port that is not open tells which are."""
+        explanation, text = story(Call(1))
+        self.assertEqual(explanation.result, "no_listener")
+        self.assertIn("[::]:443, [::]:9000", text)
+
+    def test_other_bind(self) -> None:
+        """A port that is open on another address says so."""
+        self.assertIn("open on [::]:443", story(Call(443, bind="127.0.0.1"))[1])
+
+    def test_json(self) -> None:
+        """The JSON form is made of plain values."""
+        explanation = explain(CONFIGURATION, Call(9000, tls=False))
+        values = json.loads(json.dumps(explanation.as_json()))
+        self.assertEqual(values["virtual_service"], "default/plain")
+        self.assertEqual([destination["weight"] for destination in values["destinations"]], [3, 1])
+        self.assertFalse(values["terminate"])
+
+    def test_terminating_server(self) -> None:
+        """A server that terminates is routed as configured, and the running gateway's refusal is told."""
+        compilation = compiled(gateway("gw", tls_server(443, mode="SIMPLE")), virtual_service("v", tcp=[tcp_rule("x")]))
+        explanation = explain(compilation, Call(443, sni="a.com"))
+        self.assertTrue(explanation.as_json()["terminate"])
+        self.assertIn("does not do yet", "\n".join(explanation.steps))

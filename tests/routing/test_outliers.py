@@ -1,0 +1,109 @@
+"""Tests of :mod:`meshgate.routing.outliers`: against Envoy's way of looking at every endpoint at each interval."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.connection_policy import Outliers
+from meshgate.routing.endpoint_load import Place
+from meshgate.routing.outliers import LONGEST, Ejections
+from meshgate.routing.table import Endpoint
+
+
+def places(count: int) -> list[Place]:
+    """Some endpoints."""
+    return [Place(Endpoint("192.0.2.1", port)) for port in range(1, count + 1)]
+
+
+class Looking:
+    """Looks at every endpoint at every interval, as Envoy does."""
+
+    def __init__(self, policy: Outliers, count: int, start: int) -> None:
+        self.policy = policy
+        self.failures, self.backoff = [0] * count, [0] * count
+        self.out: dict[int, int] = {}
+        self.looked = start
+
+    def look_until(self, now: int) -> None:
+        """Every look up to now."""
+        while self.looked + self.policy.interval <= now:
+            self.looked += int(self.policy.interval)
+            for number, backoff in enumerate(self.backoff):
+                longest = max(LONGEST, self.policy.base)
+                if number not in self.out:
+                    self.backoff[number] = max(0, backoff - 1)
+                elif min(self.policy.base * backoff, longest) <= self.looked - self.out[number]:
+                    del self.out[number]
+                    self.failures[number] = 0
+
+    def failed(self, number: int, now: int) -> None:
+        """A failure; one while it is out changes nothing, as it starts at 0 when it comes back."""
+        self.failures[number] += 1
+        if number in self.out or self.failures[number] < self.policy.failures:
+            return
+        self.failures[number] = 0
+        if (len(self.out) + 1) / len(self.failures) * 100 <= self.policy.most:
+            self.out[number] = now
+            if self.backoff[number] * self.policy.base < max(LONGEST, self.policy.base) + self.policy.base:
+                self.backoff[number] += 1
+
+
+POLICIES = st.builds(
+    Outliers,
+    failures=st.integers(1, 3),
+    interval=st.integers(1, 40),
+    base=st.integers(1, 400),
+    most=st.sampled_from([0, 10, 25, 50, 100]),
+    panic=st.sampled_from([0, 30, 60, 100]),
+)
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 3), st.booleans(), st.one_of(st.integers(0, 5), st.integers(0, 900))), max_size=60
+)
+
+
+class EjectionTests(SynchronousTestCase):
+    """Who is out when."""
+
+    @given(POLICIES, st.integers(0, 100), EVENTS)
+    @settings(deadline=None, max_examples=300)
+    def test_as_if_somebody_had_looked(self, policy: Outliers, start: int, events: list[tuple[int, bool, int]]) -> None:
+        """Whatever fails when, and however rarely anybody asks, the same endpoints are out as in Envoy."""
+        there, looking, now = places(4), Looking(policy, 4, start), start
+        ejections = Ejections(policy, start)
+        for number, fails, later in events:
+            now += later
+            looking.look_until(now)
+            ejections.returned(now)
+            if fails:
+                looking.failed(number, now)
+                ejections.failed(there[number], 4, now)
+            else:
+                looking.failures[number] = 0
+                ejections.succeeded(there[number])
+            left = [place for index, place in enumerate(there) if index not in looking.out]
+            expected = there if 100 * len(left) / 4 < policy.panic else left
+            self.assertEqual(list(ejections.serving(there)), expected)
+
+    def test_a_return_is_told_once(self) -> None:
+        """Whoever chooses learns that an endpoint is back, and nothing while nothing changes."""
+        (place, *_) = there = places(2)
+        ejections = Ejections(Outliers(1, 10, 30, 50, 0), 3)
+        self.assertFalse(ejections.returned(1000))
+        # Out at 1001 for 30 seconds, and looked at every 10 from 3 on.
+        self.assertEqual(ejections.failed(place, 2, 1001), 1033)
+        self.assertFalse(ejections.returned(1032))
+        self.assertEqual(list(ejections.serving(there)), there[1:])
+        self.assertTrue(ejections.returned(1033))
+        self.assertFalse(ejections.returned(1033))
+        self.assertEqual(list(ejections.serving(there)), there)
+
+    def test_endpoints_that_go_are_forgotten(self) -> None:
+        """One that is gone counts neither as out nor as failing when it comes back as another."""
+        there = places(2)
+        ejections = Ejections(Outliers(1, 10, 30, 50, 0), 0)
+        ejections.failed(there[0], 2, 0)
+        ejections.forget_all_but(there[1:])
+        self.assertFalse(ejections.returned(1000))
+        self.assertIsNotNone(ejections.failed(there[1], 2, 1000))

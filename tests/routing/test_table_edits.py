@@ -1,0 +1,170 @@
+"""Tests of :mod:`meshgate.routing.table_edits` and of its edits as bytes: any table is made of any other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.addresses import EVERYWHERE, Network
+from meshgate.routing.table import (
+    ANYWHERE,
+    Addresses,
+    ByAddress,
+    Chain,
+    Destination,
+    Endpoint,
+    Listener,
+    ListenerKey,
+    RoutingTable,
+)
+from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, difference
+from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, packed
+
+NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
+DESTINATIONS = st.builds(
+    Destination,
+    NAMES,
+    st.just(443),
+    endpoints=st.lists(st.builds(Endpoint, st.sampled_from(["10.0.0.1", "10.0.0.2"]), st.just(443)), max_size=2).map(
+        tuple
+    ),
+)
+CHAINS = st.builds(
+    Chain,
+    names=st.lists(NAMES, max_size=2).map(tuple),
+    gateway=st.just("ns/gw"),
+    server=st.just("tls"),
+    virtual_service=st.sampled_from(["ns/one", "ns/two"]),
+    rule=st.just("spec.tls[0].match[0]"),
+    destinations=st.lists(DESTINATIONS, max_size=2).map(tuple),
+)
+LIMITED = st.dictionaries(st.sampled_from([ANYWHERE, Addresses(Network(8, 10), EVERYWHERE)]), CHAINS).map(ByAddress.of)
+KEYS = st.builds(ListenerKey, st.sampled_from(["0.0.0.0", "::1"]), st.sampled_from([443, 8443]))
+
+
+def listener(key: ListenerKey) -> st.SearchStrategy[Listener]:
+    """Any listener of this address."""
+    return st.builds(
+        Listener,
+        st.just(key),
+        dual_stack=st.booleans(),
+        sniffs=st.booleans(),
+        exact=st.dictionaries(NAMES, CHAINS, max_size=4),
+        suffixes=st.dictionaries(NAMES, CHAINS, max_size=2),
+        catch_all=st.none() | CHAINS,
+        by_address=st.dictionaries(NAMES, LIMITED, max_size=1),
+    )
+
+
+LISTENERS = st.sets(KEYS, max_size=3).flatmap(lambda keys: st.tuples(*map(listener, sorted(keys))))
+TABLES = st.builds(
+    RoutingTable, st.integers(0, 9), LISTENERS.map(lambda listeners: {each.key: each for each in listeners})
+)
+
+
+def applied(before: RoutingTable, edits: list[Edit]) -> RoutingTable:
+    """The table that the edits make of another."""
+    draft = Draft(before)
+    draft.take(edits)
+    return draft.table()
+
+
+def chain(name: str) -> Chain:
+    """A chain that is told apart by its name."""
+    return Chain((name,), "ns/gw", "tls", "ns/vs", "spec.tls[0].match[0]", ())
+
+
+KEY = ListenerKey("0.0.0.0", 443)
+
+
+def table_of(number: int) -> RoutingTable:
+    """A table of so many routes on one port."""
+    names = [f"host-{n}.example.com" for n in range(number)]
+    return RoutingTable(1, {KEY: Listener(KEY, True, True, {name: chain(name) for name in names})})
+
+
+class DifferenceTests(SynchronousTestCase):
+    """Edits from one table to another."""
+
+    @settings(deadline=None, max_examples=200)
+    @given(TABLES, TABLES)
+    def test_the_edits_make_the_second_table(self, before: RoutingTable, after: RoutingTable) -> None:
+        """Over random tables, the second comes out, and the first stays as it was."""
+        kept = applied(RoutingTable(), list(difference(RoutingTable(), before)))
+        self.assertEqual(applied(before, list(difference(before, after))), after)
+        self.assertEqual(before, kept)
+
+    @settings(deadline=None, max_examples=100)
+    @given(TABLES, TABLES)
+    def test_they_do_so_in_parts_and_as_bytes(self, before: RoutingTable, after: RoutingTable) -> None:
+        """Sent in parts to somebody who has the first table, they make the second there."""
+        draft, unpacker = Draft(before), Unpacker()
+        for part in packed(difference(before, after)):
+            draft.take(unpacker.unpack(part))
+        self.assertEqual(draft.table(), after)
+
+    @settings(deadline=None, max_examples=100)
+    @given(TABLES)
+    def test_nothing_new_is_nothing(self, table: RoutingTable) -> None:
+        """An equal table, be it of other objects, needs no edits."""
+        self.assertEqual(list(difference(table, applied(RoutingTable(), list(difference(RoutingTable(), table))))), [])
+
+    def test_one_route_of_many_is_one_edit(self) -> None:
+        """What is said does not grow with what stays, and what stays is the same object afterwards."""
+        before = table_of(1000)
+        old = before.listeners[KEY]
+        changed = replace(chain("host-7.example.com"), virtual_service="ns/other")
+        exact = {**old.exact, "host-7.example.com": changed, "new.example.com": chain("new.example.com")}
+        del exact["host-8.example.com"]
+        after = RoutingTable(2, {KEY: replace(old, exact=exact)})
+        edits = list(difference(before, after))
+        self.assertEqual(
+            edits,
+            [
+                SetField(None, "generation", 2),
+                RemoveEntry(KEY, "exact", "host-8.example.com"),
+                SetEntry(KEY, "exact", "host-7.example.com", changed),
+                SetEntry(KEY, "exact", "new.example.com", chain("new.example.com")),
+            ],
+        )
+        made = applied(before, edits)
+        self.assertIs(made.listeners[KEY].exact["host-9.example.com"], old.exact["host-9.example.com"])
+
+    def test_a_listener_that_goes(self) -> None:
+        """It is one edit, however many routes it had."""
+        before = table_of(1000)
+        self.assertEqual(list(difference(before, RoutingTable(1))), [RemoveListener(KEY)])
+
+    def test_a_listener_that_stays_is_the_same_object(self) -> None:
+        """Nothing is copied of a listener that does not change."""
+        before = table_of(10)
+        other = Listener(ListenerKey("::1", 1), True, True)
+        after = RoutingTable(2, {**before.listeners, other.key: other})
+        made = applied(before, list(difference(before, after)))
+        self.assertEqual(made, after)
+        self.assertIs(made.listeners[KEY], before.listeners[KEY])
+
+
+class PartTests(SynchronousTestCase):
+    """Edits as bytes."""
+
+    def test_a_large_table_comes_in_many_parts(self) -> None:
+        """No part has more edits than can be read in a moment."""
+        parts = list(packed(difference(RoutingTable(), table_of(1000))))
+        unpacker = Unpacker()
+        sizes = [len(unpacker.unpack(part)) for part in parts]
+        self.assertEqual(max(sizes), EDITS_IN_CHUNK)
+        self.assertGreater(len(sizes), 1000 / EDITS_IN_CHUNK)
+
+    def test_what_is_shared_stays_so(self) -> None:
+        """A chain of several names is one object again, wherever its names stand."""
+        shared = chain("shared")
+        names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_CHUNK)]
+        table = RoutingTable(1, {KEY: Listener(KEY, True, True, dict.fromkeys(names, shared))})
+        draft, unpacker = Draft(RoutingTable()), Unpacker()
+        for part in packed(difference(RoutingTable(), table)):
+            draft.take(unpacker.unpack(part))
+        self.assertEqual(len(set(map(id, draft.table().listeners[KEY].exact.values()))), 1)

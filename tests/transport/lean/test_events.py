@@ -1,0 +1,411 @@
+"""Waiting for events and handing them out, in the form that is there, on real sockets."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.transport.lean import events
+from meshgate.transport.lean.events import BATCH, Call, Events
+from tests.lean_loop import DEADLINE, descriptors
+
+IN_C = not str(events.Events.__module__).endswith(".events")
+
+
+class Notes:
+    """As Told: notes what it is told."""
+
+    def __init__(self) -> None:
+        self.crowd = -1
+        self.dead: list[Any] = []
+        self.failures: list[tuple[int, Exception]] = []
+        self.batches: list[list[Any]] = []
+
+    def failed(self, descriptor: int, error: Exception) -> None:
+        """Note it."""
+        self.failures.append((descriptor, error))
+
+    def batch_done(self) -> None:
+        """Note it, and do what has to be done."""
+        self.batches.append(self.dead.copy())
+        self.dead.clear()
+
+
+class EventsCase(SynchronousTestCase):
+    """Events, and socket pairs to make them."""
+
+    def setUp(self) -> None:
+        """Nothing is watched yet."""
+        self.calls: dict[int, Call] = {}
+        self.told = Notes()
+        self.events = Events(self.calls, self.told)
+        self.addCleanup(self.events.close)
+        self.heard: list[tuple[int, int]] = []
+        self.reactor: dict[str, Any] = {
+            "doIteration": None,
+            "_newTimedCalls": [],
+            "_justStopped": False,
+            "_started": True,
+        }
+
+    def watched(self, act: Callable[[], bool | None] | None = None, ready: bool = True) -> tuple[int, socket.socket]:
+        """
+        One end of a pair, which is watched for bytes and does what the test says, and the other end.
+
+        :param ready: whether there is something to read already.
+        """
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        descriptor = ours.fileno()
+
+        def call(event: int) -> bool | None:
+            self.heard.append((descriptor, event))
+            return act() if act is not None else None
+
+        self.calls[descriptor] = call
+        self.events.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        if ready:
+            theirs.send(b"x")
+        return descriptor, theirs
+
+    def serve(self) -> None:
+        """As the reactor has it done, within bounds."""
+        began = time.monotonic()
+        self.events.serve(DEADLINE, self.reactor)
+        self.assertLess(time.monotonic() - began, DEADLINE)
+
+
+class HandOutTests(EventsCase):
+    """Events that are there already."""
+
+    def test_events_reach_whom_they_are_for(self) -> None:
+        """Each is called once for its own, with what has happened; who has no event is not called."""
+        one, _ = self.watched()
+        self.watched(ready=False)
+        other, end = self.watched()
+        end.close()
+        self.assertEqual(self.events.hand_out(), 2)
+        self.assertEqual(set(self.heard), {(one, select.EPOLLIN), (other, select.EPOLLIN | select.EPOLLHUP)})
+        self.assertEqual(len(self.heard), 2)
+
+    def test_nothing_has_happened(self) -> None:
+        """It does not wait, and says so by the crowd too."""
+        self.assertEqual((self.events.hand_out(), self.told.crowd), (0, 0))
+        self.watched(ready=False)
+        self.assertEqual((self.events.hand_out(), self.told.crowd, self.heard), (0, 0, []))
+
+    def test_the_crowd_is_known_to_the_first(self) -> None:
+        """How many there are stands there before the first call, batch for batch."""
+        crowds: list[int] = []
+        ends = [self.watched(lambda: crowds.append(self.told.crowd))[1] for _ in range(3)]
+        self.events.hand_out()
+        ends[0].send(b"x")
+        self.events.hand_out()
+        self.events.hand_out()
+        self.assertEqual((crowds, self.told.crowd), ([3, 3, 3, 1], 0))
+
+    def test_more_than_a_batch(self) -> None:
+        """What does not fit in one batch comes with the next."""
+        for _ in range(BATCH + 10):
+            descriptor = os.eventfd(1)
+            self.addCleanup(os.close, descriptor)
+            self.calls[descriptor] = lambda event: None
+            self.events.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        self.assertEqual([self.events.hand_out() for _ in range(3)], [BATCH, 10, 0])
+
+    def test_a_failure_is_told(self) -> None:
+        """An exception is told with whose it is and where it came from, and everybody else is called."""
+
+        def fail() -> None:
+            raise ZeroDivisionError("of a test")
+
+        self.watched()
+        failing, _ = self.watched(fail)
+        self.watched()
+        self.assertEqual(self.events.hand_out(), 3)
+        self.assertEqual(len(self.heard), 3)
+        [(descriptor, error)] = self.told.failures
+        self.assertEqual((descriptor, type(error), str(error)), (failing, ZeroDivisionError, "of a test"))
+        self.assertEqual(traceback.extract_tb(error.__traceback__)[-1].name, "fail")
+
+    def test_a_failure_that_cannot_be_told(self) -> None:
+        """An exception of who is told is the caller's."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        def refuse(descriptor: int, error: Exception) -> None:
+            raise LookupError
+
+        self.told.failed = refuse  # type: ignore[method-assign]
+        self.watched(fail)
+        self.assertRaises(LookupError, self.events.hand_out)
+
+    def test_who_is_dropped_in_a_batch_hears_nothing(self) -> None:
+        """Whoever comes first takes all others from the calls, and is the only one to be called."""
+
+        def drop_the_others() -> None:
+            for descriptor in list(self.calls):
+                if descriptor != self.heard[0][0]:
+                    del self.calls[descriptor]
+
+        for _ in range(4):
+            self.watched(drop_the_others)
+        self.assertEqual((self.events.hand_out(), len(self.heard), self.told.failures), (4, 1, []))
+
+    def test_who_drops_itself(self) -> None:
+        """A call may be the last thing to hold what it belongs to."""
+        descriptor, end = self.watched(lambda: self.calls.clear())
+        self.events.hand_out()
+        end.send(b"x")
+        self.assertEqual((self.events.hand_out(), self.heard), (1, [(descriptor, select.EPOLLIN)]))
+
+    def test_an_exit_is_no_failure(self) -> None:
+        """What ends the process goes on to the caller."""
+
+        def leave() -> None:
+            raise SystemExit(3)
+
+        self.watched(leave)
+        self.assertRaises(SystemExit, self.events.hand_out)
+        self.assertEqual(self.told.failures, [])
+
+    def test_the_end_of_a_batch(self) -> None:
+        """What has to be done after a batch is told when all were called, and only if there is any."""
+        self.watched(lambda: self.told.dead.append(len(self.heard)))
+        self.watched(lambda: self.told.dead.append(len(self.heard)))
+        self.events.hand_out()
+        self.watched()
+        self.events.hand_out()
+        self.assertEqual(self.told.batches, [[1, 2]])
+
+    def test_the_end_of_a_batch_with_a_failure(self) -> None:
+        """A call that fails has asked for nothing less than the others."""
+
+        def fail() -> None:
+            self.told.dead.append("something")
+            raise ZeroDivisionError
+
+        self.watched(fail)
+        self.events.hand_out()
+        self.assertEqual(self.told.batches, [["something"]])
+
+
+class ServeTests(EventsCase):
+    """Waiting, until there is something for the reactor to do."""
+
+    def test_a_time_that_has_come(self) -> None:
+        """It does not wait, and hands out what there is."""
+        self.events.serve(0.0, self.reactor)
+        descriptor, _ = self.watched()
+        self.events.serve(-1.0, self.reactor)
+        self.assertEqual(self.heard, [(descriptor, select.EPOLLIN)])
+
+    def test_a_time_to_come(self) -> None:
+        """With nothing to do it waits until then, and not less."""
+        self.watched(ready=False)
+        began = time.monotonic()
+        self.events.serve(0.02, self.reactor)
+        self.assertTrue(0.02 <= time.monotonic() - began < DEADLINE)
+        self.assertEqual((self.heard, self.told.crowd), ([], 0))
+
+    def test_it_goes_on_until_somebody_says_so(self) -> None:
+        """What comes of one event is served at once; True of any call of a batch ends it after that batch."""
+        last, to_last = self.watched(lambda: True, ready=False)
+        middle, to_middle = self.watched(lambda: to_last.send(b"x") < 0, ready=False)
+        first, _ = self.watched(lambda: to_middle.send(b"x") < 0)
+        self.serve()
+        self.assertEqual([descriptor for descriptor, _ in self.heard], [first, middle, last])
+
+    def test_all_of_a_batch_are_called(self) -> None:
+        """Whoever asks for the end keeps none of the others from being called."""
+        for _ in range(3):
+            self.watched(lambda: len(self.heard) == 1)
+        self.serve()
+        self.assertEqual(len(self.heard), 3)
+
+    def test_it_ends_for_the_reactor(self) -> None:
+        """A new timed call, the reactor's end, and that it waits by itself again are acted on after the batch."""
+        for name, value in (("_newTimedCalls", ["a call"]), ("_justStopped", True), ("_started", False)):
+            usual = self.reactor[name]
+
+            def change(name: str = name, value: Any = value) -> None:
+                self.reactor[name] = value
+
+            self.watched(change)
+            self.serve()
+            self.reactor[name] = usual
+        self.watched(lambda: self.reactor.pop("doIteration"))
+        self.serve()
+        self.assertEqual(len(self.heard), 4)
+
+    def test_it_ends_when_it_was_closed(self) -> None:
+        """One of those called may close it, which is no error."""
+        self.watched(lambda: self.events.close())
+        self.watched()
+        self.serve()
+        self.assertEqual((len(self.heard), self.told.failures), (2, []))
+
+    def test_failures_do_not_end_it(self) -> None:
+        """It goes on after an exception, but not after an exit."""
+
+        def fail() -> None:
+            to_last.send(b"x")
+            raise ZeroDivisionError
+
+        def leave() -> None:
+            raise SystemExit(3)
+
+        _, to_last = self.watched(leave, ready=False)
+        self.watched(fail)
+        self.assertRaises(SystemExit, self.serve)
+        self.assertEqual((len(self.heard), len(self.told.failures)), (2, 1))
+
+    def on_alarm(self, act: Callable[[], object], delay: float = 0.02) -> None:
+        """Have something done by a signal in a moment."""
+        before = signal.signal(signal.SIGALRM, lambda number, frame: act())
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, delay)
+
+    def test_no_time_at_all(self) -> None:
+        """Without a next timed call it waits for events only."""
+        self.on_alarm(lambda: self.fail("it goes on for ever"), DEADLINE)
+        self.watched(lambda: True)
+        self.events.serve(math.inf, self.reactor)
+        self.assertEqual(len(self.heard), 1)
+
+    def test_a_signal_is_handled_while_it_waits(self) -> None:
+        """A handler runs at once, and what it causes is handed out."""
+        _, end = self.watched(lambda: True, ready=False)
+        self.on_alarm(lambda: end.send(b"x"))
+        deadline = time.monotonic() + DEADLINE
+        while not self.heard and time.monotonic() < deadline:
+            self.events.serve(DEADLINE, self.reactor)
+        self.assertEqual(len(self.heard), 1)
+        self.assertLess(time.monotonic(), deadline)
+
+    def test_what_a_handler_raises_is_the_callers(self) -> None:
+        """An interruption by the user ends the wait."""
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        self.on_alarm(interrupt)
+        self.assertRaises(KeyboardInterrupt, self.serve)
+
+
+class DescriptorTests(EventsCase):
+    """What is watched, and by what."""
+
+    def test_what_is_watched_for_can_be_changed(self) -> None:
+        """To be watched for something else is to be looked at again; for nothing, not to be told."""
+        descriptor, end = self.watched(ready=False)
+        self.events.modify(descriptor, select.EPOLLOUT | select.EPOLLET)
+        self.events.hand_out()
+        self.events.modify(descriptor, 0)
+        end.send(b"x")
+        self.assertEqual(self.events.hand_out(), 0)
+        self.events.modify(descriptor, select.EPOLLIN)
+        self.assertEqual([self.events.hand_out(), self.events.hand_out()], [1, 1])
+        self.assertEqual([event for _, event in self.heard], [select.EPOLLOUT, select.EPOLLIN, select.EPOLLIN])
+
+    def test_who_is_not_watched_any_more(self) -> None:
+        """There are no more events of a descriptor once it was unregistered."""
+        descriptor, _ = self.watched()
+        self.events.unregister(descriptor)
+        self.assertEqual((self.events.hand_out(), self.heard), (0, []))
+
+    def test_what_the_kernel_refuses(self) -> None:
+        """A descriptor that is watched already, or not at all, or not open, is an error."""
+        descriptor, _ = self.watched()
+        self.assertRaises(FileExistsError, self.events.register, descriptor, select.EPOLLIN)
+        self.events.unregister(descriptor)
+        self.assertRaises(FileNotFoundError, self.events.unregister, descriptor)
+        self.assertRaises(FileNotFoundError, self.events.modify, descriptor, select.EPOLLIN)
+        ours, theirs = socket.socketpair()
+        closed = ours.fileno()
+        ours.close()
+        theirs.close()
+        self.assertRaises(OSError, self.events.register, closed, select.EPOLLIN)
+
+    def test_it_is_a_descriptor_itself(self) -> None:
+        """Another poll sees when there is something to hand out."""
+        _, end = self.watched(ready=False)
+        self.assertFalse(os.get_inheritable(self.events.fileno()))
+        self.assertEqual(select.select([self.events.fileno()], [], [], 0)[0], [])
+        end.send(b"x")
+        self.assertEqual(select.select([self.events.fileno()], [], [], DEADLINE)[0], [self.events.fileno()])
+
+    def test_closing(self) -> None:
+        """Nothing is left of it, it may be closed again, and it hands out nothing any more."""
+        before = descriptors()
+        extra = Events({}, self.told)
+        self.assertEqual(descriptors(), before + 1)
+        extra.close()
+        extra.close()
+        self.assertEqual(descriptors(), before)
+        self.assertRaises((OSError, ValueError), extra.hand_out)
+
+    def test_what_nobody_has_any_more_is_closed(self) -> None:
+        """Also where it is known to whom it tells."""
+        before = descriptors()
+        told: Any = Notes()
+        calls: dict[int, Call] = {}
+        told.events = Events(calls, told)
+        calls[told.events.fileno()] = told.events.modify
+        del told, calls
+        gc.collect()
+        self.assertEqual(descriptors(), before)
+
+
+class ArgumentTests(EventsCase):
+    """What the compiled form does not take; it has no compiler that would say so."""
+
+    skip = None if IN_C else "only where it is compiled: make test-compiled"
+
+    def test_wrong_arguments(self) -> None:
+        """Too few, too many, and those of another type are refused, and nothing is left open."""
+        made: Any = Events
+        ours: Any = self.events
+        headless: Any = object()
+        self.told.dead = ()  # type: ignore[assignment]
+        before = descriptors()
+        for call in (
+            lambda: made(),
+            lambda: made({}),
+            lambda: made([], Notes()),
+            lambda: made({}, self.told),
+            lambda: made(calls={}, told=Notes()),
+            lambda: ours.register(1),
+            lambda: ours.register("1", select.EPOLLIN),
+            lambda: ours.register(1, "in"),
+            lambda: ours.modify(1),
+            lambda: ours.unregister(),
+            lambda: ours.unregister(1, 2),
+            lambda: ours.hand_out(0),
+            lambda: ours.serve(),
+            lambda: ours.serve(0.0),
+            lambda: ours.serve("now", self.reactor),
+            lambda: ours.serve(0.0, []),
+        ):
+            self.assertRaises(TypeError, call)
+        self.assertRaises(AttributeError, made, {}, headless)
+        gc.collect()
+        self.assertEqual(descriptors(), before)
+
+    def test_a_reactor_without_its_attributes(self) -> None:
+        """One of another version is an error, and not one that never stops."""
+        self.watched()
+        self.assertRaises(KeyError, self.events.serve, DEADLINE, {"doIteration": None})
