@@ -187,7 +187,7 @@ class DeadEndpointTests(TestCase):
             gateway = GatewayUnderTest(self)
             gateway.serve(listener)
             await self.served(gateway, listener, 20)
-            (failed,) = [place for place in self.cluster(gateway, listener).places if place.port == port]
+            (failed,) = [load for load in self.cluster(gateway, listener).loads if load.port == port]
             if not failed.marked:
                 self.assertIn(algorithm, (Algorithm.RING_HASH, Algorithm.MAGLEV))  # it is not this client's own
                 continue

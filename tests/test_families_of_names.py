@@ -108,9 +108,9 @@ class FamilyTests(TestCase):
         self.assertEqual(sum(len(host.peers) for host in hosts), 10)
         for host in hosts:  # they share the connections
             self.assertTrue(4 <= len(host.peers) <= 6)
-        places = gateway.plane.clusters.of(listener.catch_all.destinations[0]).places  # type: ignore[union-attr]
-        self.assertFalse(any(place.marked for place in places))
-        self.assertEqual(sum(place.active for place in places if place.address in SILENT_4), 0)
+        loads = gateway.plane.clusters.of(listener.catch_all.destinations[0]).loads  # type: ignore[union-attr]
+        self.assertFalse(any(load.marked for load in loads))
+        self.assertEqual(sum(load.active for load in loads if load.address in SILENT_4), 0)
         record = await gateway.record()
         self.assertEqual((record.endpoint, record.dial_error), (f"[{LIVING_6[0]}]:{PORT}", ""))
 

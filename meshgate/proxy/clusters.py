@@ -25,7 +25,7 @@ from meshgate.proxy.shared_counts import SharedCounts, Slots
 from meshgate.routing.backoff import endpoint_key
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import Families
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
 from meshgate.routing.table import Destination, Endpoint
@@ -59,9 +59,9 @@ class Cluster:
         "_families_until",
         "_hash",
         "_hashed",
+        "_loads",
         "_marks_seen",
         "_next_probe",
-        "_places",
         "_policy",
         "_serving",
         "_troubled",
@@ -85,11 +85,11 @@ class Cluster:
         self._endpoints: tuple[Endpoint, ...] = ()
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
-        self._places: dict[Endpoint, Place] = {}
-        self._serving: Sequence[Place] = ()
+        self._loads: dict[Endpoint, EndpointLoad] = {}
+        self._serving: Sequence[EndpointLoad] = ()
         # Making a hash takes long. It is kept while the endpoints stay, whatever fails.
         self._hash: Balancer | None = None
-        self._hashed: Sequence[Place] = ()
+        self._hashed: Sequence[EndpointLoad] = ()
         self._answers: list[tuple[str, ...]] = []
         self._balancer: Balancer | None = None
         self._ejections: Ejections | None = None
@@ -106,9 +106,9 @@ class Cluster:
         self.follow(destination)
 
     @property
-    def places(self) -> Sequence[Place]:
-        """The endpoints with their counts, as far as anybody wanted to go there."""
-        return tuple(self._places.values())
+    def loads(self) -> Sequence[EndpointLoad]:
+        """Endpoints used so far, with their counts."""
+        return tuple(self._loads.values())
 
     @property
     def full(self) -> bool:
@@ -141,7 +141,7 @@ class Cluster:
         now: float,
         lease: float = 10.0,
         by_marks: bool = True,
-    ) -> Iterator[Place]:
+    ) -> Iterator[EndpointLoad]:
         """
         The endpoints in the order in which the next connection tries them.
 
@@ -173,37 +173,37 @@ class Cluster:
                 return _first(probe, chosen_by.order(turn, source, rng))
         return chosen_by.order(turn, source, rng)
 
-    def succeeded(self, place: Place, now: float) -> None:
+    def succeeded(self, load: EndpointLoad, now: float) -> None:
         """An endpoint was connected to."""
         if self._ejections is not None:
-            self._ejections.succeeded(place)
-        if place.marked:
-            self._flag(place, False)
-            if self._backoffs.succeeded(self._key(place), now):
+            self._ejections.succeeded(load)
+        if load.marked:
+            self._flag(load, False)
+            if self._backoffs.succeeded(self._key(load), now):
                 self._log.info(
-                    "{endpoint} of {destination} answers again", endpoint=place.endpoint, destination=self.name
+                    "{endpoint} of {destination} answers again", endpoint=load.endpoint, destination=self.name
                 )
 
-    def failed(self, place: Place, started: float, now: float, rng: random.Random) -> bool:
+    def failed(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
         """
         An endpoint could not be connected to.
 
         :param started: when the dial began.
         :return: whether that was not to be expected: its last dial had not failed.
         """
-        if self._ejections is not None and self._places.get(place.endpoint) is place:
-            until = self._ejections.failed(place, len(self._places), now)
+        if self._ejections is not None and self._loads.get(load.endpoint) is load:
+            until = self._ejections.failed(load, len(self._loads), now)
             if until is not None:
                 self._balancer = None
                 self._log.warn(
                     "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
-                    endpoint=place.endpoint,
+                    endpoint=load.endpoint,
                     destination=self.name,
                     seconds=until - now,
                 )
-        return self.mark(place, started, now, rng)
+        return self.mark(load, started, now, rng)
 
-    def mark(self, place: Place, started: float, now: float, rng: random.Random) -> bool:
+    def mark(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
         """
         Have an endpoint tried last, until a probe connects. For outlier detection, nothing has failed.
 
@@ -211,60 +211,60 @@ class Cluster:
         """
         if not self._by_marks:
             return False
-        new, tell = self._backoffs.failed(self._key(place), started, now, rng)
-        self._flag(place, True)
+        new, tell = self._backoffs.failed(self._key(load), started, now, rng)
+        self._flag(load, True)
         self._troubled.add(self)
         if tell:
             self._log.warn(
                 "{endpoint} of {destination} fails: it is tried last until it answers again",
-                endpoint=place.endpoint,
+                endpoint=load.endpoint,
                 destination=self.name,
             )
         return new
 
-    def untold(self, place: Place) -> None:
+    def untold(self, load: EndpointLoad) -> None:
         """A dial was given up before there was an outcome."""
-        if place.marked:
-            self._backoffs.release(self._key(place))
+        if load.marked:
+            self._backoffs.release(self._key(load))
 
-    def prefer(self, winner: Place, now: float) -> None:
+    def prefer(self, winner: EndpointLoad, now: float) -> None:
         """An address of a name has answered, and one of the other family has not."""
         self._families.prefer(winner.shared_name, winner.is_ipv6, now)
 
-    def _key(self, place: Place) -> int:
-        if not place.key:
-            place.key = endpoint_key(place.name)
-        return place.key
+    def _key(self, load: EndpointLoad) -> int:
+        if not load.key:
+            load.key = endpoint_key(load.name)
+        return load.key
 
     def _look_at_marks(self) -> None:
         """Find out which endpoints are marked now; if they are others than before, they are chosen by anew."""
         self._marks_seen = seen = int(self._words[0])
         self._next_probe = math.inf
-        for place in self._serving:
-            due_at = self._backoffs.due_at(self._key(place)) if seen and self._by_marks else 0.0
+        for load in self._serving:
+            due_at = self._backoffs.due_at(self._key(load)) if seen and self._by_marks else 0.0
             if due_at:
                 self._next_probe = min(self._next_probe, due_at)
-            self._flag(place, due_at > 0)
+            self._flag(load, due_at > 0)
 
-    def _flag(self, place: Place, marked: bool) -> None:
-        if place.marked is not marked:
-            place.marked = marked
+    def _flag(self, load: EndpointLoad, marked: bool) -> None:
+        if load.marked is not marked:
+            load.marked = marked
             self._balancer = None
 
     def _claim_probe(
         self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random, now: float, lease: float
-    ) -> Place | None:
+    ) -> EndpointLoad | None:
         """An endpoint whose back-off is over, for this connection alone; by a hash, only if it is the client's own."""
-        due: Iterable[Place] = self._serving
+        due: Iterable[EndpointLoad] = self._serving
         if hashes(self._policy.balancing):
             untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
             due = islice(untiered.order(turn, source, rng), 1)
         probe, asked = None, False
-        for place in due:
-            if place.marked:
+        for load in due:
+            if load.marked:
                 asked = True
-                if self._backoffs.claim(self._key(place), now, lease):
-                    probe = place
+                if self._backoffs.claim(self._key(load), now, lease):
+                    probe = load
                     break
         if asked:
             self._look_at_marks()  # for the next time when there is something to claim
@@ -273,12 +273,12 @@ class Cluster:
     def left_out(self, now: float) -> list[LeftOut]:
         """The endpoints that get no connections for a time, or are tried last."""
         ejections = self._ejections
-        found = [] if ejections is None else [(place, until) for place, until in ejections.out() if until > now]
-        ejected = {place for place, _ in found}
-        due = [(place, self._backoffs.due_at(self._key(place))) for place in self.places if place not in ejected]
+        found = [] if ejections is None else [(load, until) for load, until in ejections.out() if until > now]
+        ejected = {load for load, _ in found}
+        due = [(load, self._backoffs.due_at(self._key(load))) for load in self.loads if load not in ejected]
         return [
-            *(LeftOut(self.name, place.name, EJECTED, until) for place, until in found),
-            *(LeftOut(self.name, place.name, TRIED_LAST, until) for place, until in due if until > 0),
+            *(LeftOut(self.name, load.name, EJECTED, until) for load, until in found),
+            *(LeftOut(self.name, load.name, TRIED_LAST, until) for load, until in due if until > 0),
         ]
 
     def _change(self, destination: Destination) -> None:
@@ -303,12 +303,12 @@ class Cluster:
 
     def _make(self, addresses: dict[str, tuple[str, ...]], now: float) -> Balancer:
         """One for the endpoints as they are now, with the counts of those that were there before."""
-        before = self._places
-        self._places = {}
+        before = self._loads
+        self._loads = {}
         for endpoint, shared_name in self._resolved(addresses):
-            place = self._places[endpoint] = before.get(endpoint) or Place(endpoint)
-            place.shared_name = shared_name
-        self._serving = self.places
+            load = self._loads[endpoint] = before.get(endpoint) or EndpointLoad(endpoint)
+            load.shared_name = shared_name
+        self._serving = self.loads
         if self._ejections is not None:
             self._ejections.forget_all_but(self._serving)
             self._serving = tuple(self._ejections.serving(self._serving))
@@ -320,21 +320,23 @@ class Cluster:
             self._hash, self._hashed = balancer(self._serving, self._policy.balancing), self._serving
         return self._hash if len(tiers[0]) == len(self._serving) else HashInTiers(tiers, self._hash)
 
-    def _tiers(self, places: Sequence[Place], now: float) -> tuple[list[Place], list[Place], list[Place]]:
+    def _tiers(
+        self, loads: Sequence[EndpointLoad], now: float
+    ) -> tuple[list[EndpointLoad], list[EndpointLoad], list[EndpointLoad]]:
         """Those that are balanced over, those of the family that is not used, and those that are marked."""
         families = self._families
         self._families_seen, self._families_until = families.changes, math.inf
-        unmarked = [place for place in places if not place.marked]
+        unmarked = [load for load in loads if not load.marked]
         used: dict[str, bool] = {}
-        for place in unmarked:
-            name = place.shared_name
+        for load in unmarked:
+            name = load.shared_name
             if name:
                 self._families_until = min(self._families_until, families.until(name, now))
                 ipv6 = families.prefers_ipv6(name, now)
-                used[name] = ipv6 if place.is_ipv6 is ipv6 else used.get(name, not ipv6)
-        first = [place for place in unmarked if used.get(place.shared_name, place.is_ipv6) is place.is_ipv6]
-        second = [place for place in unmarked if used.get(place.shared_name, place.is_ipv6) is not place.is_ipv6]
-        return first, second, [place for place in places if place.marked]
+                used[name] = ipv6 if load.is_ipv6 is ipv6 else used.get(name, not ipv6)
+        first = [load for load in unmarked if used.get(load.shared_name, load.is_ipv6) is load.is_ipv6]
+        second = [load for load in unmarked if used.get(load.shared_name, load.is_ipv6) is not load.is_ipv6]
+        return first, second, [load for load in loads if load.marked]
 
     def _resolved(self, addresses: dict[str, tuple[str, ...]]) -> Iterator[tuple[Endpoint, str]]:
         """The endpoints, one for each address of a name; and the name that several share."""
@@ -348,12 +350,12 @@ class Cluster:
                 yield endpoint, ""
 
 
-def _first(one: Place, places: Iterator[Place]) -> Iterator[Place]:
+def _first(one: EndpointLoad, loads: Iterator[EndpointLoad]) -> Iterator[EndpointLoad]:
     """One endpoint before all others."""
     yield one
-    for place in places:
-        if place is not one:
-            yield place
+    for load in loads:
+        if load is not one:
+            yield load
 
 
 class Clusters:
@@ -416,25 +418,25 @@ class Slot:
     :param cluster: where it does not count yet.
     """
 
-    __slots__ = ("_cluster", "_counted", "_place")
+    __slots__ = ("_cluster", "_counted", "_load")
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._counted = False
-        self._place: Place | None = None
+        self._load: EndpointLoad | None = None
 
     def take(self) -> None:
         """Count from now on."""
         self._counted = True
         self._cluster.count(1)
 
-    def move(self, place: Place | None) -> None:
+    def move(self, load: EndpointLoad | None) -> None:
         """Count for another endpoint, or for none."""
-        if self._place is not None:
-            self._place.active -= 1
-        if place is not None:
-            place.active += 1
-        self._place = place
+        if self._load is not None:
+            self._load.active -= 1
+        if load is not None:
+            load.active += 1
+        self._load = load
 
     def free(self) -> None:
         """Count no more, if it did."""

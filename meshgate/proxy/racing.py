@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from meshgate.proxy.relay import Upstream
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.transport.dialing import Attempt, DialError
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ class Race:
         self._timeout = timeout
         self._first_bytes = first_bytes
         self._entrants: list[Entrant] = []
-        self._first: Place | None = None
+        self._first: EndpointLoad | None = None
         self._timer: Any = None
         self._entering = False
         self._over = False
 
-    def start(self, place: Place, now: float) -> None:
+    def start(self, load: EndpointLoad, now: float) -> None:
         """Dial the first endpoint."""
-        self._first = place
-        self._enter(place, now)
+        self._first = load
+        self._enter(load, now)
 
     def cancel(self) -> None:
         """Give all of them up."""
@@ -70,20 +70,20 @@ class Race:
         for entrant in entrants:
             entrant.cancel()
 
-    def under_way(self) -> list[tuple[Place, float]]:
+    def under_way(self) -> list[tuple[EndpointLoad, float]]:
         """The endpoints that are being dialed, each with the time when that began."""
-        return [(entrant.place, entrant.started) for entrant in self._entrants]
+        return [(entrant.load, entrant.started) for entrant in self._entrants]
 
     def answered(self, winner: Entrant, upstream: Upstream) -> None:
         """An endpoint has answered, for the entrant."""
         self._end()
         at = self._entrants.index(winner)
-        beaten = [(entrant.place, entrant.started) for entrant in self._entrants[:at]]
+        beaten = [(entrant.load, entrant.started) for entrant in self._entrants[:at]]
         for entrant in self._entrants:
             if entrant is not winner:
                 entrant.cancel()
         self._entrants.clear()
-        self._owner.race_won(winner.place, upstream, winner.started, beaten)
+        self._owner.race_won(winner.load, upstream, winner.started, beaten)
 
     def failed(self, entrant: Entrant, error: DialError) -> None:
         """An endpoint has not answered, for the entrant."""
@@ -91,12 +91,12 @@ class Race:
         last = not self._entrants
         if last:
             self._end()
-        self._owner.race_failed(entrant.place, error, entrant.started, last)
+        self._owner.race_failed(entrant.load, error, entrant.started, last)
         if not last and not self._entering:
-            self._enter_next(entrant.place)
+            self._enter_next(entrant.load)
 
-    def _enter(self, place: Place, now: float) -> None:
-        entrant = Entrant(self, place, now)
+    def _enter(self, load: EndpointLoad, now: float) -> None:
+        entrant = Entrant(self, load, now)
         self._entrants.append(entrant)
         entrant.dial(self._network, self._timeout, self._first_bytes)
         if not self._over and self._timer is None:
@@ -104,9 +104,9 @@ class Race:
 
     def _silent(self) -> None:
         self._timer = None
-        self._enter_next(self._entrants[-1].place)
+        self._enter_next(self._entrants[-1].load)
 
-    def _enter_next(self, last: Place) -> None:
+    def _enter_next(self, last: EndpointLoad) -> None:
         """Dial another endpoint, and another one for each that fails at once."""
         self._stop_timer()
         self._entering = True
@@ -135,17 +135,17 @@ class Entrant:
     :ivar started: when it began, in the clock's seconds.
     """
 
-    __slots__ = ("_dialing", "_race", "place", "started")
+    __slots__ = ("_dialing", "_race", "load", "started")
 
-    def __init__(self, race: Race, place: Place, started: float) -> None:
+    def __init__(self, race: Race, load: EndpointLoad, started: float) -> None:
         self._race = race
         self._dialing: Attempt | None = None
-        self.place = place
+        self.load = load
         self.started = started
 
     def dial(self, network: Any, timeout: float, first_bytes: bytes) -> None:
         """Begin."""
-        self._dialing = network.dial(self.place.address, self.place.port, Upstream(), timeout, first_bytes, self)
+        self._dialing = network.dial(self.load.address, self.load.port, Upstream(), timeout, first_bytes, self)
 
     def cancel(self) -> None:
         """Give up; too late, nothing happens."""

@@ -17,7 +17,7 @@ from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialLoop, DialRefused, DialTimeout, LocalShortage
 from meshgate.transport.wheel import Timer
@@ -109,13 +109,13 @@ class Reach(Slot):
     )
 
     _attempts_left: int
-    _candidates: Iterator[Place]
+    _candidates: Iterator[EndpointLoad]
     _dial_at: float
 
     def __init__(self, dataplane: Dataplane, destination: Destination, waiting: Waiting, source: str | None) -> None:
         self._cluster = cluster = dataplane.clusters.of(destination)
         self._counted = False
-        self._place = None
+        self._load = None
         self._dataplane = dataplane
         self._policy = destination.policy
         self._source = source
@@ -148,10 +148,10 @@ class Reach(Slot):
         self._stop_waiting()
         dialing, self._dialing = self._dialing, None
         if isinstance(dialing, Race):
-            for place, started in dialing.under_way():
-                self._leave(place, started)
-        elif dialing is not None and self._place is not None:
-            self._leave(self._place, self._dial_at)
+            for load, started in dialing.under_way():
+                self._leave(load, started)
+        elif dialing is not None and self._load is not None:
+            self._leave(self._load, self._dial_at)
         if dialing is not None:
             dialing.cancel()
         self.free()
@@ -163,11 +163,11 @@ class Reach(Slot):
 
         :param in_order: by an end of stream, not by a reset.
         """
-        place, plane = self._place, self._dataplane
-        if place is not None:
+        load, plane = self._load, self._dataplane
+        if load is not None:
             now = plane.seconds()
             if now - self._dial_at < (AT_ONCE if in_order else self._timeout()):
-                self._cluster.mark(place, self._dial_at, now, plane.rng)
+                self._cluster.mark(load, self._dial_at, now, plane.rng)
 
     @property
     def keepalive(self) -> Keepalive | None:
@@ -208,16 +208,16 @@ class Reach(Slot):
     def _dial_next(self, otherwise: Ending) -> None:
         """Dial the next endpoint, or fail if there is none left. Those that fail at once are passed over in a loop."""
         while self._waiting is not None:
-            place = next(self._candidates, None) if self._attempts_left > 0 else None
-            if place is None:
+            load = next(self._candidates, None) if self._attempts_left > 0 else None
+            if load is None:
                 self._fail(otherwise)
                 return
-            self.move(place)
-            self._record.endpoint = place.name
-            if place.marked or place.shared_name:
-                self._race(place)
+            self.move(load)
+            self._record.endpoint = load.name
+            if load.marked or load.shared_name:
+                self._race(load)
             else:
-                self._dial(place)
+                self._dial(load)
             error, self._error = self._error, None
             if error is None:
                 return
@@ -225,38 +225,38 @@ class Reach(Slot):
             if error.hopeless:
                 self._fail(otherwise)
 
-    def _dial(self, place: Place) -> None:
+    def _dial(self, load: EndpointLoad) -> None:
         waiting = self._waiting
         if waiting is not None:
             self._at_once = True
             dialing = self._dataplane.network.dial(
-                place.address, place.port, Upstream(), self._timeout(), waiting.first(), self
+                load.address, load.port, Upstream(), self._timeout(), waiting.first(), self
             )
             self._at_once = False
             if dialing is not None:
                 self._dialing = dialing
 
-    def _race(self, place: Place) -> None:
+    def _race(self, load: EndpointLoad) -> None:
         waiting, plane = self._waiting, self._dataplane
         if waiting is not None:
             self._at_once = True
             self._race_limit = max(2, self._attempts_left)
-            self._probing = place.marked
+            self._probing = load.marked
             race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), waiting.first())
-            race.start(place, self._dial_at)
+            race.start(load, self._dial_at)
             self._at_once = False
 
-    def _failed(self, place: Place, error: DialError, started: float) -> None:
+    def _failed(self, load: EndpointLoad, error: DialError, started: float) -> None:
         """An endpoint has not answered."""
         plane = self._dataplane
         self._dial_at = now = plane.seconds()
         self._record.note_dial_error(error.name)
         new = False
         if error.ours:
-            self._cluster.untold(place)
-            plane.dial_log.note(error, self._record, place.name)
+            self._cluster.untold(load)
+            plane.dial_log.note(error, self._record, load.name)
         else:
-            new = self._cluster.failed(place, started, now, plane.rng)
+            new = self._cluster.failed(load, started, now, plane.rng)
         # A host that is not there is told of after seconds, by a router or the kernel.
         if self._single or isinstance(error, DialTimeout) or now - started >= SILENT:
             self._attempts_left -= 1
@@ -266,14 +266,14 @@ class Reach(Slot):
             if not self._spare:
                 self._attempts_left = 0
 
-    def _leave(self, place: Place, started: float) -> None:
+    def _leave(self, load: EndpointLoad, started: float) -> None:
         """A dial is given up. If it has been silent for long, that says as much as a refusal."""
         plane = self._dataplane
         now = plane.seconds()
         if now - started >= SILENT:
-            self._cluster.mark(place, started, now, plane.rng)
+            self._cluster.mark(load, started, now, plane.rng)
         else:
-            self._cluster.untold(place)
+            self._cluster.untold(load)
 
     def _fail(self, ending: Ending) -> None:
         waiting, self._waiting = self._waiting, None
@@ -291,15 +291,15 @@ class Reach(Slot):
             return
         now = self._dataplane.seconds()
         self._record.dial = now - self._first_dial_at
-        if self._place is not None:
-            self._cluster.succeeded(self._place, now)
+        if self._load is not None:
+            self._cluster.succeeded(self._load, now)
         waiting.reached(upstream)
 
     def dial_failed(self, error: DialError) -> None:
         """An endpoint has not answered."""
         self._dialing = None
-        if self._place is not None:
-            self._failed(self._place, error, self._dial_at)
+        if self._load is not None:
+            self._failed(self._load, error, self._dial_at)
         self._over(error)
 
     def _over(self, error: DialError) -> None:
@@ -317,7 +317,7 @@ class Reach(Slot):
         now: float = self._dataplane.seconds()
         return now
 
-    def rival(self, first: Place, last: Place, started: int) -> Place | None:
+    def rival(self, first: EndpointLoad, last: EndpointLoad, started: int) -> EndpointLoad | None:
         """
         The endpoint that is dialed while others stay silent: of a name the next address, preferably of the other
         family; of an endpoint whose last dial failed whatever comes next. With a single attempt, only the other family.
@@ -328,10 +328,10 @@ class Reach(Slot):
             return None
         rest = list(self._candidates)
         name = first.shared_name
-        among = [place for place in rest if name and place.shared_name == name]
-        other_family = [place for place in among if place.is_ipv6 is not last.is_ipv6]
+        among = [load for load in rest if name and load.shared_name == name]
+        other_family = [load for load in among if load.is_ipv6 is not last.is_ipv6]
         if self._single:
-            among = [place for place in among if place.is_ipv6 is not first.is_ipv6]
+            among = [load for load in among if load.is_ipv6 is not first.is_ipv6]
         elif other_family and (among[0].marked or not other_family[0].marked):
             among = other_family
         if self._probing and rest and (not among or among[0].marked):
@@ -339,10 +339,12 @@ class Reach(Slot):
         chosen = among[0] if among else None
         if chosen is not None:
             self._record.endpoint = chosen.name
-        self._candidates = iter([place for place in rest if place is not chosen])
+        self._candidates = iter([load for load in rest if load is not chosen])
         return chosen
 
-    def race_won(self, place: Place, upstream: Upstream, started: float, beaten: list[tuple[Place, float]]) -> None:
+    def race_won(
+        self, load: EndpointLoad, upstream: Upstream, started: float, beaten: list[tuple[EndpointLoad, float]]
+    ) -> None:
         """
         An endpoint has answered first.
 
@@ -351,23 +353,23 @@ class Reach(Slot):
         plane = self._dataplane
         now = plane.seconds()
         for other, began in beaten:
-            if place.shared_name and other.shared_name == place.shared_name and other.is_ipv6 is not place.is_ipv6:
-                self._cluster.prefer(place, now)
-            if other.is_ipv6 is place.is_ipv6 or other.marked:
+            if load.shared_name and other.shared_name == load.shared_name and other.is_ipv6 is not load.is_ipv6:
+                self._cluster.prefer(load, now)
+            if other.is_ipv6 is load.is_ipv6 or other.marked:
                 self._cluster.mark(other, began, now, plane.rng)
-        if self._place is not place:
-            self.move(place)
-        self._record.endpoint = place.name
+        if self._load is not load:
+            self.move(load)
+        self._record.endpoint = load.name
         self._dial_at = started
         self.dialed(upstream)
 
-    def race_failed(self, place: Place, error: DialError, started: float, last: bool) -> None:
+    def race_failed(self, load: EndpointLoad, error: DialError, started: float, last: bool) -> None:
         """
         An endpoint has not answered.
 
         :param last: no other one is under way.
         """
-        self._failed(place, error, started)
+        self._failed(load, error, started)
         if last:
             self._dialing = None
             self._over(error)

@@ -16,7 +16,7 @@ from math import gcd
 from typing import Final, Protocol
 
 from meshgate.routing.connection_policy import Algorithm, Balancing
-from meshgate.routing.endpoint_load import NoChoice, Place
+from meshgate.routing.endpoint_load import EndpointLoad, NoChoice
 from meshgate.routing.hashing import Maglev, Ring, hash64
 from meshgate.routing.table import Destination
 
@@ -48,7 +48,7 @@ def shares(destinations: Sequence[Destination]) -> list[tuple[Destination, Fract
 class Balancer(Protocol):
     """Chooses among the endpoints of one destination."""
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """
         The endpoints in the order in which one connection tries them, each once at the most.
 
@@ -57,18 +57,18 @@ class Balancer(Protocol):
         """
 
 
-def balancer(places: Sequence[Place], balancing: Balancing) -> Balancer:
+def balancer(loads: Sequence[EndpointLoad], balancing: Balancing) -> Balancer:
     """
     The balancer that a policy asks for.
 
-    :param places: each endpoint once, kept and not copied.
+    :param loads: each endpoint once, kept and not copied.
     """
-    if len(places) < 2:
-        return NoChoice(places)
-    return _BALANCERS[balancing.algorithm](places, balancing)
+    if len(loads) < 2:
+        return NoChoice(loads)
+    return _BALANCERS[balancing.algorithm](loads, balancing)
 
 
-def tiered(tiers: Sequence[Sequence[Place]], balancing: Balancing) -> Balancer:
+def tiered(tiers: Sequence[Sequence[EndpointLoad]], balancing: Balancing) -> Balancer:
     """
     The balancer that a policy asks for, where some endpoints are tried only after others.
 
@@ -89,20 +89,20 @@ def hashes(balancing: Balancing) -> bool:
 
 
 class _Shares:
-    """Weights, by which places are chosen in turn or at random."""
+    """Weights, by which endpoints are chosen in turn or at random."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        divisor = gcd(*(place.endpoint.weight for place in places))
-        self._weights = [place.endpoint.weight // divisor for place in places]
+    def __init__(self, loads: Sequence[EndpointLoad]) -> None:
+        divisor = gcd(*(load.endpoint.weight for load in loads))
+        self._weights = [load.endpoint.weight // divisor for load in loads]
         self._bounds = list(accumulate(self._weights))
         self._total = total = self._bounds[-1]
-        self._even = total == len(places)
+        self._even = total == len(loads)
         # A step without a common divisor meets every point once a round, and one of this length mixes them well.
         steps = range(max(1, round(total * 0.618)), 2 * total + 1)
         self._step = next(step for step in steps if gcd(step, total) == 1)
 
     def in_turn(self, turn: int) -> int:
-        """Over as many turns as the weights add up to, each place comes as often as its weight says."""
+        """Over as many turns as the weights add up to, each endpoint comes as often as its weight says."""
         if self._even:
             return turn % self._total
         return bisect_right(self._bounds, turn * self._step % self._total)
@@ -131,30 +131,30 @@ class _Shares:
 class _RoundRobin:
     """One after the other, those of a greater weight more often; after a failure, the next in the list."""
 
-    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
-        self._places = places
-        self._shares = _Shares(places)
+    def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
+        self._loads = loads
+        self._shares = _Shares(loads)
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """From the one whose turn it is on."""
-        places, first = self._places, self._shares.in_turn(turn)
-        return (places[(first + step) % len(places)] for step in range(len(places)))
+        loads, first = self._loads, self._shares.in_turn(turn)
+        return (loads[(first + step) % len(loads)] for step in range(len(loads)))
 
 
 class _Random:
     """By chance, in the shares of the weights."""
 
-    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
-        self._places = places
-        self._shares = _Shares(places)
+    def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
+        self._loads = loads
+        self._shares = _Shares(loads)
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """By chance each time, among those that were not tried."""
         tried: set[int] = set()
-        while len(tried) < len(self._places):
+        while len(tried) < len(self._loads):
             index = self._draw(tried, rng)
             tried.add(index)
-            yield self._places[index]
+            yield self._loads[index]
 
     def _draw(self, tried: set[int], rng: random.Random) -> int:
         return self._shares.at_random_without(tried, rng) if tried else self._shares.at_random(rng)
@@ -168,11 +168,11 @@ class _LeastRequest(_Random):
 
     def _draw(self, tried: set[int], rng: random.Random) -> int:
         first = super()._draw(tried, rng)
-        one = self._places[first]
-        if not one.active or len(tried) + 1 == len(self._places):
+        one = self._loads[first]
+        if not one.active or len(tried) + 1 == len(self._loads):
             return first
         second = self._shares.at_random_without((*tried, first), rng)
-        other = self._places[second]
+        other = self._loads[second]
         fewer = other.active * one.endpoint.weight < one.active * other.endpoint.weight
         return second if fewer else first
 
@@ -180,22 +180,22 @@ class _LeastRequest(_Random):
 class _ConsistentHash:
     """The same endpoint for the same client; after a failure, the one that stands next in the table."""
 
-    def __init__(self, places: Sequence[Place], balancing: Balancing) -> None:
+    def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
         # A table depends on the order of its owners: in that of their names it is the same in whatever order they come.
-        places = sorted(places, key=lambda place: place.name)
-        names = [place.name for place in places]
-        weights = [place.endpoint.weight for place in places]
-        self._places = places
+        loads = sorted(loads, key=lambda load: load.name)
+        names = [load.name for load in loads]
+        weights = [load.endpoint.weight for load in loads]
+        self._loads = loads
         self._table: Ring | Maglev
         if balancing.algorithm is Algorithm.MAGLEV:
             self._table = Maglev(names, weights, balancing.size)
         else:
             self._table = Ring(names, weights, balancing.size)
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """From the client's own on."""
         key = rng.getrandbits(64) if source is None else hash64(source)
-        return (self._places[index] for index in self._table.walk(key))
+        return (self._loads[index] for index in self._table.walk(key))
 
 
 class _InTiers:
@@ -204,7 +204,7 @@ class _InTiers:
     def __init__(self, balancers: Sequence[Balancer]) -> None:
         self._balancers = balancers
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """By the policy in each tier."""
         return chain.from_iterable(each.order(turn, source, rng) for each in self._balancers)
 
@@ -218,24 +218,24 @@ class HashInTiers:
     :param untiered: the hash that passes over none. It takes long to make, and does not depend on the tiers.
     """
 
-    def __init__(self, tiers: Sequence[Sequence[Place]], untiered: Balancer) -> None:
+    def __init__(self, tiers: Sequence[Sequence[EndpointLoad]], untiered: Balancer) -> None:
         self._last = len(tiers)
-        self._tier_of = {place: tier for tier, places in enumerate(tiers) for place in places}
+        self._tier_of = {load: tier for tier, loads in enumerate(tiers) for load in loads}
         self.untiered = untiered
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """From the client's own on."""
-        later: list[list[Place]] = [[] for _ in range(self._last)]
-        for place in self.untiered.order(turn, source, rng):
-            tier = self._tier_of[place]
+        later: list[list[EndpointLoad]] = [[] for _ in range(self._last)]
+        for load in self.untiered.order(turn, source, rng):
+            tier = self._tier_of[load]
             if tier:
-                later[tier].append(place)
+                later[tier].append(load)
             else:
-                yield place
+                yield load
         yield from chain.from_iterable(later)
 
 
-_BALANCERS: Final[dict[Algorithm, Callable[[Sequence[Place], Balancing], Balancer]]] = {
+_BALANCERS: Final[dict[Algorithm, Callable[[Sequence[EndpointLoad], Balancing], Balancer]]] = {
     Algorithm.LEAST_REQUEST: _LeastRequest,
     Algorithm.ROUND_ROBIN: _RoundRobin,
     Algorithm.RANDOM: _Random,

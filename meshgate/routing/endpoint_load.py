@@ -1,9 +1,8 @@
 """
-The endpoints of a destination as those who choose among them see them, and what there is to choose where there is no
-choice.
+Endpoint loads: the endpoints of a destination as those who choose among them see them.
 
-Knows what an endpoint is called, how many connections it has, and with which others it shares a name; knows nothing of
-chance and weights.
+A cluster keeps one :class:`EndpointLoad` for each endpoint, for as long as a table in force has the endpoint. It holds
+what changes from connection to connection, so that :class:`~meshgate.routing.table.Endpoint` can stay immutable.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ if TYPE_CHECKING:
     from meshgate.routing.table import Endpoint
 
 
-class Place:
+class EndpointLoad:
     """
-    An endpoint as balancers see it.
+    An endpoint with the number of its connections.
 
-    :ivar active: how many connections it has now.
-    :ivar name: the endpoint in words, put once for all connections; its address and port are here for the same reason.
-    :ivar key: of the endpoint, for :class:`~meshgate.routing.backoff.Backoffs`; 0 before it is needed.
-    :ivar marked: its last dial failed, so it is tried last.
-    :ivar shared_name: the DNS name and port that it has in common with other endpoints, each of them one of the name's
-        addresses; empty where there are no others.
+    :ivar active: connections of this process to the endpoint, those that are being dialed included.
+    :ivar name: ``address:port``, formatted once for all connections; :attr:`address` and :attr:`port` are copied from
+        the endpoint for the same reason.
+    :ivar key: the endpoint's key in :class:`~meshgate.routing.backoff.Backoffs`; 0 until it is needed.
+    :ivar marked: True if the last dial failed, so that the endpoint is tried last.
+    :ivar shared_name: the DNS name and port of which this endpoint is one of several addresses; empty if it is not.
     """
 
     __slots__ = ("active", "address", "endpoint", "key", "marked", "name", "port", "shared_name")
@@ -42,19 +41,19 @@ class Place:
 
     @property
     def is_ipv6(self) -> bool:
-        """The family of its address."""
+        """True if the address is an IPv6 address."""
         return ":" in self.address
 
     def __repr__(self) -> str:
-        return f"Place({self.name!r}, active={self.active})"
+        return f"EndpointLoad({self.name!r}, active={self.active})"
 
 
 class NoChoice:
-    """The balancer of one endpoint, or of none."""
+    """The balancer of a destination that has one endpoint, or none."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = places
+    def __init__(self, loads: Sequence[EndpointLoad]) -> None:
+        self._loads = loads
 
-    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[Place]:
-        """What there is."""
-        return iter(self._places)
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
+        """The only order there is."""
+        return iter(self._loads)

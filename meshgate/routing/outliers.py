@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshgate.routing.connection_policy import Outliers
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 
 LONGEST: Final = 300.0
 """Seconds for which an endpoint is out at the most, unless ``baseEjectionTime`` is longer."""
@@ -70,24 +70,24 @@ class Ejections:
     def __init__(self, policy: Outliers, start: float) -> None:
         self._policy = policy
         self._start = start
-        self._standings: dict[Place, _Standing] = {}
-        self._out: dict[Place, float] = {}
+        self._standings: dict[EndpointLoad, _Standing] = {}
+        self._out: dict[EndpointLoad, float] = {}
         self._next = math.inf
 
-    def succeeded(self, place: Place) -> None:
+    def succeeded(self, load: EndpointLoad) -> None:
         """A connection to an endpoint was made."""
-        standing = self._standings.get(place)
+        standing = self._standings.get(load)
         if standing is not None:
             standing.failures = 0
 
-    def failed(self, place: Place, among: int, now: float) -> float | None:
+    def failed(self, load: EndpointLoad, among: int, now: float) -> float | None:
         """
         A connection to an endpoint could not be made.
 
         :param among: how many endpoints there are, those that are out among them.
         :return: when it will be back, if it is left out from now on.
         """
-        policy, standing = self._policy, self._standings.setdefault(place, _Standing())
+        policy, standing = self._policy, self._standings.setdefault(load, _Standing())
         if standing.until is not None:
             return None
         standing.failures += 1
@@ -101,7 +101,7 @@ class Ejections:
         backoff = max(0, standing.backoff - int((now - standing.returned) / policy.interval))
         standing.backoff = backoff + 1 if backoff * policy.base < longest + policy.base else backoff
         standing.until = self._look_after(now + min(standing.backoff * policy.base, longest))
-        self._out[place] = standing.until
+        self._out[load] = standing.until
         self._next = min(self._next, standing.until)
         return standing.until
 
@@ -109,28 +109,28 @@ class Ejections:
         """Whether an endpoint has come back since this was asked last."""
         if now < self._next:
             return False
-        for place, until in tuple(self._out.items()):
+        for load, until in tuple(self._out.items()):
             if until <= now:
-                del self._out[place]
-                standing = self._standings[place]
+                del self._out[load]
+                standing = self._standings[load]
                 standing.failures, standing.until, standing.returned = 0, None, until
         self._next = min(self._out.values(), default=math.inf)
         return True
 
-    def out(self) -> Iterator[tuple[Place, float]]:
+    def out(self) -> Iterator[tuple[EndpointLoad, float]]:
         """The endpoints that are out, each with when it is back; those whose time is over among them."""
         return iter(self._out.items())
 
-    def serving(self, places: Sequence[Place]) -> Sequence[Place]:
+    def serving(self, loads: Sequence[EndpointLoad]) -> Sequence[EndpointLoad]:
         """Those that are not out; all of them where fewer are left than ``minHealthPercent`` says."""
-        left = [place for place in places if place not in self._out]
-        return places if 100 * len(left) < self._policy.panic * len(places) else left
+        left = [load for load in loads if load not in self._out]
+        return loads if 100 * len(left) < self._policy.panic * len(loads) else left
 
-    def forget_all_but(self, places: Iterable[Place]) -> None:
+    def forget_all_but(self, loads: Iterable[EndpointLoad]) -> None:
         """Drop what is known of endpoints that are gone."""
-        kept = set(places)
-        self._standings = {place: each for place, each in self._standings.items() if place in kept}
-        self._out = {place: until for place, until in self._out.items() if place in kept}
+        kept = set(loads)
+        self._standings = {load: each for load, each in self._standings.items() if load in kept}
+        self._out = {load: until for load, until in self._out.items() if load in kept}
         self._next = min(self._out.values(), default=math.inf)
 
     def _look_after(self, when: float) -> float:

@@ -98,10 +98,10 @@ class ClusterTests(SynchronousTestCase):
         slot.take()
         slot.move(next(cluster.candidates(lambda name: None, None, random.Random(1), 0)))
         next_of(clusters.of(replace(A, endpoints=ENDPOINTS[:2])))
-        self.assertEqual([place.active for place in cluster.places], [1, 0])
+        self.assertEqual([load.active for load in cluster.loads], [1, 0])
         slot.free()
         slot.free()
-        self.assertEqual(([place.active for place in cluster.places], cluster.active), ([0, 0], 0))
+        self.assertEqual(([load.active for load in cluster.loads], cluster.active), ([0, 0], 0))
 
     def test_endpoints_that_fail_are_left_out(self) -> None:
         """An endpoint that fails too often is chosen no more until its time is over, or the policy has changed."""
@@ -109,7 +109,7 @@ class ClusterTests(SynchronousTestCase):
         clusters = Clusters(own_counts())
         cluster = clusters.of(detecting)
         self.assertEqual(next_of(cluster), 1)
-        failing = cluster.places[1]
+        failing = cluster.loads[1]
         with capturedLogs() as events:
             for _ in range(2):
                 cluster.failed(failing, 0, 0, RNG)
@@ -133,7 +133,7 @@ class ClusterTests(SynchronousTestCase):
             cluster = Clusters(own_counts()).of(replace(A, policy=UpstreamPolicy(balancing=Balancing(algorithm, 1021))))
             before = owners(cluster)
             self.assertGreater(before.count(1), 10)
-            dead = cluster.places[0]
+            dead = cluster.loads[0]
             cluster.failed(dead, 0, 0, RNG)
             during = owners(cluster)
             self.assertNotIn(1, during)
@@ -150,7 +150,7 @@ class ClusterTests(SynchronousTestCase):
         memory = bytearray(bytes_for(2))
         one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
         next_of(one.of(A))
-        one.of(A).failed(one.of(A).places[1], 0, 0, RNG)
+        one.of(A).failed(one.of(A).loads[1], 0, 0, RNG)
         self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(other.of(replace(B, endpoints=ENDPOINTS[:1]))) for _ in range(9)}, {1})
         self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
@@ -160,10 +160,10 @@ class ClusterTests(SynchronousTestCase):
         """Their order is the policy's, and with a single attempt it always is."""
         cluster = Clusters(own_counts()).of(A)
         next_of(cluster)
-        for place in cluster.places:
-            cluster.failed(place, 0, 0, RNG)
+        for load in cluster.loads:
+            cluster.failed(load, 0, 0, RNG)
         self.assertEqual([next_of(cluster) for _ in range(3)], [2, 3, 1])
-        cluster.succeeded(cluster.places[2], 0)
+        cluster.succeeded(cluster.loads[2], 0)
         self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
         firsts = [next(cluster.candidates(lambda name: None, None, RNG, 0, by_marks=False)).port for _ in range(3)]
         self.assertEqual(firsts, [2, 3, 1])
@@ -173,7 +173,7 @@ class ClusterTests(SynchronousTestCase):
         """Only failures in a row count."""
         cluster = Clusters(own_counts()).of(replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 100, 0))))
         next_of(cluster)
-        failing = cluster.places[0]
+        failing = cluster.loads[0]
         for _ in range(5):
             cluster.failed(failing, 0, 0, RNG)
             cluster.succeeded(failing, 0)
@@ -187,8 +187,8 @@ class ClusterTests(SynchronousTestCase):
         for cluster in (detecting, marking):
             next_of(cluster)
         self.assertEqual(clusters.left_out(0), [])
-        detecting.failed(detecting.places[1], 0, 0, RNG)
-        marking.failed(marking.places[2], 0, 0, RNG)
+        detecting.failed(detecting.loads[1], 0, 0, RNG)
+        marking.failed(marking.loads[2], 0, 0, RNG)
         found = {(each.destination, each.endpoint): (each.state, each.until > 0) for each in clusters.left_out(0)}
         self.assertEqual(
             found,
@@ -199,9 +199,9 @@ class ClusterTests(SynchronousTestCase):
                 ("b:80", "192.0.2.1:3"): ("tried_last", True),
             },
         )
-        for place in marking.places[1:]:
-            place.marked = True
-            marking.succeeded(place, 1)
+        for load in marking.loads[1:]:
+            load.marked = True
+            marking.succeeded(load, 1)
         self.assertEqual([each.state for each in clusters.left_out(1)], ["ejected"])
         self.assertEqual(clusters.left_out(30), [])
         clusters.forget_all_but([])

@@ -8,7 +8,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.racing import HEAD_START
 from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import REMEMBERED, Families
 from meshgate.routing.table import Destination, Endpoint
 from tests.fakes import FakedGateway, FakeTransport
@@ -40,10 +40,10 @@ class Racing(FakedGateway):
         self.accept(self.listener, "198.51.100.8").makeConnection(FakeTransport(self.reactor))
         return self.addresses[-1]
 
-    def place(self, address: str) -> Place:
+    def load(self, address: str) -> EndpointLoad:
         """An endpoint as the balancer sees it."""
-        places = self.plane.clusters.of(self.destination).places
-        return next(place for place in places if place.address == address)
+        loads = self.plane.clusters.of(self.destination).loads
+        return next(load for load in loads if load.address == address)
 
 
 class RaceTests(SynchronousTestCase):
@@ -80,14 +80,14 @@ class RaceTests(SynchronousTestCase):
         self.assertEqual(gateway.upstream.written, b"said meanwhile")
         record = gateway.inbound.record
         self.assertEqual((record.endpoint, record.dial), (f"[{A6}]:80", HEAD_START))
-        self.assertEqual((gateway.place(A).active, gateway.place(A6).active), (0, 1))
+        self.assertEqual((gateway.load(A).active, gateway.load(A6).active), (0, 1))
 
     def test_the_family_that_won_is_remembered(self) -> None:
         """It is used for ten minutes, of which nobody is marked; then the other one has its chance again."""
         gateway = Racing(A, B, A6, B6)
         gateway.reactor.advance(HEAD_START)
         gateway.reactor.accept_dial(1)
-        self.assertFalse(gateway.place(A).marked)
+        self.assertFalse(gateway.load(A).marked)
         self.assertEqual({gateway.next_client() for _ in range(4)}, {A6, B6})
         gateway.reactor.advance(REMEMBERED)
         self.assertEqual({gateway.next_client() for _ in range(4)}, {A, B})
@@ -107,7 +107,7 @@ class RaceTests(SynchronousTestCase):
         gateway = Racing(A, B)
         gateway.reactor.advance(HEAD_START)
         gateway.reactor.accept_dial(1)
-        self.assertTrue(gateway.place(A).marked)
+        self.assertTrue(gateway.load(A).marked)
         self.assertEqual({gateway.next_client() for _ in range(4)}, {B})
 
     def test_the_one_that_was_slow_and_won(self) -> None:
@@ -156,8 +156,8 @@ class RaceTests(SynchronousTestCase):
             gateway.client.peer_resets()
             self.assertTrue(gateway.reactor.dial_is_given_up(0))
             self.assertTrue(gateway.reactor.dial_is_given_up(1))
-            self.assertEqual([gateway.place(each).marked for each in (A, A6)], marked)
-            self.assertEqual([gateway.place(each).active for each in (A, A6)], [0, 0])
+            self.assertEqual([gateway.load(each).marked for each in (A, A6)], marked)
+            self.assertEqual([gateway.load(each).active for each in (A, A6)], [0, 0])
 
     def test_a_probe_is_raced(self) -> None:
         """An endpoint that had failed has a quarter of a second; if it is silent still, its next back-off begins."""

@@ -204,13 +204,13 @@ class PolicyTests(SynchronousTestCase):
         destination = several(*ADDRESSES[:2])
         gateway = faked(destination)
         cluster = gateway.plane.clusters.of(destination)
-        counts = [place.active for place in cluster.places]
+        counts = [load.active for load in cluster.loads]
         self.assertEqual((cluster.active, counts), (1, [1, 0]))
         gateway.reactor.refuse_dial()
-        counts = [place.active for place in cluster.places]
+        counts = [load.active for load in cluster.loads]
         self.assertEqual((cluster.active, counts), (1, [0, 1]))
         gateway.reactor.refuse_dial()
-        counts = [place.active for place in cluster.places]
+        counts = [load.active for load in cluster.loads]
         self.assertEqual((gateway.ending, cluster.active, counts), (Ending.DIAL_REFUSED, 0, [0, 0]))
 
     def test_by_the_clients_address(self) -> None:

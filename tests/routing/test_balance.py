@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, choose_destination, hashes, shares, tiered
 from meshgate.routing.connection_policy import Algorithm, Balancing
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.table import Destination, Endpoint
 
 A = Destination("a", 1, weight=1)
@@ -54,9 +54,9 @@ class ShareTests(SynchronousTestCase):
         self.assertEqual(shares([NEVER, NEVER]), [])
 
 
-def places(*weights: int) -> tuple[Place, ...]:
+def loads(*weights: int) -> tuple[EndpointLoad, ...]:
     """Endpoints with these weights, on ports from 1."""
-    return tuple(Place(Endpoint("192.0.2.1", port, weight=weight)) for port, weight in enumerate(weights, 1))
+    return tuple(EndpointLoad(Endpoint("192.0.2.1", port, weight=weight)) for port, weight in enumerate(weights, 1))
 
 
 def firsts(of: Balancer, calls: int, seed: int = 1) -> Counter[int]:
@@ -77,14 +77,14 @@ class OrderTests(SynchronousTestCase):
     @settings(deadline=None)
     def test_every_endpoint_once(self, algorithm: Algorithm, weights: list[int], turn: int, source: str | None) -> None:
         """Whoever goes on trying gets to every endpoint, and to none twice."""
-        there = places(*weights)
+        there = loads(*weights)
         order = balancer(there, Balancing(algorithm, 101)).order(turn, source, random.Random(turn))
         self.assertCountEqual(order, there)
 
     def test_the_next_one_follows_the_weights(self) -> None:
-        """After a failure chance decides among the others by their weights, not by their place in the list."""
+        """After a failure chance decides among the others by their weights, not by their position in the list."""
         for algorithm in (Algorithm.RANDOM, Algorithm.LEAST_REQUEST):
-            of, rng, seconds = balancer(places(50, 1, 3), Balancing(algorithm)), random.Random(3), Counter[int]()
+            of, rng, seconds = balancer(loads(50, 1, 3), Balancing(algorithm)), random.Random(3), Counter[int]()
             for turn in range(6000):
                 first, second, *_ = of.order(turn, None, rng)
                 if first.endpoint.port == 1:
@@ -93,8 +93,8 @@ class OrderTests(SynchronousTestCase):
 
     def test_chance_that_never_gives_the_last_one(self) -> None:
         """An endpoint that chance all but never gives is tried as soon as no other is left."""
-        of = balancer(places(2**40, 1), Balancing(Algorithm.RANDOM))
-        self.assertEqual([place.endpoint.port for place in of.order(0, None, random.Random(1))], [1, 2])
+        of = balancer(loads(2**40, 1), Balancing(Algorithm.RANDOM))
+        self.assertEqual([load.endpoint.port for load in of.order(0, None, random.Random(1))], [1, 2])
 
 
 class RoundRobinTests(SynchronousTestCase):
@@ -102,23 +102,23 @@ class RoundRobinTests(SynchronousTestCase):
 
     def test_each_in_turn(self) -> None:
         """Connection after connection starts at the next endpoint, and goes on in the order of the list."""
-        of = balancer(places(1, 1, 1), Balancing(Algorithm.ROUND_ROBIN))
-        ports = [[place.endpoint.port for place in of.order(turn, None, random.Random(1))] for turn in range(4)]
+        of = balancer(loads(1, 1, 1), Balancing(Algorithm.ROUND_ROBIN))
+        ports = [[load.endpoint.port for load in of.order(turn, None, random.Random(1))] for turn in range(4)]
         self.assertEqual(ports, [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]])
 
     @given(st.lists(st.integers(1, 20), min_size=2, max_size=6), st.integers(0, 1000))
     @settings(deadline=None)
     def test_weights_are_exact(self, weights: list[int], start: int) -> None:
         """Over as many turns as the weights add up to, each endpoint comes first as often as its weight says."""
-        of, rng = balancer(places(*weights), Balancing(Algorithm.ROUND_ROBIN)), random.Random(1)
+        of, rng = balancer(loads(*weights), Balancing(Algorithm.ROUND_ROBIN)), random.Random(1)
         seen = Counter(next(of.order(turn, None, rng)).endpoint.port for turn in range(start, start + sum(weights)))
         self.assertEqual(seen, dict(enumerate(weights, 1)))
 
     def test_weights_are_mixed(self) -> None:
         """An endpoint with most of the weight does not get all its connections in a row."""
-        of, rng = balancer(places(10, 10), Balancing(Algorithm.ROUND_ROBIN)), random.Random(1)
+        of, rng = balancer(loads(10, 10), Balancing(Algorithm.ROUND_ROBIN)), random.Random(1)
         self.assertEqual([next(of.order(turn, None, rng)).endpoint.port for turn in range(4)], [1, 2, 1, 2])
-        of = balancer(places(3, 2), Balancing(Algorithm.ROUND_ROBIN))
+        of = balancer(loads(3, 2), Balancing(Algorithm.ROUND_ROBIN))
         self.assertEqual([next(of.order(turn, None, rng)).endpoint.port for turn in range(5)], [1, 2, 1, 2, 1])
 
 
@@ -129,16 +129,16 @@ class TierTests(SynchronousTestCase):
     @settings(deadline=None)
     def test_tier_after_tier(self, algorithm: Algorithm, tier_of: list[int], turn: int) -> None:
         """Every endpoint comes once, and none before one of an earlier tier."""
-        there, balancing = places(*[1] * len(tier_of)), Balancing(algorithm, 101)
-        tiers = [[place for place, tier in zip(there, tier_of, strict=True) if tier == wanted] for wanted in range(3)]
+        there, balancing = loads(*[1] * len(tier_of)), Balancing(algorithm, 101)
+        tiers = [[load for load, tier in zip(there, tier_of, strict=True) if tier == wanted] for wanted in range(3)]
         of = HashInTiers(tiers, balancer(there, balancing)) if hashes(balancing) else tiered(tiers, balancing)
         order = list(of.order(turn, "192.0.2.1", random.Random(turn)))
         self.assertCountEqual(order, there)
-        self.assertEqual([tier_of[there.index(place)] for place in order], sorted(tier_of))
+        self.assertEqual([tier_of[there.index(load)] for load in order], sorted(tier_of))
 
     def test_the_first_tier_shares_by_its_weights(self) -> None:
         """Those of later tiers do not distort the shares, wherever they stand in the list."""
-        there = places(1, 5, 2, 7, 1)
+        there = loads(1, 5, 2, 7, 1)
         of = tiered([[there[0], there[2], there[4]], [there[1], there[3]]], Balancing(Algorithm.ROUND_ROBIN))
         self.assertEqual(firsts(of, 400), {1: 100, 3: 200, 5: 100})
 
@@ -149,7 +149,7 @@ class RandomTests(SynchronousTestCase):
     def test_shares_follow_weights(self) -> None:
         """Of 6,000 connections each endpoint gets about its share, with equal weights and with others."""
         for weights in ((1, 1, 1), (1, 2, 3)):
-            seen = firsts(balancer(places(*weights), Balancing(Algorithm.RANDOM)), 6000)
+            seen = firsts(balancer(loads(*weights), Balancing(Algorithm.RANDOM)), 6000)
             for port, weight in enumerate(weights, 1):
                 self.assertLess(abs(seen[port] - 6000 * weight / sum(weights)), 150)
 
@@ -159,26 +159,26 @@ class LeastRequestTests(SynchronousTestCase):
 
     def test_the_one_with_fewer_of_two(self) -> None:
         """Of two endpoints, the one with fewer connections is tried first, always."""
-        there = places(1, 1)
+        there = loads(1, 1)
         there[0].active = 1
         self.assertEqual(firsts(balancer(there, Balancing()), 100), {2: 100})
 
     def test_a_busy_one_is_never_chosen_of_many(self) -> None:
         """The one with most connections loses against whichever other it is drawn with."""
-        there = places(1, 1, 1, 1, 1)
+        there = loads(1, 1, 1, 1, 1)
         there[2].active = 7
         seen = firsts(balancer(there, Balancing()), 1000)
         self.assertEqual(set(seen), {1, 2, 4, 5})
 
     def test_shares_without_connections(self) -> None:
         """Where nobody has connections, the shares are those of the weights."""
-        seen = firsts(balancer(places(1, 2, 3), Balancing()), 6000)
+        seen = firsts(balancer(loads(1, 2, 3), Balancing()), 6000)
         for port in (1, 2, 3):
             self.assertLess(abs(seen[port] - 1000 * port), 150)
 
     def test_weights_count_against_connections(self) -> None:
         """An endpoint of three times the weight carries three times the connections before it counts as busier."""
-        there = places(3, 1)
+        there = loads(3, 1)
         there[0].active, there[1].active = 2, 1
         self.assertEqual(firsts(balancer(there, Balancing()), 100), {1: 100})
         there[0].active = 4
@@ -188,12 +188,12 @@ class LeastRequestTests(SynchronousTestCase):
     @settings(deadline=None)
     def test_connections_that_stay_are_spread(self, weights: list[int], seed: int) -> None:
         """When no connection ends, no endpoint has many more for its weight than another."""
-        there = places(*weights)
+        there = loads(*weights)
         of, rng = balancer(there, Balancing()), random.Random(seed)
         for turn in range(60 * len(weights)):
             next(of.order(turn, None, rng)).active += 1
-        loads = [place.active / place.endpoint.weight for place in there]
-        self.assertLess(max(loads), 3 * min(loads) + 4)
+        ratios = [load.active / load.endpoint.weight for load in there]
+        self.assertLess(max(ratios), 3 * min(ratios) + 4)
 
 
 class ConsistentHashTests(SynchronousTestCase):
@@ -204,7 +204,7 @@ class ConsistentHashTests(SynchronousTestCase):
     def test_the_same_for_the_same(self) -> None:
         """Neither turn nor chance nor another order of the same endpoints changes where a client goes."""
         for balancing in self.ALGORITHMS:
-            there = places(1, 1, 1, 1)
+            there = loads(1, 1, 1, 1)
             one, other = balancer(there, balancing), balancer(there[::-1], balancing)
             for number in range(50):
                 source = f"198.51.100.{number}"
@@ -215,7 +215,7 @@ class ConsistentHashTests(SynchronousTestCase):
     def test_clients_are_spread_by_weight(self) -> None:
         """Many clients come to each endpoint in about its share."""
         for balancing in self.ALGORITHMS:
-            of, seen = balancer(places(1, 1, 2), balancing), Counter[int]()
+            of, seen = balancer(loads(1, 1, 2), balancing), Counter[int]()
             for number in range(4000):
                 seen[next(of.order(0, f"2001:db8::{number:x}", random.Random(1))).endpoint.port] += 1
             for port, share in ((1, 1000), (2, 1000), (3, 2000)):
@@ -224,4 +224,4 @@ class ConsistentHashTests(SynchronousTestCase):
     def test_without_a_source_chance_decides(self) -> None:
         """Where nothing is hashed, the endpoints are chosen at random."""
         for balancing in self.ALGORITHMS:
-            self.assertEqual(set(firsts(balancer(places(1, 1, 1), balancing), 100)), {1, 2, 3})
+            self.assertEqual(set(firsts(balancer(loads(1, 1, 1), balancing), 100)), {1, 2, 3})

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.connection_policy import Outliers
-from meshgate.routing.endpoint_load import Place
+from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.outliers import LONGEST, Ejections
 from meshgate.routing.table import Endpoint
 
 
-def places(count: int) -> list[Place]:
+def loads(count: int) -> list[EndpointLoad]:
     """Some endpoints."""
-    return [Place(Endpoint("192.0.2.1", port)) for port in range(1, count + 1)]
+    return [EndpointLoad(Endpoint("192.0.2.1", port)) for port in range(1, count + 1)]
 
 
 class Looking:
@@ -70,7 +70,7 @@ class EjectionTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     def test_as_if_somebody_had_looked(self, policy: Outliers, start: int, events: list[tuple[int, bool, int]]) -> None:
         """Whatever fails when, and however rarely anybody asks, the same endpoints are out as in Envoy."""
-        there, looking, now = places(4), Looking(policy, 4, start), start
+        there, looking, now = loads(4), Looking(policy, 4, start), start
         ejections = Ejections(policy, start)
         for number, fails, later in events:
             now += later
@@ -82,17 +82,17 @@ class EjectionTests(SynchronousTestCase):
             else:
                 looking.failures[number] = 0
                 ejections.succeeded(there[number])
-            left = [place for index, place in enumerate(there) if index not in looking.out]
+            left = [load for index, load in enumerate(there) if index not in looking.out]
             expected = there if 100 * len(left) / 4 < policy.panic else left
             self.assertEqual(list(ejections.serving(there)), expected)
 
     def test_a_return_is_told_once(self) -> None:
         """Whoever chooses learns that an endpoint is back, and nothing while nothing changes."""
-        (place, *_) = there = places(2)
+        (load, *_) = there = loads(2)
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 3)
         self.assertFalse(ejections.returned(1000))
         # Out at 1001 for 30 seconds, and looked at every 10 from 3 on.
-        self.assertEqual(ejections.failed(place, 2, 1001), 1033)
+        self.assertEqual(ejections.failed(load, 2, 1001), 1033)
         self.assertFalse(ejections.returned(1032))
         self.assertEqual(list(ejections.serving(there)), there[1:])
         self.assertTrue(ejections.returned(1033))
@@ -101,7 +101,7 @@ class EjectionTests(SynchronousTestCase):
 
     def test_endpoints_that_go_are_forgotten(self) -> None:
         """One that is gone counts neither as out nor as failing when it comes back as another."""
-        there = places(2)
+        there = loads(2)
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 0)
         ejections.failed(there[0], 2, 0)
         ejections.forget_all_but(there[1:])

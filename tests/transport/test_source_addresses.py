@@ -134,14 +134,14 @@ class ShortageTests(TestCase):
         for taken in self.held[:held]:
             taken.close()
         await self.clients(6)
-        names = {place.name: place.active for place in self.places()}
+        names = {load.name: load.active for load in self.loads()}
         self.assertEqual(names, {str(first): 3, str(second): 9})
 
-    def places(self) -> Sequence[Any]:
+    def loads(self) -> Sequence[Any]:
         """The endpoints with their counts."""
         (listener,) = self.gateway.plane.table.listeners.values()
         assert listener.catch_all is not None
-        return self.gateway.plane.clusters.of(listener.catch_all.destinations[0]).places
+        return self.gateway.plane.clusters.of(listener.catch_all.destinations[0]).loads
 
     def sources(self) -> Counter[str]:
         """From where the endpoint was dialed."""
