@@ -15,6 +15,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTCP, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory
 
+from meshgate.routing.addresses import host_port
+
 
 class WorkloadError(Exception):
     """A service of the lab cannot start. The message is a sentence for people."""
@@ -112,6 +114,5 @@ class ListeningService(Service):
         return freed.addCallback(lambda _: gone)
 
     def _refusal(self, error: OSError) -> str:
-        host = f"[{self._bind}]" if ":" in self._bind else self._bind
         reason = os.strerror(error.errno) if error.errno else str(error)
-        return f"port {host}:{self._port} for {self._what} cannot be bound: {reason}"
+        return f"port {host_port(self._bind, self._port)} for {self._what} cannot be bound: {reason}"

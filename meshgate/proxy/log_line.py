@@ -17,6 +17,7 @@ from typing import Final
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.routing.addresses import host_port
 
 MAX_ALPN: Final = 16
 MAX_ALPN_LENGTH: Final = 128
@@ -115,7 +116,7 @@ def format_json(record: ConnectionRecord) -> str:
     first_byte, dial = record.first_byte, record.dial
     return (
         f'{{"time":"{_timestamp(record.started)}","id":{record.id},"listener":{_quoted(record.listener)}'
-        f',"client":{_json_string(_address(record.client))},"sni":{_quoted(record.sni)}'
+        f',"client":{_json_string(host_port(record.client[0], record.client[1]))},"sni":{_quoted(record.sni)}'
         f',"alpn":{_alpn_json(record.alpn)},"gateway":{_quoted(record.gateway)}'
         f',"virtual_service":{_quoted(record.virtual_service)},"destination":{_quoted(record.destination)}'
         f',"endpoint":{_quoted(record.endpoint)},"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
@@ -180,14 +181,9 @@ def _first(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name, length in zip(names, lengths, strict=False) if length <= MAX_ALPN_LENGTH)
 
 
-def _address(client: tuple[str, int]) -> str:
-    host, port = client
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _address_text(client: tuple[str, int]) -> str:
     # Only in the zone of an IPv6 address can there be anything to escape.
-    text = _address(client)
+    text = host_port(client[0], client[1])
     return text if text[0] != "[" else _show(text)
 
 

@@ -1,5 +1,5 @@
 """
-Networks and addresses as numbers, for looking up the longest network that an address is in.
+Addresses as text, and as numbers for looking up the longest network that an address is in.
 
 An address is a number of 129 bits, the first of which tells IPv4 from IPv6; a network is the number of its leading bits
 with those bits. No network at all has no bits, and holds every address.
@@ -64,6 +64,11 @@ def address_bits(parsed: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
             return int(parsed)
         parsed = parsed.ipv4_mapped
     return 1 << 128 | int(parsed) << 96
+
+
+def host_port(host: str, port: int) -> str:
+    """A host and a port as one text, with an IPv6 address in brackets: ``[::1]:443``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def leading(number: int | None, length: int) -> int | None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from meshgate.resources.kinds.gateway import GatewaySpec, Server
+from meshgate.resources.kinds.gateway import Gateway, Server
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import selected
-from meshgate.routing.compile.servers import HTTP_PROTOCOLS, Proxy
+from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, Listener, ListenerKey
-
-Gateway = Resource[GatewaySpec]
 
 UNSET = ""
 

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import destinations_of
 from meshgate.routing.hosts import full_name
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, RoutingTable
 
-VirtualServices = Iterable[Resource[VirtualServiceSpec]]
+VirtualServices = Iterable[VirtualService]
 
 _HINT: Final = "let the destination name the endpoint itself; one listener cannot be reached through another"
 
@@ -52,7 +51,7 @@ def loops(table: RoutingTable, virtual_services: VirtualServices, domain_suffix:
 
 
 def _problem(
-    virtual_service: Resource[VirtualServiceSpec],
+    virtual_service: VirtualService,
     path: str,
     destination: Destination,
     endpoint: Endpoint,
@@ -86,9 +85,7 @@ def _plain(text: str) -> IPv4Address | IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _path(
-    virtual_service: Resource[VirtualServiceSpec], chain: Chain, destination: Destination, domain_suffix: str
-) -> str:
+def _path(virtual_service: VirtualService, chain: Chain, destination: Destination, domain_suffix: str) -> str:
     """The path of a destination within the rule that a chain was compiled from."""
     rule = chain.rule.partition(".match")[0]
     for path, written in _destinations(virtual_service, rule):
@@ -97,7 +94,7 @@ def _path(
     return chain.rule
 
 
-def _destinations(virtual_service: Resource[VirtualServiceSpec], rule: str) -> Iterable[tuple[str, str]]:
+def _destinations(virtual_service: VirtualService, rule: str) -> Iterable[tuple[str, str]]:
     for path, destination in destinations_of(virtual_service):
         if path.startswith(f"{rule}."):
             yield path, destination.host

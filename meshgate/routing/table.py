@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain as chain_together
 from typing import Final, NamedTuple
 
-from meshgate.routing.addresses import EVERYWHERE, Network, leading
+from meshgate.routing.addresses import EVERYWHERE, Network, host_port, leading
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
     NO_UPSTREAM_POLICY,
@@ -38,7 +38,7 @@ class ListenerKey(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
+        return host_port(self.bind, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Endpoint:
     weight: int = 1
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return host_port(self.address, self.port)
 
 
 @dataclass(frozen=True, slots=True)

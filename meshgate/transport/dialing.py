@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
+from meshgate.routing.addresses import host_port
 from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
 
 P = TypeVar("P", bound=Protocol)
@@ -140,7 +141,7 @@ def dial_error(address: str, port: int, cause: BaseException | None) -> DialErro
         kind = DialTimeout
     elif number in _NOTHING_LEFT or (number in NO_LOCAL_PORT and _has_source(address)):
         kind = LocalShortage
-    error = kind(f"[{address}]:{port}: {cause}" if ":" in address else f"{address}:{port}: {cause}")
+    error = kind(f"{host_port(address, port)}: {cause}")
     error.errno = number
     error.hopeless = number in _NOTHING_LEFT
     error.__cause__ = cause
@@ -155,7 +156,7 @@ def unmapped(address: str) -> str:
 
 def loop_error(address: str, port: int) -> DialLoop:
     """The error of a dial that would have come to ourselves."""
-    return DialLoop(f"[{address}]:{port} is our own" if ":" in address else f"{address}:{port} is our own")
+    return DialLoop(f"{host_port(address, port)} is our own")
 
 
 @lru_cache(128)

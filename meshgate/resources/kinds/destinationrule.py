@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from pydantic import Field
 
-from pydantic import AfterValidator, Field
-
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.model import Items, Labels, Model
 from meshgate.resources.nameforms import DnsLabel, WildcardDomain
-
-#: What exportTo is where the document says nothing of it; told by identity from a list that says the same.
-EVERYWHERE: Final = ("*",)
+from meshgate.resources.resource import Resource
 
 
 class Subset(Model):
@@ -36,9 +33,12 @@ class DestinationRuleSpec(Model):
     host: WildcardDomain = Field(description="name of the service; a short one is of the rule's namespace")
     traffic_policy: TrafficPolicy | None = Field(default=None, description="policy for all its connections")
     subsets: Items[Subset] = Field(default=(), description="subsets that routes can name")
-    export_to: Annotated[Items[str], AfterValidator(lambda names: names or EVERYWHERE)] = Field(
-        default=EVERYWHERE, description="namespaces that may see it: * for all, . for its own"
+    export_to: ExportTo = Field(
+        default=EXPORTED_TO_ALL, description="namespaces that may see it: * for all, . for its own"
     )
     workload_selector: WorkloadSelector | None = Field(
         default=None, description="the proxies it is for; unset for all that see it"
     )
+
+
+DestinationRule = Resource[DestinationRuleSpec]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path, judged, repeated
-from meshgate.resources.kinds.destinationrule import EVERYWHERE, DestinationRuleSpec, Subset
-from meshgate.resources.kinds.export_to import export_faults
+from meshgate.resources.kinds.destinationrule import DestinationRuleSpec, Subset
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, export_faults
 from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
 from meshgate.resources.kinds.trafficpolicy_rules import policy_faults
 from meshgate.resources.resource import ResourceKey
@@ -50,7 +50,7 @@ def _selector_faults(spec: DestinationRuleSpec) -> Iterator[Fault]:
 
 def _reach_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
     """A rule for some proxies of its namespace is not for other namespaces."""
-    if not spec.workload_selector or spec.export_to is EVERYWHERE:
+    if not spec.workload_selector or spec.export_to is EXPORTED_TO_ALL:
         return
     for index, entry in sound(spec.export_to):
         if entry not in (".", namespace):

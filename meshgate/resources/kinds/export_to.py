@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path
+from meshgate.resources.model import Items
 from meshgate.resources.names import dns_label
 from meshgate.resources.wording import quoted, written
 
 EVERYBODY: Final = "*"
 OWN_NAMESPACE: Final = "."
 NOBODY: Final = "~"
+
+EXPORTED_TO_ALL: Final = (EVERYBODY,)
+"""The default of ``exportTo``. A list in a document may be equal to it, but is another object."""
+
+ExportTo = Annotated[Items[str], AfterValidator(lambda names: names or EXPORTED_TO_ALL)]
+"""The field ``exportTo``. An empty list means everybody, as in Istio."""
 
 
 def export_faults(names: Sequence[str], namespace: str, path: Path, nobody_allowed: bool = False) -> Iterator[Fault]:

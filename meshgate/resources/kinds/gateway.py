@@ -7,7 +7,7 @@ The rules between its fields are in :mod:`~meshgate.resources.kinds.gateway_rule
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,7 @@ from meshgate.resources.kinds.protocols import Protocol
 from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
 from meshgate.resources.nameforms import checked, likely
 from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
+from meshgate.resources.resource import Resource
 from meshgate.resources.wording import quoted
 
 _BIND_HINT = "leave it out to listen on every address"
@@ -62,6 +63,10 @@ class TLSMode(enum.StrEnum):
     AUTO_PASSTHROUGH = "AUTO_PASSTHROUGH"
     ISTIO_MUTUAL = "ISTIO_MUTUAL"
     OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
+
+
+PASSTHROUGH_MODES: Final = frozenset([TLSMode.PASSTHROUGH, TLSMode.AUTO_PASSTHROUGH])
+"""Modes in which TLS goes through to the endpoint."""
 
 
 class TLSProtocol(enum.StrEnum):
@@ -141,3 +146,6 @@ class GatewaySpec(Model):
 
     servers: Annotated[Items[Server], Field(min_length=1)] = Field(description="what to listen for")
     selector: Labels = Field(default=Labels(), description="labels that a gateway must have; empty for all gateways")
+
+
+Gateway = Resource[GatewaySpec]

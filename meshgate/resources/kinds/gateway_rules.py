@@ -11,7 +11,7 @@ from typing import Final
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path, dot_faults, judged, repeated
-from meshgate.resources.kinds.gateway import GatewaySpec, Server, ServerTLSSettings, TLSMode
+from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, GatewaySpec, Server, ServerTLSSettings
 from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS
 from meshgate.resources.kinds.server_tls_rules import settings_faults
 from meshgate.resources.model import UNIX_PREFIX
@@ -21,7 +21,6 @@ from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 
 _SERVERS: Final = ("spec", "servers")
-_PASSTHROUGH: Final = (TLSMode.PASSTHROUGH, TLSMode.AUTO_PASSTHROUGH)
 
 
 def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
@@ -80,7 +79,7 @@ def _protocol_faults(server: Server, path: Path) -> Iterator[Fault]:
         if protocol not in HTTP_PROTOCOLS:
             message = f"a server with the protocol {protocol} takes no tls settings"
             yield Fault((*path, "tls"), "MG1029", message, "write the protocol TLS, or leave tls out", at_key=True)
-        elif tls.mode not in _PASSTHROUGH or _has_files(tls):
+        elif tls.mode not in PASSTHROUGH_MODES or _has_files(tls):
             message = f"a server with the protocol {protocol} takes no tls settings but httpsRedirect"
             yield Fault((*path, "tls"), "MG1029", message, "write the protocol HTTPS, or leave tls out", at_key=True)
 

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path, judged
-from meshgate.resources.kinds.gateway import ServerTLSSettings, TLSCertificate, TLSMode, TLSProtocol
+from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, ServerTLSSettings, TLSCertificate, TLSMode, TLSProtocol
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import nearest, quoted, written
 
@@ -36,7 +36,6 @@ _CIPHER_SUITES: Final = (
     "DES-CBC3-SHA",
 )
 _OLD_VERSIONS: Final = (TLSProtocol.TLSV1_0, TLSProtocol.TLSV1_1)
-_PASSING_THROUGH: Final = (TLSMode.PASSTHROUGH, TLSMode.AUTO_PASSTHROUGH)
 _CHECKING_CLIENTS: Final = (TLSMode.MUTUAL, TLSMode.OPTIONAL_MUTUAL)
 _MOST_CERTIFICATES: Final = 2
 
@@ -90,10 +89,10 @@ def _mode_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
     if tls.mode == TLSMode.ISTIO_MUTUAL:
         yield from _mesh_faults(tls, path)
         return
-    if tls.mode in _PASSING_THROUGH:
+    if tls.mode in PASSTHROUGH_MODES:
         yield from _unused_faults(tls, path)
     yield from _source_faults(tls, path)
-    if tls.mode in _PASSING_THROUGH:
+    if tls.mode in PASSTHROUGH_MODES:
         yield from _revocation_faults(tls, path)
     elif tls.credential_name or tls.credential_names:
         yield from _surplus_faults(tls, "credential_names", path)

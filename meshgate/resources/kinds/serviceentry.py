@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from meshgate.resources.fieldtypes import by_number
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo
 from meshgate.resources.kinds.protocols import OptionalProtocol
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber
@@ -64,7 +65,7 @@ class ServiceEntrySpec(Model):
         default=(), description="the endpoints; without them DNS resolves the hosts"
     )
     workload_selector: WorkloadSelector | None = Field(default=None, description="selects the endpoints by labels")
-    export_to: Annotated[Items[str], AfterValidator(lambda names: names or ("*",))] = Field(
-        default=("*",), description="namespaces that may see it: * for all, . for its own, ~ for none"
+    export_to: ExportTo = Field(
+        default=EXPORTED_TO_ALL, description="namespaces that may see it: * for all, . for its own, ~ for none"
     )
     subject_alt_names: Items[str] = Field(default=(), description="names of which the servers must have one")

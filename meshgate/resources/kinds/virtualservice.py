@@ -14,9 +14,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo
 from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
 from meshgate.resources.nameforms import OptionalDnsLabel, Subnet, likely
 from meshgate.resources.names import dns_label, is_ip_address, wildcard_domain
+from meshgate.resources.resource import Resource
 from meshgate.resources.wording import kind_of, quoted
 
 
@@ -183,6 +185,9 @@ class VirtualServiceSpec(Model):
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
     tcp: Items[TCPRoute] = Field(default=(), description="rules for plain connections, in order")
-    export_to: Annotated[Items[str], AfterValidator(lambda names: names or ("*",))] = Field(
-        default=("*",), description="namespaces that may see it: * for all, . for its own"
+    export_to: ExportTo = Field(
+        default=EXPORTED_TO_ALL, description="namespaces that may see it: * for all, . for its own"
     )
+
+
+VirtualService = Resource[VirtualServiceSpec]

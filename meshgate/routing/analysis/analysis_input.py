@@ -9,19 +9,19 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
-from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.destinationrule import DestinationRule, DestinationRuleSpec
+from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import PodSpec
 from meshgate.resources.kinds.secret import SecretSpec
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
-from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import HostIndex
 
-SubsetOwners = dict[ResourceKey, tuple[Resource[VirtualServiceSpec], str]]
+SubsetOwners = dict[ResourceKey, tuple[VirtualService, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ class AnalysisInput:
             getattr(self, name)
 
     @cached_property
-    def gateways(self) -> list[Resource[GatewaySpec]]:
+    def gateways(self) -> list[Gateway]:
         """All Gateways, taken by this gateway or not."""
         return self._of(GatewaySpec)
 
     @cached_property
-    def gateway_of(self) -> dict[str, Resource[GatewaySpec]]:
+    def gateway_of(self) -> dict[str, Gateway]:
         """The Gateways by ``namespace/name``."""
         return {gateway.qualified_name: gateway for gateway in self.gateways}
 
     @cached_property
-    def virtual_services(self) -> list[Resource[VirtualServiceSpec]]:
+    def virtual_services(self) -> list[VirtualService]:
         """All VirtualServices."""
         return self._of(VirtualServiceSpec)
 
@@ -91,7 +91,7 @@ class AnalysisInput:
         return self._of(ServiceEntrySpec)
 
     @cached_property
-    def rules(self) -> list[Resource[DestinationRuleSpec]]:
+    def rules(self) -> list[DestinationRule]:
         """All DestinationRules."""
         return self._of(DestinationRuleSpec)
 
@@ -133,7 +133,7 @@ class AnalysisInput:
         return sorted((each for each in self.resources if isinstance(each.spec, spec)), key=Resource.order)
 
 
-def destinations_of(virtual_service: Resource[VirtualServiceSpec]) -> Iterator[tuple[str, Destination]]:
+def destinations_of(virtual_service: VirtualService) -> Iterator[tuple[str, Destination]]:
     """The destinations of all rules, each with its path; those of which no host can be read are left out."""
     spec = virtual_service.spec
     several: Sequence[tuple[str, Sequence[TLSRoute | TCPRoute]]] = (("tls", spec.tls), ("tcp", spec.tcp))

@@ -16,8 +16,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
 
-from meshgate.resources.kinds.gateway import GatewaySpec
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.gateway import Gateway
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, SubsetOwners
@@ -37,8 +37,6 @@ from meshgate.routing.compile.route_binding import gateways_of, in_mesh
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import HostIndex
 
-Gateway = Resource[GatewaySpec]
-VirtualService = Resource[VirtualServiceSpec]
 K = TypeVar("K")
 Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
 

@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from meshgate.resources.kinds.gateway import GatewaySpec, ServerTLSSettings, TLSMode
+from meshgate.resources.kinds.gateway import Gateway, ServerTLSSettings, TLSMode
 from meshgate.resources.kinds.key_pair import Certificate, PrivateKey, Unreadable
 from meshgate.resources.kinds.secret import SecretSpec
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
 
 IN_CLUSTER: Final = "kubernetes://"
 _ENDS_TLS: Final = frozenset({TLSMode.SIMPLE, TLSMode.MUTUAL, TLSMode.OPTIONAL_MUTUAL})
-
-Gateway = Resource[GatewaySpec]
 
 
 def credentials(given: AnalysisInput) -> Iterator[Problem]:

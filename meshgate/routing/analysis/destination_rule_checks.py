@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
+from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.trafficpolicy import ClientTLSSettings
 from meshgate.resources.problem import Problem, Severity
@@ -17,8 +17,6 @@ from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot,
 
 TOPOLOGY = "topology."
 """How the keys of labels begin that an endpoint has from the place it runs in."""
-
-DestinationRule = Resource[DestinationRuleSpec]
 
 
 def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:

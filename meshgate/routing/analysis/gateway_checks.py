@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.gateway import Gateway
 from meshgate.resources.kinds.service import ServiceSpec, TransportProtocol
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
@@ -15,7 +15,6 @@ from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.servers import ISTIO_LABELS
 from meshgate.routing.hosts import server_hosts
 
-Gateway = Resource[GatewaySpec]
 Place = tuple[int, str, str]
 """Port, address to bind to, host."""
 _Selector = frozenset[tuple[str, str]]

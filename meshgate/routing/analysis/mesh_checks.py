@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.export_to import EVERYBODY
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
-from meshgate.routing.compile.visibility import EVERYBODY, scopes
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import full_name, is_wildcard, matches, wildcards_over
-
-VirtualService = Resource[VirtualServiceSpec]
 
 
 class _MeshHosts:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from meshgate.resources.kinds.gateway import GatewaySpec, Server
-from meshgate.resources.kinds.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualServiceSpec
+from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, Gateway, Server
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
+from meshgate.resources.kinds.virtualservice import (
+    L4MatchAttributes,
+    TLSMatchAttributes,
+    VirtualService,
+    VirtualServiceSpec,
+)
 from meshgate.resources.nameforms import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput
 from meshgate.routing.compile.route_binding import gateways_of
-from meshgate.routing.compile.servers import HTTP_PROTOCOLS, PASSTHROUGH_MODES
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,
@@ -22,8 +26,6 @@ from meshgate.routing.hosts import (
     specificity,
 )
 
-Gateway = Resource[GatewaySpec]
-VirtualService = Resource[VirtualServiceSpec]
 Match = L4MatchAttributes | TLSMatchAttributes
 
 _MOST_COMPARED = 10
@@ -145,5 +147,5 @@ def _takes(server: Server, kind: str) -> bool:
     """Whether a server takes rules of a kind: tls where TLS is passed through, else tcp."""
     if server.port.protocol in HTTP_PROTOCOLS:
         return False
-    passes = server.tls is not None and str(server.tls.mode) in PASSTHROUGH_MODES
+    passes = server.tls is not None and server.tls.mode in PASSTHROUGH_MODES
     return passes == (kind == "tls")

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.claims import TERMINATION_REFUSAL, Claim, ServerClaims, server_names
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
-from meshgate.routing.compile.route_binding import VirtualService
 from meshgate.routing.compile.servers import BoundServer, duplicates
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
 

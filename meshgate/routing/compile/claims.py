@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from meshgate.resources.kinds.virtualservice import L4MatchAttributes, TCPRoute, TLSMatchAttributes, TLSRoute
+from meshgate.resources.kinds.virtualservice import (
+    L4MatchAttributes,
+    TCPRoute,
+    TLSMatchAttributes,
+    TLSRoute,
+    VirtualService,
+)
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.destinations import Destinations
 from meshgate.routing.compile.listeners import Owner
-from meshgate.routing.compile.route_binding import VirtualService
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.routing.hosts import HostIndex, gateway_reference, without_namespace

@@ -23,10 +23,10 @@ from itertools import islice
 from typing import Any, Final
 
 from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
-from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import PodSpec
 from meshgate.resources.kinds.service import ServiceSpec
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.latest import Change
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem
@@ -41,7 +41,7 @@ from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import Destinations
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
 from meshgate.routing.compile.gateways import Gateways
-from meshgate.routing.compile.route_binding import Bindings, VirtualService
+from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.servers import BoundServer, Front, Proxy, servers_of, unselected
 from meshgate.routing.hosts import full_name, wildcards_over
 from meshgate.routing.loops import loops
@@ -137,7 +137,7 @@ class Compiler:
         self._resources: dict[ResourceKey, Resource[Any]] = {}
         # What can be read of resources of which no valid version exists. They are analyzed, and not served.
         self._refused: dict[ResourceKey, Resource[Any]] = {}
-        self._gateways: dict[str, Resource[GatewaySpec]] = {}
+        self._gateways: dict[str, Gateway] = {}
         self._virtual_services: dict[ResourceKey, VirtualService] = {}
         # The full names of the hosts that the destinations of each VirtualService name.
         self._destination_hosts: dict[ResourceKey, frozenset[str]] = {}
@@ -309,12 +309,12 @@ class Compiler:
         else:
             self._shared_is_stale = True
 
-    def _analyze_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _analyze_gateway(self, gateway: Gateway) -> None:
         self._gateways[gateway.qualified_name] = gateway
         self._analysis.add_gateway(gateway)
         self._analyze_again_naming(gateway.qualified_name)
 
-    def _forget_gateway(self, gateway: Resource[GatewaySpec]) -> None:
+    def _forget_gateway(self, gateway: Gateway) -> None:
         del self._gateways[gateway.qualified_name]
         self._analysis.drop_gateway(gateway)
         self._analyze_again_naming(gateway.qualified_name)

@@ -12,19 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshgate.resources.kinds.destinationrule import DestinationRuleSpec, Subset
+from meshgate.resources.kinds.destinationrule import DestinationRule, Subset
+from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.servers import Proxy
-from meshgate.routing.compile.visibility import EVERYBODY, scopes
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import full_name, most_specific
 
 ROOT_NAMESPACE: Final = "istio-system"
 """Where rules for the whole mesh stand."""
-
-DestinationRule = Resource[DestinationRuleSpec]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.virtualservice import Destination as WrittenDestination
-from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import nearest
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
@@ -26,7 +27,7 @@ from meshgate.routing.compile.traffic_policies import (
     upstream_policy,
     written_policies,
 )
-from meshgate.routing.compile.visibility import EVERYBODY, scopes
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.hosts import full_name, other_by_dot, unknown_host_hint
 from meshgate.routing.table import Destination, Endpoint
@@ -93,7 +94,7 @@ class Destinations:
 
     def of(
         self,
-        virtual_service: Resource[VirtualServiceSpec],
+        virtual_service: VirtualService,
         path: str,
         route: Sequence[RouteDestination],
         server_port: int,
@@ -108,7 +109,7 @@ class Destinations:
         )
 
     def connection_policy(
-        self, virtual_service: Resource[VirtualServiceSpec], path: str, route: Sequence[RouteDestination]
+        self, virtual_service: VirtualService, path: str, route: Sequence[RouteDestination]
     ) -> ConnectionPolicy:
         """
         How the connections of a route are treated, which its first destination decides; says what others want in vain.
@@ -130,7 +131,7 @@ class Destinations:
                 self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
         return chosen
 
-    def check(self, virtual_service: Resource[VirtualServiceSpec], path: str, written: WrittenDestination) -> None:
+    def check(self, virtual_service: VirtualService, path: str, written: WrittenDestination) -> None:
         """
         Say what a destination lacks whatever the server: its host, a port that is named, its subset.
 
@@ -150,7 +151,7 @@ class Destinations:
             self._say(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
 
     def _one(
-        self, virtual_service: Resource[VirtualServiceSpec], path: str, target: RouteDestination, server_port: int
+        self, virtual_service: VirtualService, path: str, target: RouteDestination, server_port: int
     ) -> Destination:
         resolved = self._resolve(virtual_service, target.destination, server_port, self._proxy.namespace)
         self.used.update(resolved.rests_on)
@@ -168,7 +169,7 @@ class Destinations:
 
     def _resolve(
         self,
-        virtual_service: Resource[VirtualServiceSpec],
+        virtual_service: VirtualService,
         written: WrittenDestination,
         server_port: int | None,
         viewer: str,
@@ -195,7 +196,7 @@ class Destinations:
         return self._known[key]
 
     def _rules_for(
-        self, virtual_service: Resource[VirtualServiceSpec], written: WrittenDestination
+        self, virtual_service: VirtualService, written: WrittenDestination
     ) -> tuple[MergedRule | None, OwnedSubset | None]:
         """The DestinationRules that this gateway follows for a destination."""
         host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
@@ -231,7 +232,7 @@ class Destinations:
         if problem is not None:
             self._said.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
 
-    def _viewers(self, virtual_service: Resource[VirtualServiceSpec]) -> list[str]:
+    def _viewers(self, virtual_service: VirtualService) -> list[str]:
         """The namespaces that follow a VirtualService: this gateway's, or of one for sidecars those that see it."""
         if gateways_of(virtual_service):
             return [self._proxy.namespace]
@@ -254,7 +255,7 @@ class Destinations:
         )
         return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
 
-    def _say(self, virtual_service: Resource[VirtualServiceSpec], path: str, lack: _Lack) -> None:
+    def _say(self, virtual_service: VirtualService, path: str, lack: _Lack) -> None:
         said = (virtual_service.key, path, lack.message)
         if said not in self._said:
             where = path + lack.field

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from meshgate.resources.kinds.virtualservice import L4MatchAttributes, TLSMatchAttributes
+from meshgate.resources.kinds.virtualservice import L4MatchAttributes, TLSMatchAttributes, VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
@@ -26,7 +26,6 @@ from meshgate.routing.compile.claims import (
     numbered_blocks,
 )
 from meshgate.routing.compile.listeners import ListenerBuilder
-from meshgate.routing.compile.route_binding import VirtualService
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.hosts import HostIndex, covers, is_wildcard, names_for_namespace, specificity
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, Chain

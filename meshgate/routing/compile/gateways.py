@@ -21,17 +21,17 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.gateway import Gateway
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem
-from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.chains import ChainBuilder, names_of
 from meshgate.routing.compile.claims import ServerClaims
 from meshgate.routing.compile.listeners import ListenerBuilder
-from meshgate.routing.compile.route_binding import Bindings, VirtualService
+from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.servers import Age, BoundServer, Group, Merge, PortUse
 from meshgate.routing.table import Listener, ListenerKey
 
-Gateway = Resource[GatewaySpec]
 Name = tuple[int, str]
 """A server name or a host, on a port."""
 

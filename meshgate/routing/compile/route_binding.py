@@ -9,15 +9,15 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from meshgate.resources.kinds.export_to import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.gateway import GatewaySpec
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import MESH, gateway_reference
 
-VirtualService = Resource[VirtualServiceSpec]
 Order = tuple[Any, ...]
 
 
@@ -172,9 +172,9 @@ def _order(group: int, virtual_service: VirtualService) -> Order:
 
 def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:
     targets = virtual_service.spec.export_to
-    if not targets or "*" in targets:
+    if EVERYBODY in targets:
         return 2
-    if virtual_service.namespace == namespace and ("." in targets or namespace in targets):
+    if virtual_service.namespace == namespace and (OWN_NAMESPACE in targets or namespace in targets):
         return 0
     return 1 if namespace in targets else None
 

@@ -14,7 +14,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from meshgate.resources.kinds.gateway import GatewaySpec, Server
+from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, Gateway, Server
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
@@ -28,14 +29,11 @@ Group = tuple[int, str, str]
 Age = tuple[int, float, str, int, str, str, int]
 """Sorts servers by the age of their Gateways, then by their place in them."""
 
-HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
 
 ISTIO_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
 """The labels of the gateway that Istio installs; ``istioctl analyze`` takes its pod for granted."""
-
-PASSTHROUGH_MODES = frozenset({"PASSTHROUGH", "AUTO_PASSTHROUGH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class BoundServer:
     :ivar both_families: it leaves the bind unset, where there is IPv6.
     """
 
-    gateway: Resource[GatewaySpec]
+    gateway: Gateway
     index: int
     server: Server
     port: int
@@ -120,7 +118,7 @@ class BoundServer:
     @cached_property
     def is_passthrough(self) -> bool:
         """Whether TLS goes through to the endpoint."""
-        return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
+        return self.server.tls is not None and self.server.tls.mode in PASSTHROUGH_MODES
 
     def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
         """
@@ -159,7 +157,7 @@ class Front:
         return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
 
 
-def servers_of(gateway: Resource[GatewaySpec], front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
+def servers_of(gateway: Gateway, front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
     """The servers of one Gateway, before they are held against those of others; or why it is not for this gateway."""
     if not selected(gateway.spec.selector, proxy.labels):
         return _not_selected(gateway, proxy, front.pods)
@@ -296,16 +294,14 @@ def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> i
     return number
 
 
-def unselected(
-    gateways: Iterable[Resource[GatewaySpec]], proxy: Proxy, pods: Collection[Resource[Any]]
-) -> Iterator[Problem]:
+def unselected(gateways: Iterable[Gateway], proxy: Proxy, pods: Collection[Resource[Any]]) -> Iterator[Problem]:
     """What is said of Gateways that this gateway does not take."""
     for gateway in gateways:
         if not selected(gateway.spec.selector, proxy.labels):
             yield _not_selected(gateway, proxy, pods)
 
 
-def _not_selected(gateway: Resource[GatewaySpec], proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
+def _not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
     selector = gateway.spec.selector
     wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
     have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer, LoadBalancing
 from meshgate.resources.kinds.trafficpolicy import ClientTLSMode, OutlierDetection, TcpKeepalive, TCPSettings
-from meshgate.routing.compile.destination_rules import DestinationRule, MergedRule, OwnedSubset
+from meshgate.routing.compile.destination_rules import MergedRule, OwnedSubset
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
     NO_UPSTREAM_POLICY,

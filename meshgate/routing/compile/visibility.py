@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from meshgate.resources.kinds.export_to import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.resource import Resource
 
-EVERYBODY: Final = "*"
-OWN: Final = "."
 EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
 """What a Service has in place of ``exportTo``, its words separated by commas."""
 
@@ -32,7 +31,7 @@ def scopes(resource: Resource[Any]) -> frozenset[str]:
     words = export_to(resource)
     if not words or EVERYBODY in words:
         return frozenset([EVERYBODY])
-    return frozenset(resource.namespace if word == OWN else word for word in words)
+    return frozenset(resource.namespace if word == OWN_NAMESPACE else word for word in words)
 
 
 def visible(resource: Resource[Any], namespace: str) -> bool:

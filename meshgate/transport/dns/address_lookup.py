@@ -17,8 +17,9 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, succeed
 from twisted.names import dns
 
+from meshgate.routing.addresses import host_port
 from meshgate.transport.dns.host_files import HostsFile, ParsedFile, parse_resolv_conf
-from meshgate.transport.dns.question import QuestionError, Server, ask, show_server
+from meshgate.transport.dns.question import QuestionError, Server, ask
 
 FAMILIES: Final = (dns.A, dns.AAAA)
 """The record types that hold addresses, in the order in which addresses are used."""
@@ -139,7 +140,7 @@ class AddressLookup:
                 if reply.rCode in (dns.OK, dns.ENAME):
                     return reply
                 code = _CODE_WORDS.get(reply.rCode, f"code {reply.rCode}")
-                reasons[f"{show_server(server)} answered {code}"] = None
+                reasons[f"{host_port(*server)} answered {code}"] = None
             servers = tuple(silent)
         raise LookupFailedError("; ".join(reasons))
 

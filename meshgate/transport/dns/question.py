@@ -23,6 +23,8 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from meshgate.routing.addresses import host_port
+
 Server = tuple[str, int]
 """A name server: its IP address as text, and its port."""
 
@@ -35,14 +37,8 @@ class QuestionError(Exception):
     """
 
     def __init__(self, server: Server, why: str, silent: bool = False) -> None:
-        super().__init__(f"{show_server(server)} {why}")
+        super().__init__(f"{host_port(*server)} {why}")
         self.silent = silent
-
-
-def show_server(server: Server) -> str:
-    """The server as ``address:port``, an IPv6 address in brackets."""
-    host, port = server
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def ask(reactor: Any, server: Server, question: dns.Query, timeout: float) -> dns.Message:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.field_reference import find_entry
-from meshgate.resources.kinds.destinationrule import EVERYWHERE
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.trafficpolicy import ClientTLSMode, ProxyProtocolVersion
 from meshgate.resources.model import MAX_UINT32
@@ -101,7 +101,7 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual((outlier.interval, outlier.base_ejection_time), (10.0, 30.0))
         self.assertEqual((outlier.max_ejection_percent, outlier.min_health_percent), (10, 0))
         self.assertIs(spec.traffic_policy.tls.mode, ClientTLSMode.DISABLE)
-        self.assertEqual((spec.subsets, spec.export_to), ((), EVERYWHERE))
+        self.assertEqual((spec.subsets, spec.export_to), ((), EXPORTED_TO_ALL))
 
     def test_zero_is_as_good_as_unset(self) -> None:
         """Where protobuf cannot tell the two apart, the default counts."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.latest import Change, Latest, latest
 from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
@@ -378,9 +378,7 @@ class IncrementalTests(SynchronousTestCase):
         read_again: list[str] = []
         read_claims = ClaimReader.read
 
-        def counted(
-            reader: ClaimReader, server: BoundServer, one: Resource[VirtualServiceSpec], makers: Makers
-        ) -> ServerClaims:
+        def counted(reader: ClaimReader, server: BoundServer, one: VirtualService, makers: Makers) -> ServerClaims:
             read_again.append(one.qualified_name)
             return read_claims(reader, server, one, makers)
 

@@ -11,7 +11,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.names import dns
 from twisted.trial.unittest import TestCase
 
-from meshgate.transport.dns.question import QuestionError, ask, reply_to, show_server
+from meshgate.transport.dns.question import QuestionError, ask, reply_to
 from tests.dns_server import DnsServer, Fault
 from tests.support import free_port, reactor, wait_for
 
@@ -152,11 +152,6 @@ class ReplyTests(TestCase):
         query = dns.Message(7, recDes=1)
         query.queries = [QUESTION]
         self.assertIsNone(reply_to(query, query.toStr()))
-
-    def test_a_server_is_shown_with_its_port(self) -> None:
-        """IPv6 addresses stand in brackets."""
-        self.assertEqual(show_server(("192.0.2.1", 53)), "192.0.2.1:53")
-        self.assertEqual(show_server(("2001:db8::1", 5353)), "[2001:db8::1]:5353")
 
 
 class _Listener(DatagramProtocol):
