@@ -27,7 +27,7 @@ SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|instal
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
-.PHONY: help lab lab-stop test test-quick test-compiled lint docs bench soak compiled wheel clean
+.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -75,6 +75,10 @@ $(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -na
 	@rm -rf $(COMPILED)
 	MESHGATE_COMPILE=1 $(BIN)/python setup.py --quiet build --build-base build/temp --build-lib $(COMPILED)
 	@touch $@
+
+golden: $(VENV)/.installed-dev  ## write the texts of problems into tests/golden as they are shown now, to be read like code
+	MESHGATE_GOLDEN=rewrite $(BIN)/python -m twisted.trial tests.test_golden
+	@git status --short tests/golden
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(BIN)/ruff check .

@@ -33,10 +33,11 @@ class CodeTests(SynchronousTestCase):
         self.assertEqual(used, set(CODES))
 
     def test_each_has_its_text(self) -> None:
-        """Of every code some test has what is shown to people, word for word."""
+        """Of every code some test, or golden text, has what is shown to people, word for word."""
+        tests = Path(__file__).parent.parent
         shown = {
             code
-            for file in Path(__file__).parent.parent.rglob("*.py")
+            for file in (*tests.rglob("*.py"), *tests.glob("golden/*/*.txt"))
             for code in re.findall(r"(?:error|warning|info)\[(MG\d{4})\]: ", file.read_text(encoding="utf-8"))
         }
         self.assertEqual(set(CODES) - shown, set())
