@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meshgate.resources.field_reference import Entry, kind_entry
-from meshgate.resources.kinds.known_kinds import Kind
+from meshgate.resources.kinds.supported_kinds import Kind
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.explain import Call, Explanation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshgate.resources.kinds.known_kinds import KINDS
+from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.resources.problem import Origin
 from meshgate.resources.reader import DocumentReading, read_document
 

@@ -22,7 +22,7 @@ from meshgate.cli import main
 from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
 from meshgate.resources.field_reference import Entry, fields_of, kind_entry
-from meshgate.resources.kinds.known_kinds import KINDS
+from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
 from meshgate.settings.reference import settings_reference
 

@@ -7,7 +7,7 @@ import click
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.report import print_entry, print_kinds
 from meshgate.resources.field_reference import UnknownFieldError, find_entry, kind_entry
-from meshgate.resources.kinds.known_kinds import KINDS
+from meshgate.resources.kinds.supported_kinds import KINDS
 
 
 @click.command("explain-field")

@@ -30,8 +30,15 @@ from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain
 from meshgate.transport.silence import timed_out
 from meshgate.transport.wheel import Timer
-from meshgate.wire.alert import UNRECOGNIZED_NAME
-from meshgate.wire.clienthello import ClientHello, HelloError, HelloParser, HelloTooLarge, NotTLS, read_at_once
+from meshgate.wire.clienthello import (
+    UNRECOGNIZED_NAME,
+    ClientHello,
+    HelloError,
+    HelloParser,
+    HelloTooLarge,
+    NotTLS,
+    read_at_once,
+)
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from meshgate.resources.broken import BrokenValueError, sound
+from meshgate.resources.partial import BrokenValueError, sound
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted, written
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.kinds.known_kinds import KINDS, Kind
+from meshgate.resources.kinds.supported_kinds import KINDS, Kind
 from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import FrozenMapping, Written
 from meshgate.resources.wording import nearest, shown

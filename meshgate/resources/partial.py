@@ -1,7 +1,7 @@
 """
 Records of values that have faults, so that what is sound in them can still be judged.
 
-Wherever a value has a fault, its record holds :data:`~meshgate.resources.broken.BROKEN`. Knows models and the places
+Wherever a value has a fault, its record holds :data:`~meshgate.resources.partial.BROKEN`. Knows models and the places
 of their errors; knows nothing of what is wrong there.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
-
-from meshgate.resources.broken import BROKEN
 
 # The steps to each fault, in one tree; a step without any more below it is the fault itself.
 _Tree = dict[str | int, "_Tree"]
@@ -133,3 +131,34 @@ def _item(model: type[BaseModel] | None, item: Any, tree: _Tree | None) -> Any:
     if model is None:
         return item if tree is None else BROKEN
     return model.model_validate(item) if tree is None else _record(model, item, tree)
+
+
+T = TypeVar("T")
+
+
+class BrokenValueError(Exception):
+    """A rule depends on a value that has a fault."""
+
+
+class _Broken:
+    """Its fields are broken, too; anything else that is done with it raises :exc:`BrokenValueError`."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> _Broken:
+        return self
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise BrokenValueError
+
+    __call__ = __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _refuse
+    __str__ = __format__ = __int__ = __index__ = _refuse
+
+
+BROKEN: Final[Any] = _Broken()
+
+
+def sound(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """The items of a list that have no fault, with their indexes."""
+    return ((index, item) for index, item in enumerate(items) if item is not BROKEN)

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from meshgate.resources.positions import Positions
+from meshgate.resources.packed_positions import Positions
 
 
 class Severity(enum.StrEnum):

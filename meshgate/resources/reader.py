@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import Source, items_of, split
 from meshgate.resources.fault import Fault, Path, judged
-from meshgate.resources.kinds.known_kinds import Kind, find_kind, ignored
+from meshgate.resources.kinds.supported_kinds import Kind, find_kind, ignored
 from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import Labels
 from meshgate.resources.partial import without_faults

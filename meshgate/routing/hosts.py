@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
-from meshgate.resources.nameforms import DOT_HINT
+from meshgate.resources.names import DOT_HINT
 
 MESH = "mesh"
 """The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""

@@ -17,7 +17,7 @@ from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, Listener
 from meshgate.transport.wheel import TICK
-from meshgate.wire.alert import UNRECOGNIZED_NAME
+from meshgate.wire.clienthello import UNRECOGNIZED_NAME
 from tests.fakes import FakedGateway
 from tests.hello_builder import build_hello
 from tests.peers import GatewayUnderTest, Origin, chain, on_every_transport, sni_listener, tcp_listener

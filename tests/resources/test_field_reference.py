@@ -9,8 +9,8 @@ from pydantic import Field
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.field_reference import UnknownFieldError, find_entry, kind_entry
-from meshgate.resources.kinds.gateway import TLSMode
-from meshgate.resources.kinds.known_kinds import KINDS, Kind
+from meshgate.resources.kinds.supported_kinds import KINDS, Kind
+from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.model import Items, Labels, Model, PortNumber, Written
 
 

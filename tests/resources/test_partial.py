@@ -7,11 +7,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.broken import BROKEN, BrokenValueError, sound
 from meshgate.resources.fault import Fault, judged, repeated
-from meshgate.resources.kinds.gateway import GatewaySpec, TLSMode
+from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
-from meshgate.resources.partial import partial_record
+from meshgate.resources.partial import BROKEN, BrokenValueError, partial_record, sound
 from meshgate.resources.problem import Origin, Severity
 from meshgate.resources.reader import read_document
 from meshgate.resources.validation import validate, validate_in_part

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.resources.codes import CODES
 from meshgate.resources.fault import judged
 from meshgate.resources.kinds.gateway import GatewaySpec
-from meshgate.resources.kinds.known_kinds import KINDS
+from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey

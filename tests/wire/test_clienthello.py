@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import tracemalloc
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from meshgate.wire.clienthello import (
     MAX_HANDSHAKE,
     MAX_RECORD_SIZE,
     MAX_RECORDS,
+    UNRECOGNIZED_NAME,
     BadHello,
     ClientHello,
     HelloError,
@@ -348,3 +350,20 @@ class PropertyTests(SynchronousTestCase):
                 self.assertIsNone(parser.feed(wire[at : min(at + 100, len(wire) - 1)]))
         held = tracemalloc.get_traced_memory()[0] / len(parsers)
         self.assertLess(held, MAX_HANDSHAKE * 1.3)
+
+
+class AlertTests(SynchronousTestCase):
+    """The bytes as a client takes them."""
+
+    def test_a_client_understands_unrecognized_name(self) -> None:
+        """OpenSSL, answered with the alert, ends its handshake with that alert as the reason."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="unknown.example")
+        self.assertRaises(ssl.SSLWantReadError, client.do_handshake)
+        incoming.write(UNRECOGNIZED_NAME)
+        error = self.assertRaises(ssl.SSLError, client.do_handshake)
+        self.assertEqual(error.reason, "TLSV1_UNRECOGNIZED_NAME")
+
+    def test_the_bytes_are_exact(self) -> None:
+        """One record, fatal, description 112, in seven bytes."""
+        self.assertEqual(UNRECOGNIZED_NAME, b"\x15\x03\x03\x00\x02\x02\x70")

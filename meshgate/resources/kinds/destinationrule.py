@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
-from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo
-from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
+from meshgate.resources.fault import Fault, Path, judged, repeated
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
+from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
+from meshgate.resources.kinds.trafficpolicy import TrafficPolicy, policy_faults
 from meshgate.resources.model import Items, Labels, Model
-from meshgate.resources.nameforms import DnsLabel, WildcardDomain
-from meshgate.resources.resource import Resource
+from meshgate.resources.names import DnsLabel, WildcardDomain
+from meshgate.resources.partial import sound
+from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.wording import quoted
 
 
 class Subset(Model):
@@ -42,3 +48,51 @@ class DestinationRuleSpec(Model):
 
 
 DestinationRule = Resource[DestinationRuleSpec]
+
+
+def faults(spec: DestinationRuleSpec, key: ResourceKey) -> Iterator[Fault]:
+    """What is wrong with a DestinationRule, beside what is wrong with a field by itself."""
+    yield from judged(
+        _policy_faults(spec, key.namespace),
+        repeated((subset.name for subset in spec.subsets), ("spec", "subsets"), ("name",), "subset"),
+        _subset_faults(spec, key.namespace),
+        export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
+        _selector_faults(spec),
+        _reach_faults(spec, key.namespace),
+    )
+
+
+def _policy_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
+    if spec.traffic_policy:
+        yield from policy_faults(spec.traffic_policy, ("spec", "trafficPolicy"), namespace)
+
+
+def _subset_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
+    for index, subset in sound(spec.subsets):
+        path = ("spec", "subsets", index)
+        yield from judged(malformed_labels(subset, path), _subset_policy_faults(subset, path, namespace))
+
+
+def _subset_policy_faults(subset: Subset, path: Path, namespace: str) -> Iterator[Fault]:
+    if subset.traffic_policy:
+        yield from policy_faults(subset.traffic_policy, (*path, "trafficPolicy"), namespace)
+
+
+def _selector_faults(spec: DestinationRuleSpec) -> Iterator[Fault]:
+    if spec.workload_selector:
+        path = ("spec", "workloadSelector", "matchLabels")
+        yield from selector_faults(spec.workload_selector.match_labels, path, "every proxy of the namespace")
+
+
+def _reach_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
+    """A rule for some proxies of its namespace is not for other namespaces."""
+    if not spec.workload_selector or spec.export_to is EXPORTED_TO_ALL:
+        return
+    for index, entry in sound(spec.export_to):
+        if entry not in (".", namespace):
+            yield Fault(
+                ("spec", "exportTo", index),
+                "MG1081",
+                f"a DestinationRule with a workloadSelector cannot be exported to {quoted(entry)}",
+                'write "." or leave exportTo out',
+            )

@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from meshgate.resources.broken import sound
 from meshgate.resources.fault import Fault, Path
 from meshgate.resources.model import Items
 from meshgate.resources.names import dns_label
+from meshgate.resources.partial import sound
 from meshgate.resources.wording import quoted, written
 
 EVERYBODY: Final = "*"

@@ -1,22 +1,20 @@
-"""
-Gateway: the ports that a gateway opens, and for which hosts (Istio, networking/v1alpha3/gateway.proto).
-
-The rules between its fields are in :mod:`~meshgate.resources.kinds.gateway_rules`.
-"""
+"""Gateway: the ports that a gateway opens, and for which hosts (Istio, networking/v1alpha3/gateway.proto)."""
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from meshgate.resources.fieldtypes import by_number
-from meshgate.resources.kinds.protocols import Protocol
+from meshgate.resources.fault import Fault, Path, dot_faults, judged, repeated
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS, Protocol
+from meshgate.resources.kinds.tls import PASSTHROUGH_MODES, ServerTLSSettings, server_tls_faults
 from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
-from meshgate.resources.nameforms import checked, likely
-from meshgate.resources.names import dns_label, ip_address, is_ip_address, unix_path, wildcard_domain
-from meshgate.resources.resource import Resource
+from meshgate.resources.names import checked, dns_label, ip_address, is_ip_address, likely, unix_path, wildcard_domain
+from meshgate.resources.partial import sound
+from meshgate.resources.problem import Severity
+from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import quoted
 
 _BIND_HINT = "leave it out to listen on every address"
@@ -54,31 +52,6 @@ def _bind(text: str) -> str:
     return ip_address(text) and f"{quoted(text)} is neither an IP address nor a unix:// path"
 
 
-class TLSMode(enum.StrEnum):
-    """What a server does with TLS."""
-
-    PASSTHROUGH = "PASSTHROUGH"
-    SIMPLE = "SIMPLE"
-    MUTUAL = "MUTUAL"
-    AUTO_PASSTHROUGH = "AUTO_PASSTHROUGH"
-    ISTIO_MUTUAL = "ISTIO_MUTUAL"
-    OPTIONAL_MUTUAL = "OPTIONAL_MUTUAL"
-
-
-PASSTHROUGH_MODES: Final = frozenset([TLSMode.PASSTHROUGH, TLSMode.AUTO_PASSTHROUGH])
-"""Modes in which TLS goes through to the endpoint."""
-
-
-class TLSProtocol(enum.StrEnum):
-    """A version of TLS; ``TLS_AUTO`` leaves it to the gateway."""
-
-    TLS_AUTO = "TLS_AUTO"
-    TLSV1_0 = "TLSV1_0"
-    TLSV1_1 = "TLSV1_1"
-    TLSV1_2 = "TLSV1_2"
-    TLSV1_3 = "TLSV1_3"
-
-
 class Port(Model):
     """A port to listen on."""
 
@@ -86,44 +59,6 @@ class Port(Model):
     protocol: Protocol = Field(description="what arrives there, in any case: TCP, TLS, HTTPS, HTTP …")
     name: NonEmpty = Field(description="a name of its own in the Gateway")
     target_port: UInt32 = Field(default=0, description="no longer allowed")
-
-
-class TLSCertificate(Model):
-    """One certificate with its key."""
-
-    server_certificate: str = Field(default="", description="file with the certificate chain")
-    private_key: str = Field(default="", description="file with the private key")
-    ca_certificates: str = Field(default="", description="file with the authorities that client certificates come from")
-
-
-class ServerTLSSettings(Model):
-    """How a server treats TLS. Without any field it passes TLS through by server name."""
-
-    https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
-    mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
-        default=TLSMode.PASSTHROUGH, description="pass TLS through, or end it here"
-    )
-    server_certificate: str = Field(default="", description="file with the certificate chain")
-    private_key: str = Field(default="", description="file with the private key")
-    ca_certificates: str = Field(default="", description="file with the authorities that client certificates come from")
-    ca_crl: str = Field(default="", description="file with the revoked client certificates")
-    credential_name: str = Field(default="", description="secret that holds the certificate and key")
-    credential_names: Items[str] = Field(default=(), description="secrets, one each for RSA and ECDSA")
-    ca_cert_credential_name: str = Field(default="", description="secret that holds the authorities")
-    tls_certificates: Items[TLSCertificate] = Field(default=(), description="files, one entry each for RSA and ECDSA")
-    subject_alt_names: Items[str] = Field(default=(), description="names of which a client certificate must have one")
-    verify_certificate_spki: Items[str] = Field(default=(), description="SHA-256 of allowed client keys, in base64")
-    verify_certificate_hash: Items[str] = Field(
-        default=(), description="SHA-256 of allowed client certificates, in hex"
-    )
-    min_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
-        default=TLSProtocol.TLS_AUTO, description="lowest version of TLS; TLS_AUTO is 1.2"
-    )
-    max_protocol_version: Annotated[TLSProtocol, Field(strict=False), by_number(TLSProtocol)] = Field(
-        default=TLSProtocol.TLS_AUTO, description="highest version of TLS"
-    )
-    cipher_suites: Items[str] = Field(default=(), description="cipher suites to offer, in OpenSSL's names")
-    insecure_skip_verify: bool | None = Field(default=None, description="take any client certificate")
 
 
 class Server(Model):
@@ -149,3 +84,77 @@ class GatewaySpec(Model):
 
 
 Gateway = Resource[GatewaySpec]
+
+_SERVERS: Final = ("spec", "servers")
+
+
+def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
+    """What is wrong with a Gateway whose fields are right one by one, or would be."""
+    yield from judged(_name_faults(key.name), _server_faults(spec), _port_name_faults(spec))
+
+
+def _name_faults(name: str) -> Iterator[Fault]:
+    # A name with dots could not be told from the old form of references, name.namespace.
+    message = dns_label(name) if name else ""
+    if message:
+        hint = likely(name.replace(".", "-"), dns_label) or "use up to 63 letters, digits and -"
+        yield Fault(("metadata", "name"), "MG1020", message, hint)
+
+
+def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:
+    for index, server in sound(spec.servers):
+        path = (*_SERVERS, index)
+        yield from judged(_port_faults(server, path), _target_port_faults(server, path))
+        yield from judged(_protocol_faults(server, path), _redirect_faults(server, path), _host_faults(server, path))
+        if server.tls is not None:
+            yield from server_tls_faults(server.tls, (*path, "tls"))
+
+
+def _host_faults(server: Server, path: Path) -> Iterator[Fault]:
+    if server.port.protocol in TLS_PROTOCOLS:
+        yield from dot_faults(server.hosts, (*path, "hosts"))
+
+
+def _port_name_faults(spec: GatewaySpec) -> Iterator[Fault]:
+    yield from repeated((server.port.name for server in spec.servers), _SERVERS, ("port", "name"), "port")
+
+
+def _port_faults(server: Server, path: Path) -> Iterator[Fault]:
+    number = (*path, "port", "number")
+    if server.bind.startswith(UNIX_PREFIX):
+        if server.port.number:
+            yield Fault(number, "MG1026", "a Unix socket has no port number", "write 0, or bind to an IP address")
+    elif not server.port.number:
+        yield Fault(number, "MG1026", "the server has no port number", "write a number from 1 to 65535")
+
+
+def _target_port_faults(server: Server, path: Path) -> Iterator[Fault]:
+    if server.port.target_port:
+        hint = "leave it out; the port of the service is the destination's, in the VirtualService"
+        yield Fault((*path, "port", "targetPort"), "MG1027", "a Gateway's port has no targetPort", hint, at_key=True)
+
+
+def _protocol_faults(server: Server, path: Path) -> Iterator[Fault]:
+    protocol, tls = server.port.protocol, server.tls
+    if protocol in TLS_PROTOCOLS:
+        if tls is None:
+            hint = 'write "tls: {mode: PASSTHROUGH}" to route by server name'
+            yield Fault((*path, "tls"), "MG1028", f"a server with the protocol {protocol} needs tls settings", hint)
+    elif tls is not None:
+        if protocol not in HTTP_PROTOCOLS:
+            message = f"a server with the protocol {protocol} takes no tls settings"
+            yield Fault((*path, "tls"), "MG1029", message, "write the protocol TLS, or leave tls out", at_key=True)
+        elif tls.mode not in PASSTHROUGH_MODES or _has_files(tls):
+            message = f"a server with the protocol {protocol} takes no tls settings but httpsRedirect"
+            yield Fault((*path, "tls"), "MG1029", message, "write the protocol HTTPS, or leave tls out", at_key=True)
+
+
+def _has_files(tls: ServerTLSSettings) -> bool:
+    return bool(tls.server_certificate or tls.private_key or tls.ca_certificates)
+
+
+def _redirect_faults(server: Server, path: Path) -> Iterator[Fault]:
+    if server.tls is not None and server.tls.https_redirect and server.port.protocol not in HTTP_PROTOCOLS:
+        message = f"no plain HTTP to redirect arrives at a server with the protocol {server.port.protocol}"
+        hint = "write it in the server for HTTP"
+        yield Fault((*path, "tls", "httpsRedirect"), "MG1030", message, hint, Severity.WARNING, at_key=True)

@@ -7,13 +7,70 @@ The rules are Istio's (pkg/config/validation/agent/validation.go, ValidateLocali
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
 
-from meshgate.resources.broken import sound
+from pydantic import AfterValidator, Field
+from pydantic_core import core_schema
+
 from meshgate.resources.fault import Fault, Path, judged
-from meshgate.resources.kinds.loadbalancer import Failover, LocalityLbSetting, ZoneAwareLbSetting
+from meshgate.resources.model import FrozenMapping, Items, Model, UInt32, refuse, whole_number
+from meshgate.resources.partial import sound
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted
+
+
+class LocalityWeights(FrozenMapping[int]):
+    """Percentages by locality."""
+
+    __slots__ = ()
+
+    value_schema = core_schema.no_info_before_validator_function(
+        whole_number, core_schema.int_schema(strict=True, ge=1, le=100)
+    )
+
+
+def _complete(weights: LocalityWeights) -> LocalityWeights:
+    total = sum(weights.values())
+    if total != 100:
+        refuse("MG1070", f"the percentages add up to {total}, not to 100", "change them so that their sum is 100")
+    return weights
+
+
+class Distribute(Model):
+    """Where the connections from one locality go."""
+
+    source: str = Field(default="", alias="from", description="locality they come from, as region/zone/subzone")
+    to: Annotated[LocalityWeights, AfterValidator(_complete)] = Field(description="percent by locality, 100 in all")
+
+
+class Failover(Model):
+    """Where the connections of one region go when it fails."""
+
+    source: str = Field(default="", alias="from", description="region that fails")
+    to: str = Field(default="", description="region to go to")
+
+
+class LocalityLbSetting(Model):
+    """Preference of near endpoints, by percentages or in steps."""
+
+    distribute: Items[Distribute] = Field(default=(), description="percentages by locality")
+    failover: Items[Failover] = Field(default=(), description="which region stands in for which")
+    failover_priority: Items[str] = Field(
+        default=(), description="labels that near endpoints share with the gateway, the most important first"
+    )
+    enabled: bool | None = Field(default=None, description="unset for as the mesh has it, which is on")
+
+
+class ZoneAwareLbSetting(Model):
+    """Preference of the own zone, as far as its endpoints can take it."""
+
+    enabled: bool | None = Field(default=None, description="unset for as the mesh has it")
+    failover: Items[Failover] = Field(default=(), description="which region stands in for which")
+    failover_priority: Items[str] = Field(
+        default=(), description="labels that near endpoints share with the gateway, the most important first"
+    )
+    min_cluster_size: UInt32 | None = Field(default=None, description="endpoints that there must be; 6 if unset")
+
 
 # Labels that say the same as failover does, and so cannot stand beside it.
 _TOPOLOGY: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")

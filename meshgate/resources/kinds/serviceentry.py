@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final
 
 from pydantic import Field
 
+from meshgate.resources import names
+from meshgate.resources.fault import Fault, Path, judged, repeated
 from meshgate.resources.fieldtypes import by_number
-from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo
-from meshgate.resources.kinds.protocols import OptionalProtocol
-from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
+from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
+from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, STREAM_PROTOCOLS, TLS_PROTOCOLS, OptionalProtocol
+from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
+from meshgate.resources.kinds.workloadentry import (
+    WorkloadEntrySpec,
+    domain_faults,
+    ip_faults,
+    lookup_faults,
+    missing_address_faults,
+    port_name_faults,
+    single_port_faults,
+    unix_faults,
+)
 from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber
-from meshgate.resources.nameforms import DnsLabel, Subnet, WildcardDomain
+from meshgate.resources.names import DnsLabel, Subnet, WildcardDomain
+from meshgate.resources.partial import sound
+from meshgate.resources.problem import Severity
+from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import nearest, quoted
 
 
 class Location(enum.StrEnum):
@@ -69,3 +86,237 @@ class ServiceEntrySpec(Model):
         default=EXPORTED_TO_ALL, description="namespaces that may see it: * for all, . for its own, ~ for none"
     )
     subject_alt_names: Items[str] = Field(default=(), description="names of which the servers must have one")
+
+
+_BY_DNS: Final = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+#: Protocols whose connections say which name they are for, and of which DYNAMIC_DNS knows how to ask.
+_DYNAMIC: Final = ("HTTP", "TLS", "GRPC", "HTTP2")
+_OWN_ADDRESS_LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
+_WAYPOINT_LABEL: Final = "istio.io/use-waypoint"
+
+
+def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
+    """What is wrong with a ServiceEntry, beside what is wrong with a field by itself."""
+    ports = ("spec", "ports")
+    yield from judged(
+        _wildcard_faults(spec),
+        _lookup_faults(spec),
+        _selector_faults(spec),
+        _selection_faults(spec),
+        _network_faults(spec),
+        repeated((port.name for port in spec.ports), ports, ("name",), "port"),
+        repeated((port.number for port in spec.ports), ports, ("number",), "port"),
+        _nameless_faults(spec),
+        _shared_faults(spec),
+        _dynamic_faults(spec),
+        _number_faults(spec),
+        _endpoints_faults(spec),
+        export_faults(spec.export_to, key.namespace, ("spec", "exportTo"), nobody_allowed=True),
+    )
+
+
+def label_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
+    """What the labels of the ServiceEntry itself do to it."""
+    yield from judged(_unaddressed_faults(spec, labels), _waypoint_faults(spec, labels))
+
+
+def _wildcard_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    for index, host in sound(spec.hosts):
+        path = ("spec", "hosts", index)
+        if host == "*":
+            yield Fault(path, "MG1060", "a ServiceEntry cannot be for every host", "name a host, or *.example.com")
+        elif "*" in host and not host.startswith("*."):
+            hint = f"write {quoted('*.' + host[1:].lstrip('-'))}, or the names"
+            yield Fault(path, "MG1089", f"{quoted(host)} has a wildcard for a part of a label", hint, Severity.WARNING)
+
+
+def _lookup_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.resolution not in _BY_DNS or spec.endpoints:
+        return
+    for index, host in sound(spec.hosts):
+        if host != "*" and names.fqdn(host):
+            yield Fault(
+                ("spec", "hosts", index),
+                "MG1086",
+                f"{quoted(host)} cannot be looked up in the DNS",
+                "name a host, list endpoints, or write resolution: NONE",
+            )
+
+
+def _selector_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.workload_selector:
+        path = ("spec", "workloadSelector", "labels")
+        yield from selector_faults(spec.workload_selector.labels, path, "every workload of the namespace")
+
+
+def _selection_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if not spec.workload_selector:
+        return
+    path = ("spec", "workloadSelector")
+    if spec.endpoints:
+        yield Fault(
+            path,
+            "MG1084",
+            "a ServiceEntry has either endpoints or a workloadSelector",
+            "leave one of them out",
+            at_key=True,
+        )
+    if spec.resolution == Resolution.NONE:
+        yield Fault(
+            path,
+            "MG1098",
+            "without resolution the workloadSelector has no effect",
+            "write resolution: STATIC",
+            Severity.WARNING,
+            at_key=True,
+        )
+
+
+def _network_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.resolution not in _BY_DNS:
+        return
+    for index, address in sound(spec.addresses):
+        if "/" in address:
+            yield Fault(
+                ("spec", "addresses", index),
+                "MG1088",
+                f"{quoted(address)} is a network, which cannot be with resolution {spec.resolution}",
+                "write an IP address, or resolution: STATIC",
+            )
+
+
+def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
+    """Istio gives an address by itself where names are resolved, unless it is told not to (ip_autoallocation.go)."""
+    given = spec.resolution != Resolution.NONE and labels.get(_OWN_ADDRESS_LABEL, "").lower() != "false"
+    if spec.addresses or given:
+        return
+    for index, port in sound(spec.ports):
+        if port.protocol in ("", "TCP"):
+            yield Fault(
+                ("spec", "ports", index),
+                "MG1090",
+                "a TCP port without addresses cannot be told from others by sidecars",
+                "list addresses, or set the protocol TLS if it is that; a gateway needs none",
+                Severity.WARNING,
+            )
+
+
+def _nameless_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    """A connection that carries no name cannot be told to be for one of several hosts."""
+    if spec.resolution == Resolution.NONE or len(spec.hosts) < 2:
+        return
+    for index, port in sound(spec.ports):
+        if port.protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
+            yield Fault(
+                ("spec", "ports", index),
+                "MG1091",
+                f"a {port.protocol or 'TCP'} port cannot be for several hosts, as its connections do not say for which",
+                "write a ServiceEntry for each host",
+            )
+
+
+def _shared_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    streams = any(port.protocol in STREAM_PROTOCOLS for port in spec.ports)
+    if len(spec.hosts) > 1 and spec.resolution in _BY_DNS and spec.addresses and streams:
+        yield Fault(
+            ("spec", "hosts"),
+            "MG1092",
+            "several hosts share the addresses and a TCP or TLS port, so that only one of them is reached there",
+            "write a ServiceEntry for each host",
+            Severity.WARNING,
+            at_key=True,
+        )
+
+
+def _dynamic_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.resolution == Resolution.DYNAMIC_DNS:
+        yield from judged(
+            _exact_host_faults(spec), _useless_faults(spec, "addresses"), _useless_faults(spec, "endpoints")
+        )
+        for index, port in sound(spec.ports):
+            yield from judged(_protocol_faults(port, ("spec", "ports", index)))
+
+
+def _exact_host_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    for index, host in sound(spec.hosts):
+        if not host.startswith("*"):
+            hint = "write *.example.com or the like, or resolution: DNS"
+            yield Fault(("spec", "hosts", index), "MG1087", "resolution DYNAMIC_DNS is for wildcard hosts", hint)
+
+
+def _useless_faults(spec: ServiceEntrySpec, field: str) -> Iterator[Fault]:
+    if getattr(spec, field):
+        yield Fault(
+            ("spec", field),
+            "MG1087",
+            f"resolution DYNAMIC_DNS takes no {field}, since each connection says where it goes",
+            "leave them out",
+            at_key=True,
+        )
+
+
+def _protocol_faults(port: ServiceEntryPort, path: Path) -> Iterator[Fault]:
+    if port.protocol not in _DYNAMIC:
+        yield Fault(
+            (*path, "protocol"),
+            "MG1087",
+            f"resolution DYNAMIC_DNS is not for {port.protocol or 'a port without protocol'}",
+            f"one of {', '.join(_DYNAMIC)}",
+        )
+
+
+def _waypoint_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
+    inside = spec.resolution == Resolution.DYNAMIC_DNS and spec.location == Location.MESH_INTERNAL
+    if inside and labels.get(_WAYPOINT_LABEL, "none") != "none":
+        yield Fault(
+            ("spec", "location"),
+            "MG1087",
+            "resolution DYNAMIC_DNS inside the mesh does not work with a waypoint",
+            f"write location: MESH_EXTERNAL, or remove the label {_WAYPOINT_LABEL}",
+        )
+
+
+def _number_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    """How many endpoints there may be."""
+    path = ("spec", "endpoints")
+    if spec.resolution == Resolution.NONE and spec.endpoints:
+        message = "a ServiceEntry without resolution has no endpoints"
+        yield Fault(path, "MG1085", message, "write resolution: STATIC", at_key=True)
+    if spec.resolution == Resolution.DNS_ROUND_ROBIN and len(spec.endpoints) > 1:
+        message = "resolution DNS_ROUND_ROBIN takes one endpoint at most"
+        yield Fault((*path, 1), "MG1085", message, "write resolution: DNS for several")
+
+
+def _endpoints_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    for index, endpoint in sound(spec.endpoints):
+        path = ("spec", "endpoints", index)
+        yield from judged(
+            _static_faults(spec, endpoint, path),
+            _by_name_faults(spec, endpoint, path),
+            _endpoint_port_faults(spec, endpoint, path),
+            port_name_faults(endpoint, path),
+            malformed_labels(endpoint, path),
+        )
+
+
+def _static_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    if spec.resolution == Resolution.STATIC:
+        yield from judged(
+            missing_address_faults(endpoint, path),
+            ip_faults(endpoint, path),
+            unix_faults(endpoint, path),
+            single_port_faults(endpoint, len(spec.ports), path),
+        )
+
+
+def _by_name_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    if spec.resolution in _BY_DNS:
+        yield from judged(lookup_faults(endpoint, path), domain_faults(endpoint, path))
+
+
+def _endpoint_port_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    known = [port.name for port in spec.ports]
+    for name in endpoint.ports:
+        if name not in known:
+            message = f"no port of the ServiceEntry has the name {quoted(name)}"
+            yield Fault((*path, "ports", name), "MG1093", message, nearest(name, known), at_key=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
-from meshgate.resources.model import MAX_PORT, FrozenMapping, Labels, Model, UInt32, whole_number
+from meshgate.resources import names
+from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.kinds.selectors import malformed_labels
+from meshgate.resources.model import MAX_PORT, UNIX_PREFIX, FrozenMapping, Labels, Model, UInt32, whole_number
+from meshgate.resources.problem import Severity
+from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import quoted
 
 
 class NamedPorts(FrozenMapping[int]):
@@ -32,3 +39,127 @@ class WorkloadEntrySpec(Model):
         default=1, description="its share of the connections; 0 and unset are 1"
     )
     service_account: str = Field(default="", description="the account it runs as")
+
+
+def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:
+    """What is wrong with a WorkloadEntry, beside what is wrong with a field by itself."""
+    path = ("spec",)
+    yield from judged(
+        missing_address_faults(spec, path),
+        unix_faults(spec, path),
+        domain_faults(spec, path),
+        port_name_faults(spec, path),
+        malformed_labels(spec, path),
+    )
+
+
+def _is_unix(entry: WorkloadEntrySpec) -> bool:
+    """Whether the workload is behind a Unix socket."""
+    return entry.address.startswith(UNIX_PREFIX)
+
+
+def missing_address_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with an entry without address.
+
+    :param path: of the entry.
+    """
+    if entry.address:
+        return
+    if entry.network:
+        yield Fault(
+            (*path, "network"),
+            "MG1096",
+            f"there is no address in the network {quoted(entry.network)}",
+            "write an address, unless the network's gateway is to be asked",
+            Severity.WARNING,
+        )
+    else:
+        hint = "write an IP address, a name or unix:///path"
+        yield Fault((*path, "address"), "MG1002", "the required field address is missing", hint)
+
+
+def domain_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with an address that must be an IP address or a name, unless it is a Unix socket.
+
+    :param path: of the entry.
+    """
+    address = entry.address
+    if not address or _is_unix(entry):
+        return
+    message = names.ip_address(address) and names.fqdn(address)
+    if message:
+        yield Fault((*path, "address"), "MG1094", message, _without_port(address, "write an IP address or a name"))
+
+
+def ip_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with an address that must be an IP address, unless it is a Unix socket.
+
+    :param path: of the entry.
+    """
+    address = entry.address
+    if not address or _is_unix(entry):
+        return
+    message = names.ip_address(address)
+    if message:
+        hint = "write resolution: DNS for names" if not names.fqdn(address) else "write an IP address"
+        yield Fault((*path, "address"), "MG1094", message, _without_port(address, hint))
+
+
+def _without_port(address: str, hint: str) -> str:
+    host, colon, port = address.rpartition(":")
+    return f"write {quoted(host)}; the port belongs under ports" if colon and port.isdigit() else hint
+
+
+def unix_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with an address that is a Unix socket.
+
+    :param path: of the entry.
+    """
+    if not _is_unix(entry):
+        return
+    message = names.unix_path(entry.address.removeprefix(UNIX_PREFIX))
+    if message:
+        yield Fault((*path, "address"), "MG1095", message, "write unix:///path/to/socket")
+    if entry.ports:
+        yield Fault((*path, "ports"), "MG1095", "a Unix socket has no ports", "leave ports out", at_key=True)
+
+
+def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with a Unix socket as an endpoint of a service.
+
+    :param ports: how many the service has.
+    :param path: of the entry.
+    """
+    if _is_unix(entry) and ports != 1:
+        message = f"a Unix socket is for a service of one port, and this one has {ports or 'none'}"
+        yield Fault((*path, "address"), "MG1095", message, "write a ServiceEntry for each port")
+
+
+def lookup_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with an endpoint that the DNS is asked for.
+
+    :param path: of the entry.
+    """
+    place = (*path, "address")
+    if not entry.address:
+        yield Fault(place, "MG1002", "the required field address is missing", "write a name or an IP address")
+    elif _is_unix(entry):
+        yield Fault(place, "MG1094", "a Unix socket cannot be looked up in the DNS", "write resolution: STATIC")
+
+
+def port_name_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+    """
+    What is wrong with the names of an entry's ports.
+
+    :param path: of the entry.
+    """
+    for name in entry.ports:
+        message = names.dns_label(name)
+        if message:
+            yield Fault((*path, "ports", name), "MG1020", message, at_key=True)

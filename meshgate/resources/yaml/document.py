@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.positions import Positions
+from meshgate.resources.packed_positions import Positions
 from meshgate.resources.wording import quoted, shown
 from meshgate.resources.yaml.errors import YamlError
-from meshgate.resources.yaml.node_positions import positions_below
+from meshgate.resources.yaml.field_positions import positions_below
 from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
 from meshgate.resources.yaml.scalars import LETTERS, Scalar, key_text, other_reading, plain_value
 

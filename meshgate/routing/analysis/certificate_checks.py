@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from meshgate.resources.kinds.gateway import Gateway, ServerTLSSettings, TLSMode
+from meshgate.resources.kinds.gateway import Gateway
 from meshgate.resources.kinds.key_pair import Certificate, PrivateKey, Unreadable
 from meshgate.resources.kinds.secret import SecretSpec
+from meshgate.resources.kinds.tls import ServerTLSSettings, TLSMode
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.service import ServiceSpec
-from meshgate.resources.kinds.trafficpolicy import ClientTLSSettings
+from meshgate.resources.kinds.tls import ClientTLSSettings
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput

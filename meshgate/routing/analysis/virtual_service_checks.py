@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, Gateway, Server
+from meshgate.resources.kinds.gateway import Gateway, Server
 from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
+from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.kinds.virtualservice import (
     L4MatchAttributes,
     TLSMatchAttributes,
     VirtualService,
     VirtualServiceSpec,
 )
-from meshgate.resources.nameforms import DOT_HINT
+from meshgate.resources.names import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.analysis.analysis_input import AnalysisInput
 from meshgate.routing.compile.route_binding import gateways_of

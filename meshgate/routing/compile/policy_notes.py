@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer
-from meshgate.resources.kinds.trafficpolicy import ClientTLSMode, PolicyParts, TrafficPolicy
+from meshgate.resources.kinds.tls import ClientTLSMode
+from meshgate.resources.kinds.trafficpolicy import PolicyParts, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, Written, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers

@@ -14,9 +14,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from meshgate.resources.kinds.gateway import PASSTHROUGH_MODES, Gateway, Server
+from meshgate.resources.kinds.gateway import Gateway, Server
 from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
 from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import selected

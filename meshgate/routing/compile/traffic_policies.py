@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer, LoadBalancing
-from meshgate.resources.kinds.trafficpolicy import ClientTLSMode, OutlierDetection, TcpKeepalive, TCPSettings
+from meshgate.resources.kinds.tls import ClientTLSMode
+from meshgate.resources.kinds.trafficpolicy import OutlierDetection, TcpKeepalive, TCPSettings
 from meshgate.routing.compile.destination_rules import MergedRule, OwnedSubset
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,

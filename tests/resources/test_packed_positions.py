@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.positions import Positions, checksum
+from meshgate.resources.packed_positions import Positions, checksum
 from meshgate.resources.wording import written
 from meshgate.resources.yaml.document import parse_documents
 

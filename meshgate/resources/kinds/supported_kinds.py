@@ -11,21 +11,16 @@ from pydantic import BaseModel
 
 from meshgate.resources.fault import Fault
 from meshgate.resources.kinds import (
-    destinationrule_rules,
+    destinationrule,
     endpointslice,
     gateway,
-    gateway_rules,
+    pod,
+    secret,
     service,
-    serviceentry_rules,
+    serviceentry,
     virtualservice,
-    virtualservice_rules,
-    workloadentry_rules,
+    workloadentry,
 )
-from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
-from meshgate.resources.kinds.pod import PodSpec
-from meshgate.resources.kinds.secret import SecretSpec
-from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
-from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import shown
@@ -74,21 +69,21 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway_rules.faults),
-        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice_rules.faults),
-        Kind("DestinationRule", _ISTIO_VERSIONS, DestinationRuleSpec, destinationrule_rules.faults),
+        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway.faults),
+        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice.faults),
+        Kind("DestinationRule", _ISTIO_VERSIONS, destinationrule.DestinationRuleSpec, destinationrule.faults),
         Kind(
             "ServiceEntry",
             _ISTIO_VERSIONS,
-            ServiceEntrySpec,
-            serviceentry_rules.faults,
-            serviceentry_rules.label_faults,
+            serviceentry.ServiceEntrySpec,
+            serviceentry.faults,
+            serviceentry.label_faults,
         ),
-        Kind("WorkloadEntry", _ISTIO_VERSIONS, WorkloadEntrySpec, workloadentry_rules.faults),
+        Kind("WorkloadEntry", _ISTIO_VERSIONS, workloadentry.WorkloadEntrySpec, workloadentry.faults),
         Kind("Service", ("v1",), service.ServiceSpec, service.faults),
         Kind("EndpointSlice", ("discovery.k8s.io/v1",), endpointslice.EndpointSliceSpec, flat=True),
-        Kind("Pod", ("v1",), PodSpec),
-        Kind("Secret", ("v1",), SecretSpec, flat=True, confidential=True),
+        Kind("Pod", ("v1",), pod.PodSpec),
+        Kind("Secret", ("v1",), secret.SecretSpec, flat=True, confidential=True),
     )
 }
 _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.fault import Fault
-from meshgate.resources.kinds.known_kinds import KINDS, Kind, find_kind
+from meshgate.resources.kinds.supported_kinds import KINDS, Kind, find_kind
 
 
 class FindKindTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.loadbalancer_rules import TABLE_BOUND, is_prime
+from meshgate.resources.kinds.loadbalancer import TABLE_BOUND, is_prime
 from tests.reading import faults_of
 
 PARTS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3).filter(lambda parts: "*" not in parts[:-1])

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.positions import Positions, checksum
+from meshgate.resources.packed_positions import Positions, checksum
 from meshgate.resources.yaml.nodes import PLAIN
 
 _MERGE_KEY = "<<"

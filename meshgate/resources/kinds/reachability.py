@@ -1,0 +1,125 @@
+"""
+Which rules and match blocks of a VirtualService can never be reached (Istio, pkg/config/validation/validation.go).
+
+Match blocks are the same if all their fields are, in the same order; that a wildcard takes in a name is not seen.
+Knows the rules of one VirtualService at a time, nothing of ports or Gateways.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from meshgate.resources.fault import Fault, Path
+from meshgate.resources.problem import Severity
+from meshgate.resources.wording import quoted, written
+
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Rule(Protocol[B_co]):
+    """A rule of any protocol, with match blocks that can be compared."""
+
+    @property
+    def match(self) -> Sequence[B_co]:
+        """The match blocks, one of which must fit; empty if the rule takes every connection."""
+
+
+def reach_faults(rules: Sequence[Rule[Hashable]], path: Path) -> Iterator[Fault]:
+    """
+    Warnings for what is never reached, because an earlier rule takes every connection or has the same match blocks.
+
+    :param rules: in order.
+    :param path: of the list.
+    """
+    blocks: dict[Hashable, Path] = {}
+    taker: Path | None = None
+    for index, rule in enumerate(rules):
+        place = (*path, index)
+        if taker is not None:
+            message = f"the rule is never reached: {written(taker)} has no match, and so takes every connection"
+            hint = "move the one without match to the end" if rule.match else "keep one rule without match"
+            yield _warning(place, "MG1051", message, hint)
+        elif not rule.match:
+            taker = place
+        elif len(rules) > 1 or len(rule.match) > 1:
+            yield from _block_faults(rule.match, place, blocks)
+
+
+def _block_faults(match: Sequence[Hashable], place: Path, blocks: dict[Hashable, Path]) -> Iterator[Fault]:
+    repeats = 0
+    for number, block in enumerate(match):
+        here = (*place, "match", number)
+        if block in blocks:
+            repeats += 1
+            message = f"the match block is the same as {written(blocks[block])}, and is never reached"
+            yield _warning(here, "MG1052", message, "remove it, or change one of the two")
+        blocks.setdefault(block, here)
+    if repeats == len(match):
+        message = "the rule is never reached: earlier rules have all its match blocks"
+        yield _warning(place, "MG1051", message, "remove it, or change its match")
+
+
+def _warning(path: Path, code: str, message: str, hint: str) -> Fault:
+    return Fault(path, code, message, hint, Severity.WARNING)
+
+
+#: What stands in a match block and is no condition.
+_NO_CONDITIONS: Final = ("uri", "statPrefix")
+
+_Block = tuple[Path, Mapping[str, Any]]
+
+
+def prefix_faults(rules: Sequence[Rule[str]], path: Path) -> Iterator[Fault]:
+    """
+    :param rules: in order.
+    :param path: of the list.
+    """
+    earlier: dict[str, list[_Block]] = defaultdict(list)
+    for index, rule in enumerate(rules):
+        for number, text in enumerate(rule.match):
+            block = json.loads(text)
+            prefix = _prefix(block)
+            if not prefix:
+                continue
+            here = (*path, index, "match", number)
+            conditions = {key: value for key, value in block.items() if key not in _NO_CONDITIONS}
+            cover = _cover(earlier, prefix, conditions)
+            if cover is not None:
+                yield Fault(
+                    here,
+                    "MG1053",
+                    f"the match block is never reached: {written(cover)} has a shorter prefix than {quoted(prefix)}, "
+                    "and nothing else that this one has not",
+                    "put the longer prefix first",
+                    Severity.INFO,
+                )
+            earlier[prefix].append((here, conditions))
+
+
+def _prefix(block: Any) -> str:
+    uri = block.get("uri") if isinstance(block, Mapping) else None
+    prefix = uri.get("prefix") if isinstance(uri, Mapping) else None
+    return prefix if isinstance(prefix, str) else ""
+
+
+def _cover(earlier: Mapping[str, list[_Block]], prefix: str, conditions: Mapping[str, Any]) -> Path | None:
+    for length in sorted({len(other) for other in earlier if len(other) < len(prefix)}):
+        for path, others in earlier.get(prefix[:length], ()):
+            if _covers(others, conditions):
+                return path
+    return None
+
+
+def _covers(wide: Any, narrow: Any) -> bool:
+    """Whether whatever fits the one condition fits the other."""
+    if wide == narrow:
+        return True
+    if not (isinstance(wide, Mapping) and isinstance(narrow, Mapping)):
+        return False
+    if "prefix" in wide:
+        text = narrow.get("prefix", narrow.get("exact"))
+        return isinstance(text, str) and text.startswith(str(wide["prefix"]))
+    return all(key in narrow and _covers(value, narrow[key]) for key, value in wide.items())
