@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,12 +17,11 @@ from pydantic import BeforeValidator, Field
 
 from meshgate.resources.fault import Fault
 from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, Written, refuse, whole_number
-from meshgate.resources.problem import Problem, Severity, has_errors
-from meshgate.resources.validation import validate
+from meshgate.resources.problem import Problem, has_errors
 from meshgate.resources.wording import kind_of, quoted
 from meshgate.routing.tell.expectation import Expectation, Target
 from meshgate.routing.tell.explain import Call, Result
-from meshgate.settings.file import FileForm, UnusableFileError, placed, read_mapping, unknown_keys
+from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import EXTENDED, Section
 from meshgate.settings.values import Address, DnsName, Name, one_of
 
@@ -40,8 +39,11 @@ class ExpectationsError(UnusableFileError):
 
 FORM = FileForm(
     name="file of expectations",
-    code="MG0201",
     error=ExpectationsError,
+    no_mapping="MG0201",
+    unknown_key="MG0202",
+    missing_key="MG0203",
+    unusable=UNUSABLE,
     where_empty="write at least one expectation under expect",
 )
 
@@ -163,15 +165,12 @@ def load_expectations(path: Path) -> Expectations:
     :raises ExpectationsError: when they cannot be used.
     """
     document = read_mapping(path, FORM)
-    content, faults = validate(ExpectationsFile, document.value, (), Severity.ERROR)
-    # What the validation says of unknown fields is about Kubernetes' documents.
-    judged = [replace(fault, code=_code(fault)) for fault in faults if not fault.at_key]
-    judged += unknown_keys(ExpectationsFile, document.value, "MG0202")
+    content, judged = judge(ExpectationsFile, document.value, FORM)
     if content is not None:
         extended = content.semantics == EXTENDED
         for index, part in enumerate(content.expect):
             judged += _contradictions(part, ("expect", index), extended)
-    problems = placed(judged, document, path)
+    problems = located(judged, document, path)
     if content is None or has_errors(problems):
         raise ExpectationsError(problems)
     lines = (document.position(("expect", index))[0] for index in range(len(content.expect)))
@@ -185,10 +184,6 @@ def load_expectations(path: Path) -> Expectations:
         cases=tuple(map(_case, content.expect, lines)),
         warnings=problems,
     )
-
-
-def _code(fault: Fault) -> str:
-    return "MG0203" if fault.code == "MG1002" else UNUSABLE
 
 
 def _case(part: ExpectationPart, line: int) -> Case:

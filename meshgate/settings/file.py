@@ -1,28 +1,32 @@
 """
-YAML files of meshgate's own, such as the settings: one mapping a file, every fault of it said with its place.
+meshgate's own YAML files: the settings, and the expectations of ``meshgate test``.
 
-Knows files, lines and columns; what may stand in a file is its model's business.
+Reading one takes three steps: :func:`read_mapping` parses the file, :func:`judge` holds its content against a model,
+and :func:`located` turns the faults into problems with lines and columns. Every fault of a file is reported at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meshgate.resources.fault import Fault
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.validation import validate
 from meshgate.resources.wording import kind_of, nearest, shown, written
 from meshgate.resources.yaml.document import YamlDocument, YamlError, YamlWarning, parse_documents
 from meshgate.settings.schema import Section, keys
 
+S = TypeVar("S", bound=Section)
+
 
 class UnusableFileError(Exception):
     """
-    A file cannot be used. Its text names every problem, one per line.
+    The error of a file that cannot be used. Its text has one problem a line.
 
-    :ivar problems: in the order of their places in the file; warnings among them.
+    :ivar problems: in the order of their lines in the file; warnings among them.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -33,19 +37,25 @@ class UnusableFileError(Exception):
 @dataclass(frozen=True, slots=True)
 class FileForm:
     """
-    What messages say of a kind of file.
+    A kind of file: the words and codes of its messages.
 
     :ivar name: as ``settings file``.
-    :ivar code: of the problem that the file is not one mapping.
-    :ivar error: what is raised.
-    :ivar where_none: a hint for a file that does not exist.
-    :ivar where_empty: a hint for a file without content.
-    :ivar in_folder: the name that such a file has in a folder, for a hint.
+    :ivar error: the exception to raise.
+    :ivar no_mapping: code of a file that is not one mapping.
+    :ivar unknown_key: code of a key that its section does not have.
+    :ivar missing_key: code of a required key that is not there.
+    :ivar unusable: code of a value that cannot be used.
+    :ivar where_none: hint for a file that does not exist.
+    :ivar where_empty: hint for a file without content.
+    :ivar in_folder: name of such a file in a folder, for a hint.
     """
 
     name: str
-    code: str
     error: type[UnusableFileError]
+    no_mapping: str
+    unknown_key: str
+    missing_key: str
+    unusable: str
     where_none: str = ""
     where_empty: str = ""
     in_folder: str = ""
@@ -53,9 +63,9 @@ class FileForm:
 
 def read_mapping(path: Path, form: FileForm) -> YamlDocument:
     """
-    The one document of a file, which is a mapping. Blocks for as long as reading the file takes.
+    Read the one document of a file, which is a mapping. Blocks for as long as reading the file takes.
 
-    :raises UnusableFileError: of the form's type, when nothing in the file can be judged.
+    :raises UnusableFileError: of the form's type, if nothing in the file can be judged.
     """
     try:
         documents = parse_documents(path.read_bytes())
@@ -70,20 +80,39 @@ def read_mapping(path: Path, form: FileForm) -> YamlDocument:
     except YamlError as error:
         raise _broken(form, path, "MG0001", error.message, error.hint, (error.line, error.column)) from None
     if not documents:
-        raise _broken(form, path, form.code, f"the {form.name} is empty", form.where_empty)
+        raise _broken(form, path, form.no_mapping, f"the {form.name} is empty", form.where_empty)
     first, *others = documents
     if others:
-        place = (others[0].line, others[0].column)
-        raise _broken(form, path, form.code, "a second document begins here", f"a {form.name} is one document", place)
+        start = (others[0].line, others[0].column)
+        raise _broken(
+            form, path, form.no_mapping, "a second document begins here", f"a {form.name} is one document", start
+        )
     if not isinstance(first.value, dict):
         message = f"the {form.name} must be a mapping, not {kind_of(first.value)}"
-        raise _broken(form, path, form.code, message, 'write "key: value" lines', (first.line, first.column))
+        raise _broken(form, path, form.no_mapping, message, 'write "key: value" lines', (first.line, first.column))
     return first
+
+
+def judge(section: type[S], value: Any, form: FileForm) -> tuple[S | None, list[Fault]]:
+    """
+    Hold the content of a file against its model.
+
+    :return: the section, or None if the content makes none; and all faults.
+    """
+    content, faults = validate(section, value, (), Severity.ERROR)
+    # Faults at keys are those of unknown fields, in the words for Kubernetes' documents: unknown_keys has better ones.
+    judged = [
+        replace(fault, code=form.missing_key if fault.code == "MG1002" else form.unusable)
+        for fault in faults
+        if not fault.at_key
+    ]
+    judged += unknown_keys(section, value, form.unknown_key)
+    return content, judged
 
 
 def unknown_keys(section: type[Section], value: Any, code: str, path: tuple[str | int, ...] = ()) -> Iterator[Fault]:
     """
-    A fault for each key that a section does not know, at any depth.
+    Give a fault for each key that a section does not have, at any depth.
 
     :param code: of these faults.
     :param path: of the value.
@@ -101,8 +130,8 @@ def unknown_keys(section: type[Section], value: Any, code: str, path: tuple[str 
                 yield Fault((*path, name), code, f"unknown key {shown(name)}", nearest(name, known), at_key=True)
 
 
-def placed(faults: Iterable[Fault], document: YamlDocument, file: Path) -> tuple[Problem, ...]:
-    """The faults, and the parser's warnings, as problems in the order of their places."""
+def located(faults: Iterable[Fault], document: YamlDocument, file: Path) -> tuple[Problem, ...]:
+    """Turn the faults, and the parser's warnings, into problems in the order of their lines."""
     problems = []
     for fault in faults:
         line, column = (document.key_position if fault.at_key else document.position)(fault.path)
@@ -123,10 +152,10 @@ def placed(faults: Iterable[Fault], document: YamlDocument, file: Path) -> tuple
 
 
 def _broken(
-    form: FileForm, path: Path, code: str, message: str, hint: str = "", place: tuple[int, int] = (0, 0)
+    form: FileForm, path: Path, code: str, message: str, hint: str = "", location: tuple[int, int] = (0, 0)
 ) -> UnusableFileError:
-    """A file of which nothing can be judged."""
-    line, column = place
+    """The error of a file of which nothing can be judged."""
+    line, column = location
     return form.error([Problem(Severity.ERROR, code, message, file=str(path), line=line, column=column, hint=hint)])
 
 

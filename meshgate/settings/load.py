@@ -19,8 +19,7 @@ from meshgate.providers.options import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
 from meshgate.resources.fault import Fault, repeated
 from meshgate.resources.problem import Problem, Severity, has_errors
-from meshgate.resources.validation import validate
-from meshgate.settings.file import FileForm, UnusableFileError, placed, read_mapping, unknown_keys
+from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import (
     STANDARD_OUTPUT,
     AccessLogSettings,
@@ -45,8 +44,11 @@ class SettingsError(UnusableFileError):
 
 FORM = FileForm(
     name="settings file",
-    code="MG0101",
     error=SettingsError,
+    no_mapping="MG0101",
+    unknown_key="MG0102",
+    missing_key="MG0103",
+    unusable=UNUSABLE,
     where_none="'meshgate init DIR' writes an installation to start from",
     where_empty="name at least one provider in it",
     in_folder="meshgate.yaml",
@@ -110,7 +112,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
     file = _absolute(path)
     content, faults = _judge(document.value)
     providers, option_faults = _choose_providers(document.value, str(file.parent), registry)
-    problems = placed([*faults, *option_faults], document, path)
+    problems = located([*faults, *option_faults], document, path)
     if content is None or has_errors(problems):
         raise SettingsError(problems)
     return Settings(
@@ -139,10 +141,7 @@ def load_settings(path: Path, registry: Registry) -> Settings:
 
 def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     """Everything but the options of providers."""
-    content, faults = validate(SettingsFile, value, (), Severity.ERROR)
-    # What the validation says of unknown fields is about Kubernetes' documents.
-    judged = [replace(fault, code=_code(fault)) for fault in faults if not fault.at_key]
-    judged += unknown_keys(SettingsFile, value, "MG0102")
+    content, judged = judge(SettingsFile, value, FORM)
     judged += _doubled_names(value)
     if content is not None and not content.providers:
         message = "there is no provider, so the gateway has no routes"
@@ -153,10 +152,6 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
         message = "one worker serves: this system does not spread the connections of a port over processes"
         judged.append(Fault(("workers",), "MG0108", message, "leave it out, or run on Linux", Severity.WARNING))
     return content, judged
-
-
-def _code(fault: Fault) -> str:
-    return "MG0103" if fault.code == "MG1002" else UNUSABLE
 
 
 def _choose_providers(
