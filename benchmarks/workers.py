@@ -18,7 +18,7 @@ from meshgate.routing.compile.compiler import compile_table
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.table_edits import Draft, difference
-from meshgate.workers.table_chunks import Unpacker, packed
+from meshgate.workers.table_chunks import Unpacker, pack_edits
 
 ROUTE = """\
 apiVersion: networking.istio.io/v1
@@ -60,21 +60,21 @@ def main() -> None:
     table = compile_table(resources, proxy).table
     after = changed(table)
     edits = list(difference(table, after))
-    everything = list(packed(difference(RoutingTable(), table)))
+    everything = list(pack_edits(difference(RoutingTable(), table)))
     gc.collect()
     gc.freeze()
     figures = {
         f"compile {count} routes": best(lambda: compile_table(resources, proxy)),
         "parent: find the one route that changed": best(lambda: list(difference(table, after))),
-        "parent: pack one change": best(lambda: list(packed(edits))),
-        "worker: read and make one change": best(lambda: make(table, list(packed(edits)))),
-        "parent: pack the whole table": best(lambda: list(packed(difference(RoutingTable(), table)))),
+        "parent: pack one change": best(lambda: list(pack_edits(edits))),
+        "worker: read and make one change": best(lambda: make(table, list(pack_edits(edits)))),
+        "parent: pack the whole table": best(lambda: list(pack_edits(difference(RoutingTable(), table)))),
         "worker: read and make the whole table": best(lambda: make(RoutingTable(), everything)),
         "worker: the longest of its parts": longest(everything),
     }
     for name, value in figures.items():
         print(f"{name:45} {value:10.3f} ms")
-    print(f"{'bytes of one change':45} {sum(map(len, packed(edits))):10}")
+    print(f"{'bytes of one change':45} {sum(map(len, pack_edits(edits))):10}")
     print(f"{'bytes of the whole table':45} {sum(map(len, everything)):10}")
 
 

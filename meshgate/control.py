@@ -60,7 +60,7 @@ from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.transport.own_sockets import is_local_address
 from meshgate.transport.ports import PortFailure, Ports
-from meshgate.workers.pool import Crew
+from meshgate.workers.pool import WorkerPool
 
 PORTS_LOGGED = 20
 """How many ports the log names at the start; the others are counted."""
@@ -209,7 +209,7 @@ class GatewayService(Service):
         self._follow_log_settings()
         self._ports.keepalive = _keepalive(settings.keepalive.client)
         self._attempt("state folder", self._open_state_dir)
-        self._attempt("access log", lambda: self._serving.renew(_serving_settings(settings)))
+        self._attempt("access log", lambda: self._serving.apply_settings(_serving_settings(settings)))
         if settings.lab != before.lab:
             self._restart_lab()
         self._providers.apply(settings.providers, _context(settings, self._reactor))
@@ -233,7 +233,7 @@ class GatewayService(Service):
             "meshgate {version} starts with {file}: {workers} {transport} transport, {compiled}",
             version=__version__,
             file=self._settings.file,
-            workers="1 worker, in this process," if self._workers == 1 else f"{self._workers} workers,",
+            workers="1 worker," if self._workers == 1 else f"{self._workers} workers,",
             transport=self._transport,
             compiled=compiled_text(),
         )
@@ -392,10 +392,10 @@ class GatewayService(Service):
             self._worker_problems = problems
             self._publish_soon()
 
-    def _make_workers(self) -> Crew:
+    def _make_workers(self) -> WorkerPool:
         passed_on = self._launch.signals.passed_on if self._launch is not None else None
         settings = _serving_settings(self._settings)
-        return Crew(self._reactor, self._workers, settings, self._follow_workers, passed_on)
+        return WorkerPool(self._reactor, self._workers, settings, self._follow_workers, passed_on)
 
     def _follow_log_settings(self) -> None:
         launch, settings = self._launch, self._settings

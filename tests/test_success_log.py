@@ -41,7 +41,7 @@ class StartTests(WorkersTestCase):
         self.assertEqual(
             first,
             f"meshgate {meshgate.__version__} starts with {lab.settings}: "
-            f"1 worker, in this process, twisted transport, {compiled_text()}",
+            f"1 worker, twisted transport, {compiled_text()}",
         )
         for port in (ECHO, SNI):
             self.assertRegex(ports, rf":{lab.ports[port]}\b")

@@ -1,19 +1,17 @@
 """
-What serves connections in one process: the data plane with its resolver, its access log and the ports it accepts on.
+Everything that a worker needs to carry connections: the data plane, its resolver, its access log and its network.
 
-Knows what it is told of limits, tables and sockets. Must not know where they come from, nor whether this process is
-the whole gateway or one worker of several.
+Settings, tables and sockets come from the control process; :mod:`meshgate.workers.worker` passes them on.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -21,7 +19,7 @@ from meshgate.proxy.access_log import Format, open_access_log
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.ended import Ended
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
+from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import RoutingTable
@@ -35,12 +33,12 @@ from meshgate.transport.ports import accept_here
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
     """
-    The settings that matter to connections. Picklable.
+    The settings of a worker: plain values, since a worker that imported the models would be 6 MiB larger.
 
-    :ivar dns_servers: as :class:`~meshgate.transport.dns.resolver.Resolver` takes them.
-    :ivar transport: as :func:`~meshgate.transport.network.make_network` takes it.
-    :ivar upstream_source: the addresses that endpoints are dialed from; none leaves the choice to the kernel.
-    :ivar access_log: the path, absolute, or ``-`` for standard output.
+    :ivar dns_servers: the name servers to ask; none for those of ``/etc/resolv.conf``.
+    :ivar access_log: the absolute path of the access log, or ``-`` for standard output.
+    :ivar transport: a choice of :func:`~meshgate.transport.network.make_network`.
+    :ivar upstream_source: the local addresses from which endpoints are dialed; none leaves the choice to the kernel.
     """
 
     limits: Limits
@@ -51,43 +49,15 @@ class ServingSettings:
     upstream_source: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFigures:
-    """
-    What one worker does, be it a process of its own or not.
-
-    :ivar worker: its number, from 1.
-    :ivar pid: None while there is no process.
-    :ivar connections: how many live.
-    :ivar restarts: how many times it had to be replaced.
-    """
-
-    worker: int
-    pid: int | None
-    connections: int
-    restarts: int = 0
-
-
-def update_names(names: MutableMapping[str, NameFigures], news: Mapping[str, NameFigures | None]) -> None:
-    """Follow what is new of names; None for those that are gone."""
-    for name, figures in news.items():
-        if figures is None:
-            names.pop(name, None)
-        else:
-            names[name] = figures
-
-
 class Serving:
     """
-    Serves the connections of one process.
+    The connections of a worker.
 
-    :param reactor: provides all that sockets and times need.
+    :param reactor: provides sockets and times.
     :param on_change: called when :meth:`problems` may have changed.
-    :param counts: shared with the other workers; of one's own unless given.
+    :param counts: the counts of connections that all workers share, by which connections are limited.
     :param first_id: the number of the first connection.
-    :ivar counts: what limits over all connections go by.
     :ivar serve: accepts the connections of a listener, on one socket.
-    :ivar sockets: how many sockets :attr:`serve` has to be given for each port.
     """
 
     def __init__(
@@ -95,16 +65,14 @@ class Serving:
         reactor: Any,
         settings: ServingSettings,
         on_change: Callable[[], None],
-        counts: SharedCounts | None = None,
-        first_id: int = 1,
+        counts: SharedCounts,
+        first_id: int,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._on_change = on_change
-        self.counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
         self._ended = Ended()
         self._output = ("", "")
-        self._names: dict[str, NameFigures] = {}
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
         self._network.sources.follow(settings.upstream_source)
@@ -116,33 +84,22 @@ class Serving:
             ended=self._ended.note,
             wall_clock=time.time,
             network=self._network,
-            counts=self.counts,
+            counts=counts,
         )
         self._dataplane.ids = count(first_id)
         self.serve = accept_here(self._network, self._dataplane.factory)
 
-    sockets: Final = 1
-
-    @property
-    def live_generation(self) -> int:
-        """The table that is served."""
-        return self._dataplane.table.generation
-
     @property
     def connections(self) -> int:
-        """How many connections live."""
+        """The number of live connections."""
         return self._dataplane.count
 
     def ended(self) -> Mapping[str, int]:
-        """How many connections have ended, by the word for how."""
+        """The number of ended connections for each ending."""
         return {ending.value: number for ending, number in self._ended.counts.items()}
 
-    def workers(self) -> list[WorkerFigures]:
-        """The figures of this process."""
-        return [WorkerFigures(1, os.getpid(), self.connections)]
-
     def left_out(self) -> list[LeftOut]:
-        """The endpoints that get no connections for a time, with whole seconds since the epoch."""
+        """The endpoints that get no connections for a time; their times are whole seconds since the epoch."""
         now = self._reactor.seconds()
         epoch, found = time.time() - now, self._dataplane.clusters.left_out(now)
         return [replace(each, until=float(round(epoch + each.until))) for each in found]
@@ -151,24 +108,20 @@ class Serving:
         """As :meth:`meshgate.transport.dns.resolver.Resolver.news`."""
         return self._resolver.news()
 
-    def names(self) -> Mapping[str, NameFigures]:
-        """The names of endpoints, with what is known of them. Not for those who ask :meth:`name_news`."""
-        update_names(self._names, self.name_news())
-        return self._names
-
     def start(self) -> None:
         """
-        Open what is written to.
+        Open the access log.
 
-        :raises AccessLogError: when the access log cannot be opened.
+        :raises AccessLogError: if it cannot be opened.
         """
-        self._renew_access_log()
+        self._open_or_reopen_log()
 
-    def renew(self, settings: ServingSettings) -> None:
+    def apply_settings(self, settings: ServingSettings) -> None:
         """
-        Take new settings, and open the access log's file anew in any case: it may have been rotated.
+        Apply new settings, and reopen the file of the access log in any case: it may have been rotated.
 
-        :raises AccessLogError: when the access log cannot be opened. The old one stays in use; the rest is in force.
+        :raises AccessLogError: if the access log cannot be opened. The old one stays in use; the other settings are
+            in force.
         """
         before, self._settings = self._settings, settings
         self._dataplane.limits = settings.limits
@@ -177,41 +130,40 @@ class Serving:
             self._resolver.stop()
             self._resolver = self._dataplane.resolver = self._make_resolver()
             self._resolver.watch(self._dataplane.table.dns_names())
-        self._renew_access_log()
+        self._open_or_reopen_log()
 
     def reopen_log(self) -> None:
         """
-        Open the access log's file anew, since it may have been rotated.
+        Reopen the file of the access log, which may have been rotated.
 
-        :raises AccessLogError: when it cannot be opened. The old one stays in use.
+        :raises AccessLogError: if it cannot be opened. The old one stays in use.
         """
         if self._ended.access_log is not None:
             self._ended.access_log.reopen()
 
     def end_at_once(self) -> None:
-        """End the live connections, and wait for none of them when stopped."""
+        """End the live connections; :meth:`stop` then waits for none of them."""
         self._dataplane.end_at_once()
 
-    def install(self, table: RoutingTable, dns_names: frozenset[str] | None = None) -> None:
+    def install(self, table: RoutingTable, dns_names: frozenset[str]) -> None:
         """
-        A new table is in force.
+        Serve a new table.
 
-        :param dns_names: the names of its endpoints, if somebody has looked for them already.
+        :param dns_names: the DNS names among its endpoints, which are resolved from now on.
         """
         self._dataplane.table = table
         self._dataplane.clusters.forget_all_but(table.destinations())
-        self._resolver.watch(table.dns_names() if dns_names is None else dns_names)
+        self._resolver.watch(dns_names)
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong now with what connections need."""
+        """The problems of resolving endpoints, as far as they still exist."""
         return self._resolver.problems()
 
     def stop(self) -> Deferred[None]:
         """
-        End the live connections as drained, and write what is still to be written. Ports are closed by whoever had
-        them opened, before.
+        Drain the live connections, and write the last lines of the access log. The caller has closed the ports before.
 
-        :return: fires when all is done.
+        :return: fires when everything is written.
         """
         return Deferred.fromCoroutine(self._stop())
 
@@ -222,8 +174,8 @@ class Serving:
         if self._ended.access_log is not None:
             await self._ended.access_log.close()
 
-    def _renew_access_log(self) -> None:
-        """Open it, or open its file anew."""
+    def _open_or_reopen_log(self) -> None:
+        """Open the access log of the settings; if it is open already, reopen its file."""
         path, form, before = self._settings.access_log, self._settings.access_log_format, self._ended.access_log
         if before is not None and self._output == (path, form):
             before.reopen()

@@ -1,6 +1,7 @@
 """
-Worker processes: several that serve connections, and one parent that decides what they serve.
+Worker processes: they carry the connections, and the control process decides what they serve.
 
-The parent has the providers, the compiler, the listening sockets and the status; a worker has connections and nothing
-else. They talk over a private socket, and share nothing but the counts that limits go by.
+The control process has the providers, the compiler, the listening sockets and the status. A worker has connections and
+nothing else: it parses no YAML and imports no models. The two talk over a private socket, and share nothing but the
+counts by which connections are limited.
 """

@@ -1,8 +1,10 @@
 """
-The private socket between the parent and a worker: messages in order, some with descriptors.
+The private socket between the control process and a worker: messages in order, some of them with descriptors.
 
-Knows framing, pickling and descriptors in flight; must not know what the messages mean. Pickle is safe here because
-both ends are ours: the socket has no name, and only these two processes hold it.
+A message is a pickle behind its length in four bytes (:class:`~twisted.protocols.basic.Int32StringReceiver`). Its
+descriptors are sent before it, and the kernel delivers a descriptor no later than the bytes that were written after it
+(unix(7), SCM_RIGHTS). So the receiver keeps descriptors in a queue, and each message takes from it as many as it says.
+Pickle is safe here, since both ends are ours: the socket has no name, and only these two processes hold it.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ Received = Callable[[Any, list[int]], None]
 @implementer(IFileDescriptorReceiver)
 class Channel(Int32StringReceiver):
     """
-    One end.
+    One end of the socket.
 
-    :param received: called with each message and the descriptors that came with it, which then belong to it.
+    :param received: called with each message and its descriptors, which then belong to the callee.
     :param lost: called once, when the other end is gone.
     """
 
-    #: Bytes of one message. The messages are small but for the routes with thousands of endpoints.
+    #: The most bytes of one message. Messages are small, except for routes with thousands of endpoints.
     MAX_LENGTH = 1 << 30
 
     transport: Any
@@ -44,32 +46,31 @@ class Channel(Int32StringReceiver):
 
     def send(self, message: object, *descriptors: int) -> None:
         """
-        Send a message.
+        Send a message; nothing happens if the other end is gone.
 
-        :param descriptors: open ones, which have to stay so until an answer shows that the message has arrived.
+        :param descriptors: open descriptors, which must stay open until an answer shows that the message has arrived.
         """
         if self.connected:
-            # They never come later than the bytes that are written after them.
             for descriptor in descriptors:
                 self.transport.sendFileDescriptor(descriptor)
             content = pickle.dumps((len(descriptors), message), pickle.HIGHEST_PROTOCOL)
             self.sendString(content)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Close it once everything was sent."""
+        """Close this end, once everything has been sent."""
         self.transport.loseConnection()
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        """One more descriptor; the message that it belongs to comes next."""
+        """Keep a descriptor for the message that comes next."""
         self._descriptors.append(descriptor)
 
     def stringReceived(self, string: bytes) -> None:
-        """One message."""
-        count, message = pickle.loads(string)  # noqa: S301 -- see above
+        """Unpickle a message, and pass it on with its descriptors."""
+        count, message = pickle.loads(string)  # noqa: S301 -- both ends are ours
         self._received(message, [self._descriptors.popleft() for _ in range(count)])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The other end is gone, and with it whoever the descriptors were for."""
+        """Close the descriptors whose message will never come, and report the loss."""
         super().connectionLost(reason)
         self.connected = 0
         while self._descriptors:
@@ -77,8 +78,8 @@ class Channel(Int32StringReceiver):
         self._lost()
 
 
-class _Only(Factory):
-    """Gives out the one protocol."""
+class _OneProtocolFactory(Factory):
+    """Builds one given protocol, for a socket that is connected already."""
 
     noisy = False
 
@@ -91,13 +92,13 @@ class _Only(Factory):
 
 def open_channel(reactor: Any, end: socket.socket, received: Received, lost: Callable[[], None]) -> Channel:
     """
-    A channel over one end of a socket pair.
+    Open a channel over one end of a socket pair.
 
     :param reactor: provides IReactorSocket.
-    :param end: a stream socket of the family AF_UNIX. It is used up.
+    :param end: a stream socket of the family AF_UNIX, which is closed: the channel has a copy of it.
     """
     channel = Channel(received, lost)
     with end:
         end.setblocking(False)
-        reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, _Only(channel))
+        reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, _OneProtocolFactory(channel))
     return channel

@@ -1,4 +1,10 @@
-"""What the parent and a worker say to each other. Values only; all of them picklable."""
+"""
+The messages between the control process and a worker: plain values, all of them picklable.
+
+The control process sends, in this order: :class:`Begin` once; then for each table its :class:`TableChunk` messages and
+one :class:`TableComplete`; :class:`Listen` only after the table that has the listener. A worker answers
+:class:`TableComplete` and :class:`StopListening`, and reports the rest when it changes.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +18,36 @@ from meshgate.routing.table import ListenerKey
 from meshgate.transport.dns.name_cache import NameFigures
 
 SocketId = tuple[int, int]
-"""One listening socket: the number of its port among all ever opened, and its number among the sockets of the port."""
+"""One listening socket: the number of its port among all ever opened, and the index of the slot that it belongs to."""
 
 
-# From the parent to a worker.
+# From the control process to a worker.
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
     """
-    The first message. With it comes the memory of the shared counts, as a descriptor.
+    The first message. The memory of the shared counts comes with it, as a descriptor.
 
-    :ivar place: which row of the counts is the worker's, from 0.
-    :ivar places: how many workers there are.
-    :ivar first_id: the number of its first connection.
-    :ivar seed: of the shared counts.
+    :ivar slot: the index of the worker's slot, from 0, which is its row of the counts.
+    :ivar slots: the number of slots.
+    :ivar first_id: the number of the worker's first connection.
+    :ivar seed: the seed of the shared counts.
     """
 
     settings: ServingSettings
-    place: int
-    places: int
+    slot: int
+    slots: int
     first_id: int
     seed: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class TablePart:
+class TableChunk:
     """
-    A part of what changes in the routing table.
+    Some of the edits that lead from the worker's routing table to the next.
 
-    :ivar edits: as :class:`~meshgate.workers.table_chunks.Unpacker` takes them.
+    :ivar edits: bytes for :class:`~meshgate.workers.table_chunks.Unpacker`.
     """
 
     edits: bytes
@@ -50,9 +56,9 @@ class TablePart:
 @dataclass(frozen=True, slots=True)
 class TableComplete:
     """
-    All parts were sent: the table is to be served, and :class:`Installed` to be answered.
+    The end of a table's chunks: serve the table, and answer :class:`TableInstalled`.
 
-    :ivar dns_names: the names of its endpoints; None where they are those of the table before.
+    :ivar dns_names: the names among the table's endpoints; None if they are those of the table before.
     """
 
     dns_names: frozenset[str] | None
@@ -60,72 +66,73 @@ class TableComplete:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Accept connections of a listener. The socket comes with it, as a descriptor."""
+    """Accept connections of a listener. Its socket comes with the message, as a descriptor."""
 
     id: SocketId
     key: ListenerKey
 
 
 @dataclass(frozen=True, slots=True)
-class Unlisten:
+class StopListening:
     """
-    Let go of a socket, and answer :class:`Unlistened`.
+    Release a socket, and answer :class:`StoppedListening`.
 
-    :ivar for_good: the port closes; else another worker goes on with the socket, and with what waits there.
+    :ivar port_closes: accept what waits in the socket's queue first, since nobody else will. If False, another worker
+        goes on with the socket and its queue.
     """
 
     id: SocketId
-    for_good: bool = False
+    port_closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
-    """Take new settings, and open the access log's file anew."""
+class ApplySettings:
+    """Apply new settings, and reopen the file of the access log."""
 
     settings: ServingSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ReopenLog:
-    """Open the access log's file anew."""
+    """Reopen the file of the access log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
     """
-    End all connections, then yourself.
+    End all connections, then the process.
 
-    :ivar at_once: without waiting for what the connections still have to send.
+    :ivar at_once: do not wait for bytes that connections still have to send.
     """
 
     at_once: bool = False
 
 
-# From a worker to the parent.
+# From a worker to the control process.
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """The table of this generation is served."""
+class TableInstalled:
+    """The worker serves the table of this generation."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
-class Unlistened:
-    """The socket is not held any more."""
+class StoppedListening:
+    """The worker has closed its copy of the socket."""
 
     id: SocketId
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ConnectionFigures:
     """
-    What a worker has done so far.
+    Counts of a worker since its start.
 
-    :ivar connections: how many live.
-    :ivar endings: how many have ended, by the word for how.
-    :ivar left_out: the endpoints that get no connections from it for a time.
+    :ivar connections: the number of live connections.
+    :ivar endings: the number of ended connections for each ending.
+    :ivar left_out: the endpoints to which the worker makes no connections for a time.
     """
 
     connections: int = 0
@@ -134,30 +141,30 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class NameNews:
+class NameChanges:
     """
-    What is new of the names of endpoints.
+    The names of endpoints whose figures have changed.
 
-    :ivar names: None for those that are gone.
+    :ivar names: the figures of each; None for a name that no endpoint has any more.
     """
 
     names: Mapping[str, NameFigures | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Troubles:
-    """All that is wrong now, as far as the worker knows."""
+class CurrentProblems:
+    """All problems that the worker has now; they replace those it reported before."""
 
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Signalled:
+class SignalReceived:
     """
     The worker got a signal that is meant for the gateway.
 
-    :ivar number: of the signal.
-    :ivar when: it came, on the monotonic clock.
+    :ivar number: the number of the signal.
+    :ivar when: the moment when it came, in seconds of the monotonic clock.
     """
 
     number: int
@@ -165,9 +172,9 @@ class Signalled:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LogLine:
     """
-    A line for the log.
+    A line for the program's log.
 
     :ivar level: the name of one of :class:`twisted.logger.LogLevel`.
     """

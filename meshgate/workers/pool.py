@@ -1,11 +1,19 @@
 """
-All workers together, as the rest of the gateway knows them: one thing that serves a table.
+The worker pool: serves one routing table in N worker processes.
 
-Knows what every worker has to have. Must not know how the workers come by it, which is
-:mod:`meshgate.workers.slot`'s business.
+The problem: workers come and go, and no connection that waits in a listening queue may be lost with them.
 
-Each port has one socket for each worker, among which the kernel spreads the connections. The parent keeps them all, so
-that a replacement inherits what waits in the queue of its predecessor's; until it serves, another worker does.
+The approach: the kernel spreads the connections of a port over one socket for each worker (SO_REUSEPORT). The control
+process opens all of these sockets and keeps them, and each :class:`~meshgate.workers.slot.WorkerSlot` passes its own on
+to its worker, so that a replacement inherits the queue of the worker before it.
+
+The invariants:
+
+- While a slot has no worker that serves, the first slot whose worker does accepts on its sockets, too.
+- A worker gets a socket only after the table that has the socket's listener.
+- A port is closed only when no worker holds one of its sockets any more.
+- A table is live when every worker that runs has installed it.
+- Counts of ended connections never go down: those of a worker that is gone are added up here.
 """
 
 from __future__ import annotations
@@ -26,7 +34,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate.proxy.access_log import open_access_log
-from meshgate.proxy.serving import ServingSettings, WorkerFigures
+from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import Keepalive
@@ -38,34 +46,35 @@ from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
 from meshgate.workers.messages import Begin, SocketId
-from meshgate.workers.slot import Place
-from meshgate.workers.table_chunks import packed
+from meshgate.workers.slot import WorkerFigures, WorkerSlot
+from meshgate.workers.table_chunks import pack_edits
 
 IDS_PER_WORKER: Final = 1_000_000_000
-"""How far the numbers of the connections of two workers are apart."""
+"""The distance between the first connection numbers of two workers."""
 
 END_WITHIN: Final = 10.0
-"""Seconds that the workers have to drain and end, before they are killed."""
+"""Seconds that the workers have to drain and end before they are killed."""
 
 END_AT_ONCE_WITHIN: Final = 3.0
-"""The same where they are not to wait for connections: a slow reader of the access log has two of them."""
+"""The same for workers that are not to wait for connections; a slow reader of the access log gets two of them."""
 
 _EMPTY: Final = RoutingTable()
 
 
-class Crew:
+class WorkerPool:
     """
-    Serves connections in worker processes.
+    All workers of the gateway.
 
     :param reactor: provides IReactorProcess, IReactorSocket and IReactorTime.
-    :param size: how many workers.
+    :param size: the number of workers.
     :param on_change: called when :meth:`problems`, :attr:`live_generation` or the workers may have changed.
-    :param passed_on: called with each signal that a worker passes on, and when it came.
-    :raises NoSuchTransport: when the settings ask for a transport that does not exist here.
-    :ivar settings: those in force.
-    :ivar table: the one to be served.
-    :ivar live_generation: the latest table that every worker serves that there is; 0 before the first.
-    :ivar stopping: the workers are ending, and are not replaced.
+    :param passed_on: called with each signal that a worker passes on, and the moment when it came, in seconds of the
+        monotonic clock.
+    :raises NoSuchTransport: if the settings ask for a transport that does not exist on this system.
+    :ivar settings: the settings in force.
+    :ivar table: the table that the workers have to serve.
+    :ivar live_generation: the generation of the latest table that all running workers serve; 0 before the first.
+    :ivar stopping: True if the workers are ending, and are not replaced.
     """
 
     log = Logger()
@@ -96,76 +105,73 @@ class Crew:
         self._port_numbers = count()
         self._ports: dict[int, _Port] = {}
         self._closing: list[_Port] = []
-        self._last_change: _Change | None = None
-        self._places = [Place(self, reactor, index) for index in range(size)]
+        self._latest_edits: _PackedEdits | None = None
+        self._slots = [WorkerSlot(self, reactor, index) for index in range(size)]
         self._stopped: Deferred[None] | None = None
         self._killing: IDelayedCall | None = None
 
     @property
     def sockets(self) -> int:
-        """How many sockets :attr:`serve` has to be given for each port."""
-        return len(self._places)
+        """The number of sockets that :meth:`serve` needs for each port: one a worker."""
+        return len(self._slots)
 
     def start(self) -> None:
         """
-        Have the workers started as soon as the reactor runs.
+        Start the workers as soon as the reactor runs.
 
-        :raises AccessLogError: when they could not open the access log.
+        :raises AccessLogError: if the access log cannot be opened.
         """
         open_access_log(self.settings.access_log, self.settings.access_log_format, self._reactor).close()
-        for place in self._places:
-            self._reactor.callWhenRunning(place.fill)
+        for slot in self._slots:
+            self._reactor.callWhenRunning(slot.start_worker)
 
-    def renew(self, settings: ServingSettings) -> None:
-        """Take new settings, and open the access log's file anew. What cannot be had becomes a problem."""
+    def apply_settings(self, settings: ServingSettings) -> None:
+        """Send new settings to every worker, which also reopens the access log. A failure becomes a problem."""
         self.settings = settings
-        for place in self._places:
-            place.renew()
+        for slot in self._slots:
+            slot.apply_settings()
 
     def reopen_log(self) -> None:
-        """Have every worker open the access log's file anew. What cannot be had becomes a problem."""
-        for place in self._places:
-            place.reopen_log()
+        """Have every worker reopen the file of the access log. A failure becomes a problem."""
+        for slot in self._slots:
+            slot.reopen_log()
 
     def end_at_once(self) -> None:
-        """Have the workers end their connections and themselves, and wait for nothing."""
+        """Have the workers end their connections and themselves without waiting for anything."""
         self.stopping = self._at_once = True
         if self._killing is not None:
             self._killing.reset(END_AT_ONCE_WITHIN)
-        for place in self._places:
-            place.end(at_once=True)
+        for slot in self._slots:
+            slot.drain(at_once=True)
 
     def install(self, table: RoutingTable) -> None:
-        """A new table is in force; :attr:`live_generation` tells when every worker serves it."""
+        """Send a new table to the workers; :attr:`live_generation` tells when all of them serve it."""
         self.table = table
-        self._follow()
+        self._update_slots()
 
     def serve(self, key: ListenerKey, sockets: Sequence[socket]) -> _Port:
         """
         Accept the connections of a listener.
 
-        :param sockets: one for each worker.
+        :param sockets: its sockets, one for each worker.
         """
         number = next(self._port_numbers)
         port = self._ports[number] = _Port(self, number, key, sockets)
-        self._follow()
+        self._update_slots()
         return port
 
     def workers(self) -> list[WorkerFigures]:
-        """The figures of each worker."""
-        return [
-            WorkerFigures(place.index + 1, place.pid, place.figures.connections, place.restarts)
-            for place in self._places
-        ]
+        """Figures of each worker."""
+        return [slot.worker_figures() for slot in self._slots]
 
     def ended(self) -> Mapping[str, int]:
-        """How many connections have ended, by the word for how, those of former workers among them."""
-        return sum((Counter(place.figures.endings) for place in self._places), self._ended)
+        """The number of ended connections for each ending, including those of workers that are gone."""
+        return sum((Counter(slot.figures.endings) for slot in self._slots), self._ended)
 
     def left_out(self) -> list[LeftOut]:
-        """The endpoints that get no connections for a time, each with how many workers leave it out."""
+        """The endpoints that get no connections for a time, each with the number of workers that leave it out."""
         found: dict[tuple[str, str, str], LeftOut] = {}
-        for each in (each for place in self._places for each in place.figures.left_out):
+        for each in (each for slot in self._slots for each in slot.figures.left_out):
             key = each.destination, each.endpoint, each.state
             before = found.get(key)
             if before is not None:
@@ -174,21 +180,21 @@ class Crew:
         return list(found.values())
 
     def names(self) -> Mapping[str, NameFigures]:
-        """The names of endpoints: the latest answer that a worker had, and whether any gets none now."""
+        """The figures of each endpoint name: the latest answer of any worker, and the first failure of any."""
         return self._names
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong now with workers, or with what they need; once if several say so."""
-        said: dict[tuple[str, str], Problem] = {}
-        for place in self._places:
-            for problem in place.problems():
-                # Each has found it out at another moment, which does not make it another problem.
-                said.setdefault((problem.code, problem.message.partition(" since ")[0]), problem)
-        return tuple(said.values())
+        """The problems of all workers; one that several workers report is listed once."""
+        found: dict[tuple[str, str], Problem] = {}
+        for slot in self._slots:
+            for problem in slot.problems():
+                # Each worker has found the problem at another moment, but it is one problem.
+                found.setdefault((problem.code, problem.message.partition(" since ")[0]), problem)
+        return tuple(found.values())
 
     def stop(self) -> Deferred[None]:
         """
-        Have the workers end their connections as drained, and then themselves.
+        Have the workers drain their connections, and then end.
 
         :return: fires when all processes are gone.
         """
@@ -197,100 +203,106 @@ class Crew:
         self._stopped = stopped
         within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
         self._killing = self._reactor.callLater(within, self._kill_all)
-        for place in self._places:
-            place.end()
+        for slot in self._slots:
+            slot.drain()
         self._end_when_gone()
         return stopped
 
-    # For the places.
+    # Called by the slots.
 
-    def beginning(self, index: int) -> tuple[Begin, int]:
-        """The first message to a worker, and the descriptor that goes with it."""
-        return Begin(self.settings, index, len(self._places), next(self._first_ids), self._seed), self._memory
+    def first_message(self, index: int) -> tuple[Begin, int]:
+        """The first message to a worker, and the descriptor of the shared counts, which goes with it."""
+        return Begin(self.settings, index, len(self._slots), next(self._first_ids), self._seed), self._memory
 
-    def change(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], frozenset[str] | None]:
-        """What a worker is sent that has one table and is to have another: parts, and names if they are others."""
-        last = self._last_change
+    def edits(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], frozenset[str] | None]:
+        """
+        Edits that lead a worker from one table to the next.
+
+        :return: the edits in chunks, and the DNS names of the new table; None if they are those of the table before.
+        """
+        # Most workers have the same table, so that packing once is enough.
+        last = self._latest_edits
         if last is None or last.before is not before or last.after is not after:
             names = after.dns_names()
             same = before is not None and before.dns_names() == names
-            parts = list(packed(difference(before or _EMPTY, after)))
-            last = self._last_change = _Change(before, after, parts, None if same else names)
-        return last.parts, last.names
+            chunks = list(pack_edits(difference(before or _EMPTY, after)))
+            last = self._latest_edits = _PackedEdits(before, after, chunks, None if same else names)
+        return last.chunks, last.names
 
-    def sockets_for(self, place: Place) -> dict[SocketId, tuple[ListenerKey, socket]]:
-        """What a worker has to listen on: its own, and one of them also on those of the workers that are missing."""
-        indices = [place.index]
-        if place is next((one for one in self._places if one.has is not None), None):
-            indices += [other.index for other in self._places if other.has is None]
+    def sockets_for(self, slot: WorkerSlot) -> dict[SocketId, tuple[ListenerKey, socket]]:
+        """The sockets on which a slot's worker has to accept: its own, and for one worker those of empty slots."""
+        indices = [slot.index]
+        if slot is next((one for one in self._slots if one.installed is not None), None):
+            indices += [other.index for other in self._slots if other.installed is None]
         return {
             (port.number, index): (port.key, port.sockets[index]) for port in self._ports.values() for index in indices
         }
 
-    def changed(self) -> None:
-        """What a worker has, or says, is not what it was."""
-        self._follow()
-        there = [place for place in self._places if place.pid is not None]
-        if there and all(place.has is self.table for place in there) and self.live_generation < self.table.generation:
+    def slot_changed(self) -> None:
+        """Act on a change of a worker: of its table, of its problems, or of its being there."""
+        self._update_slots()
+        running = [slot for slot in self._slots if slot.pid is not None]
+        is_live = bool(running) and all(slot.installed is self.table for slot in running)
+        if is_live and self.live_generation < self.table.generation:
             if not self.live_generation:
-                self.log.info("all {count} workers serve", count=len(there))
+                self.log.info("{workers}", workers=_all_serve(len(running)))
             self.live_generation = self.table.generation
         self._on_change()
 
-    def named(self, names: Iterable[str]) -> None:
-        """What is known of some names may have changed."""
+    def names_changed(self, names: Iterable[str]) -> None:
+        """Merge the figures of names that have changed in a worker."""
         for name in names:
-            known = [place.names[name] for place in self._places if name in place.names]
-            if known:
-                self._names[name] = _together(known)
+            figures = [slot.names[name] for slot in self._slots if name in slot.names]
+            if figures:
+                self._names[name] = _merged(figures)
             else:
                 self._names.pop(name, None)
 
-    def emptied(self, place: Place) -> None:
-        """A worker is gone, and its connections with it. Called while its figures are still there."""
-        self._ended.update(place.figures.endings)
-        self._counts.clear(place.index)
+    def worker_ended(self, slot: WorkerSlot) -> None:
+        """Add up the counts of a worker that is gone. Called while the slot still has its figures."""
+        self._ended.update(slot.figures.endings)
+        self._counts.clear(slot.index)
 
-    def hurry(self) -> None:
-        """Long pauses are for when others serve meanwhile."""
-        if all(place.pid is None for place in self._places):
-            for place in self._places:
-                place.hurry()
+    def shorten_pauses(self) -> None:
+        """If no worker runs, shorten the pauses before replacements: long ones are for when others serve meanwhile."""
+        if all(slot.pid is None for slot in self._slots):
+            for slot in self._slots:
+                slot.shorten_pause()
 
-    def let_go(self) -> None:
-        """Some worker does not hold a socket any more that it held."""
+    def socket_released(self) -> None:
+        """Close the ports of which no worker holds a socket any more."""
         for port in tuple(self._closing):
-            ids = [(port.number, index) for index in range(len(self._places))]
-            if not any(place.holds(id) for place in self._places for id in ids):  # noqa: A001
+            ids = [(port.number, index) for index in range(len(self._slots))]
+            if not any(slot.holds(id) for slot in self._slots for id in ids):  # noqa: A001
                 self._closing.remove(port)
                 port.closed()
         self._end_when_gone()
 
-    def closes(self, id: SocketId) -> bool:  # noqa: A002
-        """True if the port of a socket is closed, and not just served by another worker."""
+    def port_is_closed(self, id: SocketId) -> bool:  # noqa: A002
+        """True if the port of a socket is closing; False if another worker takes the socket over."""
         return id[0] not in self._ports
 
     def close_port(self, port: _Port) -> None:
-        """Have all workers let go of its sockets."""
+        """Have all workers release the sockets of a port."""
         del self._ports[port.number]
         self._closing.append(port)
-        self._follow()
-        self.let_go()
+        self._update_slots()
+        self.socket_released()
 
-    def _follow(self) -> None:
-        for place in self._places:
-            place.follow()
+    def _update_slots(self) -> None:
+        for slot in self._slots:
+            slot.update()
 
     def _kill_all(self) -> None:
         self._killing = None
         within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
-        self.log.error("workers that have not ended within {seconds:g} s are killed", seconds=within)
-        for place in self._places:
-            place.kill()
+        self.log.error("killing the workers that have not ended within {seconds:g} s", seconds=within)
+        for slot in self._slots:
+            slot.kill()
 
     def _end_when_gone(self) -> None:
         stopped = self._stopped
-        if stopped is not None and all(place.pid is None for place in self._places):
+        if stopped is not None and all(slot.pid is None for slot in self._slots):
             self._stopped = None
             if self._killing is not None:
                 self._killing.cancel()
@@ -298,10 +310,14 @@ class Crew:
             stopped.callback(None)
 
 
-def _together(known: Sequence[NameFigures]) -> NameFigures:
-    """What several workers know of a name, as one."""
-    latest = max(known, key=lambda each: each.answered or 0.0)
-    failing = [each for each in known if each.failing_since is not None]
+def _all_serve(count: int) -> str:
+    return "the worker serves" if count == 1 else f"all {count} workers serve"
+
+
+def _merged(figures: Sequence[NameFigures]) -> NameFigures:
+    """One record for a name that several workers have resolved."""
+    latest = max(figures, key=lambda each: each.answered or 0.0)
+    failing = [each for each in figures if each.failing_since is not None]
     if not failing:
         return latest
     first = min(failing, key=lambda each: each.failing_since or 0.0)
@@ -309,7 +325,7 @@ def _together(known: Sequence[NameFigures]) -> NameFigures:
 
 
 def _shared_memory(size: int) -> int:
-    """So many bytes of zeros that other processes can be handed, as a descriptor: a file without a name."""
+    """A descriptor of so many bytes of zeros, which can be passed to other processes: a file without a name."""
     if hasattr(os, "memfd_create"):
         memory: int = os.memfd_create("meshgate-counts")
     else:
@@ -320,49 +336,49 @@ def _shared_memory(size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """What was sent last: most workers have the same table, and are to have the same one."""
+class _PackedEdits:
+    """The packed edits between two tables."""
 
     before: RoutingTable | None
     after: RoutingTable
-    parts: Sequence[bytes]
+    chunks: Sequence[bytes]
     names: frozenset[str] | None
 
 
 class _Port:
     """
-    One listening port, served by all workers.
+    One listening port, on which all workers accept.
 
-    :ivar sockets: one for each worker.
+    :ivar sockets: the sockets, one for each slot. The workers have copies of them, which share their options.
     """
 
-    def __init__(self, crew: Crew, number: int, key: ListenerKey, sockets: Sequence[socket]) -> None:
+    def __init__(self, pool: WorkerPool, number: int, key: ListenerKey, sockets: Sequence[socket]) -> None:
         self.number = number
         self.key = key
         self.sockets = sockets
-        self._crew = crew
+        self._pool = pool
         self._closed: Deferred[object] = Deferred()
 
     def defer_accept(self, wanted: bool) -> None:
-        """As :class:`~meshgate.transport.network.Port`; the workers' sockets are these."""
+        """As :class:`~meshgate.transport.network.Port`."""
         for listening in self.sockets:
             defer_accept(listening, wanted)
 
     def keep_alive(self, keepalive: Keepalive | None) -> None:
-        """As :class:`~meshgate.transport.network.Port`; the workers' sockets are these."""
+        """As :class:`~meshgate.transport.network.Port`."""
         for listening in self.sockets:
             keep_alive(listening, keepalive)
 
     def stop(self) -> Deferred[object]:
-        """Stop listening; fires when no worker accepts any more."""
-        self._crew.close_port(self)
+        """Stop listening. The result fires when no worker accepts any more."""
+        self._pool.close_port(self)
         return self._closed
 
     finish = stop
-    """What workers hold when they are told to let go, they take in first."""
+    """Workers that release a socket of a closing port accept first what waits in its queue."""
 
     def closed(self) -> None:
-        """All workers have let go."""
+        """Close the sockets: no worker holds a copy any more."""
         for listening in self.sockets:
             listening.close()
         self._closed.callback(None)

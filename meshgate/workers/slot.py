@@ -1,82 +1,110 @@
 """
-The place of one worker: whoever fills it is kept up to date, watched, and replaced when it ends.
+One worker slot: its worker is started, kept up to date, watched, and replaced when it ends.
 
-Knows what a worker has, what it should have, and what it has not answered yet. Must not know the other places; what is
-wanted is the crew's to say.
+The problem: a worker may be slow, stuck or dead at any moment, and tables may change faster than it installs them.
+
+The approach: the slot compares what its worker should have, which the pool says, with what was sent, and :meth:`update`
+sends the rest. Each message that asks for an answer starts a timer. A worker that has not answered for
+:data:`SLOW_AFTER` seconds becomes a problem; after :data:`STUCK_AFTER` seconds it is killed, and replaced as any
+worker that ends.
+
+The invariants:
+
+- At most one table is under way: what changes meanwhile is sent in one go after the answer.
+- A socket counts as held from its :class:`~meshgate.workers.messages.Listen` to the answer to its
+  :class:`~meshgate.workers.messages.StopListening`, or to the end of the worker.
+- Nothing of a worker outlives it here, except the number of restarts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from signal import Signals
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 
-from meshgate.proxy.serving import update_names
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.table import RoutingTable
 from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.workers.messages import (
+    ApplySettings,
+    ConnectionFigures,
+    CurrentProblems,
     Drain,
-    Figures,
-    Installed,
     Listen,
-    NameNews,
-    Renew,
+    LogLine,
+    NameChanges,
     ReopenLog,
-    Said,
-    Signalled,
+    SignalReceived,
     SocketId,
+    StopListening,
+    StoppedListening,
+    TableChunk,
     TableComplete,
-    TablePart,
-    Troubles,
-    Unlisten,
-    Unlistened,
+    TableInstalled,
 )
 from meshgate.workers.restarts import FIRST_PAUSE, Restarts
 from meshgate.workers.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from meshgate.workers.pool import Crew
+    from meshgate.workers.pool import WorkerPool
 
 SLOW_AFTER: Final = 10.0
-"""Seconds without an answer after which it is said that a worker does not follow."""
+"""Seconds without an answer after which a worker is reported as slow."""
 
 STUCK_AFTER: Final = 30.0
 """Seconds without an answer after which a worker is killed: it serves nobody any more."""
 
 
-class Place:
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
     """
-    One place.
+    Figures of one worker, for people.
 
-    :param index: which one, from 0.
+    :ivar worker: the number of its slot, from 1.
+    :ivar pid: its process; None while there is none.
+    :ivar connections: the number of its live connections.
+    :ivar restarts: how many times the slot's worker was replaced.
+    """
+
+    worker: int
+    pid: int | None
+    connections: int
+    restarts: int = 0
+
+
+class WorkerSlot:
+    """
+    One of the pool's slots.
+
+    :param index: its index, from 0.
     :ivar restarts: how many workers have been replaced.
-    :ivar figures: of the worker that is there.
-    :ivar names: of endpoints, as that worker knows them.
-    :ivar has: the table that the worker serves; None while there is none that serves.
+    :ivar figures: the latest figures of the worker.
+    :ivar names: the endpoint names that the worker resolves, with their figures.
+    :ivar installed: the table that the worker serves; None while it serves none.
     """
 
     log = Logger()
 
-    def __init__(self, crew: Crew, reactor: Any, index: int) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, reactor: Any, index: int) -> None:
+        self._pool = pool
         self._reactor = reactor
         self.index = index
         self.restarts = 0
-        self.figures = Figures()
+        self.figures = ConnectionFigures()
         self.names: dict[str, NameFigures] = {}
-        self.has: RoutingTable | None = None
-        self._sent: RoutingTable | None = None
+        self.installed: RoutingTable | None = None
+        self._installing: RoutingTable | None = None
         self._process: WorkerProcess | None = None
-        self._troubles: tuple[Problem, ...] = ()
+        self._worker_problems: tuple[Problem, ...] = ()
         self._listening: set[SocketId] = set()
-        self._letting_go: Counter[SocketId] = Counter()
+        self._releasing: Counter[SocketId] = Counter()
         self._restarts = Restarts()
         self._restart: IDelayedCall | None = None
-        self._waiting: IDelayedCall | None = None
+        self._answer_timer: IDelayedCall | None = None
         self._fault = ""
 
     @property
@@ -84,73 +112,77 @@ class Place:
         """The worker's process; None while there is none."""
         return self._process.pid if self._process is not None else None
 
+    def worker_figures(self) -> WorkerFigures:
+        """Figures of the worker, for people."""
+        return WorkerFigures(self.index + 1, self.pid, self.figures.connections, self.restarts)
+
     def problems(self) -> tuple[Problem, ...]:
-        """What the worker says is wrong, and what is wrong with itself."""
+        """The problems that the worker reports, and that of the worker itself, if there is one."""
         if not self._fault:
-            return self._troubles
+            return self._worker_problems
         message = f"worker {self.index + 1} {self._fault}"
-        return (*self._troubles, Problem(Severity.ERROR, "MG3102", message, Phase.ANALYSIS))
+        return (*self._worker_problems, Problem(Severity.ERROR, "MG3102", message, Phase.ANALYSIS))
 
     def holds(self, id: SocketId) -> bool:  # noqa: A002
-        """Whether the worker listens on this socket, or has not let go of it yet."""
-        return id in self._listening or id in self._letting_go
+        """True if the worker has a copy of this socket."""
+        return id in self._listening or id in self._releasing
 
-    def fill(self) -> None:
-        """Start a worker."""
+    def start_worker(self) -> None:
+        """Start a worker, and send it all it needs."""
         self._restart = None
         try:
             self._process = WorkerProcess(self._reactor, self.index + 1, self._received, self._ended)
         except OSError as error:
             self._ended(f"could not be started ({error.strerror})", 0.0)
             return
-        self._process.send(*self._crew.beginning(self.index))
-        self.follow()
+        self._process.send(*self._pool.first_message(self.index))
+        self.update()
 
-    def hurry(self) -> None:
-        """Nobody serves: do not wait for long with a worker that is waited with."""
+    def shorten_pause(self) -> None:
+        """Start a worker that waits for its restart within :data:`~meshgate.workers.restarts.FIRST_PAUSE` seconds."""
         restart = self._restart
         if restart is not None and restart.getTime() > self._reactor.seconds() + FIRST_PAUSE:
             restart.reset(FIRST_PAUSE)
 
-    def follow(self) -> None:
-        """Send what the worker does not have yet: the table first, then the sockets that it has to be there for."""
+    def update(self) -> None:
+        """Send what the worker lacks: the table first, then the sockets on which it has to accept."""
         if self._process is None:
             return
-        wanted = self._crew.sockets_for(self)
+        wanted = self._pool.sockets_for(self)
         for gone in self._listening - wanted.keys():
             self._listening.discard(gone)
-            self._letting_go[gone] += 1
-            self._process.send(Unlisten(gone, self._crew.closes(gone)))
-        table = self._crew.table
-        if self._sent is None and self.has is not table:
-            parts, names = self._crew.change(self.has, table)
-            for part in parts:
-                self._process.send(TablePart(part))
-            self._process.send(TableComplete(names))
-            self._sent = table
-        if table is self._sent or table is self.has:
+            self._releasing[gone] += 1
+            self._process.send(StopListening(gone, self._pool.port_is_closed(gone)))
+        table = self._pool.table
+        if self._installing is None and self.installed is not table:
+            chunks, dns_names = self._pool.edits(self.installed, table)
+            for chunk in chunks:
+                self._process.send(TableChunk(chunk))
+            self._process.send(TableComplete(dns_names))
+            self._installing = table
+        if table is self._installing or table is self.installed:
             for new in wanted.keys() - self._listening:
                 self._listening.add(new)
                 key, listening = wanted[new]
                 self._process.send(Listen(new, key), listening.fileno())
-        self._wait()
+        self._expect_answer()
 
-    def renew(self) -> None:
-        """Tell the worker the new settings."""
+    def apply_settings(self) -> None:
+        """Send the pool's settings to the worker."""
         if self._process is not None:
-            self._process.send(Renew(self._crew.settings))
+            self._process.send(ApplySettings(self._pool.settings))
 
     def reopen_log(self) -> None:
-        """Have the worker open the access log's file anew."""
+        """Have the worker reopen the file of the access log."""
         if self._process is not None:
             self._process.send(ReopenLog())
 
-    def end(self, at_once: bool = False) -> None:
+    def drain(self, at_once: bool = False) -> None:
         """Have the worker drain and end; there will be no other."""
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
-        if self._process is not None and self.has is not None:
+        if self._process is not None and self.installed is not None:
             self._process.send(Drain(at_once))
         else:
             self.kill()
@@ -160,43 +192,45 @@ class Place:
         if self._process is not None:
             self._process.kill()
 
-    # What the worker says.
+    # Messages of the worker, and its end.
 
     def _received(self, message: object, descriptors: list[int]) -> None:
-        if isinstance(message, Figures):
+        if isinstance(message, ConnectionFigures):
             self.figures = message
-        elif isinstance(message, NameNews):
-            update_names(self.names, message.names)
-            self._crew.named(message.names)
-        elif isinstance(message, Installed):
-            self.has, self._sent = self._sent, None
+        elif isinstance(message, NameChanges):
+            self._update_names(message)
+        elif isinstance(message, TableInstalled):
+            self.installed, self._installing = self._installing, None
             self._answered()
-            self._crew.changed()
-        elif isinstance(message, Unlistened):
-            self._letting_go[message.id] -= 1
-            self._letting_go += Counter()  # which drops what has come to 0
+            self._pool.slot_changed()
+        elif isinstance(message, StoppedListening):
+            self._releasing[message.id] -= 1
+            self._releasing += Counter()  # which drops the sockets that have come to 0
             self._answered()
-            self._crew.let_go()
-        elif isinstance(message, Troubles):
-            self._troubles = message.problems
-            self._crew.changed()
-        elif isinstance(message, Signalled):
-            self._crew.passed_on(Signals(message.number), message.when)
-        elif isinstance(message, Said):
+            self._pool.socket_released()
+        elif isinstance(message, CurrentProblems):
+            self._worker_problems = message.problems
+            self._pool.slot_changed()
+        elif isinstance(message, SignalReceived):
+            self._pool.passed_on(Signals(message.number), message.when)
+        elif isinstance(message, LogLine):
             level = LogLevel.lookupByName(message.level)
             self.log.emit(level, "worker {number}: {text}", number=self.index + 1, text=message.text)
+
+    def _update_names(self, message: NameChanges) -> None:
+        for name, figures in message.names.items():
+            if figures is None:
+                self.names.pop(name, None)
+            else:
+                self.names[name] = figures
+        self._pool.names_changed(message.names)
 
     def _ended(self, fate: str, lived: float) -> None:
         process, self._process = self._process, None
         connections, pid = self.figures.connections, process.pid if process is not None else None
-        self._crew.emptied(self)
-        self.figures, self.has, self._sent, self._troubles = Figures(), None, None, ()
-        gone, self.names = self.names, {}
-        self._crew.named(gone)
-        self._listening.clear()
-        self._letting_go.clear()
-        self._stop_waiting()
-        if not self._crew.stopping:
+        self._pool.worker_ended(self)
+        self._forget_worker()
+        if not self._pool.stopping:
             pause = self._restarts.pause(lived)
             self._fault = f"{fate}; it is started again in {pause:g} s" if pause else ""
             self.log.error(
@@ -210,39 +244,45 @@ class Place:
                 when=f"in {pause:g} s" if pause else "at once",
             )
             self.restarts += 1
-            self._restart = self._reactor.callLater(pause, self.fill)
-        self._crew.hurry()
-        self._crew.changed()
-        self._crew.let_go()
+            self._restart = self._reactor.callLater(pause, self.start_worker)
+        self._pool.shorten_pauses()
+        self._pool.slot_changed()
+        self._pool.socket_released()
 
-    # How long it takes.
+    def _forget_worker(self) -> None:
+        self.figures, self.installed, self._installing = ConnectionFigures(), None, None
+        self._worker_problems = ()
+        names, self.names = self.names, {}
+        self._pool.names_changed(names)
+        self._listening.clear()
+        self._releasing.clear()
+        self._stop_timer()
 
-    def _unanswered(self) -> bool:
-        return self._sent is not None or bool(self._letting_go)
+    # Answers that are late.
 
-    def _wait(self) -> None:
-        if self._waiting is None and self._unanswered():
-            self._waiting = self._reactor.callLater(SLOW_AFTER, self._slow)
+    def _expect_answer(self) -> None:
+        if self._answer_timer is None and (self._installing is not None or self._releasing):
+            self._answer_timer = self._reactor.callLater(SLOW_AFTER, self._report_slow)
 
     def _answered(self) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         if self._fault:
             self._fault = ""
             self.log.info("worker {number} serves again", number=self.index + 1)
-            self._crew.changed()
-        self._wait()
+            self._pool.slot_changed()
+        self._expect_answer()
 
-    def _stop_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting.active():
-            waiting.cancel()
+    def _stop_timer(self) -> None:
+        timer, self._answer_timer = self._answer_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
-    def _slow(self) -> None:
+    def _report_slow(self) -> None:
         self._fault = f"(process {self.pid}) does not follow: it has not answered for {SLOW_AFTER:g} s"
         self.log.error("worker {number} {fault}", number=self.index + 1, fault=self._fault)
-        self._waiting = self._reactor.callLater(STUCK_AFTER - SLOW_AFTER, self._stuck)
-        self._crew.changed()
+        self._answer_timer = self._reactor.callLater(STUCK_AFTER - SLOW_AFTER, self._kill_stuck)
+        self._pool.slot_changed()
 
-    def _stuck(self) -> None:
+    def _kill_stuck(self) -> None:
         self.log.error("worker {number} is stuck, and is killed", number=self.index + 1)
         self.kill()

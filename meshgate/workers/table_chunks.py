@@ -1,11 +1,11 @@
 """
-Edits of a table as bytes, in chunks that are each read in a moment.
+Edits of a routing table as bytes, in chunks of which a worker reads each in half a millisecond.
 
-Problem: to read 10,000 routes at once would hold up every connection of a worker for a tenth of a second.
+The problem: if a worker read the edits of 10,000 routes at once, its connections would wait for a tenth of a second.
 
-Approach: the edits travel in chunks of some fifty, each a message. One pickler makes all chunks of a change, so that
-what stands in several is sent once. Pickle is safe here because both ends are ours, and nobody else holds the socket
-between them.
+The approach: the edits travel in chunks of :data:`EDITS_IN_CHUNK`, each in a message of its own. One pickler makes all
+chunks of a change, so that an object that occurs in several chunks is sent only once. Therefore chunks must be unpacked
+in their order, all of them, by one :class:`Unpacker`.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from typing import Any, Final
 from meshgate.routing.table_edits import Edit
 
 EDITS_IN_CHUNK: Final = 50
-"""How many edits are read at once: about half a millisecond."""
+"""The number of edits that a worker reads at once."""
 
 
-def packed(edits: Iterable[Edit]) -> Iterator[bytes]:
-    """The edits in chunks, each a list of them, for one :class:`Unpacker`."""
+def pack_edits(edits: Iterable[Edit]) -> Iterator[bytes]:
+    """Pack edits into chunks, each of them a list, for one :class:`Unpacker`."""
     packer = Packer()
-    rest = iter(edits)
-    while chunk := list(islice(rest, EDITS_IN_CHUNK)):
+    remaining = iter(edits)
+    while chunk := list(islice(remaining, EDITS_IN_CHUNK)):
         yield packer.pack(chunk)
 
 
 class Packer:
-    """Makes the chunks, for one :class:`Unpacker`. What occurs in several chunks stands in the first only."""
+    """Packs the chunks of one change."""
 
     def __init__(self) -> None:
         self._buffer = io.BytesIO()
         self._pickler = pickle.Pickler(self._buffer, pickle.HIGHEST_PROTOCOL)
 
-    def pack(self, thing: object) -> bytes:
-        """The next chunk."""
+    def pack(self, content: object) -> bytes:
+        """Pack an object as the next chunk."""
         self._buffer.seek(0)
         self._buffer.truncate()
-        self._pickler.dump(thing)
+        self._pickler.dump(content)
         return self._buffer.getvalue()
 
 
 class Unpacker:
-    """Reads the chunks of one :class:`Packer`, in their order."""
+    """Unpacks the chunks of one :class:`Packer`."""
 
     def __init__(self) -> None:
         self._buffer = io.BytesIO()
-        self._unpickler = pickle.Unpickler(self._buffer)  # noqa: S301 -- see above
+        self._unpickler = pickle.Unpickler(self._buffer)  # noqa: S301 -- both ends are ours
 
     def unpack(self, chunk: bytes) -> Any:
-        """The object in the next chunk."""
+        """Unpack the next chunk."""
         self._buffer.seek(0)
         self._buffer.truncate()
         self._buffer.write(chunk)

@@ -1,7 +1,10 @@
 """
-A worker process from within: serves what its parent tells it to, and ends with it.
+A worker process: carries the connections of the table that the control process sends it, and ends with that process.
 
-Knows the messages and the process's own signals. Must not know other workers.
+Each message of the control process has a method of :class:`Worker`. Reports go the other way when something changes:
+figures at most every :data:`COUNT_EVERY` seconds, problems :data:`REPORT_AFTER` seconds after a change. A worker that
+fails at a message ends itself: a fresh one with everything sent anew is better off than one that has missed something.
+If the channel closes, the control process is gone, and the worker drains and ends.
 """
 
 from __future__ import annotations
@@ -36,46 +39,46 @@ from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import Port
 from meshgate.workers.channel import open_channel
 from meshgate.workers.messages import (
+    ApplySettings,
     Begin,
+    ConnectionFigures,
+    CurrentProblems,
     Drain,
-    Figures,
-    Installed,
     Listen,
-    NameNews,
-    Renew,
+    LogLine,
+    NameChanges,
     ReopenLog,
-    Said,
-    Signalled,
+    SignalReceived,
     SocketId,
+    StopListening,
+    StoppedListening,
+    TableChunk,
     TableComplete,
-    TablePart,
-    Troubles,
-    Unlisten,
-    Unlistened,
+    TableInstalled,
 )
 from meshgate.workers.table_chunks import Unpacker
 from meshgate.workers.worker_process import CHANNEL
 
 COUNT_EVERY: Final = 0.25
-"""Seconds between two looks at the figures, which are sent if they have changed."""
+"""Seconds between two counts of the figures, which are sent if they have changed."""
 
-TELL_AFTER: Final = 0.1
-"""Seconds from a change of what is wrong to the message about it: names change many at a time."""
+REPORT_AFTER: Final = 0.1
+"""Seconds from a change of the problems to the message about it: many names change at the same time."""
 
 COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
-"""New objects before the youngest are looked at, and how many such looks come before one at the older."""
+"""Thresholds of :func:`gc.set_threshold`, for the time after the freeze."""
 
 END_WITHIN: Final = 10.0
-"""Seconds that connections may take to end once the parent is gone."""
+"""Seconds within which the process ends once it drains, whatever its connections do."""
 
 
 class Worker:
     """
-    The process.
+    The worker of this process.
 
     :param reactor: not running yet.
-    :param channel: our end of it, a descriptor.
-    :ivar status: the exit status.
+    :param channel: the descriptor of the worker's end of the channel.
+    :ivar status: the exit status of the process.
     """
 
     log = Logger()
@@ -89,62 +92,61 @@ class Worker:
         self._unpacker = Unpacker()
         self._dns_names: frozenset[str] = frozenset()
         self._ports: dict[SocketId, Port] = {}
-        self._figures = Figures()
-        self._troubles: tuple[Problem, ...] = ()
-        self._log_trouble: tuple[Problem, ...] = ()
-        self._telling = False
+        self._figures = ConnectionFigures()
+        self._problems: tuple[Problem, ...] = ()
+        self._log_problem: tuple[Problem, ...] = ()
+        self._report_is_due = False
         self._ending = False
-        self._reactions: dict[type, Callable[..., None]] = {
+        self._methods: dict[type, Callable[..., None]] = {
             Begin: self._begin,
-            TablePart: self._take_part,
+            TableChunk: self._add_chunk,
             TableComplete: self._install,
             Listen: self._listen,
-            Unlisten: self._unlisten,
-            Renew: self._renew,
+            StopListening: self._stop_listening,
+            ApplySettings: self._apply_settings,
             ReopenLog: self._reopen_log,
             Drain: self._drain,
         }
-        self._channel = open_channel(reactor, socket.socket(fileno=channel), self._received, self._left_alone)
+        self._channel = open_channel(reactor, socket.socket(fileno=channel), self._received, self._channel_lost)
 
-    def say(self, level: LogLevel, text: str) -> None:
-        """Have the parent log something."""
-        self._channel.send(Said(level.name, text))
+    def send_log_line(self, level: LogLevel, text: str) -> None:
+        """Have the control process log a line."""
+        self._channel.send(LogLine(level.name, text))
 
     def pass_on(self, number: int, when: float) -> None:
-        """Have the parent act on a signal."""
-        self._channel.send(Signalled(number, when))
+        """Have the control process act on a signal."""
+        self._channel.send(SignalReceived(number, when))
 
     def end(self) -> None:
-        """Stop accepting, end all connections as drained, and then the process."""
+        """Stop accepting, drain the connections, and end the process."""
         if not self._ending:
             self._ending = True
             self._reactor.callLater(END_WITHIN, self._stop)
             Deferred.fromCoroutine(self._end()).addErrback(self._fail)
 
-    # What the parent says.
+    # Messages of the control process.
 
     def _received(self, message: object, descriptors: list[int]) -> None:
         try:
-            self._reactions[type(message)](message, *descriptors)
+            self._methods[type(message)](message, *descriptors)
         except Exception:
-            # A fresh worker with everything sent anew is better off than one that has missed something.
             self.log.failure("{message} could not be followed", message=type(message).__name__)
             self.status = 1
             self._ending = True
             self._channel.close()
 
     def _begin(self, message: Begin, memory: int) -> None:
-        shared = mmap.mmap(memory, bytes_for(message.places))
+        shared = mmap.mmap(memory, bytes_for(message.slots))
         os.close(memory)
-        counts = SharedCounts(shared, message.place, message.seed)
+        counts = SharedCounts(shared, message.slot, message.seed)
         raise_limit()
         self._serving = serving = Serving(
-            self._reactor, message.settings, self._tell_soon, counts=counts, first_id=message.first_id
+            self._reactor, message.settings, self._report_soon, counts=counts, first_id=message.first_id
         )
-        self._attempt_log(serving.start)
-        self._count_on()
+        self._try_log(serving.start)
+        self._count_regularly()
 
-    def _take_part(self, message: TablePart) -> None:
+    def _add_chunk(self, message: TableChunk) -> None:
         if self._draft is None:
             self._draft, self._unpacker = Draft(self._table), Unpacker()
         self._draft.take(self._unpacker.unpack(message.edits))
@@ -154,33 +156,33 @@ class Worker:
             self._table, self._draft = self._draft.table(), None
         if message.dns_names is not None:
             self._dns_names = message.dns_names
-        self._its_serving.install(self._table, self._dns_names)
+        self._running_serving.install(self._table, self._dns_names)
         if not gc.isenabled():
             _freeze()
-        self._channel.send(Installed(self._table.generation))
-        self._tell_soon()
+        self._channel.send(TableInstalled(self._table.generation))
+        self._report_soon()
 
     def _listen(self, message: Listen, descriptor: int) -> None:
         listening = socket.socket(fileno=descriptor)
         if self._ending:
-            listening.close()  # here only: what waits in it is somebody else's now
+            listening.close()  # this copy only: another worker accepts what waits in its queue
         else:
-            self._ports[message.id] = self._its_serving.serve(message.key, [listening])
+            self._ports[message.id] = self._running_serving.serve(message.key, [listening])
 
-    def _unlisten(self, message: Unlisten) -> None:
+    def _stop_listening(self, message: StopListening) -> None:
         port = self._ports.pop(message.id, None)
         if port is None:
-            self._channel.send(Unlistened(message.id))
+            self._channel.send(StoppedListening(message.id))
         else:
-            stopped = port.finish() if message.for_good else port.stop()
-            stopped.addCallback(lambda _: self._channel.send(Unlistened(message.id)))
+            stopped = port.finish() if message.port_closes else port.stop()
+            stopped.addCallback(lambda _: self._channel.send(StoppedListening(message.id)))
 
-    def _renew(self, message: Renew) -> None:
-        serving = self._its_serving
-        self._attempt_log(lambda: serving.renew(message.settings))
+    def _apply_settings(self, message: ApplySettings) -> None:
+        serving = self._running_serving
+        self._try_log(lambda: serving.apply_settings(message.settings))
 
     def _reopen_log(self, message: ReopenLog) -> None:
-        self._attempt_log(self._its_serving.reopen_log)
+        self._try_log(self._running_serving.reopen_log)
 
     def _drain(self, message: Drain) -> None:
         if message.at_once and self._serving is not None:
@@ -188,48 +190,48 @@ class Worker:
         self.end()
 
     @property
-    def _its_serving(self) -> Serving:
+    def _running_serving(self) -> Serving:
         if self._serving is None:
-            raise RuntimeError("the parent has not begun")
+            raise RuntimeError("no Begin message has come yet")
         return self._serving
 
-    def _attempt_log(self, action: Callable[[], None]) -> None:
+    def _try_log(self, action: Callable[[], None]) -> None:
         try:
             action()
         except AccessLogError as error:
             message = f"the access log cannot be renewed: {error}"
-            self._log_trouble = (Problem(Severity.ERROR, "MG3006", message, Phase.ANALYSIS),)
+            self._log_problem = (Problem(Severity.ERROR, "MG3006", message, Phase.ANALYSIS),)
         else:
-            self._log_trouble = ()
-        self._tell_soon()
+            self._log_problem = ()
+        self._report_soon()
 
-    # What it says.
+    # Reports.
 
-    def _tell_soon(self) -> None:
-        if not self._telling:
-            self._telling = True
-            self._reactor.callLater(TELL_AFTER, self._tell)
+    def _report_soon(self) -> None:
+        if not self._report_is_due:
+            self._report_is_due = True
+            self._reactor.callLater(REPORT_AFTER, self._report)
 
-    def _tell(self) -> None:
-        self._telling = False
-        troubles = (*self._its_serving.problems(), *self._log_trouble)
-        if troubles != self._troubles:
-            self._troubles = troubles
-            self._channel.send(Troubles(troubles))
+    def _report(self) -> None:
+        self._report_is_due = False
+        problems = (*self._running_serving.problems(), *self._log_problem)
+        if problems != self._problems:
+            self._problems = problems
+            self._channel.send(CurrentProblems(problems))
 
-    def _count_on(self) -> None:
+    def _count_regularly(self) -> None:
         self._count()
-        self._reactor.callLater(COUNT_EVERY, self._count_on)
+        self._reactor.callLater(COUNT_EVERY, self._count_regularly)
 
     def _count(self) -> None:
-        serving = self._its_serving
-        figures = Figures(serving.connections, serving.ended(), tuple(serving.left_out()))
+        serving = self._running_serving
+        figures = ConnectionFigures(serving.connections, serving.ended(), tuple(serving.left_out()))
         if figures != self._figures:
             self._figures = figures
             self._channel.send(figures)
-        news = serving.name_news()
-        if news:
-            self._channel.send(NameNews(news))
+        names = serving.name_news()
+        if names:
+            self._channel.send(NameChanges(names))
 
     # The end.
 
@@ -249,8 +251,8 @@ class Worker:
         self.status = 1
         self._channel.close()
 
-    def _left_alone(self) -> None:
-        """The channel is closed: by us at the end, or because the parent is gone."""
+    def _channel_lost(self) -> None:
+        """The channel is closed: by this worker at its end, or because the control process is gone."""
         if self._ending:
             self._stop()
         else:
@@ -265,9 +267,9 @@ class Worker:
 
 def _freeze() -> None:
     """
-    Have the garbage collector walk what exists now, modules and the first table among it, never again, and the rest
-    seldom: a connection takes itself apart at its end, so that next to nothing is left to be found, and everybody would
-    wait for each look.
+    Have the garbage collector never again look at the objects that exist now, modules and the first table among them,
+    and seldom at the others. A connection breaks its reference cycles at its end, so that next to nothing is left to be
+    found, and all connections wait for each collection.
     """
     gc.collect()
     gc.freeze()
@@ -276,8 +278,8 @@ def _freeze() -> None:
 
 
 @implementer(ILogObserver)
-class _ParentsLog:
-    """Sends what is worth knowing to the parent; what Twisted says of its everyday life is not."""
+class _RemoteLog:
+    """Sends log events to the control process: meshgate's own from info on, those of libraries from warnings on."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -286,19 +288,19 @@ class _ParentsLog:
         level = event.get("log_level", LogLevel.info)
         least = LogLevel.info if event.get("log_namespace", "").startswith("meshgate") else LogLevel.warn
         if level >= least:
-            self._worker.say(level, eventAsText(event, includeTimestamp=False, includeSystem=False))
+            self._worker.send_log_line(level, eventAsText(event, includeTimestamp=False, includeSystem=False))
 
 
 def main() -> None:
-    """The whole life of the process."""
+    """Run the worker of this process until its end."""
     from twisted.internet import reactor
 
     any_reactor: Any = reactor
     follow_monotonic_clock(any_reactor)
-    take_turns()  # the parent gives way to connections
-    gc.disable()  # until the first table is there
+    take_turns()  # the control process, which gives way, is the parent
+    gc.disable()  # until the first table is installed
     worker = Worker(any_reactor, CHANNEL)
-    globalLogBeginner.beginLoggingTo([_ParentsLog(worker)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([_RemoteLog(worker)], redirectStandardIO=False)
 
     def end(*_: object) -> None:
         any_reactor.callFromThread(worker.end)
@@ -306,7 +308,7 @@ def main() -> None:
     def pass_on(number: int, _: object) -> None:
         any_reactor.callFromThread(worker.pass_on, number, time.monotonic())
 
-    # A terminal sends it to us and to the parent, which is the one to act on it.
+    # A terminal sends SIGINT to all processes; the control process acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in PASSED_ON:
         signal.signal(number, pass_on)

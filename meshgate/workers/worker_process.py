@@ -1,7 +1,8 @@
 """
-One worker process, seen from its parent: started, talked to, killed, and how it ended.
+The process of one worker, as the control process sees it: started, sent messages, killed, and waited for.
 
-Knows processes and signals; must not know what is talked about, nor whether there will be another one.
+A process has ended when its exit status is known *and* its end of the channel is closed: its last messages may be read
+only after its exit.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from meshgate.processes.children import fate, held_back, python_command, python_
 from meshgate.workers.channel import Received, open_channel
 
 CHANNEL: Final = 3
-"""The descriptor under which a worker finds its end of the channel."""
+"""The descriptor of the worker's end of the channel, in the worker."""
 
 END_WITHIN: Final = 5.0
-"""Seconds that a worker may take to end once its end of the channel is closed."""
+"""Seconds that a worker may take to exit once its end of the channel is closed."""
 
 
 class WorkerProcess(ProcessProtocol):
     """
-    One process.
+    A running worker process.
 
     :param reactor: provides IReactorProcess, IReactorSocket and IReactorTime.
-    :param number: for the list of processes, so that people know which is which.
+    :param number: the worker's number, which its command line shows in lists of processes.
     :param received: called with each message and its descriptors.
-    :param ended: called once, with how it ended, in words, and the seconds it has lived.
-    :raises OSError: when it cannot be started.
+    :param ended: called once, with the way it ended, in words, and the seconds it has lived.
+    :raises OSError: if it cannot be started.
+    :ivar pid: the number of the process.
     """
 
     def __init__(self, reactor: Any, number: int, received: Received, ended: Callable[[str, float], None]) -> None:
@@ -55,35 +57,34 @@ class WorkerProcess(ProcessProtocol):
                 python_environment(),
                 childFDs={0: nothing.fileno(), 1: 1, 2: 2, CHANNEL: theirs.fileno()},
             )
-            self._channel = open_channel(reactor, ours, received, self._hung_up)
+            self._channel = open_channel(reactor, ours, received, self._channel_lost)
         self.pid: int = self._process.pid
 
     def send(self, message: object, *descriptors: int) -> None:
-        """As :meth:`meshgate.workers.channel.Channel.send`; what is sent to a process that has ended is lost."""
+        """Send a message, as :meth:`meshgate.workers.channel.Channel.send`."""
         self._channel.send(message, *descriptors)
 
     def kill(self) -> None:
-        """End it without asking."""
+        """Kill the process."""
         try:
             self._process.signalProcess("KILL")
         except ProcessExitedAlready:
             pass
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone."""
+        """Note the way it ended."""
         self._fate = _fate(reason.value)
         if self._killing is not None and self._killing.active():
             self._killing.cancel()
-        self._tell_when_over()
+        self._report_end()
 
-    def _hung_up(self) -> None:
+    def _channel_lost(self) -> None:
         self._connected = False
         if not self._fate:
             self._killing = self._reactor.callLater(END_WITHIN, self.kill)
-        self._tell_when_over()
+        self._report_end()
 
-    def _tell_when_over(self) -> None:
-        # What it said last may be read only after it is gone.
+    def _report_end(self) -> None:
         if self._fate and not self._connected:
             self._ended(self._fate, self._reactor.seconds() - self._started)
 

@@ -1,8 +1,7 @@
-"""Tests of :mod:`meshgate.proxy.serving`: connections of one process, with real sockets and a real log."""
+"""Tests of :mod:`meshgate.proxy.serving`: connections of one worker, with real sockets and a real log."""
 
 from __future__ import annotations
 
-import os
 import socket
 from dataclasses import replace
 
@@ -10,7 +9,8 @@ from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.access_log import AccessLogError
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.serving import Serving, ServingSettings, WorkerFigures
+from meshgate.proxy.serving import Serving, ServingSettings
+from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
 from tests.peers import LOOPBACK, Origin, Peer, end_all
@@ -31,9 +31,10 @@ class ServingTests(TestCase):
         self.log = self.folder / "access.log"
         self.settings = ServingSettings(Limits(), (), str(self.log), "text")
         self.origin = Origin(self, b"welcome")
-        self.serving = Serving(reactor, self.settings, lambda: None, first_id=FIRST_ID)
+        counts = SharedCounts(bytearray(bytes_for(1)), 0, bytes(16))
+        self.serving = Serving(reactor, self.settings, lambda: None, counts, FIRST_ID)
         self.serving.start()
-        self.serving.install(self.table(1))
+        self.serving.install(self.table(1), frozenset())
         listening = socket.create_server((LOOPBACK, 0))
         listening.setblocking(False)
         self.port_number: int = listening.getsockname()[1]
@@ -58,9 +59,9 @@ class ServingTests(TestCase):
         return [client, await self.origin.peer(number)]
 
     async def test_figures(self) -> None:
-        """What lives and what has ended is counted, as one worker's; numbers begin where they are told to."""
+        """Live and ended connections are counted; their numbers begin with the one given."""
         ends = await self.client()
-        self.assertEqual(self.serving.workers(), [WorkerFigures(1, os.getpid(), 1, 0)])
+        self.assertEqual(self.serving.connections, 1)
         await end_all(ends)
         await wait_for(lambda: self.serving.ended(), "the end of the connection")
         self.assertEqual((self.serving.connections, sum(self.serving.ended().values())), (0, 1))
@@ -68,10 +69,8 @@ class ServingTests(TestCase):
 
     async def test_a_table_is_live_at_once(self) -> None:
         """What is installed is what the next connection gets."""
-        self.assertEqual(self.serving.live_generation, 1)
         other = Origin(self, b"another welcome")
-        self.serving.install(self.table(2, other.endpoint))
-        self.assertEqual(self.serving.live_generation, 2)
+        self.serving.install(self.table(2, other.endpoint), frozenset())
         client: Peer = await dial(reactor, LOOPBACK, self.port_number, Peer(), timeout=10)
         await client.got(b"another welcome")
         await end_all([client, await other.peer(0)])
@@ -79,7 +78,7 @@ class ServingTests(TestCase):
     async def test_renewal(self) -> None:
         """New limits hold for new connections, and a rotated log is opened anew."""
         self.log.rename(self.folder / "rotated.log")
-        self.serving.renew(replace(self.settings, limits=Limits(idle=0.2)))
+        self.serving.apply_settings(replace(self.settings, limits=Limits(idle=0.2)))
         ends = await self.client()
         await wait_for(lambda: self.serving.ended() == {"idle": 1}, "the end by the new limit", timeout=20)
         await end_all(ends)
@@ -88,11 +87,11 @@ class ServingTests(TestCase):
     async def test_a_log_that_cannot_be_had_keeps_the_old_one(self) -> None:
         """Everything else is renewed; lines go where they went, also after the file was rotated then."""
         broken = replace(self.settings, access_log=str(self.folder / "none" / "access.log"))
-        self.assertRaises(AccessLogError, self.serving.renew, replace(broken, limits=Limits(idle=0.2)))
+        self.assertRaises(AccessLogError, self.serving.apply_settings, replace(broken, limits=Limits(idle=0.2)))
         ends = await self.client()
         await wait_for(lambda: "ending=idle" in self.log.read_text(), "the line in the old file", timeout=20)
         await end_all(ends)
-        self.serving.renew(self.settings)
+        self.serving.apply_settings(self.settings)
 
     async def test_stopping_ends_connections(self) -> None:
         """They end as drained, and their lines are written before it is done."""

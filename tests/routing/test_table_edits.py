@@ -21,7 +21,7 @@ from meshgate.routing.table import (
     RoutingTable,
 )
 from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, difference
-from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, packed
+from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, pack_edits
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
 DESTINATIONS = st.builds(
@@ -102,7 +102,7 @@ class DifferenceTests(SynchronousTestCase):
     def test_they_do_so_in_parts_and_as_bytes(self, before: RoutingTable, after: RoutingTable) -> None:
         """Sent in parts to somebody who has the first table, they make the second there."""
         draft, unpacker = Draft(before), Unpacker()
-        for part in packed(difference(before, after)):
+        for part in pack_edits(difference(before, after)):
             draft.take(unpacker.unpack(part))
         self.assertEqual(draft.table(), after)
 
@@ -153,7 +153,7 @@ class PartTests(SynchronousTestCase):
 
     def test_a_large_table_comes_in_many_parts(self) -> None:
         """No part has more edits than can be read in a moment."""
-        parts = list(packed(difference(RoutingTable(), table_of(1000))))
+        parts = list(pack_edits(difference(RoutingTable(), table_of(1000))))
         unpacker = Unpacker()
         sizes = [len(unpacker.unpack(part)) for part in parts]
         self.assertEqual(max(sizes), EDITS_IN_CHUNK)
@@ -165,6 +165,6 @@ class PartTests(SynchronousTestCase):
         names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_CHUNK)]
         table = RoutingTable(1, {KEY: Listener(KEY, True, True, dict.fromkeys(names, shared))})
         draft, unpacker = Draft(RoutingTable()), Unpacker()
-        for part in packed(difference(RoutingTable(), table)):
+        for part in pack_edits(difference(RoutingTable(), table)):
             draft.take(unpacker.unpack(part))
         self.assertEqual(len(set(map(id, draft.table().listeners[KEY].exact.values()))), 1)

@@ -17,20 +17,20 @@ from meshgate.routing.table import Chain, Destination, Endpoint, Listener, Liste
 from meshgate.routing.table_edits import difference
 from meshgate.transport.dialing import dial
 from meshgate.workers.messages import (
+    ApplySettings,
     Begin,
+    ConnectionFigures,
+    CurrentProblems,
     Drain,
-    Figures,
-    Installed,
     Listen,
-    Renew,
-    Said,
+    LogLine,
+    StopListening,
+    StoppedListening,
+    TableChunk,
     TableComplete,
-    TablePart,
-    Troubles,
-    Unlisten,
-    Unlistened,
+    TableInstalled,
 )
-from meshgate.workers.table_chunks import packed
+from meshgate.workers.table_chunks import pack_edits
 from meshgate.workers.worker_process import WorkerProcess
 from tests.peers import LOOPBACK, Origin, Peer, end_all
 from tests.support import new_folder, reactor, wait_for
@@ -83,8 +83,8 @@ class WorkerTests(TestCase):
         destination = Destination("db.example.org", 5432, endpoints=(origin,))
         chain = Chain((), "ns/gw", "tcp", "ns/vs", "spec.tcp[0]", (destination,))
         table = RoutingTable(1, {KEY: Listener(KEY, False, False, catch_all=chain)})
-        for part in packed(difference(RoutingTable(), table)):
-            self.worker.send(TablePart(part))
+        for chunk in pack_edits(difference(RoutingTable(), table)):
+            self.worker.send(TableChunk(chunk))
         self.worker.send(TableComplete(table.dns_names()))
 
     async def listening(self) -> socket.socket:
@@ -106,23 +106,23 @@ class WorkerTests(TestCase):
         origin = Origin(self, b"welcome")
         self.begin()
         self.install(origin.endpoint)
-        self.assertEqual(await self.said(Installed), Installed(1))
+        self.assertEqual(await self.said(TableInstalled), TableInstalled(1))
         listening = await self.listening()
         ends = await self.greeted(listening, origin)
-        self.assertEqual((await self.said(Figures)).connections, 1)
+        self.assertEqual((await self.said(ConnectionFigures)).connections, 1)
         await end_all(ends)
         await wait_for(lambda: sum((self.heard[-1].endings or {0: 0}).values()) == 1, "the count of the end")
         await wait_for(lambda: self.log.read_text().count("\n") == 1, "the line")
 
-    async def test_a_socket_is_let_go(self) -> None:
+    async def test_a_socket_is_released(self) -> None:
         """It accepts no more, and what comes then waits for others; connections go on."""
         origin = Origin(self, b"welcome")
         self.begin()
         self.install(origin.endpoint)
         listening = await self.listening()
         ends = await self.greeted(listening, origin)
-        self.worker.send(Unlisten(ID))
-        self.assertEqual(await self.said(Unlistened), Unlistened(ID))
+        self.worker.send(StopListening(ID))
+        self.assertEqual(await self.said(StoppedListening), StoppedListening(ID))
         waiting = socket.create_connection(listening.getsockname(), timeout=10)
         self.addCleanup(waiting.close)
         taken, _ = listening.accept()
@@ -140,7 +140,7 @@ class WorkerTests(TestCase):
         self.worker.send(Drain())
         await wait_for(lambda: self.fates, "its end")
         self.assertEqual(self.fates, ["ended with status 0"])
-        self.assertEqual(await self.said(Figures), Figures(0, {"drained": 1}))
+        self.assertEqual(await self.said(ConnectionFigures), ConnectionFigures(0, {"drained": 1}))
         self.assertIn("ending=drained", self.log.read_text())
         await end_all(ends)
 
@@ -150,7 +150,7 @@ class WorkerTests(TestCase):
             os.kill(self.worker.pid, number)
         self.begin()
         self.install(Endpoint(LOOPBACK, 1))
-        await self.said(Installed)
+        await self.said(TableInstalled)
         for number in (signal.SIGINT, signal.SIGHUP):
             os.kill(self.worker.pid, number)
         self.worker.send(Drain())
@@ -160,14 +160,14 @@ class WorkerTests(TestCase):
     async def test_a_log_that_cannot_be_opened_is_a_problem(self) -> None:
         """It serves without, says so, and is content once settings come with which it can."""
         self.begin(self.settings(str(self.log.parent / "none" / "access.log")))
-        (problem,) = (await self.said(Troubles)).problems
+        (problem,) = (await self.said(CurrentProblems)).problems
         self.assertEqual(
             str(problem).replace(str(self.log.parent), "FOLDER"),
             "error[MG3006]: the access log cannot be renewed: the access log FOLDER/none/access.log cannot be opened: "
             "No such file or directory (its folder has to exist)",
         )
-        self.worker.send(Renew(self.settings()))
-        await wait_for(lambda: self.heard[-1] == Troubles(()), "the problem's end")
+        self.worker.send(ApplySettings(self.settings()))
+        await wait_for(lambda: self.heard[-1] == CurrentProblems(()), "the problem's end")
         self.assertTrue(self.log.exists())
 
     async def test_what_it_does_not_understand_ends_it(self) -> None:
@@ -175,4 +175,4 @@ class WorkerTests(TestCase):
         self.worker.send("nonsense")
         await wait_for(lambda: self.fates, "its end")
         self.assertEqual(self.fates, ["ended with status 1"])
-        self.assertIn("str could not be followed", (await self.said(Said)).text)
+        self.assertIn("str could not be followed", (await self.said(LogLine)).text)
