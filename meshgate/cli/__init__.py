@@ -69,9 +69,9 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is named first; for an unknown one, the nearest."""
         if args[0] not in self.summaries:
-            from meshgate.resources.wording import nearest, shown
+            from meshgate.resources.wording import name_text, spelling_hint
 
-            ctx.fail(f"there is no command {shown(args[0])}; {nearest(args[0], self.list_commands(ctx))}")
+            ctx.fail(f"there is no command {name_text(args[0])}; {spelling_hint(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from meshgate.providers.feed import FeedState
-from meshgate.resources.latest import Latest
+from meshgate.resources.latest import LatestResources
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.compile.servers import Proxy
@@ -32,7 +32,7 @@ class CompilerState:
     """What one compilation leaves for the next, which then compiles only what has changed."""
 
     def __init__(self) -> None:
-        self.latest = Latest()
+        self.latest = LatestResources()
         self.compiler = Compiler(Proxy({}, ""))
 
 
@@ -55,7 +55,7 @@ async def compile_state(
     :param install: called with the table as soon as it is complete.
     """
     if proxy != known.compiler.proxy:
-        known.latest, known.compiler = Latest(), Compiler(proxy)
+        known.latest, known.compiler = LatestResources(), Compiler(proxy)
     change = known.latest.update(state.resources)
     compilation = await compile_change(known.compiler, change, generation, state.refused, now, rest, install)
     await rest()

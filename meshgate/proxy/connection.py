@@ -37,7 +37,7 @@ from meshgate.wire.clienthello import (
     HelloParser,
     HelloTooLarge,
     NotTLS,
-    read_at_once,
+    read_whole_hello,
 )
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Inbound(Waiting):
     def _read_hello(self, data: bytes) -> ClientHello | None:
         parser, limit = self._parser, self._dataplane.limits.hello_bytes
         if parser is None:
-            hello = read_at_once(data, limit)
+            hello = read_whole_hello(data, limit)
             if hello is not None:
                 return hello
             parser = self._parser = HelloParser(limit)

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import shown, written
+from meshgate.resources.wording import name_text, path_text
 from meshgate.resources.yaml.document import YamlDocument, YamlWarning
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DocumentSource:
     """
     Where one document comes from.
 
@@ -30,7 +30,7 @@ class Source:
 
     origin: Origin
     yaml: YamlDocument | None = None
-    prefix: Path = ()
+    prefix: FieldPath = ()
     warnings: tuple[YamlWarning, ...] = ()
 
     def origin_with_positions(self, name: str) -> Origin:
@@ -67,7 +67,7 @@ class Source:
     def _problem(self, fault: Fault, key: ResourceKey | None) -> Problem:
         line, column = self.origin.line, self.origin.column
         if self.yaml is not None:
-            find = self.yaml.key_position if fault.at_key else self.yaml.position
+            find = self.yaml.key_position if fault.points_at_key else self.yaml.position
             line, column = find((*self.prefix, *fault.path))
         return self._at(line, column, fault, key)
 
@@ -80,11 +80,11 @@ class Source:
             file=self.origin.file,
             line=line,
             column=column,
-            path=written(fault.path),
+            path=path_text(fault.path),
             hint=fault.hint,
-            kind=shown(kind) if kind else "",
-            namespace=shown(namespace) if name else "",
-            name=shown(name) if name else "",
+            kind=name_text(kind) if kind else "",
+            namespace=name_text(namespace) if name else "",
+            name=name_text(name) if name else "",
             provider=self.origin.provider,
         )
 
@@ -97,7 +97,7 @@ def _ambiguous(warning: YamlWarning) -> Fault:
     return Fault((), "MG0002", warning.message, warning.hint, Severity.WARNING)
 
 
-def split(yaml: YamlDocument, first: Origin) -> Iterator[tuple[Source, Any]]:
+def split(yaml: YamlDocument, first: Origin) -> Iterator[tuple[DocumentSource, Any]]:
     """
     A document and its source; for a list each of its items, with its own place and its own share of the warnings.
 
@@ -112,7 +112,7 @@ def split(yaml: YamlDocument, first: Origin) -> Iterator[tuple[Source, Any]]:
             shares[owner].append(warning)
     for number, ((path, value), (line, column), warnings) in enumerate(zip(found, places, shares, strict=True)):
         origin = Origin(first.provider, first.file, line, column, first.document + number)
-        yield Source(origin, yaml, path, tuple(warnings)), value
+        yield DocumentSource(origin, yaml, path, tuple(warnings)), value
 
 
 def items_of(value: Any) -> list[Any] | None:
@@ -123,7 +123,7 @@ def items_of(value: Any) -> list[Any] | None:
     return items if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list) else None
 
 
-def _flattened(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _flattened(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
     items = items_of(value)
     if items is None:
         yield path, value

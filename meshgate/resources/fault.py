@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from meshgate.resources.partial import BrokenValueError, sound
+from meshgate.resources.partial import BrokenValueError, sound_items
 from meshgate.resources.problem import Severity
-from meshgate.resources.wording import quoted, written
+from meshgate.resources.wording import path_text, quoted
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class Fault:
     :ivar code: of :data:`meshgate.resources.codes.CODES`.
     :ivar message: what is wrong, in one sentence without a full stop.
     :ivar hint: what to do about it, or empty.
-    :ivar at_key: the key is at fault rather than its value.
+    :ivar points_at_key: the key is at fault rather than its value.
     """
 
-    path: Path
+    path: FieldPath
     code: str
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
-    at_key: bool = False
+    points_at_key: bool = False
 
 
-def judged(*rules: Iterator[Fault]) -> Iterator[Fault]:
+def chain_rules(*rules: Iterator[Fault]) -> Iterator[Fault]:
     """The faults that rules find, of each as many as it finds before it depends on a value that has a fault already."""
     for rule in rules:
         try:
@@ -45,21 +45,21 @@ def judged(*rules: Iterator[Fault]) -> Iterator[Fault]:
             continue
 
 
-def dot_faults(names: Iterable[str], path: Path) -> Iterator[Fault]:
+def trailing_dot_faults(names: Iterable[str], path: FieldPath) -> Iterator[Fault]:
     """
     A warning for each name that ends with a dot, where clients ask for names: they never send that dot (RFC 6066).
 
     :param names: server names, or hosts that server names are held against.
     :param path: of the list.
     """
-    for index, name in sound(names):
+    for index, name in sound_items(names):
         if name.endswith("."):
             message = f"{quoted(name)} ends with a dot, and no client asks for a server name that does"
             hint = f"write {quoted(name.removesuffix('.'))}; hosts are compared letter by letter"
             yield Fault((*path, index), "MG1099", message, hint, Severity.WARNING)
 
 
-def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) -> Iterator[Fault]:
+def duplicate_faults(values: Iterable[str | int], path: FieldPath, field: FieldPath, what: str) -> Iterator[Fault]:
     """
     A fault for each value in a list of objects that one before it has already.
 
@@ -69,9 +69,9 @@ def repeated(values: Iterable[str | int], path: Path, field: Path, what: str) ->
     :param what: what the objects are, in the singular.
     """
     first: dict[str | int, int] = {}
-    for index, value in sound(values):
+    for index, value in sound_items(values):
         if value in first and value:
-            other = written((*path, first[value], *field))
+            other = path_text((*path, first[value], *field))
             yield Fault(
                 (*path, index, *field),
                 "MG1009",

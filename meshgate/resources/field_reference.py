@@ -22,8 +22,8 @@ from pydantic.fields import FieldInfo
 
 from meshgate.resources.kinds.supported_kinds import KINDS, Kind
 from meshgate.resources.metadata import Metadata
-from meshgate.resources.model import FrozenMapping, Written
-from meshgate.resources.wording import nearest, shown
+from meshgate.resources.model import FrozenMapping, ValueForm
+from meshgate.resources.wording import name_text, spelling_hint
 
 _WORDS: Final = {
     bool: "true or false",
@@ -154,8 +154,8 @@ def _known(word: str, known: Iterable[str], what: str, parent: str, elsewhere: C
     near = difflib.get_close_matches(word.lower(), names, 1)
     prefix = f"{parent}." if parent else ""
     meant = f"{prefix}{names[near[0]]}" if near else elsewhere()
-    hint = f"did you mean {meant}?" if meant else nearest(word, names.values())
-    raise UnknownFieldError(f"{where} {shown(word)}; {hint}")
+    hint = f"did you mean {meant}?" if meant else spelling_hint(word, names.values())
+    raise UnknownFieldError(f"{where} {name_text(word)}; {hint}")
 
 
 def _branch(model: type[BaseModel], path: tuple[str, ...], description: str, required: bool) -> Entry:
@@ -196,7 +196,7 @@ def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type_text(arguments[0], (*arguments[1:], *metadata))
-    told = next((one.kind for one in metadata if isinstance(one, Written)), "")
+    told = next((one.text for one in metadata if isinstance(one, ValueForm)), "")
     if told:
         return told if told[:2].isupper() else told[0].lower() + told[1:]
     if origin in (Union, types.UnionType):
@@ -246,7 +246,7 @@ def _bounds(metadata: Iterable[Any], name: str) -> Iterator[int]:
 
 
 def _default_text(info: FieldInfo) -> str:
-    if info.is_required() or any(isinstance(one, Written) for one in info.metadata):
+    if info.is_required() or any(isinstance(one, ValueForm) for one in info.metadata):
         return ""  # what is kept in another form than it is written in has no default that anyone would write
     return _written(info.get_default(call_default_factory=True))
 

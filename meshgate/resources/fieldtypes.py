@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from meshgate.resources.durations import format_nanoseconds, parse_nanoseconds
-from meshgate.resources.model import Written, refuse, whole_number
-from meshgate.resources.wording import kind_of, quoted
+from meshgate.resources.model import ValueForm, refuse, whole_number
+from meshgate.resources.wording import quoted, value_text
 
 _MILLISECOND: Final = 1_000_000
 _SECOND: Final = 1_000_000_000
@@ -38,7 +38,7 @@ def by_number(choices: type[enum.StrEnum]) -> BeforeValidator:
 
 def _nanoseconds(value: Any) -> int:
     if not isinstance(value, str):
-        return refuse("MG1003", f"must be a duration, not {kind_of(value)}", 'write a number with a unit, as "30s"')
+        return refuse("MG1003", f"must be a duration, not {value_text(value)}", 'write a number with a unit, as "30s"')
     try:
         return parse_nanoseconds(value)
     except ValueError as error:
@@ -72,16 +72,16 @@ def _whole_milliseconds(text: str, nanoseconds: int) -> float:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return refuse("MG1003", f"must be a number, not {kind_of(value)}")
+        return refuse("MG1003", f"must be a number, not {value_text(value)}")
     return float(value)
 
 
 #: A duration in Go's syntax, as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
-Duration = Annotated[float, BeforeValidator(_duration), Written("duration")]
+Duration = Annotated[float, BeforeValidator(_duration), ValueForm("duration")]
 #: As :data:`Duration`, and anything from 0 to a second, where 0 switches off.
-IdleDuration = Annotated[float, BeforeValidator(_idle_duration), Written("duration")]
+IdleDuration = Annotated[float, BeforeValidator(_idle_duration), ValueForm("duration")]
 #: A duration in Go's syntax, as seconds, whatever its length.
-AnyDuration = Annotated[float, BeforeValidator(_any_duration), Written("duration")]
+AnyDuration = Annotated[float, BeforeValidator(_any_duration), ValueForm("duration")]
 
 UInt64 = Annotated[int, Field(ge=0, le=_MAX_UINT64), BeforeValidator(whole_number)]
 #: A whole number from 0 on, of 32 bits with a sign.

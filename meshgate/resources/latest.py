@@ -22,13 +22,13 @@ def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], lis
     :param resources: in any order; the result does not depend on it.
     :return: both in the order of providers, files and documents.
     """
-    found = Latest()
+    found = LatestResources()
     found.update(tuple(resources))
     return sorted(found.winners.values(), key=_place), found.problems()
 
 
 @dataclass(slots=True)
-class Change:
+class ResourceChange:
     """
     How one set of resources differs from the one before.
 
@@ -36,18 +36,18 @@ class Change:
     :ivar come: what counts now; some in place of one that is gone, with the same key.
     """
 
-    gone: list[Resource[Any]] = field(default_factory=list)
-    come: list[Resource[Any]] = field(default_factory=list)
+    removed: list[Resource[Any]] = field(default_factory=list)
+    added: list[Resource[Any]] = field(default_factory=list)
 
-    def in_chunks(self, size: int) -> Iterator[Change]:
+    def in_chunks(self, size: int) -> Iterator[ResourceChange]:
         """The same change as several small ones, to be applied one after the other; everything that goes is first."""
-        for start in range(0, len(self.gone), size):
-            yield Change(gone=self.gone[start : start + size])
-        for start in range(0, len(self.come), size):
-            yield Change(come=self.come[start : start + size])
+        for start in range(0, len(self.removed), size):
+            yield ResourceChange(removed=self.removed[start : start + size])
+        for start in range(0, len(self.added), size):
+            yield ResourceChange(added=self.added[start : start + size])
 
 
-class Latest:
+class LatestResources:
     """
     What :func:`latest` gives, of one set of resources after the other: only what is new or gone is looked at.
 
@@ -60,7 +60,7 @@ class Latest:
         self._given: dict[int, Resource[Any]] = {}
         self._doubled: dict[ResourceKey, list[Resource[Any]]] = {}
 
-    def update(self, resources: tuple[Resource[Any], ...]) -> Change:
+    def update(self, resources: tuple[Resource[Any], ...]) -> ResourceChange:
         """
         Take these in place of those given before.
 
@@ -80,12 +80,12 @@ class Latest:
             touched.setdefault(resource.key, known)
             rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
             self._keep(resource.key, [*rivals, resource])
-        change = Change()
+        change = ResourceChange()
         for key in touched:
             old, new = touched[key], self.winners.get(key)
             if old is not new:
-                change.gone += [old] if old is not None else []
-                change.come += [new] if new is not None else []
+                change.removed += [old] if old is not None else []
+                change.added += [new] if new is not None else []
         return change
 
     def _keep(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from meshgate.resources.model import KubernetesModel, Labels, NonEmpty, refuse
-from meshgate.resources.wording import kind_of, quoted
+from meshgate.resources.wording import quoted, value_text
 
 # Names are those of DNS, dots allowed (RFC 1123 as Kubernetes has it, apimachinery/pkg/util/validation).
 _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
@@ -23,7 +23,7 @@ def _time(value: Any) -> datetime:
             return datetime.fromisoformat(value)
         except ValueError:  # the form is right, but there is no such day or hour
             pass
-    return refuse("MG1006", f"{kind_of(value)} is not a time", "write it as 2006-01-02T15:04:05Z, or leave it out")
+    return refuse("MG1006", f"{value_text(value)} is not a time", "write it as 2006-01-02T15:04:05Z, or leave it out")
 
 
 def _name(text: str) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from meshgate.resources.wording import kind_of
+from meshgate.resources.wording import value_text
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -58,14 +58,14 @@ class KubernetesModel(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ValueForm:
     """
     Says in the annotation of a type how its values are written.
 
     :ivar kind: a word or two for the reference, as ``Duration``.
     """
 
-    kind: str
+    text: str
 
 
 def refuse(code: str, message: str, hint: str = "") -> NoReturn:
@@ -131,7 +131,7 @@ def whole_number(value: Any) -> Any:
         return value
     if isinstance(value, str) and _QUOTED_INTEGER.fullmatch(value):
         return int(value)
-    return refuse("MG1003", f"must be a whole number, not {kind_of(value)}")
+    return refuse("MG1003", f"must be a whole number, not {value_text(value)}")
 
 
 UInt32 = Annotated[int, Field(ge=0, le=MAX_UINT32), BeforeValidator(whole_number)]

@@ -195,7 +195,7 @@ def _label_fault(label: str) -> str:
     return 'begins with "-"' if label.startswith("-") else 'ends with "-"'
 
 
-Check = Callable[[str], str]
+NameCheck = Callable[[str], str]
 
 SUBNET_HINT: Final = "write an address, a slash, and how many of its first bits count"
 DOT_HINT: Final = "a dot at the end of a host counts"
@@ -203,7 +203,7 @@ DOT_HINT: Final = "a dot at the end of a host counts"
 _SEPARATORS: Final = str.maketrans("_ ", "--")
 
 
-def checked(check: Check, code: str, hint: str = "", guess: bool = True) -> AfterValidator:
+def checked_by(check: NameCheck, code: str, hint: str = "", guess: bool = True) -> AfterValidator:
     """
     Refuses a text that a check finds fault with.
 
@@ -216,12 +216,12 @@ def checked(check: Check, code: str, hint: str = "", guess: bool = True) -> Afte
         message = check(text)
         if not message:
             return text
-        return refuse(code, message, (guess and likely(text, check)) or hint)
+        return refuse(code, message, (guess and name_hint(text, check)) or hint)
 
     return AfterValidator(fine)
 
 
-def likely(text: str, check: Check) -> str:
+def name_hint(text: str, check: NameCheck) -> str:
     """A hint with the good name that a bad one was probably meant to be; empty where none is near."""
     found = next((name for name in _meanings(text) if not check(name)), "")
     return f"did you mean {quoted(found)}?" if found else ""
@@ -242,12 +242,12 @@ def _meanings(text: str) -> Iterator[str]:
 
 
 #: A name without dots.
-DnsLabel = Annotated[str, checked(dns_label, "MG1020", "use letters, digits and -")]
+DnsLabel = Annotated[str, checked_by(dns_label, "MG1020", "use letters, digits and -")]
 #: A name without dots, or nothing.
 OptionalDnsLabel = Annotated[
-    str, checked(lambda text: dns_label(text) if text else "", "MG1020", "use letters, digits and -")
+    str, checked_by(lambda text: dns_label(text) if text else "", "MG1020", "use letters, digits and -")
 ]
 #: A domain name, of which the first label may be or begin with ``*``.
-WildcardDomain = Annotated[str, checked(wildcard_domain, "MG1021")]
+WildcardDomain = Annotated[str, checked_by(wildcard_domain, "MG1021")]
 #: An IP address, or a network as ``10.1.0.0/16``.
-Subnet = Annotated[str, checked(subnet, "MG1022", SUBNET_HINT, guess=False)]
+Subnet = Annotated[str, checked_by(subnet, "MG1022", SUBNET_HINT, guess=False)]

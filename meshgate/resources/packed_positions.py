@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Positions:
+class PackedPositions:
     """
     The lines and columns of fields: 12 bytes for each.
 
@@ -30,7 +30,7 @@ class Positions:
     places: bytes = field(repr=False)
 
     @classmethod
-    def packed(cls, found: Mapping[int, tuple[int, int]]) -> Positions:
+    def packed(cls, found: Mapping[int, tuple[int, int]]) -> PackedPositions:
         """:param found: line and column by :func:`checksum` of the path."""
         checksums = sorted(found)
         places = array("I", [number for checksum in checksums for number in found[checksum]])
@@ -45,7 +45,7 @@ class Positions:
         """
         checksums = memoryview(self.checksums).cast("I")
         while path:
-            wanted = checksum(path)
+            wanted = path_checksum(path)
             found = bisect_left(checksums, wanted)
             if found < len(checksums) and checksums[found] == wanted:
                 places = memoryview(self.places).cast("I")
@@ -54,7 +54,7 @@ class Positions:
         return None
 
 
-def checksum(path: str, parent: int = 0) -> int:
+def path_checksum(path: str, parent: int = 0) -> int:
     """
     Of a path, or of what is added to a path whose checksum is known.
 

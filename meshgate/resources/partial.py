@@ -26,7 +26,7 @@ def models_in(annotations: Iterable[Any]) -> Iterator[type[BaseModel]]:
             yield from models_in(get_args(annotation))
 
 
-def partial_record(model: type[BaseModel], value: Any, faults: Iterable[Sequence[str | int]]) -> Any:
+def partial_instance(model: type[BaseModel], value: Any, faults: Iterable[Sequence[str | int]]) -> Any:
     """
     The record that a plain value would make without its faults.
 
@@ -159,6 +159,6 @@ class _Broken:
 BROKEN: Final[Any] = _Broken()
 
 
-def sound(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+def sound_items(items: Iterable[T]) -> Iterator[tuple[int, T]]:
     """The items of a list that have no fault, with their indexes."""
     return ((index, item) for index, item in enumerate(items) if item is not BROKEN)

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from meshgate.resources.packed_positions import Positions
+from meshgate.resources.packed_positions import PackedPositions
 
 
 class Severity(enum.StrEnum):
@@ -48,7 +48,7 @@ class Origin:
     line: int = 0
     column: int = 0
     document: int = 0
-    positions: Positions | None = field(default=None, repr=False)
+    positions: PackedPositions | None = field(default=None, repr=False)
 
     def position(self, path: str) -> tuple[int, int]:
         """
@@ -59,12 +59,12 @@ class Origin:
         found = self.positions.of(path) if self.positions is not None and path else None
         return found or (self.line, self.column)
 
-    def place(self, path: str = "") -> str:
+    def location(self, path: str = "") -> str:
         """The same in words: ``file:line:column``, as much of it as is known."""
-        return written_place(self.file or self.provider, *self.position(path))
+        return location_text(self.file or self.provider, *self.position(path))
 
     def __str__(self) -> str:
-        return self.place()
+        return self.location()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Problem:
     provider: str = ""
     listener: str = ""
 
-    def place(self) -> str:
+    def location(self) -> str:
         """The place as compilers print it: ``file:line:column``, as much of it as is known."""
-        return written_place(self.file or self.provider, self.line, self.column)
+        return location_text(self.file or self.provider, self.line, self.column)
 
     def subject(self) -> str:
         """The resource concerned as ``Kind namespace/name``, or an empty string."""
@@ -108,7 +108,7 @@ class Problem:
         return f"{self.kind} {qualified}".strip()
 
     def __str__(self) -> str:
-        head = ": ".join(p for p in (self.place(), f"{self.severity.value}[{self.code}]") if p)
+        head = ": ".join(p for p in (self.location(), f"{self.severity.value}[{self.code}]") if p)
         what = ": ".join(p for p in (self.subject(), self.path, self.message) if p)
         return f"{head}: {what}" + (f" ({self.hint})" if self.hint else "")
 
@@ -117,7 +117,7 @@ class Problem:
         return asdict(self)
 
 
-def written_place(file: str, line: int, column: int) -> str:
+def location_text(file: str, line: int, column: int) -> str:
     """A place as compilers print it, as much of it as is known."""
     return ":".join([part for part in (file, str(line or ""), str(column or "")) if part])
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from meshgate.resources.documents import Source, items_of, split
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.documents import DocumentSource, items_of, split
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.kinds.supported_kinds import Kind, find_kind, ignored
 from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import Labels
@@ -20,8 +20,8 @@ from meshgate.resources.partial import without_faults
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_in_part
-from meshgate.resources.wording import kind_of, nearest, shown
+from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_partially
+from meshgate.resources.wording import name_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlError, iterate_documents
 
 # What stands at the top level of a document.
@@ -135,14 +135,14 @@ def read_document(
     :param document: of dicts, lists, texts, numbers, booleans and None, as read from JSON; one resource, not a list.
     :param origin: the place that all its problems get.
     """
-    source = Source(origin)
+    source = DocumentSource(origin)
     if items_of(document) is not None:
         fault = Fault(("items",), "MG0003", "a list is not one resource", "give its items one by one")
         return DocumentReading(None, None, source.problems([fault], None), origin)
     return _read(document, source, default_namespace, unknown_fields)
 
 
-def _read(document: Any, source: Source, default_namespace: str, unknown_fields: Severity) -> DocumentReading:
+def _read(document: Any, source: DocumentSource, default_namespace: str, unknown_fields: Severity) -> DocumentReading:
     faults = _head_faults(document)
     if faults:
         return DocumentReading(None, None, source.problems(faults, None), source.origin)
@@ -156,14 +156,14 @@ def _read(document: Any, source: Source, default_namespace: str, unknown_fields:
 def _head_faults(document: Any) -> list[Fault]:
     if not isinstance(document, Mapping):
         hint = "a resource is a mapping with apiVersion, kind and metadata"
-        return [Fault((), "MG0003", f"the document is {kind_of(document)}, not a resource", hint)]
+        return [Fault((), "MG0003", f"the document is {value_text(document)}, not a resource", hint)]
     faults = []
     for field in ("apiVersion", "kind"):
         value = document.get(field)
         if value is None or value == "":
             faults.append(Fault((field,), "MG0003", f"the document has no {field}, so it is no resource"))
         elif not isinstance(value, str):
-            faults.append(Fault((field,), "MG1003", f"must be text, not {kind_of(value)}"))
+            faults.append(Fault((field,), "MG1003", f"must be text, not {value_text(value)}"))
     return faults
 
 
@@ -180,20 +180,22 @@ def _key(document: Mapping[str, Any], default_namespace: str) -> ResourceKey:
 
 
 def _read_kind(
-    document: Mapping[str, Any], kind: Kind, key: ResourceKey, source: Source, unknown_fields: Severity
+    document: Mapping[str, Any], kind: Kind, key: ResourceKey, source: DocumentSource, unknown_fields: Severity
 ) -> DocumentReading:
     metadata, faults = _metadata(document)
-    path: Path = ()
+    path: FieldPath = ()
     content: Any = dict(document)
     if not kind.flat:
         path = ("spec",)
         content = document.get("spec")
         faults += _strangers(document, unknown_fields)
-    spec, partial, spec_faults = validate_in_part(kind.model, {} if content is None else content, path, unknown_fields)
+    spec, partial, spec_faults = validate_partially(
+        kind.model, {} if content is None else content, path, unknown_fields
+    )
     faults += spec_faults
-    faults += judged(kind.faults(partial, key))
+    faults += chain_rules(kind.faults(partial, key))
     if metadata is not None:
-        faults += judged(kind.label_faults(partial, metadata.labels))
+        faults += chain_rules(kind.label_faults(partial, metadata.labels))
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
@@ -236,7 +238,14 @@ def _metadata(document: Mapping[str, Any]) -> tuple[Metadata | None, list[Fault]
 def _strangers(document: Mapping[str, Any], severity: Severity) -> list[Fault]:
     """Fields beside the spec that are not known."""
     return [
-        Fault((name,), UNKNOWN_FIELD, f"the field {shown(name)} is not known", nearest(name, _ENVELOPE), severity, True)
+        Fault(
+            (name,),
+            UNKNOWN_FIELD,
+            f"the field {name_text(name)} is not known",
+            spelling_hint(name, _ENVELOPE),
+            severity,
+            True,
+        )
         for name in document
         if name not in _ENVELOPE
     ]

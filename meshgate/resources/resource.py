@@ -65,9 +65,9 @@ class Resource(Generic[S_co]):
         else:
             keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 
-    def place(self, path: str = "") -> str:
+    def location(self, path: str = "") -> str:
         """Where it, or a field of it, was written: ``file:line:column``."""
-        return self.origin.place(path)
+        return self.origin.location(path)
 
     def order(self) -> tuple[int, float, str, int, str, str]:
         """

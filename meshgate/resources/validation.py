@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.model import FAULT
-from meshgate.resources.partial import models_in, partial_record
+from meshgate.resources.partial import models_in, partial_instance
 from meshgate.resources.problem import Severity
-from meshgate.resources.wording import kind_of, nearest, shown
+from meshgate.resources.wording import name_text, spelling_hint, value_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,19 +36,19 @@ _WANTED: Final = {
 }
 
 
-def validate(model: type[M], value: Any, path: Path, unknown_fields: Severity) -> tuple[M | None, list[Fault]]:
+def validate(model: type[M], value: Any, path: FieldPath, unknown_fields: Severity) -> tuple[M | None, list[Fault]]:
     """
     The record that a plain value makes, or None where it makes none; and its faults, all of them.
 
     :param path: of the value, for the faults.
     :param unknown_fields: how bad a field is that the model does not know; it is left out and the rest is judged.
     """
-    record, _, faults = validate_in_part(model, value, path, unknown_fields)
+    record, _, faults = validate_partially(model, value, path, unknown_fields)
     return record, faults
 
 
-def validate_in_part(
-    model: type[M], value: Any, path: Path, unknown_fields: Severity
+def validate_partially(
+    model: type[M], value: Any, path: FieldPath, unknown_fields: Severity
 ) -> tuple[M | None, Any, list[Fault]]:
     """
     As :func:`validate`, with a second record in between, for the rules between fields: the same one, or where the
@@ -66,7 +66,7 @@ def validate_in_part(
         errors = _errors(model, value)
         if isinstance(errors, BaseModel):
             return errors, errors, faults
-    partial = partial_record(model, value, [error["loc"] for error in errors])
+    partial = partial_instance(model, value, [error["loc"] for error in errors])
     return None, partial, faults + list(_faults(errors, path))
 
 
@@ -78,7 +78,7 @@ def _errors(model: type[M], value: Any) -> M | list[ErrorDetails]:
 
 
 def _unknown_field(
-    model: type[BaseModel], value: Any, place: Sequence[str | int], path: Path, severity: Severity
+    model: type[BaseModel], value: Any, place: Sequence[str | int], path: FieldPath, severity: Severity
 ) -> Fault:
     """Takes the field out of the value; one in snake_case goes in again by its right name, as in protobuf."""
     name = str(place[-1])
@@ -89,15 +89,15 @@ def _unknown_field(
     where = (*path, *place)
     if camel is not None and camel not in parent:
         parent[camel] = content
-        message = f"{shown(name)} is snake_case, which the Kubernetes API server drops"
-        return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, at_key=True)
+        message = f"{name_text(name)} is snake_case, which the Kubernetes API server drops"
+        return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, points_at_key=True)
     return Fault(
         where,
         UNKNOWN_FIELD,
-        f"the field {shown(name)} is not known",
-        nearest(name, known.values()),
+        f"the field {name_text(name)} is not known",
+        spelling_hint(name, known.values()),
         severity,
-        at_key=True,
+        points_at_key=True,
     )
 
 
@@ -119,7 +119,7 @@ def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> dict[str
     return {name: field.alias or name for name, field in model.model_fields.items()}
 
 
-def _faults(errors: Iterable[ErrorDetails], path: Path) -> Iterator[Fault]:
+def _faults(errors: Iterable[ErrorDetails], path: FieldPath) -> Iterator[Fault]:
     for error in errors:
         place = (*path, *error["loc"])
         # A list that lost its wrong items is called too short, too.
@@ -128,7 +128,7 @@ def _faults(errors: Iterable[ErrorDetails], path: Path) -> Iterator[Fault]:
             yield Fault(place, code, message, hint)
 
 
-def _in_words(error: ErrorDetails, place: Path) -> tuple[str, str, str]:
+def _in_words(error: ErrorDetails, place: FieldPath) -> tuple[str, str, str]:
     """Code, message and hint for one of pydantic's errors."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == FAULT:
@@ -136,23 +136,23 @@ def _in_words(error: ErrorDetails, place: Path) -> tuple[str, str, str]:
     if kind == "missing":
         return "MG1002", f"the required field {place[-1]} is missing", ""
     if kind in _WANTED:
-        return "MG1003", f"must be {_WANTED[kind]}, not {kind_of(value)}", _retyping_hint(kind, value, place)
+        return "MG1003", f"must be {_WANTED[kind]}, not {value_text(value)}", _retyping_hint(kind, value, place)
     if kind == "enum":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        return "MG1004", f"{kind_of(value)} is not one of the choices", _choice_hint(value, choices)
+        return "MG1004", f"{value_text(value)} is not one of the choices", _choice_hint(value, choices)
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return "MG1005", f"{kind_of(value)} is out of range", f"{bound} is allowed"
+        return "MG1005", f"{value_text(value)} is out of range", f"{bound} is allowed"
     if kind == "too_short":
         return "MG1006", "the list needs at least one entry", ""
     if kind == "too_long":
         return "MG1006", f"the list has more than {context['max_length']} entries", ""
     if kind == "string_too_short":
         return "MG1006", "the text must not be empty", ""
-    return "MG1003", f"{kind_of(value)} does not fit here", ""
+    return "MG1003", f"{value_text(value)} does not fit here", ""
 
 
-def _retyping_hint(kind: str, value: Any, place: Path) -> str:
+def _retyping_hint(kind: str, value: Any, place: FieldPath) -> str:
     if kind == "model_type" and type(value) is int and place[-1] == "port":
         return f"write port: {{number: {value}}}"
     if kind == "string_type" and isinstance(value, (bool, int, float)):
@@ -164,5 +164,5 @@ def _retyping_hint(kind: str, value: Any, place: Path) -> str:
 
 def _choice_hint(value: Any, choices: list[str]) -> str:
     everything = f"one of {', '.join(choices)}"
-    near = nearest(value, choices) if isinstance(value, str) else everything
+    near = spelling_hint(value, choices) if isinstance(value, str) else everything
     return near if near == everything else f"{near} It is {everything}"

@@ -20,13 +20,13 @@ def quoted(text: str) -> str:
     return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
-def shown(name: str) -> str:
+def name_text(name: str) -> str:
     """A name as it is, where it can be told from the words around it; otherwise quoted."""
     plain = name.isprintable() and " " not in name and 0 < len(name) <= _LONGEST
     return name if plain else quoted(name)
 
 
-def kind_of(value: Any) -> str:
+def value_text(value: Any) -> str:
     """What a plain value is, with the value itself where it is short."""
     if isinstance(value, Mapping):
         return "a mapping"
@@ -42,7 +42,7 @@ def kind_of(value: Any) -> str:
     return "empty" if value is None else f"a {type(value).__name__}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def spelling_hint(name: str, known: Iterable[str]) -> str:
     """
     A hint for a word that is not known: the one it was probably meant to be, else all of them.
 
@@ -56,7 +56,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"one of {', '.join(words)}" if words else ""
 
 
-def written(path: Sequence[str | int]) -> str:
+def path_text(path: Sequence[str | int]) -> str:
     """A path as people write it: ``spec.servers[0].port.number``, ``metadata.labels["a.b/c"]``."""
     text = ""
     for step in path:

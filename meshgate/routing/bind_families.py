@@ -139,4 +139,4 @@ def _problem(gateway: Gateway, index: int, message: str) -> Problem:
 
 def _named(gateway: Gateway, index: int) -> str:
     name = gateway.spec.servers[index].port.name
-    return f"server {name!r} of Gateway {gateway.qualified_name} ({gateway.place(f'spec.servers[{index}]')})"
+    return f"server {name!r} of Gateway {gateway.qualified_name} ({gateway.location(f'spec.servers[{index}]')})"

@@ -16,9 +16,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from meshgate.resources.fault import Fault
-from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, Written, refuse, whole_number
+from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, ValueForm, refuse, whole_number
 from meshgate.resources.problem import Problem, has_errors
-from meshgate.resources.wording import kind_of, quoted
+from meshgate.resources.wording import quoted, value_text
 from meshgate.routing.tell.expectation import Expectation, Target
 from meshgate.routing.tell.explain import Call, Result
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
@@ -29,7 +29,7 @@ UNUSABLE = "MG0204"
 """The code of a value that cannot be used."""
 
 _TARGET = re.compile(r"([^\s:()/]+)(?::([0-9]{1,5}))?(?: \(subset ([^\s()]+)\))?")
-_TARGETS = Written("text, list of texts, or mapping of texts to weights")
+_TARGETS = ValueForm("text, list of texts, or mapping of texts to weights")
 _TARGET_HINT = "write it as name, name.namespace or the full host, with a port or without, as cart.shop:80"
 
 
@@ -51,7 +51,7 @@ FORM = FileForm(
 def _target(text: object, weight: int = 0) -> Target:
     match = _TARGET.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or int(match[2] or 1) not in range(1, MAX_PORT + 1):
-        refuse(UNUSABLE, f"must be a destination, not {kind_of(text)}", _TARGET_HINT)
+        refuse(UNUSABLE, f"must be a destination, not {value_text(text)}", _TARGET_HINT)
     return Target(match[1].lower().removesuffix("."), int(match[2] or 0), match[3] or "", weight)
 
 
@@ -64,7 +64,7 @@ def _targets(value: object) -> tuple[Target, ...]:
     else:
         found = (_target(value),)
     if not found:
-        refuse(UNUSABLE, f"{kind_of(value)} names no destination", "leave the key out where it does not matter")
+        refuse(UNUSABLE, f"{value_text(value)} names no destination", "leave the key out where it does not matter")
     return found
 
 
@@ -120,7 +120,7 @@ class ExpectationsFile(Section):
     default_namespace: Name = Field(default="", description="the namespace of the documents that name none")
     domain_suffix: DnsName | None = Field(default=None, description="the domain of the cluster")
     semantics: Annotated[
-        Literal["", "istio", "extended"], BeforeValidator(one_of("istio", EXTENDED)), Written("choice")
+        Literal["", "istio", "extended"], BeforeValidator(one_of("istio", EXTENDED)), ValueForm("choice")
     ] = Field(default="", description="whose rules decide where a connection goes: istio, or extended")
     expect: Annotated[Items[ExpectationPart], Field(min_length=1)] = Field(description="the expectations")
 
@@ -199,18 +199,20 @@ def _contradictions(part: ExpectationPart, path: tuple[str | int, ...], extended
     """The rules between the keys of one expectation, and the semantics that they are under."""
     if part.plain and part.sni is not None:
         yield Fault(
-            (*path, "sni"), UNUSABLE, "plain text carries no server name", "leave out plain or sni", at_key=True
+            (*path, "sni"), UNUSABLE, "plain text carries no server name", "leave out plain or sni", points_at_key=True
         )
     for name in ("source", "destination_address"):
         if getattr(part, name) is not None and not extended:
             message = "the address decides nothing here: Istio's gateway does not look at it"
-            yield Fault((*path, name), UNUSABLE, message, "leave it out, or write semantics: extended", at_key=True)
+            yield Fault(
+                (*path, name), UNUSABLE, message, "leave it out, or write semantics: extended", points_at_key=True
+            )
     routed = [name for name in ("virtual_service", "gateway", "destination") if getattr(part, name)]
     ends = [name for name in ("closed", "no_listener") if getattr(part, name)]
     if ends and len(ends) + len(routed) > 1:
         others = ", ".join((*ends[1:], *routed))
         message = f"{ends[0]} excludes {others}: a connection has one end"
-        yield Fault((*path, ends[0]), UNUSABLE, message, "split it into several expectations", at_key=True)
+        yield Fault((*path, ends[0]), UNUSABLE, message, "split it into several expectations", points_at_key=True)
     if not ends and not routed:
         hint = "add virtual_service, gateway or destination, or closed: true, or no_listener: true"
         yield Fault(path, "MG0203", f"nothing is expected of {_described(part)}", hint)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from meshgate.resources.fault import Fault
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.validation import validate
-from meshgate.resources.wording import kind_of, nearest, shown, written
+from meshgate.resources.wording import name_text, path_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlDocument, YamlError, YamlWarning, parse_documents
 from meshgate.settings.schema import Section, keys
 
@@ -88,7 +88,7 @@ def read_mapping(path: Path, form: FileForm) -> YamlDocument:
             form, path, form.no_mapping, "a second document begins here", f"a {form.name} is one document", start
         )
     if not isinstance(first.value, dict):
-        message = f"the {form.name} must be a mapping, not {kind_of(first.value)}"
+        message = f"the {form.name} must be a mapping, not {value_text(first.value)}"
         raise _broken(form, path, form.no_mapping, message, 'write "key: value" lines', (first.line, first.column))
     return first
 
@@ -104,7 +104,7 @@ def judge(section: type[S], value: Any, form: FileForm) -> tuple[S | None, list[
     judged = [
         replace(fault, code=form.missing_key if fault.code == "MG1002" else form.unusable)
         for fault in faults
-        if not fault.at_key
+        if not fault.points_at_key
     ]
     judged += unknown_keys(section, value, form.unknown_key)
     return content, judged
@@ -127,14 +127,20 @@ def unknown_keys(section: type[Section], value: Any, code: str, path: tuple[str 
             if below is not None:
                 yield from unknown_keys(below, content, code, (*path, name))
             elif name not in known and section.model_config["extra"] == "forbid":
-                yield Fault((*path, name), code, f"unknown key {shown(name)}", nearest(name, known), at_key=True)
+                yield Fault(
+                    (*path, name),
+                    code,
+                    f"unknown key {name_text(name)}",
+                    spelling_hint(name, known),
+                    points_at_key=True,
+                )
 
 
 def located(faults: Iterable[Fault], document: YamlDocument, file: Path) -> tuple[Problem, ...]:
     """Turn the faults, and the parser's warnings, into problems in the order of their lines."""
     problems = []
     for fault in faults:
-        line, column = (document.key_position if fault.at_key else document.position)(fault.path)
+        line, column = (document.key_position if fault.points_at_key else document.position)(fault.path)
         problems.append(
             Problem(
                 fault.severity,
@@ -143,7 +149,7 @@ def located(faults: Iterable[Fault], document: YamlDocument, file: Path) -> tupl
                 file=str(file),
                 line=line,
                 column=column,
-                path=written(fault.path),
+                path=path_text(fault.path),
                 hint=fault.hint,
             )
         )

@@ -17,7 +17,7 @@ from meshgate.processes.processors import connections_are_spread, usable_process
 from meshgate.providers.directory.provider import DirectoryOptions
 from meshgate.providers.options import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
-from meshgate.resources.fault import Fault, repeated
+from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import (
@@ -187,7 +187,7 @@ def _doubled_names(value: Mapping[str, Any]) -> Iterator[Fault]:
     ]
     for path, entries, what in lists:
         if isinstance(entries, list):
-            for fault in repeated(_names(entries), path, ("name",), what):
+            for fault in duplicate_faults(_names(entries), path, ("name",), what):
                 yield replace(fault, code=UNUSABLE)
 
 

@@ -1,7 +1,7 @@
 """
 The reference of the settings file, in reStructuredText: every key with its meaning, its form and its default.
 
-Written by the models, so that it cannot say anything else than they do. Knows nothing of Sphinx.
+ValueForm by the models, so that it cannot say anything else than they do. Knows nothing of Sphinx.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.model import Written
+from meshgate.resources.model import ValueForm
 from meshgate.settings.schema import Section, SettingsFile, keys
 
 
@@ -54,4 +54,4 @@ def _form(field: FieldInfo) -> str:
     choices = [f"``{word}``" for word in get_args(field.annotation) if isinstance(word, str)]
     if choices:
         return " or ".join(choices)
-    return next(one.kind for one in field.metadata if isinstance(one, Written))
+    return next(one.text for one in field.metadata if isinstance(one, ValueForm))

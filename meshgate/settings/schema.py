@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.model import Items, Labels, Model, Written
+from meshgate.resources.model import Items, Labels, Model, ValueForm
 from meshgate.settings.values import (
     AUTO,
     Address,
@@ -61,7 +61,7 @@ class Section(Model):
 class GatewaySettings(Section):
     """What this gateway is to Istio: the pod that Gateways select."""
 
-    labels: Annotated[Labels, Written("Mapping")] = _key(
+    labels: Annotated[Labels, ValueForm("Mapping")] = _key(
         "The labels of the gateway: it serves every Gateway whose selector asks for nothing but these.",
         {"istio": "ingressgateway"},
     )
@@ -80,7 +80,7 @@ class ProviderEntry(Section):
 class DnsSettings(Section):
     """How the names of endpoints are resolved."""
 
-    servers: Annotated[Items[NameServer], Written("List of addresses")] = _key(
+    servers: Annotated[Items[NameServer], ValueForm("List of addresses")] = _key(
         "The name servers to ask, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353; the port is 53 unless given. "
         "An empty list means those of /etc/resolv.conf.",
         (),
@@ -105,7 +105,7 @@ class ProbeSettings(Section):
 
     idle: ProbeSeconds = _key("How long nothing comes from it before the first probe; 0 means no probes.", "60s")
     interval: ProbeInterval = _key("How long after a probe the next one follows, while there is no answer.", "15s")
-    count: Annotated[int, Written("Number")] = _key(
+    count: Annotated[int, ValueForm("Number")] = _key(
         "How many probes without an answer end the connection, from 1 to 127.", 4, ge=1, le=127
     )
 
@@ -135,7 +135,7 @@ class LimitSettings(Section):
         ge=512,
         le=65536,
     )
-    dial_attempts: Annotated[int, Written("Number")] = _key(
+    dial_attempts: Annotated[int, ValueForm("Number")] = _key(
         "How many endpoints of a destination may fail to answer before a connection is given up, from 1 to 16. One "
         "that refuses does not count while another one is left. With 1, as in Istio, the first failure is the end, and "
         "what failed before does not matter to the choice.",
@@ -143,16 +143,16 @@ class LimitSettings(Section):
         ge=1,
         le=16,
     )
-    connections: Annotated[int, Written("Number")] = _key(
+    connections: Annotated[int, ValueForm("Number")] = _key(
         "How many connections there may be at once, over all workers. One more is closed at once, and logged with the "
         "ending over_limit. 0 means as many as there are file descriptors; when those run out, new connections wait.",
         0,
         ge=0,
     )
-    connections_per_listener: Annotated[int, Written("Number")] = _key(
+    connections_per_listener: Annotated[int, ValueForm("Number")] = _key(
         "The same for each listener; 0 means no limit.", 0, ge=0
     )
-    connections_per_client: Annotated[int, Written("Number")] = _key(
+    connections_per_client: Annotated[int, ValueForm("Number")] = _key(
         "The same for each client, which is an IPv4 address or an IPv6 network of 64 bits; 0 means no limit.", 0, ge=0
     )
 
@@ -160,20 +160,20 @@ class LimitSettings(Section):
 class ListeningSettings(Section):
     """How connections are taken in."""
 
-    backlog: Annotated[int, Written("Number")] = _key(
+    backlog: Annotated[int, ValueForm("Number")] = _key(
         "How many connections may wait to be accepted, for each port and worker, from 1 to 65535; the system may allow "
         "fewer (net.core.somaxconn). Holds for the ports opened from then on.",
         1024,
         ge=1,
         le=65535,
     )
-    defer_accept: Annotated[bool, Written("true or false")] = _key(
+    defer_accept: Annotated[bool, ValueForm("true or false")] = _key(
         "Where the first bytes decide the route, accept a connection only when they are there, or after a second "
         "(TCP_DEFER_ACCEPT). It costs less; but a client that connects and says nothing is seen a second later, and "
         "one that resets before it says anything leaves no line in the access log.",
         True,
     )
-    wait_for_addresses: Annotated[bool, Written("true or false")] = _key(
+    wait_for_addresses: Annotated[bool, ValueForm("true or false")] = _key(
         "At the start, take an address that this machine does not have for one that it will get, such as a virtual IP "
         "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
         "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
@@ -187,7 +187,7 @@ class AccessLogSettings(Section):
     path: PathText = _key(
         "The file to append to, relative to the folder of this file; - is standard output.", STANDARD_OUTPUT
     )
-    format: Annotated[Literal["text", "json"], BeforeValidator(one_of("text", "json")), Written("Choice")] = _key(
+    format: Annotated[Literal["text", "json"], BeforeValidator(one_of("text", "json")), ValueForm("Choice")] = _key(
         "text for people, or json for programs: one object a line.", "text"
     )
 
@@ -201,7 +201,7 @@ class LogSettings(Section):
         0,
         ge=0,
     )
-    keep: Annotated[int, Written("Number")] = _key(
+    keep: Annotated[int, ValueForm("Number")] = _key(
         "How many files that the gateway has renamed itself are kept, from 1 to 1000.", 5, ge=1, le=1000
     )
 
@@ -222,7 +222,7 @@ class HttpsSettings(Section):
     """An HTTPS service that answers with JSON, over a certificate of its own."""
 
     name: Name = _key("The name that the service gives itself in its answers, and its certificate's files have.")
-    hosts: Annotated[Items[DnsName], Written("List of DNS names")] = _key(
+    hosts: Annotated[Items[DnsName], ValueForm("List of DNS names")] = _key(
         "The host names that its certificate is made for.", min_length=1
     )
     port: Port = _key("The TCP port that the service listens on.")
@@ -251,7 +251,7 @@ class SettingsFile(Section):
         "The domain of the cluster: the Service a in namespace b is a.b.svc.cluster.local.", "cluster.local"
     )
     semantics: Annotated[
-        Literal["istio", "extended"], BeforeValidator(one_of("istio", "extended")), Written("Choice")
+        Literal["istio", "extended"], BeforeValidator(one_of("istio", "extended")), ValueForm("Choice")
     ] = _key(
         "Whose rules decide where a connection goes: istio for Istio's own; extended for those and what Istio ignores "
         "on a gateway, that is destinationSubnets, sourceSubnet and the hosts of a server.",
@@ -278,23 +278,23 @@ class SettingsFile(Section):
     limits: LimitSettings = _key("How much a connection may use of something, and how many there may be at once.", {})
     listening: ListeningSettings = _key("How connections are taken in.", {})
     transport: Annotated[
-        Literal["auto", "lean", "twisted"], BeforeValidator(one_of("auto", "lean", "twisted")), Written("Choice")
+        Literal["auto", "lean", "twisted"], BeforeValidator(one_of("auto", "lean", "twisted")), ValueForm("Choice")
     ] = _key(
         "What carries the bytes: lean for meshgate's own transport on epoll, twisted for the reactor's, which costs "
         "twice as much; auto for lean where there is epoll. Taken at the start only.",
         "auto",
     )
-    upstream_source: Annotated[Items[SourceAddress], Written("List of IP addresses")] = _key(
+    upstream_source: Annotated[Items[SourceAddress], ValueForm("List of IP addresses")] = _key(
         "The addresses of this machine from which endpoints are dialed, IPv4 and IPv6, in turn; each has local ports "
         "of its own, of which some 28,000 are there for one endpoint. For a family without any, the kernel chooses.",
         (),
     )
-    unknown_sni: Annotated[Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), Written("Choice")] = (
-        _key(
-            "What a client gets that asks for a server name without a route: close just closes the connection, alert "
-            "sends the fatal TLS alert unrecognized_name first.",
-            "close",
-        )
+    unknown_sni: Annotated[
+        Literal["close", "alert"], BeforeValidator(one_of("close", "alert")), ValueForm("Choice")
+    ] = _key(
+        "What a client gets that asks for a server name without a route: close just closes the connection, alert "
+        "sends the fatal TLS alert unrecognized_name first.",
+        "close",
     )
     access_log: AccessLogSettings = _key("One line per connection, written at its end.", {})
     log: LogSettings = _key(

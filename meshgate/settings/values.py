@@ -14,8 +14,8 @@ from typing import Annotated, Final, NoReturn
 from pydantic import AfterValidator, BeforeValidator
 
 from meshgate.resources.durations import parse_duration
-from meshgate.resources.model import MAX_PORT, NonEmpty, PortNumber, Written, refuse
-from meshgate.resources.wording import kind_of, nearest
+from meshgate.resources.model import MAX_PORT, NonEmpty, PortNumber, ValueForm, refuse
+from meshgate.resources.wording import spelling_hint, value_text
 
 UNUSABLE: Final = "MG0104"
 """The code of a setting whose value cannot be used."""
@@ -44,7 +44,7 @@ def read_seconds(value: object) -> float:
     if type(value) is int and value == 0:
         return 0.0
     if not isinstance(value, str):
-        _refuse(f"must be a duration, not {kind_of(value)}", "write a number with a unit, as 500ms, 15s or 1h30m")
+        _refuse(f"must be a duration, not {value_text(value)}", "write a number with a unit, as 500ms, 15s or 1h30m")
     try:
         seconds = parse_duration(value)
     except ValueError as error:
@@ -88,7 +88,7 @@ def read_size(value: object) -> int:
         return value
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        _refuse(f"must be a size, not {kind_of(value)}", "write a number of bytes, or one with a unit, as 16KiB")
+        _refuse(f"must be a size, not {value_text(value)}", "write a number of bytes, or one with a unit, as 16KiB")
     return int(match[1]) * _SIZE_UNITS[match[2]]
 
 
@@ -106,7 +106,7 @@ def read_server(value: object) -> tuple[str, int]:
         address = ipaddress.ip_address(host)
     except ValueError:
         hint = "write an IP address, with a port or without, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"
-        _refuse(f"must be the address of a name server, not {kind_of(value)}", hint)
+        _refuse(f"must be the address of a name server, not {value_text(value)}", hint)
     if number > MAX_PORT or (port and not number):
         _refuse(f"the port {port} is out of range", f"1 to {MAX_PORT} is allowed")
     return str(address), number
@@ -119,8 +119,8 @@ def one_of(*words: str) -> Callable[[object], str]:
         if value in words:
             return str(value)
         choices = " or ".join(words)
-        hint = nearest(value, words) if isinstance(value, str) else ""
-        _refuse(f"must be {choices}, not {kind_of(value)}", hint if "mean" in hint else "")
+        hint = spelling_hint(value, words) if isinstance(value, str) else ""
+        _refuse(f"must be {choices}, not {value_text(value)}", hint if "mean" in hint else "")
 
     return judge
 
@@ -129,7 +129,7 @@ def _read_address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        _refuse(f"must be an IP address, not {kind_of(text)}", "write it as 127.0.0.1 or ::1")
+        _refuse(f"must be an IP address, not {value_text(text)}", "write it as 127.0.0.1 or ::1")
 
 
 def read_source(text: str) -> str:
@@ -143,7 +143,7 @@ def read_source(text: str) -> str:
 def _matches(pattern: re.Pattern[str], what: str, hint: str) -> AfterValidator:
     def judge(text: str) -> str:
         if not pattern.fullmatch(text):
-            _refuse(f"must be {what}, not {kind_of(text)}", hint)
+            _refuse(f"must be {what}, not {value_text(text)}", hint)
         return text
 
     return AfterValidator(judge)
@@ -158,29 +158,29 @@ def read_workers(value: object) -> int | str:
     if value == AUTO:
         return AUTO
     if type(value) is not int:
-        _refuse(f"must be a number or {AUTO}, not {kind_of(value)}")
+        _refuse(f"must be a number or {AUTO}, not {value_text(value)}")
     if not 1 <= value <= MAX_WORKERS:
         _refuse(f"the number {value} is out of range", f"1 to {MAX_WORKERS} is allowed, or {AUTO}")
     return value
 
 
-Duration = Annotated[float, BeforeValidator(read_seconds), Written("Duration")]
-LimitDuration = Annotated[float, BeforeValidator(read_seconds), AfterValidator(_not_off), Written("Duration")]
-ProbeSeconds = Annotated[int, BeforeValidator(read_probe_seconds), Written("Duration")]
-ProbeInterval = Annotated[int, BeforeValidator(read_probe_seconds), AfterValidator(_not_zero), Written("Duration")]
-Workers = Annotated[int | str, BeforeValidator(read_workers), Written(f"Number or ``{AUTO}``")]
-Size = Annotated[int, BeforeValidator(read_size), Written("Size")]
+Duration = Annotated[float, BeforeValidator(read_seconds), ValueForm("Duration")]
+LimitDuration = Annotated[float, BeforeValidator(read_seconds), AfterValidator(_not_off), ValueForm("Duration")]
+ProbeSeconds = Annotated[int, BeforeValidator(read_probe_seconds), ValueForm("Duration")]
+ProbeInterval = Annotated[int, BeforeValidator(read_probe_seconds), AfterValidator(_not_zero), ValueForm("Duration")]
+Workers = Annotated[int | str, BeforeValidator(read_workers), ValueForm(f"Number or ``{AUTO}``")]
+Size = Annotated[int, BeforeValidator(read_size), ValueForm("Size")]
 NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]
-Port = Annotated[PortNumber, Written("Port")]
-Address = Annotated[str, AfterValidator(_read_address), Written("IP address")]
-SourceAddress = Annotated[str, AfterValidator(read_source), Written("IP address")]
-Text = Annotated[str, Written("Text")]
-PathText = Annotated[NonEmpty, Written("Path")]
+Port = Annotated[PortNumber, ValueForm("Port")]
+Address = Annotated[str, AfterValidator(_read_address), ValueForm("IP address")]
+SourceAddress = Annotated[str, AfterValidator(read_source), ValueForm("IP address")]
+Text = Annotated[str, ValueForm("Text")]
+PathText = Annotated[NonEmpty, ValueForm("Path")]
 Name = Annotated[
     str,
     _matches(_DNS_LABEL, "a name", "use lower-case letters, digits and inner dashes, at most 63 in all"),
-    Written("Name"),
+    ValueForm("Name"),
 ]
 DnsName = Annotated[
-    str, _matches(_DNS_NAME, "a DNS name", "write lower-case names with dots between them"), Written("DNS name")
+    str, _matches(_DNS_NAME, "a DNS name", "write lower-case names with dots between them"), ValueForm("DNS name")
 ]

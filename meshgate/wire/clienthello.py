@@ -28,7 +28,7 @@ __all__ = [
     "HelloTooLarge",
     "NotTLS",
     "parse_hello",
-    "read_at_once",
+    "read_whole_hello",
     "version_name",
 ]
 
@@ -90,7 +90,7 @@ class HelloParser:
         :raises HelloTooLarge: the hello is over a limit.
         """
         if not self._records and not self._record_header:
-            hello = read_at_once(data, self._max_bytes)
+            hello = read_whole_hello(data, self._max_bytes)
             if hello is not None:
                 return hello
         at, end = 0, len(data)
@@ -165,7 +165,7 @@ class HelloParser:
         return at + len(piece)
 
 
-def read_at_once(data: bytes, max_bytes: int = MAX_HANDSHAKE) -> ClientHello | None:
+def read_whole_hello(data: bytes, max_bytes: int = MAX_HANDSHAKE) -> ClientHello | None:
     """
     The common case, read where it lies: the first record holds the whole hello, and all of it is here.
 

@@ -60,7 +60,7 @@ class FromDocumentsTests(SynchronousTestCase):
         (problem,) = snapshot.problems
         self.assertIs(problem.severity, Severity.ERROR)
         self.assertEqual((problem.subject(), problem.path), ("Gateway default/a", "spec.servers"))
-        self.assertEqual(problem.place(), "hosts")
+        self.assertEqual(problem.location(), "hosts")
 
     def test_an_unknown_field_is_a_warning(self) -> None:
         """The resource serves, as it would in a running gateway from a file."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.documents import Source, items_of, split
+from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault
 from meshgate.resources.problem import Origin, Severity
 from meshgate.resources.resource import ResourceKey
@@ -86,7 +86,7 @@ class SourceTests(SynchronousTestCase):
         faults = [
             Fault(("w", 0), "MG1003", "value"),
             Fault(("z",), "MG1002", "missing", "hint", Severity.WARNING),
-            Fault(("w",), "MG1001", "key", at_key=True),
+            Fault(("w",), "MG1001", "key", points_at_key=True),
         ]
         problems = found[2].problems(faults, KEY)
         self.assertEqual(
@@ -99,8 +99,8 @@ class SourceTests(SynchronousTestCase):
 
     def test_without_yaml_all_problems_have_the_same_place(self) -> None:
         """The one that the provider gave."""
-        (problem,) = Source(Origin("p", "http://a")).problems([Fault(("a",), "MG1001", "m")], None)
-        self.assertEqual((problem.place(), problem.path, problem.kind), ("http://a", "a", ""))
+        (problem,) = DocumentSource(Origin("p", "http://a")).problems([Fault(("a",), "MG1001", "m")], None)
+        self.assertEqual((problem.location(), problem.path, problem.kind), ("http://a", "a", ""))
 
     def test_a_warning_yields_to_an_error_at_its_place(self) -> None:
         """One thing is said of a word, and the error is more to the point."""
@@ -110,5 +110,5 @@ class SourceTests(SynchronousTestCase):
 
     def test_names_cannot_break_a_line(self) -> None:
         """Whatever a document calls itself."""
-        (problem,) = Source(Origin()).problems([Fault((), "MG0006", "m")], ResourceKey("A\nB", "n\n", "x\ny"))
+        (problem,) = DocumentSource(Origin()).problems([Fault((), "MG0006", "m")], ResourceKey("A\nB", "n\n", "x\ny"))
         self.assertTrue(str(problem).isprintable())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.fault import repeated
+from meshgate.resources.fault import duplicate_faults
 
 
 class RepeatedTests(SynchronousTestCase):
@@ -12,7 +12,7 @@ class RepeatedTests(SynchronousTestCase):
 
     def test_each_repetition_names_the_first(self) -> None:
         """The path is that of the later one, and empty values may repeat."""
-        found = list(repeated(["a", "", "b", "a", "", "a"], ("spec", "ports"), ("port", "name"), "port"))
+        found = list(duplicate_faults(["a", "", "b", "a", "", "a"], ("spec", "ports"), ("port", "name"), "port"))
         self.assertEqual(
             [(fault.path, fault.message) for fault in found],
             [

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.resources.field_reference import UnknownFieldError, find_entry, kind_entry
 from meshgate.resources.kinds.supported_kinds import KINDS, Kind
 from meshgate.resources.kinds.tls import TLSMode
-from meshgate.resources.model import Items, Labels, Model, PortNumber, Written
+from meshgate.resources.model import Items, Labels, Model, PortNumber, ValueForm
 
 
 class Wheel(Model):
@@ -29,7 +29,7 @@ class CartSpec(Model):
     color: Annotated[TLSMode, Field(strict=False)] = Field(default=TLSMode.SIMPLE, description="outside")
     labels: Labels = Field(default=Labels(), description="stuck on")
     brake: bool = Field(default=True, description="whether it stops")
-    delay: Annotated[float, Written("Duration")] = Field(default=2.0, description="until it stops")
+    delay: Annotated[float, ValueForm("Duration")] = Field(default=2.0, description="until it stops")
     speed: float = Field(default=10.0, description="in miles an hour")
     load: int = Field(default=2**32 - 1, description="in grams; as much as fits")
     owners: Items[str] = Field(default=("me", "you"), description="whose it is")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources import names
-from meshgate.resources.names import dns_label, ip_address, likely, wildcard_domain
+from meshgate.resources.names import dns_label, ip_address, name_hint, wildcard_domain
 
 LONG = "x" * 64
 NAME_CHARACTERS = st.text("aB1-._*/%:", max_size=12)
@@ -181,19 +181,19 @@ class LikelyTests(SynchronousTestCase):
             " a.example.com ": "a.example.com",
             "my_app.example.com": "my-app.example.com",
         }.items():
-            self.assertEqual(likely(text, wildcard_domain), f'did you mean "{meant}"?')
-        self.assertEqual(likely("10.0.0.1:80", ip_address), 'did you mean "10.0.0.1"?')
-        self.assertEqual(likely("my app", dns_label), 'did you mean "my-app"?')
+            self.assertEqual(name_hint(text, wildcard_domain), f'did you mean "{meant}"?')
+        self.assertEqual(name_hint("10.0.0.1:80", ip_address), 'did you mean "10.0.0.1"?')
+        self.assertEqual(name_hint("my app", dns_label), 'did you mean "my-app"?')
 
     def test_nothing_is_near(self) -> None:
         """A hint that would be wrong itself is none."""
         for text in ("", "ä.example.com", "a..b", "*.*.com"):
-            self.assertEqual(likely(text, wildcard_domain), "", text)
+            self.assertEqual(name_hint(text, wildcard_domain), "", text)
 
     @settings(deadline=None, max_examples=200)
     @given(st.text("a1-._ *:/", max_size=12))
     def test_hints_are_good_names(self, text: str) -> None:
         """Whatever is hinted at would be taken."""
-        hint = likely(text, wildcard_domain)
+        hint = name_hint(text, wildcard_domain)
         if hint:
             self.assertEqual(wildcard_domain(hint.removeprefix('did you mean "').removesuffix('"?')), "")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.packed_positions import Positions, checksum
-from meshgate.resources.wording import written
+from meshgate.resources.packed_positions import PackedPositions, path_checksum
+from meshgate.resources.wording import path_text
 from meshgate.resources.yaml.document import parse_documents
 
 KEYS = st.text("abcdefghij", min_size=1, max_size=4)
@@ -35,7 +35,7 @@ spec:
 """
 
 
-def places(text: str, field: str = "spec") -> Positions:
+def places(text: str, field: str = "spec") -> PackedPositions:
     """The positions in the one document of a text."""
     (document,) = parse_documents(text)
     return document.positions_below((), field)
@@ -83,7 +83,7 @@ class PositionTests(SynchronousTestCase):
         (document,) = parse_documents(json.dumps({"spec": value}, indent=1))
         found = document.positions_below((), "spec")
         for path in paths(value, ("spec",)):
-            self.assertEqual(found.of(written(path)), document.position(path))
+            self.assertEqual(found.of(path_text(path)), document.position(path))
 
     def test_they_are_small(self) -> None:
         """12 bytes a field, whatever the length of its path."""
@@ -93,4 +93,4 @@ class PositionTests(SynchronousTestCase):
 
     def test_checksums_are_those_of_the_whole_path(self) -> None:
         """However many steps it is put together from."""
-        self.assertEqual(checksum("[0].b", checksum("a")), checksum("a[0].b"))
+        self.assertEqual(path_checksum("[0].b", path_checksum("a")), path_checksum("a[0].b"))

@@ -7,20 +7,20 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.fault import Fault, judged, repeated
+from meshgate.resources.fault import Fault, chain_rules, duplicate_faults
 from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
-from meshgate.resources.partial import BROKEN, BrokenValueError, partial_record, sound
+from meshgate.resources.partial import BROKEN, BrokenValueError, partial_instance, sound_items
 from meshgate.resources.problem import Origin, Severity
 from meshgate.resources.reader import read_document
-from meshgate.resources.validation import validate, validate_in_part
+from meshgate.resources.validation import validate, validate_partially
 from tests.configurations import document
 
 
 def in_part(model: type, value: Any) -> Any:
     """What rules see of a value."""
-    return validate_in_part(model, value, (), Severity.ERROR)[1]
+    return validate_partially(model, value, (), Severity.ERROR)[1]
 
 
 class BrokenTests(SynchronousTestCase):
@@ -48,7 +48,7 @@ class BrokenTests(SynchronousTestCase):
 
     def test_sound_items_keep_their_indexes(self) -> None:
         """The broken ones are passed over, not closed up."""
-        self.assertEqual(list(sound(["a", BROKEN, "c"])), [(0, "a"), (2, "c")])
+        self.assertEqual(list(sound_items(["a", BROKEN, "c"])), [(0, "a"), (2, "c")])
 
     def test_rules_end_where_they_cannot_judge(self) -> None:
         """What a rule found before counts, and so does what other rules find."""
@@ -58,12 +58,12 @@ class BrokenTests(SynchronousTestCase):
             if value:
                 yield Fault((name,), "MG1006", "after")
 
-        found = [(fault.path[0], fault.message) for fault in judged(rule("a", BROKEN), rule("b", 1))]
+        found = [(fault.path[0], fault.message) for fault in chain_rules(rule("a", BROKEN), rule("b", 1))]
         self.assertEqual(found, [("a", "before"), ("b", "before"), ("b", "after")])
 
     def test_repetitions_are_found_among_the_sound(self) -> None:
         """A broken name repeats no other."""
-        found = [fault.path for fault in repeated(["a", BROKEN, "a"], ("ports",), ("name",), "port")]
+        found = [fault.path for fault in duplicate_faults(["a", BROKEN, "a"], ("ports",), ("name",), "port")]
         self.assertEqual(found, [("ports", 2, "name")])
 
 
@@ -73,7 +73,7 @@ class PartialRecordTests(SynchronousTestCase):
     def test_whole_values_make_the_same_record(self) -> None:
         """Without faults, rules see what is served."""
         value = {"hosts": ["a.example.com"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
-        record, partial, faults = validate_in_part(VirtualServiceSpec, value, (), Severity.ERROR)
+        record, partial, faults = validate_partially(VirtualServiceSpec, value, (), Severity.ERROR)
         self.assertIs(partial, record)
         self.assertEqual(faults, [])
 
@@ -88,7 +88,7 @@ class PartialRecordTests(SynchronousTestCase):
         first, second = spec.servers
         self.assertIs(second, BROKEN)
         self.assertEqual((first.port.number, first.port.protocol, first.bind), (443, "TLS", ""))
-        self.assertEqual([host for _, host in sound(first.hosts)], ["a.example.com", "*"])
+        self.assertEqual([host for _, host in sound_items(first.hosts)], ["a.example.com", "*"])
         self.assertIs(first.tls.mode, BROKEN)
         self.assertEqual(first.tls.credential_name, "c")
         self.assertEqual(dict(spec.selector), {"a": "b"})
@@ -104,7 +104,7 @@ class PartialRecordTests(SynchronousTestCase):
     def test_what_is_no_mapping_is_broken_as_a_whole(self) -> None:
         """There is nothing within to be judged."""
         self.assertIs(in_part(GatewaySpec, ["servers"]), BROKEN)
-        self.assertIs(partial_record(GatewaySpec, {"servers": "a"}, [("servers",)]).servers, BROKEN)
+        self.assertIs(partial_instance(GatewaySpec, {"servers": "a"}, [("servers",)]).servers, BROKEN)
 
     def test_unknown_fields_are_no_fault_here(self) -> None:
         """They are left out before, and the value is judged without them."""

@@ -182,7 +182,7 @@ class ReadTextTests(SynchronousTestCase):
         self.assertFalse(reading.readable)
         self.assertEqual((reading.documents, reading.resources), ((), ()))
         (problem,) = reading.problems
-        self.assertEqual((problem.place(), problem.code), ("a.yaml:15:1", "MG0001"))
+        self.assertEqual((problem.location(), problem.code), ("a.yaml:15:1", "MG0001"))
         self.assertEqual(
             (problem.severity, problem.phase, problem.provider), (Severity.ERROR, Phase.VALIDATION, "files")
         )
@@ -312,7 +312,7 @@ class ReadDocumentTests(SynchronousTestCase):
         (document,) = _plain(GATEWAY)
         document["spec"]["servers"][0]["port"]["number"] = True
         (problem,) = read_document(document, Origin("inventory")).problems
-        self.assertEqual((problem.place(), problem.path), ("inventory", "spec.servers[0].port.number"))
+        self.assertEqual((problem.location(), problem.path), ("inventory", "spec.servers[0].port.number"))
 
     def test_a_list_is_refused(self) -> None:
         """It would make several."""

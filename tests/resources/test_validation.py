@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.codes import CODES
-from meshgate.resources.fault import judged
+from meshgate.resources.fault import chain_rules
 from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.validation import validate, validate_in_part
+from meshgate.resources.validation import validate, validate_partially
 
 SERVER: dict[str, Any] = {"port": {"number": 443, "name": "tls", "protocol": "TLS"}, "hosts": ["*"], "tls": {}}
 
@@ -51,7 +51,7 @@ class UnknownFieldTests(SynchronousTestCase):
                 (("spec", "selectr"), "did you mean selector?"),
             },
         )
-        self.assertEqual({(f.code, f.severity, f.at_key) for f in faults}, {("MG1001", Severity.WARNING, True)})
+        self.assertEqual({(f.code, f.severity, f.points_at_key) for f in faults}, {("MG1001", Severity.WARNING, True)})
         self.assertEqual(value, before)
 
     def test_other_faults_are_told_as_well(self) -> None:
@@ -128,9 +128,9 @@ class WordingTests(SynchronousTestCase):
     @given(st.sampled_from(sorted(KINDS)), JSON)
     def test_any_value_makes_a_record_or_faults(self, kind: str, value: Any) -> None:
         """Never another exception; every fault in printable words, under a known code."""
-        record, partial, faults = validate_in_part(KINDS[kind].model, value, ("spec",), Severity.WARNING)
+        record, partial, faults = validate_partially(KINDS[kind].model, value, ("spec",), Severity.WARNING)
         self.assertTrue(record is not None or any(fault.severity is Severity.ERROR for fault in faults))
-        for fault in [*faults, *judged(KINDS[kind].faults(partial, ResourceKey(kind, "ns", "x")))]:
+        for fault in [*faults, *chain_rules(KINDS[kind].faults(partial, ResourceKey(kind, "ns", "x")))]:
             self.assertIn(fault.code, CODES)
             self.assertTrue((fault.message + fault.hint).isprintable(), fault)
             for foreign in ("Input should", "pydantic", "valid dictionary"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.wording import kind_of, nearest, quoted, shown, written
+from meshgate.resources.wording import name_text, path_text, quoted, spelling_hint, value_text
 
 
 class QuotedTests(SynchronousTestCase):
@@ -17,7 +17,7 @@ class QuotedTests(SynchronousTestCase):
     def test_a_quoted_text_is_one_short_printable_line(self, text: str) -> None:
         """Nothing that a user writes can break a line of the log."""
         self.assertTrue(quoted(text).isprintable())
-        self.assertTrue(shown(text).isprintable())
+        self.assertTrue(name_text(text).isprintable())
         self.assertLessEqual(len(quoted(text[:40])), 40 * 12 + 2)
 
     def test_a_long_text_is_cut(self) -> None:
@@ -26,7 +26,7 @@ class QuotedTests(SynchronousTestCase):
 
     def test_a_plain_name_stands_without_quotes(self) -> None:
         """Only a name that would blur into the sentence is quoted."""
-        self.assertEqual([shown("gw"), shown("a b"), shown("")], ["gw", '"a b"', '""'])
+        self.assertEqual([name_text("gw"), name_text("a b"), name_text("")], ["gw", '"a b"', '""'])
 
 
 class KindOfTests(SynchronousTestCase):
@@ -47,7 +47,7 @@ class KindOfTests(SynchronousTestCase):
             "a very large number",
             "the number nan",
         ]
-        self.assertEqual([kind_of(value) for value in values], wanted)
+        self.assertEqual([value_text(value) for value in values], wanted)
 
 
 class NearestTests(SynchronousTestCase):
@@ -55,13 +55,13 @@ class NearestTests(SynchronousTestCase):
 
     def test_it_names_the_nearest_word_whatever_its_case(self) -> None:
         """A wrong case is the most frequent mistake of all."""
-        self.assertEqual(nearest("passthrough", ["SIMPLE", "PASSTHROUGH"]), "did you mean PASSTHROUGH?")
-        self.assertEqual(nearest("selectr", ["servers", "selector"]), "did you mean selector?")
+        self.assertEqual(spelling_hint("passthrough", ["SIMPLE", "PASSTHROUGH"]), "did you mean PASSTHROUGH?")
+        self.assertEqual(spelling_hint("selectr", ["servers", "selector"]), "did you mean selector?")
 
     def test_it_names_all_where_none_is_near(self) -> None:
         """The choices themselves are the best hint then."""
-        self.assertEqual(nearest("zzz", ["a", "b"]), "one of a, b")
-        self.assertEqual(nearest("zzz", []), "")
+        self.assertEqual(spelling_hint("zzz", ["a", "b"]), "one of a, b")
+        self.assertEqual(spelling_hint("zzz", []), "")
 
 
 class WrittenTests(SynchronousTestCase):
@@ -69,6 +69,6 @@ class WrittenTests(SynchronousTestCase):
 
     def test_it_writes_keys_and_indexes(self) -> None:
         """As people write them; keys that are no words in brackets."""
-        self.assertEqual(written(("spec", "servers", 0, "port")), "spec.servers[0].port")
-        self.assertEqual(written(("metadata", "labels", "a.b/c")), 'metadata.labels["a.b/c"]')
-        self.assertEqual(written(()), "")
+        self.assertEqual(path_text(("spec", "servers", 0, "port")), "spec.servers[0].port")
+        self.assertEqual(path_text(("metadata", "labels", "a.b/c")), 'metadata.labels["a.b/c"]')
+        self.assertEqual(path_text(()), "")

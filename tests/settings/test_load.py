@@ -238,7 +238,7 @@ class LoadTests(SettingsTestCase):
         """The YAML reader's own warnings are kept, with their places."""
         (warning,) = self.load(ONE_PROVIDER + "limits: {hello: 02000}\n").warnings
         self.assertEqual((warning.severity, warning.code), (Severity.WARNING, "MG0002"))
-        self.assertEqual(warning.place(), f"{self.path}:2:17")
+        self.assertEqual(warning.location(), f"{self.path}:2:17")
 
 
 class BrokenFileTests(SettingsTestCase):

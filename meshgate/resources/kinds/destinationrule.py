@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from meshgate.resources.fault import Fault, Path, judged, repeated
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults
 from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
 from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy, policy_faults
 from meshgate.resources.model import Items, Labels, Model
 from meshgate.resources.names import DnsLabel, WildcardDomain
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import quoted
 
@@ -52,9 +52,9 @@ DestinationRule = Resource[DestinationRuleSpec]
 
 def faults(spec: DestinationRuleSpec, key: ResourceKey) -> Iterator[Fault]:
     """What is wrong with a DestinationRule, beside what is wrong with a field by itself."""
-    yield from judged(
+    yield from chain_rules(
         _policy_faults(spec, key.namespace),
-        repeated((subset.name for subset in spec.subsets), ("spec", "subsets"), ("name",), "subset"),
+        duplicate_faults((subset.name for subset in spec.subsets), ("spec", "subsets"), ("name",), "subset"),
         _subset_faults(spec, key.namespace),
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _selector_faults(spec),
@@ -68,12 +68,12 @@ def _policy_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]
 
 
 def _subset_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
-    for index, subset in sound(spec.subsets):
+    for index, subset in sound_items(spec.subsets):
         path = ("spec", "subsets", index)
-        yield from judged(malformed_labels(subset, path), _subset_policy_faults(subset, path, namespace))
+        yield from chain_rules(malformed_labels(subset, path), _subset_policy_faults(subset, path, namespace))
 
 
-def _subset_policy_faults(subset: Subset, path: Path, namespace: str) -> Iterator[Fault]:
+def _subset_policy_faults(subset: Subset, path: FieldPath, namespace: str) -> Iterator[Fault]:
     if subset.traffic_policy:
         yield from policy_faults(subset.traffic_policy, (*path, "trafficPolicy"), namespace)
 
@@ -88,7 +88,7 @@ def _reach_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
     """A rule for some proxies of its namespace is not for other namespaces."""
     if not spec.workload_selector or spec.export_to is EXPORTED_TO_ALL:
         return
-    for index, entry in sound(spec.export_to):
+    for index, entry in sound_items(spec.export_to):
         if entry not in (".", namespace):
             yield Fault(
                 ("spec", "exportTo", index),

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.model import Items
 from meshgate.resources.names import dns_label
-from meshgate.resources.partial import sound
-from meshgate.resources.wording import quoted, written
+from meshgate.resources.partial import sound_items
+from meshgate.resources.wording import path_text, quoted
 
 EVERYBODY: Final = "*"
 OWN_NAMESPACE: Final = "."
@@ -24,7 +24,9 @@ ExportTo = Annotated[Items[str], AfterValidator(lambda names: names or EXPORTED_
 """The field ``exportTo``. An empty list means everybody, as in Istio."""
 
 
-def export_faults(names: Sequence[str], namespace: str, path: Path, nobody_allowed: bool = False) -> Iterator[Fault]:
+def export_faults(
+    names: Sequence[str], namespace: str, path: FieldPath, nobody_allowed: bool = False
+) -> Iterator[Fault]:
     """
     What is wrong with the namespaces that a resource is exported to.
 
@@ -33,11 +35,11 @@ def export_faults(names: Sequence[str], namespace: str, path: Path, nobody_allow
     :param nobody_allowed: ``~`` may stand alone.
     """
     first: dict[str, int] = {}
-    for index, name in sound(names):
+    for index, name in sound_items(names):
         place = (*path, index)
         meant = namespace if name == OWN_NAMESPACE else name
         if meant in first:
-            other = written((*path, first[meant]))
+            other = path_text((*path, first[meant]))
             message = f"{quoted(name)} is the same namespace as {other}"
             yield Fault(place, "MG1047", message, "remove one of the two")
             continue
@@ -50,7 +52,7 @@ def export_faults(names: Sequence[str], namespace: str, path: Path, nobody_allow
             yield Fault((*path, first[alone]), "MG1047", message, "leave it alone in the list, or remove it")
 
 
-def _name_faults(name: str, place: Path, nobody_allowed: bool) -> Iterator[Fault]:
+def _name_faults(name: str, place: FieldPath, nobody_allowed: bool) -> Iterator[Fault]:
     if name == NOBODY and not nobody_allowed:
         message = "only a ServiceEntry can be exported to no namespace"
         yield Fault(place, "MG1046", message, 'write "." to keep it in its own namespace')

@@ -7,12 +7,20 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from meshgate.resources.fault import Fault, Path, dot_faults, judged, repeated
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, trailing_dot_faults
 from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS, Protocol
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES, ServerTLSSettings, server_tls_faults
 from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
-from meshgate.resources.names import checked, dns_label, ip_address, is_ip_address, likely, unix_path, wildcard_domain
-from meshgate.resources.partial import sound
+from meshgate.resources.names import (
+    checked_by,
+    dns_label,
+    ip_address,
+    is_ip_address,
+    name_hint,
+    unix_path,
+    wildcard_domain,
+)
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import quoted
@@ -25,7 +33,7 @@ def _server_host(text: str) -> str:
     message, hint = _host_fault(text)
     if not message:
         return text
-    return refuse("MG1024", message, likely(text, lambda meant: _host_fault(meant)[0]) or hint)
+    return refuse("MG1024", message, name_hint(text, lambda meant: _host_fault(meant)[0]) or hint)
 
 
 def _host_fault(text: str) -> tuple[str, str]:
@@ -65,7 +73,7 @@ class Server(Model):
     """One listening port with its hosts."""
 
     port: Port = Field(description="where to listen")
-    bind: Annotated[str, checked(lambda text: text and _bind(text), "MG1025", _BIND_HINT)] = Field(
+    bind: Annotated[str, checked_by(lambda text: text and _bind(text), "MG1025", _BIND_HINT)] = Field(
         default="", description="IP address or unix:// path to listen on; empty for every address"
     )
     hosts: Annotated[Items[Annotated[str, AfterValidator(_server_host)]], Field(min_length=1)] = Field(
@@ -90,36 +98,38 @@ _SERVERS: Final = ("spec", "servers")
 
 def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
     """What is wrong with a Gateway whose fields are right one by one, or would be."""
-    yield from judged(_name_faults(key.name), _server_faults(spec), _port_name_faults(spec))
+    yield from chain_rules(_name_faults(key.name), _server_faults(spec), _port_name_faults(spec))
 
 
 def _name_faults(name: str) -> Iterator[Fault]:
     # A name with dots could not be told from the old form of references, name.namespace.
     message = dns_label(name) if name else ""
     if message:
-        hint = likely(name.replace(".", "-"), dns_label) or "use up to 63 letters, digits and -"
+        hint = name_hint(name.replace(".", "-"), dns_label) or "use up to 63 letters, digits and -"
         yield Fault(("metadata", "name"), "MG1020", message, hint)
 
 
 def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:
-    for index, server in sound(spec.servers):
+    for index, server in sound_items(spec.servers):
         path = (*_SERVERS, index)
-        yield from judged(_port_faults(server, path), _target_port_faults(server, path))
-        yield from judged(_protocol_faults(server, path), _redirect_faults(server, path), _host_faults(server, path))
+        yield from chain_rules(_port_faults(server, path), _target_port_faults(server, path))
+        yield from chain_rules(
+            _protocol_faults(server, path), _redirect_faults(server, path), _host_faults(server, path)
+        )
         if server.tls is not None:
             yield from server_tls_faults(server.tls, (*path, "tls"))
 
 
-def _host_faults(server: Server, path: Path) -> Iterator[Fault]:
+def _host_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     if server.port.protocol in TLS_PROTOCOLS:
-        yield from dot_faults(server.hosts, (*path, "hosts"))
+        yield from trailing_dot_faults(server.hosts, (*path, "hosts"))
 
 
 def _port_name_faults(spec: GatewaySpec) -> Iterator[Fault]:
-    yield from repeated((server.port.name for server in spec.servers), _SERVERS, ("port", "name"), "port")
+    yield from duplicate_faults((server.port.name for server in spec.servers), _SERVERS, ("port", "name"), "port")
 
 
-def _port_faults(server: Server, path: Path) -> Iterator[Fault]:
+def _port_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     number = (*path, "port", "number")
     if server.bind.startswith(UNIX_PREFIX):
         if server.port.number:
@@ -128,13 +138,15 @@ def _port_faults(server: Server, path: Path) -> Iterator[Fault]:
         yield Fault(number, "MG1026", "the server has no port number", "write a number from 1 to 65535")
 
 
-def _target_port_faults(server: Server, path: Path) -> Iterator[Fault]:
+def _target_port_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     if server.port.target_port:
         hint = "leave it out; the port of the service is the destination's, in the VirtualService"
-        yield Fault((*path, "port", "targetPort"), "MG1027", "a Gateway's port has no targetPort", hint, at_key=True)
+        yield Fault(
+            (*path, "port", "targetPort"), "MG1027", "a Gateway's port has no targetPort", hint, points_at_key=True
+        )
 
 
-def _protocol_faults(server: Server, path: Path) -> Iterator[Fault]:
+def _protocol_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     protocol, tls = server.port.protocol, server.tls
     if protocol in TLS_PROTOCOLS:
         if tls is None:
@@ -143,18 +155,22 @@ def _protocol_faults(server: Server, path: Path) -> Iterator[Fault]:
     elif tls is not None:
         if protocol not in HTTP_PROTOCOLS:
             message = f"a server with the protocol {protocol} takes no tls settings"
-            yield Fault((*path, "tls"), "MG1029", message, "write the protocol TLS, or leave tls out", at_key=True)
+            yield Fault(
+                (*path, "tls"), "MG1029", message, "write the protocol TLS, or leave tls out", points_at_key=True
+            )
         elif tls.mode not in PASSTHROUGH_MODES or _has_files(tls):
             message = f"a server with the protocol {protocol} takes no tls settings but httpsRedirect"
-            yield Fault((*path, "tls"), "MG1029", message, "write the protocol HTTPS, or leave tls out", at_key=True)
+            yield Fault(
+                (*path, "tls"), "MG1029", message, "write the protocol HTTPS, or leave tls out", points_at_key=True
+            )
 
 
 def _has_files(tls: ServerTLSSettings) -> bool:
     return bool(tls.server_certificate or tls.private_key or tls.ca_certificates)
 
 
-def _redirect_faults(server: Server, path: Path) -> Iterator[Fault]:
+def _redirect_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     if server.tls is not None and server.tls.https_redirect and server.port.protocol not in HTTP_PROTOCOLS:
         message = f"no plain HTTP to redirect arrives at a server with the protocol {server.port.protocol}"
         hint = "write it in the server for HTTP"
-        yield Fault((*path, "tls", "httpsRedirect"), "MG1030", message, hint, Severity.WARNING, at_key=True)
+        yield Fault((*path, "tls", "httpsRedirect"), "MG1030", message, hint, Severity.WARNING, points_at_key=True)

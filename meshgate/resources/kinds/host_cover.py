@@ -27,7 +27,7 @@ class HostCover:
                 self._exact.setdefault(host, index)
         self._lengths = sorted({len(ending) for ending in self._endings})
 
-    def of(self, host: str) -> Iterator[int]:
+    def covering(self, host: str) -> Iterator[int]:
         """The indexes of the hosts that stand for every name that this one stands for, of equal ones the first."""
         wildcard = host.startswith("*")
         if not wildcard and host in self._exact:
@@ -40,9 +40,9 @@ class HostCover:
             if index is not None:
                 yield index
 
-    def takes_in(self, host: str) -> bool:
+    def includes(self, host: str) -> bool:
         """Whether there is such a host."""
-        return any(True for _ in self.of(host))
+        return any(True for _ in self.covering(host))
 
 
 def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
@@ -57,7 +57,7 @@ def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
     cover = HostCover(hosts)
     found: dict[int, int] = {}
     for index, host in hosts:
-        for other in cover.of(host):
+        for other in cover.covering(host):
             if other != index:
                 found.setdefault(max(index, other), min(index, other))
     yield from sorted(found.items())

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.fieldtypes import AnyDuration, Duration, Number, UInt64, by_number
 from meshgate.resources.kinds.localities import LocalityLbSetting, ZoneAwareLbSetting, failover_faults, locality_faults
 from meshgate.resources.model import Model, NonEmpty, refuse
@@ -105,14 +105,14 @@ _WARMING: Final = (
 )
 
 
-def load_balancer_faults(settings: LoadBalancer, path: Path, ejects: bool) -> Iterator[Fault]:
+def load_balancer_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
     What is wrong with a load balancer.
 
     :param path: of the load balancer.
     :param ejects: there is outlier detection beside it.
     """
-    yield from judged(
+    yield from chain_rules(
         _several(settings, ("simple", "consistent_hash"), path),
         _name_faults(settings, path),
         _hash_faults(settings, path),
@@ -123,38 +123,40 @@ def load_balancer_faults(settings: LoadBalancer, path: Path, ejects: bool) -> It
     )
 
 
-def _name_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
+def _name_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.simple == LoadBalancing.LEAST_CONN:
-        yield _deprecated((*path, "simple"), "LEAST_CONN", "write LEAST_REQUEST, which is the same", at_key=False)
+        yield _deprecated(
+            (*path, "simple"), "LEAST_CONN", "write LEAST_REQUEST, which is the same", points_at_key=False
+        )
     if settings.warmup_duration_secs:
         yield _deprecated((*path, "warmupDurationSecs"), "warmupDurationSecs", "write warmup: {duration: …}")
 
 
-def _near_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
+def _near_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.locality_lb_setting and settings.zone_aware_lb_setting:
         yield Fault(
             (*path, "zoneAwareLbSetting"),
             "MG1071",
             "localityLbSetting and zoneAwareLbSetting exclude each other",
             "leave one of them out",
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _locality_faults(settings: LoadBalancer, path: Path, ejects: bool) -> Iterator[Fault]:
+def _locality_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     if settings.locality_lb_setting:
         yield from locality_faults(settings.locality_lb_setting, (*path, "localityLbSetting"), ejects)
 
 
-def _zone_faults(settings: LoadBalancer, path: Path, ejects: bool) -> Iterator[Fault]:
+def _zone_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     if settings.zone_aware_lb_setting:
         yield from failover_faults(settings.zone_aware_lb_setting, (*path, "zoneAwareLbSetting"), ejects)
 
 
-def _hash_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
+def _hash_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.consistent_hash:
         place = (*path, "consistentHash")
-        yield from judged(
+        yield from chain_rules(
             _several(settings.consistent_hash, _HASH_KEYS, place),
             _several(settings.consistent_hash, _HASH_TABLES, place),
             _ring_faults(settings.consistent_hash, place),
@@ -162,7 +164,7 @@ def _hash_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
         )
 
 
-def _ring_faults(settings: ConsistentHash, path: Path) -> Iterator[Fault]:
+def _ring_faults(settings: ConsistentHash, path: FieldPath) -> Iterator[Fault]:
     if not settings.minimum_ring_size:
         return
     place = (*path, "minimumRingSize")
@@ -170,10 +172,10 @@ def _ring_faults(settings: ConsistentHash, path: Path) -> Iterator[Fault]:
     if settings.ring_hash or settings.maglev:
         other = "ringHash" if settings.ring_hash else "maglev"
         message = f"minimumRingSize and {other} exclude each other"
-        yield Fault(place, "MG1066", message, "leave minimumRingSize out", at_key=True)
+        yield Fault(place, "MG1066", message, "leave minimumRingSize out", points_at_key=True)
 
 
-def _table_faults(settings: ConsistentHash, path: Path) -> Iterator[Fault]:
+def _table_faults(settings: ConsistentHash, path: FieldPath) -> Iterator[Fault]:
     if not settings.maglev:
         return
     size = settings.maglev.table_size
@@ -196,7 +198,7 @@ def is_prime(number: int) -> bool:
     return number % 2 == 1 and all(number % factor for factor in range(3, math.isqrt(number) + 1, 2))
 
 
-def _warmup_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
+def _warmup_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     field = "warmup" if settings.warmup else "warmupDurationSecs"
     if not settings.warmup and not settings.warmup_duration_secs:
         return
@@ -208,11 +210,11 @@ def _warmup_faults(settings: LoadBalancer, path: Path) -> Iterator[Fault]:
             f"{field} has no effect with {other}",
             "it is for ROUND_ROBIN and LEAST_REQUEST",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _several(settings: Model, fields: tuple[str, ...], path: Path) -> Iterator[Fault]:
+def _several(settings: Model, fields: tuple[str, ...], path: FieldPath) -> Iterator[Fault]:
     """A warning where several of the fields are set of which a cluster takes one only."""
     written = [field for field in fields if field in settings.model_fields_set]
     if len(written) > 1:
@@ -223,9 +225,9 @@ def _several(settings: Model, fields: tuple[str, ...], path: Path) -> Iterator[F
             f"{' and '.join(aliases)} are set together, which the Kubernetes API server refuses; {aliases[-1]} counts",
             f"leave {aliases[-2]} out",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _deprecated(path: Path, name: str, hint: str, at_key: bool = True) -> Fault:
-    return Fault(path, "MG1065", f"{name} is deprecated", hint, Severity.WARNING, at_key)
+def _deprecated(path: FieldPath, name: str, hint: str, points_at_key: bool = True) -> Fault:
+    return Fault(path, "MG1065", f"{name} is deprecated", hint, Severity.WARNING, points_at_key)

@@ -12,9 +12,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.model import FrozenMapping, Items, Model, UInt32, refuse, whole_number
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted
 
@@ -76,31 +76,31 @@ class ZoneAwareLbSetting(Model):
 _TOPOLOGY: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
 
 
-def locality_faults(setting: LocalityLbSetting, path: Path, ejects: bool) -> Iterator[Fault]:
+def locality_faults(setting: LocalityLbSetting, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
     What is wrong with the preference of near endpoints.
 
     :param path: of the setting.
     :param ejects: there is outlier detection beside it.
     """
-    yield from judged(
+    yield from chain_rules(
         _exclusion_faults(setting, path),
         _distribute_faults(setting, path),
         failover_faults(setting, path, ejects),
     )
 
 
-def _exclusion_faults(setting: LocalityLbSetting, path: Path) -> Iterator[Fault]:
+def _exclusion_faults(setting: LocalityLbSetting, path: FieldPath) -> Iterator[Fault]:
     if setting.distribute and setting.failover:
         yield Fault(
             (*path, "failover"),
             "MG1071",
             "distribute and failover exclude each other",
             "leave one of them out",
-            at_key=True,
+            points_at_key=True,
         )
     elif setting.failover:
-        for index, label in sound(setting.failover_priority):
+        for index, label in sound_items(setting.failover_priority):
             if label in _TOPOLOGY:
                 yield Fault(
                     (*path, "failoverPriority", index),
@@ -110,15 +110,15 @@ def _exclusion_faults(setting: LocalityLbSetting, path: Path) -> Iterator[Fault]
                 )
 
 
-def _distribute_faults(setting: LocalityLbSetting, path: Path) -> Iterator[Fault]:
-    sources = (((*path, "distribute", index, "from"), entry.source) for index, entry in sound(setting.distribute))
-    yield from judged(_form_faults(sources))
-    for index, entry in sound(setting.distribute):
+def _distribute_faults(setting: LocalityLbSetting, path: FieldPath) -> Iterator[Fault]:
+    sources = (((*path, "distribute", index, "from"), entry.source) for index, entry in sound_items(setting.distribute))
+    yield from chain_rules(_form_faults(sources))
+    for index, entry in sound_items(setting.distribute):
         targets = (((*path, "distribute", index, "to", locality), locality) for locality in entry.to)
-        yield from judged(_form_faults(targets, at_key=True))
+        yield from chain_rules(_form_faults(targets, points_at_key=True))
 
 
-def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: Path, ejects: bool) -> Iterator[Fault]:
+def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
     What is wrong with the regions that stand in for others.
 
@@ -132,13 +132,13 @@ def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: Path,
             "nothing fails over, since without outlierDetection no endpoint counts as failed",
             "write outlierDetection beside loadBalancer",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
-    for index, entry in sound(setting.failover):
-        yield from judged(_region_faults(entry, (*path, "failover", index)))
+    for index, entry in sound_items(setting.failover):
+        yield from chain_rules(_region_faults(entry, (*path, "failover", index)))
 
 
-def _region_faults(entry: Failover, path: Path) -> Iterator[Fault]:
+def _region_faults(entry: Failover, path: FieldPath) -> Iterator[Fault]:
     for field, region in (("from", entry.source), ("to", entry.to)):
         if "/" in region:
             yield Fault(
@@ -153,7 +153,7 @@ def _region_faults(entry: Failover, path: Path) -> Iterator[Fault]:
         yield Fault((*path, "to"), "MG1073", "a region cannot stand in for itself", "name another region")
 
 
-def _form_faults(localities: Iterable[tuple[Path, str]], at_key: bool = False) -> Iterator[Fault]:
+def _form_faults(localities: Iterable[tuple[FieldPath, str]], points_at_key: bool = False) -> Iterator[Fault]:
     """
     What is wrong with each of several localities, or with it beside those before it.
 
@@ -171,7 +171,7 @@ def _form_faults(localities: Iterable[tuple[Path, str]], at_key: bool = False) -
         else:
             before.append(parts)
             continue
-        yield Fault(path, "MG1069", f"the locality {quoted(locality)} {message}", hint, at_key=at_key)
+        yield Fault(path, "MG1069", f"the locality {quoted(locality)} {message}", hint, points_at_key=points_at_key)
 
 
 def _overlap(first: Sequence[str], second: Sequence[str]) -> bool:

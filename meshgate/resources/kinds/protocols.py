@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 from meshgate.resources.model import refuse
-from meshgate.resources.wording import nearest, quoted
+from meshgate.resources.wording import quoted, spelling_hint
 
 #: Protocols whose connections are TLS when they arrive.
 TLS_PROTOCOLS: Final = frozenset(["HTTPS", "TLS"])
@@ -27,7 +27,7 @@ def _known(protocol: str) -> str:
     name = protocol.upper()
     if name in PROTOCOLS:
         return name
-    return refuse("MG1004", f"{quoted(protocol)} is not a protocol", nearest(protocol, PROTOCOLS))
+    return refuse("MG1004", f"{quoted(protocol)} is not a protocol", spelling_hint(protocol, PROTOCOLS))
 
 
 def _known_or_empty(protocol: str) -> str:

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.problem import Severity
-from meshgate.resources.wording import quoted, written
+from meshgate.resources.wording import path_text, quoted
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -27,19 +27,19 @@ class Rule(Protocol[B_co]):
         """The match blocks, one of which must fit; empty if the rule takes every connection."""
 
 
-def reach_faults(rules: Sequence[Rule[Hashable]], path: Path) -> Iterator[Fault]:
+def reach_faults(rules: Sequence[Rule[Hashable]], path: FieldPath) -> Iterator[Fault]:
     """
     Warnings for what is never reached, because an earlier rule takes every connection or has the same match blocks.
 
     :param rules: in order.
     :param path: of the list.
     """
-    blocks: dict[Hashable, Path] = {}
-    taker: Path | None = None
+    blocks: dict[Hashable, FieldPath] = {}
+    taker: FieldPath | None = None
     for index, rule in enumerate(rules):
         place = (*path, index)
         if taker is not None:
-            message = f"the rule is never reached: {written(taker)} has no match, and so takes every connection"
+            message = f"the rule is never reached: {path_text(taker)} has no match, and so takes every connection"
             hint = "move the one without match to the end" if rule.match else "keep one rule without match"
             yield _warning(place, "MG1051", message, hint)
         elif not rule.match:
@@ -48,13 +48,13 @@ def reach_faults(rules: Sequence[Rule[Hashable]], path: Path) -> Iterator[Fault]
             yield from _block_faults(rule.match, place, blocks)
 
 
-def _block_faults(match: Sequence[Hashable], place: Path, blocks: dict[Hashable, Path]) -> Iterator[Fault]:
+def _block_faults(match: Sequence[Hashable], place: FieldPath, blocks: dict[Hashable, FieldPath]) -> Iterator[Fault]:
     repeats = 0
     for number, block in enumerate(match):
         here = (*place, "match", number)
         if block in blocks:
             repeats += 1
-            message = f"the match block is the same as {written(blocks[block])}, and is never reached"
+            message = f"the match block is the same as {path_text(blocks[block])}, and is never reached"
             yield _warning(here, "MG1052", message, "remove it, or change one of the two")
         blocks.setdefault(block, here)
     if repeats == len(match):
@@ -62,17 +62,17 @@ def _block_faults(match: Sequence[Hashable], place: Path, blocks: dict[Hashable,
         yield _warning(place, "MG1051", message, "remove it, or change its match")
 
 
-def _warning(path: Path, code: str, message: str, hint: str) -> Fault:
+def _warning(path: FieldPath, code: str, message: str, hint: str) -> Fault:
     return Fault(path, code, message, hint, Severity.WARNING)
 
 
 #: What stands in a match block and is no condition.
 _NO_CONDITIONS: Final = ("uri", "statPrefix")
 
-_Block = tuple[Path, Mapping[str, Any]]
+_Block = tuple[FieldPath, Mapping[str, Any]]
 
 
-def prefix_faults(rules: Sequence[Rule[str]], path: Path) -> Iterator[Fault]:
+def prefix_faults(rules: Sequence[Rule[str]], path: FieldPath) -> Iterator[Fault]:
     """
     :param rules: in order.
     :param path: of the list.
@@ -91,7 +91,7 @@ def prefix_faults(rules: Sequence[Rule[str]], path: Path) -> Iterator[Fault]:
                 yield Fault(
                     here,
                     "MG1053",
-                    f"the match block is never reached: {written(cover)} has a shorter prefix than {quoted(prefix)}, "
+                    f"the match block is never reached: {path_text(cover)} has a shorter prefix than {quoted(prefix)}, "
                     "and nothing else that this one has not",
                     "put the longer prefix first",
                     Severity.INFO,
@@ -105,7 +105,7 @@ def _prefix(block: Any) -> str:
     return prefix if isinstance(prefix, str) else ""
 
 
-def _cover(earlier: Mapping[str, list[_Block]], prefix: str, conditions: Mapping[str, Any]) -> Path | None:
+def _cover(earlier: Mapping[str, list[_Block]], prefix: str, conditions: Mapping[str, Any]) -> FieldPath | None:
     for length in sorted({len(other) for other in earlier if len(other) < len(prefix)}):
         for path, others in earlier.get(prefix[:length], ()):
             if _covers(others, conditions):

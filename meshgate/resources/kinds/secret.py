@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from meshgate.resources.kinds.key_pair import Certificate, PrivateKey, Unreadable, read_certificate, read_private_key
-from meshgate.resources.model import KubernetesModel, Written, refuse
+from meshgate.resources.model import KubernetesModel, ValueForm, refuse
 
 Fact = Certificate | PrivateKey | Unreadable
 Facts = tuple[tuple[str, Fact | None], ...]
@@ -56,7 +56,7 @@ def _type(value: Any) -> str:
     return value if isinstance(value, str) else refuse("MG1003", "must be text")
 
 
-_WRITTEN: Final = Written("mapping of texts to texts")
+_WRITTEN: Final = ValueForm("mapping of texts to texts")
 
 
 class SecretSpec(KubernetesModel):

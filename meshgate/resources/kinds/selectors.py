@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, Path
+from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted
 
@@ -19,7 +19,7 @@ class Labeled(Protocol):
         """The labels."""
 
 
-def selector_faults(labels: Mapping[str, str], path: Path, everything: str) -> Iterator[Fault]:
+def selector_faults(labels: Mapping[str, str], path: FieldPath, everything: str) -> Iterator[Fault]:
     """
     What is wrong with a selector.
 
@@ -33,23 +33,23 @@ def selector_faults(labels: Mapping[str, str], path: Path, everything: str) -> I
             f"the workload selector has no labels, and so selects {everything}",
             "write labels, or leave it out",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
     for key, value in labels.items():
         if not key:
-            yield Fault((*path, key), "MG1078", "the key of a label is empty", "write a key", at_key=True)
+            yield Fault((*path, key), "MG1078", "the key of a label is empty", "write a key", points_at_key=True)
         elif "*" in key or "*" in value:
-            at_key = "*" in key
+            points_at_key = "*" in key
             yield Fault(
                 (*path, key),
                 "MG1078",
-                f"{quoted(key if at_key else value)} has a wildcard, which a selector does not know",
+                f"{quoted(key if points_at_key else value)} has a wildcard, which a selector does not know",
                 "write the label as the workload has it",
-                at_key=at_key,
+                points_at_key=points_at_key,
             )
 
 
-def malformed_labels(labeled: Labeled, path: Path) -> Iterator[Fault]:
+def malformed_labels(labeled: Labeled, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with the labels of something.
 

@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from meshgate.resources.fault import Fault, repeated
+from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, refuse
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import kind_of
+from meshgate.resources.wording import value_text
 
 
 def _port_or_name(value: Any) -> int | str:
     if isinstance(value, str) and value:
         return value
     if type(value) is not int:
-        return refuse("MG1003", f"must be a port number or a port's name, not {kind_of(value)}")
+        return refuse("MG1003", f"must be a port number or a port's name, not {value_text(value)}")
     if not 1 <= value <= MAX_PORT:
-        return refuse("MG1005", f"{kind_of(value)} is out of range", f"from 1 to {MAX_PORT}")
+        return refuse("MG1005", f"{value_text(value)} is out of range", f"from 1 to {MAX_PORT}")
     return value
 
 
@@ -76,4 +76,4 @@ def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
             if not port.name:
                 path = ("spec", "ports", index, "name")
                 yield Fault(path, "MG1002", "a Service with several ports needs a name for each")
-    yield from repeated((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")
+    yield from duplicate_faults((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, Path, judged, repeated
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults
 from meshgate.resources.fieldtypes import by_number
 from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
 from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, STREAM_PROTOCOLS, TLS_PROTOCOLS, OptionalProtocol
@@ -26,10 +26,10 @@ from meshgate.resources.kinds.workloadentry import (
 )
 from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber
 from meshgate.resources.names import DnsLabel, Subnet, WildcardDomain
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import nearest, quoted
+from meshgate.resources.wording import quoted, spelling_hint
 
 
 class Location(enum.StrEnum):
@@ -98,14 +98,14 @@ _WAYPOINT_LABEL: Final = "istio.io/use-waypoint"
 def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
     """What is wrong with a ServiceEntry, beside what is wrong with a field by itself."""
     ports = ("spec", "ports")
-    yield from judged(
+    yield from chain_rules(
         _wildcard_faults(spec),
         _lookup_faults(spec),
         _selector_faults(spec),
         _selection_faults(spec),
         _network_faults(spec),
-        repeated((port.name for port in spec.ports), ports, ("name",), "port"),
-        repeated((port.number for port in spec.ports), ports, ("number",), "port"),
+        duplicate_faults((port.name for port in spec.ports), ports, ("name",), "port"),
+        duplicate_faults((port.number for port in spec.ports), ports, ("number",), "port"),
         _nameless_faults(spec),
         _shared_faults(spec),
         _dynamic_faults(spec),
@@ -117,11 +117,11 @@ def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
 
 def label_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
     """What the labels of the ServiceEntry itself do to it."""
-    yield from judged(_unaddressed_faults(spec, labels), _waypoint_faults(spec, labels))
+    yield from chain_rules(_unaddressed_faults(spec, labels), _waypoint_faults(spec, labels))
 
 
 def _wildcard_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    for index, host in sound(spec.hosts):
+    for index, host in sound_items(spec.hosts):
         path = ("spec", "hosts", index)
         if host == "*":
             yield Fault(path, "MG1060", "a ServiceEntry cannot be for every host", "name a host, or *.example.com")
@@ -133,7 +133,7 @@ def _wildcard_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
 def _lookup_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     if spec.resolution not in _BY_DNS or spec.endpoints:
         return
-    for index, host in sound(spec.hosts):
+    for index, host in sound_items(spec.hosts):
         if host != "*" and names.fqdn(host):
             yield Fault(
                 ("spec", "hosts", index),
@@ -159,7 +159,7 @@ def _selection_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
             "MG1084",
             "a ServiceEntry has either endpoints or a workloadSelector",
             "leave one of them out",
-            at_key=True,
+            points_at_key=True,
         )
     if spec.resolution == Resolution.NONE:
         yield Fault(
@@ -168,14 +168,14 @@ def _selection_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
             "without resolution the workloadSelector has no effect",
             "write resolution: STATIC",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
 
 
 def _network_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     if spec.resolution not in _BY_DNS:
         return
-    for index, address in sound(spec.addresses):
+    for index, address in sound_items(spec.addresses):
         if "/" in address:
             yield Fault(
                 ("spec", "addresses", index),
@@ -190,7 +190,7 @@ def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> It
     given = spec.resolution != Resolution.NONE and labels.get(_OWN_ADDRESS_LABEL, "").lower() != "false"
     if spec.addresses or given:
         return
-    for index, port in sound(spec.ports):
+    for index, port in sound_items(spec.ports):
         if port.protocol in ("", "TCP"):
             yield Fault(
                 ("spec", "ports", index),
@@ -205,7 +205,7 @@ def _nameless_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     """A connection that carries no name cannot be told to be for one of several hosts."""
     if spec.resolution == Resolution.NONE or len(spec.hosts) < 2:
         return
-    for index, port in sound(spec.ports):
+    for index, port in sound_items(spec.ports):
         if port.protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
             yield Fault(
                 ("spec", "ports", index),
@@ -224,21 +224,21 @@ def _shared_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
             "several hosts share the addresses and a TCP or TLS port, so that only one of them is reached there",
             "write a ServiceEntry for each host",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
 
 
 def _dynamic_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     if spec.resolution == Resolution.DYNAMIC_DNS:
-        yield from judged(
+        yield from chain_rules(
             _exact_host_faults(spec), _useless_faults(spec, "addresses"), _useless_faults(spec, "endpoints")
         )
-        for index, port in sound(spec.ports):
-            yield from judged(_protocol_faults(port, ("spec", "ports", index)))
+        for index, port in sound_items(spec.ports):
+            yield from chain_rules(_protocol_faults(port, ("spec", "ports", index)))
 
 
 def _exact_host_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    for index, host in sound(spec.hosts):
+    for index, host in sound_items(spec.hosts):
         if not host.startswith("*"):
             hint = "write *.example.com or the like, or resolution: DNS"
             yield Fault(("spec", "hosts", index), "MG1087", "resolution DYNAMIC_DNS is for wildcard hosts", hint)
@@ -251,11 +251,11 @@ def _useless_faults(spec: ServiceEntrySpec, field: str) -> Iterator[Fault]:
             "MG1087",
             f"resolution DYNAMIC_DNS takes no {field}, since each connection says where it goes",
             "leave them out",
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _protocol_faults(port: ServiceEntryPort, path: Path) -> Iterator[Fault]:
+def _protocol_faults(port: ServiceEntryPort, path: FieldPath) -> Iterator[Fault]:
     if port.protocol not in _DYNAMIC:
         yield Fault(
             (*path, "protocol"),
@@ -281,16 +281,16 @@ def _number_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     path = ("spec", "endpoints")
     if spec.resolution == Resolution.NONE and spec.endpoints:
         message = "a ServiceEntry without resolution has no endpoints"
-        yield Fault(path, "MG1085", message, "write resolution: STATIC", at_key=True)
+        yield Fault(path, "MG1085", message, "write resolution: STATIC", points_at_key=True)
     if spec.resolution == Resolution.DNS_ROUND_ROBIN and len(spec.endpoints) > 1:
         message = "resolution DNS_ROUND_ROBIN takes one endpoint at most"
         yield Fault((*path, 1), "MG1085", message, "write resolution: DNS for several")
 
 
 def _endpoints_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    for index, endpoint in sound(spec.endpoints):
+    for index, endpoint in sound_items(spec.endpoints):
         path = ("spec", "endpoints", index)
-        yield from judged(
+        yield from chain_rules(
             _static_faults(spec, endpoint, path),
             _by_name_faults(spec, endpoint, path),
             _endpoint_port_faults(spec, endpoint, path),
@@ -299,9 +299,9 @@ def _endpoints_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
         )
 
 
-def _static_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def _static_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     if spec.resolution == Resolution.STATIC:
-        yield from judged(
+        yield from chain_rules(
             missing_address_faults(endpoint, path),
             ip_faults(endpoint, path),
             unix_faults(endpoint, path),
@@ -309,14 +309,14 @@ def _static_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Pa
         )
 
 
-def _by_name_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def _by_name_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     if spec.resolution in _BY_DNS:
-        yield from judged(lookup_faults(endpoint, path), domain_faults(endpoint, path))
+        yield from chain_rules(lookup_faults(endpoint, path), domain_faults(endpoint, path))
 
 
-def _endpoint_port_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def _endpoint_port_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     known = [port.name for port in spec.ports]
     for name in endpoint.ports:
         if name not in known:
             message = f"no port of the ServiceEntry has the name {quoted(name)}"
-            yield Fault((*path, "ports", name), "MG1093", message, nearest(name, known), at_key=True)
+            yield Fault((*path, "ports", name), "MG1093", message, spelling_hint(name, known), points_at_key=True)

@@ -23,7 +23,7 @@ from meshgate.resources.kinds import (
 )
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import shown
+from meshgate.resources.wording import name_text
 
 ISTIO_GROUP: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
@@ -106,7 +106,7 @@ def find_kind(api_version: str, name: str) -> Kind | Fault | None:
     if group not in _GROUPS and not difflib.get_close_matches(group, _GROUPS, 1, 0.8):
         return None
     hint = f"write apiVersion: {kind.api_versions[0]}"
-    return Fault(("apiVersion",), "MG0004", f"{shown(name)} is not a kind of {shown(api_version)}", hint)
+    return Fault(("apiVersion",), "MG0004", f"{name_text(name)} is not a kind of {name_text(api_version)}", hint)
 
 
 def _misspelled(group: str, name: str) -> Fault | None:
@@ -116,9 +116,9 @@ def _misspelled(group: str, name: str) -> Fault | None:
     near = difflib.get_close_matches(name.lower(), known, 1, 0.75)
     if not near:
         return None
-    return Fault(("kind",), "MG0005", f"{shown(name)} is not a kind of {group}", f"did you mean {known[near[0]]}?")
+    return Fault(("kind",), "MG0005", f"{name_text(name)} is not a kind of {group}", f"did you mean {known[near[0]]}?")
 
 
 def ignored(name: str) -> Fault:
     """The information that a document is of a kind that is not read."""
-    return Fault((), "MG0006", f"{shown(name)} is not a routing resource; ignored", severity=Severity.INFO)
+    return Fault((), "MG0006", f"{name_text(name)} is not a routing resource; ignored", severity=Severity.INFO)

@@ -13,12 +13,12 @@ from typing import Annotated, Final
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.fieldtypes import by_number
 from meshgate.resources.model import Items, Model
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
-from meshgate.resources.wording import nearest, quoted, written
+from meshgate.resources.wording import path_text, quoted, spelling_hint
 
 
 class TLSMode(enum.StrEnum):
@@ -111,17 +111,17 @@ _FILES: Final = ("server_certificate", "private_key")
 _CERTIFICATES: Final = (*_FILES, "ca_certificates", "tls_certificates", *_CREDENTIALS)
 
 
-def server_tls_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def server_tls_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with a server's TLS settings.
 
     :param path: of the settings.
     """
-    yield from judged(_version_faults(tls, path), _cipher_faults(tls.cipher_suites, (*path, "cipherSuites")))
-    yield from judged(_mode_faults(tls, path))
+    yield from chain_rules(_version_faults(tls, path), _cipher_faults(tls.cipher_suites, (*path, "cipherSuites")))
+    yield from chain_rules(_mode_faults(tls, path))
 
 
-def _version_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _version_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.min_protocol_version in _OLD_VERSIONS and not tls.cipher_suites:
         yield Fault(
             (*path, "minProtocolVersion"),
@@ -132,17 +132,17 @@ def _version_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
         )
 
 
-def _cipher_faults(suites: Sequence[str], path: Path) -> Iterator[Fault]:
+def _cipher_faults(suites: Sequence[str], path: FieldPath) -> Iterator[Fault]:
     first: dict[str, int] = {}
-    for index, suite in sound(suites):
+    for index, suite in sound_items(suites):
         place = (*path, index)
         if not _is_cipher_suite(suite):
             message = f"{quoted(suite)} is not a cipher suite that is known, and is ignored"
-            near = nearest(suite, _CIPHER_SUITES)
+            near = spelling_hint(suite, _CIPHER_SUITES)
             hint = near if near.endswith("?") else "use OpenSSL's name of one that Istio has"
             yield Fault(place, "MG1032", message, hint, Severity.WARNING)
         elif suite in first:
-            message = f"the cipher suite {quoted(suite)} is in {written((*path, first[suite]))} already"
+            message = f"the cipher suite {quoted(suite)} is in {path_text((*path, first[suite]))} already"
             yield Fault(place, "MG1032", message, "remove one of the two", Severity.WARNING)
         first.setdefault(suite, index)
 
@@ -152,7 +152,7 @@ def _is_cipher_suite(suite: str) -> bool:
     return suite in ("", "ALL") or not suite[0].isalnum() or suite in _CIPHER_SUITES
 
 
-def _mode_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _mode_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.mode == TLSMode.ISTIO_MUTUAL:
         yield from _mesh_faults(tls, path)
         return
@@ -164,45 +164,47 @@ def _mode_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
     elif tls.credential_name or tls.credential_names:
         yield from _surplus_faults(tls, "credential_names", path)
     else:
-        yield from judged(_missing_faults(tls, path), _revocation_faults(tls, path))
+        yield from chain_rules(_missing_faults(tls, path), _revocation_faults(tls, path))
 
 
-def _mesh_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _mesh_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     for field in _given(tls, _CERTIFICATES):
         message = f"ISTIO_MUTUAL uses the certificates of the mesh, so there is no place for {field}"
-        yield Fault((*path, field), "MG1033", message, "leave it out, or write the mode SIMPLE or MUTUAL", at_key=True)
+        yield Fault(
+            (*path, field), "MG1033", message, "leave it out, or write the mode SIMPLE or MUTUAL", points_at_key=True
+        )
 
 
-def _unused_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _unused_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     fields = _given(tls, (*_CERTIFICATES, "ca_crl"))
     if fields:
         message = f"the mode {tls.mode} passes TLS through, which needs no {_listed(fields, 'or')}"
         hint = "leave out what has no effect, or write the mode SIMPLE to end TLS here"
-        yield Fault((*path, fields[0]), "MG1034", message, hint, Severity.WARNING, at_key=True)
+        yield Fault((*path, fields[0]), "MG1034", message, hint, Severity.WARNING, points_at_key=True)
 
 
-def _source_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _source_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     """No more than one of a pair of files, a secret, several secrets, and several pairs of files."""
     sources = _given(tls, (*_CREDENTIALS, "tls_certificates"))
     if tls.server_certificate and tls.private_key:
         sources.insert(0, "serverCertificate")
     if len(sources) > 1:
         message = f"the server's certificate is given in {_listed(sources)}"
-        yield Fault((*path, sources[1]), "MG1035", message, "keep one of them", at_key=True)
+        yield Fault((*path, sources[1]), "MG1035", message, "keep one of them", points_at_key=True)
 
 
-def _missing_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _missing_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.mode in _CHECKING_CLIENTS and not tls.ca_certificates:
         message = f"the mode {tls.mode} needs caCertificates, by which clients' certificates are checked"
         yield Fault((*path, "caCertificates"), "MG1036", message, "name a file, or a secret with credentialName")
     if not tls.tls_certificates:
         yield from _pair_faults(tls, tls.mode, path)
-    for index, certificate in sound(tls.tls_certificates):
-        yield from judged(_pair_faults(certificate, tls.mode, (*path, "tlsCertificates", index)))
+    for index, certificate in sound_items(tls.tls_certificates):
+        yield from chain_rules(_pair_faults(certificate, tls.mode, (*path, "tlsCertificates", index)))
     yield from _surplus_faults(tls, "tls_certificates", path)
 
 
-def _pair_faults(pair: ServerTLSSettings | TLSCertificate, mode: TLSMode, path: Path) -> Iterator[Fault]:
+def _pair_faults(pair: ServerTLSSettings | TLSCertificate, mode: TLSMode, path: FieldPath) -> Iterator[Fault]:
     missing = [to_camel(field) for field in _FILES if not getattr(pair, field)]
     if missing:
         hint = "name the files" if len(missing) == len(_FILES) else "name the file"
@@ -212,7 +214,7 @@ def _pair_faults(pair: ServerTLSSettings | TLSCertificate, mode: TLSMode, path: 
         yield Fault(where, "MG1036", message, f"{hint}, or a secret with credentialName")
 
 
-def _surplus_faults(tls: ServerTLSSettings, field: str, path: Path) -> Iterator[Fault]:
+def _surplus_faults(tls: ServerTLSSettings, field: str, path: FieldPath) -> Iterator[Fault]:
     if len(getattr(tls, field)) > _MOST_CERTIFICATES:
         message = "two certificates are used at most, one each for RSA and ECDSA"
         yield Fault(
@@ -220,15 +222,15 @@ def _surplus_faults(tls: ServerTLSSettings, field: str, path: Path) -> Iterator[
         )
 
 
-def _revocation_faults(tls: ServerTLSSettings, path: Path) -> Iterator[Fault]:
+def _revocation_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.ca_crl:
         return
     if tls.credential_name:
         message, hint = "caCrl does not go with credentialName", "put the list of revoked certificates in the secret"
-        yield Fault((*path, "caCrl"), "MG1038", message, hint, at_key=True)
+        yield Fault((*path, "caCrl"), "MG1038", message, hint, points_at_key=True)
     if tls.mode == TLSMode.SIMPLE:
         message = "caCrl has no meaning with the mode SIMPLE, which checks no client certificates"
-        yield Fault((*path, "caCrl"), "MG1038", message, "leave it out, or write the mode MUTUAL", at_key=True)
+        yield Fault((*path, "caCrl"), "MG1038", message, "leave it out, or write the mode MUTUAL", points_at_key=True)
 
 
 def _given(tls: ServerTLSSettings, fields: Sequence[str]) -> list[str]:
@@ -270,7 +272,7 @@ class ClientTLSSettings(Model):
 CONFIG_MAP: Final = "configmap://"
 
 
-def client_tls_faults(tls: ClientTLSSettings, path: Path, namespace: str) -> Iterator[Fault]:
+def client_tls_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -> Iterator[Fault]:
     """
     What is wrong with the TLS settings. In other modes than SIMPLE and MUTUAL their files and names are not used.
 
@@ -278,7 +280,7 @@ def client_tls_faults(tls: ClientTLSSettings, path: Path, namespace: str) -> Ite
     :param namespace: of the DestinationRule.
     """
     if tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL):
-        yield from judged(
+        yield from chain_rules(
             _client_unverified_faults(tls, path),
             _client_source_faults(tls, path),
             _client_config_map_faults(tls, path, namespace),
@@ -286,7 +288,7 @@ def client_tls_faults(tls: ClientTLSSettings, path: Path, namespace: str) -> Ite
         )
 
 
-def _client_pair_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fault]:
+def _client_pair_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.mode != ClientTLSMode.MUTUAL or tls.credential_name:
         return
     for field, value in (("clientCertificate", tls.client_certificate), ("privateKey", tls.private_key)):
@@ -299,7 +301,7 @@ def _client_pair_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fault]:
             )
 
 
-def _client_unverified_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fault]:
+def _client_unverified_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.insecure_skip_verify:
         return
     useless = [("caCertificates", tls.ca_certificates), ("subjectAltNames", tls.subject_alt_names)]
@@ -312,11 +314,11 @@ def _client_unverified_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fa
                 "MG1074",
                 f"{field} has no use with insecureSkipVerify, which takes any certificate",
                 "leave one of them out",
-                at_key=True,
+                points_at_key=True,
             )
 
 
-def _client_source_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fault]:
+def _client_source_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.credential_name:
         return
     files = (
@@ -332,11 +334,11 @@ def _client_source_faults(tls: ClientTLSSettings, path: Path) -> Iterator[Fault]
                 "MG1075",
                 f"{field} and credentialName exclude each other",
                 "leave one of them out",
-                at_key=True,
+                points_at_key=True,
             )
 
 
-def _client_config_map_faults(tls: ClientTLSSettings, path: Path, namespace: str) -> Iterator[Fault]:
+def _client_config_map_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -> Iterator[Fault]:
     place, slash, _ = tls.credential_name.removeprefix(CONFIG_MAP).partition("/")
     if tls.credential_name.startswith(CONFIG_MAP) and slash and place != namespace:
         yield Fault(

@@ -9,14 +9,14 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.fieldtypes import Count, Duration, IdleDuration, Number, Percent, by_number
 from meshgate.resources.kinds.loadbalancer import LoadBalancer, load_balancer_faults
 from meshgate.resources.kinds.tls import ClientTLSSettings, client_tls_faults
 from meshgate.resources.model import MAX_UINT32, Int32, Items, Model, NonEmpty, PortNumber, UInt32, refuse
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
-from meshgate.resources.wording import nearest, quoted
+from meshgate.resources.wording import quoted, spelling_hint
 
 _TUNNELS: Final = ("CONNECT", "POST")
 
@@ -108,7 +108,7 @@ class OutlierDetection(Model):
 
 def _tunnel(protocol: str) -> str:
     if protocol and protocol not in _TUNNELS:
-        refuse("MG1004", f"{quoted(protocol)} is not a way to open a tunnel", nearest(protocol, _TUNNELS))
+        refuse("MG1004", f"{quoted(protocol)} is not a way to open a tunnel", spelling_hint(protocol, _TUNNELS))
     return protocol or _TUNNELS[0]
 
 
@@ -143,7 +143,7 @@ class PortSelector(Model):
     number: PortNumber = Field(description="1 to 65535")
 
 
-class PolicyParts(Model):
+class PolicySections(Model):
     """What a policy can say of the whole service and of one port alike."""
 
     load_balancer: LoadBalancer | None = Field(default=None, description="how an endpoint is chosen")
@@ -152,13 +152,13 @@ class PolicyParts(Model):
     tls: ClientTLSSettings | None = Field(default=None, description="TLS that the gateway begins")
 
 
-class PortTrafficPolicy(PolicyParts):
+class PortTrafficPolicy(PolicySections):
     """The policy for one port, which replaces that for the service as a whole: nothing is inherited."""
 
     port: PortSelector = Field(description="port it is for")
 
 
-class TrafficPolicy(PolicyParts):
+class TrafficPolicy(PolicySections):
     """How the connections to a service are treated."""
 
     port_level_settings: Annotated[Items[PortTrafficPolicy], Field(max_length=4096)] = Field(
@@ -169,14 +169,14 @@ class TrafficPolicy(PolicyParts):
     retry_budget: RetryBudget | None = Field(default=None, description="HTTP only")
 
 
-def policy_faults(policy: TrafficPolicy, path: Path, namespace: str) -> Iterator[Fault]:
+def policy_faults(policy: TrafficPolicy, path: FieldPath, namespace: str) -> Iterator[Fault]:
     """
     What is wrong with a traffic policy.
 
     :param path: of the policy.
     :param namespace: of the DestinationRule.
     """
-    yield from judged(
+    yield from chain_rules(
         _silence_faults(policy, path),
         _header_faults(policy, path),
         _tunnel_faults(policy, path),
@@ -185,30 +185,30 @@ def policy_faults(policy: TrafficPolicy, path: Path, namespace: str) -> Iterator
     )
 
 
-def _silence_faults(policy: TrafficPolicy, path: Path) -> Iterator[Fault]:
+def _silence_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     others = (policy.port_level_settings, policy.tunnel, policy.proxy_protocol, policy.retry_budget)
     if _is_empty(policy) and not any(map(_is_set, others)):
         yield _empty(path, "the traffic policy says nothing")
 
 
-def _header_faults(policy: TrafficPolicy, path: Path) -> Iterator[Fault]:
+def _header_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     if policy.tunnel and policy.proxy_protocol:
         yield Fault(
             (*path, "proxyProtocol"),
             "MG1063",
             "tunnel and proxyProtocol exclude each other",
             "leave one of them out",
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _port_faults(policy: TrafficPolicy, path: Path, namespace: str) -> Iterator[Fault]:
-    for index, part in sound(policy.port_level_settings):
+def _port_faults(policy: TrafficPolicy, path: FieldPath, namespace: str) -> Iterator[Fault]:
+    for index, part in sound_items(policy.port_level_settings):
         place = (*path, "portLevelSettings", index)
-        yield from judged(_port_silence_faults(part, place), _part_faults(part, place, namespace))
+        yield from chain_rules(_port_silence_faults(part, place), _part_faults(part, place, namespace))
 
 
-def _port_silence_faults(policy: PortTrafficPolicy, path: Path) -> Iterator[Fault]:
+def _port_silence_faults(policy: PortTrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     if _is_empty(policy):
         yield _empty(path, "the policy for a port says nothing")
 
@@ -217,16 +217,16 @@ def _is_set(value: object) -> bool:
     return value is not None and value != ()
 
 
-def _is_empty(policy: PolicyParts) -> bool:
+def _is_empty(policy: PolicySections) -> bool:
     return not any(map(_is_set, (policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.tls)))
 
 
-def _empty(path: Path, message: str) -> Fault:
+def _empty(path: FieldPath, message: str) -> Fault:
     return Fault(path, "MG1062", message, "write a setting, or leave it out")
 
 
-def _part_faults(policy: PolicyParts, path: Path, namespace: str) -> Iterator[Fault]:
-    yield from judged(
+def _part_faults(policy: PolicySections, path: FieldPath, namespace: str) -> Iterator[Fault]:
+    yield from chain_rules(
         _deprecation_faults(policy, path),
         _outlier_faults(policy, path),
         _pool_faults(policy, path),
@@ -236,7 +236,7 @@ def _part_faults(policy: PolicyParts, path: Path, namespace: str) -> Iterator[Fa
     )
 
 
-def _deprecation_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
+def _deprecation_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     if policy.outlier_detection and policy.outlier_detection.consecutive_errors:
         yield Fault(
             (*path, "outlierDetection", "consecutiveErrors"),
@@ -244,11 +244,11 @@ def _deprecation_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
             "consecutiveErrors is deprecated",
             "write consecutive5xxErrors or consecutiveGatewayErrors",
             Severity.WARNING,
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _outlier_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
+def _outlier_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     settings = policy.outlier_detection
     if not settings or settings.split_external_local_origin_errors:
         return
@@ -258,17 +258,17 @@ def _outlier_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
             "MG1064",
             "consecutiveLocalOriginFailures needs splitExternalLocalOriginErrors",
             "write splitExternalLocalOriginErrors: true beside it",
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _pool_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
+def _pool_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     pool = policy.connection_pool
     if pool and not pool.tcp and not pool.http:
         yield _empty((*path, "connectionPool"), "the connection pool says nothing")
 
 
-def _http_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
+def _http_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     http = policy.connection_pool.http if policy.connection_pool else None
     if http and http.use_client_protocol and http.h2_upgrade_policy == H2UpgradePolicy.UPGRADE:
         yield Fault(
@@ -276,22 +276,22 @@ def _http_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
             "MG1082",
             "useClientProtocol and h2UpgradePolicy: UPGRADE exclude each other",
             "leave one of them out",
-            at_key=True,
+            points_at_key=True,
         )
 
 
-def _load_balancer_faults(policy: PolicyParts, path: Path) -> Iterator[Fault]:
+def _load_balancer_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     if policy.load_balancer:
         ejects = policy.outlier_detection is not None
         yield from load_balancer_faults(policy.load_balancer, (*path, "loadBalancer"), ejects)
 
 
-def _tls_faults(policy: PolicyParts, path: Path, namespace: str) -> Iterator[Fault]:
+def _tls_faults(policy: PolicySections, path: FieldPath, namespace: str) -> Iterator[Fault]:
     if policy.tls:
         yield from client_tls_faults(policy.tls, (*path, "tls"), namespace)
 
 
-def _tunnel_faults(policy: TrafficPolicy, path: Path) -> Iterator[Fault]:
+def _tunnel_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     if not policy.tunnel:
         return
     message = names.fqdn(policy.tunnel.target_host)

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
-from meshgate.resources.fault import Fault, Path, dot_faults, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, trailing_dot_faults
 from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
 from meshgate.resources.kinds.host_cover import HostCover, overlapping
 from meshgate.resources.kinds.reachability import prefix_faults, reach_faults
-from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, Written, refuse
+from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, ValueForm, refuse
 from meshgate.resources.names import (
     DOT_HINT,
     SUBNET_HINT,
@@ -28,15 +28,15 @@ from meshgate.resources.names import (
     fqdn,
     is_ip_address,
     labels,
-    likely,
+    name_hint,
     server_name,
     subnet,
     wildcard_domain,
 )
-from meshgate.resources.partial import sound
+from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.resources.wording import kind_of, nearest, quoted, written
+from meshgate.resources.wording import path_text, quoted, spelling_hint, value_text
 
 
 def _destination_host(text: str) -> str:
@@ -53,7 +53,7 @@ def _destination_hint(text: str) -> str:
     namespace, _, name = text.partition("/")
     if not (dns_label(namespace) or dns_label(name)):
         return f"write {name}.{namespace}.svc.cluster.local"
-    return likely(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local"
+    return name_hint(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local"
 
 
 class PortSelector(Model):
@@ -152,7 +152,7 @@ class HTTPRule(NamedTuple):
 def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
     if isinstance(rules, list):
         return tuple(map(_http_rule, rules))
-    return refuse("MG1003", f"must be a list, not {kind_of(rules)}")
+    return refuse("MG1003", f"must be a list, not {value_text(rules)}")
 
 
 def _http_rule(rule: Any) -> HTTPRule:
@@ -197,7 +197,7 @@ class VirtualServiceSpec(Model):
         default=(),
         description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
-    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), Written("list")] = Field(
+    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), ValueForm("list")] = Field(
         default=(), alias="http", description="rules for HTTP, of which none is served"
     )
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
@@ -217,7 +217,7 @@ _MOST_COMPARED: Final = 10
 
 def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
     """What is wrong with a VirtualService whose fields are right one by one, or would be."""
-    yield from judged(
+    yield from chain_rules(
         _delegate_faults(spec),
         _content_faults(spec),
         _http_faults(spec),
@@ -225,7 +225,7 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _host_faults(spec),
         _server_name_faults(spec),
-        dot_faults(spec.hosts if spec.tls else (), ("spec", "hosts")),
+        trailing_dot_faults(spec.hosts if spec.tls else (), ("spec", "hosts")),
         _rule_faults(spec.tls, ("spec", "tls")),
         _rule_faults(spec.tcp, ("spec", "tcp")),
         reach_faults(spec.tls, ("spec", "tls")),
@@ -240,7 +240,7 @@ def _delegate_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
         for field, what in (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules")):
             if getattr(spec, field):
                 message = f"a VirtualService without hosts is a delegate, which cannot have {what}"
-                yield Fault(("spec", field), "MG1040", message, "write the hosts that it is for", at_key=True)
+                yield Fault(("spec", field), "MG1040", message, "write the hosts that it is for", points_at_key=True)
 
 
 def _content_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
@@ -252,10 +252,10 @@ def _content_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 def _http_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     if spec.http_rules:
         message = "http routes are not served by an L4 gateway"
-        yield Fault(("spec", "http"), "MG1010", message, severity=Severity.INFO, at_key=True)
+        yield Fault(("spec", "http"), "MG1010", message, severity=Severity.INFO, points_at_key=True)
 
 
-def gateway_faults(names: Sequence[str], path: Path) -> Iterator[Fault]:
+def gateway_faults(names: Sequence[str], path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with references to Gateways.
 
@@ -264,18 +264,18 @@ def gateway_faults(names: Sequence[str], path: Path) -> Iterator[Fault]:
     :param path: of the list.
     """
     looked_at = True
-    for index, name in sound(names):
+    for index, name in sound_items(names):
         for fault in _reference_faults(name, (*path, index)):
             yield fault if looked_at else replace(fault, severity=Severity.WARNING)
         looked_at = looked_at and "/" in name
 
 
-def _reference_faults(text: str, path: Path) -> Iterator[Fault]:
+def _reference_faults(text: str, path: FieldPath) -> Iterator[Fault]:
     namespace, slash, name = text.partition("/")
     if not slash:
         message = fqdn(text)
         if message:
-            yield Fault(path, "MG1044", message, likely(text, fqdn) or "write the Gateway's name, or namespace/name")
+            yield Fault(path, "MG1044", message, name_hint(text, fqdn) or "write the Gateway's name, or namespace/name")
         elif "." in text:
             name, namespace = text.split(".")[:2]
             message = f"{quoted(text)} is the old form of a reference to a Gateway"
@@ -287,7 +287,7 @@ def _reference_faults(text: str, path: Path) -> Iterator[Fault]:
         message = dns_label(namespace) or dns_label(name)
         if message:
             hint = f"write {name} for the VirtualService's own namespace" if namespace == "." else ""
-            yield Fault(path, "MG1044", message, hint or likely(text, _is_no_reference))
+            yield Fault(path, "MG1044", message, hint or name_hint(text, _is_no_reference))
 
 
 def _is_no_reference(text: str) -> str:
@@ -312,10 +312,10 @@ def _host_fault(spec: VirtualServiceSpec, host: str) -> str:
 def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     path = ("spec", "hosts")
     good = []
-    for index, host in sound(spec.hosts):
+    for index, host in sound_items(spec.hosts):
         message = _host_fault(spec, host)
         if message:
-            yield Fault((*path, index), "MG1021", message, likely(host, wildcard_domain))
+            yield Fault((*path, index), "MG1021", message, name_hint(host, wildcard_domain))
         elif host == "*" and _is_for_mesh(spec):
             message = 'the host "*" cannot be for the mesh'
             hint = "name the Gateways that it is for in gateways, and mesh not among them"
@@ -324,7 +324,7 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
             good.append((index, host))
     for later, earlier in overlapping(good):
         message = (
-            f"{quoted(spec.hosts[later])} and {quoted(spec.hosts[earlier])} in {written((*path, earlier))} overlap"
+            f"{quoted(spec.hosts[later])} and {quoted(spec.hosts[earlier])} in {path_text((*path, earlier))} overlap"
         )
         yield Fault((*path, later), "MG1043", message, "remove one of the two")
 
@@ -333,10 +333,12 @@ def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     if not spec.tls:
         return
     cover = _cover(spec)
-    for index, rule in sound(spec.tls):
-        for number, match in sound(rule.match):
+    for index, rule in sound_items(spec.tls):
+        for number, match in sound_items(rule.match):
             path = ("spec", "tls", index, "match", number, "sniHosts")
-            yield from judged(_sni_faults(spec, match.sni_hosts, cover, path), dot_faults(match.sni_hosts, path))
+            yield from chain_rules(
+                _sni_faults(spec, match.sni_hosts, cover, path), trailing_dot_faults(match.sni_hosts, path)
+            )
 
 
 def _cover(spec: VirtualServiceSpec) -> HostCover | None:
@@ -345,8 +347,10 @@ def _cover(spec: VirtualServiceSpec) -> HostCover | None:
     return HostCover(enumerate(spec.hosts)) if whole else None
 
 
-def _sni_faults(spec: VirtualServiceSpec, names: Sequence[str], cover: HostCover | None, path: Path) -> Iterator[Fault]:
-    for index, name in sound(names):
+def _sni_faults(
+    spec: VirtualServiceSpec, names: Sequence[str], cover: HostCover | None, path: FieldPath
+) -> Iterator[Fault]:
+    for index, name in sound_items(names):
         place = (*path, index)
         generated = name.startswith(_GENERATED) and not _is_for_mesh(spec)
         message = server_name(name) if generated else wildcard_domain(name)
@@ -354,56 +358,56 @@ def _sni_faults(spec: VirtualServiceSpec, names: Sequence[str], cover: HostCover
             hint = "clients send no server name for an address; write the name they use, or route by a tcp rule"
             yield Fault(place, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
         elif message:
-            yield Fault(place, "MG1021", message, likely(name, wildcard_domain))
-        elif cover is not None and not cover.takes_in(name):
+            yield Fault(place, "MG1021", message, name_hint(name, wildcard_domain))
+        elif cover is not None and not cover.includes(name):
             message = f"no host of the VirtualService takes in the server name {quoted(name)}"
             yield Fault(place, "MG1048", message, _cover_hint(name, spec.hosts, cover))
 
 
 def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:
     for meant in (name.lower(), name.removesuffix(".")):
-        if cover.takes_in(meant):
+        if cover.includes(meant):
             return f"did you mean {quoted(meant)}? Names are compared letter by letter"
-    if cover.takes_in(f"{name}."):
+    if cover.includes(f"{name}."):
         return f"write {quoted(name)} in hosts; {DOT_HINT}"
     short = name.partition(".")[0]
     if short in hosts:
         return f"the short host {short} is not made whole before the two are compared; write {name} in hosts, too"
-    hint = nearest(name, hosts[:_MOST_COMPARED])
+    hint = spelling_hint(name, hosts[:_MOST_COMPARED])
     return f"{hint} Or add it to hosts" if hint.endswith("?") else "add it to hosts"
 
 
-def _rule_faults(rules: Sequence[TCPRoute | TLSRoute], path: Path) -> Iterator[Fault]:
-    for index, rule in sound(rules):
+def _rule_faults(rules: Sequence[TCPRoute | TLSRoute], path: FieldPath) -> Iterator[Fault]:
+    for index, rule in sound_items(rules):
         place = (*path, index)
-        yield from judged(_match_faults(rule, (*place, "match")), _weight_faults(rule, (*place, "route")))
+        yield from chain_rules(_match_faults(rule, (*place, "match")), _weight_faults(rule, (*place, "route")))
 
 
-def _match_faults(rule: TCPRoute | TLSRoute, path: Path) -> Iterator[Fault]:
+def _match_faults(rule: TCPRoute | TLSRoute, path: FieldPath) -> Iterator[Fault]:
     blocks: Sequence[L4MatchAttributes | TLSMatchAttributes] = rule.match
-    for index, match in sound(blocks):
+    for index, match in sound_items(blocks):
         place = (*path, index)
-        yield from judged(
+        yield from chain_rules(
             _label_faults(match.source_labels, (*place, "sourceLabels")),
             gateway_faults(match.gateways, (*place, "gateways")),
         )
         if isinstance(match, L4MatchAttributes):
-            yield from judged(_source_faults(match.source_subnet, (*place, "sourceSubnet")))
+            yield from chain_rules(_source_faults(match.source_subnet, (*place, "sourceSubnet")))
 
 
-def _label_faults(mapping: Mapping[str, str], path: Path) -> Iterator[Fault]:
+def _label_faults(mapping: Mapping[str, str], path: FieldPath) -> Iterator[Fault]:
     for key, message in labels(mapping):
         yield Fault((*path, key), "MG1023", message, "use letters, digits, -, _ and .")
 
 
-def _source_faults(text: str, path: Path) -> Iterator[Fault]:
+def _source_faults(text: str, path: FieldPath) -> Iterator[Fault]:
     if text:
         message = subnet(text)
         if message:
             yield Fault(path, "MG1022", message, SUBNET_HINT, Severity.WARNING)
 
 
-def _weight_faults(rule: TCPRoute | TLSRoute, path: Path) -> Iterator[Fault]:
+def _weight_faults(rule: TCPRoute | TLSRoute, path: FieldPath) -> Iterator[Fault]:
     if len(rule.route) > 1 and not any(destination.weight for destination in rule.route):
         hint = "with several destinations, give at least one a weight above 0"
         yield Fault(path, "MG1050", "none of the destinations has a weight", hint)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, Path, judged
+from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.kinds.selectors import malformed_labels
 from meshgate.resources.model import MAX_PORT, UNIX_PREFIX, FrozenMapping, Labels, Model, UInt32, whole_number
 from meshgate.resources.problem import Severity
@@ -44,7 +44,7 @@ class WorkloadEntrySpec(Model):
 def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:
     """What is wrong with a WorkloadEntry, beside what is wrong with a field by itself."""
     path = ("spec",)
-    yield from judged(
+    yield from chain_rules(
         missing_address_faults(spec, path),
         unix_faults(spec, path),
         domain_faults(spec, path),
@@ -58,7 +58,7 @@ def _is_unix(entry: WorkloadEntrySpec) -> bool:
     return entry.address.startswith(UNIX_PREFIX)
 
 
-def missing_address_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def missing_address_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with an entry without address.
 
@@ -79,7 +79,7 @@ def missing_address_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fau
         yield Fault((*path, "address"), "MG1002", "the required field address is missing", hint)
 
 
-def domain_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def domain_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with an address that must be an IP address or a name, unless it is a Unix socket.
 
@@ -93,7 +93,7 @@ def domain_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
         yield Fault((*path, "address"), "MG1094", message, _without_port(address, "write an IP address or a name"))
 
 
-def ip_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def ip_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with an address that must be an IP address, unless it is a Unix socket.
 
@@ -113,7 +113,7 @@ def _without_port(address: str, hint: str) -> str:
     return f"write {quoted(host)}; the port belongs under ports" if colon and port.isdigit() else hint
 
 
-def unix_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def unix_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with an address that is a Unix socket.
 
@@ -125,10 +125,10 @@ def unix_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
     if message:
         yield Fault((*path, "address"), "MG1095", message, "write unix:///path/to/socket")
     if entry.ports:
-        yield Fault((*path, "ports"), "MG1095", "a Unix socket has no ports", "leave ports out", at_key=True)
+        yield Fault((*path, "ports"), "MG1095", "a Unix socket has no ports", "leave ports out", points_at_key=True)
 
 
-def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: Path) -> Iterator[Fault]:
+def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with a Unix socket as an endpoint of a service.
 
@@ -140,7 +140,7 @@ def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: Path) -> Iter
         yield Fault((*path, "address"), "MG1095", message, "write a ServiceEntry for each port")
 
 
-def lookup_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def lookup_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with an endpoint that the DNS is asked for.
 
@@ -153,7 +153,7 @@ def lookup_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
         yield Fault(place, "MG1094", "a Unix socket cannot be looked up in the DNS", "write resolution: STATIC")
 
 
-def port_name_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
+def port_name_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
     What is wrong with the names of an entry's ports.
 
@@ -162,4 +162,4 @@ def port_name_faults(entry: WorkloadEntrySpec, path: Path) -> Iterator[Fault]:
     for name in entry.ports:
         message = names.dns_label(name)
         if message:
-            yield Fault((*path, "ports", name), "MG1020", message, at_key=True)
+            yield Fault((*path, "ports", name), "MG1020", message, points_at_key=True)

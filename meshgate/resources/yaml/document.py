@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.packed_positions import Positions
-from meshgate.resources.wording import quoted, shown
+from meshgate.resources.packed_positions import PackedPositions
+from meshgate.resources.wording import name_text, quoted
 from meshgate.resources.yaml.errors import YamlError
 from meshgate.resources.yaml.field_positions import positions_below
 from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
@@ -70,7 +70,7 @@ class YamlDocument:
         key, node = self._find(path)
         return _place(node if key is None else key)
 
-    def positions_below(self, path: Sequence[str | int], name: str) -> Positions:
+    def positions_below(self, path: Sequence[str | int], name: str) -> PackedPositions:
         """
         The positions of everything in one field, to keep.
 
@@ -194,14 +194,14 @@ class _Values:
         return value
 
     def _warn_of_letter(self, node: ScalarNode) -> None:
-        message = f"{shown(node.value)} is text here, but a boolean to kubectl"
+        message = f"{name_text(node.value)} is text here, but a boolean to kubectl"
         self.warnings.append(YamlWarning(message, *_place(node), f"write {quoted(node.value)} in quotes"))
 
     def _warn(self, node: ScalarNode, value: Scalar, other: str) -> None:
         meaning = str(value).lower() if isinstance(value, bool) else f"the number {value}"
         self.warnings.append(
             YamlWarning(
-                f"{shown(node.value)} is {meaning} here and to kubectl, as in YAML 1.1, but {other} in YAML 1.2",
+                f"{name_text(node.value)} is {meaning} here and to kubectl, as in YAML 1.1, but {other} in YAML 1.2",
                 *_place(node),
                 f"write {quoted(node.value)} in quotes if it is text, or {key_text(value)}",
             )

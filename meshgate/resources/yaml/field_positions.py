@@ -6,13 +6,13 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.packed_positions import Positions, checksum
+from meshgate.resources.packed_positions import PackedPositions, path_checksum
 from meshgate.resources.yaml.nodes import PLAIN
 
 _MERGE_KEY = "<<"
 
 
-def positions_below(root: Node, name: str) -> Positions:
+def positions_below(root: Node, name: str) -> PackedPositions:
     """
     The positions of a field of a document and of everything in it.
 
@@ -23,9 +23,9 @@ def positions_below(root: Node, name: str) -> Positions:
     for key, value in root.value if isinstance(root, MappingNode) else ():
         if key.value == name:
             mark = _mark(key, value)
-            found[checksum(name)] = (mark.line + 1, mark.column + 1)
-            _note(value, checksum(name), found)
-    return Positions.packed(found)
+            found[path_checksum(name)] = (mark.line + 1, mark.column + 1)
+            _note(value, path_checksum(name), found)
+    return PackedPositions.packed(found)
 
 
 def _note(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
@@ -36,7 +36,7 @@ def _note(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
     """
     if isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
-            inner = checksum(f"[{index}]", path)
+            inner = path_checksum(f"[{index}]", path)
             mark = item.start_mark
             found.setdefault(inner, (mark.line + 1, mark.column + 1))
             if not isinstance(item, ScalarNode):
@@ -52,7 +52,7 @@ def _note_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]
         if name == _MERGE_KEY and key.ctag is PLAIN:
             merged += value.value if isinstance(value, SequenceNode) else [value]
         elif isinstance(name, str):
-            inner = checksum(f".{name}", path)
+            inner = path_checksum(f".{name}", path)
             mark = _mark(key, value)
             found.setdefault(inner, (mark.line + 1, mark.column + 1))
             if not isinstance(value, ScalarNode):

@@ -11,7 +11,7 @@ import math
 import re
 from typing import Final
 
-from meshgate.resources.wording import quoted, shown
+from meshgate.resources.wording import name_text, quoted
 
 Scalar = str | int | float | bool | None
 
@@ -96,5 +96,5 @@ def other_reading(word: str, value: Scalar) -> str:
     digits = word.lstrip("+-")
     if digits[0] == "0" and digits.isdecimal():
         sign = "-" if word[0] == "-" else ""
-        return f"the number {sign}{shown(digits.lstrip('0') or '0')}"
+        return f"the number {sign}{name_text(digits.lstrip('0') or '0')}"
     return f"the text {quoted(word)}" if isinstance(value, int) or "_" in word else ""

@@ -150,5 +150,5 @@ def destinations_of(virtual_service: VirtualService) -> Iterator[tuple[str, Dest
 def listed(places: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
     """Some of several resources, each with the place of the field whose path is beside it."""
     found = list(places)
-    names = ", ".join(f"{each.qualified_name} ({each.place(path)})" for each, path in found[:most])
+    names = ", ".join(f"{each.qualified_name} ({each.location(path)})" for each, path in found[:most])
     return names + (f" and {len(found) - most} more" if len(found) > most else "")

@@ -45,7 +45,7 @@ def _credential(given: AnalysisInput, gateway: Gateway, path: str, namespace: st
         fault = _fault(given, secret.spec)
         if fault is not None:
             code, why, hint = fault
-            what = f"the Secret {secret.qualified_name} ({secret.place()}) cannot be used: {why}"
+            what = f"the Secret {secret.qualified_name} ({secret.location()}) cannot be used: {why}"
             yield gateway.problem(Severity.ERROR, code, what, path=path, hint=hint)
         return
     severity = Severity.ERROR if given.secrets else Severity.INFO

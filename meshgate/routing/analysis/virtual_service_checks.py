@@ -62,7 +62,7 @@ def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
         Severity.WARNING,
         "MG2050",
         f"none of its hosts ({', '.join(virtual_service.spec.hosts[:5])}) is one of Gateway "
-        f"{gateway.qualified_name} ({gateway.place('spec.servers')}), which {have}",
+        f"{gateway.qualified_name} ({gateway.location('spec.servers')}), which {have}",
         path="spec.hosts",
         hint="the Gateway takes no rule of it" + (f"; {DOT_HINT}" if dotted else ""),
     )

@@ -207,7 +207,7 @@ def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:
         Severity.WARNING,
         "MG2009",
         f"the rule never gets a connection: port {server.port} goes whole to VirtualService "
-        f"{winner.qualified_name} ({winner.place(first.path)}) {first.path}",
+        f"{winner.qualified_name} ({winner.location(first.path)}) {first.path}",
         path=claim.path,
         hint="a TCP port has no names to tell routes apart; give each its own port",
         listener=str(server.address),

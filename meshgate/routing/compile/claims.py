@@ -254,7 +254,7 @@ def server_names(server: BoundServer) -> tuple[str, ...]:
 
 def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
     """Who brings the chain of a rule."""
-    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.place(path)}) {path}")
+    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.location(path)}) {path}")
 
 
 def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[NumberedBlock]:

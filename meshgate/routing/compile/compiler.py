@@ -27,7 +27,7 @@ from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import PodSpec
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
-from meshgate.resources.latest import Change
+from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
@@ -83,12 +83,12 @@ def compile_table(
         them is told so, and what is wrong with them beside their faults is said.
     :param now: for certificates that expire; None to leave that aside.
     """
-    return at_once(compile_change(Compiler(proxy), Change(come=list(resources)), generation, refused, now))
+    return at_once(compile_change(Compiler(proxy), ResourceChange(added=list(resources)), generation, refused, now))
 
 
 async def compile_change(
     compiler: Compiler,
-    change: Change,
+    change: ResourceChange,
     generation: int,
     refused: Collection[Resource[Any]] = (),
     now: datetime | None = None,
@@ -164,9 +164,9 @@ class Compiler:
         self._families = BindFamilies()
         self._table = RoutingTable()
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: ResourceChange) -> None:
         """Forget the resources that are gone, and take those that have come."""
-        for resource in change.gone:
+        for resource in change.removed:
             del self._resources[resource.key]
             self._statuses.touch(resource.key)
             if isinstance(resource.spec, GatewaySpec):
@@ -180,7 +180,7 @@ class Compiler:
             else:
                 del self._shared[resource.key]
                 self._shared_is_stale = True
-        for resource in change.come:
+        for resource in change.added:
             if resource.key in self._refused:
                 self._drop_refused(resource.key)
             self._resources[resource.key] = resource

@@ -41,7 +41,7 @@ class OwnedSubset:
     @property
     def place(self) -> str:
         """Where its name is written."""
-        return self.rule.place(f"spec.subsets[{self.index}].name")
+        return self.rule.location(f"spec.subsets[{self.index}].name")
 
 
 @dataclass(slots=True)
@@ -178,7 +178,7 @@ def _policy_taken(rule: DestinationRule, first: DestinationRule) -> Problem:
         Severity.WARNING,
         "MG2065",
         f"the trafficPolicy for {rule.spec.host} is ignored: DestinationRule {first.qualified_name} "
-        f"({first.place('spec.trafficPolicy')}) is older and has one",
+        f"({first.location('spec.trafficPolicy')}) is older and has one",
         path="spec.trafficPolicy",
         hint="write one DestinationRule a host",
     )

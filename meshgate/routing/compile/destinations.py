@@ -11,7 +11,7 @@ from meshgate.resources.kinds.virtualservice import Destination as WrittenDestin
 from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import nearest
+from meshgate.resources.wording import spelling_hint
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.compile.policy_notes import never_out, notes, overruled
@@ -242,7 +242,7 @@ class Destinations:
         hidden = self._catalog.find(host)
         faulty = self._all_hosts.find(host) if hidden is None else None
         if faulty is not None:
-            message = f"the host {host} is that of {faulty.source.key} ({faulty.source.place()}), which is not valid"
+            message = f"the host {host} is that of {faulty.source.key} ({faulty.source.location()}), which is not valid"
             return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
         if hidden is None:
             meant = other_by_dot(host, namespace, self._proxy.domain_suffix)
@@ -251,7 +251,7 @@ class Destinations:
         seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
         message = (
             f"the host {host} is not visible in the namespace {viewer}: "
-            f"{hidden.source.key} ({hidden.source.place('spec.exportTo')}) is exported to {seen_by} only"
+            f"{hidden.source.key} ({hidden.source.location('spec.exportTo')}) is exported to {seen_by} only"
         )
         return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
 
@@ -287,7 +287,7 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
 
 
 def _named(written: Written, field: str) -> str:
-    place = written.rule.place(f"{written.path}.{field}")
+    place = written.rule.location(f"{written.path}.{field}")
     return f"DestinationRule {written.rule.qualified_name} ({place})"
 
 
@@ -315,5 +315,5 @@ def _no_subset(host: str, name: str, rule: MergedRule | None) -> _Lack:
         return _Lack(
             "MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one", field=".subset"
         )
-    hint = nearest(name, rule.subsets) or "its DestinationRule has none"
+    hint = spelling_hint(name, rule.subsets) or "its DestinationRule has none"
     return _Lack("MG2043", f"{host} has no subset {name}", hint, field=".subset")

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer
 from meshgate.resources.kinds.tls import ClientTLSMode
-from meshgate.resources.kinds.trafficpolicy import PolicyParts, TrafficPolicy
+from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, Written, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
@@ -82,7 +82,7 @@ def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:
     return [field for field, lost in vain.items() if lost]
 
 
-def _not_served(policy: PolicyParts) -> Iterator[str]:
+def _not_served(policy: PolicySections) -> Iterator[str]:
     """The paths, within a policy, of what means something to TCP and is not done yet."""
     for name, written in _NOT_SERVED.items():
         if getattr(policy, name, None) is not None:

@@ -199,7 +199,7 @@ def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> P
     return virtual_service.problem(
         Severity.WARNING,
         "MG2012",
-        f"the Gateway {gateway.qualified_name} ({gateway.place()}) is not valid, and so takes no rule",
+        f"the Gateway {gateway.qualified_name} ({gateway.location()}) is not valid, and so takes no rule",
         path=gateway_path(virtual_service, gateway.qualified_name),
         hint="its own problems say what is wrong with it",
     )

@@ -132,7 +132,7 @@ class BoundServer:
 
     def at(self, field: str) -> str:
         """Its name, with the place of one of its fields."""
-        place = self.gateway.place(self.path + field)
+        place = self.gateway.location(self.path + field)
         return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({place})"
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ class Written(NamedTuple):
     value: Any
 
     def __str__(self) -> str:
-        return f"DestinationRule {self.rule.qualified_name} ({self.rule.place(self.path)}) {self.path}"
+        return f"DestinationRule {self.rule.qualified_name} ({self.rule.location(self.path)}) {self.path}"
 
 
 def written_policies(rule: MergedRule, subset: OwnedSubset | None) -> Iterator[Written]:

@@ -19,9 +19,9 @@ class HostCoverTests(SynchronousTestCase):
         """Any depth, but not the name itself without what the star stands for."""
         cover = HostCover(enumerate(["*.example.com", "b.org"]))
         for name in ("a.example.com", "a.b.example.com", "*.a.example.com", "*.example.com", "b.org"):
-            self.assertTrue(cover.takes_in(name), name)
+            self.assertTrue(cover.includes(name), name)
         for name in ("example.com", "*.com", "*", "*.b.org", "a.b.org", "A.example.org"):
-            self.assertFalse(cover.takes_in(name), name)
+            self.assertFalse(cover.includes(name), name)
 
     @settings(deadline=None, max_examples=300)
     @given(HOSTS, HOSTS)
@@ -29,7 +29,7 @@ class HostCoverTests(SynchronousTestCase):
         """The index finds what comparing with each host finds."""
         cover = HostCover(enumerate(hosts))
         for name in names:
-            self.assertEqual(cover.takes_in(name), any(covers(host, name) for host in hosts), (hosts, name))
+            self.assertEqual(cover.includes(name), any(covers(host, name) for host in hosts), (hosts, name))
 
     @settings(deadline=None, max_examples=300)
     @given(HOSTS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.kinds.virtualservice import VirtualService
-from meshgate.resources.latest import Change, Latest, latest
+from meshgate.resources.latest import LatestResources, ResourceChange, latest
 from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.resource import Resource
@@ -310,7 +310,7 @@ class IncrementalTests(SynchronousTestCase):
                 virtual_service("w", ["h0.example.com"], ["g1"], tls=[tls_rule(["h0.example.com"], "x")]),
             ]
         )
-        known, compiler = Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        known, compiler = LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
         before = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1))
         self.assertEqual({key.port for key in before.table.listeners}, {443, 8443})
         files.write([(0, gateway("g0", one)), (1, gateway("g1", tls_server(443, ["*.example.com"])))])
@@ -373,7 +373,7 @@ class IncrementalTests(SynchronousTestCase):
     def test_one_of_many_is_read_again(self) -> None:
         """Of many VirtualServices of a Gateway that change one after the other, the others' claims are not read."""
         documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(20))]
-        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        files, known, compiler = Files(documents), LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
         at_once(compile_change(compiler, known.update(tuple(files.resources())), 1))
         read_again: list[str] = []
         read_claims = ClaimReader.read
@@ -400,7 +400,7 @@ class IncrementalTests(SynchronousTestCase):
             for number, host in enumerate(hosts)
         ]
         documents += [gateway("p", tcp_server(5000)), virtual_service("p", ["*"], ["p"], tcp=[tcp_rule("x")])]
-        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        files, known, compiler = Files(documents), LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
         before = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1)).table
         files.write([(0, gateway("g0", tls_server(443, ["h0.example.com", "more.example.com"])))])
         after = at_once(compile_change(compiler, known.update(tuple(files.resources())), 2)).table
@@ -413,7 +413,7 @@ class IncrementalTests(SynchronousTestCase):
     def test_claims_are_read_in_phases(self) -> None:
         """A Gateway with more VirtualServices than one phase reads is compiled all the same, with rests."""
         documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(450))]
-        files, known, compiler = Files(documents), Latest(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
+        files, known, compiler = Files(documents), LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
         rests: list[None] = []
 
         async def rest() -> None:
@@ -433,7 +433,7 @@ class IncrementalTests(SynchronousTestCase):
     ) -> None:
         """Compile after each change, and from scratch as well."""
         files = Files(documents)
-        known, compiler = Latest(), Compiler(proxy)
+        known, compiler = LatestResources(), Compiler(proxy)
         for edits in [[], *changes]:
             files.write(edits)
             given = files.resources()
@@ -453,7 +453,7 @@ class IncrementalTests(SynchronousTestCase):
         compiler = Compiler(PROXY)
         said: list[bool] = []
         for days in (1, 1, 10_000, 20_000, 1):
-            change = Change() if said else Change(come=resources)
+            change = ResourceChange() if said else ResourceChange(added=resources)
             now = NOW + timedelta(days=days)
             found = at_once(compile_change(compiler, change, 1, now=now))
             self.assertEqual(found.problems, compile_table(resources, PROXY, now=now).problems)
@@ -465,6 +465,10 @@ class IncrementalTests(SynchronousTestCase):
         one = read(terminating("c"), key_pair("c"), key_pair("d"))
         other = read(terminating("d", "later", "b.example.com"), file="more.yaml")
         compiler = Compiler(PROXY)
-        for change, expected in [(Change(come=one), 0), (Change(come=other), 2), (Change(gone=other), 0)]:
+        for change, expected in [
+            (ResourceChange(added=one), 0),
+            (ResourceChange(added=other), 2),
+            (ResourceChange(removed=other), 0),
+        ]:
             found = at_once(compile_change(compiler, change, 1, now=NOW))
             self.assertEqual(codes(found.problems).count("MG2056"), expected)
