@@ -18,13 +18,13 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.explain import Call, Explanation
 from meshgate.routing.tell.traffic_diff import (
-    Difference,
     EndpointsChange,
-    Fate,
-    Manner,
     NameChange,
+    Outcome,
     PolicyChange,
     PortChange,
+    PortMode,
+    TrafficDiff,
 )
 from meshgate.settings.expectation_file import Case
 
@@ -157,7 +157,7 @@ def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def print_difference(changes: Difference) -> None:
+def print_difference(changes: TrafficDiff) -> None:
     """What changes: ports with their names below, then endpoints, and a line that counts it all."""
     ports = {change.listener: change for change in changes.ports}
     for listener in sorted({*ports, *(change.listener for change in changes.names)}):
@@ -196,7 +196,7 @@ def _print_port(port: str, change: PortChange | None) -> None:
         _print_change("~", f"{port} changes: {_manner(change.before)} → {_manner(change.after)}")
 
 
-def _manner(manner: Manner) -> str:
+def _manner(manner: PortMode) -> str:
     first = "TLS, the first bytes decide" if manner.sniffs else "plain TCP"
     return f"{first}, IPv4 and IPv6" if manner.dual_stack else first
 
@@ -208,19 +208,19 @@ def _name_mark(change: NameChange) -> str:
 def _name_change(change: NameChange) -> str:
     before, after = change.before, change.after
     if before is None or after is None:
-        return f"→ {_fate(after)}" if after is not None else f"is closed; it went to {_fate(before)}"
+        return f"→ {_outcome(after)}" if after is not None else f"is closed; it went to {_outcome(before)}"
     if change.kind == "termination":
-        return f"{'ends TLS at the gateway' if after.terminate else 'passes TLS through'} → {_fate(after)}"
+        return f"{'ends TLS at the gateway' if after.terminate else 'passes TLS through'} → {_outcome(after)}"
     verb = {"moves": "moves", "weights": "is shared out anew", "refused": "is refused", "served": "is served"}
-    return f"{verb[change.kind]}: {_fate(before)} → {_fate(after)}"
+    return f"{verb[change.kind]}: {_outcome(before)} → {_outcome(after)}"
 
 
-def _fate(fate: Fate | None) -> str:
-    if fate is None:
+def _outcome(outcome: Outcome | None) -> str:
+    if outcome is None:
         return "nothing"
-    several = len(fate.shares) > 1
-    names = [name + (f" {float(share * 100):.4g}%" if several else "") for name, share in fate.shares]
-    return ", ".join(names + [f"closed ({fate.refusal})"] * bool(fate.refusal)) or "no destination"
+    several = len(outcome.shares) > 1
+    names = [name + (f" {float(share * 100):.4g}%" if several else "") for name, share in outcome.shares]
+    return ", ".join(names + [f"closed ({outcome.refusal})"] * bool(outcome.refusal)) or "no destination"
 
 
 def _print_endpoints(change: EndpointsChange) -> None:

@@ -8,7 +8,7 @@ from meshgate.cli.loading import STANDARD_INPUT
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, gateway_options
 from meshgate.report import print_difference
-from meshgate.routing.tell.traffic_diff import difference
+from meshgate.routing.tell.traffic_diff import diff_traffic
 
 
 @click.command("diff")
@@ -26,7 +26,7 @@ def command(gateway: Gateway, old: str, new: str, form: str) -> None:
     if old == new == STANDARD_INPUT:
         raise click.UsageError("standard input can be read once only")
     before, after = (gateway.source([path]).compile().table for path in (old, new))
-    changes = difference(before, after)
+    changes = diff_traffic(before, after)
     if form == "json":
         print_json(changes.as_json())
     else:

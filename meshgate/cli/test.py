@@ -11,7 +11,7 @@ from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, Source, gateway_options
 from meshgate.report import call_text, print_case, problem_line
 from meshgate.resources.problem import Problem
-from meshgate.routing.tell.expectation import disappointments
+from meshgate.routing.tell.expectation import mismatches
 from meshgate.routing.tell.explain import explain
 from meshgate.settings.expectation_file import Case, Expectations, ExpectationsError, load_expectations
 
@@ -40,7 +40,7 @@ def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> 
     rows: list[dict[str, Any]] = []
     for case in expectations.cases:
         explanation = explain(compilation, case.expectation.call)
-        differences = disappointments(case.expectation, explanation, source.proxy.domain_suffix)
+        differences = mismatches(case.expectation, explanation, source.proxy.domain_suffix)
         failed += bool(differences)
         if form == "json":
             rows.append({**_facts(case, file), "differences": differences, "explanation": explanation.as_json()})

@@ -74,16 +74,6 @@ class Backoffs:
         self.words = words
         self._worker = worker + 1
 
-    @property
-    def changes(self) -> int:
-        """A number that is another one after every change; 0 while nothing was ever marked."""
-        return int(self.words[0])
-
-    def marked(self, key: int) -> bool:
-        """Whether the last dial of an endpoint failed."""
-        slot = self._find(key)
-        return slot > 0 and self.words[slot + _RETRY_AT] != 0
-
     def due_at(self, key: int) -> float:
         """When the next connection may claim an endpoint as its probe; 0 if it is not marked."""
         slot = self._find(key)

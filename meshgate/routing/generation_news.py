@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from meshgate.routing.table import Chain, Destination, Listener, RoutingTable
 from meshgate.routing.tell.policy_texts import connection_text, upstream_text
-from meshgate.routing.tell.traffic_diff import ANY_NAME, fate, taker
+from meshgate.routing.tell.traffic_diff import ANY_NAME, chain_for, outcome
 
 MOST: Final = 10
 """How many changes are told; the others are counted."""
@@ -137,13 +137,13 @@ def _changed(before: Listener, after: Listener) -> Iterator[tuple[str, Chain | N
             changed = {name for name, chain in new.items() if old.get(name) is not chain}
             for name in sorted(changed.union(old.keys() - new.keys())):
                 full = form.format(name)
-                yield full, taker(before, full), taker(after, full)
+                yield full, chain_for(before, full), chain_for(after, full)
     yield ANY_NAME, before.catch_all, after.catch_all
     if before.by_address is not after.by_address:
         limited, others = _by_address(before), _by_address(after)
         for name, condition in sorted(limited.keys() | others.keys()):
-            was = limited.get((name, condition)) or taker(before, name)
-            yield f"{name} {condition}", was, others.get((name, condition)) or taker(after, name)
+            was = limited.get((name, condition)) or chain_for(before, name)
+            yield f"{name} {condition}", was, others.get((name, condition)) or chain_for(after, name)
 
 
 def _all(listener: Listener) -> Iterator[tuple[str, Chain]]:
@@ -172,7 +172,7 @@ def _fare_alike(was: Chain, now: Chain) -> bool:
         weights = [[(each.cluster, each.weight) for each in chain.destinations] for chain in (was, now)]
         if weights[0] == weights[1]:
             return True
-    return fate(was) == fate(now)
+    return outcome(was) == outcome(now)
 
 
 def _port(listener: Listener) -> str:

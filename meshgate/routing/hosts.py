@@ -46,11 +46,6 @@ def specificity(host: str) -> tuple[bool, int, str]:
     return is_wildcard(host), -len(host), host
 
 
-def more_specific(first: str, second: str) -> bool:
-    """Whether the first of two hosts is the more specific one, or is the other."""
-    return specificity(first) <= specificity(second)
-
-
 def most_specific(needle: str, known: Container[str]) -> str | None:
     """
     Of known hosts the most specific one that takes every name of another: that host itself, else the longest wildcard
@@ -150,7 +145,7 @@ def server_hosts(hosts: Iterable[str], gateway_namespace: str) -> tuple[str, ...
     return tuple(cleaned)
 
 
-def server_host_place(hosts: Iterable[str], gateway_namespace: str, name: str) -> int:
+def server_host_index(hosts: Iterable[str], gateway_namespace: str, name: str) -> int:
     """
     The place in a server's hosts of one of them.
 

@@ -225,7 +225,7 @@ class Listener:
             return self.catch_all
         return self.suffixes.get(name[2:]) if name.startswith("*.") else self.exact.get(name)
 
-    def in_no_order(self) -> Iterator[Chain]:
+    def unordered_chains(self) -> Iterator[Chain]:
         """Every chain, some several times; for whoever only looks through thousands."""
         yield from self.exact.values()
         yield from self.suffixes.values()
@@ -234,15 +234,11 @@ class Listener:
         for limited in self.by_address.values():
             yield from limited.chains.values()
 
-    def chains(self, names: Iterable[str] | None = None) -> Iterator[Chain]:
-        """
-        Every chain once: named ones in the order of their names, the catch-all last, then those by address.
-
-        :param names: all full names in their order, for whoever has them.
-        """
+    def chains(self) -> Iterator[Chain]:
+        """Every chain once: named ones in the order of their names, the catch-all last, then those by address."""
         seen: set[int] = set()
         for chain in chain_together(
-            (self.exact[name] for name in (sorted(self.exact) if names is None else names)),
+            (self.exact[name] for name in sorted(self.exact)),
             (self.suffixes[name] for name in sorted(self.suffixes)),
             [self.catch_all] if self.catch_all else [],
             (each for name in sorted(self.by_address) for each in self.by_address[name].chains.values()),
@@ -269,21 +265,22 @@ class RoutingTable:
     All listeners of one generation.
 
     :ivar generation: counts the tables of one process from 1; 0 is the empty table before the first.
-    :ivar collected: the destinations of all chains, where the compiler has collected them.
+    :ivar all_destinations: the destinations of all chains, each object once; None in a table for which nobody has
+        collected them, so that :meth:`destinations` walks through the chains.
     """
 
     generation: int = 0
     listeners: Mapping[ListenerKey, Listener] = field(default_factory=dict)
-    collected: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
+    all_destinations: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
 
     def destinations(self) -> Iterable[Destination]:
         """The destinations of all chains; equal ones may be there several times."""
-        if self.collected is not None:
-            return self.collected
+        if self.all_destinations is not None:
+            return self.all_destinations
         return [
             destination
             for listener in self.listeners.values()
-            for chain in listener.in_no_order()
+            for chain in listener.unordered_chains()
             for destination in chain.destinations
         ]
 

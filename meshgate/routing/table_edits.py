@@ -52,8 +52,8 @@ Edit = SetField | SetEntry | RemoveEntry | RemoveListener
 
 def difference(before: RoutingTable, after: RoutingTable) -> Iterator[Edit]:
     """The edits that make the second table of the first. What is the same object in both costs next to nothing."""
-    # What the compiler has collected follows from the listeners, and may be as long as they are.
-    yield from _plain_fields(None, before, after, {"listeners", "collected"})
+    # The list of all destinations follows from the listeners, and may be as long as they are.
+    yield from _plain_fields(None, before, after, {"listeners", "all_destinations"})
     for key in before.listeners.keys() - after.listeners.keys():
         yield RemoveListener(key)
     for key, listener in after.listeners.items():
@@ -70,7 +70,7 @@ class Draft:
     """
 
     def __init__(self, before: RoutingTable) -> None:
-        self._fields = {**_values(before), "collected": None}
+        self._fields = {**_values(before), "all_destinations": None}
         self._listeners = dict(before.listeners)
         self._touched: dict[ListenerKey, dict[str, Any]] = {}
         self._copied: set[tuple[ListenerKey, str]] = set()

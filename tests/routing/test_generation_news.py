@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.generation_news import generation_news, listed
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
-from meshgate.routing.tell.traffic_diff import difference
+from meshgate.routing.tell.traffic_diff import diff_traffic
 from tests.configurations import (
     destination_rule,
     gateway,
@@ -45,7 +45,7 @@ class NewsTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     def test_there_are_news_where_connections_fare_differently(self, old: RoutingTable, new: RoutingTable) -> None:
         """There is a line where the difference of the two tables has something, and none where it has nothing."""
-        self.assertEqual(bool(generation_news(old, new)), bool(difference(old, new)))
+        self.assertEqual(bool(generation_news(old, new)), bool(diff_traffic(old, new)))
 
     def test_names_and_ports(self) -> None:
         """What comes, goes and moves is told with its port."""

@@ -50,17 +50,17 @@ class AnalysisInput:
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
     now: datetime | None = None
-    in_front: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
+    services_by_selector: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
     host_indexes: dict[str, HostIndex] = field(default_factory=dict)
     subset_owners: Mapping[str, SubsetOwners] = field(default_factory=dict)
 
-    def about(self, **chosen: Any) -> AnalysisInput:
+    def narrow(self, **chosen: Any) -> AnalysisInput:
         """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
         view = object.__new__(AnalysisInput)
         vars(view).update(vars(self), **chosen)
         return view
 
-    def prepare(self) -> None:
+    def sort_by_kind(self) -> None:
         """Sort what is here by kind, before views of it are made."""
         for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
             getattr(self, name)

@@ -21,9 +21,14 @@ from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, SubsetOwners
-from meshgate.routing.analysis.certificate_checks import credentials, has_certificates, next_turn, shared_certificates
+from meshgate.routing.analysis.certificate_checks import (
+    credentials,
+    next_validity_change,
+    shared_certificates,
+    terminates_tls,
+)
 from meshgate.routing.analysis.destination_rule_checks import idle_subsets, unknown_hosts, unverified_servers
-from meshgate.routing.analysis.gateway_checks import Place, all_places, conflicting_gateways, ports_not_on_service
+from meshgate.routing.analysis.gateway_checks import Binding, bindings_of, conflicting_gateways, ports_not_on_service
 from meshgate.routing.analysis.mesh_checks import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis.service_checks import conflicting_protocols, missing_addresses, unnamed_protocols
 from meshgate.routing.analysis.virtual_service_checks import (
@@ -40,7 +45,7 @@ from meshgate.routing.hosts import HostIndex
 K = TypeVar("K")
 Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
 
-OF_EACH: Final[Sequence[Analyzer]] = (
+RESOURCE_ANALYZERS: Final[Sequence[Analyzer]] = (
     unnamed_protocols,
     missing_addresses,
     unknown_hosts,
@@ -49,19 +54,19 @@ OF_EACH: Final[Sequence[Analyzer]] = (
 )
 """About one Service, ServiceEntry or DestinationRule; depends on no Gateway, VirtualService or others of its kind."""
 
-OF_ENTRIES: Final[Sequence[Analyzer]] = (conflicting_protocols,)
+SERVICE_ENTRY_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_protocols,)
 """About ServiceEntries; depends on all others of them."""
 
-OF_GATEWAY: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
+GATEWAY_ANALYZERS: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
 """About one Gateway; depends on no other, and on no VirtualService, but on the time."""
 
-OF_RIVALS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
+RIVAL_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
 """About Gateways that have a place in common; depends on no others, and on no VirtualService."""
 
-OF_CERTIFICATES: Final[Sequence[Analyzer]] = (shared_certificates,)
+CERTIFICATE_ANALYZERS: Final[Sequence[Analyzer]] = (shared_certificates,)
 """About Gateways with certificates; depends on all of them, and on no VirtualService."""
 
-OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (
+VIRTUAL_SERVICE_ANALYZERS: Final[Sequence[Analyzer]] = (
     hosts_not_in_gateway,
     hostless_destinations,
     unreached_rules,
@@ -71,7 +76,7 @@ OF_VIRTUAL_SERVICE: Final[Sequence[Analyzer]] = (
 About one VirtualService; depends on the Gateways that it names, and on the VirtualServices that tell subsets apart.
 """
 
-OF_MESH: Final[Sequence[Analyzer]] = (mesh_conflicts,)
+MESH_ANALYZERS: Final[Sequence[Analyzer]] = (mesh_conflicts,)
 """About VirtualServices for sidecars; depends on all of them."""
 
 
@@ -85,15 +90,15 @@ class Analysis:
     def __init__(self, gateways: Mapping[str, Gateway]) -> None:
         self._gateways = gateways
         self._given = AnalysisInput((), Proxy({}, ""), Catalog((), ""))
-        self._about_others: list[Problem] = []
-        self._about_gateways: dict[str, tuple[Problem, ...]] = {}
-        self._about_virtual_services: dict[ResourceKey, tuple[Problem, ...]] = {}
-        self._about_mesh: tuple[Problem, ...] = ()
+        self._other_problems: list[Problem] = []
+        self._gateway_problems: dict[str, tuple[Problem, ...]] = {}
+        self._virtual_service_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
+        self._mesh_problems: tuple[Problem, ...] = ()
         self._stale_gateways: dict[str, None] = {}
         self._stale: dict[ResourceKey, None] = {}
-        self._on_place: dict[Place, dict[str, None]] = {}
-        self._shared: dict[Place, None] = {}
-        self._about_certificates: tuple[Problem, ...] = ()
+        self._gateways_by_binding: dict[Binding, dict[str, None]] = {}
+        self._shared_bindings: dict[Binding, None] = {}
+        self._certificate_problems: tuple[Problem, ...] = ()
         self._with_certificates: dict[str, Gateway] = {}
         self._certificates_are_stale = False
         # What is said of certificates holds from the first of these moments to the second.
@@ -115,29 +120,29 @@ class Analysis:
         """Take a Gateway in."""
         self._host_indexes.pop(gateway.qualified_name, None)
         self._stale_gateways[gateway.qualified_name] = None
-        for place in all_places(gateway):
-            having = self._on_place.setdefault(place, {})
+        for place in bindings_of(gateway):
+            having = self._gateways_by_binding.setdefault(place, {})
             having[gateway.qualified_name] = None
             if len(having) == 2:
-                self._shared[place] = None
-        if has_certificates(gateway):
+                self._shared_bindings[place] = None
+        if terminates_tls(gateway):
             self._with_certificates[gateway.qualified_name] = gateway
             self._certificates_are_stale = True
 
     def drop_gateway(self, gateway: Gateway) -> None:
         """Forget a Gateway."""
         self._host_indexes.pop(gateway.qualified_name, None)
-        self._about_gateways.pop(gateway.qualified_name, None)
+        self._gateway_problems.pop(gateway.qualified_name, None)
         self._stale_gateways.pop(gateway.qualified_name, None)
-        for place in all_places(gateway):
-            having = self._on_place.get(place, {})
+        for place in bindings_of(gateway):
+            having = self._gateways_by_binding.get(place, {})
             if gateway.qualified_name not in having:
                 continue  # several servers have the place
             del having[gateway.qualified_name]
             if len(having) == 1:
-                del self._shared[place]
+                del self._shared_bindings[place]
             if not having:
-                del self._on_place[place]
+                del self._gateways_by_binding[place]
         if self._with_certificates.pop(gateway.qualified_name, None) is not None:
             self._certificates_are_stale = True
 
@@ -154,7 +159,7 @@ class Analysis:
 
     def drop_virtual_service(self, virtual_service: VirtualService) -> None:
         """Forget a VirtualService."""
-        self._about_virtual_services.pop(virtual_service.key, None)
+        self._virtual_service_problems.pop(virtual_service.key, None)
         self._stale.pop(virtual_service.key, None)
         if self._members.pop(virtual_service.key, None) is not None:
             self._members_are_stale = True
@@ -170,13 +175,13 @@ class Analysis:
 
         :param given: with that alone.
         """
-        given.prepare()
+        given.sort_by_kind()
         self._given = given
-        self._about_others = list(_ask((*OF_ENTRIES, *OF_EACH), given))
+        self._other_problems = list(_run((*SERVICE_ENTRY_ANALYZERS, *RESOURCE_ANALYZERS), given))
         self._stale_gateways.update(dict.fromkeys(self._gateways))
         self._certificates_are_stale = True
 
-    def ask_some(
+    def analyze_some(
         self, virtual_services: Mapping[ResourceKey, VirtualService], now: datetime | None, budget: int
     ) -> bool:
         """
@@ -186,30 +191,30 @@ class Analysis:
         :param budget: how many resources are asked about at most.
         :return: True when nothing is left to be asked about.
         """
-        given = self._given.about(gateway_of=self._gateways, host_indexes=self._host_indexes, now=now)
+        given = self._given.narrow(gateway_of=self._gateways, host_indexes=self._host_indexes, now=now)
         if now is not None and (self._certificates_are_stale or not self._still_holds(now)):
-            self._judged = (now, next_turn(given, now))
+            self._judged = (now, next_validity_change(given, now))
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))
         if self._certificates_are_stale:
             gateways = sorted(self._with_certificates.values(), key=Resource.order)
-            self._about_certificates = _ask(OF_CERTIFICATES, given.about(gateways=gateways))
+            self._certificate_problems = _run(CERTIFICATE_ANALYZERS, given.narrow(gateways=gateways))
             self._certificates_are_stale = False
         if self._members_are_stale:
             members = sorted(self._members.values(), key=Resource.order)
-            self._about_mesh = _ask(OF_MESH, given.about(virtual_services=members))
+            self._mesh_problems = _run(MESH_ANALYZERS, given.narrow(virtual_services=members))
             self._members_are_stale = False
         if self._owners_are_stale:
             self._stale.update(dict.fromkeys(virtual_services))
             self._owners_are_stale = False
         for name in list(islice(self._stale_gateways, budget)):
-            about = given.about(gateways=[self._gateways[name]])
-            _keep(self._about_gateways, name, _ask(OF_GATEWAY, about))
+            narrowed = given.narrow(gateways=[self._gateways[name]])
+            _keep(self._gateway_problems, name, _run(GATEWAY_ANALYZERS, narrowed))
             del self._stale_gateways[name]
         for key in list(islice(self._stale, budget)):
             one = virtual_services[key]
             self._index_hosts(one)
-            about = given.about(virtual_services=[one], subset_owners=self._subset_owners)
-            _keep(self._about_virtual_services, key, _ask(OF_VIRTUAL_SERVICE, about))
+            narrowed = given.narrow(virtual_services=[one], subset_owners=self._subset_owners)
+            _keep(self._virtual_service_problems, key, _run(VIRTUAL_SERVICE_ANALYZERS, narrowed))
             del self._stale[key]
         return not (self._stale or self._stale_gateways)
 
@@ -219,13 +224,13 @@ class Analysis:
 
         :param dropped: the servers that the compiler has dropped and spoken of.
         """
-        given = self._given.about(gateway_of=self._gateways, dropped=dropped)
-        names = dict.fromkeys(name for place in self._shared for name in self._on_place[place])
+        given = self._given.narrow(gateway_of=self._gateways, dropped=dropped)
+        names = dict.fromkeys(name for place in self._shared_bindings for name in self._gateways_by_binding[place])
         rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
-        found = [*self._about_others, *_ask(OF_RIVALS, given.about(gateways=rivals))]
-        found += self._about_certificates
-        found += self._about_mesh
-        for kept in (self._about_gateways, self._about_virtual_services):
+        found = [*self._other_problems, *_run(RIVAL_ANALYZERS, given.narrow(gateways=rivals))]
+        found += self._certificate_problems
+        found += self._mesh_problems
+        for kept in (self._gateway_problems, self._virtual_service_problems):
             for problems in kept.values():
                 found += problems
         return found
@@ -248,6 +253,6 @@ def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]
         kept.pop(key, None)
 
 
-def _ask(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
+def _run(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
     """The findings of some analyzers."""
     return tuple(problem for analyzer in analyzers for problem in analyzer(given))

@@ -20,7 +20,7 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
 
 IN_CLUSTER: Final = "kubernetes://"
-_ENDS_TLS: Final = frozenset({TLSMode.SIMPLE, TLSMode.MUTUAL, TLSMode.OPTIONAL_MUTUAL})
+_TERMINATING: Final = frozenset({TLSMode.SIMPLE, TLSMode.MUTUAL, TLSMode.OPTIONAL_MUTUAL})
 
 
 def credentials(given: AnalysisInput) -> Iterator[Problem]:
@@ -110,20 +110,20 @@ def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def has_certificates(gateway: Gateway) -> bool:
+def terminates_tls(gateway: Gateway) -> bool:
     """Whether a Gateway has a server that ends TLS."""
-    return any(_ends_tls(server.tls) for server in gateway.spec.servers)
+    return any(_terminates(server.tls) for server in gateway.spec.servers)
 
 
-def next_turn(given: AnalysisInput, now: datetime) -> datetime:
+def next_validity_change(given: AnalysisInput, now: datetime) -> datetime:
     """When a certificate of a Secret begins or ceases to be valid next; of none, the end of time."""
     found = (secret.spec.certificate for secret in given.secrets.values())
     moments = (moment for each in found if each is not None for moment in (each.not_before, each.not_after))
     return min((moment for moment in moments if moment >= now), default=datetime.max.replace(tzinfo=UTC))
 
 
-def _ends_tls(tls: ServerTLSSettings | None) -> bool:
-    return tls is not None and tls.mode in _ENDS_TLS
+def _terminates(tls: ServerTLSSettings | None) -> bool:
+    return tls is not None and tls.mode in _TERMINATING
 
 
 def _credential_names(tls: ServerTLSSettings | None, path: str) -> Iterator[tuple[str, str]]:
@@ -131,7 +131,7 @@ def _credential_names(tls: ServerTLSSettings | None, path: str) -> Iterator[tupl
     The Secrets of a server, each once, behind its path; what comes from elsewhere (``sds://``, ``configmap://``) is
     left out.
     """
-    if tls is None or not _ends_tls(tls):
+    if tls is None or not _terminates(tls):
         return
     names = {tls.credential_name: f"{path}.credentialName"}
     for index, name in enumerate(tls.credential_names):
@@ -145,7 +145,7 @@ def _certificates(
     given: AnalysisInput, gateway: Gateway, tls: ServerTLSSettings | None, path: str
 ) -> Iterator[tuple[tuple[str, str], str, str]]:
     """What tells the certificates of a server apart, with the path and name of each."""
-    if tls is None or not _ends_tls(tls):
+    if tls is None or not _terminates(tls):
         return
     for place, name in _credential_names(tls, path):
         yield (_fingerprint(given, gateway, name) or name, ""), place, name

@@ -15,7 +15,7 @@ from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.servers import ISTIO_LABELS
 from meshgate.routing.hosts import server_hosts
 
-Place = tuple[int, str, str]
+Binding = tuple[int, str, str]
 """Port, address to bind to, host."""
 _Selector = frozenset[tuple[str, str]]
 
@@ -31,9 +31,9 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     Servers of several Gateways for the same workloads with the same port, address and host. Of a server that the
     compiler dropped for that reason it is said there (gateway/conflictinggateway.go).
     """
-    places: dict[Place, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
+    places: dict[Binding, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        for place, index in _places_of(gateway).items():
+        for place, index in _first_servers(gateway).items():
             places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
@@ -56,22 +56,22 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                 )
 
 
-def all_places(gateway: Gateway) -> Iterator[Place]:
+def bindings_of(gateway: Gateway) -> Iterator[Binding]:
     """The ports, addresses and hosts of a Gateway; one that several of its servers have comes several times."""
     for index in range(len(gateway.spec.servers)):
         yield from _at(gateway, index)
 
 
-def _places_of(gateway: Gateway) -> Mapping[Place, int]:
+def _first_servers(gateway: Gateway) -> Mapping[Binding, int]:
     """The places of a Gateway, each with the index of the first server that has it."""
-    places: dict[Place, int] = {}
+    places: dict[Binding, int] = {}
     for index in range(len(gateway.spec.servers)):
         for place in _at(gateway, index):
             places.setdefault(place, index)
     return places
 
 
-def _at(gateway: Gateway, index: int) -> Iterator[Place]:
+def _at(gateway: Gateway, index: int) -> Iterator[Binding]:
     server = gateway.spec.servers[index]
     if not (server.port.number or server.bind):
         return  # its port cannot be read
@@ -98,12 +98,12 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
     (gateway/gateway.go). Without any such Service, Istio's own may be taken for granted before Istio's own gateway.
     """
-    in_front = given.in_front
+    services_by_selector = given.services_by_selector
     for gateway in given.gateways:
         selector = frozenset(gateway.spec.selector.items())
-        if selector not in in_front:
-            in_front[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
-        services = in_front[selector].values()
+        if selector not in services_by_selector:
+            services_by_selector[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
+        services = services_by_selector[selector].values()
         if services:
             found = (port for service in services for port in service.spec.ports if port.protocol is _TCP)
             have = {number for port in found for number in (port.port, port.target_port)}

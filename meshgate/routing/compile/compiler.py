@@ -142,7 +142,7 @@ class Compiler:
         # The full names of the hosts that the destinations of each VirtualService name.
         self._destination_hosts: dict[ResourceKey, frozenset[str]] = {}
         # What all Gateways share: everything that is neither a Gateway nor a VirtualService.
-        self._shared: dict[ResourceKey, Resource[Any]] = {}
+        self._shared_bindings: dict[ResourceKey, Resource[Any]] = {}
         self._shared_is_stale = True
         self._catalog = Catalog((), proxy.domain_suffix)
         # The same with the resources that are not valid.
@@ -178,7 +178,7 @@ class Compiler:
                 self._compiled.touch(self._bindings.remove(resource).gateways)
                 self._forget_virtual_service(resource)
             else:
-                del self._shared[resource.key]
+                del self._shared_bindings[resource.key]
                 self._shared_is_stale = True
         for resource in change.added:
             if resource.key in self._refused:
@@ -194,7 +194,7 @@ class Compiler:
                 self._compiled.touch(self._bindings.add(resource).gateways)
                 self._analyze_virtual_service(resource)
             else:
-                self._shared[resource.key] = resource
+                self._shared_bindings[resource.key] = resource
                 self._shared_is_stale = True
 
     def apply_refused(self, refused: Iterable[Resource[Any]]) -> None:
@@ -215,7 +215,7 @@ class Compiler:
         """Make anew what rests on all that is neither a Gateway nor a VirtualService, if any of that has changed."""
         if not self._shared_is_stale:
             return
-        shared = list(self._shared.values())
+        shared = list(self._shared_bindings.values())
         before, known_before, rules_before = self._catalog, self._known, self._rules
         self._catalog = Catalog(shared, self.proxy.domain_suffix, self._catalog)
         self._rules = DestinationRules(_of(shared, DestinationRuleSpec), self.proxy)
@@ -261,7 +261,7 @@ class Compiler:
 
     def ask_analyzers(self, now: datetime | None, budget: int) -> bool:
         """Ask the analyzers about some of what has changed; True when nothing is left."""
-        return self._analysis.ask_some(self._virtual_services, now, budget)
+        return self._analysis.analyze_some(self._virtual_services, now, budget)
 
     def problems(self) -> tuple[Problem, ...]:
         """Everything that there is to say, in the order of the files."""
@@ -354,7 +354,7 @@ def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> Routin
     """The table of some listeners, with the destinations of all chains."""
     destinations: dict[int, Destination] = {}
     for listener in listeners.values():
-        for chain in listener.in_no_order():
+        for chain in listener.unordered_chains():
             for destination in chain.destinations:
                 destinations[id(destination)] = destination
     return RoutingTable(generation, listeners, tuple(destinations.values()))

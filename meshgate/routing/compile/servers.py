@@ -21,7 +21,7 @@ from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import selected
-from meshgate.routing.hosts import server_host_place, server_hosts
+from meshgate.routing.hosts import server_host_index, server_hosts
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 
 T = TypeVar("T")
@@ -354,4 +354,4 @@ def _port_clash(new: BoundServer, plain: BoundServer) -> Problem:
 
 
 def _host_field(server: BoundServer, name: str) -> str:
-    return f".hosts[{server_host_place(server.server.hosts, server.gateway.namespace, name)}]"
+    return f".hosts[{server_host_index(server.server.hosts, server.gateway.namespace, name)}]"

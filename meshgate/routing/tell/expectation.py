@@ -65,7 +65,7 @@ class Expectation:
     destinations: tuple[Target, ...] = ()
 
 
-def disappointments(expectation: Expectation, found: Explanation, domain_suffix: str) -> tuple[str, ...]:
+def mismatches(expectation: Expectation, found: Explanation, domain_suffix: str) -> tuple[str, ...]:
     """
     Everything in which the explanation of the expectation's call is not what was expected, in words; empty when all
     of it is.
@@ -75,7 +75,7 @@ def disappointments(expectation: Expectation, found: Explanation, domain_suffix:
         return (f"expected {wanted}, but {real}",)
     if found.chain is None:
         return ()
-    return tuple(_differences(expectation, found.chain, domain_suffix))
+    return tuple(_chain_mismatches(expectation, found.chain, domain_suffix))
 
 
 _WANTED: dict[Result, str] = {
@@ -90,7 +90,7 @@ _FOUND: dict[Result, str] = {
 }
 
 
-def _differences(expectation: Expectation, chain: Chain, domain_suffix: str) -> Iterator[str]:
+def _chain_mismatches(expectation: Expectation, chain: Chain, domain_suffix: str) -> Iterator[str]:
     named = (
         ("VirtualService", expectation.virtual_service, chain.virtual_service),
         ("Gateway", expectation.gateway, chain.gateway),

@@ -65,7 +65,7 @@ FAULTLESS: Final = (ResourceStatus(accepted=True, programmed=False), ResourceSta
 
 
 @dataclass(frozen=True, slots=True)
-class Programmed:
+class ProgrammedResources:
     """
     What has a part in a table.
 
@@ -78,21 +78,21 @@ class Programmed:
     used: Set[ResourceKey] = frozenset()
 
     @classmethod
-    def by(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> Programmed:
+    def of(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> ProgrammedResources:
         """The resources that have a part in a table, and those that its routes rest on."""
         gateways: set[str] = set()
         virtual_services: set[str] = set()
         for listener in table.listeners.values():
-            gateways.update(chain.gateway for chain in listener.in_no_order())
-            virtual_services.update(chain.virtual_service for chain in listener.in_no_order())
+            gateways.update(chain.gateway for chain in listener.unordered_chains())
+            virtual_services.update(chain.virtual_service for chain in listener.unordered_chains())
         return cls({"Gateway": gateways, "VirtualService": virtual_services}, frozenset(used))
 
-    def has(self, resource: Resource[Any]) -> bool:
+    def includes(self, resource: Resource[Any]) -> bool:
         """Whether a resource is among them."""
         names = self.names.get(resource.kind)
         return resource.key in self.used if names is None else resource.qualified_name in names
 
-    def difference(self, other: Programmed) -> set[ResourceKey]:
+    def changed_since(self, other: ProgrammedResources) -> set[ResourceKey]:
         """The resources that are among one of two only."""
         changed = set(self.used ^ other.used)
         for kind, names in self.names.items():
@@ -109,7 +109,7 @@ class Statuses:
 
     def __init__(self) -> None:
         self._found: Mapping[ResourceKey, ResourceStatus] = {}
-        self._programmed = Programmed()
+        self._programmed = ProgrammedResources()
         self._problems: Mapping[ResourceKey, Sequence[Problem]] = {}
         self._touched: dict[ResourceKey, None] = {}
 
@@ -129,10 +129,10 @@ class Statuses:
 
         :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
         """
-        programmed = Programmed.by(table, used)
+        programmed = ProgrammedResources.of(table, used)
         by_key = _by_resource(problems)
         touched = self._touched.copy()
-        touched.update(dict.fromkeys(programmed.difference(self._programmed)))
+        touched.update(dict.fromkeys(programmed.changed_since(self._programmed)))
         touched.update(
             (key, None)
             for key in {**self._problems, **by_key}
@@ -145,7 +145,7 @@ class Statuses:
             if resource is None or not isinstance(resource.spec, REPORTED):
                 found.pop(key, None)
             else:
-                part = programmed.has(resource)
+                part = programmed.includes(resource)
                 (found if key in found else come)[key] = _status(part, own) if own else FAULTLESS[part]
         complete = _with(found, come)
         self._found, self._programmed, self._problems, self._touched = complete, programmed, by_key, {}

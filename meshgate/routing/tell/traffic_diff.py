@@ -21,14 +21,14 @@ ANY_NAME = "*"
 
 # A label that no rule can have: with it in front, a lookup finds what a wildcard's names find that have no rule of
 # their own.
-_FRESH = "\0."
+_UNUSED_LABEL = "\0."
 
 PortChangeKind = Literal["opened", "closed", "changed"]
 NameChangeKind = Literal["appears", "disappears", "refused", "served", "moves", "weights", "termination"]
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class PortMode:
     """
     How a port is served.
 
@@ -45,7 +45,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class Outcome:
     """
     What becomes of the connections for a name.
 
@@ -69,8 +69,8 @@ class PortChange:
     """A port that is opened, closed or served in another manner; None where it is closed."""
 
     listener: ListenerKey
-    before: Manner | None
-    after: Manner | None
+    before: PortMode | None
+    after: PortMode | None
 
     @property
     def kind(self) -> PortChangeKind:
@@ -81,7 +81,7 @@ class PortChange:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"listener": str(self.listener), **_sides(self)}
+        return {"listener": str(self.listener), **_before_and_after(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class NameChange:
 
     listener: ListenerKey
     name: str
-    before: Fate | None
-    after: Fate | None
+    before: Outcome | None
+    after: Outcome | None
 
     @property
     def kind(self) -> NameChangeKind:
@@ -110,7 +110,7 @@ class NameChange:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"listener": str(self.listener), "name": self.name, **_sides(self)}
+        return {"listener": str(self.listener), "name": self.name, **_before_and_after(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class PolicyChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TrafficDiff:
     """All changes, in the order of listeners, names and destinations. False when there are none."""
 
     ports: tuple[PortChange, ...] = ()
@@ -194,7 +194,7 @@ class Difference:
         }
 
 
-def difference(old: RoutingTable, new: RoutingTable) -> Difference:
+def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
     """Compare two tables."""
     ports: list[PortChange] = []
     names: list[NameChange] = []
@@ -202,19 +202,19 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
     policies: dict[tuple[str, str, str], list[str]] = {}
     for key in sorted(old.listeners.keys() | new.listeners.keys()):
         before, after = old.listeners.get(key), new.listeners.get(key)
-        shown = _shown(key, old, new)
-        if _manner(before) != _manner(after):
-            ports.append(PortChange(shown, _manner(before), _manner(after)))
-        for name, chains in _takers(before, after):
-            if fate(chains[0]) != fate(chains[1]):
-                names.append(NameChange(shown, name, fate(chains[0]), fate(chains[1])))
-            for change in _moved_endpoints(*chains):
+        shown = _display_key(key, old, new)
+        if _mode(before) != _mode(after):
+            ports.append(PortChange(shown, _mode(before), _mode(after)))
+        for name, chains in _chains_by_name(before, after):
+            if outcome(chains[0]) != outcome(chains[1]):
+                names.append(NameChange(shown, name, outcome(chains[0]), outcome(chains[1])))
+            for change in _changed_endpoints(*chains):
                 endpoints.setdefault(change, []).append(f"{shown} {name}")
-            for other in _other_policies(*chains):
+            for other in _changed_policies(*chains):
                 policies.setdefault(other, []).append(f"{shown} {name}")
     moved = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
     treated = (PolicyChange(*change, names=tuple(used)) for change, used in policies.items())
-    return Difference(
+    return TrafficDiff(
         tuple(ports),
         tuple(names),
         tuple(sorted(moved, key=_by_destination)),
@@ -222,7 +222,7 @@ def difference(old: RoutingTable, new: RoutingTable) -> Difference:
     )
 
 
-def _shown(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
+def _display_key(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
     """What a listener listens on, of both families if it does before or after, as people are told."""
     if any(ListenerKey(ANY_IPV6, key.port) in table.listeners for table in tables):
         return key  # that address is another listener's, before or after
@@ -230,14 +230,17 @@ def _shown(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
     return next((listener.address for listener in found if listener is not None and listener.dual_stack), key)
 
 
-def _takers(before: Listener | None, after: Listener | None) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
+def _chains_by_name(
+    before: Listener | None, after: Listener | None
+) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
     """What takes the connections of each name before and after; likewise of a name between some addresses."""
     for name in _names(before, after):
-        yield name, (taker(before, name), taker(after, name))
+        yield name, (chain_for(before, name), chain_for(after, name))
     old, new = _by_address(before), _by_address(after)
     for name, condition in sorted(old.keys() | new.keys()):
-        chains = old.get((name, condition)) or taker(before, name), new.get((name, condition)) or taker(after, name)
-        yield f"{name} {condition}", chains
+        chain_before = old.get((name, condition)) or chain_for(before, name)
+        chain_after = new.get((name, condition)) or chain_for(after, name)
+        yield f"{name} {condition}", (chain_before, chain_after)
 
 
 def _by_address(listener: Listener | None) -> dict[tuple[str, str], Chain]:
@@ -257,20 +260,20 @@ def _names(*listeners: Listener | None) -> Iterator[str]:
     yield ANY_NAME
 
 
-def taker(listener: Listener | None, name: str) -> Chain | None:
+def chain_for(listener: Listener | None, name: str) -> Chain | None:
     """The chain that takes the connections for which the name is the best fit."""
     if listener is None or name == ANY_NAME or not listener.sniffs:
         return listener.catch_all if listener is not None else None
-    return listener.lookup(_FRESH + name[2:] if name.startswith("*.") else name)
+    return listener.lookup(_UNUSED_LABEL + name[2:] if name.startswith("*.") else name)
 
 
-def _manner(listener: Listener | None) -> Manner | None:
-    return Manner(listener.sniffs, listener.dual_stack) if listener is not None else None
+def _mode(listener: Listener | None) -> PortMode | None:
+    return PortMode(listener.sniffs, listener.dual_stack) if listener is not None else None
 
 
-def fate(chain: Chain | None) -> Fate | None:
+def outcome(chain: Chain | None) -> Outcome | None:
     """What becomes of the connections of a chain."""
-    return Fate(_shares(chain.destinations), chain.refusal, chain.terminate) if chain is not None else None
+    return Outcome(_shares(chain.destinations), chain.refusal, chain.terminate) if chain is not None else None
 
 
 def _shares(destinations: Sequence[Destination]) -> tuple[tuple[str, Fraction], ...]:
@@ -281,7 +284,7 @@ def _shares(destinations: Sequence[Destination]) -> tuple[tuple[str, Fraction], 
     return tuple(sorted(parts.items()))
 
 
-def _moved_endpoints(
+def _changed_endpoints(
     before: Chain | None, after: Chain | None
 ) -> Iterator[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]]]:
     """The destinations that both chains serve, with the endpoints of each, where those differ."""
@@ -298,7 +301,7 @@ def _endpoints(chain: Chain | None) -> Mapping[str, tuple[Endpoint, ...]]:
     return {str(each): _in_order(each.endpoints) for each in chain.destinations if str(each) in served}
 
 
-def _other_policies(before: Chain | None, after: Chain | None) -> Iterator[tuple[str, str, str]]:
+def _changed_policies(before: Chain | None, after: Chain | None) -> Iterator[tuple[str, str, str]]:
     """What becomes of the policies that both chains have, where they differ; under no name that of the chain."""
     old, new = _policies(before), _policies(after)
     for name in sorted(old.keys() & new.keys()):
@@ -322,7 +325,7 @@ def _by_destination(change: EndpointsChange | PolicyChange) -> tuple[str, tuple[
     return change.destination, change.names
 
 
-def _sides(change: PortChange | NameChange) -> dict[str, Any]:
+def _before_and_after(change: PortChange | NameChange) -> dict[str, Any]:
     return {
         "change": change.kind,
         "before": change.before.as_json() if change.before is not None else None,

@@ -15,7 +15,7 @@ from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import covers, specificity
 from meshgate.routing.table import ANYWHERE, Addresses, ByAddress, Chain, Listener, ListenerKey
 from meshgate.routing.tell.explain import Call, explain
-from meshgate.routing.tell.traffic_diff import difference
+from meshgate.routing.tell.traffic_diff import diff_traffic
 from tests.configurations import (
     Document,
     codes,
@@ -168,9 +168,9 @@ class PassthroughTests(SynchronousTestCase):
         rest = virtual_service("rest", [A], tls=[tls_rule([A], "x")])
         some = virtual_service("some", [A], tls=[tls_rule([A], "y", destinationSubnets=["10.0.0.0/8"])])
         before, after = (extended(gateway("gw", tls_server(443)), rest, *more).table for more in ([], [some]))
-        (change,) = difference(before, after).names
+        (change,) = diff_traffic(before, after).names
         self.assertEqual((change.name, change.kind), (f"{A} to 10.0.0.0/8", "moves"))
-        self.assertFalse(difference(after, after))
+        self.assertFalse(diff_traffic(after, after))
 
     def test_explained(self) -> None:
         """The story tells which addresses counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.table import Destination
-from meshgate.routing.tell.expectation import Expectation, Target, disappointments
+from meshgate.routing.tell.expectation import Expectation, Target, mismatches
 from meshgate.routing.tell.explain import Call, Result, explain
 from tests.configurations import compiled, gateway, service, target, tls_rule, tls_server, virtual_service
 
@@ -40,7 +40,7 @@ def judged(
     """What is not as expected."""
     call = Call(port, sni=sni)
     expectation = Expectation(call, result, virtual_service, gateway, destinations)
-    return disappointments(expectation, explain(CONFIGURATION, call), DOMAIN)
+    return mismatches(expectation, explain(CONFIGURATION, call), DOMAIN)
 
 
 class ExpectationTests(SynchronousTestCase):

@@ -15,13 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.traffic_diff import (
-    Difference,
     EndpointsChange,
-    Fate,
     NameChange,
+    Outcome,
     PolicyChange,
     PortChange,
-    difference,
+    TrafficDiff,
+    diff_traffic,
 )
 from tests.configurations import (
     Document,
@@ -86,9 +86,9 @@ TABLES = st.dictionaries(KEYS, LISTENERS, max_size=3).map(
 )
 
 
-def mirrored(changes: Difference) -> Difference:
+def mirrored(changes: TrafficDiff) -> TrafficDiff:
     """The same changes the other way."""
-    return Difference(
+    return TrafficDiff(
         tuple(PortChange(one.listener, one.after, one.before) for one in changes.ports),
         tuple(NameChange(one.listener, one.name, one.after, one.before) for one in changes.names),
         tuple(EndpointsChange(one.destination, one.after, one.before, one.names) for one in changes.endpoints),
@@ -116,7 +116,7 @@ def shuffled(table: RoutingTable, rng: random.Random) -> RoutingTable:
     )
 
 
-def outcome(table: RoutingTable, key: ListenerKey, sni: str | None) -> object:
+def lookup_outcome(table: RoutingTable, key: ListenerKey, sni: str | None) -> object:
     """
     What a connection meets, by looking it up: nothing, or who gets which part of it under which policy, and why it is
     refused.
@@ -143,20 +143,20 @@ class RandomTableTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     def test_equal_tables_do_not_differ(self, table: RoutingTable, rng: random.Random) -> None:
         """A table differs neither from itself nor from one with another generation and order."""
-        self.assertFalse(difference(table, table))
-        self.assertFalse(difference(table, shuffled(table, rng)))
+        self.assertFalse(diff_traffic(table, table))
+        self.assertFalse(diff_traffic(table, shuffled(table, rng)))
 
     @given(TABLES, TABLES, st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=200)
     def test_order_does_not_matter(self, old: RoutingTable, new: RoutingTable, rng: random.Random) -> None:
         """The difference is the same in whatever order listeners and names came into the tables."""
-        self.assertEqual(difference(old, new), difference(shuffled(old, rng), shuffled(new, rng)))
+        self.assertEqual(diff_traffic(old, new), diff_traffic(shuffled(old, rng), shuffled(new, rng)))
 
     @given(TABLES, TABLES)
     @settings(deadline=None, max_examples=200)
     def test_the_way_back_is_the_mirror(self, old: RoutingTable, new: RoutingTable) -> None:
         """From new to old changes exactly what changes from old to new, the other way round."""
-        self.assertEqual(difference(new, old), mirrored(difference(old, new)))
+        self.assertEqual(diff_traffic(new, old), mirrored(diff_traffic(old, new)))
 
     @given(TABLES, TABLES, KEYS, st.one_of(st.none(), NAMES, NAMES.map("other.".__add__)))
     @settings(deadline=None, max_examples=500)
@@ -168,20 +168,20 @@ class RandomTableTests(SynchronousTestCase):
         known = {name for one in listeners for name in (*one.exact, *(f"*.{suffix}" for suffix in one.suffixes))}
         wildcards = sorted((f"*.{tail}" for tail in tails(sni or "")), key=len, reverse=True)
         best = next((name for name in [sni or "", *wildcards] if name in known), "*")
-        changes = difference(old, new)
+        changes = diff_traffic(old, new)
         # One of both families is told by the address of both, where no other listener has that.
         shown = ListenerKey("::", key.port) if any(one.dual_stack for one in listeners) else key
         changed = {change.name for change in changes.names if change.listener == shown}
         used = [use for moved in changes.endpoints for use in moved.names]
         used += [use for treated in changes.policies for use in treated.names]
         changed |= {use.partition(" ")[2] for use in used if use.startswith(f"{shown} ")}
-        self.assertEqual(best in changed, outcome(old, key, sni) != outcome(new, key, sni))
+        self.assertEqual(best in changed, lookup_outcome(old, key, sni) != lookup_outcome(new, key, sni))
 
     @given(TABLES)
     @settings(deadline=None, max_examples=100)
     def test_json(self, table: RoutingTable) -> None:
         """The JSON form is made of plain values, and says whether anything changed."""
-        changes = difference(RoutingTable(), table)
+        changes = diff_traffic(RoutingTable(), table)
         self.assertEqual(json.loads(json.dumps(changes.as_json()))["changed"], bool(table.listeners))
 
 
@@ -214,14 +214,14 @@ def split(*routes: Document) -> RoutingTable:
     return shop({"match": [{"sniHosts": ["a.com"]}], "route": list(routes)})
 
 
-def kinds(changes: Difference) -> list[tuple[str, str]]:
+def kinds(changes: TrafficDiff) -> list[tuple[str, str]]:
     """The names with the kinds of their changes."""
     return [(change.name, change.kind) for change in changes.names]
 
 
-def fate(host: str) -> Fate:
+def outcome(host: str) -> Outcome:
     """Everything goes to port 80 of one of the services."""
-    return Fate(((f"{host}.default.svc.cluster.local:80", Fraction(1)),))
+    return Outcome(((f"{host}.default.svc.cluster.local:80", Fraction(1)),))
 
 
 class DifferenceTests(SynchronousTestCase):
@@ -229,22 +229,22 @@ class DifferenceTests(SynchronousTestCase):
 
     def test_port_opens(self) -> None:
         """A new port is opened, and its name appears."""
-        changes = difference(table(), shop(tls_rule(["a.com"], "x")))
+        changes = diff_traffic(table(), shop(tls_rule(["a.com"], "x")))
         self.assertEqual([(change.listener.port, change.kind) for change in changes.ports], [(443, "opened")])
         self.assertEqual(kinds(changes), [("a.com", "appears")])
 
     def test_port_turns_from_tcp_to_tls(self) -> None:
         """A port whose first bytes count from now on is changed, since a client that waits would hang."""
         plain = table(gateway("gw", tcp_server(443)), virtual_service("v", tcp=[tcp_rule("x")]))
-        changes = difference(plain, shop(tls_rule(["*"], "x")))
+        changes = diff_traffic(plain, shop(tls_rule(["*"], "x")))
         self.assertEqual([change.kind for change in changes.ports], ["changed"])
         self.assertEqual(changes.names, ())
 
     def test_name_moves(self) -> None:
         """A name that goes elsewhere tells from where to where."""
-        changes = difference(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "y")))
+        changes = diff_traffic(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "y")))
         self.assertEqual(
-            changes.names, (NameChange(ListenerKey("::", 443), "a.com", before=fate("x"), after=fate("y")),)
+            changes.names, (NameChange(ListenerKey("::", 443), "a.com", before=outcome("x"), after=outcome("y")),)
         )
         self.assertEqual(changes.names[0].kind, "moves")
 
@@ -253,28 +253,28 @@ class DifferenceTests(SynchronousTestCase):
         both = [tls_rule(["a.example.com"], "x"), tls_rule(["*.example.com"], "y")]
         old = table(gateway("gw", tls_server(443)), virtual_service("v", tls=both))
         new = table(gateway("gw", tls_server(443)), virtual_service("v", tls=both[1:]))
-        self.assertEqual(kinds(difference(old, new)), [("a.example.com", "moves")])
+        self.assertEqual(kinds(diff_traffic(old, new)), [("a.example.com", "moves")])
 
     def test_a_renamed_virtual_service_changes_nothing(self) -> None:
         """How a route is called, and whether it is written twice over, is no change for traffic."""
-        self.assertFalse(difference(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "x"), "renamed")))
+        self.assertFalse(diff_traffic(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "x"), "renamed")))
 
     def test_a_rule_that_a_wildcard_makes_superfluous(self) -> None:
         """To drop a name whose wildcard goes to the same place changes nothing."""
         both = shop(tls_rule(["*.example.com", "a.example.com"], "x"))
-        self.assertFalse(difference(both, shop(tls_rule(["*.example.com"], "x"))))
+        self.assertFalse(diff_traffic(both, shop(tls_rule(["*.example.com"], "x"))))
 
     def test_weights(self) -> None:
         """Shares count, not the numbers they are written with."""
         old = split(target("x", weight=1), target("y", weight=1))
-        self.assertFalse(difference(old, split(target("x", weight=50), target("y", weight=50))))
-        changes = difference(old, split(target("x", weight=3), target("y", weight=1)))
+        self.assertFalse(diff_traffic(old, split(target("x", weight=50), target("y", weight=50))))
+        changes = diff_traffic(old, split(target("x", weight=3), target("y", weight=1)))
         self.assertEqual(kinds(changes), [("a.com", "weights")])
 
     def test_a_destination_with_weight_0_gets_nothing(self) -> None:
         """To add a destination that gets no connection changes nothing."""
         old = split(target("x"))
-        self.assertFalse(difference(old, split(target("x", weight=1), target("y", weight=0))))
+        self.assertFalse(diff_traffic(old, split(target("x", weight=1), target("y", weight=0))))
 
     def test_endpoints(self) -> None:
         """Endpoints that come and go are told once for each destination, with the names that use it."""
@@ -286,7 +286,7 @@ class DifferenceTests(SynchronousTestCase):
             gateway("gw", tls_server(443)),
             virtual_service("shop", tls=[rule]),
         ).table
-        (change,) = difference(old, moved).endpoints
+        (change,) = diff_traffic(old, moved).endpoints
         self.assertEqual([str(one) for one in change.added], ["127.0.0.9:80"])
         self.assertEqual([str(one) for one in change.removed], ["127.0.0.1:80"])
         self.assertEqual(change.names, ("[::]:443 a.com", "[::]:443 b.com"))
@@ -299,13 +299,13 @@ class DifferenceTests(SynchronousTestCase):
             route = tls_rule(["a.com", "b.com"], "x")
             return table(gateway("gw", tls_server(443)), virtual_service("v", tls=[route]), rule)
 
-        changes = difference(under(maxConnections=5), under(maxConnections=9, idleTimeout="5s"))
+        changes = diff_traffic(under(maxConnections=5), under(maxConnections=9, idleTimeout="5s"))
         names = ("[::]:443 a.com", "[::]:443 b.com")
         by = "endpoints by LEAST_REQUEST, the one of two with fewer connections; "
         x = "x.default.svc.cluster.local:80"
         self.assertEqual(
             changes,
-            Difference(
+            TrafficDiff(
                 policies=(
                     PolicyChange("", "", "closed after 5s of silence", names),
                     PolicyChange(x, f"{by}5 connections at the most", f"{by}9 connections at the most", names),
@@ -320,8 +320,8 @@ class DifferenceTests(SynchronousTestCase):
         listener = served.listeners[key]
         refused = replace(listener, exact={"a.com": replace(listener.exact["a.com"], refusal="because")})
         other = RoutingTable(1, {key: refused})
-        self.assertEqual(kinds(difference(served, other)), [("a.com", "refused")])
-        self.assertEqual(kinds(difference(other, served)), [("a.com", "served")])
+        self.assertEqual(kinds(diff_traffic(served, other)), [("a.com", "refused")])
+        self.assertEqual(kinds(diff_traffic(other, served)), [("a.com", "served")])
 
     def test_termination(self) -> None:
         """A name whose TLS ends at the gateway from now on has changed, though it goes to the same place."""
@@ -329,4 +329,4 @@ class DifferenceTests(SynchronousTestCase):
         key = ListenerKey("0.0.0.0", 443)
         listener = passed.listeners[key]
         ended = replace(listener, exact={"a.com": replace(listener.exact["a.com"], terminate=True)})
-        self.assertEqual(kinds(difference(passed, RoutingTable(1, {key: ended}))), [("a.com", "termination")])
+        self.assertEqual(kinds(diff_traffic(passed, RoutingTable(1, {key: ended}))), [("a.com", "termination")])
