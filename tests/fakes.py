@@ -54,7 +54,7 @@ class FakeTransport:
         self.reading = True
         self.peer_reads = True
         self.timed_out = False
-        self.mute = False
+        self.unwritable = False
         self._clock = clock
         self._writing = False
         self._arrived: list[bytes | None] = []
@@ -201,7 +201,7 @@ class FakeTransport:
     def _lose(self, reason: Exception) -> None:
         if self.connected:
             self.connected = self.reading = self._writing = False
-            self.mute = True
+            self.unwritable = True
             if self._producer is not None:
                 self._producer.stopProducing()
             self.protocol.connectionLost(Failure(reason))
@@ -252,7 +252,7 @@ class FakeResolver:
         self.answers: dict[str, tuple[str, ...]] = {}
         self.asked: dict[str, Deferred[tuple[str, ...]]] = {}
 
-    def known(self, name: str) -> tuple[str, ...] | None:
+    def cached(self, name: str) -> tuple[str, ...] | None:
         """As Resolver."""
         return self.answers.get(name)
 

@@ -84,7 +84,7 @@ class FamilyTests(TestCase):
         gateway.plane.resolver = resolver
         self.addCleanup(resolver.stop)
         resolver.watch([NAME])
-        await wait_for(lambda: resolver.known(NAME), "the addresses")
+        await wait_for(lambda: resolver.cached(NAME), "the addresses")
         destination = Destination("db", PORT, endpoints=(Endpoint(NAME, PORT, dns=True),), policy=IN_TURN)
         listener = tcp_listener(destination)
         gateway.serve(listener)

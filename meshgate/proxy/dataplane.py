@@ -27,7 +27,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import ListenerKey, RoutingTable
-from meshgate.transport.descriptors import Load
+from meshgate.transport.descriptors import PortLoad
 from meshgate.transport.network import Network, TwistedNetwork
 
 _IPV4_MAPPED = "::ffff:"
@@ -37,7 +37,7 @@ _DEFAULT_LIMITS = Limits()
 class Names(Protocol):
     """What the data plane needs of a resolver; :class:`meshgate.transport.dns.resolver.Resolver` is one."""
 
-    def known(self, name: str) -> tuple[str, ...] | None:
+    def cached(self, name: str) -> tuple[str, ...] | None:
         """The last good answer; None if there never was one."""
 
     def resolve(self, name: str) -> Deferred[tuple[str, ...]]:
@@ -212,9 +212,9 @@ class _Door:
         """How the reactor calls this listener in its log."""
         return f"listener {self._entrance.name}"
 
-    def load(self) -> Load:
+    def load(self) -> PortLoad:
         """Count its connections, and those of all listeners that have no endpoint yet."""
-        return Load(self._entrance.live, self._dataplane.count - self._dataplane.joined)
+        return PortLoad(self._entrance.live, self._dataplane.count - self._dataplane.joined)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """One client; none any more while draining."""

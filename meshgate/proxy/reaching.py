@@ -132,7 +132,7 @@ class Reach(Slot):
         names = self._cluster.names
         if names:
             resolver = self._dataplane.resolver
-            unknown = [name for name in names if resolver.known(name) is None]
+            unknown = [name for name in names if resolver.cached(name) is None]
             if unknown:
                 # The answers are for everybody: this connection stops waiting for them, and never cancels them.
                 self._resolving = self._dataplane.wheel.callLater(self._timeout(), self._resolved)
@@ -201,7 +201,7 @@ class Reach(Slot):
         self._probing = False
         self._spare = SPARE
         self._candidates = self._cluster.candidates(
-            plane.resolver.known, self._source, plane.rng, now, self._timeout() + LEASE, attempts > 1
+            plane.resolver.cached, self._source, plane.rng, now, self._timeout() + LEASE, attempts > 1
         )
         self._dial_next(_NO_ENDPOINT)
 

@@ -31,7 +31,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import SETTLED, Limits
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.keepalive import INHERITED, keep_alive, patience
-from meshgate.transport.last_words import hear_out
+from meshgate.transport.last_words import defer_reset
 from meshgate.transport.lean.joining import Flow, join
 from meshgate.transport.silence import note_errors, timed_out, unanswered_since
 from meshgate.transport.wheel import TICK, Timer, Wheel
@@ -102,8 +102,8 @@ class Leg(Flow):
     def received(self, data: bytes) -> None:
         """Bytes were read from this side."""
         peer = self._relay.other(self)
-        if peer.transport.mute:
-            self.cut_short()
+        if peer.transport.unwritable:
+            self.bytes_dropped()
             return
         if self.first_at is None:
             self.first_at = self.clock.seconds()
@@ -111,11 +111,11 @@ class Leg(Flow):
         self.seen = self.clock.now
         peer.transport.write(data)
 
-    def cut_short(self) -> None:
+    def bytes_dropped(self) -> None:
         """Bytes were read for a peer that nothing can be sent to any more."""
         self._relay.cut_short(self._relay.other(self))
 
-    def broken(self) -> None:
+    def peer_reset(self) -> None:
         """It has reset the connection; what it had said before is still being read."""
         self._relay.leg_broken(self)
 
@@ -264,7 +264,7 @@ class Relay:
         if not self._joined:
             for leg in (self.client, self.upstream):
                 note_errors(leg.transport)
-                hear_out(leg.transport, leg)
+                defer_reset(leg.transport, leg)
                 self.other(leg).transport.registerProducer(leg, True)
         first_look: float = self._limits.first_look
         if keepalive is not None:
@@ -399,7 +399,7 @@ class Relay:
         for leg in (self.client, self.upstream):
             if leg.parted:
                 continue
-            left = 0 if leg.transport.mute else leg.transport.unacknowledged()
+            left = 0 if leg.transport.unwritable else leg.transport.unacknowledged()
             progress -= left
             nothing_to_come = self._stopped or self.other(leg).gone
             (done if leg.gone or (nothing_to_come and not left) else waiting).append(leg)
@@ -428,7 +428,7 @@ class Relay:
         transport = leg.transport
         if leg.gone:
             return
-        if self._by_reset or transport.mute or transport.unsent():
+        if self._by_reset or transport.unwritable or transport.unsent():
             transport.abortConnection()
         else:
             transport.loseConnection()

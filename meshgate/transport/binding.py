@@ -178,7 +178,7 @@ def defer_accept(listening: socket.socket, wanted: bool) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
 
 
-def take_waiting(listening: socket.socket, take: Callable[[], bool]) -> None:
+def accept_waiting(listening: socket.socket, take: Callable[[], bool]) -> None:
     """
     Have the connections taken in that wait on a socket, and nobody wait there any more, whoever else holds it: what
     comes from then on is refused, or goes to another socket that listens on the address.

@@ -38,7 +38,7 @@ def current_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-class Load(NamedTuple):
+class PortLoad(NamedTuple):
     """
     The connections of a port.
 
@@ -65,7 +65,7 @@ class Pausable(Protocol):
     def resume(self) -> None:
         """Take them in again, if :meth:`Shortage.allows` it."""
 
-    def load(self) -> Load:
+    def load(self) -> PortLoad:
         """Count its connections."""
 
 
@@ -77,21 +77,21 @@ class Shortage:
     :param clock: provides IReactorTime.
     :param limit: gives how many descriptors the process may have.
     :ivar ports: all of them.
-    :ivar lasts: no port accepts now.
-    :ivar tight: the number of a descriptor from which on :meth:`stops` is to be asked.
+    :ivar exhausted: no port accepts now.
+    :ivar threshold: the number of a descriptor from which on :meth:`stops` is to be asked.
     """
 
     _log = Logger()
 
     def __init__(self, clock: Any, limit: Callable[[], int] = current_limit) -> None:
         self.ports: set[Pausable] = set()
-        self.lasts = False
-        self._held: set[Pausable] = set()
+        self.exhausted = False
+        self._over_share: set[Pausable] = set()
         self._clock = clock
         self._again: IDelayedCall | None = None
         self._release_again: IDelayedCall | None = None
-        self._told = False
-        self._told_of: dict[str, float] = {}
+        self._reported = False
+        self._reported_until: dict[str, float] = {}
         self._limit = limit
         self.measure()
 
@@ -100,23 +100,23 @@ class Shortage:
         limit = self._limit()
         self._highest = limit - min(RESERVE, max(1, limit // 16))
         self._scarce = limit - limit // 4
-        self.tight = min(self._highest // 2, self._scarce)
+        self.threshold = min(self._highest // 2, self._scarce)
 
     def allows(self, port: Pausable) -> bool:
         """Whether a port may accept."""
-        return not self.lasts and port not in self._held
+        return not self.exhausted and port not in self._over_share
 
     def stops(self, port: Pausable, descriptor: int) -> bool:
         """
         Judge whether a port has to stop accepting, and pause it or all then.
 
-        :param descriptor: the number of the one that it has got, not below :attr:`tight`.
+        :param descriptor: the number of the one that it has got, not below :attr:`threshold`.
         """
         load = port.load()
         if descriptor + load.waiting >= self._highest:
             self.begin("there are hardly any file descriptors left")
         elif descriptor >= self._scarce and load.connections >= self.share:
-            self._hold(port, load)
+            self._pause_over_share(port, load)
         return not self.allows(port)
 
     @property
@@ -132,16 +132,16 @@ class Shortage:
     def forget(self, port: Pausable) -> None:
         """Drop a port that does not listen any more."""
         self.ports.discard(port)
-        self._held.discard(port)
+        self._over_share.discard(port)
 
     def begin(self, reason: str) -> None:
         """Descriptors have run out, or memory has, or nearly so."""
-        if self.lasts:
+        if self.exhausted:
             return
         self._cancel(self._again)
-        self.lasts = True
-        if not self._told:
-            self._told = True
+        self.exhausted = True
+        if not self._reported:
+            self._reported = True
             self._log.error(
                 "no connection is accepted for now, new ones wait until others end: {reason}",
                 reason=reason,
@@ -163,26 +163,26 @@ class Shortage:
         if self._next_descriptor() + waiting >= self._highest:
             self._again = self._clock.callLater(PAUSE, self._try_again)
             return
-        self.lasts = False
+        self.exhausted = False
         for port in tuple(self.ports):
             port.resume()
         self._again = self._clock.callLater(PAUSE, self._over)
 
     def _over(self) -> None:
         self._again = None
-        if not self.lasts and self._told:
-            self._told = False
+        if not self.exhausted and self._reported:
+            self._reported = False
             self._log.info("connections are accepted again")
 
-    def _hold(self, port: Pausable, load: Load) -> None:
+    def _pause_over_share(self, port: Pausable, load: PortLoad) -> None:
         """Have a port wait that has its share."""
-        self._held.add(port)
+        self._over_share.add(port)
         port.pause()
         if self._release_again is None:
             self._release_again = self._clock.callLater(PAUSE, self._release)
         now = self._clock.seconds()
-        if self._told_of.get(port.name, now) <= now:
-            self._told_of[port.name] = now + LOG_PAUSE
+        if self._reported_until.get(port.name, now) <= now:
+            self._reported_until[port.name] = now + LOG_PAUSE
             self._log.error(
                 "{listener} accepts no connection for now: fewer than a quarter of the {limit} descriptors are free, "
                 "and with {connections} connections it has its share of {share}; listeners that have less go on",
@@ -197,11 +197,11 @@ class Shortage:
         self._release_again = None
         self.measure()
         share, plenty = self.share, self._next_descriptor() < self._scarce
-        for port in tuple(self._held):
+        for port in tuple(self._over_share):
             if plenty or port.load().connections < share:
-                self._held.discard(port)
+                self._over_share.discard(port)
                 port.resume()
-        if self._held:
+        if self._over_share:
             self._release_again = self._clock.callLater(PAUSE, self._release)
 
     def _next_descriptor(self) -> int:

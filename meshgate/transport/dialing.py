@@ -196,7 +196,7 @@ class _Connecting(ClientFactory):
         self, reactor: Any, address: str, port: int, protocol: Protocol, timeout: float, sources: tuple[str, ...]
     ) -> None:
         self._reactor = reactor
-        self._place = (address, port)
+        self._address = (address, port)
         self._timeout = timeout
         self._sources = list(sources)
         self._protocol = protocol
@@ -205,7 +205,7 @@ class _Connecting(ClientFactory):
 
     def begin(self) -> None:
         """Connect, from the next of our addresses if there are any."""
-        address, port = self._place
+        address, port = self._address
         if self._sources:
             source = (self._sources.pop(0), 0)
             connector = _ConnectorFrom(address, port, self, self._timeout, source, self._reactor)
@@ -229,7 +229,7 @@ class _Connecting(ClientFactory):
         if self._sources and _errno_of(reason.value) in NO_LOCAL_PORT:
             self.begin()
         else:
-            self.outcome.errback(dial_error(*self._place, reason.value))
+            self.outcome.errback(dial_error(*self._address, reason.value))
 
 
 class _ClientFrom(tcp.Client):

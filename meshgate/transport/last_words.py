@@ -31,11 +31,11 @@ class Reader(Protocol):
     finished: bool
     blocked: bool
 
-    def broken(self) -> None:
+    def peer_reset(self) -> None:
         """The connection was reset; what came before is still being read."""
 
 
-def hear_out(transport: Any, reader: Reader) -> None:
+def defer_reset(transport: Any, reader: Reader) -> None:
     """Have one of Twisted's transports read everything before it reports a reset. Others stay as they are."""
     if isinstance(transport, Connection):
         _LastWords(transport, reader)
@@ -47,9 +47,9 @@ class _LastWords:
     def __init__(self, transport: Any, reader: Reader) -> None:
         self._transport = transport
         self._reader = reader
-        self._left = 0
+        self._unacknowledged_at_end = 0
         self._reason: Failure | None = None
-        transport.mute = not transport.connected
+        transport.unwritable = not transport.connected
         if transport.connected:
             transport.connectionLost = self._lost
             transport.readConnectionLost = self._read_finished
@@ -58,17 +58,17 @@ class _LastWords:
 
     def _lost(self, reason: Failure) -> None:
         transport = self._transport
-        if not transport.mute:
-            self._left = self._unacknowledged()
-            transport.mute = True
+        if not transport.unwritable:
+            self._unacknowledged_at_end = self._unacknowledged()
+            transport.unwritable = True
             was_reset = reason.check(ConnectionLost) and not reason.check(ConnectionAborted)  # type: ignore[no-untyped-call]
             if was_reset and not self._reader.finished and self._has_unread():
-                self._hear_out(reason)
+                self._defer(reason)
                 return
         del transport.connectionLost, transport.readConnectionLost
         transport.connectionLost(self._reason or reason)
 
-    def _hear_out(self, reason: Failure) -> None:
+    def _defer(self, reason: Failure) -> None:
         transport = self._transport
         self._reason = reason
         transport.stopWriting()
@@ -78,11 +78,11 @@ class _LastWords:
             transport.stopReading()
         else:
             transport.startReading()
-        self._reader.broken()
+        self._reader.peer_reset()
 
     def _read_finished(self, reason: Failure) -> None:
         transport = self._transport
-        if transport.mute:
+        if transport.unwritable:
             transport.connectionLost(reason)
         else:
             type(transport).readConnectionLost(transport, reason)
@@ -95,10 +95,10 @@ class _LastWords:
 
     def _unsent(self) -> int:
         transport = self._transport
-        return 0 if transport.mute else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return 0 if transport.unwritable else len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
     def _unacknowledged(self) -> int:
         transport = self._transport
-        if transport.mute:
-            return self._left
+        if transport.unwritable:
+            return self._unacknowledged_at_end
         return self._unsent() + queued(transport.fileno(), transport._writeDisconnected)

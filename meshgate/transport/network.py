@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.transport.binding import defer_accept, take_waiting
-from meshgate.transport.descriptors import Load, Shortage, next_descriptor
+from meshgate.transport.binding import accept_waiting, defer_accept
+from meshgate.transport.descriptors import PortLoad, Shortage, next_descriptor
 from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error, unmapped
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean import connecting as lean_dialing
@@ -155,7 +155,7 @@ class _TwistedPort:
         self, reactor: Any, listening: socket.socket, factory: Any, shortage: Shortage, forget: Callable[[], None]
     ) -> None:
         self.name: str = getattr(factory, "logPrefix", str)()
-        self._load: Callable[[], Load] = getattr(factory, "load", Load)
+        self._load: Callable[[], PortLoad] = getattr(factory, "load", PortLoad)
         self._shortage = shortage
         self._forget = forget
         self._open = True
@@ -184,7 +184,7 @@ class _TwistedPort:
             return bool(self._port.connected) and self._shortage.allows(self)
 
         if self._port.connected:
-            take_waiting(self._port.socket, take)
+            accept_waiting(self._port.socket, take)
         return self.stop()
 
     def pause(self) -> None:
@@ -196,7 +196,7 @@ class _TwistedPort:
         elif self._open:
             self._port.stopReading()
 
-    def load(self) -> Load:
+    def load(self) -> PortLoad:
         return self._load()
 
     def _read(self) -> Any:
@@ -204,9 +204,9 @@ class _TwistedPort:
         if not descriptor:
             self._shortage.begin("there is no file descriptor left")
             return None
-        self._port.numberAccepts = 1 if descriptor + _BURST >= self._shortage.tight else _BURST
+        self._port.numberAccepts = 1 if descriptor + _BURST >= self._shortage.threshold else _BURST
         result = self._accept()
-        if descriptor >= self._shortage.tight:
+        if descriptor >= self._shortage.threshold:
             self._shortage.stops(self, descriptor)
         return result
 

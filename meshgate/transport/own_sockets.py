@@ -106,14 +106,14 @@ class OwnSockets:
         version = target.address.version
         if not any(bound.target.address.is_unspecified and version in bound.families for bound in sockets):
             return False
-        return self._comes_here(target, port)
+        return self._is_own(target, port)
 
-    def _comes_here(self, target: _Target, port: int) -> bool:
+    def _is_own(self, target: _Target, port: int) -> bool:
         """Whether an address is this machine's, and on this port nobody's but ours."""
         now = self._seconds()
-        known = self._answers.get((target, port))
-        if known is not None and known[0] > now:
-            return known[1]
+        answer = self._answers.get((target, port))
+        if answer is not None and answer[0] > now:
+            return answer[1]
         here = self._is_local(*target) and not another_listens(str(target.address), port)
         if len(self._answers) >= _REMEMBERED:
             self._answers.clear()

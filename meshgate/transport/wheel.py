@@ -132,11 +132,11 @@ class Wheel:
         self._ticking = self._calling_soon = None
 
     def _start(self) -> None:
-        self._look()
+        self._read_clock()
         if not self._stopped:
             self._wait()
 
-    def _look(self) -> None:
+    def _read_clock(self) -> None:
         # A clock may call a hair early by its own reckoning.
         self._done = math.floor(self._clock.seconds() / TICK + 1e-6)
         self.now = self._done * TICK
@@ -145,7 +145,7 @@ class Wheel:
         self._ticking = self._clock.callLater(max(0.0, self.now + TICK - self._clock.seconds()), self._tick)
 
     def _tick(self) -> None:
-        self._look()
+        self._read_clock()
         for at in sorted(at for at in self._buckets if at <= self._done):
             self._empty(self._buckets.pop(at))
         self._buckets = {at: bucket for at, bucket in self._buckets.items() if bucket}

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from meshgate.proxy.endings import Ending
 from meshgate.routing.connection_policy import Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
-from meshgate.transport.descriptors import PAUSE, Load, Shortage, current_limit, raise_limit
+from meshgate.transport.descriptors import PAUSE, PortLoad, Shortage, current_limit, raise_limit
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, on_every_transport, sni_listener, tcp_listener
 from tests.support import Program, wait_for
@@ -43,9 +43,9 @@ class FakePort:
         """As Pausable."""
         self.accepts = self._shortage.allows(self)
 
-    def load(self) -> Load:
+    def load(self) -> PortLoad:
         """As Pausable."""
-        return Load(self.connections, self.waiting)
+        return PortLoad(self.connections, self.waiting)
 
 
 class ShortageTests(SynchronousTestCase):
@@ -77,12 +77,12 @@ class ShortageTests(SynchronousTestCase):
         """One port that finds none pauses all; when there are some again, all go on."""
         self.limit = 4
         self.shortage.begin("none left")
-        self.assertEqual((self.shortage.lasts, self.accepting()), (True, [False, False]))
+        self.assertEqual((self.shortage.exhausted, self.accepting()), (True, [False, False]))
         self.clock.pump([PAUSE] * 3)
         self.assertEqual(self.accepting(), [False, False])
         self.limit = 10_000
         self.clock.advance(PAUSE)
-        self.assertEqual((self.shortage.lasts, self.accepting()), (False, [True, True]))
+        self.assertEqual((self.shortage.exhausted, self.accepting()), (False, [True, True]))
 
     def test_it_is_said_once(self) -> None:
         """However long it lasts and however often it comes back at once, there is one line, and one at its end."""
@@ -113,8 +113,8 @@ class ShortageTests(SynchronousTestCase):
     def test_nothing_is_judged_below_half(self) -> None:
         """However many wait, there is a descriptor for each of them."""
         self.limited(1000)
-        self.ports[0].waiting = self.shortage.tight - 1
-        self.assertFalse(self.shortage.stops(self.ports[0], self.shortage.tight - 1))
+        self.ports[0].waiting = self.shortage.threshold - 1
+        self.assertFalse(self.shortage.stops(self.ports[0], self.shortage.threshold - 1))
 
     def test_a_port_that_has_its_share(self) -> None:
         """With a quarter of the descriptors left, it waits until it has less, and the others go on; it is said once."""
@@ -235,7 +235,7 @@ class RealTests(TestCase):
         for client in clients:
             client.setblocking(False)
             client.connect_ex(address)
-        await wait_for(lambda: shortage.lasts and any(map(greeted, clients)), "the shortage")
+        await wait_for(lambda: shortage.exhausted and any(map(greeted, clients)), "the shortage")
         served = [client for client in clients if greeted(client)]
         waiting = [client for client in clients if client not in served]
         self.assertTrue(waiting)

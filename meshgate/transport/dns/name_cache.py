@@ -48,7 +48,7 @@ class NameFigures:
 
 
 @dataclass(slots=True, eq=False)
-class KnownName:
+class NameEntry:
     """
     What is known of one name.
 
@@ -131,7 +131,7 @@ class KnownName:
             hint=hint,
         )
 
-    def settle(self) -> None:
+    def answer_waiters(self) -> None:
         """Give all who wait what is known."""
         self.asking = False
         waiters, self.waiters = self.waiters, []

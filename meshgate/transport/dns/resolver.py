@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from meshgate.resources.problem import Problem
 from meshgate.transport.dns.address_lookup import FAMILIES, AddressLookup, Answer, LookupFailedError
-from meshgate.transport.dns.name_cache import KnownName, NameFigures, Outcome
+from meshgate.transport.dns.name_cache import NameEntry, NameFigures, Outcome
 from meshgate.transport.dns.question import Server
 
 PATIENCE: Final = 1.0
@@ -72,15 +72,15 @@ class Resolver:
         self._lookup = lookup or AddressLookup(reactor, servers, timeout).lookup
         self._on_change = on_change
         self._wall_clock = wall_clock
-        self._watched: dict[str, KnownName] = {}
-        self._unwatched: dict[str, KnownName] = {}
-        self._queue: deque[KnownName] = deque()
+        self._watched: dict[str, NameEntry] = {}
+        self._unwatched: dict[str, NameEntry] = {}
+        self._queue: deque[NameEntry] = deque()
         self._next_turn: IDelayedCall | None = None
         self._questions: set[Deferred[list[Outcome]]] = set()
         self._stopped = False
         self._news: set[str] = set()
 
-    def known(self, name: str) -> tuple[str, ...] | None:
+    def cached(self, name: str) -> tuple[str, ...] | None:
         """
         The last good answer, however old.
 
@@ -120,7 +120,7 @@ class Resolver:
             self._news.add(gone)
         for name in wanted:
             if name not in self._watched:
-                self._watch(self._unwatched.pop(name) if name in self._unwatched else KnownName(name))
+                self._watch(self._unwatched.pop(name) if name in self._unwatched else NameEntry(name))
         self._ask_next()
 
     def problems(self) -> tuple[Problem, ...]:
@@ -144,24 +144,24 @@ class Resolver:
         if self._next_turn is not None and self._next_turn.active():
             self._next_turn.cancel()
         while self._queue:
-            self._queue.popleft().settle()
+            self._queue.popleft().answer_waiters()
         questions = tuple(self._questions)
         ended = DeferredList(questions)
         for question in questions:
             question.cancel()
         return ended.addCallback(lambda _: None)
 
-    def _entry(self, key: str) -> KnownName:
+    def _entry(self, key: str) -> NameEntry:
         watched = self._watched.get(key)
         if watched:
             return watched
-        entry = self._unwatched.pop(key) if key in self._unwatched else KnownName(key)
+        entry = self._unwatched.pop(key) if key in self._unwatched else NameEntry(key)
         self._unwatched[key] = entry
         if len(self._unwatched) > MAX_UNWATCHED:
             del self._unwatched[next(iter(self._unwatched))]
         return entry
 
-    def _watch(self, entry: KnownName) -> None:
+    def _watch(self, entry: NameEntry) -> None:
         entry.watched = True
         self._watched[entry.name] = entry
         self._news.add(entry.name)
@@ -171,15 +171,15 @@ class Resolver:
         else:
             self._enqueue(entry)
 
-    def _refresh_in(self, entry: KnownName, seconds: float) -> None:
+    def _refresh_in(self, entry: NameEntry, seconds: float) -> None:
         if not self._stopped:
             entry.timer = self._reactor.callLater(seconds, self._refresh, entry)
 
-    def _refresh(self, entry: KnownName) -> None:
+    def _refresh(self, entry: NameEntry) -> None:
         self._enqueue(entry)
         self._ask_next()
 
-    def _enqueue(self, entry: KnownName) -> None:
+    def _enqueue(self, entry: NameEntry) -> None:
         """Have a name asked for when its turn comes, before all others if somebody waits for it."""
         if entry.asking or self._stopped:
             return
@@ -201,7 +201,7 @@ class Resolver:
             else:
                 entry.asking = False
 
-    def _ask(self, entry: KnownName) -> None:
+    def _ask(self, entry: NameEntry) -> None:
         lookups = [self._lookup(entry.name, family).addErrback(_why) for family in FAMILIES]
         for lookup, other in zip(lookups, reversed(lookups), strict=True):
             lookup.addCallback(self._hurry, other)
@@ -214,7 +214,7 @@ class Resolver:
             other.addTimeout(PATIENCE, self._reactor)
         return outcome
 
-    def _answered(self, outcomes: list[Outcome], entry: KnownName, question: Deferred[list[Outcome]]) -> None:
+    def _answered(self, outcomes: list[Outcome], entry: NameEntry, question: Deferred[list[Outcome]]) -> None:
         self._questions.discard(question)
         if not self._stopped:
             if self._queue and not (self._next_turn and self._next_turn.active()):
@@ -227,9 +227,9 @@ class Resolver:
                 self._refresh_in(entry, wait)
                 if entry.state() != before:
                     self._tell(entry)
-        entry.settle()
+        entry.answer_waiters()
 
-    def _tell(self, entry: KnownName) -> None:
+    def _tell(self, entry: NameEntry) -> None:
         if self._on_change is not None:
             try:
                 self._on_change(entry.name, entry.addresses or ())

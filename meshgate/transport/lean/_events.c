@@ -16,13 +16,13 @@ enum { BATCH = 256, LONGEST_WAIT = 86400 };
 typedef struct {
     PyObject_HEAD
     int descriptor;
-    /* What told.crowd is now. */
-    long crowd;
-    PyObject *calls, *told, *dead;
+    /* What owner.batch_size is now. */
+    long batch_size;
+    PyObject *calls, *owner, *to_close;
 } Events;
 
 /* Attributes of the poller's and the reactor's. */
-static PyObject *crowd_name, *do_iteration, *new_timed_calls, *just_stopped, *started;
+static PyObject *batch_size_name, *do_iteration, *new_timed_calls, *just_stopped, *started;
 
 static PyObject *failed(void)
 {
@@ -32,24 +32,24 @@ static PyObject *failed(void)
 static PyObject *Events_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
 {
     Events *self;
-    PyObject *calls, *told;
+    PyObject *calls, *owner;
 
     if (names && PyDict_GET_SIZE(names)) {
         PyErr_SetString(PyExc_TypeError, "no arguments are taken by name");
         return NULL;
     }
-    if (!PyArg_ParseTuple(arguments, "O!O", &PyDict_Type, &calls, &told))
+    if (!PyArg_ParseTuple(arguments, "O!O", &PyDict_Type, &calls, &owner))
         return NULL;
     self = (Events *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->descriptor = -1;
-    self->crowd = -1;
+    self->batch_size = -1;
     self->calls = Py_NewRef(calls);
-    self->told = Py_NewRef(told);
-    self->dead = PyObject_GetAttrString(told, "dead");
-    if (self->dead && !PyList_Check(self->dead))
-        PyErr_SetString(PyExc_TypeError, "dead is no list");
+    self->owner = Py_NewRef(owner);
+    self->to_close = PyObject_GetAttrString(owner, "to_close");
+    if (self->to_close && !PyList_Check(self->to_close))
+        PyErr_SetString(PyExc_TypeError, "to_close is no list");
     if (!PyErr_Occurred()) {
         self->descriptor = epoll_create1(EPOLL_CLOEXEC);
         if (self->descriptor < 0)
@@ -63,16 +63,16 @@ static PyObject *Events_new(PyTypeObject *type, PyObject *arguments, PyObject *n
 static int Events_traverse(Events *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->calls);
-    Py_VISIT(self->told);
-    Py_VISIT(self->dead);
+    Py_VISIT(self->owner);
+    Py_VISIT(self->to_close);
     return 0;
 }
 
 static int Events_clear(Events *self)
 {
     Py_CLEAR(self->calls);
-    Py_CLEAR(self->told);
-    Py_CLEAR(self->dead);
+    Py_CLEAR(self->owner);
+    Py_CLEAR(self->to_close);
     return 0;
 }
 
@@ -142,7 +142,7 @@ static double now(void)
 /* Tell of a call that has failed; 0 with an exception set if the failure is not for anybody here. */
 static int tell(Events *self, PyObject *descriptor)
 {
-    PyObject *type, *value, *traceback, *told;
+    PyObject *type, *value, *traceback, *owner;
 
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return 0;
@@ -150,12 +150,12 @@ static int tell(Events *self, PyObject *descriptor)
     PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback)
         PyException_SetTraceback(value, traceback);
-    told = PyObject_CallMethod(self->told, "failed", "OO", descriptor, value);
+    owner = PyObject_CallMethod(self->owner, "failed", "OO", descriptor, value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
-    Py_XDECREF(told);
-    return told != NULL;
+    Py_XDECREF(owner);
+    return owner != NULL;
 }
 
 /* What may have happened while events were handed out. */
@@ -195,17 +195,17 @@ end:
 
 static int announce(Events *self, int count)
 {
-    PyObject *crowd;
+    PyObject *batch_size;
 
-    if (self->crowd == count)
+    if (self->batch_size == count)
         return 1;
-    crowd = PyLong_FromLong(count);
-    if (!crowd || PyObject_SetAttr(self->told, crowd_name, crowd) < 0) {
-        Py_XDECREF(crowd);
+    batch_size = PyLong_FromLong(count);
+    if (!batch_size || PyObject_SetAttr(self->owner, batch_size_name, batch_size) < 0) {
+        Py_XDECREF(batch_size);
         return 0;
     }
-    Py_DECREF(crowd);
-    self->crowd = count;
+    Py_DECREF(batch_size);
+    self->batch_size = count;
     return 1;
 }
 
@@ -231,8 +231,8 @@ static int batch(Events *self, int milliseconds, int *happened)
     for (int i = 0; i < count; i++)
         if (!call(self, &events[i], happened))
             return -1;
-    if (PyList_GET_SIZE(self->dead)) {
-        PyObject *done = PyObject_CallMethod(self->told, "batch_done", NULL);
+    if (PyList_GET_SIZE(self->to_close)) {
+        PyObject *done = PyObject_CallMethod(self->owner, "close_waiting", NULL);
 
         if (!done)
             return -1;
@@ -346,12 +346,12 @@ PyMODINIT_FUNC PyInit__events(void)
 
     if (PyType_Ready(&Events_Type) < 0)
         return NULL;
-    crowd_name = PyUnicode_InternFromString("crowd");
+    batch_size_name = PyUnicode_InternFromString("batch_size");
     do_iteration = PyUnicode_InternFromString("doIteration");
     new_timed_calls = PyUnicode_InternFromString("_newTimedCalls");
     just_stopped = PyUnicode_InternFromString("_justStopped");
     started = PyUnicode_InternFromString("_started");
-    if (!crowd_name || !do_iteration || !new_timed_calls || !just_stopped || !started)
+    if (!batch_size_name || !do_iteration || !new_timed_calls || !just_stopped || !started)
         return NULL;
     self = PyModule_Create(&module);
     if (self && PyModule_AddObjectRef(self, "Events", (PyObject *)&Events_Type) < 0)

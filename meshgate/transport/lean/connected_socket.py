@@ -1,9 +1,4 @@
-"""
-A connected socket: its addresses, and what the kernel can be asked to do with it.
-
-Knows the socket and how Twisted calls addresses and options; knows nothing of bytes and events
-(:mod:`meshgate.transport.lean.transport`).
-"""
+"""A connected socket's addresses and options, by Twisted's names; its bytes are the transport's."""
 
 from __future__ import annotations
 
@@ -17,9 +12,9 @@ from meshgate.transport.lean.sockets import Socket
 
 class LeanSocket:
     """
-    The part of a transport that is asked only now and then.
+    The half of a transport that is used only now and then.
 
-    :ivar nagle: the kernel may hold back small writes.
+    :ivar nagle: the kernel may delay small writes (Nagle's algorithm, RFC 896).
     """
 
     __slots__ = ("_peer", "nagle", "socket")
@@ -34,26 +29,26 @@ class LeanSocket:
         return _address(self.socket.getsockname())
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        """The other side's address."""
+        """The peer's address."""
         if self._peer is None:
             self._peer = self.socket.getpeername()
         return _address(self._peer)
 
     def getTcpNoDelay(self) -> bool:
-        """Whether small writes are sent at once."""
+        """Return True if the kernel sends small writes at once."""
         return bool(self.socket.getsockopt(IPPROTO_TCP, TCP_NODELAY))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Send small writes at once."""
+        """Have the kernel send small writes at once, or not."""
         self.nagle = not enabled
         self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, enabled)
 
     def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel asks a silent peer for a sign of life."""
+        """Return True if the kernel probes a silent peer."""
         return bool(self.socket.getsockopt(SOL_SOCKET, SO_KEEPALIVE))
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Have the kernel ask a silent peer for a sign of life."""
+        """Have the kernel probe a silent peer, or not."""
         self.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, enabled)
 
     def getHandle(self) -> Socket:

@@ -101,20 +101,20 @@ class _Waiting:
         self,
         transport: LeanTransport,
         wheel: Wheel,
-        place: tuple[str, int],
+        address: tuple[str, int],
         protocol: Any,
         timeout: float,
         first: bytes,
         dialer: Dialer,
     ) -> None:
         self._transport = transport
-        self._place = place
+        self._address = address
         self._protocol = protocol
         self._first = first
         self._dialer = dialer
         self._over = False
         self._timer: Timer = wheel.callLater(timeout, self._timed_out)
-        transport.watched_by(self._ready)
+        transport.watch_for(self._ready)
 
     def cancel(self) -> None:
         """Give up."""
@@ -134,7 +134,7 @@ class _Waiting:
                 # It has answered, said something and reset: what it said counts.
                 self._end()
                 _establish(self._transport, self._protocol, self._dialer)
-                self._transport.break_off(OSError(number, os.strerror(number)))
+                self._transport.reset_by_peer(OSError(number, os.strerror(number)))
             else:
                 self._fail(_connect_error(number))
             return
@@ -153,7 +153,7 @@ class _Waiting:
     def _fail(self, error: ConnectError) -> None:
         self._end()
         self._transport.abortConnection()
-        self._dialer.dial_failed(dial_error(*self._place, error))
+        self._dialer.dial_failed(dial_error(*self._address, error))
 
     def _end(self) -> None:
         self._over = True

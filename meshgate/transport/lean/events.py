@@ -1,8 +1,6 @@
 """
-Waiting for events and handing them out: by the standard library's epoll, or, where meshgate was compiled, by a faster
-one that does the same.
-
-Knows epoll, and whom to call for a descriptor; knows nothing of what is read or written.
+Waiting for events and dispatching them to a call for each descriptor: by the standard library's epoll, or, where
+meshgate is compiled, by ``_events.c``, which does the same faster.
 """
 
 from __future__ import annotations
@@ -13,47 +11,51 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 BATCH: Final = 256
-"""Events taken from the kernel at once."""
+"""Events taken from the kernel in one batch."""
 
 LONGEST_WAIT: Final = 86400.0
-"""Seconds of a single wait, which the kernel takes as an int of milliseconds."""
+"""Seconds of the longest single wait: the kernel takes milliseconds as a C int."""
 
 Call = Callable[[int], bool | None]
 """
-Gets the events of one descriptor. True means that somebody else has to go on after this batch, and False that nothing
-has happened but bytes that were moved.
+Gets the events of one descriptor, as epoll's bits.
+
+It returns True if the reactor must have its turn after this batch, and False if it did nothing but move bytes, so that
+the reactor cannot have anything new to do. None leaves that open: the reactor's attributes are checked.
 """
 
 
-class Told(Protocol):
+class EventsOwner(Protocol):
     """
-    Who is told of what comes of the events.
+    The owner of :class:`Events`, which is the poller.
 
-    :ivar crowd: how many events are being handed out; set before anybody is called.
-    :ivar dead: what has to be done after a batch; always the same list.
+    :ivar batch_size: number of events in the batch that is being dispatched; set before the first call.
+    :ivar to_close: what has to be closed after the batch; always the same list.
     """
 
-    crowd: int
-    dead: list[Any]
+    batch_size: int
+    to_close: list[Any]
 
     def failed(self, descriptor: int, error: Exception) -> None:
-        """What was called for an event has failed."""
+        """Act on an exception that the call for an event has raised."""
 
-    def batch_done(self) -> None:
-        """The batch is through, and :attr:`dead` is not empty."""
+    def close_waiting(self) -> None:
+        """Close everything in :attr:`to_close`; called after a batch unless the list is empty."""
 
 
 class Events:
     """
     An epoll descriptor.
 
-    :param calls: by descriptor. Events of others are for nobody, who was there when they came.
+    :param calls: the call for each descriptor. An event of a descriptor that has none is dropped: the descriptor was
+        forgotten within the same batch.
+    :param owner: notified about each batch.
     """
 
-    def __init__(self, calls: dict[int, Call], told: Told) -> None:
+    def __init__(self, calls: dict[int, Call], owner: EventsOwner) -> None:
         self._epoll = select.epoll()
         self._calls = calls
-        self._told = told
+        self._owner = owner
         self.fileno = self._epoll.fileno
         self.register = self._epoll.register
         self.modify = self._epoll.modify
@@ -62,20 +64,20 @@ class Events:
 
     def hand_out(self) -> int:
         """
-        Call for each event that there is now whoever it is for.
+        Dispatch the events that are ready, without waiting.
 
-        :return: how many there were.
+        :return: their number.
         """
         count, _ = self._batch(0)
         return count
 
     def serve(self, seconds: float, reactor: dict[str, Any]) -> None:
         """
-        Wait for events and hand them out until there is something to do for the reactor: one of those called says so,
-        there is another timed call, it is to end, or it is to wait by itself again.
+        Wait for events and dispatch them until the reactor has something to do: a call says so by True, the reactor
+        has a new timed call, it stops, or it shall wait by itself again.
 
-        :param seconds: after which it has to go on in any case, whatever the wall clock does meanwhile.
-        :param reactor: its attributes, with a ``doIteration`` for as long as it does not.
+        :param seconds: the longest time to stay here, by the monotonic clock.
+        :param reactor: the reactor's attributes; they hold a ``doIteration`` as long as the poller waits in its place.
         """
         left = seconds
         until = monotonic() + seconds
@@ -88,10 +90,10 @@ class Events:
                 return
 
     def _batch(self, timeout: float) -> tuple[int, set[bool | None]]:
-        """How many events there were, and what calls gave besides False."""
+        """Wait once and dispatch a batch; return the number of events, and what the calls returned besides False."""
         happened: set[bool | None] = set()
         events = self._epoll.poll(timeout, BATCH)
-        self._told.crowd = len(events)
+        self._owner.batch_size = len(events)
         for descriptor, event in events:
             call = self._calls.get(descriptor)
             if call is not None:
@@ -101,9 +103,9 @@ class Events:
                         happened.add(result)
                 except Exception as error:
                     happened.add(None)
-                    self._told.failed(descriptor, error)
-        if self._told.dead:
-            self._told.batch_done()
+                    self._owner.failed(descriptor, error)
+        if self._owner.to_close:
+            self._owner.close_waiting()
         return len(events), happened
 
 

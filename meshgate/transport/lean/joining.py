@@ -76,13 +76,13 @@ class Flow(Inflow):
         :return: False if nothing else has happened; see :data:`meshgate.transport.lean.events.Call`.
         """
         transport: LeanTransport = self.transport
-        if transport.deaf:
-            self.attend(event)
+        if transport.done_reading:
+            self.event_while_blocked(event)
             return None
         peer: Flow = self.peer
         sink: LeanTransport = peer.transport
         while True:
-            if sink.mute:
+            if sink.unwritable:
                 self._drop()
                 return None
             try:
@@ -114,7 +114,7 @@ class Flow(Inflow):
                 if self._streak >= STREAK:
                     transport.be_non_blocking()
                     sink.be_non_blocking()
-                    self.redirect()
+                    self.choose_call()
                     self.splice(event)
                     return None
 
@@ -122,60 +122,60 @@ class Flow(Inflow):
         """The peer's transport has not taken all."""
         if number:
             self.count -= count
-            sink.break_off(OSError(number, os.strerror(number)))
+            sink.reset_by_peer(OSError(number, os.strerror(number)))
         else:
             sink.keep(rest)
 
-    def attend(self, event: int) -> None:
+    def event_while_blocked(self, event: int) -> None:
         """Act on an event of the transport while this direction or the other one has to wait."""
         transport: LeanTransport = self.transport
         if event & _OUT and self.peer.blocked:
             transport.flush()
         if transport.lost:
             return
-        if self.blocked or transport.deaf:
+        if self.blocked or transport.done_reading:
             if event & _ERROR:
-                transport.look_for_error()
+                transport.check_for_error()
         elif self._streak >= STREAK:
             self.splice(event)
         else:
             self.pump(event)
 
-    def redirect(self) -> None:
+    def choose_call(self) -> None:
         """Have the events of the transport go where they can be acted on with the least to be asked before."""
         transport: LeanTransport = self.transport
         peer: Flow = self.peer
-        if self.blocked or transport.deaf or peer.blocked:
-            call: Call = self.attend
+        if self.blocked or transport.done_reading or peer.blocked:
+            call: Call = self.event_while_blocked
         else:
             call = self.splice if self._streak >= STREAK else self.pump
-        transport.pass_events(call)
+        transport.send_events_to(call)
 
     def block(self) -> None:
         """The peer's transport takes no more for now."""
         if not self.blocked:
             self.blocked = True
-            self.redirect()
-            self.peer.redirect()
+            self.choose_call()
+            self.peer.choose_call()
             # More comes in many segments, each of which would be an event that nothing can be done for.
-            self.transport.held = True
+            self.transport.input_paused = True
             self.transport.rearm()
 
     def stop_reading(self) -> None:
         """Read nothing more, for good. What was read before is still sent on."""
         transport: LeanTransport = self.transport
-        transport.deaf = True
-        self.redirect()
+        transport.done_reading = True
+        self.choose_call()
 
     def _finish(self, event: int) -> None:
         transport: LeanTransport = self.transport
-        if transport.mute:
-            transport.heard_out()
+        if transport.unwritable:
+            transport.report_loss()
             return
-        transport.deaf = True
+        transport.done_reading = True
         self.read_finished()
         if event & _ERROR and not transport.lost:
-            transport.look_for_error()  # no other event will tell of it
+            transport.check_for_error()  # no other event will tell of it
 
     def _drop(self) -> None:
         """Read what has come, and let go of it: nothing can be sent to the peer any more."""
@@ -193,14 +193,14 @@ class Flow(Inflow):
                 self._finish(0)
                 return
             left -= count
-            self.cut_short()
+            self.bytes_dropped()
         transport.rearm()
 
-    def cut_short(self) -> None:
+    def bytes_dropped(self) -> None:
         """There is more for a peer that nothing can be sent to any more."""
         raise NotImplementedError
 
-    def broken(self) -> None:
+    def peer_reset(self) -> None:
         """The peer of this transport has reset the connection; what it had sent before is still being read."""
         raise NotImplementedError
 
@@ -209,17 +209,17 @@ class Flow(Inflow):
     def splice(self, event: int) -> None:
         """Move by the kernel what has come, up to :data:`BUDGET` bytes."""
         transport: LeanTransport = self.transport
-        if transport.deaf:
-            self.attend(event)
+        if transport.done_reading:
+            self.event_while_blocked(event)
             return
         sink: LeanTransport = self.peer.transport
-        if sink.mute:
+        if sink.unwritable:
             self._drop()
             return
         pipe = self._pipe = transport.poller.pipes.borrow()
         if pipe is None:
             self._streak = 0
-            self.redirect()
+            self.choose_call()
             transport.rearm()
             return
         moved = 0
@@ -246,7 +246,7 @@ class Flow(Inflow):
         self._return_pipe()
         if moved < READ_SIZE:
             self._streak = 0
-            self.redirect()
+            self.choose_call()
         if moved >= BUDGET:
             transport.rearm()
 
@@ -259,7 +259,7 @@ class Flow(Inflow):
         except BlockingIOError:
             pass
         except OSError as error:
-            sink.break_off(error)
+            sink.reset_by_peer(error)
             return False
         if not self._in_pipe:
             return True
@@ -285,9 +285,9 @@ class Flow(Inflow):
             return False
         self._return_pipe()
         if self.blocked:
-            self.blocked = self.transport.held = False
-            self.redirect()
-            self.peer.redirect()
+            self.blocked = self.transport.input_paused = False
+            self.choose_call()
+            self.peer.choose_call()
             self.transport.rearm()
         return True
 
@@ -298,12 +298,12 @@ class Flow(Inflow):
         peer: Flow = self.peer
         if not self.transport.lost:
             if self.blocked:
-                self.blocked = self.transport.held = False
-                self.redirect()
-                peer.redirect()
+                self.blocked = self.transport.input_paused = False
+                self.choose_call()
+                peer.choose_call()
             self.transport.rearm()  # what has come meanwhile is dropped
         if not peer.transport.lost:
-            peer.broken()
+            peer.peer_reset()
 
     def waiting(self) -> int:
         """Count the bytes in the pipe."""
@@ -327,6 +327,6 @@ def join(one: Flow, other: Flow) -> bool:
         return False
     one.transport.inflow, other.transport.inflow = other, one
     one.blocked, other.blocked = bool(other.transport.pending), bool(one.transport.pending)
-    one.redirect()
-    other.redirect()
+    one.choose_call()
+    other.choose_call()
     return True

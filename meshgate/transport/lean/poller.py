@@ -1,18 +1,19 @@
 """
-The poller: many sockets behind one descriptor of the reactor.
+The poller: many sockets behind one private epoll descriptor, edge-triggered.
 
-A private epoll descriptor, edge-triggered, hands out the events of many sockets at once. Timers, name resolution and
-everything else stay on the reactor. To a reactor that waits by epoll, the poller stands in for its waiting: the
-reactor's own descriptor is one of those watched, and gets its turn when there is something for it. So an event of a
-socket is a call, and not one of Twisted's loops. To any other reactor, and where another poller stands in already, the
-private descriptor is a single thing to read from.
+The problem: a turn of Twisted's reactor takes as long as half a proxied connection, and it has one for each event.
 
-Knows descriptors and whom to call for them; knows nothing of what is read or written.
+The approach: the poller dispatches batches of events itself, each by one call. Timers, name resolution and everything
+else stay on the reactor. On an epoll reactor, the poller waits in the reactor's place: it replaces ``doIteration`` and
+watches the reactor's own epoll descriptor, so that the reactor gets its turn when something of its own is ready. On any
+other reactor, or where another poller waits in its place already, the private descriptor is one reader of the reactor.
 
-Three rules that an edge-triggered poll needs are kept here. A socket that is closed while a batch is handed out is
-really closed after it, since its number would be given to the next one, and that one handed the events of the first.
-Whoever stops with something left is queued again by :meth:`Poller.rearm`; nothing else does that. And an event is no
-more than a hint: only the calls on the socket itself tell what is the case.
+Three invariants, each of which edge-triggered events need:
+
+- A socket that is closed while a batch is dispatched is really closed after the batch (:meth:`Poller.close_soon`).
+  Otherwise the kernel would give its number to the next socket, which would get the events of the closed one.
+- A socket on which work is left must be queued again by :meth:`Poller.rearm`: nothing else reports it again.
+- An event is a hint. Only the calls on the socket itself decide what is the case.
 """
 
 from __future__ import annotations
@@ -31,37 +32,37 @@ from meshgate.transport.lean.events import Call, Events
 from meshgate.transport.lean.pipes import Pipes
 
 ROUNDS: Final = 8
-"""Batches handed out before the reactor gets its turn."""
+"""Batches dispatched before the reactor gets its turn."""
 
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-"""What a socket is watched for; errors and hang-ups are reported in any case."""
+"""Incoming bytes and ends of streams; epoll reports errors and hang-ups in any case."""
 
 READ_WRITE: Final = READ | select.EPOLLOUT
 
 NEITHER: Final = select.EPOLLET
-"""Only errors and hang-ups: nothing is read from the socket for now, however much comes."""
+"""Errors and hang-ups only, while nothing is read from the socket."""
 
 WRITE: Final = NEITHER | select.EPOLLOUT
 
 ENDING: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-"""Events behind which there may be an end of stream: a short read does not mean then that all was read."""
+"""Events that may hide an end of stream: after a short read, there may be more to read."""
 
 
-class Mortal(Protocol):
-    """What the poller closes: a socket, or what stands for one."""
+class Closable(Protocol):
+    """A socket's owner, which the poller closes after a batch."""
 
-    def bury(self) -> None:
-        """Close the descriptor, and tell who has to know."""
+    def close_now(self) -> None:
+        """Close the descriptor, and tell the protocol."""
 
 
 class Poller:
     """
-    Watches descriptors, for the reactor.
+    Watches descriptors in the reactor's place.
 
     :param reactor: provides IReactorFDSet and IReactorTime.
-    :ivar pipes: for those who splice.
-    :ivar crowd: how many events came with the one that is being handed out, itself among them.
-    :ivar dead: what is to be closed once they are.
+    :ivar pipes: the pipes through which flows splice.
+    :ivar batch_size: number of events in the batch that is being dispatched.
+    :ivar to_close: what will be closed after the batch.
     """
 
     _log: ClassVar = Logger()
@@ -69,16 +70,16 @@ class Poller:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._calls: dict[int, Call] = {}
-        self.dead: list[Mortal] = []
+        self.to_close: list[Closable] = []
         self._events = Events(self._calls, self)
         self._closed = False
         self._dispatching = False
-        self._settling: IDelayedCall | None = None
-        #: Where it stands in: the descriptor that the reactor would wait for.
+        self._closing_soon: IDelayedCall | None = None
+        #: The reactor's epoll descriptor while the poller waits in its place, else -1.
         self._outer = -1
-        self.crowd = 0
+        self.batch_size = 0
         self.pipes = Pipes()
-        #: For calls per connection, without a detour.
+        #: Called for each connection, so without a method in between.
         self.modify = self._events.modify
 
     # For the reactor.
@@ -88,15 +89,15 @@ class Poller:
         return -1 if self._closed else self._events.fileno()
 
     def logPrefix(self) -> str:
-        """How the reactor calls it."""
+        """The poller's name in the reactor's log lines."""
         return "poller"
 
     def doRead(self) -> None:
-        """Hand out what has happened."""
+        """Dispatch what is ready."""
         self._dispatching = True
         try:
             for _ in range(ROUNDS):
-                # After the last connection, all may be over.
+                # A call may have closed the poller.
                 if not self._events.hand_out() or self._closed:
                     return
         finally:
@@ -104,10 +105,9 @@ class Poller:
 
     def iterate(self, delay: float | None) -> None:
         """
-        Wait, and hand out what happens, in place of the reactor, until there is something for it to do: a turn of
-        its own takes as long as half a connection.
+        Wait and dispatch in the reactor's place, until the reactor has something to do; its ``doIteration``.
 
-        :param delay: seconds after which the reactor has something to do; None for never.
+        :param delay: seconds until the reactor's next timed call; None if there is none.
         """
         self._dispatching = True
         try:
@@ -119,32 +119,32 @@ class Poller:
             self._dispatching = False
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor lets go of it: nothing is watched any more."""
+        """Do nothing: the reactor stops reading, as nothing is watched any more."""
 
-    # For those watched.
+    # For owners of sockets.
 
     def watch(self, descriptor: int, call: Call, events: int) -> None:
         """
         Watch a descriptor from now on.
 
-        :param call: a method that gets the events, in epoll's terms. Should it raise, ``crashed`` of the same object
-            is called.
+        :param call: a method that gets the events, as epoll's bits. If it raises, ``crashed`` of its object is called.
+        :param events: the events to watch for.
         """
         if not self._calls:
             self._begin()
         self._events.register(descriptor, events)
         self._calls[descriptor] = call
 
-    def pass_to(self, descriptor: int, call: Call) -> None:
-        """Have another call get the events of a descriptor that is watched."""
+    def change_call(self, descriptor: int, call: Call) -> None:
+        """Have another call get the events of a watched descriptor."""
         self._calls[descriptor] = call
 
     def rearm(self, descriptor: int, events: int) -> None:
-        """Queue a descriptor again, if there is anything left to do with it."""
+        """Have epoll report a descriptor again, if any of these events is ready."""
         self.modify(descriptor, events)
 
     def forget(self, descriptor: int) -> None:
-        """Stop watching a descriptor. To be called before it is closed, or right after."""
+        """Stop watching a descriptor; call this before it is closed, or right after."""
         calls = self._calls
         if descriptor in calls:
             del calls[descriptor]
@@ -152,38 +152,38 @@ class Poller:
                 self._end()
 
     def drop(self, descriptor: int) -> None:
-        """Stop watching a descriptor whose socket another process may hold too: closing it would not be the end."""
+        """Stop watching a descriptor that another process may share: closing it would not take it out of epoll."""
         self._events.unregister(descriptor)
         self.forget(descriptor)
 
-    def bury_soon(self, dead: Mortal) -> None:
-        """Have something closed once the batch that is being handed out is through."""
-        self.dead.append(dead)
-        if not self._dispatching and self._settling is None:
-            self._settling = self._reactor.callLater(0, self._settle)
+    def close_soon(self, dead: Closable) -> None:
+        """Close something after the batch that is being dispatched."""
+        self.to_close.append(dead)
+        if not self._dispatching and self._closing_soon is None:
+            self._closing_soon = self._reactor.callLater(0, self._close_soon)
 
     def close(self) -> None:
-        """Close the private descriptor; nothing may be watched any more."""
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settle()
+        """Close the private descriptor. Nothing may be watched any more."""
+        if self._closing_soon is not None:
+            self._closing_soon.cancel()
+            self._close_soon()
         self._closed = True
         self._events.close()
         self.pipes.close()
 
     def _begin(self) -> None:
-        """Something is watched: from now on, the events have to reach us."""
+        """Begin to wait in the reactor's place, or as its reader, as something is watched now."""
         reactor = self._reactor
         if not isinstance(reactor, EPollReactor) or "doIteration" in vars(reactor):
             reactor.addReader(self)
             return
         self._outer = reactor._poller.fileno()
         self._events.register(self._outer, select.EPOLLIN)
-        self._calls[self._outer] = self._let_reactor
+        self._calls[self._outer] = self._iterate_reactor
         vars(reactor)["doIteration"] = self.iterate
 
     def _end(self) -> None:
-        """Nothing is watched any more."""
+        """Let the reactor wait by itself again, as nothing is watched any more."""
         outer, self._outer = self._outer, -1
         if outer < 0:
             self._reactor.removeReader(self)
@@ -191,35 +191,35 @@ class Poller:
         del vars(self._reactor)["doIteration"], self._calls[outer]
         self._events.unregister(outer)
 
-    def _let_reactor(self, event: int) -> bool:
-        """Let the reactor do what there is for it to do."""
+    def _iterate_reactor(self, event: int) -> bool:
+        """Let the reactor do what is ready of its own."""
         type(self._reactor).doIteration(self._reactor, 0)
         return True
 
-    def _settle(self) -> None:
-        self._settling = None
-        self.batch_done()
+    def _close_soon(self) -> None:
+        self._closing_soon = None
+        self.close_waiting()
 
-    def batch_done(self) -> None:
-        """Close what is to be closed, and what comes to be closed by that."""
+    def close_waiting(self) -> None:
+        """Close everything in :attr:`to_close`, and what closing adds to it."""
         dispatching, self._dispatching = self._dispatching, True
-        while self.dead:
-            dead = self.dead.copy()
-            self.dead.clear()
+        while self.to_close:
+            dead = self.to_close.copy()
+            self.to_close.clear()
             for each in dead:
                 try:
-                    each.bury()
+                    each.close_now()
                 except Exception:
                     self._log.failure("the end of a connection could not be acted on")
         self._dispatching = dispatching
 
     def failed(self, descriptor: int, error: Exception) -> None:
-        """Whoever fails on its own events gets none any more; see :class:`~meshgate.transport.lean.events.Told`."""
+        """Log the exception that a call raised, and call ``crashed`` of the object it belongs to."""
         call = self._calls.get(descriptor)
         if call is None:
-            return  # it was dropped by what failed
+            return  # the call forgot its descriptor before it raised
         self._log.failure("a connection could not be served", Failure(error))  # type: ignore[no-untyped-call]
-        # A compiled function has a module for its self, and the poller's own calls nobody to be told.
+        # The ``__self__`` of a compiled function is its module, and the poller's own calls have no ``crashed``.
         crashed = getattr(getattr(call, "__self__", None), "crashed", None)
         if crashed is not None:
             crashed()

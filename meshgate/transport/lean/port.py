@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from meshgate.routing.connection_policy import Keepalive
-from meshgate.transport.binding import defer_accept, take_waiting
-from meshgate.transport.descriptors import Load, Shortage
+from meshgate.transport.binding import accept_waiting, defer_accept
+from meshgate.transport.descriptors import PortLoad, Shortage
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean.poller import Poller
 from meshgate.transport.lean.sockets import Socket, accept
@@ -64,7 +64,7 @@ class LeanPort:
         self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
         self.name: str = getattr(factory, "logPrefix", str)()
-        self._load: Callable[[], Load] = getattr(factory, "load", Load)
+        self._load: Callable[[], PortLoad] = getattr(factory, "load", PortLoad)
         self._open = True
         self._eager = eager
         factory.doStart()
@@ -87,10 +87,10 @@ class LeanPort:
     def finish(self) -> Deferred[object]:
         """As :class:`~meshgate.transport.network.Port`."""
         if self._open:
-            take_waiting(self._socket, self._take_some)
+            accept_waiting(self._socket, self._accept_some)
         return self.stop()
 
-    def _take_some(self) -> bool:
+    def _accept_some(self) -> bool:
         self.ready(_IN)
         return self._open and self._shortage.allows(self)
 
@@ -111,14 +111,14 @@ class LeanPort:
         if self._open:
             self._poller.modify(self._descriptor, _IN if self._shortage.allows(self) else 0)
 
-    def load(self) -> Load:
+    def load(self) -> PortLoad:
         """As :class:`~meshgate.transport.descriptors.Pausable`."""
         return self._load()
 
     def ready(self, event: int) -> None:
         """Take connections in."""
         # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
-        accepts = ACCEPTS if self._poller.crowd > 1 else 1
+        accepts = ACCEPTS if self._poller.batch_size > 1 else 1
         for _ in range(accepts):
             if not self._open:
                 return
@@ -134,7 +134,7 @@ class LeanPort:
             sock, peer = accepted
             descriptor = sock.fileno()
             self._serve(sock, peer)
-            if descriptor >= self._shortage.tight and self._shortage.stops(self, descriptor):
+            if descriptor >= self._shortage.threshold and self._shortage.stops(self, descriptor):
                 return
 
     def crashed(self) -> None:

@@ -1,14 +1,21 @@
 """
-A lean transport: one connected socket on the poller, with as little between the kernel and a protocol as there can be.
+A lean transport: one connected socket on the poller, with as little Python as possible between kernel and protocol.
 
-Knows one socket, its edge-triggered events and what Twisted's protocols expect of a transport; knows nothing of how
-the connection came about, nor of its addresses and options (:mod:`meshgate.transport.lean.connected_socket`), nor of
-two that are joined (:mod:`meshgate.transport.lean.joining`).
+The problem: Twisted's own transport costs 150 µs of Python for each proxied connection, more than the kernel's part.
 
-It is Twisted's TCP transport in all that a protocol can see, with four differences, all of them for the better: what
-is written leaves at once if the kernel takes it; a reset is noticed even while nothing is read; an end of stream is
-reported once, whatever is resumed later; and what the peer has sent before it reset the connection is read before the
-loss is reported, even if a failed write was what told of the reset. The kernel keeps those bytes until they are read.
+The approach: one slotted object for each socket. The poller calls :meth:`LeanTransport.ready` with edge-triggered
+events; a write goes to the kernel at once, and asks for an event only when the kernel does not take all of it.
+
+To a protocol, this is Twisted's TCP transport with four improvements, which are its invariants:
+
+- bytes that are written leave at once if the kernel takes them;
+- a reset is noticed even while nothing is read;
+- an end of stream is reported once, whatever is resumed later;
+- bytes that the peer sent before it reset the connection are read before the loss is reported, even if it was a write
+  that failed. The kernel keeps those bytes until they are read.
+
+Addresses and socket options are in :mod:`meshgate.transport.lean.connected_socket`, two transports that feed each other
+in :mod:`meshgate.transport.lean.joining`.
 """
 
 from __future__ import annotations
@@ -32,10 +39,10 @@ from meshgate.transport.lean.sockets import READ_SIZE, Socket, queued
 from meshgate.transport.silence import SILENT
 
 BUDGET: Final = 4 * READ_SIZE
-"""Bytes read for one event before others get their turn."""
+"""Bytes read for one event before other sockets get their turn."""
 
 HIGH_WATER: Final = 64 * 1024
-"""Bytes waiting to be sent at which a producer is paused."""
+"""Bytes that may wait to be sent before a producer is paused."""
 
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
@@ -43,16 +50,16 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _OUT: Final = 4  # select.EPOLLOUT
 _ERROR: Final = 8  # select.EPOLLERR
 
-# Making a failure takes longer than moving a packet, and these carry nothing of their own.
+# Making a Failure takes longer than moving a packet, and these two always hold the same.
 DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 _ABORTED: Final = Failure(ConnectionAborted())  # type: ignore[no-untyped-call]
 
 
 class Inflow:
     """
-    What sends to a transport past its protocol; :class:`meshgate.transport.lean.joining.Flow` does.
+    A source of bytes that sends to a transport without its protocol, as :class:`meshgate.transport.lean.joining.Flow`.
 
-    :ivar blocked: something waits to be sent.
+    :ivar blocked: some bytes wait to be sent, and the source reads no more until they are.
     """
 
     __slots__ = ("blocked",)
@@ -61,61 +68,65 @@ class Inflow:
         self.blocked = False
 
     def block(self) -> None:
-        """The transport takes no more for now."""
+        """Stop reading: the transport takes no more bytes for now."""
         raise NotImplementedError
 
     def unblock(self) -> bool:
-        """The transport takes more. Tells whether nothing waits any more."""
+        """
+        Send what waits, and read again: the transport takes more bytes.
+
+        :return: True if no bytes wait any more.
+        """
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Nothing can be sent to the transport any more."""
+        """Drop what waits: the transport takes no bytes any more."""
         raise NotImplementedError
 
     def waiting(self) -> int:
-        """Count the bytes that were read for the transport and are neither sent nor pending in it."""
+        """Count the bytes that were read for the transport and are neither sent nor in its :attr:`pending` buffer."""
         raise NotImplementedError
 
 
 class LeanTransport(LeanSocket):
     """
-    One connected socket.
+    The transport of one connected socket.
 
-    :param sock: connected. Need not be non-blocking: every call says that it will not wait.
-    :param peer: the other side's address as the kernel gave it, if it is known already.
-    :param blocking: the socket is a blocking one.
-    :ivar protocol: who hears of what happens; assign another one at any time.
+    :param sock: a connected socket. It may be a blocking one: every call asks the kernel not to wait.
+    :param peer: the peer's address as the kernel gave it; None to ask the kernel once somebody wants it.
+    :param blocking: True if the socket is a blocking one.
+    :ivar protocol: the protocol that is called; another one may be assigned at any time.
     :ivar pending: bytes that the kernel has not taken yet.
-    :ivar inflow: what else is to be sent, from where it comes, while this transport is joined to another.
-    :ivar deaf: nothing is read from it any more: its end of stream was read, or it is being closed.
-    :ivar held: what comes to it is no event, a reset is; as of the next :meth:`rearm`.
-    :ivar lost: it is closed, or about to be; nothing can be read from it or written to it any more.
-    :ivar mute: nothing can be written to it any more. Unless it is lost, the peer has reset the connection, and what
-        it had sent before is still being read.
+    :ivar inflow: the flow that sends to this transport while it is joined to another one.
+    :ivar done_reading: no more bytes are read: the end of the stream was read, or the transport is closing.
+    :ivar input_paused: incoming bytes cause no event from the next :meth:`rearm` on; a reset still does.
+    :ivar lost: the socket is closed or about to be; nothing can be read or written any more.
+    :ivar unwritable: nothing can be written any more. If the transport is not lost either, the peer has reset the
+        connection, and the bytes that it sent before are still being read.
     """
 
     __slots__ = (
         "_blocking",
         "_closing",
+        "_end_sent",
         "_events",
         "_finishing",
-        "_left",
         "_producer",
         "_producer_paused",
         "_reading",
         "_reason",
-        "_served",
         "_streaming",
+        "_unacknowledged_at_end",
         "_watched",
-        "deaf",
         "descriptor",
-        "held",
+        "done_reading",
         "inflow",
+        "input_paused",
         "lost",
-        "mute",
         "pending",
         "poller",
         "protocol",
+        "unwritable",
     )
 
     def __init__(
@@ -131,16 +142,16 @@ class LeanTransport(LeanSocket):
         self.protocol: Any = None
         self.pending: bytearray | None = None
         self.inflow: Inflow | None = None
-        self.held = False
+        self.input_paused = False
         self.lost = False
-        self.mute = False
-        self._left = 0
+        self.unwritable = False
+        self._unacknowledged_at_end = 0
         self._events: Call | None = None
         self._blocking = blocking
         self._reading = True
-        self.deaf = False
+        self.done_reading = False
         self._finishing = False
-        self._served = False
+        self._end_sent = False
         self._closing = False
         self._watched = False
         self._reason: Failure | None = None
@@ -151,46 +162,46 @@ class LeanTransport(LeanSocket):
     # Events.
 
     def watch(self) -> None:
-        """Be told of events from now on. Nothing is missed: what is the case already is an event, too."""
+        """Get events from now on. Nothing is missed: the kernel reports what is ready already, too."""
         if self._watched:
-            self.poller.pass_to(self.descriptor, self._events or self.ready)
+            self.poller.change_call(self.descriptor, self._events or self.ready)
             self.rearm()
         elif not self.lost:
             self._watched = True
             self.poller.watch(self.descriptor, self._events or self.ready, self._wanted())
 
-    def watched_by(self, call: Call) -> None:
-        """Have somebody else get the events for now, writability among them."""
+    def watch_for(self, call: Call) -> None:
+        """Get events for now, writability among them, and pass them to another call."""
         self._watched = True
         self.poller.watch(self.descriptor, call, READ_WRITE)
 
-    def pass_events(self, call: Call) -> None:
-        """Have somebody else get the events from now on."""
+    def send_events_to(self, call: Call) -> None:
+        """Pass all events to another call from now on, as soon as the socket is watched."""
         self._events = call
         if self._watched and not self.lost:
-            self.poller.pass_to(self.descriptor, call)
+            self.poller.change_call(self.descriptor, call)
 
     def be_non_blocking(self) -> None:
-        """Splicing knows no other way of saying that it will not wait."""
+        """Make the socket non-blocking: splice has no flag by which a call could ask the socket not to wait."""
         if self._blocking:
             self._blocking = False
             os.set_blocking(self.descriptor, False)
 
     def ready(self, event: int) -> None:
-        """Act on an event, as long as a protocol reads what comes."""
+        """Act on an event while the protocol gets the bytes."""
         if event & _OUT and self._waits():
             self.flush()
         if event & ~_OUT and not self.lost:
-            if self._reading and not self.deaf:
+            if self._reading and not self.done_reading:
                 self.read(event)
             elif event & _ERROR:
-                self.look_for_error()
+                self.check_for_error()
 
     def read(self, event: int = 0) -> None:
         """
-        Read what is there, up to :data:`BUDGET` bytes.
+        Read what has come, up to :data:`BUDGET` bytes.
 
-        :param event: what the poller said. With the end of the stream in it, a short read is not the last one.
+        :param event: the poller's event. If it may hide an end of stream, a short read does not end the reading.
         """
         left = BUDGET
         while True:
@@ -206,7 +217,7 @@ class LeanTransport(LeanSocket):
                 return
             self.protocol.dataReceived(data)
             if self.lost or not self._reading:
-                return  # whoever resumes it asks for the rest
+                return  # resumeProducing asks for the rest
             if len(data) < READ_SIZE and not event & ENDING:
                 return
             left -= len(data)
@@ -215,49 +226,51 @@ class LeanTransport(LeanSocket):
                 return
 
     def rearm(self) -> None:
-        """Ask for an event again, if there is anything to read or to write for."""
+        """Have the kernel report again what is ready."""
         if self._watched and not self.lost:
             self.poller.rearm(self.descriptor, self._wanted())
 
     def _wanted(self) -> int:
-        """What to be told of, in epoll's terms."""
-        if self.held:
+        """The events to watch for, as epoll's bits."""
+        if self.input_paused:
             return WRITE if self._waits() else NEITHER
         return READ_WRITE if self._waits() else READ
 
     def end_of_stream(self) -> None:
-        """The peer has finished; tell the protocol."""
-        self.deaf = True
-        if self.mute:
-            self.heard_out()
+        """Tell the protocol that the peer has finished."""
+        self.done_reading = True
+        if self.unwritable:
+            self.report_loss()
         elif IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
         else:
-            self._die(DONE)
+            self._lose(DONE)
 
-    def look_for_error(self) -> None:
-        """Notice a reset without reading."""
+    def check_for_error(self) -> None:
+        """Notice a reset without reading: ask the kernel for the socket's error."""
         number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self.break_off(OSError(number, os.strerror(number)))
+            self.reset_by_peer(OSError(number, os.strerror(number)))
 
     def fail(self, error: OSError) -> None:
-        """End: reading fails, so that everything that came before was read."""
-        self._die(self._reason if self.mute and self._reason is not None else _loss(error))
+        """End the connection after a failed read: the kernel reports an error only once all bytes were read."""
+        self._lose(self._reason if self.unwritable and self._reason is not None else _loss(error))
 
-    def break_off(self, error: OSError) -> None:
+    def reset_by_peer(self, error: OSError) -> None:
         """
-        Write no more, since the peer has reset the connection. What it had sent before is read first, as fast as it is
-        taken; then the loss is reported.
+        Stop writing, since the peer has reset the connection. The bytes that it sent before are read first, as fast as
+        the protocol takes them; then the loss is reported.
+
+        :param error: the error of the write, or of the socket.
         """
-        if self.mute:
+        if self.unwritable:
             return
         reason = _loss(error)
-        if self.deaf or not self.has_unread():
-            self._die(reason)
+        if self.done_reading or not self.has_unread():
+            self._lose(reason)
             return
-        self._left = self.unacknowledged()
-        self.mute = True
+        self._unacknowledged_at_end = self.unacknowledged()
+        self.unwritable = True
         self._reason = reason
         self.pending = None
         producer, self._producer = self._producer, None
@@ -268,12 +281,12 @@ class LeanTransport(LeanSocket):
             inflow.abandon()
         self.rearm()
 
-    def heard_out(self) -> None:
-        """End: everything was read that the peer had sent before it reset the connection."""
-        self._die(self._reason or DONE)
+    def report_loss(self) -> None:
+        """Report the loss, now that everything was read that the peer sent before it reset the connection."""
+        self._lose(self._reason or DONE)
 
     def has_unread(self) -> bool:
-        """Tell whether there is anything to read, even after a reset."""
+        """Return True if there are bytes to read, even after a reset."""
         try:
             return bool(self.socket.recv(1, _PEEK))
         except OSError:
@@ -281,19 +294,19 @@ class LeanTransport(LeanSocket):
 
     @property
     def timed_out(self) -> bool:
-        """Whether the kernel has given it up since the peer answered nothing any more."""
+        """True if the kernel gave the connection up because the peer acknowledged nothing any more."""
         value = None if self._reason is None else self._reason.value
         return value is not None and not SILENT.isdisjoint(value.args)
 
     def crashed(self) -> None:
-        """Whoever it was handed to has failed."""
+        """Reset the connection: the protocol has raised an exception."""
         self.abortConnection()
 
     # ITransport: writing.
 
     def write(self, data: bytes) -> None:
-        """Send, now or as soon as the kernel takes it."""
-        if self.mute or self._served:
+        """Send bytes now, or as soon as the kernel takes them."""
+        if self.unwritable or self._end_sent:
             return
         if self.pending:
             self.pending += data
@@ -303,7 +316,7 @@ class LeanTransport(LeanSocket):
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self.break_off(error)
+                self.reset_by_peer(error)
                 return
             if sent == len(data):
                 return
@@ -311,18 +324,18 @@ class LeanTransport(LeanSocket):
         self._pause_producer()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send all of it."""
+        """Send all chunks as one."""
         self.write(b"".join(iovec))
 
     def keep(self, data: memoryview | bytes) -> None:
-        """Keep what the kernel does not take now, and ask to be told when it does."""
+        """Keep bytes that the kernel does not take now, and ask for an event when it does."""
         self.pending = bytearray(data)
         if self.inflow is not None:
             self.inflow.block()
         self.rearm()
 
     def flush(self) -> None:
-        """Send what was kept, as much as the kernel takes."""
+        """Send pending bytes, as many as the kernel takes."""
         pending = self.pending
         if pending:
             try:
@@ -330,68 +343,68 @@ class LeanTransport(LeanSocket):
             except BlockingIOError:
                 return
             except OSError as error:
-                self.break_off(error)
+                self.reset_by_peer(error)
                 return
             if sent < len(pending):
                 del pending[:sent]
-                return  # the kernel is full, and will tell when it is not
+                return  # the kernel's buffer is full; an event comes when it is not
             self.pending = None
         if self.inflow is None or self.inflow.unblock():
             self.rearm()
             self.drained()
 
     def drained(self) -> None:
-        """Everything was sent: let more come, or do what was waiting for that."""
+        """Let the producer go on, or close, now that everything was sent."""
         if self._producer is not None:
             if self._producer_paused or not self._streaming:
                 self._producer_paused = False
                 self._produce()
         elif self._closing:
-            self._die(DONE)
+            self._lose(DONE)
         elif self._finishing:
             self._finish()
 
     def unsent(self) -> int:
         """Count the bytes for the peer that the kernel has not taken yet."""
-        if self.mute:
+        if self.unwritable:
             return 0
         return len(self.pending or b"") + (self.inflow.waiting() if self.inflow is not None else 0)
 
     def unacknowledged(self) -> int:
-        """Count the bytes for the peer that it has not acknowledged; had not, once nothing can be sent any more."""
-        if self.mute:
-            return self._left
-        return self.unsent() + queued(self.descriptor, self._served)
+        """Count the bytes that the peer has not acknowledged; those at the reset, once nothing can be sent."""
+        if self.unwritable:
+            return self._unacknowledged_at_end
+        return self.unsent() + queued(self.descriptor, self._end_sent)
 
     def _full(self) -> bool:
-        """Whether anything waits to be sent."""
+        """Return True if any bytes wait to be sent."""
         return bool(self.pending) or (self.inflow is not None and self.inflow.blocked)
 
     def _waits(self) -> bool:
-        """Whether anybody is to be told when the kernel takes more."""
+        """Return True if an event is wanted when the kernel takes more bytes."""
         return self._full() or (self._producer is not None and not self._streaming)
 
     # ITransport and ITCPTransport: ending.
 
     @property
     def disconnecting(self) -> bool:
-        """Whether it was told to close; Twisted's protocols ask before they go on with what they hold."""
+        """True once the transport was asked to close; Twisted's protocols check it before they send buffered data."""
         return self._closing
 
     def loseConnection(self) -> None:
         """Close once everything was sent."""
         if self.lost or self._closing:
             return
-        self._closing = self.deaf = True
+        self._closing = self.done_reading = True
         self._reading = False
-        if self.mute:
-            self.heard_out()
+        if self.unwritable:
+            self.report_loss()
         elif self._producer is None and not self._full():
-            self._die(DONE)
+            self._lose(DONE)
 
     def loseWriteConnection(self) -> None:
         """Send our end of stream once everything was sent."""
-        if self.mute or self._finishing:
+        if self.unwritable or self._finishing:
             return
         self._finishing = True
         if self._producer is None and not self._full():
@@ -404,35 +417,35 @@ class LeanTransport(LeanSocket):
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         except OSError:
-            pass  # it is reset already
-        self._die(_ABORTED)
+            pass  # the peer has reset it already
+        self._lose(_ABORTED)
 
     def _finish(self) -> None:
-        if self._served:
+        if self._end_sent:
             return
-        self._served = True
+        self._end_sent = True
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             if error.errno != errno.ENOTCONN:
                 raise
-            self.look_for_error()  # a reset was faster
+            self.check_for_error()  # a reset was faster
             return
         if self.inflow is not None or IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.writeConnectionLost()
 
-    def _die(self, reason: Failure) -> None:
+    def _lose(self, reason: Failure) -> None:
         if not self.lost:
-            if reason is not DONE and not self.mute:
-                self._left = self.unacknowledged()
-            self.lost = self.mute = True
+            if reason is not DONE and not self.unwritable:
+                self._unacknowledged_at_end = self.unacknowledged()
+            self.lost = self.unwritable = True
             self._reason = reason
             if self._watched:
-                self.poller.pass_to(self.descriptor, _IGNORE)
-            self.poller.bury_soon(self)
+                self.poller.change_call(self.descriptor, _IGNORE)
+            self.poller.close_soon(self)
 
-    def bury(self) -> None:
-        """Close the socket and tell the protocol, for the poller."""
+    def close_now(self) -> None:
+        """Close the socket and tell the protocol; the poller calls this after a batch."""
         if self._watched:
             self.poller.forget(self.descriptor)
         self.socket.close()
@@ -450,11 +463,11 @@ class LeanTransport(LeanSocket):
     # IPushProducer.
 
     def pauseProducing(self) -> None:
-        """Read nothing more for now."""
+        """Stop reading for now."""
         self._reading = False
 
     def resumeProducing(self) -> None:
-        """Read again; what is there comes with the next event."""
+        """Read again, with the next event."""
         if not self._closing and not self.lost and not self._reading:
             self._reading = True
             self.rearm()
@@ -466,10 +479,10 @@ class LeanTransport(LeanSocket):
     # IConsumer.
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Pause the producer while there is much to send."""
+        """Pause the producer while more than :data:`HIGH_WATER` bytes wait to be sent."""
         if self._producer is not None:
             raise RuntimeError("there is a producer already")
-        if self.mute:
+        if self.unwritable:
             producer.stopProducing()
             return
         self._producer, self._streaming, self._producer_paused = producer, streaming, False
@@ -477,18 +490,18 @@ class LeanTransport(LeanSocket):
             self._produce()
 
     def unregisterProducer(self) -> None:
-        """The producer has said all it had to say."""
+        """Forget the producer: it has written everything."""
         self._producer = None
-        if not self.mute and not self._full():
+        if not self.unwritable and not self._full():
             if self._closing:
-                self._die(DONE)
+                self._lose(DONE)
             elif self._finishing:
                 self._finish()
 
     def _produce(self) -> None:
         self._producer.resumeProducing()
         if not self._streaming and self._producer is not None:
-            self.rearm()  # for the next piece, even if this one has left at once
+            self.rearm()  # for the next chunk, even if this one has left at once
 
     def _pause_producer(self) -> None:
         if self._producer is not None and len(self.pending or b"") > HIGH_WATER and not self._producer_paused:
@@ -504,8 +517,8 @@ def _loss(error: OSError) -> Failure:
 
 
 def _ignore(event: int) -> None:
-    """What happens to a socket that is only waiting to be closed is of no interest."""
+    """Ignore an event of a socket that waits to be closed."""
 
 
-# Compiled, a function is looked up by its name each time, and a constant is not.
+# mypyc looks a function up by its name at each use, a constant not.
 _IGNORE: Final[Call] = _ignore

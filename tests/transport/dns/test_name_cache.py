@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.transport.dns.address_lookup import Answer
-from meshgate.transport.dns.name_cache import FIRST_RETRY, LAST_RETRY, LONGEST_TTL, SHORTEST_TTL, KnownName, Outcome
+from meshgate.transport.dns.name_cache import FIRST_RETRY, LAST_RETRY, LONGEST_TTL, SHORTEST_TTL, NameEntry, Outcome
 
 answers = st.builds(
     Answer,
@@ -25,7 +25,7 @@ class KeepTests(SynchronousTestCase):
     @given(st.lists(st.tuples(outcomes, outcomes), min_size=1, max_size=8))
     def test_a_good_answer_is_never_lost(self, series: list[tuple[Outcome, Outcome]]) -> None:
         """Once there are addresses there always are; a name fails exactly while nobody gives any."""
-        name = KnownName("a.example")
+        name = NameEntry("a.example")
         for pair in series:
             before = name.addresses
             wait = name.keep(pair, 0.0)
@@ -40,14 +40,14 @@ class KeepTests(SynchronousTestCase):
 
     def test_the_back_off_never_ends(self) -> None:
         """After days of failures the name is still asked for every 30 seconds."""
-        name = KnownName("a.example")
+        name = NameEntry("a.example")
         waits = [name.keep(("no answer", "no answer"), 0.0) for _ in range(5000)]
         self.assertEqual(waits[:7], [1, 2, 4, 8, 16, 30, 30])
         self.assertEqual(waits[-1], LAST_RETRY)
 
     def test_both_reasons_are_told(self) -> None:
         """Two reasons stand side by side, one that is twice the same stands once."""
-        name = KnownName("a.example")
+        name = NameEntry("a.example")
         name.keep(("it rains", Answer((), reason="it pours")), 0.0)
         self.assertEqual(name.reason, "it rains; it pours")
         name.keep(("it rains", "it rains"), 0.0)

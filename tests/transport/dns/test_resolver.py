@@ -80,17 +80,17 @@ class ResolveTests(ClockTestCase):
     def test_nothing_is_known_before_the_first_answer(self) -> None:
         """A name never asked for, and one that never resolved, are unknown; others are known at once."""
         self.names.set("a.example", V4)
-        self.assertIsNone(self.resolver.known("a.example"))
+        self.assertIsNone(self.resolver.cached("a.example"))
         self.assertEqual(self.resolved("b.example"), ())
-        self.assertIsNone(self.resolver.known("b.example"))
+        self.assertIsNone(self.resolver.cached("b.example"))
         self.resolved("a.example")
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.1",))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.1",))
 
     def test_one_name_in_all_its_spellings(self) -> None:
         """Case and a trailing dot do not make another name."""
         self.names.set("a.example", V4)
         self.resolved("A.Example.")
-        self.assertEqual(self.resolver.known("a.EXAMPLE"), ("192.0.2.1",))
+        self.assertEqual(self.resolver.cached("a.EXAMPLE"), ("192.0.2.1",))
         self.assertEqual(self.names.count("a.example"), 1)
 
     def test_a_fresh_answer_is_not_asked_for_again(self) -> None:
@@ -182,8 +182,8 @@ class ResolveTests(ClockTestCase):
             self.resolved(f"n{n}.example")
         self.resolved("n0.example")
         self.resolved("one.more.example")
-        self.assertEqual(self.resolver.known("n0.example"), ("192.0.2.1",))
-        self.assertIsNone(self.resolver.known("n1.example"))
+        self.assertEqual(self.resolver.cached("n0.example"), ("192.0.2.1",))
+        self.assertIsNone(self.resolver.cached("n1.example"))
 
     def test_a_defect_is_logged_and_answered(self) -> None:
         """An exception that no lookup should raise is logged, and the asker is not left waiting."""
@@ -199,7 +199,7 @@ class WatchTests(ClockTestCase):
         """A watched name is known without anybody asking for it."""
         self.names.set("a.example", V4)
         self.resolver.watch(["a.example"])
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.1",))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.1",))
         self.assertEqual(self.changes, [("a.example", ("192.0.2.1",))])
 
     def test_the_time_to_live_is_honored(self) -> None:
@@ -208,9 +208,9 @@ class WatchTests(ClockTestCase):
         self.resolver.watch(["a.example"])
         self.names.set("a.example", Answer(("192.0.2.2",), 60))
         self.turn(59.5)
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.1",))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.1",))
         self.turn(0.5)
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.2",))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.2",))
         self.turn(600)
         self.assertEqual(self.names.count("a.example"), 12)
 
@@ -236,7 +236,7 @@ class WatchTests(ClockTestCase):
         self.assertEqual(times, [1, 3, 7, 15, 31, 61, 91])
         self.names.set("a.example", V4)
         self.turn(21)
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.1",))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.1",))
         self.names.set("a.example", "no answer", "no answer")
         self.turn(60)
         before = self.names.count("a.example")
@@ -250,7 +250,7 @@ class WatchTests(ClockTestCase):
         self.resolver.watch(["a.example", "b.example"])
         self.resolver.watch(["b.example", "c.example"])
         self.turn(120)
-        self.assertIsNone(self.resolver.known("a.example"))
+        self.assertIsNone(self.resolver.cached("a.example"))
         self.assertEqual(self.names.count("a.example"), 1)
         self.assertEqual(self.names.count("b.example"), 3)
         self.resolver.watch([])
@@ -302,7 +302,7 @@ class WatchTests(ClockTestCase):
         self.resolver.watch(["a.example"])
         self.names.set("a.example", Answer(("192.0.2.2", "192.0.2.1"), 10))
         self.turn(10)
-        self.assertEqual(self.resolver.known("a.example"), ("192.0.2.2", "192.0.2.1"))
+        self.assertEqual(self.resolver.cached("a.example"), ("192.0.2.2", "192.0.2.1"))
         self.names.set("a.example", Answer(("192.0.2.3",), 10))
         self.turn(10)
         wanted = [("a.example", ("192.0.2.1", "192.0.2.2")), ("a.example", ("192.0.2.3",))]
@@ -336,7 +336,7 @@ class QueueTests(ClockTestCase):
             self.assertLessEqual(len(self.names.open), MAX_UNDER_WAY)
             self.names.open.pop(next(iter(self.names.open))).callback(V4)
             self.clock.advance(0)
-        self.assertEqual({self.resolver.known(name) for name in self.watched}, {("192.0.2.1",)})
+        self.assertEqual({self.resolver.cached(name) for name in self.watched}, {("192.0.2.1",)})
 
     def test_who_waits_comes_first(self) -> None:
         """A name that a connection waits for is asked for before those that are only watched."""
@@ -374,9 +374,9 @@ class QueueTests(ClockTestCase):
         names = [f"{n}.localhost" for n in range(3 * MAX_UNDER_WAY)]
         self.resolver = Resolver(self.clock, lookup=lambda name, family: succeed(V4 if family == dns.A else NOTHING))
         self.resolver.watch(names)
-        self.assertEqual(sum(self.resolver.known(name) is not None for name in names), MAX_UNDER_WAY)
+        self.assertEqual(sum(self.resolver.cached(name) is not None for name in names), MAX_UNDER_WAY)
         self.clock.advance(0)
-        self.assertEqual({self.resolver.known(name) for name in names}, {("192.0.2.1",)})
+        self.assertEqual({self.resolver.cached(name) for name in names}, {("192.0.2.1",)})
 
 
 class ProblemTests(ClockTestCase):

@@ -81,7 +81,7 @@ class RealServerTests(TestCase):
         await wait_for(lambda: len(self.resolver.problems()) == len(names), "the failures")
         reasons = sorted(problem.message.partition("Z: ")[2] for problem in self.resolver.problems())
         self.assertRegex("; ".join(reasons), "answered SERVFAIL.*did not answer.*it has no IPv4.*NXDOMAIN")
-        self.assertEqual({self.resolver.known(name) for name in names}, {("192.0.2.1",)})
+        self.assertEqual({self.resolver.cached(name) for name in names}, {("192.0.2.1",)})
 
     async def test_stopping_closes_every_socket(self) -> None:
         """With questions under way over UDP and TCP, nothing is left when stop() has finished."""

@@ -26,8 +26,8 @@ class Notes:
     """As Told: notes what it is told."""
 
     def __init__(self) -> None:
-        self.crowd = -1
-        self.dead: list[Any] = []
+        self.batch_size = -1
+        self.to_close: list[Any] = []
         self.failures: list[tuple[int, Exception]] = []
         self.batches: list[list[Any]] = []
 
@@ -35,10 +35,10 @@ class Notes:
         """Note it."""
         self.failures.append((descriptor, error))
 
-    def batch_done(self) -> None:
+    def close_waiting(self) -> None:
         """Note it, and do what has to be done."""
-        self.batches.append(self.dead.copy())
-        self.dead.clear()
+        self.batches.append(self.to_close.copy())
+        self.to_close.clear()
 
 
 class EventsCase(SynchronousTestCase):
@@ -101,19 +101,19 @@ class HandOutTests(EventsCase):
 
     def test_nothing_has_happened(self) -> None:
         """It does not wait, and says so by the crowd too."""
-        self.assertEqual((self.events.hand_out(), self.told.crowd), (0, 0))
+        self.assertEqual((self.events.hand_out(), self.told.batch_size), (0, 0))
         self.watched(ready=False)
-        self.assertEqual((self.events.hand_out(), self.told.crowd, self.heard), (0, 0, []))
+        self.assertEqual((self.events.hand_out(), self.told.batch_size, self.heard), (0, 0, []))
 
     def test_the_crowd_is_known_to_the_first(self) -> None:
         """How many there are stands there before the first call, batch for batch."""
-        crowds: list[int] = []
-        ends = [self.watched(lambda: crowds.append(self.told.crowd))[1] for _ in range(3)]
+        sizes: list[int] = []
+        ends = [self.watched(lambda: sizes.append(self.told.batch_size))[1] for _ in range(3)]
         self.events.hand_out()
         ends[0].send(b"x")
         self.events.hand_out()
         self.events.hand_out()
-        self.assertEqual((crowds, self.told.crowd), ([3, 3, 3, 1], 0))
+        self.assertEqual((sizes, self.told.batch_size), ([3, 3, 3, 1], 0))
 
     def test_more_than_a_batch(self) -> None:
         """What does not fit in one batch comes with the next."""
@@ -183,8 +183,8 @@ class HandOutTests(EventsCase):
 
     def test_the_end_of_a_batch(self) -> None:
         """What has to be done after a batch is told when all were called, and only if there is any."""
-        self.watched(lambda: self.told.dead.append(len(self.heard)))
-        self.watched(lambda: self.told.dead.append(len(self.heard)))
+        self.watched(lambda: self.told.to_close.append(len(self.heard)))
+        self.watched(lambda: self.told.to_close.append(len(self.heard)))
         self.events.hand_out()
         self.watched()
         self.events.hand_out()
@@ -194,7 +194,7 @@ class HandOutTests(EventsCase):
         """A call that fails has asked for nothing less than the others."""
 
         def fail() -> None:
-            self.told.dead.append("something")
+            self.told.to_close.append("something")
             raise ZeroDivisionError
 
         self.watched(fail)
@@ -218,7 +218,7 @@ class ServeTests(EventsCase):
         began = time.monotonic()
         self.events.serve(0.02, self.reactor)
         self.assertTrue(0.02 <= time.monotonic() - began < DEADLINE)
-        self.assertEqual((self.heard, self.told.crowd), ([], 0))
+        self.assertEqual((self.heard, self.told.batch_size), ([], 0))
 
     def test_it_goes_on_until_somebody_says_so(self) -> None:
         """What comes of one event is served at once; True of any call of a batch ends it after that batch."""
@@ -380,7 +380,7 @@ class ArgumentTests(EventsCase):
         made: Any = Events
         ours: Any = self.events
         headless: Any = object()
-        self.told.dead = ()  # type: ignore[assignment]
+        self.told.to_close = ()  # type: ignore[assignment]
         before = descriptors()
         for call in (
             lambda: made(),

@@ -34,12 +34,12 @@ class Way(Flow):
         """Pass it on."""
         self.peer.transport.loseWriteConnection()
 
-    def cut_short(self) -> None:
+    def bytes_dropped(self) -> None:
         """Nobody wants it."""
         self.cuts += 1
         self.transport.abortConnection()
 
-    def broken(self) -> None:
+    def peer_reset(self) -> None:
         """The loss follows."""
 
 

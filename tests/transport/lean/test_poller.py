@@ -42,7 +42,7 @@ class Watched:
         """Note it."""
         self.crashes += 1
 
-    def bury(self) -> None:
+    def close_now(self) -> None:
         """As Mortal."""
         self.buried = True
         self.poller.forget(self.descriptor)
@@ -50,7 +50,7 @@ class Watched:
 
     def die(self) -> None:
         """Be closed after the batch."""
-        self.poller.bury_soon(self)
+        self.poller.close_soon(self)
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -78,9 +78,9 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(self.loop.readers, set())
         first, second = self.watched(), self.watched()
         self.assertEqual(self.loop.readers, {self.poller})
-        first.bury()
+        first.close_now()
         self.assertEqual(self.loop.readers, {self.poller})
-        second.bury()
+        second.close_now()
         self.assertEqual(self.loop.readers, set())
 
     def test_an_event_comes_once(self) -> None:
@@ -122,7 +122,7 @@ class PollerTests(SynchronousTestCase):
         """The call can be replaced while the descriptor is watched."""
         one = self.watched()
         heard: list[int] = []
-        self.poller.pass_to(one.descriptor, heard.append)
+        self.poller.change_call(one.descriptor, heard.append)
         one.theirs.send(b"x")
         self.loop.turn()
         self.assertEqual((one.events, heard), ([], [select.EPOLLIN]))
@@ -150,8 +150,8 @@ class PollerTests(SynchronousTestCase):
         born: list[Watched] = []
 
         class Reborn(Watched):
-            def bury(self) -> None:
-                super().bury()
+            def close_now(self) -> None:
+                super().close_now()
                 born.append(test.watched())
 
         test = self
@@ -198,7 +198,7 @@ class PollerTests(SynchronousTestCase):
         of_a_module: Any = math.sqrt  # as compiled ones are, bound to its module
 
         def fail() -> None:
-            self.poller.pass_to(failing.descriptor, of_a_module)
+            self.poller.change_call(failing.descriptor, of_a_module)
             raise ZeroDivisionError
 
         failing: Watched = self.watched(fail)
@@ -212,7 +212,7 @@ class PollerTests(SynchronousTestCase):
     def test_a_failing_end_is_logged(self) -> None:
         """What goes wrong while one is closed keeps nobody else from being closed."""
         one, other = self.watched(), self.watched()
-        one.bury = lambda: 1 // 0  # type: ignore[assignment]
+        one.close_now = lambda: 1 // 0  # type: ignore[assignment]
         one.die()
         other.die()
         self.loop.advance(0)
@@ -247,8 +247,8 @@ class PollerTests(SynchronousTestCase):
         """The end of the last connection may be the end of all, while events are handed out."""
 
         class Last(Watched):
-            def bury(self) -> None:
-                super().bury()
+            def close_now(self) -> None:
+                super().close_now()
                 self.poller.close()
 
         last = Last(self.poller)

@@ -79,9 +79,9 @@ class StandInTests(SynchronousTestCase):
         self.assertFalse(self.stands_in())
         first, second = self.watched(), self.watched()
         self.assertTrue(self.stands_in())
-        first.bury()
+        first.close_now()
         self.assertTrue(self.stands_in())
-        second.bury()
+        second.close_now()
         self.assertFalse(self.stands_in())
         self.reader.theirs.send(b"x")
         self.reactor.iterate(0)
@@ -115,20 +115,20 @@ class StandInTests(SynchronousTestCase):
             each.theirs.send(b"x")
         self.reactor.iterate(0)
         self.assertEqual((len(one.events), len(two.events)), (1, 1))
-        one.bury()
+        one.close_now()
         self.assertFalse(self.stands_in())
         two.ours.recv(1)
         two.theirs.send(b"x")
         self.reactor.iterate(0)
         self.assertEqual(len(two.events), 2)
-        two.bury()
+        two.close_now()
         self.assertNotIn(other, self.reactor.getReaders())
 
     def test_the_last_one_goes_within_a_batch(self) -> None:
         """What came for the reactor in the same batch is not lost, nor is it a failure."""
         for _ in range(20):  # who comes first is the kernel's choice
             last = self.watched()
-            last._act = last.bury
+            last._act = last.close_now
             before = self.reader.reads
             last.theirs.send(b"x")
             self.reader.theirs.send(b"x")

@@ -112,7 +112,7 @@ class AcceptTests(PortCase):
                 self.client()
             counts = []
             while len(self.factory.peers) < 5:
-                self.loop.poller.crowd = crowd
+                self.loop.poller.batch_size = crowd
                 port.ready(0)
                 counts.append(len(self.factory.peers))
             self.assertEqual(counts, expected)
@@ -257,7 +257,7 @@ class ShortageTests(PortCase):
         first.send(b"a")
         second.send(b"b")
         self.loop.until(lambda: self.factory.peers and self.factory.peers[0].received, "the first one")
-        self.assertTrue(self.shortage.lasts)
+        self.assertTrue(self.shortage.exhausted)
         for _ in range(3):
             self.loop.advance(PAUSE)
             self.loop.settle()
@@ -265,7 +265,7 @@ class ShortageTests(PortCase):
         limit = 100_000
         self.loop.advance(PAUSE)
         self.loop.until(lambda: len(self.factory.peers) == 2 and self.factory.peers[1].received, "the second one")
-        self.assertEqual((self.shortage.lasts, second.was_reset), (False, False))
+        self.assertEqual((self.shortage.exhausted, second.was_reset), (False, False))
 
     def test_the_kernel_gives_none(self) -> None:
         """An accept that fails for want of a descriptor is not tried again at once, but it is tried again."""
@@ -278,9 +278,9 @@ class ShortageTests(PortCase):
             lowest = probe.fileno()
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
         self.loop.poller.doRead()
-        self.assertTrue(self.shortage.lasts)
+        self.assertTrue(self.shortage.exhausted)
         self.loop.advance(PAUSE)
-        self.assertEqual((self.shortage.lasts, self.factory.peers), (True, []))
+        self.assertEqual((self.shortage.exhausted, self.factory.peers), (True, []))
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
         self.loop.advance(PAUSE)
         self.loop.until(lambda: self.factory.peers and self.factory.peers[0].received, "the client")

@@ -211,7 +211,7 @@ class WaitingTests(SplicingCase):
                 self.loop.until(lambda joined=joined, sent=sent: joined.out.count == sent, "it")  # type: ignore[misc]
             self.assertEqual(self.splices(joined), size == READ_SIZE)
             events: list[int] = []
-            self.loop.poller.pass_to(joined.near.descriptor, events.append)
+            self.loop.poller.change_call(joined.near.descriptor, events.append)
             for number in range(10):
                 joined.here.send(b"more")
                 self.wait_for_bytes(joined, 4 * number + 4)
@@ -238,7 +238,7 @@ class WaitingTests(SplicingCase):
             joined.there.received.clear()
             self.assertEqual(joined.out.count, 2 * READ_SIZE * number)
         self.loop.until(lambda: joined.there.finished, "the end")
-        self.assertFalse(joined.near.held)
+        self.assertFalse(joined.near.input_paused)
         self.cleans_up(joined)
 
     def test_a_loss_with_more_to_come(self) -> None:
