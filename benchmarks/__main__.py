@@ -1,4 +1,4 @@
-"""The comparison: run the works chosen, print the tables, and write the figures and a plot of them."""
+"""Compare meshgate with other proxies: run the chosen works, print the tables, and write the figures and a plot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.bench import QUICK, Amounts, Bench
 from benchmarks.figures import GATEWAYS
 from benchmarks.gateways import Choice
-from benchmarks.machine import describe, missing, revision, settings_know, versions
+from benchmarks.machine import describe, missing, revision, versions
 from benchmarks.peers import PEERS
 from benchmarks.plot import draw
 from benchmarks.processes import BUILD, BenchmarkError, backend, build
@@ -30,13 +30,13 @@ SUBJECTS = (*GATEWAYS, *PEERS)
 
 
 def main() -> int:
-    """Run; gives the exit status."""
+    """Run it; gives the exit status."""
     options = read_options(sys.argv[1:])
     # A terminated run ends its proxies as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     lacking = list(missing(options.peers, options.strace, plot=options.output != BUILD))
     if lacking:
-        print("This run needs what is not installed:", *lacking, sep="\n  ", file=sys.stderr)
+        print("This run needs programs that are not installed:", *lacking, sep="\n  ", file=sys.stderr)
         return 2
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -50,7 +50,7 @@ def main() -> int:
         return 130
     print(as_text(results))
     if results["faults"]:
-        write(results, BUILD)  # what is published stays what it was
+        write(results, BUILD)  # the published figures stay
         return 1
     write(results, options.output)
     if options.readme is not None:
@@ -59,33 +59,35 @@ def main() -> int:
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line; ends the program when it cannot be used."""
+    """The command line; ends the program if it is wrong."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--work", type=_several(tuple(WORKS)), help="which works, as a,c; all that are possible but for this"
+        "--work", type=_several(tuple(WORKS)), help="the works to run, as a,c (default: all that are possible)"
     )
     parser.add_argument(
-        "--peers", type=_several(SUBJECTS), default=list(SUBJECTS), help="which proxies, as meshgate,nginx"
+        "--peers",
+        type=_several(SUBJECTS),
+        default=list(SUBJECTS),
+        help="the proxies, as meshgate,envoy (default: all)",
     )
-    parser.add_argument("--rounds", type=int, help="how many rounds; 5, or 3 of a quick run, but for this")
-    parser.add_argument("--quick", action="store_true", help="do little of everything, to see that it works")
+    parser.add_argument("--rounds", type=int, help="the number of rounds (default: 5, or 3 for a quick run)")
+    parser.add_argument("--quick", action="store_true", help="do a little of everything, as a check that it works")
     parser.add_argument("--transport", choices=("lean", "twisted"), help="meshgate's setting of that name")
     parser.add_argument(
-        "--pin", action="store_true", help="all proxies on the first processor and the load on the others: varies less"
+        "--pin",
+        action="store_true",
+        help="keep proxies and load on different processors: figures vary less",
     )
-    parser.add_argument("--strace", action="store_true", help="count the system calls of a connection too")
+    parser.add_argument("--strace", action="store_true", help="also count the system calls of a connection")
     parser.add_argument("--output", type=Path, default=BUILD, help="the folder for results.json and results.svg")
-    parser.add_argument("--readme", type=Path, help="a file whose summary is to be replaced")
+    parser.add_argument("--readme", type=Path, help="a file whose summary table is replaced")
     options = parser.parse_args(arguments)
     if options.work is None:
-        options.work = [letter for letter in WORKS if letter != "g" or (settings_know("workers") and not options.pin)]
+        options.work = [letter for letter in WORKS if letter != "g" or not options.pin]
     if options.pin and "g" in options.work:
-        parser.error("work g needs more than one processor, and --pin leaves the proxies one")
-    for key, chosen in (("workers", "g" in options.work), ("transport", options.transport)):
-        if chosen and not settings_know(key):
-            parser.error(f"meshgate's settings have no key {key} yet")
+        parser.error("work g needs two processors, and --pin leaves the proxies only one")
     if options.rounds is not None and options.rounds < 1:
-        parser.error("there has to be a round")
+        parser.error("--rounds has to be at least 1")
     if options.readme is not None:
         try:
             around_summary(options.readme.read_text())
@@ -105,7 +107,7 @@ def _several(known: Sequence[str]) -> Any:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All results of a run."""
+    """The results of a run."""
     amounts = QUICK if options.quick else Amounts()
     if options.rounds is not None:
         amounts = replace(amounts, rounds=options.rounds)
@@ -123,7 +125,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     cpus = frozenset(os.sched_getaffinity(0))
     proxy_cpus = frozenset({min(cpus)}) if options.pin else cpus
-    os.sched_setaffinity(0, cpus - proxy_cpus or cpus)  # what is started inherits it
+    os.sched_setaffinity(0, cpus - proxy_cpus or cpus)  # inherited by all that is started
     with backend() as port:
         bench = Bench(port, options.peers, amounts, Choice(options.transport), proxy_cpus)
         for letter in options.work:
@@ -146,7 +148,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     try:
         draw(results, folder / "results.svg")
     except ImportError:
-        print("There is no plot: matplotlib is not installed (pip install '.[bench]').", file=sys.stderr)
+        print("No plot is drawn, since matplotlib is not installed (pip install '.[bench]').", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""
-What the kernel counts: processor time, memory, system calls.
-
-Knows /proc and what ``strace -c`` prints; must not know whose counters they are.
-"""
+"""The kernel's counters of processes: processor time, memory, sockets, system calls."""
 
 from __future__ import annotations
 
@@ -18,10 +14,10 @@ PROC = Path("/proc")
 @dataclass(frozen=True, slots=True)
 class CpuTime:
     """
-    Processor time since the start of some processes, in seconds.
+    Processor time of some processes since their start, in seconds.
 
-    :ivar total: exact.
-    :ivar user: the part of it outside the kernel, as sampled by the kernel's clock.
+    :ivar total: user and system time, exact.
+    :ivar user: the time outside the kernel, as sampled by the kernel's clock.
     """
 
     total: float
@@ -33,20 +29,20 @@ class CpuTime:
 
 def cpu_time(pids: Iterable[int]) -> CpuTime:
     """
-    What processes have used so far.
+    The processor time that processes have used so far.
 
-    :raises OSError: when one of them has ended.
+    :raises OSError: if one of them has ended.
     """
     total, user = 0, 0
     for pid in pids:
-        # The clock that clock_getcpuclockid(3) names: nanoseconds of all threads, ended ones too.
+        # The clock of clock_getcpuclockid(3): nanoseconds of all threads, including those that have ended.
         total += time.clock_gettime_ns((~pid << 3) | 2)
         user += user_ticks((PROC / str(pid) / "stat").read_text())
     return CpuTime(total / 1e9, user / os.sysconf("SC_CLK_TCK"))
 
 
 def user_ticks(stat: str) -> int:
-    """The ticks of user time in a ``/proc/PID/stat``. The name in it may hold blanks and parentheses."""
+    """The ticks of user time in a ``/proc/PID/stat``, in which the name may hold blanks and parentheses."""
     return int(stat.rpartition(")")[2].split()[11])
 
 
@@ -56,7 +52,7 @@ def parent(stat: str) -> int:
 
 
 def family(pid: int) -> tuple[int, ...]:
-    """A process and all that descend from it, in order."""
+    """A process and all its descendants, in order."""
     parents: dict[int, int] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
@@ -71,7 +67,7 @@ def family(pid: int) -> tuple[int, ...]:
 
 
 def private_bytes(pids: Iterable[int]) -> int:
-    """The memory that nobody else shares: what ending the processes would give back."""
+    """The memory that no other process shares: ending these processes would free it."""
     return sum(private_in((PROC / str(pid) / "smaps_rollup").read_text()) for pid in pids)
 
 
@@ -82,7 +78,7 @@ def private_in(rollup: str) -> int:
 
 
 def socket_count(pid: int) -> int:
-    """How many sockets a process has open."""
+    """The number of open sockets of a process."""
     count = 0
     for entry in (PROC / str(pid) / "fd").iterdir():
         try:
@@ -93,7 +89,7 @@ def socket_count(pid: int) -> int:
 
 
 def system_calls(summary: str) -> dict[str, int]:
-    """The calls that ``strace -c`` counted, by name; the most frequent first."""
+    """The calls counted by ``strace -c``, by name, the most frequent first."""
     counts: dict[str, int] = {}
     for line in summary.splitlines():
         fields = line.split()

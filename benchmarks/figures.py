@@ -1,8 +1,4 @@
-"""
-What is measured, in which unit, and which bars it is held against.
-
-Knows the figures as plain numbers only; must not know how they come about.
-"""
+"""The figures, their units, and the bars that they are compared with."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from statistics import median
 from typing import Any
 
 Sample = Mapping[str, float]
-"""What one round gave: ``cost`` is the figure itself; the others are told beside it."""
+"""The result of one round: ``cost`` is the figure itself, the other numbers stand beside it."""
 
 Series = Mapping[str, Sequence[Sample]]
 """The rounds of each subject of one figure."""
@@ -21,11 +17,11 @@ Series = Mapping[str, Sequence[Sample]]
 @dataclass(frozen=True, slots=True)
 class Figure:
     """
-    One thing that is measured.
+    One measured quantity.
 
-    :ivar work: the letter under which it is chosen.
-    :ivar unit: of ``cost``.
-    :ivar each: what the throughput counts, if there is any.
+    :ivar work: the letter of the work that measures it.
+    :ivar unit: the unit of ``cost``.
+    :ivar each: the unit of work that the throughput counts, empty without a throughput.
     """
 
     key: str
@@ -38,13 +34,13 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Bar:
     """
-    What a figure has to be, as its ratio to another one of the same run.
+    An upper limit for the ratio of two subjects' costs in one run.
 
-    :ivar figure: its key.
-    :ivar subject: whose cost it is.
-    :ivar against: the subject that it is compared with; empty when the cost is a ratio already.
-    :ivar most: what the ratio may be.
-    :ivar aim: what it should be.
+    :ivar figure: the key of the figure.
+    :ivar subject: the subject whose cost is divided.
+    :ivar against: the subject whose cost it is divided by; empty if the cost is a ratio already.
+    :ivar most: the limit.
+    :ivar aim: the ratio that would be good.
     """
 
     figure: str
@@ -72,22 +68,33 @@ FIGURES = {
     )
 }
 
-INTERPRETED = "interpreted"
-GATEWAYS = ("meshgate", INTERPRETED)
-"""Meshgate as it is installed where it can be compiled, and where it cannot."""
+MESHGATE, INTERPRETED, JSON_LOG = "meshgate", "interpreted", "meshgate, JSON log"
+"""meshgate compiled, not compiled, and compiled with ``access_log.format: json``."""
+ENVOY, NGINX = "envoy", "nginx"
+GATEWAYS = (MESHGATE, INTERPRETED)
+"""The forms of meshgate that do every work; the JSON log is measured by work a alone."""
 
 ONE_ROUTE, MANY_NAMES = "1 route", "100,000 names"
 QUIET, CHANGING = "no change", "a change a second"
 ONE_WORKER, TWO_WORKERS = "1 worker", "2 workers"
 
 BARS = (
-    *(Bar("connection", subject, "nginx", 1.30, 1.00) for subject in GATEWAYS),
-    *(Bar("connection_full", subject, "nginx", 1.30, 1.00) for subject in GATEWAYS),
+    *(
+        bar
+        for figure in ("connection", "connection_full")
+        for bar in (
+            Bar(figure, MESHGATE, NGINX, 1.10, 1.00),
+            Bar(figure, JSON_LOG, NGINX, 1.10, 1.00),
+            Bar(figure, INTERPRETED, NGINX, 1.30, 1.00),
+            Bar(figure, MESHGATE, ENVOY, 0.50, 0.50),
+            Bar(figure, JSON_LOG, ENVOY, 0.50, 0.50),
+        )
+    ),
     Bar("names", MANY_NAMES, ONE_ROUTE, 1.10, 1.00),
-    *(Bar("round_trip", subject, "nginx", 1.05, 0.95) for subject in GATEWAYS),
-    *(Bar("round_trip_full", subject, "nginx", 1.05, 0.95) for subject in GATEWAYS),
-    *(Bar("download", subject, "nginx", 0.55, 0.40) for subject in GATEWAYS),
-    *(Bar("upload", subject, "nginx", 0.55, 0.40) for subject in GATEWAYS),
+    *(Bar("round_trip", subject, NGINX, 1.05, 0.95) for subject in GATEWAYS),
+    *(Bar("round_trip_full", subject, NGINX, 1.05, 0.95) for subject in GATEWAYS),
+    *(Bar("download", subject, NGINX, 0.55, 0.40) for subject in GATEWAYS),
+    *(Bar("upload", subject, NGINX, 0.55, 0.40) for subject in GATEWAYS),
     *(Bar("memory", subject, "haproxy", 1.00, 0.50) for subject in GATEWAYS),
     Bar("change", CHANGING, QUIET, 2.00, 1.20),
     Bar("workers", TWO_WORKERS, ONE_WORKER, 1.10, 1.00),
@@ -98,26 +105,26 @@ BARS = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A bar, and the ratio that was measured."""
+    """A bar and the measured ratio."""
 
     bar: Bar
     ratio: float
 
     @property
     def verdict(self) -> str:
-        """How it stands to its bar, in a word or two."""
+        """The ratio against its bar, in a word or two."""
         if self.ratio <= self.bar.aim:
             return "aim met"
         return "met" if self.ratio <= self.bar.most else "not met"
 
 
 def medians(samples: Sequence[Sample]) -> dict[str, float]:
-    """The median of everything that the rounds tell."""
+    """The median of every number of the rounds."""
     return {name: median(sample[name] for sample in samples) for name in samples[0]} if samples else {}
 
 
 def compare(results: Mapping[str, Any]) -> list[Comparison]:
-    """Hold the figures of a run against those bars for which both sides were measured."""
+    """Compare the figures of a run with those bars of which both sides were measured."""
     comparisons = []
     for bar in BARS:
         series: Series = results["figures"].get(bar.figure, {})

@@ -1,8 +1,4 @@
-"""
-Meshgate itself, configured for what is measured; its access log is on, as a file.
-
-Knows meshgate's settings and Istio's YAML; must not know what is measured.
-"""
+"""meshgate as it is measured: its settings, its routes, and how it is started. It writes its access log to a file."""
 
 from __future__ import annotations
 
@@ -12,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import INTERPRETED
-from benchmarks.processes import COMPILED, ROOT, Server, free_port, proxy
+from benchmarks.figures import INTERPRETED, JSON_LOG, MESHGATE
+from benchmarks.processes import COMPILED, ROOT, Server, free_port, proxy, wait_until
 
 ACCESS_LOG = "access.log"
 
 SETTINGS = """\
-providers: [{name: files, type: directory, paths: [routes/]}]
-access_log: {path: access.log}
+providers: [{{name: files, type: directory, paths: [routes/]}}]
+access_log: {{path: access.log, format: {log_format}}}
+workers: {workers}
 """
 
 SHARED = """\
@@ -60,29 +57,31 @@ spec:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """
-    What a run chooses of meshgate's settings; what it does not choose is not written.
+    The meshgate to measure.
 
-    :ivar transport: the value of the key of that name.
-    :ivar workers: likewise.
-    :ivar interpreted: runs the sources as they are, and not what is compiled of them.
+    :ivar transport: the setting of that name; None leaves it to meshgate.
+    :ivar workers: the setting of that name.
+    :ivar log_format: ``text`` or ``json``.
+    :ivar interpreted: run the sources and not the compiled data path.
     """
 
     transport: str | None = None
-    workers: int | None = None
+    workers: int = 1
+    log_format: str = "text"
     interpreted: bool = False
 
     def settings(self) -> str:
-        """The settings file."""
-        chosen = {"transport": self.transport, "workers": self.workers}
-        return SETTINGS + "".join(f"{key}: {value}\n" for key, value in chosen.items() if value is not None)
+        """The text of the settings file."""
+        text = SETTINGS.format(log_format=self.log_format, workers=self.workers)
+        return text if self.transport is None else f"{text}transport: {self.transport}\n"
 
 
 def routes(services: int, names: int) -> Iterator[tuple[str, str]]:
     """
-    VirtualServices, each with names of its own: those that the load asks for.
+    VirtualServices that share no name; together they have the names that the load generator asks for.
 
-    :param services: how many.
-    :param names: how many names each has.
+    :param services: the number of VirtualServices.
+    :param names: the number of names of each.
     :return: file names and texts.
     """
     for number in range(services):
@@ -100,27 +99,49 @@ def prepare(folder: Path, port: int, backend: int, choice: Choice, services: int
 
 
 @contextlib.contextmanager
-def gateway(
-    folder: Path, port: int, interpreted: bool = False, environment: Mapping[str, str] | None = None
+def started(
+    name: str, twistd: Path, folder: Path, port: int, environment: Mapping[str, str], workers: int = 1
 ) -> Iterator[Server]:
-    """Run what a folder holds until the block ends, with these variables on top of our own."""
-    twistd = Path(sys.executable).with_name("twistd")
+    """
+    Run a prepared folder until the block ends; the block begins when all workers serve.
+
+    :param name: the name of the subject.
+    :param twistd: the ``twistd`` of the environment to run.
+    :param port: the port of :func:`prepare`.
+    :param environment: variables on top of our own.
+    :param workers: the number that the settings ask for.
+    """
     command: list[str | Path] = [twistd, "-n", "--pidfile=", "meshgate", "--config", folder / "meshgate.yaml"]
-    name, code = (INTERPRETED, ROOT) if interpreted else ("meshgate", COMPILED)
-    with proxy(name, command, folder, port, {"PYTHONPATH": str(code), **(environment or {})}) as server:
+    log = folder / ACCESS_LOG
+    with proxy(name, command, folder, port, environment, controlled=True) as server:
+        # The control process opens the ports. The connection that found one open is logged once a worker serves.
+        wait_until(lambda: log.exists() and log.stat().st_size > 0, f"a worker of {name} to serve")
+        wait_until(lambda: len(server.carriers()) >= workers, f"all workers of {name} to run")
+        yield server
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, port: int, choice: Choice, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a prepared folder with the code of this checkout until the block ends, with these variables on top."""
+    if choice.interpreted:
+        name, code = INTERPRETED, ROOT
+    else:
+        name, code = JSON_LOG if choice.log_format == "json" else MESHGATE, COMPILED
+    variables = {"PYTHONPATH": str(code), **(environment or {})}
+    with started(name, Path(sys.executable).with_name("twistd"), folder, port, variables, choice.workers) as server:
         yield server
 
 
 @contextlib.contextmanager
 def fresh_gateway(folder: Path, backend: int, choice: Choice, services: int = 1, names: int = 1) -> Iterator[Server]:
-    """Write and run one until the block ends."""
+    """Prepare a folder and run it until the block ends."""
     port = free_port()
     prepare(folder, port, backend, choice, services, names)
-    with gateway(folder, port, choice.interpreted) as server:
+    with gateway(folder, port, choice) as server:
         yield server
 
 
 def logged(server: Server) -> int:
-    """How many connections of the load its access log has lines of."""
+    """The number of lines in the access log that are about connections of the load generator."""
     with (server.folder / ACCESS_LOG).open("rb") as log:
-        return sum(b" sni=n" in line for line in log)
+        return sum(b" sni=n" in line or b'"sni":"n' in line for line in log)

@@ -1,4 +1,4 @@
-"""What it is measured on, and whether everything is there that a run needs."""
+"""The machine, the versions, and the programs that a run needs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from benchmarks.peers import PEERS
 
 
 def missing(subjects: Iterable[str], strace: bool, plot: bool) -> Iterator[str]:
-    """What is not installed, with what brings it."""
+    """Programs that are needed and not installed, each with the command that installs it."""
     programs = {"make": "make", "cc": "gcc libc6-dev", **({"strace": "strace"} if strace else {})}
-    programs |= {name: PEERS[name].package for name in subjects if name in PEERS}
     for program, package in programs.items():
-        needs = PEERS[program].needs if program in PEERS else None
-        if shutil.which(program) is None or (needs is not None and not needs.exists()):
+        if shutil.which(program) is None:
             yield f"{program} (apt-get install {package})"
+    for name in subjects:
+        if name in PEERS and PEERS[name].program is None:
+            yield f"{name} ({PEERS[name].install})"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         yield "Python.h (apt-get install python3-dev)"
     if plot and find_spec("matplotlib") is None:
@@ -33,54 +34,48 @@ def missing(subjects: Iterable[str], strace: bool, plot: bool) -> Iterator[str]:
 
 
 def describe() -> dict[str, Any]:
-    """The machine."""
+    """The machine, and how its Python was built."""
     return {
         "cpu": cpu_model(Path("/proc/cpuinfo").read_text()),
         "processors": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": f"{platform.system()} {platform.release()}",
+        "python_optimized": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
     }
 
 
 def cpu_model(cpuinfo: str) -> str:
-    """The name of the first processor in ``/proc/cpuinfo``."""
+    """The name of the first processor in a ``/proc/cpuinfo``."""
     found = re.search(r"(?m)^model name\s*:\s*(.+)$", cpuinfo)
     return found[1] if found else platform.machine()
 
 
 def versions(subjects: Iterable[str]) -> dict[str, str]:
-    """What runs, by name."""
+    """The versions of everything that runs, by name."""
     found = {name: version(name) for name in ("meshgate", "twisted")}
     found["python"] = platform.python_version()
     for name in subjects:
         if name in PEERS:
-            found[name] = version_in(output([name, *PEERS[name].version]))
+            found[name] = version_in(output([PEERS[name].program or name, *PEERS[name].version]))
     return found
 
 
 def revision() -> str:
-    """The commit that is checked out, marked when there are changes on top of it."""
+    """The commit that is checked out, marked if files have changed since."""
     root = str(Path(__file__).parent)
     return output(["git", "-C", root, "describe", "--always", "--dirty"]).strip() or "unknown"
 
 
 def version_in(text: str) -> str:
-    """The first version number in what a program says of itself."""
+    """The first version number in the output of a program."""
     found = re.search(r"\d+\.\d+(?:\.\d+)?", text)
     return found[0] if found else "unknown"
 
 
 def output(command: Sequence[str]) -> str:
-    """What a program prints, to either stream; empty when it cannot be run."""
+    """The output of a program, of both streams; empty if it cannot be run."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     except OSError:
         return ""
     return done.stdout if done.returncode == 0 else ""
-
-
-def settings_know(key: str) -> bool:
-    """Whether meshgate's settings have a key."""
-    from meshgate.settings.schema import SettingsFile, keys
-
-    return any(known.name == key for known in keys(SettingsFile))

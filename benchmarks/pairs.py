@@ -1,10 +1,11 @@
 """
-Two commits side by side: each is installed as a user would, compiled and in an environment of its own, and the same
-work is put through both, one after the other, pair by pair.
+Compare two commits: install each as a user would, compiled and in an environment of its own, and measure both in pairs.
 
-A run differs from the next by more than most changes do. So a pair is what was measured within a minute, its processes
-are fresh, and every other pair begins with the other commit; the spread of the pairs' ratios tells what the ratio of
-the medians is worth. Run it as ``python -m benchmarks.pairs --before COMMIT --work a,c --pairs 9``.
+Two runs differ by more than most changes do. So both samples of a pair are taken within a minute and from fresh
+processes, and every other pair begins with the other commit; the spread of the pairs' ratios shows how much the ratio
+of the medians is worth. Both run with one worker, and only the processes that carry connections are measured: the
+commits may have different layouts and models of processes. Run it as ``python -m benchmarks.pairs --before COMMIT
+--work a,c --pairs 9``.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from statistics import median
 
 from benchmarks.bench import QUICK, Amounts, Bench
 from benchmarks.figures import FIGURES
-from benchmarks.gateways import Choice, prepare
-from benchmarks.processes import BUILD, ROOT, BenchmarkError, Server, backend, build, free_port, place, proxy
+from benchmarks.gateways import Choice, prepare, started
+from benchmarks.processes import BUILD, ROOT, BenchmarkError, Server, backend, build, free_port, pin
 from benchmarks.table import Row, aligned, number
 from benchmarks.works import WORKS
 
 BEFORE, AFTER = "before", "after"
 
 POSSIBLE = ("a", "c", "d", "e")
-"""The works that are about one gateway with one route."""
+"""The works that measure one gateway with one route."""
 
 Costs = Mapping[str, Sequence[tuple[float, float]]]
-"""By the key of a figure what each pair gave: before and after."""
+"""The costs before and after of each pair, by the key of the figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,13 @@ class PairBench(Bench):
 
     @contextlib.contextmanager
     def subject(self, name: str) -> Iterator[Server]:
-        """Run one of them, with one route, until the block ends."""
+        """Run one of the installations, with one route, until the block ends."""
         with self.folder() as folder:
             port = free_port()
             prepare(folder, port, self.backend, self.choice)
-            command: list[str | Path] = [
-                self.programs[name],
-                "-n",
-                "--pidfile=",
-                "meshgate",
-                "--config",
-                folder / "meshgate.yaml",
-            ]
-            with proxy(name, command, folder, port, {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}) as server:
-                place(server, self.cpus)
+            clean = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
+            with started(name, self.programs[name], folder, port, clean) as server:
+                pin(server, self.cpus)
                 yield server
 
 
@@ -74,16 +68,16 @@ def commit_of(name: str) -> str:
     """
     The full name of a commit.
 
-    :raises BenchmarkError: when there is no such commit.
+    :raises BenchmarkError: if there is no such commit.
     """
     return _run(["git", "-C", ROOT, "rev-parse", "--verify", f"{name}^{{commit}}"]).decode().strip()
 
 
 def installed(commit: str) -> Path:
     """
-    The ``twistd`` of an environment that a commit is installed in, compiled; made where it is not there yet.
+    The ``twistd`` of an environment in which a commit is installed, compiled. It is made if it does not exist yet.
 
-    :raises BenchmarkError: when it cannot be.
+    :raises BenchmarkError: if the installation fails.
     """
     folder = BUILD / "pairs" / commit
     done, programs = folder / "installed", folder / "bin"
@@ -108,7 +102,7 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = 
 
 
 def measured_pairs(bench: PairBench, works: Sequence[str], pairs: int) -> Costs:
-    """The costs of all figures of some works, pair by pair."""
+    """Measure the costs of all figures of some works, pair by pair."""
     costs: dict[str, list[tuple[float, float]]] = {}
     for pair in range(pairs):
         print(f"pair {pair + 1} of {pairs} ...", file=sys.stderr, flush=True)
@@ -121,7 +115,7 @@ def measured_pairs(bench: PairBench, works: Sequence[str], pairs: int) -> Costs:
 
 
 def rows(costs: Costs) -> Iterator[Row]:
-    """What pairs tell of each figure, the heading first."""
+    """The rows of the table, one for each figure, the heading first."""
     yield ("Work", "What", "Before", "After", "Ratio of medians", "Ratios of the pairs", "Their median")
     for key, pairs in costs.items():
         figure = FIGURES[key]
@@ -139,20 +133,25 @@ def rows(costs: Costs) -> Iterator[Row]:
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line; ends the program when it cannot be used."""
+    """The command line; ends the program if it is wrong."""
     parser = argparse.ArgumentParser("python -m benchmarks.pairs", description=__doc__)
-    parser.add_argument("--before", required=True, metavar="COMMIT", help="what is compared with")
-    parser.add_argument("--after", default="HEAD", metavar="COMMIT", help="what is compared (default: %(default)s)")
-    parser.add_argument("--work", default="a,c", help=f"which works of {','.join(POSSIBLE)} (default: %(default)s)")
-    parser.add_argument("--pairs", type=int, default=9, help="how many pairs (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="do little of everything, to see that it works")
+    parser.add_argument("--before", required=True, metavar="COMMIT", help="the commit to compare with")
+    parser.add_argument(
+        "--after", default="HEAD", metavar="COMMIT", help="the commit to compare (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--work", default="a,c", help=f"the works to run, of {','.join(POSSIBLE)} (default: %(default)s)"
+    )
+    parser.add_argument("--pairs", type=int, default=9, help="the number of pairs (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="do a little of everything, as a check that it works")
     parser.add_argument("--transport", choices=("lean", "twisted"), help="meshgate's setting of that name")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="the form of the access log")
     options = parser.parse_args(arguments)
     options.work = options.work.split(",")
     if unknown := set(options.work) - set(POSSIBLE):
         parser.error(f"{', '.join(sorted(unknown))}: not among {', '.join(POSSIBLE)}")
     if options.pairs < 1:
-        parser.error("there has to be a pair")
+        parser.error("--pairs has to be at least 1")
     return options
 
 
@@ -170,17 +169,19 @@ def main() -> int:
         build(interpreted=True)
         commits = {BEFORE: commit_of(options.before), AFTER: commit_of(options.after)}
         programs = {name: installed(commit) for name, commit in commits.items()}
-        os.sched_setaffinity(0, cpus - pinned or cpus)  # what is started inherits it
+        os.sched_setaffinity(0, cpus - pinned or cpus)  # inherited by all that is started
         with backend() as port:
-            bench = PairBench(port, (), amounts, Choice(options.transport), pinned, programs)
+            bench = PairBench(
+                port, (), amounts, Choice(options.transport, log_format=options.log_format), pinned, programs
+            )
             costs = measured_pairs(bench, options.work, options.pairs)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    told = ", ".join(f"{name} {commit[:10]}" for name, commit in commits.items())
-    print(f"{told}; {options.pairs} pairs, one processor for the gateway")
+    names = ", ".join(f"{name} {commit[:10]}" for name, commit in commits.items())
+    print(f"{names}; {options.pairs} pairs, one worker, {options.log_format} log, one processor for the gateway")
     print("\n".join(aligned(list(rows(costs)))))
     return 0
 

@@ -1,8 +1,4 @@
-"""
-The plot of a run: throughput and processor time of all proxies, side by side.
-
-Knows results as they are written to JSON; must not know how they were measured.
-"""
+"""The plot of a run: throughput and processor time of all proxies, side by side."""
 
 from __future__ import annotations
 
@@ -23,23 +19,26 @@ PANELS = (
     ("download", "cost", "CPU of a downloaded MB, µs"),
     ("upload", "cost", "CPU of an uploaded MB, µs"),
 )
-"""A figure, what of it, and the title: throughput above, where more is better, cost below, where less is."""
+"""Figure, number and title: throughput in the upper row (more is better), cost in the lower (less is better)."""
 
 COLORS = {
     "meshgate": "#0b6e4f",
+    "meshgate, JSON log": "#2f8f6f",
     "interpreted": "#5fb395",
+    "envoy": "#5d6d7e",
     "nginx": "#7f8c8d",
     "haproxy": "#a5b1b5",
+    "traefik": "#b7c0c4",
     "sniproxy": "#c8d0d3",
 }
 
 
 def draw(results: Mapping[str, Any], file: Path) -> bool:
     """
-    Draw what there is.
+    Draw the figures of a run.
 
-    :return: whether there was anything to draw.
-    :raises ImportError: when matplotlib is not installed.
+    :return: False if there was nothing to draw.
+    :raises ImportError: if matplotlib is not installed.
     """
     import matplotlib as mpl
 

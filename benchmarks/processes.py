@@ -1,8 +1,4 @@
-"""
-The processes of a benchmark: proxies, the backend, and the load; each ends with its block, however that ends.
-
-Knows how to start, to await and to end; must not know what is measured.
-"""
+"""The processes of a benchmark: proxies, the backend and the load generator. Each ends with its block."""
 
 from __future__ import annotations
 
@@ -24,46 +20,62 @@ from benchmarks.counters import family
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "benchmarks" / "build"
 COMPILED = ROOT / "build" / "compiled"
-"""Where ``make compiled`` puts meshgate."""
+"""The folder into which ``make compiled`` puts meshgate."""
 
 PROGRAMS = ("load", "backend")
 
 DEADLINE = 120.0
-"""Seconds that anything may take before the benchmark gives up."""
+"""Seconds to wait for anything before the benchmark gives up."""
 
 _given_out: set[int] = set()
 
 
 class BenchmarkError(Exception):
-    """The measurement is worth nothing. The message says why."""
+    """The measurement is invalid; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """
-    A proxy that runs.
+    A running proxy.
 
-    :ivar name: whose it is.
-    :ivar port: on 127.0.0.1.
-    :ivar folder: its files.
+    :ivar pid: the process that was started.
+    :ivar port: the port it listens on, on 127.0.0.1.
+    :ivar folder: the folder of its files.
+    :ivar controlled: its first process only controls, and the children of that one carry the connections.
     """
 
     name: str
     pid: int
     port: int
     folder: Path
+    controlled: bool = False
 
     def pids(self) -> tuple[int, ...]:
-        """All its processes."""
+        """All processes of the proxy."""
         return family(self.pid)
+
+    def carriers(self) -> tuple[int, ...]:
+        """
+        The processes that carry connections: what is measured.
+
+        A meshgate from before connections were carried by workers alone has, with ``workers: 1``, no children: there
+        it is the first process.
+        """
+        pids = self.pids()
+        return tuple(pid for pid in pids if pid != self.pid) or pids if self.controlled else pids
+
+    def control(self) -> tuple[int, ...]:
+        """The processes that carry no connection, counted apart."""
+        return tuple(sorted(set(self.pids()) - set(self.carriers())))
 
 
 def build(*, interpreted: bool = False) -> None:
     """
-    Compile the load generator, the backend and meshgate, where they are older than their sources.
+    Compile the load generator, the backend and meshgate where they are older than their sources.
 
-    :param interpreted: leave meshgate as it is.
-    :raises BenchmarkError: when that fails.
+    :param interpreted: do not compile meshgate.
+    :raises BenchmarkError: if one of them does not compile.
     """
     targets = [
         *([] if interpreted else ["compiled"]),
@@ -84,7 +96,7 @@ def running(
     arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[int]:
     """
-    Run a program in a process group of its own, its output in a file of its folder, until the block ends.
+    Run a program in a process group of its own until the block ends. Its output goes to a file in its folder.
 
     :return: its process id.
     """
@@ -111,16 +123,22 @@ def running(
 
 @contextlib.contextmanager
 def proxy(
-    name: str, arguments: Sequence[str | Path], folder: Path, port: int, environment: Mapping[str, str] | None = None
+    name: str,
+    arguments: Sequence[str | Path],
+    folder: Path,
+    port: int,
+    environment: Mapping[str, str] | None = None,
+    *,
+    controlled: bool = False,
 ) -> Iterator[Server]:
     """
-    Run a proxy until the block ends.
+    Run a proxy until the block ends; the block begins when the proxy accepts connections.
 
-    :return: once it accepts connections.
-    :raises BenchmarkError: when it does not get that far.
+    :param controlled: as in :class:`Server`.
+    :raises BenchmarkError: if it ends or does not listen in time.
     """
     with running(arguments, folder, environment) as pid:
-        server = Server(name, pid, port, folder)
+        server = Server(name, pid, port, folder, controlled)
 
         def up() -> bool:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
@@ -131,8 +149,8 @@ def proxy(
         yield server
 
 
-def place(server: Server, cpus: Set[int]) -> None:
-    """Let the threads of a proxy run on these processors only; those to come as well."""
+def pin(server: Server, cpus: Set[int]) -> None:
+    """Let all threads of a proxy run on these processors only; threads that it starts later inherit that."""
     for pid in server.pids():
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), cpus)
@@ -140,7 +158,7 @@ def place(server: Server, cpus: Set[int]) -> None:
 
 @contextlib.contextmanager
 def backend() -> Iterator[int]:
-    """Run the backend until the block ends; gives its port."""
+    """Run the backend until the block ends, and yield its port."""
     process = subprocess.Popen([BUILD / "backend"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         try:
@@ -154,8 +172,8 @@ class Load:
     One run of the load generator, within a ``with`` block.
 
     :param mode: ``connections``, ``round-trips``, ``download`` or ``upload``.
-    :param port: where its connections go.
-    :param options: its further options, by their names with ``_`` for ``-``.
+    :param port: the port it connects to.
+    :param options: its further options by name, without the leading ``--``.
     """
 
     def __init__(self, mode: str, port: int, **options: int) -> None:
@@ -177,7 +195,7 @@ class Load:
         """
         Wait until the kept connections are set up.
 
-        :raises BenchmarkError: when one of them cannot be.
+        :raises BenchmarkError: if one of them cannot be set up.
         """
         line = self._read()
         if line != "ready\n":
@@ -185,16 +203,16 @@ class Load:
 
     def work(self) -> dict[str, Any]:
         """
-        Let it work, and wait for its report. The kept connections stay open.
+        Start the load and wait for its report. The kept connections stay open.
 
-        :raises BenchmarkError: when anything was not as it has to be.
+        :raises BenchmarkError: if any connection failed or any byte was wrong.
         """
         stdin = cast("IO[str]", self._process.stdin)
         stdin.write("\n")
         stdin.flush()
         report: dict[str, Any] = json.loads(self._read() or '{"faults": {"all": 1}}')
         if report["faults"]["all"]:
-            raise BenchmarkError(f"{self._mode}: not everything came back as it has to: {report}")
+            raise BenchmarkError(f"{self._mode}: some connections failed, or got a wrong answer: {report}")
         return report
 
     def _read(self) -> str:
@@ -202,7 +220,7 @@ class Load:
 
 
 def free_port() -> int:
-    """A port that is free now, outside the range from which outgoing connections get theirs."""
+    """A free port outside the range from which outgoing connections get their local ports."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     candidates = [port for port in range(10000, 65536) if not low <= port <= high and port not in _given_out]
     random.shuffle(candidates)
@@ -215,7 +233,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Whether something listens."""
+    """True if a connection to the port is accepted."""
     with contextlib.suppress(OSError):
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
         return True
@@ -224,11 +242,11 @@ def accepts(port: int) -> bool:
 
 def wait_until(condition: Any, what: str, pause: float = 0.02) -> None:
     """
-    Poll until something is so.
+    Poll until a condition holds.
 
-    :param what: for the message of the failure.
+    :param what: the condition in words, for the error message.
     :param pause: seconds between two polls.
-    :raises BenchmarkError: when the time is over.
+    :raises BenchmarkError: if it does not hold within :data:`DEADLINE`.
     """
     end = time.monotonic() + DEADLINE
     while not condition():

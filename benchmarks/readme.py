@@ -1,8 +1,4 @@
-"""
-The summary in the README, which is made from the same figures as the documentation.
-
-Knows between which lines it stands; must not know what it says.
-"""
+"""The summary table in the README, made from the same figures as the documentation."""
 
 from __future__ import annotations
 
@@ -17,18 +13,18 @@ END = "<!-- What `make bench` writes ends here. -->"
 
 def around_summary(text: str) -> tuple[str, str]:
     """
-    What stands before the summary, and what after it, with the lines between which it stands.
+    The text before the summary and the text after it, each with its marker line.
 
-    :raises ValueError: when the text has no place for it.
+    :raises ValueError: if a marker line is missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"there is no place for the summary between {BEGIN} and {END}")
+        raise ValueError(f"the lines {BEGIN} and {END}, between which the summary belongs, are missing")
     return before + begin, end + after
 
 
 def with_summary(text: str, results: Mapping[str, Any]) -> str:
-    """A README with the summary of a run in place of the one in it."""
+    """The text of a README with its summary replaced by that of a run."""
     before, after = around_summary(text)
     return "\n".join((before, "", *as_markdown(results), "", after))

@@ -1,8 +1,4 @@
-"""
-Changes of one route after the other, each awaited: what a busy configuration does to a gateway.
-
-Knows the files that :mod:`benchmarks.gateways` writes, and when a change has come into effect.
-"""
+"""Changes of one route after the other, each awaited, in the files that :mod:`benchmarks.gateways` writes."""
 
 from __future__ import annotations
 
@@ -17,19 +13,19 @@ from benchmarks.processes import Server, wait_until
 from benchmarks.scale import answers, client_hello
 
 INTERVAL = 1.0
-"""Seconds from one change to the next, or longer when a change takes longer."""
+"""Seconds from one change to the next; a change that takes longer delays the next."""
 
 PAUSE = 0.05
-"""Seconds between two looks whether a change has come into effect; each is a connection."""
+"""Seconds between two checks for the effect of a change; each check is a connection."""
 
 
 @contextlib.contextmanager
 def changing(server: Server) -> Iterator[list[float]]:
     """
-    Rewrite one route file after the other until the block ends; never the one that the load asks for.
+    Rewrite one route file after the other until the block ends, but never the one that the load generator uses.
 
-    :return: filled with the seconds from each change to its effect.
-    :raises BenchmarkError: when one does not come into effect.
+    :return: a list that is filled with the seconds from each change to its effect.
+    :raises BenchmarkError: if one does not take effect in time.
     """
     effects: list[float] = []
     faults: list[Exception] = []
@@ -37,7 +33,7 @@ def changing(server: Server) -> Iterator[list[float]]:
 
     def change() -> None:
         number = 0
-        # Whoever changes files is not what is measured, and shall not hold up the load generator.
+        # This thread is not measured, and must not delay the load generator.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         try:
             while not stop.is_set():
@@ -60,7 +56,7 @@ def changing(server: Server) -> Iterator[list[float]]:
 
 
 def rename(server: Server, number: int) -> float:
-    """Give one route a name that no route had; the seconds until it is served."""
+    """Give one route a new name; returns the seconds until that is served."""
     name = f"t{time.time_ns()}.example.com"
     hello = client_hello(name)
     fresh = server.folder / "fresh"

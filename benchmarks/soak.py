@@ -223,7 +223,7 @@ def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> b
         (folder / "routes" / "troubles.yaml").write_text(routes(port, origin, mortal_port))
         with (folder / "meshgate.yaml").open("a") as settings:
             settings.write(HELLO)
-        with gateway(folder, port, choice.interpreted, environment=clock[1] if clock else None) as server:
+        with gateway(folder, port, choice, environment=clock[1] if clock else None) as server:
             log = folder / ACCESS_LOG
             start = settled(server, 1)  # one connection found out that it listens
             before = endings(log)

@@ -1,19 +1,15 @@
-"""
-The figures of a run as tables, for a terminal, for the documentation and for the README.
-
-Knows results as they are written to JSON; must not know how they were measured.
-"""
+"""The figures of a run as tables, for a terminal, for the documentation and for the README."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import FIGURES, INTERPRETED, Comparison, Series, compare, medians
+from benchmarks.figures import ENVOY, FIGURES, INTERPRETED, JSON_LOG, MESHGATE, Comparison, Series, compare, medians
 
 Row = Sequence[str]
 
-PEER_COLUMNS = ("nginx", "haproxy", "sniproxy")
+PEER_COLUMNS = (ENVOY, "nginx", "haproxy", "traefik", "sniproxy")
 
 
 def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -35,20 +31,22 @@ def figure_rows(results: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def beside(middle: Mapping[str, float], each: str) -> str:
-    """What the rounds tell besides the figure itself."""
+    """The other numbers of the rounds, in words."""
     texts = []
     for name, value in middle.items():
         if name == "per_second":
             texts.append(f"{number(value)} {each}/s")
         elif name == "user":
             texts.append(f"{number(value)} of it in user space")
+        elif name == "control":
+            texts.append(f"{number(value)} of the control process")
         elif name != "cost":
             texts.append(f"{name.replace('_', ' ')} {number(value)}")
     return ", ".join(texts)
 
 
 def bar_rows(results: Mapping[str, Any]) -> Iterator[Row]:
-    """Every bar that can be told, the heading first."""
+    """Every bar whose sides were measured, the heading first."""
     yield ("Work", "What", "Ratio", "Measured", "At most", "Aim", "Verdict")
     for one in compare(results):
         figure, bar = FIGURES[one.bar.figure], one.bar
@@ -64,25 +62,36 @@ def bar_rows(results: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def ratio_name(one: Comparison) -> str:
-    """What is divided by what."""
+    """The two subjects that are compared."""
     return f"{one.bar.subject} / {one.bar.against}" if one.bar.against else one.bar.subject
 
 
 def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
-    """Every figure that has a bar with the costs of all proxies, the heading first."""
-    yield ("", "meshgate", INTERPRETED, *PEER_COLUMNS, "Ratio", INTERPRETED, "To", "At most", "")
+    """
+    Every figure that has a bar, with the costs of all proxies that were measured; the heading first.
+
+    With Envoy among them the table begins with meshgate's ratio to it.
+    """
+    figures: Mapping[str, Series] = results["figures"]
+    measured = {subject for series in figures.values() for subject in series}
+    columns = [name for name in (INTERPRETED, *PEER_COLUMNS) if name in measured]
+    lead = ["Against Envoy"] if ENVOY in measured else []
     comparisons = compare(results)
-    interpreted = {one.bar.figure: one for one in comparisons if one.bar.subject == INTERPRETED}
+    others = {(one.bar.figure, one.bar.subject, one.bar.against): one for one in comparisons}
+    yield ("", *lead, "meshgate", *columns, "Ratio", INTERPRETED, "To", "At most", "")
     for one in comparisons:
-        if one.bar.subject == INTERPRETED:
+        key, subject = one.bar.figure, one.bar.subject
+        if subject == INTERPRETED or one.bar.against == ENVOY:
             continue
-        figure, other = FIGURES[one.bar.figure], interpreted.get(one.bar.figure)
-        series: Series = results["figures"][one.bar.figure]
-        costs = {subject: number(medians(samples)["cost"]) for subject, samples in series.items()}
+        costs = {name: medians(samples)["cost"] for name, samples in figures[key].items()}
+        other = others.get((key, INTERPRETED, one.bar.against)) if subject == MESHGATE else None
+        title = f"{FIGURES[key].title}{', JSON log' if subject == JSON_LOG else ''}, {FIGURES[key].unit}"
+        shown = columns if subject != JSON_LOG else [name for name in columns if name != INTERPRETED]
         yield (
-            f"{figure.title}, {figure.unit}",
-            costs[one.bar.subject],
-            *(costs.get(name, "") for name in (INTERPRETED, *PEER_COLUMNS)),
+            title,
+            *(_against_envoy(costs, subject, others.get((key, subject, ENVOY))) for _ in lead),
+            number(costs[subject]),
+            *(number(costs[name]) if name in costs and name in shown else "" for name in columns),
             f"{one.ratio:.2f}",
             f"{other.ratio:.2f}" if other else "",
             one.bar.against,
@@ -91,12 +100,19 @@ def summary_rows(results: Mapping[str, Any]) -> Iterator[Row]:
         )
 
 
+def _against_envoy(costs: Mapping[str, float], subject: str, bar: Comparison | None) -> str:
+    if ENVOY not in costs:
+        return ""
+    ratio = f"**{costs[subject] / costs[ENVOY]:.2f}**"
+    return f"{ratio}, not met" if bar and bar.verdict == "not met" else ratio
+
+
 def _verdicts(installed: str, interpreted: str) -> str:
     return installed if installed == interpreted else f"{installed}; interpreted: {interpreted}"
 
 
 def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:
-    """System calls of one connection, the heading first; nothing when they were not counted."""
+    """System calls of one connection, the heading first; no rows if they were not counted."""
     counted: Mapping[str, Mapping[str, float]] = results.get("system_calls", {})
     if not counted:
         return
@@ -112,7 +128,7 @@ def call_rows(results: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def tables(results: Mapping[str, Any]) -> Iterator[list[Row]]:
-    """All tables that have anything in them."""
+    """All tables that are not empty."""
     for rows in (figure_rows, bar_rows, call_rows):
         table = list(rows(results))
         if len(table) > 1:
@@ -125,7 +141,7 @@ def as_text(results: Mapping[str, Any]) -> str:
 
 
 def aligned(table: Sequence[Row]) -> Iterator[str]:
-    """The rows of a table, line by line, with their columns below each other."""
+    """The rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -151,9 +167,13 @@ def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def machine_text(results: Mapping[str, Any]) -> str:
-    """Machine and versions, in a sentence."""
+    """Machine, versions and commit, in a sentence."""
     machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    builds = {True: " built with optimizations", False: " built without optimizations"}
+    build = builds.get(machine.get("python_optimized"), "")
+    versions = ", ".join(
+        f"{name} {version}{build if name == 'python' else ''}" for name, version in results["versions"].items()
+    )
     return (
         f"{machine['processors']} processors ({machine['cpu']}), {machine['memory_gib']} GiB, {machine['kernel']}; "
         f"{versions}; commit {results['revision']}; {results['rounds']} rounds, {results['date']}"
@@ -162,7 +182,7 @@ def machine_text(results: Mapping[str, Any]) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures that count, and no exponent."""
+    """A number with three significant digits, without an exponent."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

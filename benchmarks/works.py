@@ -1,8 +1,4 @@
-"""
-The works: what is done through the proxies, and what is taken from the counters meanwhile.
-
-Knows what each figure is made of; must not know bars and ratios.
-"""
+"""The works: each puts a load through proxies and measures one or more figures."""
 
 from __future__ import annotations
 
@@ -12,47 +8,69 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.bench import SETTLE, Amounts, Bench, Rounds, alternate, measured
+from benchmarks.bench import FLUSH_TIME, Amounts, Bench, Rounds, alternate, measured
 from benchmarks.counters import private_bytes, socket_count
-from benchmarks.figures import CHANGING, GATEWAYS, MANY_NAMES, ONE_ROUTE, ONE_WORKER, QUIET, TWO_WORKERS, Sample
+from benchmarks.figures import (
+    CHANGING,
+    GATEWAYS,
+    JSON_LOG,
+    MANY_NAMES,
+    MESHGATE,
+    ONE_ROUTE,
+    ONE_WORKER,
+    QUIET,
+    TWO_WORKERS,
+    Sample,
+)
 from benchmarks.gateways import logged
 from benchmarks.processes import BenchmarkError, Load, Server
 from benchmarks.routechanges import changing
 
 
 def paced(server: Server, amounts: Amounts, names: int = 1) -> Sample:
-    """Short connections with rests between them."""
+    """Short connections at a rate at which the proxy is idle between them."""
     return connections(server, amounts.paced, rate=amounts.rate, concurrent=amounts.rate, names=names)
 
 
 def connections(server: Server, count: int, **options: int) -> Sample:
-    """Short connections; those through meshgate are found in its access log."""
-    before = logged(server) if server.name in GATEWAYS else 0
+    """
+    Short connections.
+
+    :raises BenchmarkError: if meshgate has not logged each of them.
+    """
+    checked = server.name in (*GATEWAYS, JSON_LOG)
+    before = logged(server) if checked else 0
     sample = measured(server, "connections", done, count=count, **options)
-    if server.name in GATEWAYS and (lines := logged(server) - before) != count:
+    if checked and (lines := logged(server) - before) != count:
         raise BenchmarkError(f"{count} connections left {lines} lines in the access log")
     return sample
 
 
 def done(report: Mapping[str, Any]) -> float:
-    """How many connections or round trips a report of the load generator tells of."""
+    """The number of connections or round trips in a report of the load generator."""
     return float(report["done"])
 
 
 def megabytes(report: Mapping[str, Any]) -> float:
-    """How many million bytes."""
+    """The number of bytes in a report, in millions."""
     return float(report["bytes"]) / 1e6
 
 
-def _over_all(bench: Bench, takes: Mapping[str, Callable[[Server], Sample]]) -> dict[str, Rounds]:
-    """Take figures of all proxies, by their keys."""
-    with bench.all_subjects() as servers:
+def _over_all(bench: Bench, samplers: Mapping[str, Callable[[Server], Sample]], *further: str) -> dict[str, Rounds]:
+    """
+    Measure figures of all subjects.
+
+    :param samplers: takes a sample of a proxy, by the key of the figure.
+    :param further: subjects besides those of the run.
+    :return: the rounds, by the key of the figure.
+    """
+    with bench.all_subjects(*further) as servers:
         found = {}
-        for key, take in takes.items():
+        for key, sampler in samplers.items():
             for server in servers.values():
-                take(server)  # what is new to a proxy is not counted
+                sampler(server)  # a first round, to warm up
             found[key] = alternate(
-                {name: partial(take, server) for name, server in servers.items()}, bench.amounts.rounds
+                {name: partial(sampler, server) for name, server in servers.items()}, bench.amounts.rounds
             )
         return found
 
@@ -66,6 +84,7 @@ def connection(bench: Bench) -> dict[str, Rounds]:
             "connection": lambda server: paced(server, amounts),
             "connection_full": lambda server: connections(server, amounts.connections, concurrent=amounts.concurrent),
         },
+        *([JSON_LOG] if MESHGATE in bench.subjects else []),
     )
 
 
@@ -76,27 +95,27 @@ def names(bench: Bench) -> dict[str, Rounds]:
         bench.gateway(bench.choice) as one,
         bench.gateway(bench.choice, amounts.services, each) as many,
     ):
-        takes: dict[str, Callable[[], Sample]] = {
+        samplers: dict[str, Callable[[], Sample]] = {
             ONE_ROUTE: lambda: paced(one, amounts),
             MANY_NAMES: lambda: paced(many, amounts, amounts.services * each),
         }
-        for take in takes.values():
-            take()
-        return {"names": alternate(takes, amounts.rounds)}
+        for sampler in samplers.values():
+            sampler()
+        return {"names": alternate(samplers, amounts.rounds)}
 
 
 def round_trip(bench: Bench) -> dict[str, Rounds]:
     """Work c."""
     amounts = bench.amounts
 
-    def take(server: Server, **options: int) -> Sample:
+    def sample(server: Server, **options: int) -> Sample:
         return measured(server, "round-trips", done, concurrent=amounts.kept, **options)
 
     return _over_all(
         bench,
         {
-            "round_trip": lambda server: take(server, count=amounts.paced_trips, rate=amounts.trip_rate),
-            "round_trip_full": lambda server: take(server, count=amounts.round_trips),
+            "round_trip": lambda server: sample(server, count=amounts.paced_trips, rate=amounts.trip_rate),
+            "round_trip_full": lambda server: sample(server, count=amounts.round_trips),
         },
     )
 
@@ -104,32 +123,32 @@ def round_trip(bench: Bench) -> dict[str, Rounds]:
 def bulk(bench: Bench) -> dict[str, Rounds]:
     """Work d."""
 
-    def take(mode: str, server: Server) -> Sample:
+    def sample(mode: str, server: Server) -> Sample:
         return measured(server, mode, megabytes, concurrent=4, bytes=bench.amounts.bulk_bytes)
 
-    return _over_all(bench, {mode: partial(take, mode) for mode in ("download", "upload")})
+    return _over_all(bench, {mode: partial(sample, mode) for mode in ("download", "upload")})
 
 
 def memory(bench: Bench) -> dict[str, Rounds]:
-    """Work e. Every sample is of a fresh process, as none gives back what it has once taken."""
+    """Work e. Every sample is of a fresh process, since processes keep the memory that they once had."""
 
-    def take(name: str) -> Sample:
+    def sample(name: str) -> Sample:
         count = bench.amounts.idle
         with bench.subject(name) as server:
             with Load("connections", server.port, count=32) as load:
                 load.prepare()
                 load.work()
-            time.sleep(SETTLE)
-            pids = server.pids()
+            time.sleep(FLUSH_TIME)
+            pids = server.carriers()
             before = private_bytes(pids)
             with Load("round-trips", server.port, concurrent=count, count=count) as load:
                 load.prepare()
-                time.sleep(SETTLE)
+                time.sleep(FLUSH_TIME)
                 held = private_bytes(pids) - before
-                load.work()  # they are all still there
+                load.work()  # all connections are still open
         return {"cost": held / count / 1000}
 
-    return {"memory": alternate({name: partial(take, name) for name in bench.subjects}, bench.amounts.rounds)}
+    return {"memory": alternate({name: partial(sample, name) for name in bench.subjects}, bench.amounts.rounds)}
 
 
 def change(bench: Bench) -> dict[str, Rounds]:
@@ -146,8 +165,8 @@ def change(bench: Bench) -> dict[str, Rounds]:
 
         def busy() -> Sample:
             with changing(server) as effects:
-                sample = quiet()
-            return {**sample, "changes": len(effects), "effect_seconds": sorted(effects)[len(effects) // 2]}
+                latency = quiet()
+            return {**latency, "changes": len(effects), "effect_seconds": sorted(effects)[len(effects) // 2]}
 
         quiet()
         return {"change": alternate({QUIET: quiet, CHANGING: busy}, amounts.rounds)}
@@ -161,29 +180,29 @@ def workers(bench: Bench) -> dict[str, Rounds]:
         bench.gateway(replace(bench.choice, workers=2)) as two,
     ):
         twice = replace(amounts, paced=2 * amounts.paced, rate=2 * amounts.rate)
-        takes: dict[str, Callable[[], Sample]] = {
+        samplers: dict[str, Callable[[], Sample]] = {
             ONE_WORKER: lambda: paced(one, amounts),
             TWO_WORKERS: lambda: paced(two, amounts),
             "twice": lambda: paced(two, twice),
         }
-        for take in takes.values():
-            take()
-        rounds = alternate(takes, amounts.rounds)
+        for sampler in samplers.values():
+            sampler()
+        rounds = alternate(samplers, amounts.rounds)
         return {
             "workers": {name: rounds[name] for name in (ONE_WORKER, TWO_WORKERS)},
             "workers_each": {ONE_WORKER: rounds[ONE_WORKER], TWO_WORKERS: rounds["twice"]},
-            "spread": alternate({TWO_WORKERS: lambda: spread(two, amounts.spread, 2)}, amounts.rounds),
+            "spread": alternate({TWO_WORKERS: lambda: spread(two, amounts.spread)}, amounts.rounds),
         }
 
 
-def spread(server: Server, count: int, workers: int) -> Sample:
-    """How kept connections lie on the workers: those of the busiest for one of the idlest."""
-    time.sleep(SETTLE)  # those of the round before are gone by then
-    pids = server.pids()
+def spread(server: Server, count: int) -> Sample:
+    """The spread of kept connections over the workers: the busiest one's connections for each of the idlest one's."""
+    time.sleep(FLUSH_TIME)  # until the connections of the round before are gone
+    pids = server.carriers()
     before = [socket_count(pid) for pid in pids]
     with Load("round-trips", server.port, concurrent=count, count=count) as load:
         load.prepare()
-        grown = sorted(socket_count(pid) - earlier for pid, earlier in zip(pids, before, strict=True))[-workers:]
+        grown = sorted(socket_count(pid) - earlier for pid, earlier in zip(pids, before, strict=True))
         load.work()
     return {"cost": grown[-1] / max(1, grown[0]), "busiest": grown[-1], "idlest": grown[0]}
 
@@ -197,4 +216,4 @@ WORKS: dict[str, Callable[[Bench], dict[str, Rounds]]] = {
     "f": change,
     "g": workers,
 }
-"""By the letters of :data:`benchmarks.figures.FIGURES`; each gives its figures by their keys."""
+"""By the letters of :data:`benchmarks.figures.FIGURES`; each returns the rounds of its figures by their keys."""

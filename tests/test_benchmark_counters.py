@@ -44,10 +44,10 @@ strace: Process 7 attached
 
 
 class ParsingTests(SynchronousTestCase):
-    """What the kernel and strace print."""
+    """Output of the kernel and of strace."""
 
     def test_stat(self) -> None:
-        """Fields are counted from behind the name, whatever is in it."""
+        """Fields are counted from the end of the name, which may hold anything."""
         self.assertEqual((parent(STAT), user_ticks(STAT)), (7, 11))
 
     def test_private_memory(self) -> None:
@@ -55,15 +55,15 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(private_in(ROLLUP), 152 * 1024)
 
     def test_system_calls(self) -> None:
-        """Calls are counted with and without a column of errors, the total is none of them."""
+        """Calls are counted with and without a column of errors; the total is not a call."""
         self.assertEqual(list(system_calls(SUMMARY).items()), [("epoll_ctl", 200), ("close", 100), ("recvfrom", 100)])
 
 
 class OwnProcessTests(SynchronousTestCase):
-    """The counters of a process that is known: this one."""
+    """The counters of this process."""
 
     def test_cpu_time(self) -> None:
-        """It agrees with what the process is told of itself."""
+        """It agrees with the process' own clock."""
         before, own = cpu_time([os.getpid()]), time.process_time()
         while time.process_time() - own < 0.05:
             pass
@@ -83,7 +83,7 @@ class OwnProcessTests(SynchronousTestCase):
         self.assertIn(os.getpid(), family(os.getpid()))
 
     def test_memory_and_sockets(self) -> None:
-        """What is taken and opened is counted."""
+        """New memory and new sockets are counted."""
         sockets, memory = socket_count(os.getpid()), private_bytes([os.getpid()])
         # Straight from the kernel: an allocator may have as much from before.
         with mmap.mmap(-1, 8 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as taken, socket.socket():

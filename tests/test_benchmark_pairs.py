@@ -1,4 +1,4 @@
-"""Tests of :mod:`benchmarks.pairs`; a run of it takes an installation of each commit, which is no test's business."""
+"""Tests of :mod:`benchmarks.pairs`, but for the installation of commits, which takes minutes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.table import aligned
 
 
 class PairsTests(SynchronousTestCase):
-    """What is made of the pairs, and in which order they come."""
+    """The table of the pairs, and the order of the subjects."""
 
     def test_rows(self) -> None:
         """The medians, their ratio, and the spread and median of the pairs' ratios."""
@@ -54,14 +54,14 @@ class PairsTests(SynchronousTestCase):
         ran: list[tuple[str, Path, Mapping[str, str]]] = []
 
         @contextmanager
-        def proxy(
-            name: str, command: Sequence[Path], folder: Path, port: int, environment: Mapping[str, str]
+        def started(
+            name: str, twistd: Path, folder: Path, port: int, environment: Mapping[str, str]
         ) -> Iterator[Server]:
-            ran.append((name, command[0], environment))
+            ran.append((name, twistd, environment))
             yield Server(name, 0, port, folder)
 
-        self.patch(pairs, "proxy", proxy)
-        self.patch(pairs, "place", lambda server, cpus: None)
+        self.patch(pairs, "started", started)
+        self.patch(pairs, "pin", lambda server, cpus: None)
         programs = {BEFORE: Path("/old/twistd"), AFTER: Path("/new/twistd")}
         with PairBench(1, (BEFORE, AFTER), QUICK, Choice(), frozenset({0}), programs).all_subjects() as servers:
             self.assertEqual(set(servers), {BEFORE, AFTER})

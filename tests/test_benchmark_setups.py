@@ -1,20 +1,24 @@
-"""Tests of the configurations that the benchmarks give to meshgate and to the others, and of their options."""
+"""Tests of the benchmarks' configurations of meshgate and of the other proxies, and of their options."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from threading import Thread
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.__main__ import read_options
 from benchmarks.gateways import Choice, prepare
 from benchmarks.machine import cpu_model, version_in
-from benchmarks.peers import NAME, PEERS
-from benchmarks.processes import ROOT
+from benchmarks.peers import NAME, PEERS, routes
+from benchmarks.processes import ROOT, free_port, proxy, wait_until
+from benchmarks.scale import client_hello
 from meshgate.providers.registry import find_factories
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
@@ -30,7 +34,7 @@ class GatewayTests(SynchronousTestCase):
     """Meshgate's own settings and routes."""
 
     def listener(self, services: int, names: int) -> Listener:
-        """What the routes make of the port; that nothing is said about them is asserted."""
+        """The listener of the port; the routes have no problems."""
         folder = new_folder(self)
         prepare(folder, PORT, BACKEND, Choice(), services, names)
         settings = load_settings(folder / "meshgate.yaml", find_factories())
@@ -56,36 +60,105 @@ class GatewayTests(SynchronousTestCase):
         """With one route there is one name, that of the other proxies."""
         self.assertEqual(set(self.listener(1, 1).exact), {NAME})
 
-    def test_only_what_is_chosen_is_written(self) -> None:
-        """A key that meshgate may not know yet stands in the settings only when it was asked for."""
-        self.assertNotRegex(Choice().settings(), "transport|workers")
-        self.assertIn("\ntransport: lean\nworkers: 2\n", Choice("lean", 2).settings())
+    def test_settings(self) -> None:
+        """One worker and the text log, unless a run chooses others; the transport is meshgate's choice."""
+        self.assertIn("format: text}\nworkers: 1\n", Choice().settings())
+        self.assertNotIn("transport", Choice().settings())
+        self.assertIn("format: json}\nworkers: 2\ntransport: lean\n", Choice("lean", 2, "json").settings())
+
+
+@contextlib.contextmanager
+def stopped(origin: socket.socket, serving: Thread) -> Iterator[None]:
+    """Stop a thread that accepts connections when the block ends."""
+    try:
+        yield
+    finally:
+        origin.shutdown(socket.SHUT_RDWR)
+        serving.join()
 
 
 class PeerTests(SynchronousTestCase):
     """The other proxies' files."""
 
     def test_configurations(self) -> None:
-        """Each file is complete, names port, backend and name, and is what the command runs; none logs accesses."""
+        """Each file is complete, names port, backend and server name, and is the one that runs; none logs accesses."""
         for name, peer in PEERS.items():
             folder = new_folder(self)
             command = peer.prepare(folder, PORT, BACKEND)
-            text = (folder / f"{name}.conf").read_text()
-            self.assertEqual((command[0], command[-1]), (name, f"{folder}/{name}.conf"))
-            for part in (f"127.0.0.1:{BACKEND}", str(PORT), NAME):
-                self.assertIn(part, text)
+            file = folder / f"configuration.{peer.suffix}"
+            text = file.read_text()
+            self.assertIn(peer.program or name, command)
+            self.assertTrue(any(str(file) in argument for argument in command), command)
+            for value in (str(BACKEND), str(PORT), NAME):
+                self.assertIn(value, text)
             self.assertEqual(text.count("{"), text.count("}"))
             self.assertNotRegex(text, r"\{\w+\}|\{\{|access_?log|tcplog")
 
     def test_one_worker(self) -> None:
-        """What is compared is one worker of each; nginx passes half-closes on, as all others do."""
+        """Each runs one worker; nginx passes half-closes on, as all others do."""
         self.assertIn("worker_processes 1;", PEERS["nginx"].configuration)
         self.assertIn("proxy_half_close on;", PEERS["nginx"].configuration)
         self.assertIn("nbthread 1", PEERS["haproxy"].configuration)
+        self.assertEqual(PEERS["envoy"].arguments[:2], ("--concurrency", "1"))
+        self.assertEqual(PEERS["traefik"].variables, ("GOMAXPROCS=1",))
+        self.assertIn("terminationDelay: -1", PEERS["traefik"].configuration)
+
+    def serve(self, origin: socket.socket) -> None:
+        """Answer each connection with a letter, and with another one after its end, until the socket is shut down."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = origin.accept()
+                with client, contextlib.suppress(OSError):
+                    client.settimeout(10)
+                    client.recv(4096)
+                    client.sendall(b"A")
+                    while client.recv(4096):
+                        pass
+                    client.sendall(b"Z")
+
+    def assert_serves(self, name: str) -> None:
+        """A peer starts with its configuration, and carries a connection with a half-close."""
+        peer = PEERS[name]
+        if peer.program is None:
+            raise SkipTest(f"{name} is not installed ({peer.install})")
+        folder = new_folder(self)
+        folder.chmod(0o755)
+        with socket.create_server(("127.0.0.1", 0)) as origin:
+            serving = Thread(target=self.serve, args=(origin,))
+            serving.start()
+            port = free_port()
+            command = peer.prepare(folder, port, origin.getsockname()[1])
+            with stopped(origin, serving), proxy(name, command, folder, port):
+                wait_until(lambda: routes(port), f"{name} to route")
+                with socket.create_connection(("127.0.0.1", port), 10) as client:
+                    client.sendall(client_hello(NAME))
+                    answer = client.recv(1)
+                    client.shutdown(socket.SHUT_WR)
+                    self.assertEqual((answer, client.recv(1), client.recv(1)), (b"A", b"Z", b""))
+
+    def test_envoy(self) -> None:
+        """Envoy serves."""
+        self.assert_serves("envoy")
+
+    def test_nginx(self) -> None:
+        """So does nginx."""
+        self.assert_serves("nginx")
+
+    def test_haproxy(self) -> None:
+        """So does HAProxy."""
+        self.assert_serves("haproxy")
+
+    def test_traefik(self) -> None:
+        """So does Traefik."""
+        self.assert_serves("traefik")
+
+    def test_sniproxy(self) -> None:
+        """So does sniproxy."""
+        self.assert_serves("sniproxy")
 
 
 class MachineTests(SynchronousTestCase):
-    """What a machine says of itself."""
+    """The description of the machine."""
 
     def test_versions(self) -> None:
         """The first number is the version."""
@@ -101,10 +174,10 @@ class MachineTests(SynchronousTestCase):
 
 
 class MissingTests(SynchronousTestCase):
-    """What a run needs, where it is not installed."""
+    """Programs that a run needs and that are not installed."""
 
     def test_all_of_it_is_said(self) -> None:
-        """The run ends before it has measured anything, and names programs and packages; nothing is installed."""
+        """The run ends before measuring anything, and names each program with the command that installs it."""
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks", "--strace"],
             cwd=ROOT,
@@ -115,15 +188,18 @@ class MissingTests(SynchronousTestCase):
             check=False,
         )
         self.assertEqual((done.returncode, done.stdout), (2, ""))
-        for text in ("make (apt-get install make)", "cc (apt-get install gcc libc6-dev)", "strace", *PEERS):
+        for text in ("make (apt-get install make)", "cc (apt-get install gcc libc6-dev)", "strace (apt-get"):
             self.assertIn(f"\n  {text}", done.stderr)
+        for name, peer in PEERS.items():
+            if name not in ("envoy", "traefik") or peer.program is None:
+                self.assertIn(f"\n  {name} ({peer.install})", done.stderr)
 
 
 class OptionsTests(SynchronousTestCase):
     """The command line."""
 
     def refusal(self, *arguments: str) -> str:
-        """What is said of arguments that cannot be used."""
+        """The message about wrong arguments."""
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             self.assertRaises(SystemExit, read_options, arguments)
@@ -135,14 +211,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((options.work, options.peers, options.rounds), (["a", "c"], ["meshgate", "nginx"], 7))
 
     def test_unknown_ones(self) -> None:
-        """What does not exist is named."""
+        """Unknown works and proxies are named."""
         self.assertIn("x: not among a, b", self.refusal("--work", "a,x"))
         self.assertIn("caddy: not among meshgate", self.refusal("--peers", "caddy"))
-        self.assertIn("there has to be a round", self.refusal("--rounds", "0"))
+        self.assertIn("--rounds has to be at least 1", self.refusal("--rounds", "0"))
 
-    def test_a_readme_without_a_place(self) -> None:
-        """A run that could not be written into a file is not begun."""
+    def test_a_readme_without_markers(self) -> None:
+        """A run whose summary could not be written does not begin."""
         file = new_folder(self) / "README.md"
         self.assertIn("No such file", self.refusal("--readme", str(file)))
         file.write_text("Nothing here.\n")
-        self.assertIn("README.md: there is no place for the summary", self.refusal("--readme", str(file)))
+        self.assertIn("README.md: the lines <!-- What follows", self.refusal("--readme", str(file)))
