@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from meshgate.providers.directory.tree import SUFFIXES, look
+from meshgate.providers.directory.tree import SUFFIXES, scan
 from meshgate.resources.latest import latest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
@@ -92,12 +92,12 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
     if not is_folder:
         yield _content(path)
         return
-    tree = look([path])
-    for folder, reason in sorted(tree.closed.items()):
+    tree = scan([path])
+    for folder, reason in sorted(tree.unreadable.items()):
         yield _not_read(folder, reason)
     for file, sight in sorted(tree.files.items()):
         yield _not_read(file, sight) if isinstance(sight, str) else _content(file)
-    if not tree.files and not tree.closed:
+    if not tree.files and not tree.unreadable:
         hint = f"files with names in {', '.join(SUFFIXES)} are read"
         name = _printable(path)
         yield name, Problem(Severity.WARNING, "MG0009", "the folder holds no routes", file=name, hint=hint)

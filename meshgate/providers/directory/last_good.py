@@ -1,7 +1,8 @@
 """
-Route files at their last good version: what is right takes effect, what is wrong stays as it was.
+Route files at their last good version.
 
-Reads and parses; knows nothing of when, nor of how changes are noticed.
+A valid resource takes effect at once. For an invalid one, the last good version of the same resource keeps serving if
+there is one, whichever file of the provider it was in; for a file that is not YAML any more, all its resources do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshgate.providers.directory.file_reading import read_file
-from meshgate.providers.directory.tree import Sight
+from meshgate.providers.directory.tree import FileState
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem, Severity
@@ -22,10 +23,10 @@ from meshgate.resources.resource import Resource, ResourceKey
 @dataclass(frozen=True, slots=True)
 class _File:
     """
-    One file as it serves.
+    What serves of one file.
 
-    :ivar problems: of the newest version, which may serve in part or not at all.
-    :ivar refused: what can be read of the resources that do not serve, not even as they were.
+    :ivar problems: of the newest version, of which some resources or all may not serve.
+    :ivar refused: what can be read of the resources that have no valid version.
     """
 
     resources: tuple[Resource[Any], ...] = ()
@@ -37,7 +38,7 @@ class LastGood:
     """
     The files of one provider.
 
-    :param provider: its name.
+    :param provider: the provider's name.
     :param default_namespace: of documents that name none.
     """
 
@@ -45,58 +46,59 @@ class LastGood:
         self._provider = provider
         self._default_namespace = default_namespace
         self._files: dict[str, _File] = {}
-        # How each file looked when it was read; None when it has to be read again.
-        self._sights: dict[str, Sight | None] = {}
+        # The state of each file when it was read; None if it has to be read again.
+        self._states: dict[str, FileState | None] = {}
         self._in_order: list[str] | None = None
 
-    def news(self, sights: Mapping[str, Sight], of: Iterable[str] | None = None) -> dict[str, Sight | None]:
+    def changes(
+        self, states: Mapping[str, FileState], among: Iterable[str] | None = None
+    ) -> dict[str, FileState | None]:
         """
-        The paths that look otherwise than when they were read, with how they look now; None for those that
-        are gone.
+        Find the files that have changed since they were read, with their states now; None for files that are gone.
 
-        :param sights: all files that there are now.
-        :param of: the only paths that can be among them; all if left out.
+        :param states: of all files that there are now.
+        :param among: the only paths that may have changed; all if left out.
         """
-        known = self._sights
-        if of is None and sights == known:
+        read = self._states
+        if among is None and states == read:
             return {}
-        paths = {*sights, *known} if of is None else {path for path in of if path in sights or path in known}
-        return {path: sights.get(path) for path in paths if known.get(path) is None or known[path] != sights.get(path)}
+        paths = {*states, *read} if among is None else {path for path in among if path in states or path in read}
+        return {path: states.get(path) for path in paths if read.get(path) is None or read[path] != states.get(path)}
 
-    def doubt(self) -> None:
-        """Take every file for changed, so that all are read again."""
-        self._sights = dict.fromkeys(self._sights)
+    def invalidate(self) -> None:
+        """Have every file read again, as if it had changed."""
+        self._states = dict.fromkeys(self._states)
 
-    async def update(self, news: Mapping[str, Sight | None], rest: Rest = no_rest) -> None:
+    async def update(self, changes: Mapping[str, FileState | None], rest: Rest = no_rest) -> None:
         """
-        Read what changed, in phases. The changes are whole when it ends.
+        Read the files that have changed, in phases. Between them, some of the changes have been applied.
 
-        :param news: as :meth:`news` gives it, or a part of that.
+        :param changes: some or all of :meth:`changes`.
         :param rest: awaited between two phases.
         """
-        gone = [path for path, sight in news.items() if sight is None]
+        gone = [path for path, state in changes.items() if state is None]
         # A file may have been renamed and broken at once.
         orphans = {resource.key: resource for path in gone for resource in self._files.pop(path).resources}
         for path in gone:
-            del self._sights[path]
+            del self._states[path]
             self._in_order = None
-        read = 0
-        for path, sight in sorted(news.items()):
-            if sight is None:
+        documents = 0
+        for path, state in sorted(changes.items()):
+            if state is None:
                 continue
-            reading = await read_file(path, sight, self._provider, self._default_namespace, rest)
+            reading = await read_file(path, state, self._provider, self._default_namespace, rest)
             before = self._files.get(path, _File())
             after = self._after(path, reading, before, orphans)
             if path not in self._files:
                 self._in_order = None
-            self._files[path], self._sights[path] = _with_the_same(after, before), sight
-            read += 1 + len(reading.documents)
-            if read >= DOCUMENTS_AT_ONCE:
-                read = 0
+            self._files[path], self._states[path] = _reusing_resources(after, before), state
+            documents += 1 + len(reading.documents)
+            if documents >= DOCUMENTS_AT_ONCE:
+                documents = 0
                 await rest()
 
     def snapshot(self) -> Snapshot:
-        """Everything that serves, in the order of the files' paths, and everything that is wrong."""
+        """Return what serves and all problems, in the order of the files' paths."""
         if self._in_order is None:
             self._in_order = sorted(self._files)
         resources: list[Resource[Any]] = []
@@ -112,8 +114,7 @@ class LastGood:
     def _after(self, path: str, reading: Reading, before: _File, orphans: Mapping[ResourceKey, Resource[Any]]) -> _File:
         if not reading.readable:
             return self._kept(path, before, *reading.problems)
-        known = {**orphans, **_by_key(before.resources)}
-        return self._merged(reading, known)
+        return self._merged(reading, {**orphans, **_by_key(before.resources)})
 
     def _kept(self, path: str, before: _File, *problems: Problem) -> _File:
         if before.resources:
@@ -121,7 +122,7 @@ class LastGood:
             problems = (*problems, self._problem(Severity.INFO, "MG3012", path, serves))
         return _File(before.resources, problems)
 
-    def _merged(self, reading: Reading, known: Mapping[ResourceKey, Resource[Any]]) -> _File:
+    def _merged(self, reading: Reading, last_good: Mapping[ResourceKey, Resource[Any]]) -> _File:
         resources: list[Resource[Any]] = []
         refused: list[Resource[Any]] = []
         problems = list(reading.problems)
@@ -129,8 +130,8 @@ class LastGood:
             problems.extend(document.problems)
             if document.resource is not None:
                 resources.append(document.resource)
-            elif document.key is not None and document.key in known:
-                kept = replace(known[document.key], origin=document.origin)
+            elif document.key is not None and document.key in last_good:
+                kept = replace(last_good[document.key], origin=document.origin)
                 resources.append(kept)
                 serves = "its last good version keeps serving"
                 problems.append(kept.problem(Severity.INFO, "MG3012", serves))
@@ -146,9 +147,9 @@ def _by_key(resources: Iterable[Resource[Any]]) -> dict[ResourceKey, Resource[An
     return {each.key: each for each in resources}
 
 
-def _with_the_same(after: _File, before: _File) -> _File:
-    """A file with the resources of before where they are equal: nobody has to look at the same object again."""
-    known = _by_key(before.resources)
-    same = (known.get(each.key) for each in after.resources)
+def _reusing_resources(after: _File, before: _File) -> _File:
+    """Return a file with the objects of before for equal resources: the same object needs no comparison later."""
+    by_key = _by_key(before.resources)
+    same = (by_key.get(each.key) for each in after.resources)
     resources = (each if old != each or old is None else old for each, old in zip(after.resources, same, strict=True))
     return replace(after, resources=tuple(resources))

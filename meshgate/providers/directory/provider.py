@@ -1,12 +1,25 @@
 """
-The provider of type ``directory``: routes from files and folders, which it follows as they change.
+The provider of type ``directory``: it publishes the routes of files and folders, and follows their changes.
 
-It looks at everything every half second, by its signature only; looking takes 3 microseconds for a file, and
-the next look waits at least ten times as long as the last one took, so 10,000 files cost 6 % of one processor
-and 100,000 at most 10 %. Linux usually tells of a change at once, and of which file: then that file alone is looked
-at. Where it tells of every change, everything is looked at only every ten seconds, in case of what nobody thought of;
-in between, only whether the paths still lead to the same folders. What two looks in a row agree on is true: so a file
-that is being written, or a folder that is being swapped, is not read in between.
+Problem: a change has to take effect within a second, and a file that is just being written, or a folder that is just
+being replaced, must not be read half-way; 10,000 files must cost next to no time while nothing changes.
+
+Approach: the provider polls. It scans the signatures of all files (:mod:`.tree`), and applies only what two scans in a
+row agree on. A scan with a difference is therefore followed by another one soon (:data:`CONFIRM_AFTER`). inotify
+(:mod:`.watch`) makes that faster: an event triggers a check at once, and of the named files alone. Events are hints and
+never facts, so that a lost or needless event does no harm.
+
+How often everything is scanned:
+
+- every half second (``poll``), but a pause lasts at least ten times as long as the scan before it: 10,000 files take
+  6 % of one processor, and 100,000 at most 10 %;
+- every ten seconds (:data:`FULL_SCAN`) while inotify reports each change: all folders are watched, no link leads
+  elsewhere, and the file systems are local (:mod:`.mounts`). A poll then only checks that the paths of the settings
+  still lead to the same files and folders;
+- at once on a reload, and when an event concerns more than entries of known folders.
+
+Invariants: after a look, ``_tree`` is what the look has seen. A path that may have changed since is in ``_suspects``.
+``_settled`` is true only if the last two looks agree and ``_files`` has what they agree on.
 """
 
 from __future__ import annotations
@@ -24,8 +37,8 @@ from zope.interface import implementer
 
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory.last_good import LastGood
-from meshgate.providers.directory.mounts import tells_of_changes
-from meshgate.providers.directory.tree import Tree, glance, is_in_place, look
+from meshgate.providers.directory.mounts import reports_every_change
+from meshgate.providers.directory.tree import Tree, lead_to, recheck, scan
 from meshgate.providers.directory.watch import FolderWatch, Interest
 from meshgate.providers.faults import log_traceback
 from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
@@ -34,17 +47,20 @@ from meshgate.resources.durations import parse_duration
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity
 
-SETTLE = 0.05
-"""Seconds from the hint of a change, or from a first sight of it, to the look that has to confirm it."""
+CONFIRM_AFTER = 0.05
+"""Seconds from an event, or from a scan with a difference, to the scan that has to confirm it."""
 
 DEFAULT_POLL = "500ms"
-"""With :data:`SETTLE`, well within a second from a change to its effect, also without inotify."""
+"""Together with :data:`CONFIRM_AFTER` well within a second from a change to its effect, also without inotify."""
 
-SELDOM = 10.0
-"""Seconds between two looks at everything where each change is told, and the user has not said how often."""
+FULL_SCAN = 10.0
+"""Seconds between two scans of everything while inotify reports each change, unless the user has set ``poll``."""
 
 SHORTEST_POLL = 0.05
-"""Seconds; anything shorter would only keep the processor busy."""
+"""Seconds; a shorter poll would only keep the processor busy."""
+
+Suspects = frozenset[str] | None
+"""Paths that may have changed; None if anything may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +70,12 @@ class DirectoryOptions:
 
     :ivar paths: absolute, each once.
     :ivar poll: seconds between two looks.
-    :ivar seldom: the same of looks at everything, where each change is told.
+    :ivar full_scan: seconds between two scans of everything while inotify reports each change.
     """
 
     paths: tuple[str, ...]
     poll: float
-    seldom: float = SELDOM
+    full_scan: float = FULL_SCAN
 
 
 @implementer(IRouteProviderFactory)
@@ -71,7 +87,7 @@ class DirectoryFactory:
 
     def parse_options(self, options: Mapping[str, object], folder: str) -> DirectoryOptions:
         """
-        Judge ``paths`` and ``poll``. A path has to exist when the settings are read.
+        Read ``paths`` and ``poll``. A path has to exist when the settings are read.
 
         :raises OptionsError: with every fault.
         """
@@ -80,10 +96,10 @@ class DirectoryFactory:
         poll = _parse_poll(options.get("poll", DEFAULT_POLL), problems)
         if problems:
             raise OptionsError(*problems)
-        return DirectoryOptions(paths, poll, poll if "poll" in options else SELDOM)
+        return DirectoryOptions(paths, poll, poll if "poll" in options else FULL_SCAN)
 
     def create(self, name: str, options: DirectoryOptions, context: ProviderContext) -> IRouteProvider:
-        """A provider that has read nothing yet."""
+        """Make a provider that has read nothing yet."""
         return DirectoryProvider(name, options, context)
 
 
@@ -117,7 +133,7 @@ def _parse_poll(poll: object, problems: list[OptionProblem]) -> float:
 @implementer(IRouteProvider)
 class DirectoryProvider:
     """
-    Publishes what its files and folders say.
+    Publishes the routes of files and folders.
 
     :param name: in the settings.
     """
@@ -130,170 +146,181 @@ class DirectoryProvider:
         self._options = options
         self._clock: IReactorTime = context.reactor
         self._files = LastGood(name, context.default_namespace)
-        self._watch = FolderWatch(context.reactor, self._hear)
-        self._troubles: tuple[Problem, ...] = ()
-        self._last_look = Tree()
+        self._watch = FolderWatch(context.reactor, self._on_event)
+        self._path_problems: tuple[Problem, ...] = ()
+        self._tree = Tree()
+        self._suspects: Suspects = frozenset()
         self._settled = True
-        self._work = 0.0
-        # Where something is said to have happened since all was settled; None when it may be anywhere.
-        self._hints: frozenset[str] | None = frozenset()
-        self._looked_at_all = 0.0
-        # Whether nothing can happen to a file without being heard of, as of the last look at everything.
-        self._told = False
-        self._due: IDelayedCall | None = None
-        self._looking: Deferred[None] | None = None
+        self._next_look: IDelayedCall | None = None
+        self._current_look: Deferred[None] | None = None
+        # Of the last scan: when it ended, how long it took, and if every change after it makes inotify report it.
+        self._scanned_at = 0.0
+        self._scan_seconds = 0.0
+        self._is_watched = False
 
     def start(self, sink: ISnapshotSink) -> None:
-        """Read and publish everything, at once; then follow it."""
+        """Read and publish everything at once; then follow it."""
         self._sink = sink
-        tree = self._last_look = look(self._options.paths)
-        at_once(self._files.update(self._files.news(tree.files)))
-        self._publish(self._find_troubles(tree, tree))
-        self._looked_at_all = self._clock.seconds()
+        tree = self._tree = scan(self._options.paths)
+        at_once(self._files.update(self._files.changes(tree.files)))
+        self._publish(self._find_path_problems(tree, tree))
+        self._scanned_at = self._clock.seconds()
         self._watch.start()
         self._watch.follow(self._interests(tree))
         self._look_after(self._options.poll)
 
     def reload(self) -> None:
-        """Look now, and read all files again, also those that look as they did."""
-        self._files.doubt()
+        """Scan now, and read all files again, also those whose signatures are the same."""
+        self._files.invalidate()
         self._settled = False
-        self._hints = None
+        self._suspects = None
         self._look_after(0)
 
     def stop(self) -> None:
-        """Look no more, and read no more."""
+        """Stop looking and reading."""
         self._watch.stop()
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._current_look is not None:
+            self._current_look.cancel()
+
+    def _on_event(self, paths: Suspects) -> None:
+        self._suspect(paths)
+        self._confirm_soon()
+
+    def _suspect(self, paths: Suspects) -> None:
+        self._suspects = None if paths is None or self._suspects is None else self._suspects | paths
+
+    def _confirm_soon(self) -> None:
+        self._look_after(max(CONFIRM_AFTER, 2 * self._scan_seconds) if self._suspects is None else CONFIRM_AFTER)
 
     def _look_after(self, delay: float) -> None:
-        """Look after so many seconds, unless a look is due before."""
-        if self._due is None:
-            self._due = self._clock.callLater(delay, self._begin)
-        elif self._clock.seconds() + delay < self._due.getTime():
-            self._due.reset(delay)
+        """Look in so many seconds, unless a look is due earlier."""
+        if self._next_look is None:
+            self._next_look = self._clock.callLater(delay, self._begin_look)
+        elif self._clock.seconds() + delay < self._next_look.getTime():
+            self._next_look.reset(delay)
 
-    def _hear(self, paths: frozenset[str] | None) -> None:
-        self._hints = None if paths is None or self._hints is None else self._hints | paths
-        self._look_soon()
-
-    def _look_soon(self) -> None:
-        self._look_after(max(SETTLE, 2 * self._work) if self._hints is None else SETTLE)
-
-    def _look_later(self) -> None:
-        self._look_after(max(self._options.poll, 10 * self._work))
-
-    def _begin(self) -> None:
-        self._due = None
-        if self._looking is None or self._looking.called:
-            self._looking = Deferred.fromCoroutine(self._run())
+    def _begin_look(self) -> None:
+        self._next_look = None
+        if self._current_look is None or self._current_look.called:
+            self._current_look = Deferred.fromCoroutine(self._look_safely())
         else:
-            self._look_soon()
+            self._confirm_soon()
 
-    async def _run(self) -> None:
+    async def _look_safely(self) -> None:
         try:
             await self._look()
         except CancelledError:
             pass  # by stop()
         except Exception as error:
-            # A fault of ours, and no reason to follow the files no more.
+            # A bug of ours: report it, and go on.
             log_traceback(self._log, f"provider {self.name!r}", error)
             self._sink.failed(error)
-            self._hints = None
-            self._look_later()
+            self._suspects = None
+            self._look_after(self._pause())
 
     async def _look(self) -> None:
-        before, hints = self._last_look, self._hints
-        # What is heard from now on is for the next look.
-        self._hints = frozenset()
-        tree, changed = before, self._glance(before, hints)
+        before, paths = self._tree, self._suspects
+        # The events of the meantime are for the next look.
+        self._suspects = frozenset()
+        changed = self._recheck(paths)
         if changed is None:
-            # Where all is looked at, all has to be looked at again to be sure.
-            hints = None
-            begin = self._clock.seconds()
-            tree, changed = look(self._options.paths, before), frozenset()
-            self._work = self._clock.seconds() - begin
-            self._looked_at_all = self._clock.seconds()
-            self._told = self._is_told(before, tree)
-            self._last_look = tree
-        still = not changed and tree == before
-        if not (still and self._settled):
-            self._settled = still
-            await self._take(before, tree, hints, changed)
-        if not still:
-            self._hints = None if hints is None or self._hints is None else self._hints | hints
-            self._look_soon()
-            return
-        self._look_later()
+            # A difference that only a scan has found takes another scan to confirm.
+            paths = None
+            changed = self._scan()
+        agreed = not changed and self._tree == before
+        if not (agreed and self._settled):
+            self._settled = agreed
+            await self._apply(before, paths, changed)
+        if agreed:
+            self._look_after(self._pause())
+        else:
+            self._suspect(paths)
+            self._confirm_soon()
 
-    def _glance(self, last: Tree, hints: frozenset[str] | None) -> Set[str] | None:
+    def _recheck(self, paths: Suspects) -> Set[str] | None:
         """
-        Look only where something is said to have happened.
+        Examine the paths that may have changed, without a scan.
 
-        :return: the paths that look otherwise than in the last look, which is brought up to date; None where it takes a
-            look at everything to know.
+        :return: those that have changed since the last look; None if it takes a scan to know.
         """
-        if hints is None or self._clock.seconds() >= self._all_due():
+        if paths is None or self._clock.seconds() >= self._next_scan():
             return None
-        if hints:
-            return glance(hints, last)
-        quiet = self._told and self._settled and not last.linked
-        return frozenset() if quiet and is_in_place(self._options.paths, last) else None
+        if paths:
+            return recheck(paths, self._tree)
+        nothing_unseen = self._is_watched and self._settled and not self._tree.has_links
+        return frozenset() if nothing_unseen and lead_to(self._options.paths, self._tree) else None
 
-    def _all_due(self) -> float:
-        """When everything is to be looked at again, whatever is heard of single files meanwhile."""
-        least = max(self._options.poll, 10 * self._work)
-        return self._looked_at_all + (max(least, self._options.seldom) if self._told else 2 * least)
+    def _scan(self) -> Set[str]:
+        """
+        Scan everything.
 
-    def _is_told(self, before: Tree, tree: Tree) -> bool:
-        """Whether all that there is has been watched since before the last look at it, and each change is told."""
-        return (
-            tree.folders == before.folders
-            and not (tree.linked or tree.closed or tree.missing)
+        :return: the paths of the files that have changed since the last look.
+        """
+        before, begin = self._tree, self._clock.seconds()
+        self._tree = scan(self._options.paths, before)
+        self._scanned_at = self._clock.seconds()
+        self._scan_seconds = self._scanned_at - begin
+        self._is_watched = (
+            # The folders were watched before the scan began.
+            self._tree.folders == before.folders
+            and not (self._tree.has_links or self._tree.unreadable or self._tree.missing)
             and self._watch.is_complete
-            and tells_of_changes(self._options.paths)
+            and reports_every_change(self._options.paths)
+        )
+        return self._tree.differing(before)
+
+    def _pause(self) -> float:
+        """Return the seconds between two looks while nothing changes."""
+        return max(self._options.poll, 10 * self._scan_seconds)
+
+    def _next_scan(self) -> float:
+        """Return the time of the next scan of everything, whatever inotify reports of single files meanwhile."""
+        return self._scanned_at + (
+            max(self._pause(), self._options.full_scan) if self._is_watched else 2 * self._pause()
         )
 
-    async def _take(self, before: Tree, tree: Tree, hints: frozenset[str] | None, changed: Set[str]) -> None:
+    async def _apply(self, before: Tree, paths: Suspects, changed: Set[str]) -> None:
         """
-        Let take effect what both looks agree on.
+        Read and publish what two looks agree on.
 
-        :param changed: what they do not agree on, if both are the same tree.
+        :param before: the tree of the look before.
+        :param paths: where the last look has looked.
+        :param changed: the files that the two looks do not agree on.
         """
-        news = {
-            path: sight
-            for path, sight in self._files.news(tree.files, hints).items()
-            if path not in changed and before.files.get(path) == sight and not (before.hides(path) or tree.hides(path))
+        tree = self._tree
+        agreed = {
+            path: state
+            for path, state in self._files.changes(tree.files, paths).items()
+            if path not in changed and not (before.hides(path) or tree.hides(path))
         }
         self._watch.follow(self._interests(tree))
-        troubles = self._find_troubles(before, tree)
-        if news or troubles != self._troubles:
-            await self._files.update(news, partial(deferLater, self._clock, 0))
-            self._publish(troubles)
+        path_problems = self._find_path_problems(before, tree)
+        if agreed or path_problems != self._path_problems:
+            await self._files.update(agreed, partial(deferLater, self._clock, 0))
+            self._publish(path_problems)
 
-    def _publish(self, troubles: tuple[Problem, ...]) -> None:
-        self._troubles = troubles
+    def _publish(self, path_problems: tuple[Problem, ...]) -> None:
+        self._path_problems = path_problems
         snapshot = self._files.snapshot()
-        self._sink.publish(replace(snapshot, problems=(*troubles, *snapshot.problems)))
+        self._sink.publish(replace(snapshot, problems=(*path_problems, *snapshot.problems)))
 
-    def _find_troubles(self, before: Tree, tree: Tree) -> tuple[Problem, ...]:
-        """What is wrong with whole paths, in both looks."""
-        closed = [
+    def _find_path_problems(self, before: Tree, tree: Tree) -> tuple[Problem, ...]:
+        """Find the paths that cannot be examined, or that are missing, in both of two looks."""
+        unreadable = [
             Problem(
                 Severity.ERROR,
                 "MG3010",
-                f"the path cannot be looked into: {tree.closed[path]}",
+                f"the path cannot be examined: {tree.unreadable[path]}",
                 Phase.ANALYSIS,
                 file=path,
                 provider=self.name,
-                hint="what was read from it last keeps serving",
+                hint="the routes that were read from it last keep serving",
             )
-            for path in sorted(tree.closed)
-            if path in before.closed
+            for path in sorted(tree.unreadable)
+            if path in before.unreadable
         ]
         missing = [
             Problem(
@@ -306,10 +333,10 @@ class DirectoryProvider:
             )
             for path in sorted(tree.missing & before.missing)
         ]
-        return (*closed, *missing)
+        return (*unreadable, *missing)
 
     def _interests(self, tree: Tree) -> dict[str, Interest]:
-        """The folders to watch: all that were visited, and those that the named paths themselves lie in."""
+        """Return the folders to watch: all of a tree, and those that the paths of the settings lie in."""
         interests: dict[str, Interest] = {}
         for path in self._options.paths:
             folder, name = os.path.split(path)

@@ -1,7 +1,12 @@
 """
-What lies in files and folders at one moment: which route files there are, and the signature of each.
+The route files below some paths at one moment, each with its signature.
 
-Looks, and never reads a file's bytes. Knows nothing of time, of YAML, or of what was there before.
+A scan only asks for the status of files, some 3 microseconds each, and never reads their bytes. Three rules keep it
+right whatever happens meanwhile:
+
+- A file or folder that cannot be examined is unknown, not gone (:attr:`Tree.unreadable`), so that its routes stay.
+- A folder that several links lead to is scanned once, so that links in a circle end.
+- A file that has a second name may change under that one, unseen by whoever watches the first (:attr:`Tree.has_links`).
 """
 
 from __future__ import annotations
@@ -13,16 +18,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 SUFFIXES = (".yaml", ".yml", ".json")
-"""What the name of a route file ends in. A file that the user named himself may end in anything."""
-
-BATCH = 8
-"""Entries of one folder between two rests of :func:`look`; one takes about 3 microseconds."""
+"""Suffixes of route files in folders. A file that the user names in the settings may have any name."""
 
 
 class Signature(NamedTuple):
     """
-    What changes when a file does. The inode tells of a replaced file, the time of the last status change of
-    one that was made readable, or rewritten under its old modification time.
+    The facts of a file's status that change with its content. The inode reveals a file that was replaced; the time of
+    the last status change reveals one that was made readable, or rewritten with its old modification time.
     """
 
     device: int
@@ -32,85 +34,77 @@ class Signature(NamedTuple):
     changed_ns: int
 
 
-Sight = Signature | str
-"""How a file looks: its signature, or in words why it cannot be looked at."""
+FileState = Signature | str
+"""The signature of a file, or in words why it has none."""
 
 
 @dataclass(slots=True)
 class Tree:
     """
-    One look at the paths.
+    The result of a scan.
 
-    :ivar files: how each route file looks.
-    :ivar folders: the real identity of each folder visited, for whoever watches them.
-    :ivar missing: paths named by the user where nothing is.
-    :ivar closed: paths that cannot be looked into, with the reason: what is there is unknown, not gone.
-    :ivar linked: something in a folder has another place, too, and may change there.
+    :ivar files: the state of each route file, by its path.
+    :ivar folders: device and inode of each folder scanned, by its path.
+    :ivar missing: paths of the settings where nothing is.
+    :ivar unreadable: paths that cannot be examined, with the reason.
+    :ivar has_links: some entry of a folder is a symbolic link, or a file with several names.
     """
 
-    files: dict[str, Sight] = field(default_factory=dict)
+    files: dict[str, FileState] = field(default_factory=dict)
     folders: dict[str, tuple[int, int]] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
-    closed: dict[str, str] = field(default_factory=dict)
-    linked: bool = False
+    unreadable: dict[str, str] = field(default_factory=dict)
+    has_links: bool = False
 
     def hides(self, path: str) -> bool:
-        """Whether the file may well be there, but cannot be seen now."""
-        return any(path == folder or path.startswith(folder + os.sep) for folder in self.closed)
+        """Return true if a path lies in, or is, one that cannot be examined."""
+        return any(path == folder or path.startswith(folder + os.sep) for folder in self.unreadable)
+
+    def differing(self, other: Tree) -> Set[str]:
+        """Return the paths of the files that are in one of two trees only, or in another state."""
+        if self.files == other.files:
+            return frozenset()
+        paths = self.files.keys() | other.files.keys()
+        return {path for path in paths if self.files.get(path) != other.files.get(path)}
 
 
-NOTHING_SEEN: Final = Tree()
+_NOTHING: Final = Tree()
 
 
-def look(paths: Iterable[str], before: Tree = NOTHING_SEEN) -> Tree:
+def scan(paths: Iterable[str], before: Tree = _NOTHING) -> Tree:
     """
-    Look at files, and at folders with all that is below them.
+    Scan files, and folders with all that is below them.
 
-    Names that begin with a dot are passed over: editors' swap files, and the ``..data`` folders of a mounted
-    ConfigMap, whose visible entries are links into them. A folder that is reached by several ways is visited
-    by the first one only, so links that lead in a circle end.
+    Names that begin with a dot are skipped: the swap files of editors, and the ``..data`` folders of a mounted
+    ConfigMap, whose visible entries are links into them.
 
     :param paths: absolute.
-    :param before: an earlier look, whose signatures are taken over where they are equal.
+    :param before: an earlier scan; equal signatures are shared with it.
     """
     tree = Tree()
-    folders = []
-    for path in sorted(paths):
-        try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            tree.missing.add(path)
-        except OSError as error:
-            tree.closed[path] = _reason(error)
-        else:
-            if stat.S_ISDIR(status.st_mode):
-                folders.append((path, status))
-            else:
-                tree.files[path] = _sight(status)
-    visited: set[tuple[int, int]] = set()
+    folders = _scan_paths(paths, tree)
     folders.reverse()
+    visited: set[tuple[int, int]] = set()
     while folders:
         path, status = folders.pop()
         identity = (status.st_dev, status.st_ino)
         if identity not in visited:
             visited.add(identity)
             tree.folders[path] = identity
-            inner = _list(path, tree, before)
-            folders.extend(reversed(inner))
+            folders.extend(reversed(_scan_folder(path, tree, before)))
     return tree
 
 
-def glance(paths: Collection[str], tree: Tree) -> Set[str] | None:
+def recheck(paths: Collection[str], tree: Tree) -> Set[str] | None:
     """
-    Bring a look up to date in some entries of folders that were visited, and look at nothing else.
+    Bring a tree up to date for some entries of its folders, and examine nothing else.
 
-    :param paths: where something is said to have happened.
-    :param tree: the look.
-    :return: those of the paths that look otherwise now; None, and nothing is done, where it takes a look at everything
-        to know: what begins with a dot may be what visible links lead to, and a folder is more than its entry.
+    :param paths: absolute.
+    :return: those of the paths whose state has changed; None, with the tree left as it is, if it takes a scan to know:
+        visible links may lead to a name that begins with a dot, and a folder has entries of its own.
     """
-    found: dict[str, Sight | None] = {}
-    linked = tree.linked
+    states: dict[str, FileState | None] = {}
+    has_links = tree.has_links
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in tree.folders or name.startswith("."):
@@ -120,30 +114,30 @@ def glance(paths: Collection[str], tree: Tree) -> Set[str] | None:
         except (FileNotFoundError, NotADirectoryError):
             if path in tree.folders or os.path.islink(path):
                 return None
-            found[path] = None
+            states[path] = None
             continue
         except OSError:
             return None
         if stat.S_ISDIR(status.st_mode):
             return None
         if name.endswith(SUFFIXES):
-            found[path] = _sight(status)
-            linked = linked or status.st_nlink > 1 or os.path.islink(path)
-    changed = {path for path, sight in found.items() if tree.files.get(path) != sight}
+            states[path] = _state(status)
+            has_links = has_links or status.st_nlink > 1 or os.path.islink(path)
+    changed = {path for path, state in states.items() if tree.files.get(path) != state}
     for path in changed:
-        if (sight := found[path]) is None:
+        if (state := states[path]) is None:
             del tree.files[path]
         else:
-            tree.files[path] = sight
-    tree.linked = linked
+            tree.files[path] = state
+    tree.has_links = has_links
     return changed
 
 
-def is_in_place(paths: Iterable[str], last: Tree) -> bool:
+def lead_to(paths: Iterable[str], tree: Tree) -> bool:
     """
-    Whether the paths lead to what they led to: a file that looks the same, or the same folder, whatever is in it.
+    Return true if the paths of a scan still lead to the same folders, and to files in the same state.
 
-    :param paths: those that were looked at.
+    Not even the entries of the folders are examined.
     """
     for path in paths:
         try:
@@ -151,53 +145,66 @@ def is_in_place(paths: Iterable[str], last: Tree) -> bool:
         except OSError:
             return False
         if stat.S_ISDIR(status.st_mode):
-            if last.folders.get(path) != (status.st_dev, status.st_ino):
+            if tree.folders.get(path) != (status.st_dev, status.st_ino):
                 return False
-        elif last.files.get(path) != _sight(status):
+        elif tree.files.get(path) != _state(status):
             return False
     return True
 
 
-def _list(folder: str, tree: Tree, before: Tree) -> list[tuple[str, os.stat_result]]:
-    """
-    Look at one folder's entries.
+def _scan_paths(paths: Iterable[str], tree: Tree) -> list[tuple[str, os.stat_result]]:
+    """Add the files among the paths to a tree, and return the folders among them."""
+    folders = []
+    for path in sorted(paths):
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            tree.missing.add(path)
+        except OSError as error:
+            tree.unreadable[path] = _reason(error)
+        else:
+            if stat.S_ISDIR(status.st_mode):
+                folders.append((path, status))
+            else:
+                tree.files[path] = _state(status)
+    return folders
 
-    :return: the folders among them, by name.
-    """
-    inner: list[tuple[str, os.stat_result]] = []
+
+def _scan_folder(folder: str, tree: Tree, before: Tree) -> list[tuple[str, os.stat_result]]:
+    """Add the files of a folder to a tree, and return the folders in it, by name."""
+    folders: list[tuple[str, os.stat_result]] = []
     try:
         with os.scandir(folder) as listing:
             for entry in listing:
-                _look_at(entry, tree, before, inner)
+                if not entry.name.startswith("."):
+                    _scan_entry(entry, tree, before, folders)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        tree.closed[folder] = _reason(error)
+        tree.unreadable[folder] = _reason(error)
         return []
-    return sorted(inner)
+    return sorted(folders)
 
 
-def _look_at(entry: os.DirEntry[str], tree: Tree, before: Tree, inner: list[tuple[str, os.stat_result]]) -> None:
-    if entry.name.startswith("."):
-        return
+def _scan_entry(entry: os.DirEntry[str], tree: Tree, before: Tree, folders: list[tuple[str, os.stat_result]]) -> None:
     try:
-        tree.linked = tree.linked or entry.is_symlink()
+        tree.has_links = tree.has_links or entry.is_symlink()
         if entry.is_dir():
-            inner.append((entry.path, entry.stat()))
+            folders.append((entry.path, entry.stat()))
         elif entry.name.endswith(SUFFIXES):
             status = entry.stat()
-            tree.linked = tree.linked or status.st_nlink > 1
-            sight, known = _sight(status), before.files.get(entry.path)
-            tree.files[entry.path] = known if known is not None and known == sight else sight
+            tree.has_links = tree.has_links or status.st_nlink > 1
+            state, known = _state(status), before.files.get(entry.path)
+            tree.files[entry.path] = known if known is not None and known == state else state
     except FileNotFoundError:
         if entry.is_symlink() and entry.name.endswith(SUFFIXES):
             tree.files[entry.path] = "a symbolic link that leads nowhere"
     except OSError as error:
-        unseen = tree.files if entry.name.endswith(SUFFIXES) else tree.closed
-        unseen[entry.path] = _reason(error)
+        unknown = tree.files if entry.name.endswith(SUFFIXES) else tree.unreadable
+        unknown[entry.path] = _reason(error)
 
 
-def _sight(status: os.stat_result) -> Sight:
+def _state(status: os.stat_result) -> FileState:
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     return Signature(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

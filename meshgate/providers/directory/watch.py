@@ -1,11 +1,12 @@
 """
-Hears from Linux that something happened in a folder. An event is a hint to look, nothing more.
+Events of folders, by Linux's inotify. An event is a hint to look, and nothing more.
 
-Watches folders, never files: a watch on a file is lost when the file is replaced. Where there is no inotify,
-or no more of it to be had, nothing is heard and whoever wants to know has to look now and then, which he
-should do anyway, if more seldom: links may lead out of the watched folders, and not every file system tells.
+Folders are watched, and never files: the watch of a file is lost when the file is replaced. Where there is no inotify,
+or where the system's limit of watches is reached, there are no events, and :attr:`FolderWatch.is_complete` says so.
+Even a complete watch misses changes behind links that lead out of the watched folders, and on file systems that other
+machines write to.
 
-Not :mod:`twisted.internet.inotify`, which closes itself, possibly twice, when a watched folder is removed.
+:mod:`twisted.internet.inotify` does not serve: it closes itself, possibly twice, when a watched folder is removed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-# <sys/inotify.h>. Without IN_MODIFY: what is still open for writing is not ready to be read.
+# <sys/inotify.h>. Without IN_MODIFY: a file that is still open for writing is not ready to be read.
 _IN_ATTRIB = 0x4
 _IN_CLOSE_WRITE = 0x8
 _IN_MOVED = 0xC0
@@ -41,10 +42,10 @@ _READ_SIZE = 65536
 
 class Interest(NamedTuple):
     """
-    What is wanted of one folder.
+    What to watch in one folder.
 
-    :ivar identity: its device and inode; when they change, another folder has taken its place.
-    :ivar names: the entries that matter, or None for all.
+    :ivar identity: device and inode of the folder; they change when it is replaced by another one.
+    :ivar names: the entries to report events of; None for all.
     """
 
     identity: tuple[int, int] | None = None
@@ -54,11 +55,11 @@ class Interest(NamedTuple):
 @implementer(IReadDescriptor)
 class FolderWatch:
     """
-    Watches folders for as long as it is followed.
+    Reports the events of some folders.
 
-    :param reactor: watched only if it provides :class:`~twisted.internet.interfaces.IReactorFDSet`.
-    :param on_event: called when something happened in a folder, once for many events: with the paths of the entries
-        it happened to, or with None when it may be anything.
+    :param reactor: there are no events unless it provides :class:`~twisted.internet.interfaces.IReactorFDSet`.
+    :param on_event: called once for all events that are there, with the paths of the entries that may have changed, or
+        with None if anything may have.
     """
 
     _log = Logger()
@@ -67,27 +68,27 @@ class FolderWatch:
         self._reactor = reactor
         self._on_event = on_event
         self._watches: dict[str, tuple[int, Interest]] = {}
-        self._wanted = 0
-        self._complained = False
+        self._followed = 0
+        self._is_reported = False
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = -1
 
     def start(self) -> None:
-        """Begin to hear, where that is possible."""
+        """Begin to report events, where the system has them."""
         if IReactorFDSet.providedBy(self._reactor) and hasattr(self._libc, "inotify_init1"):
             self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self.hears:
+        if self.is_open:
             self._reactor.addReader(self)
 
     @property
-    def hears(self) -> bool:
-        """Whether events can be heard at all."""
+    def is_open(self) -> bool:
+        """True if the system reports events at all."""
         return self._fd >= 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether all folders are watched that were to be followed last."""
-        return self.hears and len(self._watches) == self._wanted
+        """True if every folder of the last :meth:`follow` is watched."""
+        return self.is_open and len(self._watches) == self._followed
 
     def follow(self, folders: Mapping[str, Interest]) -> None:
         """
@@ -95,39 +96,39 @@ class FolderWatch:
 
         :param folders: by absolute path.
         """
-        if not self.hears:
+        if not self.is_open:
             return
-        self._wanted = len(folders)
+        self._followed = len(folders)
         for path, (_, interest) in list(self._watches.items()):
             if folders.get(path) != interest:
-                self._forget(path)
+                self._unwatch(path)
         for path, interest in folders.items():
             if path not in self._watches:
                 self._watch(path, interest)
 
     def stop(self) -> None:
-        """Let go of everything."""
-        if self.hears:
+        """Close the descriptor, and with it all watches."""
+        if self.is_open:
             self._reactor.removeReader(self)
             os.close(self._fd)
             self._fd = -1
             self._watches.clear()
 
     def doRead(self) -> None:
-        """Take the events that are there."""
+        """Read the events that are there, and report them."""
         try:
             data = os.read(self._fd, _READ_SIZE)
         except BlockingIOError:
             return
-        places: dict[int, list[tuple[str, Interest]]] = {}
+        folders: dict[int, list[tuple[str, Interest]]] = {}
         for path, (watch, interest) in self._watches.items():
-            places.setdefault(watch, []).append((path, interest))
+            folders.setdefault(watch, []).append((path, interest))
         paths: set[str] = set()
         anything = False
         for watch, mask, name in _events(data):
             if mask & _IN_OVERFLOW:
                 anything = True
-            for folder, interest in places.get(watch, ()):
+            for folder, interest in folders.get(watch, ()):
                 if not name or interest.names is None or name in interest.names:
                     paths.add(os.path.join(folder, name))
                     anything = anything or not name or bool(mask & _IN_ISDIR)
@@ -135,27 +136,31 @@ class FolderWatch:
             self._on_event(None if anything else frozenset(paths))
 
     def fileno(self) -> int:
-        """The descriptor of the queue of events, or -1."""
+        """Return the descriptor of the event queue, or -1."""
         return self._fd
 
     def logPrefix(self) -> str:
-        """What the reactor calls it in the log."""
+        """Return the name for the reactor's log messages."""
         return type(self).__name__
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave up reading: it is stopping, or the descriptor is broken."""
+        """Stop: the reactor is stopping, or the descriptor is broken."""
         self.stop()
 
     def _watch(self, path: str, interest: Interest) -> None:
         watch = self._libc.inotify_add_watch(self._fd, os.fsencode(path), _MASK)
         if watch >= 0:
             self._watches[path] = (watch, interest)
-        elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR) and not self._complained:
-            self._complained = True
+        elif ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR) and not self._is_reported:
+            self._is_reported = True
             why = os.strerror(ctypes.get_errno())
-            self._log.info("cannot watch {path}: {why}; its changes take a moment longer", path=path, why=why)
+            self._log.info(
+                "the folder {path} cannot be watched: {why}; its changes wait for the next poll",
+                path=path,
+                why=why,
+            )
 
-    def _forget(self, path: str) -> None:
+    def _unwatch(self, path: str) -> None:
         watch, _ = self._watches.pop(path)
         # One folder under two paths has one watch.
         if all(watch != other for other, _ in self._watches.values()):
@@ -163,10 +168,10 @@ class FolderWatch:
 
 
 def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """The watch, the mask and the entry's name, or an empty name for the folder itself, of each event."""
+    """Yield the watch, the mask and the entry's name of each event; the name is empty for the folder itself."""
     start = 0
     while start < len(data):
         watch, mask, _, length = _EVENT.unpack_from(data, start)
         start += _EVENT.size + length
-        if not mask & _IN_IGNORED:  # which only confirms that a watch has been removed
+        if not mask & _IN_IGNORED:  # confirms that a watch has been removed
             yield watch, mask, os.fsdecode(data[start - length : start].rstrip(b"\0"))

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.providers.directory import file_reading
 from meshgate.providers.directory.file_reading import content_of, read_file
-from meshgate.providers.directory.tree import Sight, look
+from meshgate.providers.directory.tree import FileState, scan
 from meshgate.resources.phases import at_once, no_rest
 from meshgate.resources.problem import Severity
 from meshgate.resources.reader import DOCUMENTS_AT_ONCE, read_text
@@ -16,9 +16,9 @@ from tests.route_files import gateway
 from tests.support import new_folder
 
 
-def sight_of(path: Path) -> Sight:
-    """How a file looks."""
-    return look([str(path)]).files[str(path)]
+def state_of(path: Path) -> FileState:
+    """The state of the file, by a scan."""
+    return scan([str(path)]).files[str(path)]
 
 
 class FileReadingTests(SynchronousTestCase):
@@ -31,20 +31,20 @@ class FileReadingTests(SynchronousTestCase):
 
     def test_its_bytes(self) -> None:
         """A file that can be read is its bytes."""
-        self.assertEqual(content_of(str(self.path), sight_of(self.path)), gateway("a").encode())
+        self.assertEqual(content_of(str(self.path), state_of(self.path)), gateway("a").encode())
 
     def test_one_that_has_grown(self) -> None:
         """The limit holds for what is there, not only for what was seen."""
-        sight = sight_of(self.path)
+        state = state_of(self.path)
         self.patch(file_reading, "MAX_FILE_SIZE", 1024)
         self.path.write_text("#" * 2000)
-        self.assertEqual(content_of(str(self.path), sight), "the file is larger than 0 MiB and is not read")
+        self.assertEqual(content_of(str(self.path), state), "the file is larger than 0 MiB and is not read")
 
     def test_what_it_says(self) -> None:
         """The same as the text, with unknown fields as warnings."""
         text = gateway("a") + "  colour: red\n"
         self.path.write_text(text)
-        reading = at_once(read_file(str(self.path), sight_of(self.path), "files", "edge", no_rest))
+        reading = at_once(read_file(str(self.path), state_of(self.path), "files", "edge", no_rest))
         self.assertEqual(reading, read_text(text, str(self.path), "files", "edge", Severity.WARNING))
 
     def test_one_that_cannot_be_read(self) -> None:
@@ -63,5 +63,5 @@ class FileReadingTests(SynchronousTestCase):
         async def rest() -> None:
             rests.append(None)
 
-        reading = at_once(read_file(str(self.path), sight_of(self.path), "files", "edge", rest))
+        reading = at_once(read_file(str(self.path), state_of(self.path), "files", "edge", rest))
         self.assertEqual((len(reading.documents), len(rests)), (2 * DOCUMENTS_AT_ONCE + 1, 2))

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.providers.directory import file_reading
 from meshgate.providers.directory.last_good import LastGood
-from meshgate.providers.directory.tree import look
+from meshgate.providers.directory.tree import scan
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Problem, Severity
 from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway, large_gateway
@@ -26,7 +26,7 @@ class LastGoodTests(SynchronousTestCase):
         self.sink = RecordingSink()
 
     def write(self, name: str, *documents: str) -> Path:
-        """A file of these documents, by a fresh inode, so that it always looks new."""
+        """Write a file of these documents with a fresh inode, so that its signature is new."""
         path = self.folder / name
         fresh = self.folder / "fresh"
         fresh.write_text("".join(documents))
@@ -35,10 +35,10 @@ class LastGoodTests(SynchronousTestCase):
 
     def update(self) -> int:
         """Look at everything and read what changed; the number of files that were."""
-        news = self.files.news(look([str(self.folder)]).files)
-        at_once(self.files.update(news))
+        changes = self.files.changes(scan([str(self.folder)]).files)
+        at_once(self.files.update(changes))
         self.sink.publish(self.files.snapshot())
-        return len(news)
+        return len(changes)
 
     def problem(self, code: str) -> Problem:
         """The only problem with a code."""
@@ -75,7 +75,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertIs(self.problem("MG1001").severity, Severity.WARNING)
 
     def test_only_what_changed_is_read(self) -> None:
-        """A file that looks as before is not parsed again."""
+        """A file with the same signature is not parsed again."""
         self.write("a.yaml", gateway("a"))
         self.write("b.yaml", gateway("b"))
         self.assertEqual(self.update(), 2)
@@ -103,11 +103,11 @@ class LastGoodTests(SynchronousTestCase):
         self.update()
         self.assertEqual(len(self.sink.last.resources[0].spec.servers), 499)
 
-    def test_doubt_reads_everything(self) -> None:
-        """In doubt also what looks as before is read."""
+    def test_invalidate_reads_everything(self) -> None:
+        """Also files with the same signature are read again."""
         self.write("a.yaml", gateway("a"))
         self.update()
-        self.files.doubt()
+        self.files.invalidate()
         self.assertEqual(self.update(), 1)
         self.assertEqual(list(self.sink.ports), ["a"])
 
@@ -256,11 +256,11 @@ class LastGoodTests(SynchronousTestCase):
         )
 
     def test_a_file_that_goes_before_it_is_read(self) -> None:
-        """Between the look and the reading a file may become unreadable."""
+        """Between the scan and the reading a file may become unreadable."""
         path = self.write("a.yaml", gateway("a"))
-        tree = look([str(self.folder)])
+        tree = scan([str(self.folder)])
         path.unlink()
-        at_once(self.files.update(self.files.news(tree.files)))
+        at_once(self.files.update(self.files.changes(tree.files)))
         (problem,) = self.files.snapshot().problems
         self.assertEqual(problem.message, "the file cannot be read: No such file or directory")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.directory.mounts import MOUNTS, TELLING, read_mounts, tells, tells_of_changes
+from meshgate.providers.directory.mounts import LOCAL_TYPES, MOUNTS, is_local, read_mounts, reports_every_change
 from tests.support import new_folder
 
 LIST = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -20,32 +20,32 @@ LIST = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 26 25 0:42 / /srv/local/lent/deep rw - fuse.sshfs host: rw
 """
 
-PLACES = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3).map(lambda names: "/" + "/".join(names))
+PATHS = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3).map(lambda names: "/" + "/".join(names))
 
 
-def slow_tells(path: str, mounts: list[tuple[str, str]]) -> bool:
-    """The same as a reader of the manual would find out: go up from the path until something is mounted there."""
+def slow_is_local(path: str, mounts: list[tuple[str, str]]) -> bool:
+    """Answer like :func:`is_local`, by going up from the path until something is mounted there."""
 
-    def parts(place: str) -> list[str]:
-        return [name for name in place.split("/") if name]
+    def names(path: str) -> list[str]:
+        return [name for name in path.split("/") if name]
 
-    own = parts(path)
-    if any(len(parts(place)) > len(own) and parts(place)[: len(own)] == own for place, _ in mounts):
+    own = names(path)
+    if any(len(names(point)) > len(own) and names(point)[: len(own)] == own for point, _ in mounts):
         return False
     for length in range(len(own), -1, -1):
-        kinds = [kind for place, kind in mounts if parts(place) == own[:length]]
-        if kinds:
-            return kinds[-1] in TELLING
+        types = [file_system for point, file_system in mounts if names(point) == own[:length]]
+        if types:
+            return types[-1] in LOCAL_TYPES
     return False
 
 
 class MountsTests(SynchronousTestCase):
-    """Who tells and who does not."""
+    """The paths on which inotify reports every change."""
 
     def test_by_the_nearest_mount(self) -> None:
         """The file system that a path lies on decides; a name that only begins alike does not."""
         mounts = list(read_mounts(LIST))
-        for path, told in (
+        for path, local in (
             ("/etc/meshgate", True),
             ("/", False),  # much is mounted below
             ("/srv/with space/routes", False),
@@ -56,43 +56,43 @@ class MountsTests(SynchronousTestCase):
             ("/srv/local/lent", False),
             ("/proc/self", False),
         ):
-            self.assertEqual(tells(path, mounts), told, path)
+            self.assertEqual(is_local(path, mounts), local, path)
 
     def test_what_is_mounted_later_hides(self) -> None:
-        """Of two on one place, the later one is seen."""
+        """Of two file systems at one mount point, the later one counts."""
         mounts = [("/", "ext4"), ("/a", "nfs4"), ("/a", "tmpfs")]
-        self.assertTrue(tells("/a/b", mounts))
-        self.assertFalse(tells("/a/b", [*mounts, ("/a", "cifs")]))
+        self.assertTrue(is_local("/a/b", mounts))
+        self.assertFalse(is_local("/a/b", [*mounts, ("/a", "cifs")]))
 
     def test_what_is_no_list_of_mounts(self) -> None:
-        """Nothing is known, so nothing is told, and nothing fails."""
+        """Without a list, no path counts as local, and nothing fails."""
         for text in ("", "\n\n", "nonsense", "1 2 3 - ext4", " - "):
             self.assertEqual(list(read_mounts(text)), [], text)
         source = Path(new_folder(self), "mounts")
-        self.assertFalse(tells_of_changes(["/"], source))
+        self.assertFalse(reports_every_change(["/"], source))
 
     def test_links_in_a_path(self) -> None:
-        """What the path leads to counts."""
+        """The file system behind the links counts."""
         home = Path(new_folder(self))
         (home / "link").symlink_to("/srv/local/routes")
         source = home / "mounts"
         source.write_text(LIST + f"27 22 0:43 / {home} rw - cifs //host/share rw\n")
-        self.assertTrue(tells_of_changes([str(home / "link")], source))
-        self.assertFalse(tells_of_changes([str(home / "link"), str(home)], source))
+        self.assertTrue(reports_every_change([str(home / "link")], source))
+        self.assertFalse(reports_every_change([str(home / "link"), str(home)], source))
 
     @skipUnless(MOUNTS.exists(), "the list of mounts is part of Linux")
     def test_of_this_machine(self) -> None:
-        """The kernel's list can be read, and the tests' folder and what is no folder of files are found on it."""
+        """The kernel's list can be read; it has /proc, and the file system of the tests' folder."""
         mounts = list(read_mounts(MOUNTS.read_text()))
         self.assertIn(("/proc", "proc"), mounts)
-        self.assertFalse(tells_of_changes(["/proc/sys"]))
-        kinds = {kind for place, kind in mounts if os.path.realpath(new_folder(self)).startswith(place)}
-        self.assertNotEqual(kinds, set())
+        self.assertFalse(reports_every_change(["/proc/sys"]))
+        folder = os.path.realpath(new_folder(self))
+        self.assertTrue(any(folder.startswith(mount_point) for mount_point, _ in mounts))
 
-    @given(PLACES, st.lists(st.tuples(PLACES, st.sampled_from(["ext4", "nfs4", "tmpfs"])), max_size=6))
+    @given(PATHS, st.lists(st.tuples(PATHS, st.sampled_from(["ext4", "nfs4", "tmpfs"])), max_size=6))
     def test_like_the_slow_one(self, path: str, mounts: list[tuple[str, str]]) -> None:
         """Whatever is mounted where."""
-        self.assertEqual(tells(path, mounts), slow_tells(path, mounts))
+        self.assertEqual(is_local(path, mounts), slow_is_local(path, mounts))
 
     @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=60))
     def test_any_line(self, line: str) -> None:

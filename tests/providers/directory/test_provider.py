@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import provider as directory
-from meshgate.providers.directory.provider import SETTLE, DirectoryFactory, DirectoryOptions
-from meshgate.providers.directory.tree import Tree, look
+from meshgate.providers.directory.provider import CONFIRM_AFTER, DirectoryFactory, DirectoryOptions
+from meshgate.providers.directory.tree import Tree, scan
 from meshgate.providers.interfaces import IRouteProvider
 from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.resources.reader import DOCUMENTS_AT_ONCE
@@ -26,12 +26,12 @@ from tests.support import new_folder, reactor, wait_for
 
 
 def refuse(path: str) -> Iterator[os.DirEntry[str]]:
-    """What listing a folder comes to in a process with too many open files."""
+    """Fail as listing a folder does in a process with too many open files."""
     raise OSError(24, "Too many open files")
 
 
 class OptionsTests(SynchronousTestCase):
-    """What :class:`DirectoryFactory` makes of its options."""
+    """The options that :class:`DirectoryFactory` reads."""
 
     def setUp(self) -> None:
         """A settings folder with a folder of routes and a file."""
@@ -44,7 +44,7 @@ class OptionsTests(SynchronousTestCase):
         return DirectoryFactory().parse_options(options, str(self.folder))
 
     def faults(self, **options: object) -> tuple[OptionProblem, ...]:
-        """What is wrong with the options."""
+        """Return the faults of the options."""
         error: OptionsError = self.assertRaises(OptionsError, self.parse, **options)
         return error.problems
 
@@ -63,7 +63,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(self.parse(paths=["routes"], poll="500ms"), self.parse(paths=["routes/"], poll="0.5s"))
 
     def test_a_missing_path(self) -> None:
-        """It is said with the place in the options, and every one of them."""
+        """Each one is a fault, with its path in the options."""
         faults = self.faults(paths=["routes", "nowhere/", "gone.yaml"])
         self.assertEqual([fault.path for fault in faults], [("paths", 1), ("paths", 2)])
         self.assertEqual(faults[0].message, f"there is no file or folder {self.folder / 'nowhere'}")
@@ -98,7 +98,7 @@ class OptionsTests(SynchronousTestCase):
 
 
 class Scenarios:
-    """What happens to files, and what has to come of it: once by looking alone, once by inotify alone."""
+    """Changes of files, and the routes that have to follow: once by polling alone, once by inotify alone."""
 
     poll: float
     reactor: Any
@@ -274,8 +274,8 @@ class Scenarios:
         self.assertEqual(first, second)  # type: ignore[attr-defined]
 
 
-class LookingTests(Scenarios, TestCase):
-    """Everything that has to work by looking alone, on a clock; within a second by that clock."""
+class PollingTests(Scenarios, TestCase):
+    """The scenarios by polling alone, on a clock; within a second by that clock."""
 
     poll = 0.5
 
@@ -315,7 +315,7 @@ class LookingTests(Scenarios, TestCase):
         text = gateway("a", 8443)
         for end in range(0, len(text), 8):
             self.write("a.yaml", text[:end])
-            self.pass_time(SETTLE * 0.6)
+            self.pass_time(CONFIRM_AFTER * 0.6)
         self.assertEqual(len(self.sink.snapshots), 1)
         self.write("a.yaml", text)
         self.pass_time(1)
@@ -327,7 +327,7 @@ class LookingTests(Scenarios, TestCase):
         self.write("b.yaml", gateway("b"))
         for number in range(40):
             self.write("a.yaml", gateway("a", 1000 + number))
-            self.pass_time(SETTLE * 0.6)
+            self.pass_time(CONFIRM_AFTER * 0.6)
         self.assertEqual(self.sink.ports, {"a": 443, "b": 443})
 
     def test_a_file_that_is_gone_for_a_moment(self) -> None:
@@ -336,18 +336,18 @@ class LookingTests(Scenarios, TestCase):
         away = self.home / "away"
         for _ in range(20):
             (self.folder / "a.yaml").rename(away)
-            self.pass_time(SETTLE * 0.6)
+            self.pass_time(CONFIRM_AFTER * 0.6)
             away.rename(self.folder / "a.yaml")
             self.pass_time(0.13)
         self.assertTrue(all(snapshot.resources for snapshot in self.sink.snapshots))
 
     def test_a_folder_that_is_gone_for_a_moment(self) -> None:
-        """A folder that is missing, or cannot be listed, in one look only is not even mentioned."""
+        """A folder that is missing, or cannot be listed, in one scan only is not even mentioned."""
         self.begin()
         away = self.home / "away"
         for _ in range(20):
             self.folder.rename(away)
-            self.pass_time(SETTLE * 0.6)
+            self.pass_time(CONFIRM_AFTER * 0.6)
             away.rename(self.folder)
             self.pass_time(0.13)
         answers = [refuse, refuse]
@@ -364,7 +364,7 @@ class LookingTests(Scenarios, TestCase):
         self.assertEqual((self.sink.ports, len(self.sink.snapshots)), ({"a": 443}, 2))
 
     def test_a_folder_that_cannot_be_listed(self) -> None:
-        """Its routes keep serving, with a problem; nobody knows that they are gone."""
+        """Its routes keep serving, with a problem; they may still be there."""
         self.write("b.yaml", gateway("b"))
         self.begin()
         scandir = os.scandir
@@ -377,8 +377,8 @@ class LookingTests(Scenarios, TestCase):
         self.pass_time(1)
         self.assertEqual((self.sink.ports, self.sink.codes), ({"a": 443}, []))
 
-    def test_reload_looks_now(self) -> None:
-        """Whoever asks does not wait for the next look."""
+    def test_reload_scans_now(self) -> None:
+        """A reload does not wait for the next poll."""
         self.poll = 3600
         provider = self.begin()
         self.write("a.yaml", gateway("a", 8443))
@@ -389,7 +389,7 @@ class LookingTests(Scenarios, TestCase):
         self.assertEqual(self.sink.ports, {"a": 8443})
 
     def test_reload_trusts_no_signature(self) -> None:
-        """Whoever asks gets every file read again, once."""
+        """A reload reads every file again, once."""
         provider = self.begin()
         provider.reload()
         self.pass_time(2)
@@ -421,35 +421,35 @@ class LookingTests(Scenarios, TestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual((len(self.sink.snapshots), self.sink.failures), (1, []))
 
-    def test_looking_takes_a_tenth_of_the_time_at_most(self) -> None:
-        """When a look takes long, the next one waits longer."""
-        looks = []
+    def test_scans_take_a_tenth_of_the_time_at_most(self) -> None:
+        """The longer a scan takes, the longer is the pause after it."""
+        scans = []
 
         def slowly(*arguments: Any) -> Tree:
-            looks.append(self.reactor.seconds())
+            scans.append(self.reactor.seconds())
             self.reactor.rightNow += 0.3
-            return look(*arguments)
+            return scan(*arguments)
 
         self.begin()
-        self.patch(directory, "look", slowly)
+        self.patch(directory, "scan", slowly)
         self.pass_time(10)
-        self.assertGreaterEqual(looks[2] - looks[1], 3.3)
+        self.assertGreaterEqual(scans[2] - scans[1], 3.3)
 
     def test_a_fault_of_its_own_is_no_end(self) -> None:
-        """Something unexpected is reported, and the looking goes on."""
+        """A bug of the provider is reported, and it goes on polling."""
         self.begin()
-        self.patch(directory, "look", lambda *arguments: 1 / 0)
+        self.patch(directory, "scan", lambda *arguments: 1 / 0)
         self.pass_time(1)
         self.assertIsInstance(self.sink.failures[0], ZeroDivisionError)
-        self.patch(directory, "look", look)
+        self.patch(directory, "scan", scan)
         self.write("a.yaml", gateway("a", 8443))
         self.pass_time(1)
         self.assertEqual(self.sink.ports, {"a": 8443})
 
 
 @skipUnless(os.path.exists("/proc/sys/fs/inotify"), "inotify is part of Linux")
-class HearingTests(Scenarios, TestCase):
-    """The same by inotify alone, on the real reactor: the next look of its own would come in an hour."""
+class InotifyTests(Scenarios, TestCase):
+    """The scenarios by inotify alone, on the real reactor: the next poll would come in an hour."""
 
     poll = 3600
     reactor = reactor

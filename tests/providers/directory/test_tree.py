@@ -9,17 +9,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.providers.directory.tree import Signature, Tree, glance, look
+from meshgate.providers.directory.tree import Signature, Tree, lead_to, recheck, scan
 from tests.support import new_folder
 
 
 def seen(*paths: Path) -> Tree:
-    """One look at the paths."""
-    return look(map(str, paths))
+    """Scan the paths."""
+    return scan(map(str, paths))
 
 
-class LookTests(SynchronousTestCase):
-    """:func:`look`, over real folders."""
+class ScanTests(SynchronousTestCase):
+    """:func:`scan`, over real folders."""
 
     def setUp(self) -> None:
         """An empty folder."""
@@ -77,8 +77,8 @@ class LookTests(SynchronousTestCase):
         os.symlink("one", self.folder / "two")
         self.assertEqual(self.found(), ["one/a.yaml"])
 
-    def test_the_signature_tells_of_changes(self) -> None:
-        """A rewritten, a replaced and a re-permitted file all look otherwise."""
+    def test_changes_show_in_the_signature(self) -> None:
+        """A rewritten, a replaced and a re-permitted file all have another signature."""
         path = self.write("a.yaml")
         before = seen(self.folder).files[str(path)]
         assert isinstance(before, Signature)
@@ -91,17 +91,17 @@ class LookTests(SynchronousTestCase):
         replacement.rename(path)
         self.assertNotEqual(seen(self.folder).files[str(path)], after)
 
-    def test_a_link_is_looked_through(self) -> None:
+    def test_a_link_is_followed(self) -> None:
         """The signature is that of the file behind the link, wherever that is."""
         target = new_folder(self) / "target"
         target.write_text("a: 1\n")
         os.symlink(target, self.folder / "a.yaml")
-        (sight,) = seen(self.folder).files.values()
-        assert isinstance(sight, Signature)
-        self.assertEqual(sight.inode, target.stat().st_ino)
+        (state,) = seen(self.folder).files.values()
+        assert isinstance(state, Signature)
+        self.assertEqual(state.inode, target.stat().st_ino)
 
     def test_a_link_to_nowhere(self) -> None:
-        """It is a file that cannot be looked at, not one that is not there."""
+        """It is a file without a signature, and not a missing one."""
         os.symlink("gone.yaml", self.folder / "a.yaml")
         self.assertEqual(list(seen(self.folder).files.values()), ["a symbolic link that leads nowhere"])
 
@@ -137,29 +137,56 @@ class LookTests(SynchronousTestCase):
 
         self.patch(os, "scandir", scandir)
         tree = seen(self.folder)
-        self.assertEqual(tree.closed, {str(path.parent): "Permission denied"})
+        self.assertEqual(tree.unreadable, {str(path.parent): "Permission denied"})
         self.assertEqual((tree.files, tree.hides(str(path)), tree.hides(str(self.folder))), ({}, True, False))
 
-    def test_a_path_that_cannot_be_looked_at_hides(self) -> None:
+    def test_a_path_that_cannot_be_examined_hides(self) -> None:
         """A named path behind a circle of links is unknown as well."""
         os.symlink("loop", self.folder / "loop")
         tree = seen(self.folder / "loop")
         self.assertTrue(tree.hides(str(self.folder / "loop")))
 
-    def test_looks_are_equal_while_nothing_changes(self) -> None:
-        """Two looks at the same files are equal, and differ when a file has changed."""
+    def test_scans_are_equal_while_nothing_changes(self) -> None:
+        """Two scans of the same files are equal, and differ when a file has changed."""
         path = self.write("a.yaml")
         before = seen(self.folder)
         self.assertEqual(before, seen(self.folder))
         path.write_text("a: 22\n")
-        self.assertNotEqual(before, seen(self.folder))
+        after = seen(self.folder)
+        self.assertNotEqual(before, after)
+        self.assertEqual((after.differing(before), after.differing(after)), ({str(path)}, set()))
+
+    def test_differing_files(self) -> None:
+        """Files that came, went or changed differ."""
+        same, gone, changed = (self.write(f"{name}.yaml") for name in ("same", "gone", "changed"))
+        before = seen(self.folder)
+        gone.unlink()
+        changed.write_text("a: 22\n")
+        new = self.write("new.yaml")
+        self.assertEqual(seen(self.folder).differing(before), {str(path) for path in (gone, changed, new)})
+        self.assertNotIn(str(same), seen(self.folder).differing(before))
+
+    def test_paths_lead_to_what_they_led_to(self) -> None:
+        """Until a named file changes, or a named folder is replaced or removed; the folder's entries do not count."""
+        folder, file = self.folder / "routes", self.write("a.yaml")
+        folder.mkdir()
+        paths = [str(folder), str(file)]
+        tree = seen(folder, file)
+        (folder / "b.yaml").touch()
+        self.assertTrue(lead_to(paths, tree))
+        folder.rename(self.folder / "old")
+        self.assertFalse(lead_to(paths, tree))
+        folder.mkdir()
+        self.assertFalse(lead_to(paths, tree))
+        file.write_text("a: 22\n")
+        self.assertFalse(lead_to([str(file)], tree))
 
 
-class GlanceTests(SynchronousTestCase):
-    """:func:`glance`, over real folders."""
+class RecheckTests(SynchronousTestCase):
+    """:func:`recheck`, over real folders."""
 
     def setUp(self) -> None:
-        """A folder with three files, and a look at it."""
+        """A folder with three files, scanned."""
         self.folder = new_folder(self)
         for name in "abc":
             self.path(name).write_text("a: 1\n")
@@ -169,44 +196,44 @@ class GlanceTests(SynchronousTestCase):
         """A file of the folder."""
         return self.folder / f"{name}.yaml"
 
-    def glance(self, *paths: Path) -> Set[str] | None:
-        """Look at these only."""
-        return glance(list(map(str, paths)), self.tree)
+    def recheck(self, *paths: Path) -> Set[str] | None:
+        """Examine these only."""
+        return recheck(list(map(str, paths)), self.tree)
 
     def test_nothing_has_changed(self) -> None:
-        """What looks the same is not told of, whoever said that something has happened there."""
-        self.assertEqual(self.glance(self.path("a"), self.folder / "notes.txt"), set())
+        """A file with the same signature is not among the changed ones, whatever the event was."""
+        self.assertEqual(self.recheck(self.path("a"), self.folder / "notes.txt"), set())
         self.assertEqual(self.tree, seen(self.folder))
 
     def test_what_has_changed(self) -> None:
-        """What came, went or was rewritten is told of, and the look is as a new look at everything would be."""
+        """New, removed and rewritten files have changed, and the tree is as a new scan would make it."""
         self.path("a").write_text("a: 22\n")
         self.path("b").unlink()
         self.path("new").write_text("a: 1\n")
         changed = [self.path(name) for name in ("a", "b", "new")]
-        self.assertEqual(self.glance(*changed, self.path("c")), set(map(str, changed)))
+        self.assertEqual(self.recheck(*changed, self.path("c")), set(map(str, changed)))
         self.assertEqual(self.tree, seen(self.folder))
-        self.assertEqual(self.glance(*changed), set())
+        self.assertEqual(self.recheck(*changed), set())
 
-    def test_only_there(self) -> None:
-        """What has changed elsewhere is not looked at."""
+    def test_nothing_else_is_examined(self) -> None:
+        """A file that has changed elsewhere stays as it was."""
         self.path("a").unlink()
-        self.assertEqual(self.glance(self.path("b")), set())
+        self.assertEqual(self.recheck(self.path("b")), set())
         self.assertIn(str(self.path("a")), self.tree.files)
 
-    def test_another_place_is_noted(self) -> None:
-        """A file that has another name, too, may change under that."""
+    def test_another_name_is_noted(self) -> None:
+        """A file with a second name may change under that one."""
         self.path("d").hardlink_to(self.folder / "a.yaml")
-        self.assertEqual(self.glance(self.path("d")), {str(self.path("d"))})
-        self.assertTrue(self.tree.linked)
+        self.assertEqual(self.recheck(self.path("d")), {str(self.path("d"))})
+        self.assertTrue(self.tree.has_links)
 
-    def test_what_a_glance_cannot_know(self) -> None:
-        """A folder, a hidden name, or a place that was never looked into: nothing is told, and nothing is changed."""
+    def test_when_it_takes_a_scan(self) -> None:
+        """For a folder, a hidden name, or a folder that was not scanned, there is no answer, and the tree stays."""
         self.path("a").unlink()
         (self.folder / "deep").mkdir()
         before = seen(self.folder)
         self.tree = seen(self.folder)
         self.path("a").write_text("a: 1\n")
         for path in (self.folder / "deep", self.folder / ".a.yaml", self.folder / "far" / "a.yaml", self.folder):
-            self.assertIsNone(self.glance(self.path("a"), path))
+            self.assertIsNone(self.recheck(self.path("a"), path))
             self.assertEqual(self.tree, before)

@@ -1,9 +1,9 @@
-"""Tests of :mod:`meshgate.providers.directory.provider` where every change is told, so that it looks at little."""
+"""Tests of the full scans of :mod:`meshgate.providers.directory.provider`, which inotify makes rare."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
@@ -15,16 +15,16 @@ from zope.interface import implementer
 
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import provider as directory
-from meshgate.providers.directory.provider import SELDOM, DirectoryFactory
-from meshgate.providers.directory.tree import Tree, look
-from meshgate.providers.directory.watch import FolderWatch
+from meshgate.providers.directory.provider import FULL_SCAN, DirectoryFactory
+from meshgate.providers.directory.tree import Tree, scan
+from meshgate.providers.directory.watch import FolderWatch, Interest
 from tests.providers.directory.test_provider import Scenarios
 from tests.route_files import gateway
 
 
 @implementer(IReactorFDSet)
-class HearingClock(Clock):
-    """A clock, and a reactor that reads its readers whenever time passes."""
+class ReadingClock(Clock):
+    """A clock, and a reactor that calls its readers whenever time passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,23 +48,23 @@ class HearingClock(Clock):
 
 
 @skipUnless(os.path.exists("/proc/sys/fs/inotify"), "inotify is part of Linux")
-class ToldTests(Scenarios, TestCase):
-    """Within a second by the clock, though everything is looked at only every ten."""
+class FullScanTests(Scenarios, TestCase):
+    """Changes take effect within a second by the clock, though everything is scanned only every ten."""
 
     poll = 0.5
 
     def setUp(self) -> None:
-        """Count the looks at everything; what file system the tests run on does not matter."""
-        self.reactor = HearingClock()
-        self.telling = True
-        self.patch(directory, "tells_of_changes", lambda paths: self.telling)
-        self.looks: list[float] = []
+        """Count the scans, on a file system that inotify reports every change of."""
+        self.reactor = ReadingClock()
+        self.reported = True
+        self.patch(directory, "reports_every_change", lambda paths: self.reported)
+        self.scans: list[float] = []
 
         def counted(*arguments: Any) -> Tree:
-            self.looks.append(self.reactor.seconds())
-            return look(*arguments)
+            self.scans.append(self.reactor.seconds())
+            return scan(*arguments)
 
-        self.patch(directory, "look", counted)
+        self.patch(directory, "scan", counted)
         super().setUp()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
@@ -75,48 +75,48 @@ class ToldTests(Scenarios, TestCase):
                 return
         raise AssertionError(f"a second has passed without {what}")
 
-    def begin_to_hear(self, *paths: Path) -> None:
-        """Start, and let it find out that everything is told."""
+    def begin_watched(self, *paths: Path) -> None:
+        """Start, and wait until every folder is watched."""
         self.begin(*paths)
         self.reactor.pass_time(3)
-        self.looks.clear()
+        self.scans.clear()
 
-    def looks_within(self, seconds: float) -> int:
-        """How many looks at everything there are in a time."""
-        self.looks.clear()
+    def scans_within(self, seconds: float) -> int:
+        """Return the number of scans in a time."""
+        self.scans.clear()
         self.reactor.pass_time(seconds)
-        return len(self.looks)
+        return len(self.scans)
 
-    def test_everything_is_looked_at_seldom(self) -> None:
-        """In case of what nobody thought of, but not twice a second."""
-        self.begin_to_hear()
-        self.assertEqual(self.looks_within(10 * SELDOM), 10)
+    def test_scans_are_rare(self) -> None:
+        """While inotify reports every change, one scan in ten seconds is enough."""
+        self.begin_watched()
+        self.assertEqual(self.scans_within(10 * FULL_SCAN), 10)
 
     async def test_also_while_something_changes(self) -> None:
-        """A file that changes all the time is looked at alone, and still everything now and then."""
-        self.begin_to_hear()
+        """A file that changes all the time is checked alone; scans are as rare as without changes, but go on."""
+        self.begin_watched()
         for port in range(8000, 8040):
             self.write("a.yaml", gateway("a", port))
             await self.until_ports(a=port)
             self.reactor.pass_time(0.9)
-        self.assertLessEqual(len(self.looks), self.reactor.seconds() / SELDOM + 1)
-        self.assertGreaterEqual(len(self.looks), 3)
+        self.assertLessEqual(len(self.scans), self.reactor.seconds() / FULL_SCAN + 1)
+        self.assertGreaterEqual(len(self.scans), 3)
 
     def test_as_often_as_the_user_wants(self) -> None:
-        """Who says how often means it."""
+        """A poll in the settings is the pause between scans as well."""
         options = DirectoryFactory().parse_options({"paths": ["routes"], "poll": "1s"}, str(self.home))
-        self.assertEqual((options.poll, options.seldom), (1, 1))
+        self.assertEqual((options.poll, options.full_scan), (1, 1))
         provider = DirectoryFactory().create("files", options, ProviderContext(self.reactor))
         provider.start(self.sink)
         self.addCleanup(provider.stop)
         self.reactor.pass_time(3)
-        self.assertIn(self.looks_within(20), range(18, 21))
+        self.assertIn(self.scans_within(20), range(18, 21))
 
-    def test_a_file_system_that_does_not_tell(self) -> None:
-        """It is looked at as if nothing could be heard."""
-        self.telling = False
-        self.begin_to_hear()
-        self.assertGreaterEqual(self.looks_within(10), 15)
+    def test_a_file_system_without_events(self) -> None:
+        """It is scanned with every poll."""
+        self.reported = False
+        self.begin_watched()
+        self.assertGreaterEqual(self.scans_within(10), 15)
 
     def test_links(self) -> None:
         """What a link leads to, and a file with another name elsewhere, may change where nobody hears it."""
@@ -124,8 +124,8 @@ class ToldTests(Scenarios, TestCase):
         elsewhere.write_text(gateway("b"))
         for make in (os.symlink, os.link):
             make(elsewhere, self.folder / "b.yaml")
-            self.begin_to_hear()
-            self.assertGreaterEqual(self.looks_within(10), 15)
+            self.begin_watched()
+            self.assertGreaterEqual(self.scans_within(10), 15)
             elsewhere.write_text(gateway("b", 8443))
             self.reactor.pass_time(1)
             self.assertEqual(self.sink.ports["b"], 8443)
@@ -134,7 +134,7 @@ class ToldTests(Scenarios, TestCase):
 
     async def test_a_link_that_comes_later(self) -> None:
         """Likewise, as soon as it is there."""
-        self.begin_to_hear()
+        self.begin_watched()
         elsewhere = self.home / "elsewhere"
         elsewhere.write_text(gateway("b"))
         (self.folder / "b.yaml").symlink_to(elsewhere)
@@ -149,8 +149,8 @@ class ToldTests(Scenarios, TestCase):
         (other / "b.yaml").write_text(gateway("b"))
         current = self.home / "current"
         current.symlink_to(self.folder)
-        self.begin_to_hear(current)
-        self.assertEqual(self.looks_within(5), 0)
+        self.begin_watched(current)
+        self.assertEqual(self.scans_within(5), 0)
         fresh = self.home / "fresh"
         fresh.symlink_to(other)
         fresh.rename(current)
@@ -161,33 +161,33 @@ class ToldTests(Scenarios, TestCase):
         path = self.home / "up" / "down" / "routes"
         path.mkdir(parents=True)
         (path / "a.yaml").write_text(gateway("a"))
-        self.begin_to_hear(path)
-        self.assertEqual(self.looks_within(5), 0)
+        self.begin_watched(path)
+        self.assertEqual(self.scans_within(5), 0)
         (self.home / "up").rename(self.home / "away")
         path.mkdir(parents=True)
         (path / "b.yaml").write_text(gateway("b"))
         await self.until_ports(b=443)
 
     async def test_a_folder_that_cannot_be_watched(self) -> None:
-        """Where there are no watches left, one is looked at as if nothing could be heard."""
+        """When the system has no watch left for one of the folders, everything is scanned with every poll."""
         (self.folder / "inner").mkdir()
         self.write("inner/b.yaml", gateway("b"))
-        add = FolderWatch._watch
+        follow = FolderWatch.follow
 
-        def refuse(watch: FolderWatch, path: str, interest: Any) -> None:
-            if not path.endswith("inner"):
-                add(watch, path, interest)
+        def follow_others(watch: FolderWatch, folders: Mapping[str, Interest]) -> None:
+            follow(watch, {path: interest for path, interest in folders.items() if not path.endswith("inner")})
 
-        self.patch(FolderWatch, "_watch", refuse)
-        self.begin_to_hear()
+        self.patch(FolderWatch, "follow", follow_others)
+        self.patch(FolderWatch, "is_complete", False)
+        self.begin_watched()
         self.write("inner/b.yaml", gateway("b", 8443))
         await self.until_ports(a=443, b=8443)
-        self.assertGreaterEqual(self.looks_within(10), 15)
+        self.assertGreaterEqual(self.scans_within(10), 15)
 
-    async def test_what_nobody_told(self) -> None:
-        """Should it happen all the same, it takes effect with the next look at everything."""
-        self.begin_to_hear()
+    async def test_a_lost_event(self) -> None:
+        """A change without an event takes effect with the next scan."""
+        self.begin_watched()
         self.patch(FolderWatch, "doRead", lambda watch: None)
         self.write("a.yaml", gateway("a", 8443))
-        self.reactor.pass_time(SELDOM + 1)
+        self.reactor.pass_time(FULL_SCAN + 1)
         self.assertEqual(self.sink.ports, {"a": 8443})
