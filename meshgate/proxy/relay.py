@@ -36,6 +36,10 @@ from meshgate.transport.lean.joining import Flow, join
 from meshgate.transport.silence import note_errors, timed_out, unanswered_since
 from meshgate.transport.wheel import TICK, Timer, Wheel
 
+#: Bytes that a side may leave unread when it closes. The record that ends TLS (close_notify) has 23 to 85 bytes, and a
+#: last frame of HTTP/2 (GOAWAY) before it some 40.
+LAST_RECORD: Final = 128
+
 #: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
 GRACE: Final = 1.0
 
@@ -65,10 +69,11 @@ class Leg(Flow):
     :ivar gone: its connection is lost.
     :ivar dead: it has answered nothing for so long that its connection was given up here.
     :ivar parted: we have closed or reset its connection.
+    :ivar missed: bytes that were read for it after nothing could be sent to it any more.
     :ivar unanswered_since: since when it has been tried without an answer, as of the last look.
     """
 
-    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "parted", "served", "unanswered_since")
+    __slots__ = ("_relay", "_reset", "dead", "finished", "gone", "missed", "parted", "served", "unanswered_since")
 
     def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
         # All in one place, since two are made for every connection.
@@ -85,6 +90,7 @@ class Leg(Flow):
         self.served = False
         self.gone = False
         self.parted = False
+        self.missed = 0
         self._relay = relay
 
     @property
@@ -103,7 +109,7 @@ class Leg(Flow):
         """Bytes were read from this side."""
         peer = self._relay.other(self)
         if peer.transport.unwritable:
-            self.bytes_dropped()
+            self.bytes_dropped(len(data))
             return
         if self.first_at is None:
             self.first_at = self.clock.seconds()
@@ -111,9 +117,9 @@ class Leg(Flow):
         self.seen = self.clock.now
         peer.transport.write(data)
 
-    def bytes_dropped(self) -> None:
+    def bytes_dropped(self, count: int) -> None:
         """Bytes were read for a peer that nothing can be sent to any more."""
-        self._relay.cut_short(self._relay.other(self))
+        self._relay.cut_short(self._relay.other(self), count)
 
     def peer_reset(self) -> None:
         """It has reset the connection; what it had said before is still being read."""
@@ -309,6 +315,8 @@ class Relay:
             peer.transport.unregisterProducer()
         if peer.finished:
             self._lose_both()
+        elif peer.transport.unwritable and self._may_have_closed(peer):
+            self._part(_OK, self._limits.half_close)
         else:
             peer.transport.loseWriteConnection()
             self._since = self.clock.seconds()
@@ -321,8 +329,8 @@ class Relay:
         and the other side is reset as well, once it has taken what there is for it; but once both sides have finished,
         there is nothing left that a reset could cut short.
 
-        A client that has been sent everything and then resets has simply closed: the kernel makes it a reset
-        when bytes are left unread, as a TLS client leaves the server's last record (close_notify).
+        A client that has been sent everything and then resets has simply closed: its kernel turns a close into a reset
+        if bytes are left unread or come later, as a TLS client leaves the server's last record (close_notify).
         """
         peer = self.other(leg)
         last = peer.gone  # what follows may lose the other one as well, and that comes here by itself
@@ -333,38 +341,59 @@ class Relay:
                 self._closing = True
                 self._cancel_timer()
                 self._ended(_OK)
-        elif leg.finished and not leg.served and not last and not leg.timed_out:
+        elif not last and self._may_have_closed(leg):
             self._await_last_word(leg)
             return
         else:
-            self._follow(leg)
+            self._follow(peer if last and not peer.finished else leg)
         if last:
             self._cancel_timer()
             self._gone()
 
     def leg_broken(self, leg: Leg) -> None:
         """A side has reset its connection, and what it had said before is still being read, as fast as it is taken."""
-        if not self._closing:
+        if self._closing:
+            return
+        if self._may_have_closed(leg):
+            self._await_last_word(leg)
+        else:
             self._follow(leg)
 
-    def cut_short(self, leg: Leg) -> None:
+    def cut_short(self, leg: Leg, count: int) -> None:
         """A side is gone, and the other one has more to say to it."""
-        if not self._closing:
+        leg.missed += count
+        if not self._closing and not self._may_have_closed(leg):
             self._part(leg.reset, self._limits.half_close)
+
+    def _may_have_closed(self, leg: Leg) -> bool:
+        """
+        Tell whether a side that has reset its connection may have done no more than close it, before it had been sent
+        everything: it lacks a last record at most. A side that had finished before lacks what came for it since; a
+        client that had not, all that it has not acknowledged, and it must have been answered at all.
+        """
+        if leg.served or leg.missed > LAST_RECORD or leg.timed_out:
+            return False
+        if leg.finished:
+            return True
+        return leg is self.client and self.upstream.count > LAST_RECORD >= leg.transport.unacknowledged() + leg.missed
 
     def _await_last_word(self, leg: Leg) -> None:
         """
-        A side that had finished has closed, and what comes for it now is answered by a reset. Whether that cut
-        anything short shows in a moment: not if the other side has nothing left to send but its own end. So a TLS
+        A side has closed, and its kernel has answered by a reset what came for it. Whether that cut anything short
+        shows in a moment: not if the other side has nothing left to send but a last record and its own end. So a TLS
         client that closes after its answer, while the server's last record is under way, ends as it should.
         """
+        peer = self.other(leg)
+        if peer.finished:
+            self._part(_OK, self._limits.half_close)
+            return
         self._cancel_timer()
         self._timer = self.clock.callLater(GRACE, self._no_last_word, leg)
-        self.other(leg).transport.resumeProducing()
+        peer.transport.resumeProducing()
 
     def _no_last_word(self, leg: Leg) -> None:
         self._timer = None
-        self.cut_short(leg)
+        self._part(leg.reset, self._limits.half_close)
 
     def _follow(self, leg: Leg) -> None:
         """A side has reset its connection; so is the other one, once it has taken what there is for it."""

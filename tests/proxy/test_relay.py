@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.relay import GRACE, Leg, Relay
+from meshgate.proxy.relay import GRACE, LAST_RECORD, Leg, Relay
 from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.wheel import SOON, TICK, Wheel
@@ -295,9 +295,12 @@ class ResetTests(SynchronousTestCase):
         self.assertEqual((faked.endings, faked.gone), ([Ending.OK], 1))
 
     def test_a_finished_client_that_does_not_wait_for_its_answer_has_reset(self) -> None:
-        """More for a client that is gone: it was cut short, and the endpoint is reset."""
+        """More than a last record for a client that is gone: it was cut short, and the endpoint is reset."""
         faked = self.client_that_closed()
-        faked.upstream.peer_sends(b"more")
+        faked.upstream.peer_sends(bytes(LAST_RECORD))
+        faked.turn()
+        self.assertEqual(faked.endings, [])
+        faked.upstream.peer_sends(b"m")
         faked.turn()
         self.assertEqual((faked.endings, faked.gone), ([Ending.CLIENT_RESET], 1))
         self.assertTrue(faked.upstream.reset_sent)

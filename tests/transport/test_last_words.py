@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -12,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.relay import GRACE
+from meshgate.proxy.relay import GRACE, LAST_RECORD
 from meshgate.routing.table import Endpoint
 from meshgate.transport.lean.sockets import queued
 from meshgate.transport.network import LEAN
@@ -55,6 +56,12 @@ def read_all(sock: socket.socket) -> tuple[int, bool]:
     except ConnectionResetError:
         return count, True
     return count, False
+
+
+def sends(sock: socket.socket, data: bytes) -> None:
+    """Send as much as goes before a reset."""
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(data)
 
 
 class LastWordsCase(TestCase):
@@ -197,6 +204,74 @@ class LastWordsTests(LastWordsCase):
         upstream = await origin.peer()
         await upstream.got_reset()
         self.assertEqual(upstream.received, b"x" * 100000)
+        self.assertEqual((await self.gateway.record()).ending, Ending.CLIENT_RESET)
+
+    async def answered(self) -> tuple[socket.socket, socket.socket]:
+        """A client that has asked and got all that the endpoint has said so far, and the endpoint's side."""
+        client = self.raw_client()
+        client.sendall(b"question")
+        upstream = await self.stubborn.accept()
+        upstream.sendall(REFUSAL)
+        self.assertEqual(await threads.deferToThread(client.recv, len(REFUSAL), socket.MSG_WAITALL), REFUSAL)
+        self.assertEqual(await threads.deferToThread(upstream.recv, 100), b"question")
+        await wait_for(lambda: not self.unacknowledged(), "the acknowledgement")
+        return client, upstream
+
+    def unacknowledged(self) -> int:
+        """How much of what the gateway has for its only client is on its way."""
+        (connection,) = self.gateway.plane._live
+        count: int = connection.transport.unacknowledged()
+        return count
+
+    async def test_a_client_that_closes_before_the_endpoint_does(self) -> None:
+        """A client that resets after its answer, as by a close with a last record unread, has ended in order."""
+        for number, record in enumerate((b"", b"close_notify".ljust(LAST_RECORD))):
+            client, upstream = await self.answered()
+            reset(client)
+            await self.still()
+            upstream.sendall(record)
+            await self.still()
+            upstream.close()
+            found = await self.gateway.record(number)
+            self.assertEqual((found.ending, found.bytes_in), (Ending.OK, 8))
+            self.assertIn(found.bytes_out, (len(REFUSAL), len(REFUSAL) + len(record)))
+            await wait_for(lambda: not self.gateway.plane.count, "the end")
+
+    async def test_a_client_that_closes_while_the_endpoint_does(self) -> None:
+        """The same where the endpoint's end is what cannot be sent any more."""
+        for number in range(ROUNDS):
+            client, upstream = await self.answered()
+            reset(client)
+            upstream.close()
+            record = await self.gateway.record(number)
+            self.assertEqual((record.ending, record.bytes_out), (Ending.OK, len(REFUSAL)))
+            await wait_for(lambda: not self.gateway.plane.count, "the end")
+
+    async def test_a_client_that_resets_before_its_answer_is_whole(self) -> None:
+        """A client that resets while the endpoint has more to say, or says nothing more and stays, has reset."""
+        for number, more in enumerate((bytes(LAST_RECORD + 1), bytes(MIB), b"")):
+            client, upstream = await self.answered()
+            reset(client)
+            began = time.monotonic()
+            if more:
+                await self.still()
+                await threads.deferToThread(sends, upstream, more)
+            self.assertEqual(await threads.deferToThread(read_all, upstream), (0, True))
+            self.assertLess(time.monotonic() - began, GRACE + 1)
+            record = await self.gateway.record(number)
+            self.assertEqual((record.ending, record.bytes_out), (Ending.CLIENT_RESET, len(REFUSAL)))
+            await wait_for(lambda: not self.gateway.plane.count, "the end")
+
+    async def test_a_client_that_resets_before_it_was_answered(self) -> None:
+        """Nobody closes before a word was said: that is a reset, and passed on at once."""
+        client = self.raw_client()
+        client.sendall(b"question")
+        upstream = await self.stubborn.accept()
+        self.assertEqual(await threads.deferToThread(upstream.recv, 100), b"question")
+        reset(client)
+        began = time.monotonic()
+        self.assertEqual(await threads.deferToThread(read_all, upstream), (0, True))
+        self.assertLess(time.monotonic() - began, GRACE / 2)
         self.assertEqual((await self.gateway.record()).ending, Ending.CLIENT_RESET)
 
     async def test_draining_cuts_by_reset(self) -> None:

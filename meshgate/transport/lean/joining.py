@@ -123,6 +123,7 @@ class Flow(Inflow):
         if number:
             self.count -= count
             sink.reset_by_peer(OSError(number, os.strerror(number)))
+            self.bytes_dropped(count)
         else:
             sink.keep(rest)
 
@@ -193,11 +194,11 @@ class Flow(Inflow):
                 self._finish(0)
                 return
             left -= count
-            self.bytes_dropped()
+            self.bytes_dropped(count)
         transport.rearm()
 
-    def bytes_dropped(self) -> None:
-        """There is more for a peer that nothing can be sent to any more."""
+    def bytes_dropped(self, count: int) -> None:
+        """Bytes were read for a peer that nothing can be sent to any more; count them."""
         raise NotImplementedError
 
     def peer_reset(self) -> None:

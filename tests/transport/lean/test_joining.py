@@ -34,7 +34,7 @@ class Way(Flow):
         """Pass it on."""
         self.peer.transport.loseWriteConnection()
 
-    def bytes_dropped(self) -> None:
+    def bytes_dropped(self, count: int) -> None:
         """Nobody wants it."""
         self.cuts += 1
         self.transport.abortConnection()
