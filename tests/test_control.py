@@ -22,7 +22,6 @@ providers: [{{name: files, type: directory, paths: [routes.yaml]}}]
 dns: {{servers: ["127.0.0.1:{dns}"]}}
 access_log: {{path: access.log, format: json}}
 timeouts: {{connect: 5s}}
-workers: 1
 """
 
 ROUTES = """
@@ -60,7 +59,7 @@ class ServiceTestCase(TestCase):
         folder, port = new_folder(self), port or free_port()
         (folder / "routes.yaml").write_text(ROUTES.format(port=port, target=target))
         settings = folder / "meshgate.yaml"
-        settings.write_text(SETTINGS.format(dns=dns))
+        settings.write_text(SETTINGS.format(dns=dns) + "workers: 1\n")
         registry = find_factories()
         gateway: Any = GatewayService(load_settings(settings, registry), registry, reactor)
         gateway.startService()

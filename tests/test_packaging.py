@@ -21,8 +21,13 @@ def new_checkout(test: SynchronousTestCase) -> Path:
     if not (IMPORT_ROOT / "setup.cfg").exists():
         raise SkipTest("these tests are not run from a checkout")
     copy = new_folder(test) / "checkout"
-    leave = shutil.ignore_patterns(".*", "_trial_temp*", "__pycache__", "*.egg-info", "build", "docs", "state")
-    shutil.copytree(IMPORT_ROOT, copy, symlinks=True, ignore=leave)
+    leave = shutil.ignore_patterns(".*", "_trial_temp*", "__pycache__", "*.egg-info", "build", "docs")
+
+    def leave_built(folder: str, names: list[str]) -> set[str]:
+        """What a running lab leaves in etc/ stays behind, too."""
+        return leave(folder, names) | ({"state"} if Path(folder) == IMPORT_ROOT / "etc" else set())
+
+    shutil.copytree(IMPORT_ROOT, copy, symlinks=True, ignore=leave_built)
     return copy
 
 

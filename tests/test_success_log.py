@@ -36,7 +36,7 @@ class StartTests(WorkersTestCase):
 
     async def test_one_worker(self) -> None:
         """Version, settings, workers, transport and whether it is compiled stand in one line, the ports in another."""
-        lab = await running(self, {"transport": "twisted"})
+        lab = await running(self, {"transport": "twisted", "workers": "1"})
         first, ports = await self.first_lines(lab)
         self.assertEqual(
             first,
