@@ -135,6 +135,7 @@ class GatewayService(Service):
         self._process: dict[str, Any] = {}
         self._stopped = False
         self._state = StateFolder()
+        self._renewed = Recoveries(self.log, "{things} is renewed")
         self._bound = Recoveries(self.log, "listening at last on {things}")
         self._resolved = Recoveries(self.log, "names of endpoints that resolve again: {things}")
         self._report = report = WriteReport(self._state)
@@ -390,6 +391,8 @@ class GatewayService(Service):
         problems = self._serving.problems()
         if problems != self._worker_problems:
             self._worker_problems = problems
+            not_renewed = any(problem.code == "MG3006" for problem in problems)
+            self._renewed.follow(["the access log"] if not_renewed else [], lambda part: True)
             self._publish_soon()
 
     def _make_workers(self) -> WorkerPool:
