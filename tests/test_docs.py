@@ -1,0 +1,41 @@
+"""Tests of the documentation: the paths that it names exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.support import IMPORT_ROOT
+
+NAMED = re.compile(r"``((?:meshgate|tests|docs|benchmarks|etc|examples|twisted)/[\w./-]*)``")
+"""A path of this project, as the documentation writes it."""
+
+
+class PathTests(SynchronousTestCase):
+    """Paths of files and folders."""
+
+    def test_they_exist(self) -> None:
+        """Every path that a page names is there, so that a file that moves takes its pages along."""
+        folder = IMPORT_ROOT / "docs"
+        if not folder.exists():
+            raise SkipTest("these tests are not run from a checkout")
+        made = {"benchmarks/build", "benchmarks/build/pairs", "etc/state"}
+        missing = [
+            f"{page.relative_to(folder)} names {path}"
+            for page in sorted(folder.rglob("*.rst"))
+            for path in NAMED.findall(page.read_text(encoding="utf-8"))
+            if not (IMPORT_ROOT / path).exists() and path not in made
+        ]
+        self.assertEqual(missing, [])
+
+    def test_the_architecture_has_all_layers(self) -> None:
+        """Each folder of the package is in the list of layers, in the order of :mod:`tests.test_layers`."""
+        from tests.test_layers import LAYERS
+
+        page = IMPORT_ROOT / "docs" / "explanation" / "architecture.rst"
+        if not page.exists():
+            raise SkipTest("these tests are not run from a checkout")
+        rows = re.findall(r"(?m)^``meshgate/(\w+)``  ", page.read_text(encoding="utf-8"))
+        self.assertEqual([Path(row).name for row in rows], [*LAYERS, "cli"])
