@@ -77,6 +77,6 @@ class CodeTests(SynchronousTestCase):
         self.assertEqual(
             str(problem).partition(": ")[2],
             "error[MG2073]: Gateway default/gw: spec.servers[0].tls.credentialName: the Secret istio-system/cert "
-            "(routes.yaml:3:1) cannot be used: its key is that of another certificate (put the two in that belong "
-            "together)",
+            "(routes.yaml:3:1) cannot be used: its key is that of another certificate (store a certificate and its "
+            "own key)",
         )

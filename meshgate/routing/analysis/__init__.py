@@ -1,1 +1,1 @@
-"""Findings about all resources together, one file a group of rules."""
+"""Analyzers: problems that show only when all resources are seen together; one file a group of rules."""

@@ -1,4 +1,9 @@
-"""What analyzers look at: the resources by kind, and the workloads that Gateways select."""
+"""
+The input of analyzers: all resources sorted by kind, and the workloads that Gateways select.
+
+An analyzer goes over all resources of its kind in the input. To ask it about one resource, the caller narrows the
+input to that one (:meth:`AnalysisInput.narrow`); what the resource is compared with stays whole.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +27,12 @@ from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import HostIndex
 
 SubsetOwners = dict[ResourceKey, tuple[VirtualService, str]]
+"""VirtualServices that choose between the subsets of one host, each with the path of a subset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a Gateway can select: this gateway, or a Pod."""
+    """A workload that a Gateway can select: this gateway, or a Pod."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -35,14 +41,14 @@ class Workload:
 @dataclass(frozen=True)
 class AnalysisInput:
     """
-    All resources, the oldest of each kind first.
+    All resources; the lists by kind begin with the oldest resource.
 
-    :ivar resources: the valid ones, and of others what can be read; Istio's analyzers look at both.
-    :ivar dropped: the servers that the compiler has dropped and spoken of, by their Gateway and index.
-    :ivar now: for what expires; None where that is not to be judged.
-    :ivar in_front: room for the Services in front of the workloads of a selector, by selector.
-    :ivar host_indexes: the hosts of each Gateway that the VirtualServices name, by ``namespace/name``.
-    :ivar subset_owners: by host the VirtualServices for it that tell its subsets apart, each with the path of a subset.
+    :ivar resources: the valid resources, and the readable fields of invalid ones; Istio's analyzers look at both.
+    :ivar dropped: servers that the compiler has dropped with a problem, by their Gateway and index.
+    :ivar now: the time against which certificates are checked; None to leave their dates unchecked.
+    :ivar services_by_selector: a cache of the Services in front of the workloads that a selector selects.
+    :ivar host_indexes: the hosts of each Gateway that a VirtualService names, by ``namespace/name``.
+    :ivar subset_owners: by host, the VirtualServices for that host which choose between its subsets.
     """
 
     resources: Sequence[Resource[Any]]
@@ -55,19 +61,23 @@ class AnalysisInput:
     subset_owners: Mapping[str, SubsetOwners] = field(default_factory=dict)
 
     def narrow(self, **chosen: Any) -> AnalysisInput:
-        """The same with other values for some of the attributes: less to look at, and the same to hold it against."""
+        """
+        Copy this input with other values for some attributes.
+
+        The copy shares the lists that :meth:`sort_by_kind` has sorted, so that narrowing is cheap.
+        """
         view = object.__new__(AnalysisInput)
         vars(view).update(vars(self), **chosen)
         return view
 
     def sort_by_kind(self) -> None:
-        """Sort what is here by kind, before views of it are made."""
+        """Sort the resources by kind now, so that narrowed copies share the sorted lists."""
         for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
             getattr(self, name)
 
     @cached_property
     def gateways(self) -> list[Gateway]:
-        """All Gateways, taken by this gateway or not."""
+        """All Gateways, those that select other gateways included."""
         return self._of(GatewaySpec)
 
     @cached_property
@@ -119,14 +129,14 @@ class AnalysisInput:
         return {}
 
     def namespaces_of(self, selector: Mapping[str, str]) -> list[str]:
-        """The namespaces in which there are workloads that a Gateway's selector takes."""
+        """The namespaces of the workloads that a Gateway's selector selects."""
         key = frozenset(selector.items())
         if key not in self._namespaces:
             self._namespaces[key] = sorted({workload.namespace for workload in self.workloads_of(selector)})
         return self._namespaces[key]
 
     def workloads_of(self, selector: Mapping[str, str]) -> Iterator[Workload]:
-        """The workloads that a Gateway's selector takes."""
+        """The workloads that a Gateway's selector selects."""
         return (workload for workload in self.workloads if selected(selector, workload.labels))
 
     def _of(self, spec: type[Any]) -> list[Any]:
@@ -134,7 +144,7 @@ class AnalysisInput:
 
 
 def destinations_of(virtual_service: VirtualService) -> Iterator[tuple[str, Destination]]:
-    """The destinations of all rules, each with its path; those of which no host can be read are left out."""
+    """The destinations of all rules, each with its path; destinations without a readable host are left out."""
     spec = virtual_service.spec
     several: Sequence[tuple[str, Sequence[TLSRoute | TCPRoute]]] = (("tls", spec.tls), ("tcp", spec.tcp))
     for kind, rules in several:
@@ -143,12 +153,17 @@ def destinations_of(virtual_service: VirtualService) -> Iterator[tuple[str, Dest
                 if target.destination.host:
                     yield f"spec.{kind}[{number}].route[{index}].destination", target.destination
     for number, http in enumerate(spec.http_rules):
-        for place, destination in http.destinations:
-            yield f"spec.http[{number}].{place}", destination
+        for path, destination in http.destinations:
+            yield f"spec.http[{number}].{path}", destination
 
 
-def listed(places: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
-    """Some of several resources, each with the place of the field whose path is beside it."""
-    found = list(places)
+def listed(fields: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
+    """
+    Join the names and locations of resources: ``shop/a (routes.yaml:7:5), shop/b (routes.yaml:12:5) and 2 more``.
+
+    :param fields: each resource with the path of the field whose location is shown.
+    :param most: how many are named.
+    """
+    found = list(fields)
     names = ", ".join(f"{each.qualified_name} ({each.location(path)})" for each, path in found[:most])
     return names + (f" and {len(found) - most} more" if len(found) > most else "")

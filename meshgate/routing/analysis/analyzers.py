@@ -1,12 +1,16 @@
 """
-What is worth saying about all resources together beyond what the compiler drops: dangling references, contradictions.
+Analysis: problems of all resources together that drop no route, such as dangling references and contradictions.
 
-It changes no route. The rules are mostly those of Istio's analyzers (pkg/config/analysis/analyzers), held against what
-is known here: files instead of a cluster, and this gateway in place of its pod.
+The rules are mostly those of Istio's analyzers (pkg/config/analysis/analyzers), with files in place of a cluster and
+this gateway in place of its pod. An analyzer is a function from an
+:class:`~meshgate.routing.analysis.analysis_input.AnalysisInput` to problems.
 
-An analyzer takes an :class:`~meshgate.routing.analysis.analysis_input.AnalysisInput` and gives its findings. The lists
-below sort analyzers by what their findings about one resource depend on, so that each is asked again only about what a
-change touches.
+Running all analyzers over ten thousand resources after every change would take too long. So the analyzers stand in
+lists by what their problems about one resource depend on, and :class:`Analysis` keeps the problems of each resource.
+A change marks as stale the resources whose problems may be others now, and only those are analyzed again. Invariant:
+once nothing is stale, the problems are those that analyzing everything anew would find. What depends on many resources
+at once is kept small by an index: only Gateways that share a binding are compared with each other, only Gateways with
+certificates, only VirtualServices of the mesh.
 """
 
 from __future__ import annotations
@@ -52,19 +56,19 @@ RESOURCE_ANALYZERS: Final[Sequence[Analyzer]] = (
     idle_subsets,
     unverified_servers,
 )
-"""About one Service, ServiceEntry or DestinationRule; depends on no Gateway, VirtualService or others of its kind."""
+"""Of one Service, ServiceEntry or DestinationRule. They depend on no Gateway or VirtualService, nor on its like."""
 
 SERVICE_ENTRY_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_protocols,)
-"""About ServiceEntries; depends on all others of them."""
+"""Of ServiceEntries. They depend on all ServiceEntries."""
 
 GATEWAY_ANALYZERS: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
-"""About one Gateway; depends on no other, and on no VirtualService, but on the time."""
+"""Of one Gateway. They depend on no other Gateway and on no VirtualService, but on the time."""
 
 RIVAL_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
-"""About Gateways that have a place in common; depends on no others, and on no VirtualService."""
+"""Of Gateways that have a binding in common. They depend on no other Gateways, and on no VirtualService."""
 
 CERTIFICATE_ANALYZERS: Final[Sequence[Analyzer]] = (shared_certificates,)
-"""About Gateways with certificates; depends on all of them, and on no VirtualService."""
+"""Of Gateways with certificates. They depend on all such Gateways, and on no VirtualService."""
 
 VIRTUAL_SERVICE_ANALYZERS: Final[Sequence[Analyzer]] = (
     hosts_not_in_gateway,
@@ -73,18 +77,18 @@ VIRTUAL_SERVICE_ANALYZERS: Final[Sequence[Analyzer]] = (
     rules_without_effect,
 )
 """
-About one VirtualService; depends on the Gateways that it names, and on the VirtualServices that tell subsets apart.
+Of one VirtualService. They depend on the Gateways that it names, and on VirtualServices that choose between subsets.
 """
 
 MESH_ANALYZERS: Final[Sequence[Analyzer]] = (mesh_conflicts,)
-"""About VirtualServices for sidecars; depends on all of them."""
+"""Of VirtualServices of the mesh, which are for sidecars. They depend on all such VirtualServices."""
 
 
 class Analysis:
     """
-    Keeps what all analyzers find, and asks them again about what a change touches.
+    The problems of all analyzers, kept from change to change.
 
-    :param gateways: all Gateways by ``namespace/name``; kept up to date by its owner.
+    :param gateways: all Gateways by ``namespace/name``; the owner of the mapping keeps it up to date.
     """
 
     def __init__(self, gateways: Mapping[str, Gateway]) -> None:
@@ -101,53 +105,53 @@ class Analysis:
         self._certificate_problems: tuple[Problem, ...] = ()
         self._with_certificates: dict[str, Gateway] = {}
         self._certificates_are_stale = False
-        # What is said of certificates holds from the first of these moments to the second.
-        self._judged: tuple[datetime, datetime] | None = None
+        # The problems of certificates hold from the first of these moments to the second.
+        self._certificates_hold: tuple[datetime, datetime] | None = None
         self._members: dict[ResourceKey, VirtualService] = {}
         self._members_are_stale = False
         self._subset_owners: dict[str, SubsetOwners] = {}
-        # By owner, the hosts.
+        # The hosts between whose subsets a VirtualService chooses, by VirtualService.
         self._owned: dict[ResourceKey, dict[str, None]] = {}
         self._owners_are_stale = False
-        # The hosts of the Gateways that VirtualServices name, made when they are first needed.
+        # Made when a VirtualService that names the Gateway is first analyzed.
         self._host_indexes: dict[str, HostIndex] = {}
 
     def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
-        """Look at VirtualServices anew: a Gateway that they name has changed."""
+        """Mark VirtualServices as stale, because a Gateway that they name has changed."""
         self._stale.update(dict.fromkeys(virtual_services))
 
     def add_gateway(self, gateway: Gateway) -> None:
-        """Take a Gateway in."""
+        """Add a Gateway."""
         self._host_indexes.pop(gateway.qualified_name, None)
         self._stale_gateways[gateway.qualified_name] = None
-        for place in bindings_of(gateway):
-            having = self._gateways_by_binding.setdefault(place, {})
-            having[gateway.qualified_name] = None
-            if len(having) == 2:
-                self._shared_bindings[place] = None
+        for binding in bindings_of(gateway):
+            names = self._gateways_by_binding.setdefault(binding, {})
+            names[gateway.qualified_name] = None
+            if len(names) == 2:
+                self._shared_bindings[binding] = None
         if terminates_tls(gateway):
             self._with_certificates[gateway.qualified_name] = gateway
             self._certificates_are_stale = True
 
     def drop_gateway(self, gateway: Gateway) -> None:
-        """Forget a Gateway."""
+        """Drop a Gateway, and its problems."""
         self._host_indexes.pop(gateway.qualified_name, None)
         self._gateway_problems.pop(gateway.qualified_name, None)
         self._stale_gateways.pop(gateway.qualified_name, None)
-        for place in bindings_of(gateway):
-            having = self._gateways_by_binding.get(place, {})
-            if gateway.qualified_name not in having:
-                continue  # several servers have the place
-            del having[gateway.qualified_name]
-            if len(having) == 1:
-                del self._shared_bindings[place]
-            if not having:
-                del self._gateways_by_binding[place]
+        for binding in bindings_of(gateway):
+            names = self._gateways_by_binding.get(binding, {})
+            if gateway.qualified_name not in names:
+                continue  # several of its servers have the binding
+            del names[gateway.qualified_name]
+            if len(names) == 1:
+                del self._shared_bindings[binding]
+            if not names:
+                del self._gateways_by_binding[binding]
         if self._with_certificates.pop(gateway.qualified_name, None) is not None:
             self._certificates_are_stale = True
 
     def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
-        """Take a VirtualService in."""
+        """Add a VirtualService."""
         self._stale[virtual_service.key] = None
         if in_mesh(virtual_service):
             self._members[virtual_service.key] = virtual_service
@@ -158,7 +162,7 @@ class Analysis:
             self._owners_are_stale = True
 
     def drop_virtual_service(self, virtual_service: VirtualService) -> None:
-        """Forget a VirtualService."""
+        """Drop a VirtualService, and its problems."""
         self._virtual_service_problems.pop(virtual_service.key, None)
         self._stale.pop(virtual_service.key, None)
         if self._members.pop(virtual_service.key, None) is not None:
@@ -171,9 +175,9 @@ class Analysis:
 
     def refresh_shared_state(self, given: AnalysisInput) -> None:
         """
-        Take in what is neither a Gateway nor a VirtualService.
+        Replace all resources that are neither Gateways nor VirtualServices.
 
-        :param given: with that alone.
+        :param given: an input with those resources alone.
         """
         given.sort_by_kind()
         self._given = given
@@ -185,15 +189,16 @@ class Analysis:
         self, virtual_services: Mapping[ResourceKey, VirtualService], now: datetime | None, budget: int
     ) -> bool:
         """
-        Ask the analyzers about what has changed.
+        Analyze stale resources again.
 
-        :param now: for certificates that expire; None to leave that aside.
-        :param budget: how many resources are asked about at most.
-        :return: True when nothing is left to be asked about.
+        :param virtual_services: all VirtualServices.
+        :param now: the time against which certificates are checked; None to leave their dates unchecked.
+        :param budget: how many Gateways, and how many VirtualServices, to analyze at most.
+        :return: True when nothing is stale any more.
         """
         given = self._given.narrow(gateway_of=self._gateways, host_indexes=self._host_indexes, now=now)
-        if now is not None and (self._certificates_are_stale or not self._still_holds(now)):
-            self._judged = (now, next_validity_change(given, now))
+        if now is not None and (self._certificates_are_stale or not self._still_hold(now)):
+            self._certificates_hold = (now, next_validity_change(given, now))
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))
         if self._certificates_are_stale:
             gateways = sorted(self._with_certificates.values(), key=Resource.order)
@@ -220,12 +225,12 @@ class Analysis:
 
     def problems(self, dropped: Collection[tuple[ResourceKey, int]]) -> list[Problem]:
         """
-        Everything that the analyzers find, once nothing is left to be asked about.
+        The problems of all analyzers; complete once nothing is stale.
 
-        :param dropped: the servers that the compiler has dropped and spoken of.
+        :param dropped: servers that the compiler has dropped with a problem, by their Gateway and index.
         """
         given = self._given.narrow(gateway_of=self._gateways, dropped=dropped)
-        names = dict.fromkeys(name for place in self._shared_bindings for name in self._gateways_by_binding[place])
+        names = dict.fromkeys(name for binding in self._shared_bindings for name in self._gateways_by_binding[binding])
         rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
         found = [*self._other_problems, *_run(RIVAL_ANALYZERS, given.narrow(gateways=rivals))]
         found += self._certificate_problems
@@ -235,9 +240,9 @@ class Analysis:
                 found += problems
         return found
 
-    def _still_holds(self, now: datetime) -> bool:
-        """Tell whether the dates of certificates mean what they meant; the clock may have been moved back."""
-        return self._judged is not None and self._judged[0] <= now <= self._judged[1]
+    def _still_hold(self, now: datetime) -> bool:
+        """True if no certificate has begun or ceased to be valid since; the clock may also have been moved back."""
+        return self._certificates_hold is not None and self._certificates_hold[0] <= now <= self._certificates_hold[1]
 
     def _index_hosts(self, virtual_service: VirtualService) -> None:
         for name in gateways_of(virtual_service):
@@ -246,7 +251,7 @@ class Analysis:
 
 
 def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]) -> None:
-    """Keep what is found about a resource; about most there is nothing."""
+    """Keep the problems of a resource; most have none, and take no entry."""
     if found:
         kept[key] = found
     else:
@@ -254,5 +259,5 @@ def _keep(kept: dict[K, tuple[Problem, ...]], key: K, found: tuple[Problem, ...]
 
 
 def _run(analyzers: Iterable[Analyzer], given: AnalysisInput) -> tuple[Problem, ...]:
-    """The findings of some analyzers."""
+    """The problems that some analyzers find."""
     return tuple(problem for analyzer in analyzers for problem in analyzer(given))

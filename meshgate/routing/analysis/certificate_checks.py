@@ -1,7 +1,7 @@
 """
-The certificates that Gateways name: whether they are there and can be used, and who else names them.
+Checks of the certificates that Gateways name: does each exist, can it be used, and does another Gateway name it, too?
 
-What is secret of them never comes here.
+Private keys never come here: a Secret's spec has only what was read of them (:mod:`meshgate.resources.kinds.key_pair`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
 
 IN_CLUSTER: Final = "kubernetes://"
+"""The scheme that a credentialName may have; any other one is not the name of a Secret."""
+
 _TERMINATING: Final = frozenset({TLSMode.SIMPLE, TLSMode.MUTUAL, TLSMode.OPTIONAL_MUTUAL})
 
 
 def credentials(given: AnalysisInput) -> Iterator[Problem]:
-    """Secrets that are not there, in the namespace of a gateway that needs them, or that cannot be used."""
+    """Report credentials whose Secret does not exist in the namespace of a selected workload, or cannot be used."""
     for gateway in given.gateways:
         namespaces = given.namespaces_of(gateway.spec.selector)
         for index, server in enumerate(gateway.spec.servers):
@@ -54,14 +56,14 @@ def _credential(given: AnalysisInput, gateway: Gateway, path: str, namespace: st
     yield gateway.problem(
         severity,
         "MG2054",
-        f"the Secret {'/'.join(key)} " + ("does not exist" if given.secrets else "is not among what was read"),
+        f"the Secret {'/'.join(key)} " + ("does not exist" if given.secrets else "was not read"),
         path=path,
         hint=hint,
     )
 
 
 def _fault(given: AnalysisInput, secret: SecretSpec) -> tuple[str, str, str] | None:
-    """Why a server cannot use a Secret: a code, the reason and a hint."""
+    """The reason why a server cannot use a Secret, as code, text and hint; None if it can."""
     if secret.pair is None:
         have = ", ".join(sorted(secret.keys)) or "nothing"
         return "MG2055", f"it has {have} and no key pair", "it needs tls.crt and tls.key"
@@ -76,27 +78,28 @@ def _fault(given: AnalysisInput, secret: SecretSpec) -> tuple[str, str, str] | N
     if given.now is not None and certificate.not_before > given.now:
         return "MG2055", f"its certificate is not valid before {certificate.not_before:%Y-%m-%d}", "check the clock"
     if certificate.public_key != key.public_key:
-        return "MG2073", "its key is that of another certificate", "put the two in that belong together"
+        return "MG2073", "its key is that of another certificate", "store a certificate and its own key"
     return None
 
 
 def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
     """
-    Gateways for the same workloads with the same certificate: HTTP/2 clients use one connection for all names of a
-    certificate, and so may come to the wrong one (gateway/certificate.go).
+    Report Gateways that give the same workloads the same certificate (gateway/certificate.go).
+
+    An HTTP/2 client uses one connection for all names of a certificate, so its requests may reach the wrong Gateway.
     """
     owners: dict[tuple[str, str], dict[ResourceKey, tuple[Gateway, str, str]]] = defaultdict(dict)
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
             for identity, path, name in _certificates(given, gateway, server.tls, f"spec.servers[{index}].tls"):
                 owners[identity].setdefault(gateway.key, (gateway, path, name))
-    for owner in owners.values():
-        places = owner.values()
-        for gateway, path, name in places if len(places) > 1 else ():
+    for by_gateway in owners.values():
+        users = by_gateway.values()
+        for gateway, path, name in users if len(users) > 1 else ():
             selector = gateway.spec.selector.items()
             others = [
                 (each, its_path)
-                for each, its_path, _ in places
+                for each, its_path, _ in users
                 if each is not gateway and selector <= each.spec.selector.items()
             ]
             if others:
@@ -111,12 +114,12 @@ def shared_certificates(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def terminates_tls(gateway: Gateway) -> bool:
-    """Whether a Gateway has a server that ends TLS."""
+    """True if a server of a Gateway terminates TLS."""
     return any(_terminates(server.tls) for server in gateway.spec.servers)
 
 
 def next_validity_change(given: AnalysisInput, now: datetime) -> datetime:
-    """When a certificate of a Secret begins or ceases to be valid next; of none, the end of time."""
+    """The next moment at which a Secret's certificate begins or ceases to be valid; the end of time if none does."""
     found = (secret.spec.certificate for secret in given.secrets.values())
     moments = (moment for each in found if each is not None for moment in (each.not_before, each.not_after))
     return min((moment for moment in moments if moment >= now), default=datetime.max.replace(tzinfo=UTC))
@@ -128,33 +131,33 @@ def _terminates(tls: ServerTLSSettings | None) -> bool:
 
 def _credential_names(tls: ServerTLSSettings | None, path: str) -> Iterator[tuple[str, str]]:
     """
-    The Secrets of a server, each once, behind its path; what comes from elsewhere (``sds://``, ``configmap://``) is
-    left out.
+    The paths and names of a server's credentials, each name once; those with a scheme of another source (``sds://``,
+    ``configmap://``) are left out.
     """
     if tls is None or not _terminates(tls):
         return
     names = {tls.credential_name: f"{path}.credentialName"}
     for index, name in enumerate(tls.credential_names):
         names.setdefault(name, f"{path}.credentialNames[{index}]")
-    for name, place in names.items():
+    for name, path_of_name in names.items():
         if name and "://" not in name.removeprefix(IN_CLUSTER):
-            yield place, name
+            yield path_of_name, name
 
 
 def _certificates(
     given: AnalysisInput, gateway: Gateway, tls: ServerTLSSettings | None, path: str
 ) -> Iterator[tuple[tuple[str, str], str, str]]:
-    """What tells the certificates of a server apart, with the path and name of each."""
+    """The identity, path and name of each certificate of a server; equal identities mean the same certificate."""
     if tls is None or not _terminates(tls):
         return
-    for place, name in _credential_names(tls, path):
-        yield (_fingerprint(given, gateway, name) or name, ""), place, name
+    for path_of_name, name in _credential_names(tls, path):
+        yield (_fingerprint(given, gateway, name) or name, ""), path_of_name, name
     if tls.server_certificate and tls.private_key:
         yield (tls.server_certificate, tls.private_key), f"{path}.serverCertificate", tls.server_certificate
 
 
 def _fingerprint(given: AnalysisInput, gateway: Gateway, name: str) -> str:
-    """What tells the certificate of a Secret from others, where that can be read."""
+    """The fingerprint of a Secret's certificate; empty if there is none to read."""
     for namespace in given.namespaces_of(gateway.spec.selector):
         secret = given.secrets.get(_secret_key(namespace, name))
         if secret is not None and secret.spec.certificate is not None:

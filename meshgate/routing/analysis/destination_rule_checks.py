@@ -1,4 +1,4 @@
-"""What DestinationRules say of hosts, endpoints and servers that there are not."""
+"""Checks of DestinationRules: do the hosts, endpoints and authorities exist that they refer to?"""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from meshgate.routing.compile.traffic_policies import ORIGINATING
 from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot, unknown_host_hint
 
 TOPOLOGY = "topology."
-"""How the keys of labels begin that an endpoint has from the place it runs in."""
+"""The beginning of the labels that an endpoint gets from the node on which it runs."""
 
 
 def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
-    """DestinationRules for a host that is neither a Service's nor a ServiceEntry's (destinationrule/subset.go)."""
+    """Report DestinationRules whose host is neither a Service's nor a ServiceEntry's (destinationrule/subset.go)."""
     for rule in given.rules:
         host = full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix)
         if is_wildcard(host):
@@ -32,14 +32,14 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
             yield rule.problem(
                 Severity.WARNING,
                 "MG2058",
-                f"there is no host {host} for it to be about",
+                f"the host {host} is unknown, so the DestinationRule applies to nothing",
                 path="spec.host",
                 hint=unknown_host_hint(meant if given.catalog.find(meant) is not None else ""),
             )
 
 
 def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:
-    """Subsets that select no endpoint of their host (destinationrule/subset.go)."""
+    """Report subsets that select no endpoint of their host (destinationrule/subset.go)."""
     for rule in given.rules:
         host = given.catalog.find(full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix))
         if host is None or not rule.spec.subsets:
@@ -58,7 +58,7 @@ def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def _candidates(host: CatalogHost, given: AnalysisInput) -> Iterator[Mapping[str, str] | None]:
-    """The labels of the host's endpoints and Pods; None where they are not known."""
+    """The labels of a host's endpoints and Pods; None for an endpoint whose labels are unknown."""
     for port in host.ports.values():
         yield from port.labels
     source: Resource[Any] = host.source
@@ -70,8 +70,9 @@ def _candidates(host: CatalogHost, given: AnalysisInput) -> Iterator[Mapping[str
 
 def _may_be(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
     """
-    Whether an endpoint can have the labels. Where it runs is told by its Node, which is not known here; but an empty
-    place is none.
+    True if an endpoint may have the labels.
+
+    Topology labels come from its Node, which is not read, so any value is possible but the empty one.
     """
     if labels is None:
         return True
@@ -82,7 +83,7 @@ def _may_be(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool
 
 
 def unverified_servers(given: AnalysisInput) -> Iterator[Problem]:
-    """TLS towards servers whose certificates are held against nothing (destinationrule/ca-certificates.go)."""
+    """Report TLS to servers whose certificates are not verified (destinationrule/ca-certificates.go)."""
     for rule in given.rules:
         policy = rule.spec.traffic_policy
         if policy is None:
@@ -99,7 +100,7 @@ def unverified_servers(given: AnalysisInput) -> Iterator[Problem]:
 def _unverified(rule: DestinationRule, tls: ClientTLSSettings | None) -> bool:
     if tls is None or tls.mode not in ORIGINATING or tls.ca_certificates:
         return False
-    # A Secret may hold the authorities; Istio reads it for the proxies that a workloadSelector chooses.
+    # A Secret may hold the authorities; Istio reads it only for the proxies that a workloadSelector selects.
     return not (tls.credential_name and rule.spec.workload_selector is not None)
 
 
@@ -107,7 +108,7 @@ def _no_authorities(rule: DestinationRule, code: str, path: str, where: str) -> 
     return rule.problem(
         Severity.WARNING,
         code,
-        f"no caCertificates are given to hold the certificate of {rule.spec.host}{where} against",
+        f"no caCertificates are given to verify the certificate of {rule.spec.host}{where}",
         path=path,
-        hint="name the file with the authorities that it comes from",
+        hint="name the file with the certificates of its authorities",
     )

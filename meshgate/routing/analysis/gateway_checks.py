@@ -1,4 +1,4 @@
-"""What Gateways have against each other, and against the Service in front of them."""
+"""Checks of Gateways against each other, and against the Service in front of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from meshgate.routing.compile.servers import ISTIO_LABELS
 from meshgate.routing.hosts import server_hosts
 
 Binding = tuple[int, str, str]
-"""Port, address to bind to, host."""
+"""A port, the address to bind to, and one host of a server."""
 _Selector = frozenset[tuple[str, str]]
 
 ISTIO_PORTS: Final = (80, 443, 15443, 31400)
-"""Of the Service that ``istioctl analyze`` takes for granted (pkg/config/analysis/local)."""
+"""Ports of the Service that ``istioctl analyze`` assumes in front of Istio's gateway (pkg/config/analysis/local)."""
 
 _TCP: Final = TransportProtocol.TCP
 _ISTIO_SERVICE: Final = f"Istio's own Service for istio=ingressgateway, which has {', '.join(map(str, ISTIO_PORTS))}"
@@ -28,23 +28,24 @@ _ISTIO_SERVICE: Final = f"Istio's own Service for istio=ingressgateway, which ha
 
 def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
     """
-    Servers of several Gateways for the same workloads with the same port, address and host. Of a server that the
-    compiler dropped for that reason it is said there (gateway/conflictinggateway.go).
+    Report servers of several Gateways that select the same workloads and have a binding in common
+    (gateway/conflictinggateway.go). The compiler itself reports a server that it drops for that reason.
     """
-    places: dict[Binding, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
+    owners: dict[Binding, dict[_Selector, list[tuple[Gateway, int]]]] = defaultdict(lambda: defaultdict(list))
     for gateway in given.gateways:
-        for place, index in _first_servers(gateway).items():
-            places[place][frozenset(gateway.spec.selector.items())].append((gateway, index))
+        for binding, index in _first_servers(gateway).items():
+            owners[binding][frozenset(gateway.spec.selector.items())].append((gateway, index))
     for gateway in given.gateways:
         for index, server in enumerate(gateway.spec.servers):
             if (gateway.key, index) in given.dropped:
                 continue
             others: dict[ResourceKey, tuple[Gateway, str]] = {}
             hosts: dict[str, None] = {}
-            for place in _at(gateway, index):
-                for other, number in _rivals(gateway, places[place], given):
+            for binding in _server_bindings(gateway, index):
+                for other, number in _rivals(gateway, owners[binding], given):
                     others.setdefault(other.key, (other, f"spec.servers[{number}]"))
-                    hosts[place[2]] = None
+                    _, _, host = binding
+                    hosts[host] = None
             if others:
                 yield gateway.problem(
                     Severity.WARNING,
@@ -57,24 +58,24 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def bindings_of(gateway: Gateway) -> Iterator[Binding]:
-    """The ports, addresses and hosts of a Gateway; one that several of its servers have comes several times."""
+    """The bindings of a Gateway; a binding that several of its servers have comes several times."""
     for index in range(len(gateway.spec.servers)):
-        yield from _at(gateway, index)
+        yield from _server_bindings(gateway, index)
 
 
 def _first_servers(gateway: Gateway) -> Mapping[Binding, int]:
-    """The places of a Gateway, each with the index of the first server that has it."""
-    places: dict[Binding, int] = {}
+    """The bindings of a Gateway, each with the index of the first server that has it."""
+    servers: dict[Binding, int] = {}
     for index in range(len(gateway.spec.servers)):
-        for place in _at(gateway, index):
-            places.setdefault(place, index)
-    return places
+        for binding in _server_bindings(gateway, index):
+            servers.setdefault(binding, index)
+    return servers
 
 
-def _at(gateway: Gateway, index: int) -> Iterator[Binding]:
+def _server_bindings(gateway: Gateway, index: int) -> Iterator[Binding]:
     server = gateway.spec.servers[index]
     if not (server.port.number or server.bind):
-        return  # its port cannot be read
+        return  # the port of an invalid server that cannot be read
     for host in server_hosts(server.hosts, gateway.namespace):
         yield server.port.number, server.bind, host
 
@@ -82,6 +83,7 @@ def _at(gateway: Gateway, index: int) -> Iterator[Binding]:
 def _rivals(
     gateway: Gateway, by_selector: Mapping[_Selector, list[tuple[Gateway, int]]], given: AnalysisInput
 ) -> Iterator[tuple[Gateway, int]]:
+    """Other Gateways, each with the index of its server, that may select the same workloads; ten of each selector."""
     own = frozenset(gateway.spec.selector.items())
     for selector, others in by_selector.items():
         if selector <= own or own <= selector or _share_workload(own, selector, given):
@@ -95,8 +97,9 @@ def _share_workload(one: _Selector, other: _Selector, given: AnalysisInput) -> b
 
 def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
     """
-    Servers on a port that no Service in front of the gateway has, neither as its own nor as a target
-    (gateway/gateway.go). Without any such Service, Istio's own may be taken for granted before Istio's own gateway.
+    Report servers on a port that no Service in front of the gateway has, neither as a port nor as a target port
+    (gateway/gateway.go). If no Service selects the workloads of Istio's own gateway, in a cluster the one that Istio
+    installs is assumed.
     """
     services_by_selector = given.services_by_selector
     for gateway in given.gateways:
@@ -128,7 +131,7 @@ def _missing_ports(
 
 
 def _services_of(workloads: Iterable[Workload], given: AnalysisInput) -> dict[ResourceKey, Resource[ServiceSpec]]:
-    """The Services that lead to any of the workloads."""
+    """The Services that select any of the workloads."""
     return {
         service.key: service
         for workload in workloads

@@ -1,4 +1,8 @@
-"""What VirtualServices have against each other in the mesh. This gateway is not part of it; the same files may be."""
+"""
+Checks of VirtualServices against each other in the mesh.
+
+This gateway takes no part in the mesh, but the files that it reads may be applied in one.
+"""
 
 from __future__ import annotations
 
@@ -16,53 +20,56 @@ from meshgate.routing.hosts import full_name, is_wildcard, matches, wildcards_ov
 
 
 class _MeshHosts:
-    """The hosts of VirtualServices for sidecars, by the namespaces that see them."""
+    """The hosts of the mesh's VirtualServices, by the namespaces to which they are exported."""
 
     def __init__(self, domain_suffix: str) -> None:
         self._domain_suffix = domain_suffix
-        self._places: dict[ResourceKey, dict[str, int]] = defaultdict(dict)
-        self._seen: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
+        self._indexes: dict[ResourceKey, dict[str, int]] = defaultdict(dict)
+        self._by_scope: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
         self._public: dict[str, None] = {}
 
     def add(self, virtual_service: VirtualService) -> None:
-        """Take a VirtualService in."""
-        places, seeing = self._places[virtual_service.key], scopes(virtual_service)
-        for place, written in enumerate(virtual_service.spec.hosts):
-            host = full_name(written, virtual_service.namespace, self._domain_suffix)
-            if host in places:
+        """Add a VirtualService."""
+        indexes, exported_to = self._indexes[virtual_service.key], scopes(virtual_service)
+        for index, name in enumerate(virtual_service.spec.hosts):
+            host = full_name(name, virtual_service.namespace, self._domain_suffix)
+            if host in indexes:
                 continue
-            places[host] = place
-            for scope in seeing:
-                self._seen[scope, host].append(virtual_service)
-            if EVERYBODY in seeing:
+            indexes[host] = index
+            for scope in exported_to:
+                self._by_scope[scope, host].append(virtual_service)
+            if EVERYBODY in exported_to:
                 self._public[host] = None
 
     def hosts_of(self, virtual_service: VirtualService) -> Iterable[str]:
-        """The full names, each once."""
-        return self._places[virtual_service.key]
+        """The full names of a VirtualService's hosts, each once."""
+        return self._indexes[virtual_service.key]
 
     def path_of(self, virtual_service: VirtualService, host: str) -> str:
-        """The path of a host that it has, or of all where that is another's."""
-        place = self._places[virtual_service.key].get(host)
-        return "spec.hosts" if place is None else f"spec.hosts[{place}]"
+        """The path of a host in a VirtualService; that of all its hosts if it has an overlapping one instead."""
+        index = self._indexes[virtual_service.key].get(host)
+        return "spec.hosts" if index is None else f"spec.hosts[{index}]"
 
     def rivals(self, virtual_service: VirtualService, host: str) -> Iterator[VirtualService]:
-        """Others with the same host in the same namespaces; and of public and private ones, with an overlapping one."""
+        """
+        Other VirtualServices that a namespace sees with the same host; a host that is not exported to all namespaces
+        also has rivals among the public hosts that overlap with it.
+        """
         for scope in sorted(scopes(virtual_service)):
-            found = list(self._seen[scope, host])
+            found = list(self._by_scope[scope, host])
             if scope != EVERYBODY:
-                found += [other for public in self._overlapping(host) for other in self._seen[EVERYBODY, public]]
+                found += [other for public in self._overlapping(host) for other in self._by_scope[EVERYBODY, public]]
             yield from (other for other in found if other is not virtual_service)
 
     def _overlapping(self, host: str) -> Iterator[str]:
-        """The public hosts that have a name in common with a host."""
+        """The hosts exported to all namespaces that have a name in common with a host."""
         if is_wildcard(host):
             return (public for public in self._public if matches(host, public))
         return (public for public in (host, *wildcards_over(host)) if public in self._public)
 
 
 def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
-    """Several VirtualServices for one host of the mesh (virtualservice/conflictingmeshgatewayhosts.go)."""
+    """Report VirtualServices of the mesh that share a host (virtualservice/conflictingmeshgatewayhosts.go)."""
     mesh = _MeshHosts(given.proxy.domain_suffix)
     members = [each for each in given.virtual_services if in_mesh(each)]
     for virtual_service in members:
@@ -79,7 +86,7 @@ def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
         yield virtual_service.problem(
             Severity.ERROR,
             "MG2053",
-            f"in the mesh, {host} is a host of VirtualService {listed(rivals)}, too, and only one counts",
+            f"in the mesh, {host} is also a host of VirtualService {listed(rivals)}, and only one of them counts",
             path=mesh.path_of(virtual_service, host),
             hint="merge them into one, or export them to different namespaces",
         )
@@ -87,8 +94,8 @@ def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
 
 def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     """
-    Rules at a gateway that lead to a host whose subsets are told apart by a VirtualService for that host: a gateway
-    does not follow it (virtualservice/destinationhosts.go, analyzeSubset).
+    Report rules of a gateway for a host between whose subsets another VirtualService chooses: a gateway does not apply
+    that VirtualService (virtualservice/destinationhosts.go, analyzeSubset).
     """
     for virtual_service in given.virtual_services:
         for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
@@ -102,17 +109,17 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
                 yield virtual_service.problem(
                     Severity.WARNING,
                     "MG2063",
-                    f"the subsets that VirtualService {listed(others)} tells apart for {host} have no effect here: "
-                    "a gateway goes to all endpoints of the host",
+                    f"the choice of VirtualService {listed(others)} between subsets of {host} has no effect here: "
+                    "a gateway uses all endpoints of the host",
                     path=path,
-                    hint="write the subset into this rule",
+                    hint="name the subset in this rule",
                 )
 
 
 def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterator[tuple[str, str]]:
     """
-    The hosts of a VirtualService of which its own rules tell subsets apart, each with the path of a subset, and some
-    several times.
+    The hosts of a VirtualService between whose subsets its own rules choose, each with the path of a subset; a host
+    comes once for each such rule.
     """
     hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
     for path, destination in destinations_of(virtual_service):

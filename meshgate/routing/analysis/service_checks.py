@@ -1,4 +1,4 @@
-"""What Services and ServiceEntries leave open about protocols, which matters to sidecars more than to a gateway."""
+"""Checks of the protocols and addresses of Services and ServiceEntries, which sidecars need more than gateways."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from meshgate.routing.compile.visibility import scopes
 KNOWN_PREFIXES: Final = frozenset(
     {"double-hbone", "hbone", "mongo", "mysql", "redis", "tcp", "tls", "udp", "https"}
 ) | {protocol.lower() for protocol in HTTP_PROTOCOLS}
-"""How the names of ports begin from which a protocol is read (pkg/config/kube/conversion.go)."""
+"""The beginnings of port names that say a protocol (pkg/config/kube/conversion.go)."""
 
 WELL_KNOWN_TCP: Final = frozenset({25, 53, 3306, 27017})
-"""Ports that are TCP without a name, since servers speak first there."""
+"""Ports that are TCP even if their names say nothing, since their servers speak first."""
 
-
-# A ServiceEntry, and the path of the protocol of one of its ports.
+# A ServiceEntry with the path of the protocol of one of its ports.
 _EntryPort = tuple[Resource[ServiceEntrySpec], str]
 
 SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+"""Namespaces of the platform, whose Services are not the user's to change."""
 
 
 def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
-    """Ports of Services from whose name no protocol can be read (service/portname.go)."""
+    """Report ports of Services whose name says no protocol (service/portname.go)."""
     for service in given.services:
         if _is_of_the_platform(service):
             continue
         external = service.spec.type is ServiceType.EXTERNAL_NAME
         for index, port in enumerate(service.spec.ports):
             if not port.port:
-                continue  # it cannot be read
+                continue  # the number of an invalid port that cannot be read
             if _has_protocol(port) and not (external and port.name == "tcp"):
                 continue
             what = f"the name {port.name!r} of port {port.port}" if port.name else f"port {port.port}, without a name,"
             yield service.problem(
                 Severity.WARNING if external else Severity.INFO,
                 "MG2049" if external else "MG2048",
-                f"{what} does not say which protocol it is for"
-                + ("; sidecars may not forward its TCP connections" if external else "; sidecars guess it"),
+                f"{what} does not say which protocol the port has"
+                + ("; sidecars may not forward its TCP connections" if external else "; sidecars guess the protocol"),
                 path=f"spec.ports[{index}].name",
                 hint="begin the name with the protocol, as in tcp-echo or tls-echo, or write appProtocol",
             )
@@ -68,8 +68,9 @@ def _has_protocol(port: ServicePort) -> bool:
 
 def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
     """
-    ServiceEntries with a TCP port and no address (serviceentry/protocoladdresses.go). Those without resolution are
-    judged when they are read.
+    Report ServiceEntries with a TCP port and no address (serviceentry/protocoladdresses.go).
+
+    Validation reports those without resolution.
     """
     for entry in given.entries:
         if entry.spec.addresses or entry.spec.resolution is Resolution.NONE:
@@ -79,15 +80,15 @@ def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
                 yield entry.problem(
                     Severity.INFO,
                     "MG2061",
-                    f"the TCP port {port.number} has no address: sidecars that are not given one take every "
-                    "connection to that port for it",
+                    f"the TCP port {port.number} has no address: unless one is allocated, sidecars take every "
+                    "connection to that port for one to this ServiceEntry",
                     path=f"spec.ports[{index}]",
-                    hint="a gateway does without; for sidecars write addresses",
+                    hint="a gateway needs no addresses; write them for sidecars",
                 )
 
 
 def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
-    """ServiceEntries that give one port of one host different protocols (serviceentry/conflictingprotocol.go)."""
+    """Report ServiceEntries that give a port of a host different protocols (serviceentry/conflictingprotocol.go)."""
     known: dict[tuple[str, int], dict[str, list[_EntryPort]]] = defaultdict(lambda: defaultdict(list))
     for entry in given.entries:
         for host in entry.spec.hosts:
@@ -97,6 +98,7 @@ def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
                 known[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
     for (host, number), by_protocol in known.items():
         for protocol, entries in by_protocol.items() if len(by_protocol) > 1 else ():
+            here = f"the protocol {protocol} here, and not" if protocol else "no protocol here, and one"
             rivals = [each for other, those in by_protocol.items() if other != protocol for each in those]
             for entry, path in entries:
                 others = [each for each in rivals if _share_namespace(entry, each[0])]
@@ -104,8 +106,7 @@ def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
                     yield entry.problem(
                         Severity.WARNING,
                         "MG2062",
-                        f"port {number} of {host} is {protocol or 'without protocol'} here, and something else in "
-                        f"ServiceEntry {listed(others)}",
+                        f"port {number} of {host} has {here} in ServiceEntry {listed(others)}",
                         path=path,
                         hint="write the same protocol, or export them to different namespaces",
                     )

@@ -1,4 +1,4 @@
-"""What VirtualServices have against the Gateways that they name."""
+"""Checks of VirtualServices against the Gateways that they name."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from meshgate.routing.hosts import (
 Match = L4MatchAttributes | TLSMatchAttributes
 
 _MOST_COMPARED = 10
-"""Hosts of each side that a hint is looked for among."""
+"""The number of hosts of each side that are compared to find a hint."""
 
 
 def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
-    """VirtualServices none of whose hosts a Gateway has for their namespace (virtualservice/gateways.go)."""
+    """Report VirtualServices that have no host in common with a Gateway that they name (virtualservice/gateways.go)."""
     known = given.host_indexes
     for virtual_service in given.virtual_services:
         for name in gateways_of(virtual_service):
@@ -46,7 +46,7 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def host_index(gateway: Gateway) -> HostIndex:
-    """The hosts of all servers of a Gateway, as :func:`hosts_not_in_gateway` needs them."""
+    """Index the hosts of all servers of a Gateway, for :func:`hosts_not_in_gateway`."""
     return HostIndex(_hosts(gateway))
 
 
@@ -61,15 +61,15 @@ def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
     return virtual_service.problem(
         Severity.WARNING,
         "MG2050",
-        f"none of its hosts ({', '.join(virtual_service.spec.hosts[:5])}) is one of Gateway "
+        f"none of the hosts ({', '.join(virtual_service.spec.hosts[:5])}) is a host of Gateway "
         f"{gateway.qualified_name} ({gateway.location('spec.servers')}), which {have}",
         path="spec.hosts",
-        hint="the Gateway takes no rule of it" + (f"; {DOT_HINT}" if dotted else ""),
+        hint="the Gateway takes no rule of this VirtualService" + (f"; {DOT_HINT}" if dotted else ""),
     )
 
 
 def _apart_by_dot(hosts: Sequence[str], others: Sequence[str]) -> bool:
-    """True if some of these hosts would meet, were it not for a dot at the end; of many hosts a few are looked at."""
+    """True if a dot at the end is all that keeps some of these hosts apart; of many hosts only some are compared."""
     return any(
         matches(host.removesuffix("."), other.removesuffix("."))
         for host in hosts[:_MOST_COMPARED]
@@ -78,7 +78,7 @@ def _apart_by_dot(hosts: Sequence[str], others: Sequence[str]) -> bool:
 
 
 def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
-    """Destinations of http rules that name no host (virtualservice/destinationhosts.go)."""
+    """Report destinations of http rules that name no host (virtualservice/destinationhosts.go)."""
     for virtual_service in given.virtual_services:
         for number, rule in enumerate(virtual_service.spec.http_rules):
             for path in rule.hostless:
@@ -92,19 +92,19 @@ def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
-    """Match blocks of tcp and tls rules that fit no server of any Gateway of their VirtualService."""
+    """Report match blocks of tcp and tls rules that match no server of any Gateway that their VirtualService names."""
     for virtual_service in given.virtual_services:
         spec = virtual_service.spec
         names = gateways_of(virtual_service)
         gateways = [given.gateway_of[name] for name in names if name in given.gateway_of]
         if not spec.hosts or len(gateways) < len(names):
-            continue  # a delegate, or it is said already that a Gateway is missing
+            continue  # a delegate; or a Gateway is missing, which the compiler reports
         for path, block in _blocks(spec):
             yield from _unreached(virtual_service, path, block, gateways)
 
 
 def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
-    """The match blocks of all tls and tcp rules, each behind its path."""
+    """The match blocks of all tls and tcp rules, each with its path."""
     for index, tls in enumerate(spec.tls):
         for number, named in enumerate(tls.match):
             yield f"spec.tls[{index}].match[{number}]", named
@@ -116,7 +116,7 @@ def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
 def _unreached(
     virtual_service: VirtualService, path: str, match: Match, gateways: Sequence[Gateway]
 ) -> Iterator[Problem]:
-    """What keeps a block from every server: the Gateways it names, its port, or the kind of its rule."""
+    """The problem that keeps a block from every server: the Gateways it names, its port, or the kind of its rule."""
     own = {gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways or (MESH,)}
     wanted = {gateway_reference(name, virtual_service.namespace) for name in match.gateways} or own
     strangers = sorted(wanted - own)
@@ -126,7 +126,7 @@ def _unreached(
             "MG2052",
             f"the block is never reached: it is for {', '.join(strangers)}, which the VirtualService does not name",
             path=f"{path}.gateways",
-            hint="add it to spec.gateways",
+            hint=f"add {', '.join(strangers)} to spec.gateways",
         )
     if MESH in wanted or strangers or not match.port:
         return
@@ -134,18 +134,19 @@ def _unreached(
     kind = "tls" if isinstance(match, TLSMatchAttributes) else "tcp"
     ports = sorted({server.port.number for server in servers if _takes(server, kind)})
     if match.port not in ports:
-        have = f"for {kind} rules it has {', '.join(map(str, ports))}" if ports else f"it has none for {kind} rules"
+        others = f"only {', '.join(map(str, ports))}" if ports else "nor any other"
         yield virtual_service.problem(
             Severity.WARNING,
             "MG2052",
-            f"the block is never reached: no server of {', '.join(sorted(wanted))} has the port {match.port}; {have}",
+            f"the block is never reached: no server of {', '.join(sorted(wanted))} has the port {match.port} "
+            f"for {kind} rules, {others}",
             path=f"{path}.port",
             hint="the port is that of the Gateway's server, not of the service",
         )
 
 
 def _takes(server: Server, kind: str) -> bool:
-    """Whether a server takes rules of a kind: tls where TLS is passed through, else tcp."""
+    """True if a server takes rules of a kind: tls if it passes TLS through, else tcp."""
     if server.port.protocol in HTTP_PROTOCOLS:
         return False
     passes = server.tls is not None and server.tls.mode in PASSTHROUGH_MODES
