@@ -244,7 +244,7 @@ class GatewayService(Service):
         self._serving.start()
         self._start_lab()
         self._providers.apply(self._settings.providers, _context(self._settings, self._reactor))
-        compilation = self._compiling.at_once(self._feed.flush(), _proxy(self._settings))
+        compilation = self._compiling.compile_now(self._feed.flush(), _proxy(self._settings))
         self._install(compilation.table)
         self._wait_for_workers_of_before()
         self._refuse_failed_ports(compilation)
@@ -272,7 +272,7 @@ class GatewayService(Service):
         fatal = [failure for failure in self._ports.failures if not (waits and failure.is_missing)]
         if fatal:
             # The status stays that of the gateway before: what this one would have served is in force nowhere.
-            self._problem_log.say([*self._settings.warnings, *compilation.problems])
+            self._problem_log.report([*self._settings.warnings, *compilation.problems])
             reasons = [self._unbound(failure) for failure in fatal]
             if all(failure.is_missing for failure in fatal):
                 reasons.append("if the address comes later, set listening.wait_for_addresses")
@@ -339,7 +339,7 @@ class GatewayService(Service):
         # The table is in force before everything is known about it.
         table, compiled = self._table, self._compiled
         problems = [*own, *compiled.problems]
-        self._problem_log.say(problems)
+        self._problem_log.report(problems)
         self._bound.follow(map(self._shown_address, failures), self._bound_ports().__contains__)
         process = {
             **self._process,

@@ -1,7 +1,7 @@
 """
-Reading routes for the command line: files, folders and standard input, all at once, without a running gateway.
+Reading routes for the command line: files, folders and standard input, without a running gateway.
 
-The gateway itself reads through providers; both use the same reader.
+The gateway reads through providers; both use the same reader.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from meshgate.routing.tell.statuses import all_statuses
 
 STANDARD_INPUT = "-"
 STANDARD_INPUT_NAME = "<stdin>"
-"""What problems call it."""
+"""The name of standard input in problems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """
-    Everything that was read.
+    The resources of some files, folders and standard input.
 
     :ivar resources: the valid ones, each kind, namespace and name once.
     :ivar problems: of reading and validation.
-    :ivar refused: what can be read of those that are not valid.
+    :ivar refused: what can be read of the invalid ones.
     """
 
     resources: tuple[Resource[Any], ...]
@@ -44,9 +44,9 @@ class Loaded:
 
     def compiled(self, proxy: Proxy, now: datetime | None = None) -> Compilation:
         """
-        The table these resources make, with the problems of reading in front of those of compiling.
+        Compile the resources; the problems of reading come before those of compiling.
 
-        :param now: for certificates that expire; None to leave that aside.
+        :param now: the time by which certificates expire; None to skip that check.
         """
         compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
         problems = (*self.problems, *compilation.problems)
@@ -55,10 +55,12 @@ class Loaded:
 
 def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:
     """
-    Read files, folders (their YAML and JSON files, sub-folders too, in the order of their
-    paths; what begins with a dot is passed over) and ``-``.
+    Read files, folders and ``-``, standard input.
 
-    :raises FileNotFoundError: a path does not exist; its message is for people.
+    Of a folder, the YAML and JSON files are read, also those in sub-folders, in the order of their paths; names that
+    begin with a dot are skipped.
+
+    :raises FileNotFoundError: if a path does not exist; the message is for people.
     """
     resources: list[Resource[Any]] = []
     problems: list[Problem] = []
@@ -95,8 +97,8 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
     tree = scan([path])
     for folder, reason in sorted(tree.unreadable.items()):
         yield _not_read(folder, reason)
-    for file, sight in sorted(tree.files.items()):
-        yield _not_read(file, sight) if isinstance(sight, str) else _content(file)
+    for file, state in sorted(tree.files.items()):
+        yield _not_read(file, state) if isinstance(state, str) else _content(file)
     if not tree.files and not tree.unreadable:
         hint = f"files with names in {', '.join(SUFFIXES)} are read"
         name = _printable(path)
@@ -104,8 +106,8 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
 
 
 def _nothing_in(file: str) -> Problem:
-    """What is said of a file that was named and holds nothing; in a folder, such files are common."""
-    return Problem(Severity.WARNING, "MG0009", "there are no routes in it", file=file, hint="it holds no document")
+    """Warn of a file that was named and is empty; in a folder, such files are common."""
+    return Problem(Severity.WARNING, "MG0009", "the file holds no routes", file=file, hint="it has no document")
 
 
 def _content(file: str) -> tuple[str, bytes | Problem]:
@@ -121,5 +123,5 @@ def _not_read(file: str, reason: str) -> tuple[str, Problem]:
 
 
 def _printable(path: str) -> str:
-    """The path with what is not UTF-8 escaped: such names exist, and no terminal takes them."""
+    """Escape what is not UTF-8 in a path: file names may have it, and no terminal takes it."""
     return str(Path(path)).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

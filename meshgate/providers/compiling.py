@@ -1,8 +1,8 @@
 """
-From a state of the feed to the table in force: when to compile, and whom to tell.
+Compiling in the control process: from each state of the feed to a routing table.
 
-The routes are compiled by :func:`compile_state`, which the command line calls as well, in phases with a turn of the
-reactor between them. One state is compiled after the other; of several that wait, only the latest.
+:func:`compile_state` compiles one state in phases, with a turn of the reactor between two of them. :class:`Compiling`
+compiles one state after the other; of several that wait, only the latest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from meshgate.routing.tell.statuses import all_statuses
 
 
 class CompilerState:
-    """What one compilation leaves for the next, which then compiles only what has changed."""
+    """The results that one compilation keeps for the next, which then compiles only the changes."""
 
     def __init__(self) -> None:
         self.latest = LatestResources()
@@ -40,26 +40,27 @@ async def compile_state(
     state: FeedState,
     proxy: Proxy,
     generation: int,
-    known: CompilerState,
+    compiler_state: CompilerState,
     now: datetime | None = None,
     rest: Rest = no_rest,
     install: Callable[[RoutingTable], None] = lambda table: None,
 ) -> Compilation:
     """
-    Compile a state in phases, with the problems and statuses of what could not be read among the others.
+    Compile a state in phases, with the problems and statuses of resources that could not be read among the others.
 
     :param proxy: this gateway as Istio sees it.
-    :param known: the state that the compilation before has left; is kept up to date.
-    :param now: for certificates that expire; None to leave that aside.
+    :param generation: the number of the table.
+    :param compiler_state: of the compilation before; updated here.
+    :param now: the time by which certificates expire; None to skip that check.
     :param rest: awaited between two phases.
     :param install: called with the table as soon as it is complete.
     """
-    if proxy != known.compiler.proxy:
-        known.latest, known.compiler = LatestResources(), Compiler(proxy)
-    change = known.latest.update(state.resources)
-    compilation = await compile_change(known.compiler, change, generation, state.refused, now, rest, install)
+    if proxy != compiler_state.compiler.proxy:
+        compiler_state.latest, compiler_state.compiler = LatestResources(), Compiler(proxy)
+    change = compiler_state.latest.update(state.resources)
+    compilation = await compile_change(compiler_state.compiler, change, generation, state.refused, now, rest, install)
     await rest()
-    problems = (*state.problems, *known.latest.problems(), *compilation.problems)
+    problems = (*state.problems, *compiler_state.latest.problems(), *compilation.problems)
     return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
 
@@ -69,8 +70,8 @@ class Compiling:
 
     :param clock: provides IReactorTime.
     :param install: called with each new table, as soon as it can serve.
-    :param finished: called after that with everything that is known about it.
-    :param wall_clock: gives the seconds since the epoch, which certificates expire by.
+    :param finished: called after that with the whole compilation.
+    :param wall_clock: returns the seconds since the epoch, by which certificates expire.
     """
 
     _log = Logger()
@@ -87,61 +88,63 @@ class Compiling:
         self._install = install
         self._finished = finished
         self._generation = 0
-        self._known = CompilerState()
+        self._compiler_state = CompilerState()
         self._waiting: tuple[FeedState, Proxy] | None = None
-        self._work: Deferred[None] | None = None
-        self._done: list[Deferred[None]] = []
+        self._running: Deferred[None] | None = None
+        self._callers: list[Deferred[None]] = []
 
-    def at_once(self, state: FeedState, proxy: Proxy) -> Compilation:
-        """Compile without rests, for the start. Nobody is told: what follows is up to the caller."""
+    def compile_now(self, state: FeedState, proxy: Proxy) -> Compilation:
+        """Compile in one go, for the start, without a call of ``install`` or ``finished``."""
         self._generation += 1
-        return at_once(compile_state(state, proxy, self._generation, self._known, self._now()))
+        return at_once(compile_state(state, proxy, self._generation, self._compiler_state, self._now()))
 
     def compile_soon(self, state: FeedState, proxy: Proxy) -> Deferred[None]:
         """
-        Compile in phases.
+        Compile in phases, after what is being compiled now.
 
         :return: fires when this state, or a newer one, has been compiled.
         """
         done: Deferred[None] = Deferred()
-        self._done.append(done)
+        self._callers.append(done)
         self._waiting = (state, proxy)
-        if self._work is None:
-            self._work = Deferred.fromCoroutine(self._compile_all())
-            self._work.addErrback(_given_up)
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._compile_all())
+            self._running.addErrback(_ignore_cancel)
         return done
 
     def stop(self) -> None:
-        """Give up what is being compiled, and what waits."""
+        """Cancel what is being compiled, and drop what waits."""
         self._waiting = None
-        work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall_clock(), UTC)
 
     async def _compile_all(self) -> None:
         rest = partial(deferLater, self._clock, 0)
-        # A rest first: whoever asked is in the middle of something.
+        # The caller goes first.
         await rest()
         while self._waiting is not None:
             (state, proxy), self._waiting = self._waiting, None
             self._generation += 1
             now = self._now()
             try:
-                compilation = await compile_state(state, proxy, self._generation, self._known, now, rest, self._install)
+                compilation = await compile_state(
+                    state, proxy, self._generation, self._compiler_state, now, rest, self._install
+                )
                 self._finished(compilation)
             except CancelledError:
                 raise
             except Exception:
-                self._log.failure("the table in force stays: routes could not be compiled")
-                self._known = CompilerState()
-        self._work = None
-        done, self._done = self._done, []
-        for each in done:
-            each.callback(None)
+                self._log.failure("the routes could not be compiled, and the table in force stays")
+                self._compiler_state = CompilerState()
+        self._running = None
+        callers, self._callers = self._callers, []
+        for caller in callers:
+            caller.callback(None)
 
 
-def _given_up(failure: Failure) -> None:
+def _ignore_cancel(failure: Failure) -> None:
     failure.trap(CancelledError)  # type: ignore[no-untyped-call]

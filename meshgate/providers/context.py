@@ -1,4 +1,4 @@
-"""What the gateway lends to every provider, whatever its type."""
+"""The surroundings that the gateway gives to every provider."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class ProviderContext:
     """
     The surroundings of a provider.
 
-    :ivar reactor: for timers, connections and threads. ``Any``, since it provides more interfaces than one
-        type can name.
+    :ivar reactor: for timers, connections and threads. ``Any``, since it provides more interfaces than one type can
+        name.
     :ivar default_namespace: the namespace of documents that name none.
     """
 

@@ -1,8 +1,8 @@
 """
-How the fault of a provider is put into words and shown.
+Exceptions of providers, in words.
 
-A provider is other people's code: whatever it raises ends here as one line for the user, with the traceback
-in the debug log only.
+A provider is other people's code. Whatever it raises becomes one line for the user; the traceback goes to the debug log
+only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from meshgate.resources.problem import Phase, Problem, Severity
 
 def describe(reason: object) -> str:
     """
-    A reason in one line, without a full stop.
+    Describe a reason in one line, without a full stop.
 
-    :param reason: a sentence, or an exception. The text of a ValueError is taken for a sentence; others are
-        named, since theirs may be no more than the key that was missing.
+    :param reason: a sentence, or an exception. A ValueError counts as a sentence; other exceptions are named, since
+        their text may be no more than a missing key.
     """
     if isinstance(reason, OSError) and reason.strerror:
         text = f"{reason.filename}: {reason.strerror}" if reason.filename else reason.strerror
@@ -31,15 +31,15 @@ def describe(reason: object) -> str:
 
 
 def provider_problem(provider: str, message: str) -> Problem:
-    """The problem of a provider as a whole, as opposed to one of its resources."""
+    """Make the problem of a provider as a whole, as opposed to a problem of one of its resources."""
     return Problem(Severity.ERROR, "MG3001", message, Phase.ANALYSIS, provider=provider)
 
 
 def log_traceback(log: Logger, where: str, error: BaseException) -> None:
     """
-    Keep the traceback for whoever reads the debug log.
+    Write the traceback of an exception to the debug log.
 
-    :param where: what was called.
+    :param where: the code that was called, in words.
     """
     # As text: an event that carries a failure is printed as an error whatever its level.
     text = "".join(traceback.format_exception(error))

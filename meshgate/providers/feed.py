@@ -1,7 +1,9 @@
 """
-The feed: the last good snapshot of every provider, made one, and passed on when it changed.
+The feed: it merges the last good snapshots of all providers into one state, and passes on each state that differs.
 
-Knows snapshots and time; knows neither how providers are started nor what is made of their resources.
+A provider publishes through a sink of its own, from any thread. A failure leaves the provider's last snapshot in force,
+with a problem beside it. Snapshots that come in quick succession are passed on together: after :data:`QUIET` seconds
+without a new one, and at the latest :data:`LONGEST_WAIT` seconds after the first.
 """
 
 from __future__ import annotations
@@ -26,20 +28,20 @@ from meshgate.resources.resource import Resource
 T = TypeVar("T")
 
 QUIET = 0.02
-"""Seconds without a publish after which the state is passed on."""
+"""Seconds without a new snapshot after which the state is passed on."""
 
 LONGEST_WAIT = 0.2
-"""Seconds after which it is passed on although the publishing goes on."""
+"""Seconds after which the state is passed on although new snapshots keep coming."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
     """
-    What all providers say at one moment.
+    The snapshots of all providers at one moment, merged.
 
-    :ivar resources: by provider, in the order of their names; each provider's in its own order.
-    :ivar problems: likewise.
-    :ivar refused: likewise; what can be read of the resources that are not valid.
+    :ivar resources: those of one provider after the other, by the providers' names; each provider's in its own order.
+    :ivar problems: in the same order.
+    :ivar refused: what can be read of invalid resources, in the same order.
     """
 
     resources: tuple[Resource[Any], ...] = ()
@@ -50,12 +52,12 @@ class FeedState:
 @dataclass(frozen=True, slots=True)
 class ProviderFigures:
     """
-    A provider as people are shown it. Times are seconds since the epoch.
+    The figures of a provider for the status. Times are seconds since the epoch.
 
-    :ivar resources: how many its last snapshot had that are valid.
-    :ivar published: when that came; None where there never was one.
-    :ivar failing_since: since when it has failed; None where it did not after its last snapshot.
-    :ivar reason: why it failed last, or empty.
+    :ivar resources: the number of valid resources in its last snapshot.
+    :ivar published: the time of its last snapshot; None if there was none.
+    :ivar failing_since: the time of its first failure after that snapshot; None if there was none.
+    :ivar reason: the reason of its last failure, or empty.
     """
 
     name: str
@@ -67,12 +69,11 @@ class ProviderFigures:
 
 class Feed:
     """
-    Keeps what each provider published last. To be made and used on the reactor's thread; only the sinks may
-    be called from others.
+    The last snapshot of each provider. It belongs to the reactor's thread; only its sinks may be called from others.
 
-    :param reactor: for timers, and for the way from other threads.
+    :param reactor: for timers, and for calls from other threads.
     :param on_change: called with each new state that differs from the one before.
-    :param wall_clock: gives seconds since the epoch.
+    :param wall_clock: returns seconds since the epoch.
     """
 
     _log = Logger()
@@ -86,35 +87,35 @@ class Feed:
         self._reactor = reactor
         self._on_change = on_change
         self._wall_clock = wall_clock
-        self._home = threading.get_ident()
+        self._reactor_thread = threading.get_ident()
         self._sinks: dict[str, _Sink] = {}
         self._published: dict[str, _Published] = {}
         self._passed_on = FeedState()
         self._due: IDelayedCall | None = None
-        self._latest = 0.0
+        self._deadline = 0.0
 
     def sink(self, provider_name: str) -> ISnapshotSink:
         """
-        A provider's way to publish. A sink given out before under the same name publishes nothing more, but
-        what came through it last serves until the new one publishes.
+        Open a provider's sink. An earlier sink of the same name publishes nothing more, but its last snapshot serves
+        until the new sink publishes.
         """
         sink = self._sinks[provider_name] = _Sink(provider_name, self._arrived)
         return sink
 
     def remove(self, provider_name: str) -> None:
-        """Withdraw everything of a provider, and close its sink. Does nothing if it is not there."""
+        """Withdraw the snapshot of a provider, if there is one, and close its sink."""
         self._sinks.pop(provider_name, None)
         if self._published.pop(provider_name, None) is not None:
-            self._touch()
+            self._pass_on_soon()
 
     def flush(self) -> FeedState:
-        """The state of this moment, without waiting; it is not passed on once more."""
+        """Return the state of this moment, without waiting; ``on_change`` is not called with it."""
         self._cancel()
         self._passed_on = self._collect()
         return self._passed_on
 
     def providers(self) -> tuple[ProviderFigures, ...]:
-        """What each provider published last, in the order of their names; those among them that published nothing."""
+        """Return the figures of every provider, by name, including those that have published nothing."""
         nothing = _Published()
         published = {name: self._published.get(name, nothing) for name in sorted(self._sinks)}
         return tuple(each.figures(name) for name, each in published.items())
@@ -125,29 +126,29 @@ class Feed:
         self._sinks.clear()
 
     def _arrived(self, sink: _Sink, news: _Published) -> None:
-        """Something came through a sink, in whatever thread."""
-        if threading.get_ident() == self._home:
-            self._take(sink, news)
+        """Accept news of a sink, from any thread."""
+        if threading.get_ident() == self._reactor_thread:
+            self._accept(sink, news)
         else:
-            IReactorFromThreads(self._reactor).callFromThread(self._take, sink, news)
+            IReactorFromThreads(self._reactor).callFromThread(self._accept, sink, news)
 
-    def _take(self, sink: _Sink, news: _Published) -> None:
-        """Let it in, unless the sink has been closed meanwhile."""
+    def _accept(self, sink: _Sink, news: _Published) -> None:
+        """Accept news, unless the sink has been closed meanwhile."""
         if self._sinks.get(sink.provider) is sink:
             before = self._published.get(sink.provider)
-            news = news.at(self._wall_clock())
+            news = news.timed(self._wall_clock())
             self._published[sink.provider] = news.after(before) if before else news
             if before is not None and before.failure is not None and news.failure is None:
                 self._log.info("the provider {name!r} has recovered", name=sink.provider)
-            self._touch()
+            self._pass_on_soon()
 
-    def _touch(self) -> None:
+    def _pass_on_soon(self) -> None:
         now = self._reactor.seconds()
         if self._due is None:
-            self._latest = now + LONGEST_WAIT
+            self._deadline = now + LONGEST_WAIT
             self._due = self._reactor.callLater(QUIET, self._pass_on)
         else:
-            self._due.reset(max(0.0, min(QUIET, self._latest - now)))
+            self._due.reset(max(0.0, min(QUIET, self._deadline - now)))
 
     def _pass_on(self) -> None:
         self._due = None
@@ -164,21 +165,21 @@ class Feed:
     def _collect(self) -> FeedState:
         published = [self._published[name] for name in sorted(self._published)]
         return FeedState(
-            _joined([each.resources() for each in published]),
-            _joined([each.problems() for each in published]),
-            _joined([each.refused() for each in published]),
+            _concatenated([each.resources() for each in published]),
+            _concatenated([each.problems() for each in published]),
+            _concatenated([each.refused() for each in published]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
     """
-    What came through a sink.
+    The last snapshot of a provider, and its last failure since. Times are seconds since the epoch.
 
-    :ivar snapshot: None for a failure before any snapshot.
-    :ivar failure: why the source could not be read after the snapshot, if it could not.
-    :ivar published: when the snapshot came, in seconds since the epoch.
-    :ivar failing_since: when the first failure after it came.
+    :ivar snapshot: None if there was none.
+    :ivar failure: None if there was none after the snapshot.
+    :ivar published: the time of the snapshot.
+    :ivar failing_since: the time of the first failure after it.
     """
 
     snapshot: Snapshot | None = None
@@ -186,12 +187,12 @@ class _Published:
     published: float | None = None
     failing_since: float | None = None
 
-    def at(self, now: float) -> _Published:
-        """The same, come at this moment."""
+    def timed(self, now: float) -> _Published:
+        """Return this news with the time at which it came."""
         return replace(self, published=now) if self.failure is None else replace(self, failing_since=now)
 
     def after(self, before: _Published) -> _Published:
-        """The same, with what was published before a failure."""
+        """Return this news with the snapshot before it, if it is a failure."""
         if self.failure is None:
             return self
         since = self.failing_since if before.failing_since is None else before.failing_since
@@ -201,7 +202,7 @@ class _Published:
         return _Published(before.snapshot, failure, before.published, since)
 
     def figures(self, name: str) -> ProviderFigures:
-        """The same for people."""
+        """Return the figures for the status."""
         reason = self.failure.message if self.failure is not None else ""
         return ProviderFigures(name, len(self.resources()), self.published, self.failing_since, reason)
 
@@ -216,9 +217,9 @@ class _Published:
         return failure + (self.snapshot.problems if self.snapshot else ())
 
 
-def _joined(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
-    """One tuple of several; mostly there is one provider, and its thousands of resources need not be copied."""
-    filled = [each for each in parts if each]
+def _concatenated(tuples: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    """Concatenate tuples. Mostly there is one provider, and its thousands of resources are not copied."""
+    filled = [each for each in tuples if each]
     return filled[0] if len(filled) == 1 else tuple(chain.from_iterable(filled))
 
 
@@ -231,7 +232,7 @@ class _Sink:
         self._deliver = deliver
 
     def publish(self, snapshot: Snapshot) -> None:
-        fault = _fault(snapshot)
+        fault = _type_fault(snapshot)
         if fault:
             self.failed(f"it published {fault}")
         else:
@@ -242,8 +243,8 @@ class _Sink:
         self._deliver(self, _Published(failure=provider_problem(self.provider, message)))
 
 
-def _fault(snapshot: object) -> str:
-    """What is wrong with what a provider published, or nothing: it is the code of strangers."""
+def _type_fault(snapshot: object) -> str:
+    """Describe a wrong type in what a provider published; empty if there is none. A provider is other people's code."""
     if not isinstance(snapshot, Snapshot):
         return f"{type(snapshot).__name__} instead of a Snapshot"
     for expected, values in (

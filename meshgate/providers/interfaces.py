@@ -1,8 +1,8 @@
 """
-The contract between the gateway and a source of routes. Zope interfaces only.
+The contract between the gateway and a source of routes, as zope interfaces.
 
-Twisted's plug-in cache names these interfaces in every environment that has meshgate installed, so any
-``twistd`` imports this module: it must import nothing heavy, and at run time nothing else of meshgate.
+Twisted's plug-in cache names these interfaces in every environment that has meshgate installed, so every ``twistd``
+there imports this module. It must import nothing heavy, and at run time nothing else of meshgate.
 """
 
 # ruff: noqa: N805 - the methods of a zope interface are written without self
@@ -23,87 +23,88 @@ if TYPE_CHECKING:
 
 class IRouteProviderFactory(Interface):
     """
-    Makes providers of one type. An instance that also provides :class:`twisted.plugin.IPlugin`, standing at
-    module level in a file under ``twisted/plugins/``, is a plug-in; the settings choose it by its type.
-    :class:`meshgate.providers.plugin.RouteProviderPlugin` is such an instance around a factory's dotted name.
+    Makes providers of one type.
+
+    A plug-in is an instance that also provides :class:`twisted.plugin.IPlugin`, at module level in a file under
+    ``twisted/plugins/``. The settings choose it by its type. :class:`meshgate.providers.plugin.RouteProviderPlugin`
+    makes such an instance from a factory's dotted name.
     """
 
     type_name: str = Attribute(
         """
-        The word that stands under ``type:`` in the settings: lower-case letters, digits and dashes. The first
-        plug-in with a name, in the order of their modules' names, keeps it; a second one is reported.
+        The word under ``type:`` in the settings: lower-case letters, digits and dashes. Of two plug-ins with one name,
+        the one serves whose module's name sorts first; the other is reported.
         """
     )
 
-    summary: str = Attribute("""One line about the provider, shown where the known types are listed.""")
+    summary: str = Attribute("""One line about the provider, for the list of known types.""")
 
     def parse_options(options: Mapping[str, object], folder: str) -> Any:
         """
-        Judge this provider's own part of the settings. Called before anything starts; must have no side
+        Validate the provider's own options. The gateway calls this before anything starts; it must have no side
         effects.
 
-        :param options: what the user wrote under the provider, without ``name`` and ``type``: a mapping of
-            plain values.
+        :param options: the keys of the provider in the settings without ``name`` and ``type``: a mapping of plain
+            values.
         :param folder: the folder of the settings file; relative paths are relative to it.
-        :return: whatever :meth:`create` takes as its options. Equal options must compare equal: a provider
-            whose options did not change is kept when the settings are read again.
-        :raises meshgate.providers.options.OptionsError: with every problem found, each with the path to the
-            option concerned.
+        :return: the options for :meth:`create`, in any form. Equal options must compare equal: when the settings are
+            read again, a provider with equal options goes on.
+        :raises meshgate.providers.options.OptionsError: with every problem found, each with the path of its option.
         """
 
     def create(name: str, options: Any, context: ProviderContext) -> IRouteProvider:
         """
-        Make a provider. Must not touch the network or files, nor start anything: that is what
-        :meth:`IRouteProvider.start` is for.
+        Make a provider. This must not touch the network or files, nor start anything:
+        :meth:`IRouteProvider.start` does.
 
         :param name: the provider's name in the settings.
-        :param options: what :meth:`parse_options` returned.
-        :param context: what the gateway lends every provider, the reactor among it.
+        :param options: the result of :meth:`parse_options`.
+        :param context: the surroundings of the provider, such as the reactor.
         :return: a provider of :class:`IRouteProvider`.
         """
 
 
 class IRouteProvider(Interface):
-    """A source of routes: publishes whole snapshots of its resources, whenever they change."""
+    """A source of routes. It publishes a whole snapshot of its resources whenever they change."""
 
     name: str = Attribute("""The provider's name in the settings.""")
 
     def start(sink: ISnapshotSink) -> None:
         """
-        Begin to publish. What can be read at once should be published before this returns, so that the first
-        ports open with the routes; the rest may follow at any time. An exception is reported as a problem of
-        this provider and stops neither the gateway nor other providers.
+        Begin to publish. A provider that can read its routes at once should publish them before this returns, so that
+        the first ports open with the routes; more may follow at any time. An exception is reported as a problem of this
+        provider and stops neither the gateway nor other providers.
 
-        :param sink: an :class:`ISnapshotSink` of this provider's own.
+        :param sink: an :class:`ISnapshotSink` for this provider alone.
         """
 
     def reload() -> None:
-        """Look again, now: the user asked for it. Publishes if anything changed."""
+        """Look for changes now, at the user's request, and publish them."""
 
     def stop() -> Deferred[None] | None:
         """
-        Publish nothing more, and let go of timers, threads, files and connections. Also called after a
-        :meth:`start` that raised.
+        Publish nothing more, and end all timers, threads, files and connections. The gateway calls this also after a
+        :meth:`start` that raised an exception.
 
-        :return: None, or a Deferred that fires when all of it is gone.
+        :return: None, or a Deferred that fires when all of them have ended.
         """
 
 
 class ISnapshotSink(Interface):
-    """Where a provider's snapshots go. May be called from any thread."""
+    """The way of a provider's snapshots into the gateway. It may be called from any thread."""
 
     def publish(snapshot: Snapshot) -> None:
         """
-        Replace everything that this provider published before. An empty snapshot withdraws all its routes.
-        The latest wins; several within a moment are taken as one.
+        Replace everything that this provider has published before. An empty snapshot withdraws all its routes. Of
+        several snapshots in quick succession, only the last takes effect.
 
         :param snapshot: a :class:`meshgate.providers.snapshot.Snapshot`.
         """
 
     def failed(reason: str | Exception) -> None:
         """
-        Say that the source cannot be read at the moment. What was published last keeps serving, and the
-        reason is shown as a problem until the next :meth:`publish`.
+        Report that the source cannot be read at the moment. The last snapshot keeps serving, and the reason is shown
+        as a problem until the next :meth:`publish`.
 
         :param reason: a sentence, or an exception.
         """

@@ -1,8 +1,4 @@
-"""
-How a provider says that its options are wrong.
-
-Knows nothing of settings files; whoever read the file adds the line and column to each path.
-"""
+"""Faults in a provider's options. The reader of the settings file adds line and column to each path."""
 
 from __future__ import annotations
 
@@ -16,9 +12,9 @@ class OptionProblem:
     """
     One fault in a provider's options.
 
-    :ivar path: keys and indexes from the provider's own mapping, as ``("paths", 0)``.
-    :ivar message: what is wrong, in one sentence without a full stop.
-    :ivar hint: what to do about it, or empty.
+    :ivar path: keys and indexes below the provider's own mapping, as ``("paths", 0)``.
+    :ivar message: the fault in one sentence, without a full stop.
+    :ivar hint: a remedy, or empty.
     """
 
     path: tuple[str | int, ...]
@@ -40,10 +36,10 @@ class OptionsError(Exception):
 
 def unknown_options(options: Iterable[str], known: Iterable[str]) -> list[OptionProblem]:
     """
-    A problem for each option that the provider does not know, with the nearest that it does.
+    Give a problem for each option that a provider does not have, with the nearest name that it has.
 
-    :param options: the names that the user wrote.
-    :param known: the names that the provider knows.
+    :param options: the names in the settings.
+    :param known: the names of the provider's options.
     """
     names = sorted(known)
     problems = []

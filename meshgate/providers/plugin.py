@@ -1,8 +1,8 @@
 """
-A route provider's entry in a plug-in file: its type and summary, and the dotted name of the real factory.
+A route provider's entry in a plug-in file: its type and summary, and the dotted name of its factory.
 
-Plug-in files are imported by every ``twistd`` of an environment, whatever it runs. So this module imports
-nothing heavy, and the factory it names is imported only when the settings choose it.
+Every ``twistd`` of an environment imports all plug-in files, whatever it runs. So this module imports nothing heavy,
+and the factory is imported only when the settings choose it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @implementer(IPlugin, IRouteProviderFactory)
 class RouteProviderPlugin:
     """
-    Stands in for a factory until it is needed.
+    Stands for a factory, which is imported once it is needed.
 
-    :ivar type_name: see :class:`~meshgate.providers.interfaces.IRouteProviderFactory`.
+    :ivar type_name: as in :class:`~meshgate.providers.interfaces.IRouteProviderFactory`.
     :ivar summary: likewise.
-    :ivar factory: the dotted name of a class that makes factories when called without arguments.
+    :ivar factory: the dotted name of the factory's class, which is called without arguments.
     """
 
     def __init__(self, type_name: str, summary: str, factory: str) -> None:
@@ -36,12 +36,12 @@ class RouteProviderPlugin:
         self.factory = factory
 
     def parse_options(self, options: Mapping[str, object], folder: str) -> Any:
-        """Ask the real factory."""
-        return self._real().parse_options(options, folder)
+        """Have the factory validate the options."""
+        return self._factory().parse_options(options, folder)
 
     def create(self, name: str, options: Any, context: ProviderContext) -> IRouteProvider:
-        """Ask the real factory."""
-        return self._real().create(name, options, context)
+        """Have the factory make a provider."""
+        return self._factory().create(name, options, context)
 
-    def _real(self) -> IRouteProviderFactory:
+    def _factory(self) -> IRouteProviderFactory:
         return cast(IRouteProviderFactory, namedAny(self.factory)())  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """
-The provider types there are: found as Twisted plug-ins, chosen by name.
+The registry of provider types, which are Twisted plug-ins.
 
-Knows no type by itself: those that meshgate ships are found the same way as everybody else's.
+meshgate's own types are found in the same way as everybody else's.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _TYPE_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 class UnknownProviderTypeError(LookupError):
     """
-    The settings ask for a type that no plug-in has.
+    The settings name a type that no plug-in has.
 
-    :ivar message: what is wrong.
-    :ivar hint: the nearest type, all that are known, and why others may be missing.
+    :ivar message: the error in one sentence.
+    :ivar hint: the nearest type, all known types, and the problems of plug-ins that cannot be used.
     """
 
     def __init__(self, type_name: str, known: tuple[str, ...], problems: tuple[Problem, ...]) -> None:
@@ -46,10 +46,10 @@ class UnknownProviderTypeError(LookupError):
 @dataclass(frozen=True, slots=True)
 class ProviderChoice:
     """
-    One provider as the settings choose it.
+    A provider that the settings choose.
 
     :ivar name: the provider's name in the settings.
-    :ivar options: as the factory's ``parse_options`` returned them.
+    :ivar options: the result of the factory's ``parse_options``.
     """
 
     name: str
@@ -58,16 +58,17 @@ class ProviderChoice:
     options: Any
 
     def same_as(self, other: ProviderChoice) -> bool:
-        """Whether a provider made from the one need not be replaced for the other."""
+        """Return true if a provider of the one choice also serves for the other."""
         return (self.type_name, self.options) == (other.type_name, other.options)
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
     """
-    The factories found, by type.
+    The factories of all types.
 
-    :ivar problems: plug-in files and factories that cannot be used, and types found twice.
+    :ivar factories: by type.
+    :ivar problems: of plug-in files and factories that cannot be used, and of types found twice.
     """
 
     factories: Mapping[str, IRouteProviderFactory]
@@ -75,14 +76,14 @@ class Registry:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The names of all types, sorted."""
+        """The names of all types, in alphabetical order."""
         return tuple(sorted(self.factories))
 
     def get(self, type_name: str) -> IRouteProviderFactory:
         """
-        The factory of a type.
+        Return the factory of a type.
 
-        :raises UnknownProviderTypeError: when there is none.
+        :raises UnknownProviderTypeError: if there is none.
         """
         try:
             return self.factories[type_name]
@@ -91,13 +92,13 @@ class Registry:
 
     def choose(self, name: str, type_name: str, options: Mapping[str, object], folder: str) -> ProviderChoice:
         """
-        Judge one entry of the settings' list of providers.
+        Validate one entry of the settings' list of providers.
 
         :param name: the provider's name.
-        :param options: what stands beside ``name`` and ``type``.
+        :param options: the keys of the entry without ``name`` and ``type``.
         :param folder: the folder of the settings file.
-        :raises UnknownProviderTypeError: when no plug-in has the type.
-        :raises OptionsError: when the options cannot be used; also when the plug-in breaks over them.
+        :raises UnknownProviderTypeError: if no plug-in has the type.
+        :raises OptionsError: if the options cannot be used, or the plug-in fails over them.
         """
         factory = self.get(type_name)
         try:
@@ -106,32 +107,32 @@ class Registry:
             raise
         except Exception as error:
             log_traceback(_log, f"parse_options of provider type {type_name}", error)
-            message = f"the provider type {type_name!r} broke over its options: {describe(error)}"
-            raise OptionsError(OptionProblem((), message, "this is a fault of the plug-in")) from error
+            message = f"the provider type {type_name!r} failed over its options: {describe(error)}"
+            raise OptionsError(OptionProblem((), message, "this is a bug of the plug-in")) from error
         return ProviderChoice(name, type_name, factory, parsed)
 
 
 def find_factories() -> Registry:
-    """Look for the provider types of this environment. Reads the plug-ins' folders: something for the start."""
+    """Find the provider types of this environment. This reads the plug-in folders, and blocks while it does."""
     factories: dict[str, IRouteProviderFactory] = {}
-    homes: dict[str, str] = {}
+    locations: dict[str, str] = {}
     problems = []
     dropins = getCache(twisted.plugins)  # type: ignore[no-untyped-call]
     for module in sorted(dropins):
         for plugin in dropins[module].plugins:
             if not _is_factory(plugin):
                 continue
-            home = f"twisted.plugins.{module}.{plugin.name}"
+            location = f"twisted.plugins.{module}.{plugin.name}"
             try:
                 factory = _load(plugin)
             except Exception as error:
-                problems.append(_unusable("MG3003", f"the provider plug-in {home} cannot be used", error))
+                problems.append(_unusable("MG3003", f"the provider plug-in {location} cannot be used", error))
                 continue
-            first = homes.setdefault(factory.type_name, home)
-            if first == home:
+            first = locations.setdefault(factory.type_name, location)
+            if first == location:
                 factories[factory.type_name] = factory
             else:
-                problems.append(_duplicate(factory.type_name, first, home))
+                problems.append(_duplicate(factory.type_name, first, location))
     return Registry(factories, (*_broken_files(set(dropins)), *problems))
 
 
@@ -149,7 +150,7 @@ def _load(plugin: CachedPlugin) -> IRouteProviderFactory:
 
 
 def _broken_files(loaded: set[str]) -> Iterator[Problem]:
-    # Twisted only logs what a broken file raises; importing it once more says it here.
+    # Twisted only logs the exception of a broken file; a second import raises it here.
     for module in getModule(twisted.plugins.__name__).iterModules():  # type: ignore[no-untyped-call]
         if module.name.rpartition(".")[2] not in loaded:
             try:
@@ -159,9 +160,9 @@ def _broken_files(loaded: set[str]) -> Iterator[Problem]:
                 yield _unusable("MG3002", "the plug-in file cannot be loaded", error, path)
 
 
-def _unusable(code: str, what: str, error: Exception, file: str = "") -> Problem:
-    log_traceback(_log, what, error)
-    return Problem(Severity.WARNING, code, f"{what}: {describe(error)}", Phase.ANALYSIS, file=file)
+def _unusable(code: str, message: str, error: Exception, file: str = "") -> Problem:
+    log_traceback(_log, message, error)
+    return Problem(Severity.WARNING, code, f"{message}: {describe(error)}", Phase.ANALYSIS, file=file)
 
 
 def _duplicate(type_name: str, first: str, second: str) -> Problem:

@@ -1,7 +1,7 @@
 """
-The life of the chosen providers: made, started, looked at again, stopped; each on its own.
+The running providers: made, started, reloaded and stopped, each on its own.
 
-Whatever one of them raises becomes a problem of that provider and touches no other.
+An exception of one provider becomes a problem of that provider and affects no other.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from meshgate.providers.interfaces import IRouteProvider, ISnapshotSink
 from meshgate.providers.registry import ProviderChoice
 
 STOP_TIMEOUT = 5.0
-"""Seconds that a provider has for letting go; then the gateway goes on without it."""
+"""Seconds that a provider has to stop; then the gateway goes on without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A provider that started, with what it was made from."""
+    """A provider that has started, with what it was made from."""
 
     choice: ProviderChoice
     context: ProviderContext
@@ -39,7 +39,7 @@ class Providers:
     """
     The running providers.
 
-    :param feed: where they publish.
+    :param feed: gets their snapshots.
     """
 
     _log = Logger()
@@ -48,35 +48,35 @@ class Providers:
         self._feed = feed
         self._names: set[str] = set()
         self._running: dict[str, _Running] = {}
-        self._turn = DeferredLock()
+        self._lock = DeferredLock()
 
     def apply(self, choices: Iterable[ProviderChoice], context: ProviderContext) -> Deferred[None]:
         """
-        Run these providers and no others. Those whose type, options and context are the same go on untouched;
-        one that had failed to start is tried again. The routes of one that was replaced serve until the new
-        one publishes; those of one that is gone are withdrawn at once.
+        Run these providers and no others. A provider with the same type, options and context goes on; one that has
+        failed to start is tried again. The routes of a replaced provider serve until its successor publishes; the
+        routes of a removed provider are withdrawn at once.
 
-        :param choices: with a different name each.
-        :param context: what is lent to each.
-        :return: fires when all have started; at once when none had to be stopped before.
+        :param choices: each with another name.
+        :param context: the surroundings of all of them.
+        :return: fires when all have started, which is at once if none had to be stopped before.
         """
-        return self._turn.run(self._apply, tuple(choices), context)
+        return self._lock.run(self._apply, tuple(choices), context)
 
     def reload(self) -> None:
-        """Have every running provider look again."""
+        """Have every running provider look for changes."""
         for running in self._running.values():
             try:
                 running.provider.reload()
             except Exception as error:
-                self._blame(running.sink, running.choice.name, "could not look again", error)
+                self._report(running.sink, running.choice.name, "could not reload", error)
 
     def stop(self) -> Deferred[None]:
         """
         Stop all providers.
 
-        :return: fires when they have let go, or have had :data:`STOP_TIMEOUT` seconds for it.
+        :return: fires when all have stopped, after :data:`STOP_TIMEOUT` seconds at the latest.
         """
-        return self._turn.run(self._stop_all)
+        return self._lock.run(self._stop_all)
 
     async def _apply(self, choices: tuple[ProviderChoice, ...], context: ProviderContext) -> None:
         wanted = {choice.name: choice for choice in choices}
@@ -108,20 +108,20 @@ class Providers:
             provider = choice.factory.create(choice.name, choice.options, context)
             verifyObject(IRouteProvider, provider)
         except Exception as error:
-            self._blame(sink, choice.name, "could not be made", error)
+            self._report(sink, choice.name, "could not be made", error)
             return
         running = _Running(choice, context, provider, sink)
         try:
             provider.start(sink)
         except Exception as error:
-            # A fresh sink closes the one that the half-started provider still holds.
-            self._blame(self._feed.sink(choice.name), choice.name, "could not start", error)
+            # A new sink closes the one that the half-started provider still has.
+            self._report(self._feed.sink(choice.name), choice.name, "could not start", error)
             Deferred.fromCoroutine(self._stop(running))
         else:
             self._running[choice.name] = running
 
     async def _stop(self, running: _Running) -> None:
-        # Trouble is only logged: the provider is going, and takes its problems along.
+        # An error is only logged: the problems of a provider go with it.
         name = running.choice.name
         stop: Callable[[], Any] = running.provider.stop
         try:
@@ -132,6 +132,6 @@ class Providers:
             self._log.warn("the provider {name!r} could not stop: {why}", name=name, why=describe(error))
             log_traceback(self._log, f"provider {name!r}", error)
 
-    def _blame(self, sink: ISnapshotSink, name: str, what: str, error: Exception) -> None:
+    def _report(self, sink: ISnapshotSink, name: str, what: str, error: Exception) -> None:
         log_traceback(self._log, f"provider {name!r}", error)
         sink.failed(f"it {what}: {describe(error)}")

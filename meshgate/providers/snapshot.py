@@ -1,4 +1,4 @@
-"""Snapshots: all the resources of one provider at one moment."""
+"""Snapshots: all resources of one provider at one moment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from meshgate.resources.resource import Resource
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    What a provider publishes: its resources, and what was wrong with those it could not read.
+    A provider's resources, and the problems of those that it could not read.
 
-    An empty snapshot is news: it withdraws every route of the provider.
+    An empty snapshot counts as well: it withdraws every route of the provider.
 
-    :ivar refused: what can be read of the resources that are not valid, for what is said of all together; they have no
-        part in traffic.
+    :ivar refused: what can be read of invalid resources. They take part in the analysis, and never in traffic.
     """
 
     resources: tuple[Resource[Any], ...] = ()
@@ -36,14 +35,13 @@ class Snapshot:
         default_namespace: str = "default",
     ) -> Snapshot:
         """
-        A snapshot from plain mappings in the form of Kubernetes documents (``apiVersion``, ``kind``,
-        ``metadata``, ``spec``). An invalid one is left out and reported; the others serve. A field that is not
-        known is a warning.
+        Make a snapshot from plain mappings in the form of Kubernetes documents (``apiVersion``, ``kind``, ``metadata``,
+        ``spec``). An invalid document is left out and reported; the others serve. An unknown field is a warning.
 
-        :param documents: in the order they would be applied.
-        :param provider: the provider's name, as its factory was given it.
-        :param source: what to show as the file, for instance a URL; empty for none.
-        :param default_namespace: for documents that name none.
+        :param documents: in the order in which they would be applied.
+        :param provider: the provider's name in the settings.
+        :param source: shown as the file, for instance a URL; empty for none.
+        :param default_namespace: the namespace of documents that name none.
         """
         resources: list[Resource[Any]] = []
         problems: list[Problem] = []

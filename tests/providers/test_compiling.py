@@ -54,7 +54,7 @@ class CompilingTests(SynchronousTestCase):
 
     def test_at_once(self) -> None:
         """At the start everything is known when it returns, and nobody else is told."""
-        table = self.compiling.at_once(state(1), PROXY).table
+        table = self.compiling.compile_now(state(1), PROXY).table
         self.assertEqual([key.port for key in table.listeners], [1])
         self.assertEqual((self.tables, self.finished), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -72,7 +72,7 @@ class CompilingTests(SynchronousTestCase):
 
     def test_generations_count(self) -> None:
         """Each table has a number of its own."""
-        tables = [self.compiling.at_once(state(port), PROXY).table for port in (1, 2)]
+        tables = [self.compiling.compile_now(state(port), PROXY).table for port in (1, 2)]
         self.assertEqual([table.generation for table in tables], [1, 2])
 
     def test_the_latest_wins(self) -> None:
@@ -89,13 +89,13 @@ class CompilingTests(SynchronousTestCase):
 
     def test_nothing_goes_in_circles(self) -> None:
         """What earlier tables were made of is freed by itself: the collector never walks it."""
-        self.compiling.at_once(state(1), PROXY)
+        self.compiling.compile_now(state(1), PROXY)
         gc.collect()
         self.addCleanup(gc.unfreeze)
         self.addCleanup(gc.enable)
         gc.disable()
         for port in (2, 3, 3, 4):
-            self.compiling.at_once(state(port), PROXY)
+            self.compiling.compile_now(state(port), PROXY)
         self.tables.clear()
         self.finished.clear()
         self.assertEqual(gc.collect(), 0)

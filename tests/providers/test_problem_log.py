@@ -30,21 +30,21 @@ class ProblemLogTests(SynchronousTestCase):
 
     def test_a_problem_is_said_once(self) -> None:
         """A problem that stays is not repeated."""
-        self.log.say([WARNING])
-        self.log.say([WARNING])
+        self.log.report([WARNING])
+        self.log.report([WARNING])
         self.assertEqual(self.said(), ["a.yaml:3:5: warning[MG1001]: unknown field {x}"])
 
     def test_only_what_is_new_is_said(self) -> None:
         """A new problem beside an old one is the only line."""
-        self.log.say([WARNING])
-        self.log.say([WARNING, INFO])
+        self.log.report([WARNING])
+        self.log.report([WARNING, INFO])
         self.assertEqual(self.said()[1:], ["info[MG0006]: not a routing resource"])
 
     def test_a_problem_that_comes_back_is_said_again(self) -> None:
         """What had gone in between is news."""
-        self.log.say([WARNING])
-        self.log.say([])
-        self.log.say([WARNING])
+        self.log.report([WARNING])
+        self.log.report([])
+        self.log.report([WARNING])
         self.assertEqual(len(self.said()), 2)
 
     def test_a_repaired_file_is_said(self) -> None:
@@ -53,13 +53,13 @@ class ProblemLogTests(SynchronousTestCase):
         file.touch()
         error = replace(WARNING, severity=Severity.ERROR, file=str(file))
         gone = replace(error, file=str(file.with_name("gone.yaml")))
-        self.log.say([error, gone, WARNING])
-        self.log.say([replace(error, line=4)])
-        self.log.say([])
-        self.log.say([])
+        self.log.report([error, gone, WARNING])
+        self.log.report([replace(error, line=4)])
+        self.log.report([])
+        self.log.report([])
         self.assertEqual(self.said()[4:], [f"{file} has no errors any more"])
 
     def test_levels(self) -> None:
         """Errors and warnings are warnings in the log, infos are infos."""
-        self.log.say([WARNING, INFO])
+        self.log.report([WARNING, INFO])
         self.assertEqual([event["log_level"] for event in self.events], [LogLevel.warn, LogLevel.info])

@@ -192,7 +192,7 @@ class RegistryTests(SynchronousTestCase):
     def test_a_factory_that_breaks_is_named(self) -> None:
         """Any other exception of a plug-in becomes a verdict on its options, which names the plug-in."""
         error = self.assertRaises(OptionsError, self.registry.choose, "mine", "picky", {"crash": 1}, "/")
-        self.assertEqual(str(error), "the provider type 'picky' broke over its options: KeyError: 'crash'")
+        self.assertEqual(str(error), "the provider type 'picky' failed over its options: KeyError: 'crash'")
 
 
 class RouteProviderPluginTests(SynchronousTestCase):

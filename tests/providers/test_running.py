@@ -187,7 +187,7 @@ class ProvidersTests(SynchronousTestCase):
         self.providers.reload()
         self.assertEqual(self.factory.diary[2:], ["reload one", "reload two"])
         (problem,) = self.state().problems
-        self.assertIn("it could not look again: ScriptedError: cannot reload", problem.message)
+        self.assertIn("it could not reload: ScriptedError: cannot reload", problem.message)
         self.assertEqual((problem.provider, names(self.state())), ("one", ["a"]))
 
     def test_one_that_cannot_be_made(self) -> None:
