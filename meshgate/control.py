@@ -320,7 +320,7 @@ class GatewayService(Service):
 
     def _bound_ports(self) -> list[str]:
         """The ports that are open, in their order."""
-        return [self._shown_address(key) for key in sorted(self._ports.addresses())]
+        return [self._shown_address(key) for key in self._ports.listening]
 
     def _shown_address(self, key: ListenerKey) -> str:
         """What a listener listens on, as people are told."""

@@ -6,8 +6,9 @@ between them. Everything runs in the test's own reactor and is gone when the tes
 from __future__ import annotations
 
 import random
+import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
@@ -21,7 +22,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
-from meshgate.transport.network import LEAN, TWISTED, make_network
+from meshgate.transport.network import LEAN, TWISTED, Port, make_network
 from meshgate.transport.ports import Ports, accept_here
 from tests.fakes import FakeResolver
 from tests.support import reactor, wait_for
@@ -158,6 +159,7 @@ class GatewayUnderTest:
     A data plane with its ports, on the transport that the test's class names in ``transport``.
 
     :ivar records: of the connections that have ended.
+    :ivar addresses: the addresses on which its listeners were opened.
     """
 
     def __init__(self, test: TestCase, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
@@ -167,7 +169,9 @@ class GatewayUnderTest:
         self.plane = Dataplane(
             reactor, self.resolver, random.Random(1), self.records.append, limits, network=self.network
         )
-        self.ports = Ports(reactor, accept_here(self.network, self.plane.factory), lambda: None)
+        self.addresses: dict[ListenerKey, tuple[str, int]] = {}
+        self._accept = accept_here(self.network, self.plane.factory)
+        self.ports = Ports(reactor, self._accept_and_note, lambda: None)
         if limits.client_keepalive is not None:
             self.ports.keepalive = limits.client_keepalive
         self._clients: list[Peer] = []
@@ -182,9 +186,14 @@ class GatewayUnderTest:
         if failures:
             raise AssertionError(failures)
 
+    def _accept_and_note(self, key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
+        """Accept on a listener's socket, and note the port that the kernel has chosen."""
+        self.addresses[key] = sockets[0].getsockname()[:2]
+        return self._accept(key, sockets)
+
     async def connect(self, listener: Listener, peer: Callable[[], Peer] = Peer) -> Peer:
         """A new client of a listener."""
-        address, port = self.ports.addresses()[listener.key]
+        address, port = self.addresses[listener.key]
         client: Peer = await dial(reactor, address, port, peer(), timeout=10)
         self._clients.append(client)
         return client

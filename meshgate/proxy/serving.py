@@ -186,4 +186,4 @@ class Serving:
             before.close()
 
     def _make_resolver(self) -> Resolver:
-        return Resolver(self._reactor, self._settings.dns_servers, on_change=lambda name, addresses: self._on_change())
+        return Resolver(self._reactor, self._settings.dns_servers, on_change=self._on_change)

@@ -69,13 +69,12 @@ class Network(Interface):
     wheel: Wheel
     sources: SourceAddresses
 
-    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+    def listen(self, listening: socket.socket, factory: Any) -> Port:
         """
         Serve the connections of a listening socket.
 
-        :param listening: non-blocking; belongs to the port from now on.
-        :param factory: provides IProtocolFactory; what it is given as a client's address has a host and a port.
-        :param eager: read at once from connections whose first bytes are waited for.
+        :param listening: a non-blocking socket, which belongs to the port from now on.
+        :param factory: provides IProtocolFactory; the address that it gets has a host and a port.
         """
 
     def dial(
@@ -110,7 +109,7 @@ class TwistedNetwork:
         self.sources = SourceAddresses()
         self.wheel = Wheel(reactor)
 
-    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+    def listen(self, listening: socket.socket, factory: Any) -> Port:
         """As :class:`Network`."""
         port = _TwistedPort(self._reactor, listening, factory, self._shortage, self._own.add(listening))
         listening.close()  # the reactor has a duplicate of its own
@@ -227,9 +226,9 @@ class LeanNetwork:
         #: As :class:`Network`.
         self.dial = partial(lean_dialing.dial, self._poller, self.wheel, self._own, self.sources)
 
-    def listen(self, listening: socket.socket, factory: Any, eager: bool) -> Port:
+    def listen(self, listening: socket.socket, factory: Any) -> Port:
         """As :class:`Network`."""
-        return LeanPort(self._poller, listening, factory, eager, self._shortage, self._own)
+        return LeanPort(self._poller, listening, factory, self._shortage, self._own)
 
     def close(self) -> None:
         """As :class:`Network`."""

@@ -63,7 +63,7 @@ def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocol
 
     def serve(key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
         (listening,) = sockets
-        return network.listen(listening, factory_for(key), eager=True)
+        return network.listen(listening, factory_for(key))
 
     return serve
 
@@ -75,7 +75,7 @@ class _Open:
         self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve, keepalive: Keepalive | None
     ) -> None:
         self.key = key
-        self.address: tuple[str, int] = sockets[0].getsockname()[:2]
+        self.number: int = sockets[0].getsockname()[1]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
         self._port = serve(key, sockets)
         self.close = self._port.finish
@@ -149,9 +149,10 @@ class Ports:
         failing = sorted(self._failing.values(), key=lambda failing: failing.listener.key)
         return tuple(PortFailure(one.listener.key, str(one.error), one.error.is_missing) for one in failing)
 
-    def addresses(self) -> dict[ListenerKey, tuple[str, int]]:
-        """The open ports with the address and port each is bound to (``::`` for one of both families)."""
-        return {port.key: port.address for port in self._open.values()}
+    @property
+    def listening(self) -> tuple[ListenerKey, ...]:
+        """The listeners whose ports are open, in the order of their keys."""
+        return tuple(sorted(port.key for port in self._open.values()))
 
     def reconcile(self, wanted: Iterable[Listener]) -> tuple[PortFailure, ...]:
         """
@@ -193,7 +194,7 @@ class Ports:
         try:
             binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
             ports = (*self._open.values(), *self._closing)
-            ours = {inode: port.address[1] for port in ports for inode in port.inodes}
+            ours = {inode: port.number for port in ports for inode in port.inodes}
             sockets = open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
         except BindError as error:
             if error.is_missing:

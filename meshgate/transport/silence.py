@@ -1,12 +1,15 @@
 """
-Connections whose other side is dead without a word: its host has lost its power, its network or its memory of them.
+Silent deaths: connections whose peer is gone without a FIN or a reset, since its host lost its power or its network.
 
-While nothing is said, the kernel's probes find out (:mod:`meshgate.transport.keepalive`). While something is under way
-to the dead side, the kernel does not probe: it sends that again, for a quarter of an hour. TCP_USER_TIMEOUT would be
-its shorter way, but it also ends connections with a living side that just does not read for so long. So the kernel is
-asked now and then, once a connection has lived some seconds: a side is dead if it has acknowledged nothing for as long
-as probes would have taken, though at least two tries waited for that. One that does not read still acknowledges that
-it is tried.
+The problem: on an idle connection, the kernel's probes find such a peer (:mod:`meshgate.transport.keepalive`). But
+while bytes wait for an acknowledgement, the kernel does not probe: it sends them again, for a quarter of an hour.
+TCP_USER_TIMEOUT would shorten that, but it also ends connections whose peer lives and does not read for that long.
+
+The approach: the relay asks the kernel (TCP_INFO) now and then, once a connection has lived some seconds. A peer is
+dead if it has acknowledged nothing for as long as the probes would have taken.
+
+The invariant: a living peer is never given up. One that does not read still acknowledges each try, and at least
+:data:`TRIES` tries in a row must be unanswered, whatever the time.
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from typing import Any, Final
 from twisted.internet.tcp import Connection
 
 TRIES: Final = 2
-"""Unanswered tries in a row without which nobody is dead; a single one may be under way."""
+"""Unanswered tries in a row before a peer may count as dead; the answer to a single one may be on its way."""
 
 SILENT: Final = frozenset({"ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN"})
 """
-The errors by which the kernel gives up a side that answers nothing. Only ETIMEDOUT is its own word; the others are what
-it has heard from the network meanwhile, the neighbour that does not resolve an address among them.
+The errors with which the kernel gives up a silent peer. ETIMEDOUT is the kernel's own; it reports one of the others if
+the network has sent an ICMP error meanwhile, or the next hop does not answer ARP.
 """
 
 # struct tcp_info of linux/tcp.h: tcpi_retransmits, tcpi_probes, tcpi_backoff, tcpi_rto in microseconds, and
@@ -35,19 +38,18 @@ _HAS_TCP_INFO: Final = sys.platform == "linux"
 
 
 def timed_out(transport: object) -> bool:
-    """Tell whether a transport that is lost was given up by the kernel since the other side answered nothing."""
+    """Return True if the kernel gave a lost transport's connection up because the peer answered nothing."""
     return bool(getattr(transport, "timed_out", False))
 
 
 def unanswered_since(connection: Any, before: float | None, now: float) -> float | None:
     """
-    Look whether the other side of a connection acknowledges what it is sent.
+    Return since when a connection's peer has acknowledged nothing, in the clock's seconds.
 
     :param connection: the socket.
-    :param before: what the last look gave; None for the first one.
+    :param before: the result of the last call for this connection; None for the first call.
     :param now: the clock's seconds.
-    :return: since when it has been tried without an answer, in the clock's seconds; None if nothing is under way, or
-        not for long.
+    :return: None if no bytes wait for an acknowledgement, or there were fewer than :data:`TRIES`.
     """
     unanswered = _unanswered(connection)
     if unanswered is None:
@@ -58,50 +60,36 @@ def unanswered_since(connection: Any, before: float | None, now: float) -> float
 
 def _unanswered(connection: Any) -> tuple[float, float] | None:
     """
-    Ask the kernel about tries without an answer.
+    Ask the kernel about unanswered tries.
 
-    :return: the seconds since the last acknowledgement, and those that it has been trying for at least; None if there
-        have not been :data:`TRIES`.
+    :return: the seconds since the last acknowledgement, and the least seconds since the first try; None if there were
+        fewer than :data:`TRIES`.
     """
     if not _HAS_TCP_INFO:
         return None
     try:
-        info = _tcp_info(connection)
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         retransmits, probes, doublings, pause, silence = _TCP_INFO.unpack(info)
     except (OSError, ValueError, struct.error):
-        return None  # it is lost already
+        return None  # the connection is lost already
     if max(retransmits, probes) < TRIES:
         return None
-    # Each try waits twice as long as the one before: all of them but the last have waited for this long.
+    # Each try waits twice as long as the one before: this is how long all of them but the last have waited.
     return silence / 1000, pause / 1e6 * (1 - 0.5**doublings)
-
-
-def _tcp_info(connection: Any) -> bytes:
-    options = (socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    try:
-        info: bytes = connection.getsockopt(*options)
-    except TypeError:
-        # The sockets of compiled transports know only options that are numbers; one of the library's borrows theirs.
-        borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, connection.fileno())
-        try:
-            return borrowed.getsockopt(*options)
-        finally:
-            borrowed.detach()
-    return info
 
 
 def note_errors(transport: Any) -> None:
     """
-    Have one of Twisted's transports tell, once it is lost, whether it :func:`timed_out`; it forgets the errors that it
-    meets. Other transports stay as they are.
+    Have one of Twisted's transports remember if it :func:`timed_out`: by itself, it forgets the errors of its socket.
+    Other transports stay as they are.
     """
     if isinstance(transport, Connection) and transport.connected:
         any_transport: Any = transport
-        any_transport.socket = _Noting(transport)
+        any_transport.socket = _NotingSocket(transport)
 
 
-class _Noting:
-    """The socket of one of Twisted's transports, which lets go of it once it is lost."""
+class _NotingSocket:
+    """The socket of one of Twisted's transports, with a note of its errors."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -129,7 +117,7 @@ class _Noting:
         return sent
 
     def close(self) -> None:
-        """As a socket's; an error that neither reading nor writing has met is noted before."""
+        """As a socket's; note an error first that neither reading nor writing has met."""
         try:
             self._note(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         except OSError:

@@ -116,7 +116,7 @@ class RealTests(TestCase):
         gateway.serve(listener := tcp_listener(origin.endpoint))
         first = await gateway.connect(listener)
         await origin.peer()
-        second = socket.create_connection(gateway.ports.addresses()[listener.key], timeout=10)
+        second = socket.create_connection(gateway.addresses[listener.key], timeout=10)
         self.addCleanup(second.close)
         record = await gateway.record()
         self.assertEqual((record.ending, record.endpoint), (Ending.OVER_LIMIT, ""))

@@ -445,7 +445,7 @@ class RealTests(TestCase):
 
     async def test_a_client_that_leaves_the_last_bytes_unread_has_closed(self) -> None:
         """Closing with unread bytes makes the kernel send a reset; after the whole answer that is no failure."""
-        client = socket.create_connection(self.gateway.ports.addresses()[self.listener.key])
+        client = socket.create_connection(self.gateway.addresses[self.listener.key])
         self.addCleanup(client.close)
         upstream = await self.origin.peer()
         upstream.send(b"answer, and a last record that nobody reads")

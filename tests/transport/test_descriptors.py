@@ -220,7 +220,7 @@ class RealTests(TestCase):
         await origin.wait_for_output("\n")
         gateway = GatewayUnderTest(self)
         gateway.serve(listener := tcp_listener(Endpoint(LOOPBACK, int(origin.stdout))))
-        address = gateway.ports.addresses()[listener.key]
+        address = gateway.addresses[listener.key]
         clients = [socket.socket() for _ in range(40)]
         for client in clients:
             self.addCleanup(client.close)

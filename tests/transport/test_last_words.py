@@ -86,7 +86,7 @@ class LastWordsCase(TestCase):
 
     def raw_client(self) -> socket.socket:
         """A client that reads nothing by itself."""
-        client = socket.create_connection(self.gateway.ports.addresses()[self.listener.key])
+        client = socket.create_connection(self.gateway.addresses[self.listener.key])
         client.settimeout(10)
         self.addCleanup(client.close)
         return client
@@ -195,7 +195,7 @@ class LastWordsTests(LastWordsCase):
         self.gateway.serve(
             listener := tcp_listener(Endpoint("later.test", origin.endpoint.port, dns=True), bind="127.0.0.2")
         )
-        client = socket.create_connection(self.gateway.ports.addresses()[listener.key])
+        client = socket.create_connection(self.gateway.addresses[listener.key])
         await wait_for(lambda: self.gateway.resolver.asked, "the question")
         client.sendall(b"x" * 100000)
         await wait_for(lambda: any(one._held_size for one in self.gateway.plane._live), "the first bytes")

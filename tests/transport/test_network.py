@@ -103,7 +103,7 @@ class NetworkTests(TestCase):
         listening = socket.create_server((LOOPBACK, 0))
         listening.setblocking(False)
         self.number = listening.getsockname()[1]
-        self.port = self.far.listen(listening, self.factory, False)
+        self.port = self.far.listen(listening, self.factory)
         self.peer = Peer()
         self.addCleanup(self.end)
 

@@ -99,7 +99,7 @@ class ProtocolTests(TestCase):
         listening = socket.create_server((LOOPBACK, 0))
         listening.setblocking(False)
         host, port = listening.getsockname()
-        self.ports.append(self.far.listen(listening, factory, False))
+        self.ports.append(self.far.listen(listening, factory))
         client, outcome = Peer(), Outcome()
         self.network.dial(host, port, client, 10, b"", outcome)
         await wait_for(lambda: outcome.told and servers and servers[0].transport, "the connection")

@@ -87,7 +87,7 @@ class PortsTests(TestCase):
         """Every wanted listener is open and serves with its own key."""
         wanted = [listener(LOOPBACK, free_port()) for _ in range(3)]
         self.assertEqual(self.ports.reconcile(wanted), ())
-        self.assertEqual(self.ports.addresses(), {one.key: (LOOPBACK, one.key.port) for one in wanted})
+        self.assertEqual(self.ports.listening, tuple(sorted(one.key for one in wanted)))
         for one in wanted:
             self.assertEqual(await self.greeting(LOOPBACK, one.key.port), str(one.key))
 
@@ -107,7 +107,7 @@ class PortsTests(TestCase):
         self.ports.reconcile([going])
         client = await self.client(LOOPBACK, going.key.port)
         self.ports.reconcile([])
-        self.assertEqual(self.ports.addresses(), {})
+        self.assertEqual(self.ports.listening, ())
         await wait_for(lambda: not accepts(LOOPBACK, going.key.port), "the port's end")
         self.peers[0].send(b" goes on")
         await client.got(f"{going.key} goes on".encode())
@@ -221,7 +221,7 @@ class PortsTests(TestCase):
         good = listener(LOOPBACK, free_port())
         failures = self.ports.reconcile([unix, good])
         self.assertEqual(failures, (PortFailure(unix.key, "Unix domain sockets are not served yet"),))
-        self.assertEqual(list(self.ports.addresses()), [good.key])
+        self.assertEqual(self.ports.listening, (good.key,))
 
     async def test_a_port_is_tried_until_it_is_free(self) -> None:
         """A port in use opens when it becomes free, and that is reported once."""

@@ -137,7 +137,7 @@ class VanishingTests(TestCase):
         clients: list[socket.socket] = []
         peers: list[Peer] = []
         for number in range(3):
-            clients.append(self.far_client(gateway.ports.addresses()[listener.key]))
+            clients.append(self.far_client(gateway.addresses[listener.key]))
             clients[-1].sendall(b"hello")
             peers.append(await origin.peer(number))
             await peers[-1].got(b"hello")

@@ -36,7 +36,6 @@ MAX_UNWATCHED: Final = 1024
 _log = Logger()
 
 Lookup = Callable[[str, int], Deferred[Answer]]
-OnChange = Callable[[str, tuple[str, ...]], None]
 
 
 class Resolver:
@@ -51,9 +50,8 @@ class Resolver:
     :param reactor: provides ``IReactorTime``, ``IReactorFDSet`` and ``IReactorTCP``.
     :param servers: IP address and port of each name server; none for those of ``/etc/resolv.conf``.
     :param timeout: seconds that a server is given for an answer. Each is asked twice before a question fails.
-    :param on_change: called with a name and its last good addresses when another set of addresses is
-        answered, and when the name becomes or ceases to be one of :meth:`problems`. Another order of the same
-        addresses is no change.
+    :param on_change: called when a watched name gets another set of addresses, and when it becomes or ceases to be one
+        of :meth:`problems`. Another order of the same addresses is no change.
     :param lookup: how the addresses of one family are found out, for tests.
     :param wall_clock: seconds since the epoch, for the times in problems.
     """
@@ -64,7 +62,7 @@ class Resolver:
         servers: Sequence[Server] = (),
         timeout: float = 2.0,
         *,
-        on_change: OnChange | None = None,
+        on_change: Callable[[], object] | None = None,
         lookup: Lookup | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -232,7 +230,7 @@ class Resolver:
     def _tell(self, entry: NameEntry) -> None:
         if self._on_change is not None:
             try:
-                self._on_change(entry.name, entry.addresses or ())
+                self._on_change()
             except Exception:
                 _log.failure("what follows a change of the addresses of {name} failed", name=entry.name)
 

@@ -1,8 +1,12 @@
 """
-Pipes for the kernel to move bytes through: a few of them, borrowed and given back.
+A pool of pipes through which the kernel moves bytes from one socket to another.
 
-Knows how large a pipe may be and how many there are; knows nothing of what goes through them, except that a pipe with
-bytes in it is never lent again, or bytes would cross from one connection to another.
+The problem: splice needs a pipe between two sockets. A large one costs two descriptors and up to 1 MiB of the kernel's
+memory, and making one costs more than a small transfer.
+
+The approach: a flow borrows a pipe for each run of splices and gives it back; a few are kept for the next flow.
+
+The invariant: a pipe that holds bytes is closed and never lent again, or those bytes would go to another connection.
 """
 
 from __future__ import annotations
@@ -12,23 +16,25 @@ import os
 from typing import Final, NamedTuple
 
 LARGEST: Final = 1024 * 1024
-"""Bytes asked for: what the kernel allows anybody (fs.pipe-max-size)."""
+"""Bytes of a pipe: the most that the kernel allows any user (fs.pipe-max-size)."""
 
 SMALLEST: Final = 256 * 1024
-"""Bytes below which a pipe is not worth it. The kernel gives less to a user who has many (fs.pipe-user-pages-soft)."""
+"""Bytes below which copying is cheaper. The kernel gives less to a user of many pipes (fs.pipe-user-pages-soft)."""
 
 MOST: Final = 64
-"""Pipes lent at once. A direction that gets none is copied instead."""
+"""Pipes lent at once. A flow that gets none copies instead."""
 
 SPARE: Final = 8
-"""Pipes kept for the next who asks."""
+"""Empty pipes kept for the next flow."""
 
 
 class Pipe(NamedTuple):
     """
-    Two non-blocking ends.
+    A pipe with two non-blocking ends.
 
-    :ivar size: bytes that fit in at best.
+    :ivar source: descriptor of the end to read from.
+    :ivar sink: descriptor of the end to write to.
+    :ivar size: bytes that it can hold if they come in full pages.
     """
 
     source: int
@@ -37,20 +43,19 @@ class Pipe(NamedTuple):
 
 
 class Pipes:
-    """The pipes of a process."""
+    """
+    The pipes of a poller.
+
+    :param most: how many may be lent at once.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lent = 0
         self._spare: list[Pipe] = []
 
-    @property
-    def lent(self) -> int:
-        """How many are in use."""
-        return self._lent
-
     def borrow(self) -> Pipe | None:
-        """An empty pipe; None when there are enough, or the kernel gives no more."""
+        """Lend an empty pipe; None if too many are lent, or the kernel gives no large one."""
         if self._lent >= self._most:
             return None
         pipe = self._spare.pop() if self._spare else _make()
@@ -62,7 +67,7 @@ class Pipes:
         """
         Take a pipe back.
 
-        :param empty: everything that went in has come out.
+        :param empty: True if the pipe holds no bytes.
         """
         self._lent -= 1
         if empty and len(self._spare) < SPARE:
@@ -71,7 +76,7 @@ class Pipes:
             _close(pipe)
 
     def close(self) -> None:
-        """Close those that nobody uses."""
+        """Close the spare pipes."""
         while self._spare:
             _close(self._spare.pop())
 

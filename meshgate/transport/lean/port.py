@@ -1,8 +1,4 @@
-"""
-Accepting on the poller: one listening socket whose connections get lean transports.
-
-Knows how connections are taken in; knows nothing of what serves them, nor of which ports there are.
-"""
+"""Accepting on the poller: one listening socket whose connections get lean transports."""
 
 from __future__ import annotations
 
@@ -26,9 +22,9 @@ from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
 
 ACCEPTS: Final = 16
-"""Connections taken in for one event before others get their turn, where several are waiting."""
+"""Connections accepted for one event before other sockets get their turn, while several events are ready."""
 
-_IN: Final = 1  # select.EPOLLIN: level-triggered, so that what is left is reported again
+_IN: Final = 1  # select.EPOLLIN: level-triggered, so that connections left in the queue are reported again
 _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -36,13 +32,12 @@ class LeanPort:
     """
     A listening socket on the poller.
 
-    :param listening: non-blocking; belongs to the port from now on.
-    :param factory: provides IProtocolFactory; may make a protocol by ``for_client(host, port)`` as well, for which no
-        address has to be made, and count its connections by ``load``.
-    :param eager: the first bytes of a connection are likely there when it is accepted: a protocol that has a
-        ``make_early_connection`` is told by that, and reads them if it wants them.
-    :param shortage: told when descriptors run out.
-    :param own: knows the socket as long as it listens.
+    :param listening: a non-blocking socket, which belongs to the port from now on.
+    :param factory: provides IProtocolFactory. It may make protocols by ``for_client(host, port)``, which saves making
+        an address, and count its connections by ``load``. A protocol may have ``make_early_connection``, which is
+        called in place of ``makeConnection``: the first bytes are likely there by then, and it may read them at once.
+    :param shortage: decides whether the port may accept while descriptors are short.
+    :param own: the process's listening sockets, among which the socket is as long as it listens.
     """
 
     _log: ClassVar = Logger()
@@ -52,7 +47,6 @@ class LeanPort:
         poller: Poller,
         listening: socket.socket,
         factory: Any,
-        eager: bool,
         shortage: Shortage,
         own: OwnSockets,
     ) -> None:
@@ -66,7 +60,6 @@ class LeanPort:
         self.name: str = getattr(factory, "logPrefix", str)()
         self._load: Callable[[], PortLoad] = getattr(factory, "load", PortLoad)
         self._open = True
-        self._eager = eager
         factory.doStart()
         poller.watch(self._descriptor, self.ready, 0)
         self.resume()
@@ -107,7 +100,7 @@ class LeanPort:
         self._poller.modify(self._descriptor, 0)
 
     def resume(self) -> None:
-        """Take connections in, those that waited first."""
+        """Accept connections again, the longest waiting ones first."""
         if self._open:
             self._poller.modify(self._descriptor, _IN if self._shortage.allows(self) else 0)
 
@@ -116,8 +109,8 @@ class LeanPort:
         return self._load()
 
     def ready(self, event: int) -> None:
-        """Take connections in."""
-        # Where little happens, to find out that nobody waits takes longer than to be told that somebody does.
+        """Accept the connections that wait."""
+        # With a single event, one more accept that finds nobody costs more than one more event.
         accepts = ACCEPTS if self._poller.batch_size > 1 else 1
         for _ in range(accepts):
             if not self._open:
@@ -128,7 +121,7 @@ class LeanPort:
                 if error.errno in _SHORT:
                     self._shortage.begin(os.strerror(error.errno or 0))
                     return
-                continue  # the client has gone while it waited
+                continue  # the client has left the queue
             if accepted is None:
                 return
             sock, peer = accepted
@@ -138,7 +131,7 @@ class LeanPort:
                 return
 
     def crashed(self) -> None:
-        """A connection could not be taken in; the next one may be."""
+        """Go on after an exception in :meth:`ready`: the next connection may be served."""
 
     def _build_by_address(self, host: str, port: int) -> Any:
         kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
@@ -152,7 +145,7 @@ class LeanPort:
                 sock.close()
                 return
             transport.protocol = protocol
-            early = getattr(protocol, "make_early_connection", None) if self._eager else None
+            early = getattr(protocol, "make_early_connection", None)
             (early or protocol.makeConnection)(transport)
         except Exception:
             transport.abortConnection()

@@ -295,7 +295,7 @@ class AnyReactorTests(ReactorCase):
             port.stop()
             self.reactor.callLater(0, self.reactor.stop)
 
-        port = far.listen(listening, Factory.forProtocol(lambda: server), eager=False)
+        port = far.listen(listening, Factory.forProtocol(lambda: server))
         self.reactor.callWhenRunning(network.dial, *place, client, 5.0, b"question", Dialing())
         self.reactor.callWhenRunning(look)
         self.run_reactor()

@@ -69,13 +69,13 @@ class PortCase(LeanCase):
         super().setUp()
         self.factory = Serving()
 
-    def listen(self, host: str = LOOPBACK, eager: bool = False) -> Port:
+    def listen(self, host: str = LOOPBACK) -> Port:
         """Serve the factory; gives the port."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, 0), family=family, backlog=200)
         listening.setblocking(False)
         self.address = listening.getsockname()
-        port = self.loop.network.listen(listening, self.factory, eager)
+        port = self.loop.network.listen(listening, self.factory)
         self.addCleanup(port.stop)
         return port
 
@@ -168,7 +168,7 @@ class AcceptTests(PortCase):
         def fail() -> Any:
             raise ZeroDivisionError
 
-        self.listen(eager=True)
+        self.listen()
         for peer in (fail, Failing, FailingLater):
             self.factory.peer = peer  # type: ignore[method-assign]
             client = self.client()
@@ -183,7 +183,7 @@ class AcceptTests(PortCase):
     def test_first_bytes_are_read_at_once(self) -> None:
         """Who waits for them gets what is there as soon as it is accepted, and the end of stream behind it after it."""
         self.factory.peer = Eager  # type: ignore[method-assign]
-        port: Any = self.listen(eager=True)
+        port: Any = self.listen()
         client = self.client()
         client.finish(b"hello")
         port.ready(0)
@@ -198,7 +198,7 @@ class AcceptTests(PortCase):
     def test_a_client_that_has_gone(self) -> None:
         """One that resets while it waits is served and lost, or never seen; the next one is served."""
         self.factory.peer = Eager  # type: ignore[method-assign]
-        self.listen(eager=True)
+        self.listen()
         for _ in range(20):
             self.client().reset()
         self.client().send(b"x")

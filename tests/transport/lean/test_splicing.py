@@ -135,10 +135,10 @@ class ModeTests(SplicingCase):
         borrowed = self.borrowed[True]
         other = Joined(self, MEDIUM)
         self.full_reads(other, *BEGIN)
-        self.assertEqual((self.pool.lent, self.borrowed[True], other.out.count), (1, borrowed, sum(BEGIN) * READ_SIZE))
+        self.assertEqual((self.lent, self.borrowed[True], other.out.count), (1, borrowed, sum(BEGIN) * READ_SIZE))
         waiting.there.reset()
         self.loop.until(lambda: waiting.far_peer.lost, "the loss")
-        self.assertEqual(self.pool.lent, 0)
+        self.assertEqual(self.lent, 0)
         self.full_reads(other, *BEGIN)
         self.assertGreater(self.borrowed[True], borrowed)
         self.assertEqual(self.pipes.unclean, 0)
@@ -246,7 +246,7 @@ class WaitingTests(SplicingCase):
         joined, _ = self.stuck()
         joined.there.reset()
         self.loop.until(lambda: joined.near_peer.lost, "the other loss")
-        self.assertEqual((joined.out.cuts, joined.far_peer.losses, self.pool.lent), (1, 1, 0))
+        self.assertEqual((joined.out.cuts, joined.far_peer.losses, self.lent), (1, 1, 0))
 
     def test_a_reset_met_by_a_splice(self) -> None:
         """Sending to who has reset is the loss of that one; who sends lives until there is more for it."""
@@ -258,7 +258,7 @@ class WaitingTests(SplicingCase):
         self.assertIsNone(joined.near_peer.lost)
         joined.here.send(b"more")
         self.loop.until(lambda: joined.near_peer.lost, "the other loss")
-        self.assertEqual((joined.out.cuts, joined.far_peer.losses, self.pool.lent), (1, 1, 0))
+        self.assertEqual((joined.out.cuts, joined.far_peer.losses, self.lent), (1, 1, 0))
 
     def test_a_pipe_never_carries_what_is_another_ones(self) -> None:
         """Connections that stop, go on and break with bytes in their few pipes: each gets a beginning of its own."""
@@ -292,7 +292,7 @@ class WaitingTests(SplicingCase):
         joined.there.close()
         self.loop.turn()
         self.loop.ends.clear()
-        self.assertEqual((joined.near_peer.losses, joined.far_peer.losses, self.pool.lent), (1, 1, 0))
+        self.assertEqual((joined.near_peer.losses, joined.far_peer.losses, self.lent), (1, 1, 0))
 
 
 def readable(descriptor: int) -> int:
