@@ -14,6 +14,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from meshgate import __version__
+from meshgate.compiled import compiled_text
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.launch import Duties, Launch
 
@@ -37,7 +38,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """Print the version of meshgate and exit."""
-        sys.stdout.write(f"meshgate {__version__}\n")
+        sys.stdout.write(f"meshgate, version {__version__}, {compiled_text()}\n")
         raise SystemExit(0)
 
     def postOptions(self) -> None:

@@ -14,6 +14,7 @@ import meshgate
 
 ROOT = Path(meshgate.__file__).parent
 LAYERS = [
+    "compiled",
     "wire",
     "resources",
     "routing",
@@ -27,7 +28,7 @@ LAYERS = [
     "lab",
 ]
 """From the lowest up; a folder within one of them belongs to it."""
-ABOVE = ["compiled", "recoveries", "report", "control", "tap", "cli", "__main__"]
+ABOVE = ["recoveries", "report", "control", "tap", "cli", "__main__"]
 """Everything else, from the lowest up: the modules at the top, and the commands."""
 PURE = ("wire", "resources", "routing")
 """The layers that parse and decide: they do no input or output."""

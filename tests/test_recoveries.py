@@ -50,7 +50,7 @@ class CompiledTests(SynchronousTestCase):
         for parts, expected in (
             (set[str](), "not compiled"),
             ({"meshgate.wire._hello", "meshgate.proxy._line"}, "compiled in part (ClientHello, log lines)"),
-            (set(compiled._PARTS.values()), "compiled"),
+            (set(compiled._MODULES.values()), "compiled"),
         ):
             self.patch(compiled, "_is_compiled", parts.__contains__)
             self.assertEqual(compiled_text(), expected)

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 import meshgate
+from meshgate.compiled import compiled_text
 from tests.installation import ECHO, NAME_1, SNI, Installation, running
 from tests.support import TwistdProcess, wait_for
 
@@ -72,7 +73,7 @@ class StartTests(TestCase):
         """The version is meshgate's, not Twisted's."""
         process = TwistdProcess(self, ["meshgate", "--version"])
         self.assertEqual(await process.exit_status(), 0)
-        self.assertEqual(process.stdout, f"meshgate {meshgate.__version__}\n")
+        self.assertEqual(process.stdout, f"meshgate, version {meshgate.__version__}, {compiled_text()}\n")
 
     async def test_plug_ins_are_listed(self) -> None:
         """``twistd --help`` lists the gateway and the services of the lab."""

@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from meshgate import __version__
-from meshgate.wire import clienthello
+from meshgate.compiled import compiled_text
 
 COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
 """How seldom garbage is looked for: to read 10,000 files takes a fifth less by that."""
@@ -75,13 +75,8 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def how_built() -> str:
-    """Says so, where the data path is compiled."""
-    return "" if clienthello.__file__.endswith(".py") else ", compiled"
-
-
 @click.group(cls=Commands, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s, version %(version)s{how_built()}")
+@click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s, version %(version)s, {compiled_text()}")
 def main() -> None:
     """An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough.
 

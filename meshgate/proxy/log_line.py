@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
+from meshgate.compiled import c_form
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.addresses import host_port
@@ -40,12 +41,8 @@ _TEXT: Final = (
 )
 _SECONDS: Final = "%.6f"
 
-#: The same by machine code, where meshgate was compiled; it gives None for what has to be escaped.
-_quick_line: Callable[..., str | None] | None
-try:
-    from meshgate.proxy._line import text_line as _quick_line
-except ImportError:
-    _quick_line = None
+#: The same in C, or None; it returns None for a line in which something has to be escaped.
+_quick_line: Callable[..., str | None] | None = c_form("meshgate.proxy._line", "text_line")
 
 _json_string: Final = json.JSONEncoder().encode
 

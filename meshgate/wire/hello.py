@@ -14,6 +14,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from meshgate.compiled import c_form
+
 #: The longest server name taken: the limit of a DNS name (RFC 1035, section 2.3.4).
 MAX_NAME: Final = 255
 
@@ -53,12 +55,8 @@ _VERSION_NAMES: Final = {
 _Facts = tuple[str | None, bytes | None, bytes | None, bool]
 """The server name, the contents of the extensions ALPN and supported_versions, and whether there is ECH."""
 
-#: The same by machine code, where meshgate was compiled; it gives None for whatever has to be looked at twice.
-_quick_survey: Callable[[bytes, int, int], _Facts | None] | None
-try:
-    from meshgate.wire._hello import survey as _quick_survey
-except ImportError:
-    _quick_survey = None
+#: The same in C, or None; it returns None for a hello that has to be read by :func:`_survey`.
+_quick_survey: Callable[[bytes, int, int], _Facts | None] | None = c_form("meshgate.wire._hello", "survey")
 
 
 class HelloError(ValueError):

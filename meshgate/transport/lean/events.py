@@ -10,6 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from meshgate.compiled import c_form
+
 BATCH: Final = 256
 """Events taken from the kernel in one batch."""
 
@@ -115,7 +117,4 @@ def _is_due(reactor: dict[str, Any]) -> bool:
 
 
 if not TYPE_CHECKING:
-    try:
-        from meshgate.transport.lean._events import Events  # noqa: F401 - for those who import it from here
-    except ImportError:
-        pass
+    Events = c_form("meshgate.transport.lean._events", "Events") or Events

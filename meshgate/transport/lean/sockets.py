@@ -1,8 +1,6 @@
 """
-The sockets that lean transports are made of: the standard library's, or, where meshgate was compiled, faster ones that
-answer alike.
-
-Knows how a socket is accepted, and how bytes get from one to another; knows nothing of what that is for.
+The sockets of lean transports: the standard library's, or, where meshgate is compiled, those of ``_sockets.c``, which
+answer alike and are faster.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import termios
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
+from meshgate.compiled import c_form
 from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _STREAM: Final = socket.SOCK_STREAM
 _STREAM_AT_ONCE: Final = _STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 
-# What is read is sent before anything else is read: one buffer serves everybody.
+# Bytes are sent on or copied before anything else is read, so all sockets share one buffer.
 _BUFFER: Final = bytearray(READ_SIZE)
 _VIEW: Final = memoryview(_BUFFER)
 
@@ -37,13 +36,13 @@ _NO_INT: Final = bytes(_INT.size)
 
 def accept(listening: socket.socket) -> tuple[socket.SocketType, tuple[Any, ...]] | None:
     """
-    Take a connection from the queue of a non-blocking socket.
+    Accept a connection from the queue of a non-blocking socket.
 
-    :return: its socket and the peer's name; None if nobody waits.
-    :raises OSError: when there is none to be had.
+    :return: its socket and the peer's address; None if the queue is empty.
+    :raises OSError: when the kernel gives none, for one since descriptors have run out.
     """
     try:
-        # Socket objects of the standard library's, made in Python, do more than is needed for every connection.
+        # The standard library's accept makes a socket.socket, whose Python part costs more than the system call.
         descriptor, peer = listening._accept()  # type: ignore[attr-defined]
     except BlockingIOError:
         return None
@@ -54,14 +53,14 @@ def connect(
     family: int, name: tuple[Any, ...], first: bytes, source: tuple[str, int] | None = None
 ) -> tuple[Socket, int, int]:
     """
-    Begin a connection, and send at once what is to be sent first: to a near peer, it often is there already.
+    Begin a connection, and try to send the first bytes at once: to a near peer, it is often established by then.
 
-    :param name: the peer's, an IP address in it.
-    :param first: may be empty.
-    :param source: our own address, with port 0 for one that the kernel chooses; None leaves the address to it, too.
-    :return: the socket, which is non-blocking; the error's number, 0 if there is none; and how many bytes the kernel
-        has taken, 0 while the connection is under way.
-    :raises OSError: when there is no socket to be had.
+    :param name: the peer's address as the kernel takes it, with an IP address.
+    :param first: the bytes to send first; may be empty.
+    :param source: our own address, with port 0 if the kernel shall choose the port; None if it shall choose both.
+    :return: the socket, which is non-blocking; the error number, or 0; and how many bytes the kernel has taken, 0 while
+        the connection is being established.
+    :raises OSError: when the kernel gives no socket.
     """
     made = Socket(family, _STREAM_AT_ONCE)
     if source is not None:
@@ -84,11 +83,11 @@ def connect(
 
 def forward(source: Socket, sink: Socket | None) -> int | tuple[int, bytes, int]:
     """
-    Move what has come to one socket to another, as much as fits in one read.
+    Move bytes from one socket to another, as many as fit in one read.
 
-    :param sink: None to read only, and to let go of what was read.
-    :return: how many bytes came; 0 for an end of stream, -1 if nothing came. If not all of them were taken: how many
-        came, those that were not taken, and the error's number or 0.
+    :param sink: None to drop the bytes.
+    :return: the number of bytes read; 0 for an end of stream, -1 if nothing has come. If the sink did not take all of
+        them: the number of bytes read, the bytes that were not taken, and the error number or 0.
     :raises OSError: when the source cannot be read.
     """
     try:
@@ -108,9 +107,9 @@ def forward(source: Socket, sink: Socket | None) -> int | tuple[int, bytes, int]
 
 def queued(descriptor: int, finished: bool) -> int:
     """
-    Count the bytes in the kernel that the peer has not acknowledged; had not, after a reset. 0 where it cannot be told.
+    Count the bytes in the kernel that the peer has not acknowledged, or had not at its reset; 0 where it cannot tell.
 
-    :param finished: our end of stream was sent, which the kernel counts as one more.
+    :param finished: True if our end of stream was sent, which the kernel counts as one more byte.
     """
     try:
         (count,) = _INT.unpack(ioctl(descriptor, termios.TIOCOUTQ, _NO_INT))
@@ -120,7 +119,8 @@ def queued(descriptor: int, finished: bool) -> int:
 
 
 if not TYPE_CHECKING:
-    try:
-        from meshgate.transport.lean._sockets import Socket, accept, connect, forward  # noqa: F401 - for those who import it from here
-    except ImportError:
-        Socket = socket.SocketType
+    _IN_C: Final = "meshgate.transport.lean._sockets"
+    Socket = c_form(_IN_C, "Socket") or socket.SocketType
+    accept = c_form(_IN_C, "accept") or accept
+    connect = c_form(_IN_C, "connect") or connect
+    forward = c_form(_IN_C, "forward") or forward
