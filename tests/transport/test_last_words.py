@@ -58,8 +58,8 @@ def read_all(sock: socket.socket) -> tuple[int, bool]:
     return count, False
 
 
-def sends(sock: socket.socket, data: bytes) -> None:
-    """Send as much as goes before a reset."""
+def send_until_reset(sock: socket.socket, data: bytes) -> None:
+    """Send as much as the other side takes before it resets the connection."""
     with contextlib.suppress(ConnectionError):
         sock.sendall(data)
 
@@ -90,6 +90,23 @@ class LastWordsCase(TestCase):
         client.settimeout(10)
         self.addCleanup(client.close)
         return client
+
+    async def fill(self, sender: socket.socket) -> int:
+        """Send until the kernel takes nothing more for a while, and return the number of bytes that it took."""
+        sender.setblocking(False)
+        sent = refusals = 0
+
+        def is_full() -> bool:
+            nonlocal sent, refusals
+            try:
+                sent += sender.send(bytes(MIB))
+                refusals = 0
+            except BlockingIOError:
+                refusals += 1
+            return refusals == 30
+
+        await wait_for(is_full, "a full sender")
+        return sent
 
 
 @on_every_transport
@@ -153,26 +170,12 @@ class LastWordsTests(LastWordsCase):
         """A client that resets while the endpoint reads nothing: what the gateway and its kernel have all arrives."""
         client = self.raw_client()
         upstream = await self.stubborn.accept()
-        client.setblocking(False)
-        await wait_for(lambda: not self.sends(client), "a full client")
-        sent = self.sent
+        sent = await self.fill(client)
         unsent = queued(client.fileno(), False)
         reset(client)
         self.assertEqual(await threads.deferToThread(read_all, upstream), (sent - unsent, True))
         upstream.close()
         self.assertEqual((await self.gateway.record()).ending, Ending.CLIENT_RESET)
-
-    sent = 0
-    _quiet = 0
-
-    def sends(self, client: socket.socket) -> bool:
-        """Send what the kernel takes; whether it has taken anything lately."""
-        try:
-            self.sent += client.send(bytes(MIB))
-            self._quiet = 0
-        except BlockingIOError:
-            self._quiet += 1
-        return self._quiet < 30
 
     async def test_both_at_once(self) -> None:
         """Both reset, with bytes for each other: one record, and nothing is left."""
@@ -255,7 +258,7 @@ class LastWordsTests(LastWordsCase):
             began = time.monotonic()
             if more:
                 await self.still()
-                await threads.deferToThread(sends, upstream, more)
+                await threads.deferToThread(send_until_reset, upstream, more)
             self.assertEqual(await threads.deferToThread(read_all, upstream), (0, True))
             self.assertLess(time.monotonic() - began, GRACE + 1)
             record = await self.gateway.record(number)
@@ -325,12 +328,10 @@ class ImpatienceTests(LastWordsCase):
         self.gateway.plane.limits = Limits(half_close=0.5)
         client = self.raw_client()
         upstream = await self.stubborn.accept()
-        sending = threads.deferToThread(upstream.sendall, bytes(64 * MIB))
-        sending.addErrback(lambda _: None)
-        await self.stalled()
+        await self.fill(upstream)
         reset(upstream)
-        await sending
         record = await self.gateway.record()
+        # The record is complete when the reset is decided on; only once the socket is closed can nothing more arrive.
+        await wait_for(lambda: not self.gateway.plane.count, "the end")
         count, was_reset = await threads.deferToThread(read_all, client)
         self.assertEqual((record.ending, record.bytes_out, was_reset), (Ending.UPSTREAM_RESET, count, True))
-        await wait_for(lambda: not self.gateway.plane.count, "the end")
