@@ -157,7 +157,7 @@ def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def print_difference(changes: TrafficDiff) -> None:
+def print_traffic_diff(changes: TrafficDiff) -> None:
     """What changes: ports with their names below, then endpoints, and a line that counts it all."""
     ports = {change.listener: change for change in changes.ports}
     for listener in sorted({*ports, *(change.listener for change in changes.names)}):
@@ -193,12 +193,12 @@ def _print_port(port: str, change: PortChange | None) -> None:
         opened = change.after is not None
         _print_change("+" if opened else "-", f"{port} {'opens' if opened else 'closes'}")
     else:
-        _print_change("~", f"{port} changes: {_manner(change.before)} → {_manner(change.after)}")
+        _print_change("~", f"{port} changes: {_port_mode(change.before)} → {_port_mode(change.after)}")
 
 
-def _manner(manner: PortMode) -> str:
-    first = "TLS, the first bytes decide" if manner.sniffs else "plain TCP"
-    return f"{first}, IPv4 and IPv6" if manner.dual_stack else first
+def _port_mode(mode: PortMode) -> str:
+    first = "TLS, the first bytes decide" if mode.sniffs else "plain TCP"
+    return f"{first}, IPv4 and IPv6" if mode.dual_stack else first
 
 
 def _name_mark(change: NameChange) -> str:

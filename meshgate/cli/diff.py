@@ -7,7 +7,7 @@ import click
 from meshgate.cli.loading import STANDARD_INPUT
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, gateway_options
-from meshgate.report import print_difference
+from meshgate.report import print_traffic_diff
 from meshgate.routing.tell.traffic_diff import diff_traffic
 
 
@@ -30,5 +30,5 @@ def command(gateway: Gateway, old: str, new: str, form: str) -> None:
     if form == "json":
         print_json(changes.as_json())
     else:
-        print_difference(changes)
+        print_traffic_diff(changes)
     raise SystemExit(1 if changes else 0)

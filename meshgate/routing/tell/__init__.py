@@ -1,1 +1,1 @@
-"""A table told to people: explanations, expectations, differences, statuses."""
+"""A routing table in words for people: explanations, expectations, traffic diffs and statuses."""

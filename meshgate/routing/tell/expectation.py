@@ -1,7 +1,7 @@
 """
-What somebody expects to become of a connection, held against what does. Pure.
+Expectations of users, compared with what the table does with a connection. Pure.
 
-Knows names as people write them: a Service by as much of its name as they like, a VirtualService with or without its
+Users shorten names: a Service by as much of its full name as they like, a VirtualService or Gateway without its
 namespace.
 """
 
@@ -19,12 +19,12 @@ from meshgate.routing.tell.explain import Call, Explanation, Result
 @dataclass(frozen=True, slots=True)
 class Target:
     """
-    A destination as somebody writes it.
+    A destination as users write it.
 
     :ivar host: the full host, or the beginning of a Service's: ``name``, ``name.namespace``, ``name.namespace.svc``.
     :ivar port: 0 for any.
-    :ivar subset: empty for any, the whole service too.
-    :ivar weight: the share among all targets; 0 leaves it open.
+    :ivar subset: empty for any, or for none.
+    :ivar weight: its share of the sum of all targets' weights; 0 if the share does not matter.
     """
 
     host: str
@@ -33,7 +33,7 @@ class Target:
     weight: int = 0
 
     def fits(self, destination: Destination, domain_suffix: str) -> bool:
-        """Whether this is the destination."""
+        """True if this means the destination."""
         if (self.port or destination.port) != destination.port:
             return False
         if (self.subset or destination.subset) != destination.subset:
@@ -50,12 +50,11 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """
-    A connection, and what is to become of it.
+    A connection, and its expected outcome. Fields that are empty match anything.
 
-    :ivar result: what is expected at all.
-    :ivar virtual_service: ``namespace/name``, or the name alone; empty leaves it open.
-    :ivar gateway: likewise.
-    :ivar destinations: all that connections are to go to; empty leaves it open.
+    :ivar virtual_service: ``namespace/name``, or the name alone.
+    :ivar gateway: ``namespace/name``, or the name alone.
+    :ivar destinations: every destination to which such connections may go.
     """
 
     call: Call
@@ -67,8 +66,9 @@ class Expectation:
 
 def mismatches(expectation: Expectation, found: Explanation, domain_suffix: str) -> tuple[str, ...]:
     """
-    Everything in which the explanation of the expectation's call is not what was expected, in words; empty when all
-    of it is.
+    Compare an expectation with the explanation of its call.
+
+    :return: one text for each difference; empty if the expectation is met.
     """
     if expectation.result != found.result:
         wanted, real = _WANTED[expectation.result], _FOUND[found.result]
@@ -111,7 +111,7 @@ def _same_destinations(targets: Sequence[Target], chain: Chain, domain_suffix: s
         return False
     total = sum(target.weight for target in targets)
     for target in targets:
-        share = sum((part for each, part in served if target.fits(each, domain_suffix)), Fraction(0))
+        share = sum((fraction for each, fraction in served if target.fits(each, domain_suffix)), Fraction(0))
         if not share or (total and share != Fraction(target.weight, total)):
             return False
     return True

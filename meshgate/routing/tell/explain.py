@@ -1,4 +1,4 @@
-"""The story of one connection: why it goes where it goes, what was considered, and what lost. Pure."""
+"""Explanations: why a connection is routed as it is, step by step, and which rules were dropped there. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from meshgate.routing.tell.policy_texts import connection_json, connection_text,
 Result = Literal["routed", "closed", "no_listener"]
 
 UNBOUND_CODES = frozenset({"MG2001", "MG2010", "MG2011"})
-"""Problems that concern no listener, yet may be why there is none."""
+"""Problems that belong to no listener, but may be the reason why there is none."""
 
 _EVERYWHERE = (ANY_IPV4, ANY_IPV6)
 
@@ -35,10 +35,10 @@ class Call:
     A connection to be explained.
 
     :ivar bind: the listener's own bind; None for a server that leaves it unset.
-    :ivar tls: the client speaks TLS.
-    :ivar sni: the server name it asks for, in any case; None for none.
-    :ivar source: the client's IP address; empty where it is not known.
-    :ivar destination: the IP address it connects to; likewise.
+    :ivar tls: True if the client speaks TLS.
+    :ivar sni: the server name for which the client asks, in lower or upper case; None for none.
+    :ivar source: the client's IP address; empty if it is not given.
+    :ivar destination: the IP address to which the client connects; empty if it is not given.
     """
 
     port: int
@@ -52,9 +52,11 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """
-    :ivar result: ``routed`` when a rule was found, whether or not its destination has endpoints.
-    :ivar steps: what happens, one sentence each.
-    :ivar lost: what was dropped or ignored around this listener.
+    The outcome of a call, and the reasons for it.
+
+    :ivar result: ``routed`` if a rule takes the connection, even if its destination has no endpoint.
+    :ivar steps: one sentence for each step from the listener to the destination.
+    :ivar lost: problems of the listener: rules that were dropped, or fields that were ignored.
     """
 
     result: Result
@@ -80,7 +82,7 @@ class Explanation:
 
 
 def explain(compilation: Compilation, call: Call) -> Explanation:
-    """Walk one connection through the table, and tell each step."""
+    """Look a connection up in the table, with a sentence for each step."""
     listener = _listener(compilation.table, call)
     key = listener.address if listener is not None else ListenerKey(call.bind or ANY_IPV6, call.port)
     names = {str(key)} if key.bind not in _EVERYWHERE else {str(ListenerKey(bind, key.port)) for bind in _EVERYWHERE}
@@ -104,7 +106,7 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
 
 
 def _listener(table: RoutingTable, call: Call) -> Listener | None:
-    """The listener that is meant; one for both families is found by either address of every interface, too."""
+    """The listener that a call means; either wildcard address finds the one that listens for both families."""
     if call.bind and call.bind not in _EVERYWHERE:
         return table.listeners.get(ListenerKey(call.bind, call.port))
     shared = table.listeners.get(ListenerKey(ANY_IPV4, call.port))
@@ -142,7 +144,7 @@ def _by_address(call: Call, chain: Chain) -> str:
         for word, each in (("from", call.source), ("to", call.destination))
     )
     fits = f"the rule for connections {chain.condition}" if chain.condition else "a rule for all addresses"
-    return f"addresses count here; of a connection {ends}, {fits} is the nearest"
+    return f"addresses decide here: for a connection {ends}, {fits} is the nearest"
 
 
 def _closed(listener: Listener, sni: str | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Policies in words, for people, and as plain values, for programs."""
+"""Traffic policies as text for people, and as plain values for programs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _CHOICES: Final = {
 
 
 def upstream_text(policy: UpstreamPolicy) -> str:
-    """How connections to a destination are made, in a line."""
+    """Describe in one line how connections to a destination are made."""
     return "; ".join(_upstream(policy))
 
 
 def connection_text(policy: ConnectionPolicy) -> str:
-    """How the connections of a chain are treated, in a line; empty where nothing is said of them."""
+    """Describe in one line how the connections of a chain are treated; empty without a policy."""
     return "; ".join(_connection(policy))
 
 
 def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
-    """Plain values; None for what is left to the gateway's settings, to the system, or open."""
+    """Plain values; None where the gateway's settings or the system decide, or where there is no limit."""
     keepalive = policy.keepalive
     return {
         "balancing": policy.balancing.algorithm.value,

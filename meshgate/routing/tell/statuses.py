@@ -1,8 +1,9 @@
 """
-What became of each resource: whether this gateway takes it, whether it has a part in the table, and whether others
-stand against it.
+The status of each resource: is it accepted, is it programmed in the routing table, does it conflict with others?
 
-Knows the table and the problems; decides nothing.
+The terms are those of the Kubernetes Gateway API's conditions: Accepted, Programmed, Conflicted. A status follows from
+the table and the problems of a compilation, and nothing depends on it. Statuses of ten thousand resources are not made
+anew for one change: :class:`Statuses` makes those whose resource, problems or part in the table are others than before.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.table import RoutingTable
 
 NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2012", "MG2040"})
-"""Problems for which this gateway leaves a Gateway or VirtualService aside, unless a part of it is in the table."""
+"""Problems of a Gateway or VirtualService that this gateway does not accept, unless some of it is programmed."""
 
 REPORTED: Final = (GatewaySpec, VirtualServiceSpec, DestinationRuleSpec, ServiceEntrySpec, ServiceSpec)
-"""The kinds of which it can be said that a part is in the table."""
+"""The kinds that can be programmed, and so have a status."""
 
 CONFLICTS: Final = frozenset(
     {"MG2002", "MG2003", "MG2004", "MG2005", "MG2009", "MG2041", "MG2053", "MG2062", "MG2064", "MG2065"}
 )
-"""Problems that name another resource which has, or also wants, what this one asks for."""
+"""Problems with another resource that has, or also claims, what a resource claims."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
     """
-    What became of one resource.
+    The status of one resource.
 
-    :ivar accepted: it is valid, and for this gateway.
-    :ivar programmed: a part of it is in the routing table.
-    :ivar conflicted: another resource stands against it, whoever wins.
-    :ivar reasons: its problems that are more than an info, and whatever keeps it aside; each with its code.
+    :ivar accepted: True if it is valid, and meant for this gateway.
+    :ivar programmed: True if the routing table contains something of it, or rests on it.
+    :ivar conflicted: True if another resource conflicts with it, whichever of the two wins.
+    :ivar reasons: its errors and warnings, and the infos for which it is not accepted, each with its code.
     """
 
     accepted: bool
@@ -61,17 +62,17 @@ class ResourceStatus:
 
 
 FAULTLESS: Final = (ResourceStatus(accepted=True, programmed=False), ResourceStatus(accepted=True, programmed=True))
-"""The status of a resource without problems, as it has no part in the table, or has one."""
+"""The statuses of a resource without problems: not programmed, and programmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgrammedResources:
     """
-    What has a part in a table.
+    The resources that are programmed in a table.
 
-    :ivar names: Gateways and VirtualServices as ``namespace/name``, by their kind: there are thousands, and a text
-        knows its hash.
-    :ivar used: the Services, ServiceEntries and DestinationRules.
+    :ivar names: Gateways and VirtualServices as ``namespace/name``, by kind. There are thousands, and a text, unlike a
+        key, keeps its hash.
+    :ivar used: the Services, ServiceEntries and DestinationRules on which routes rest.
     """
 
     names: Mapping[str, Set[str]] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class ProgrammedResources:
 
     @classmethod
     def of(cls, table: RoutingTable, used: Iterable[ResourceKey]) -> ProgrammedResources:
-        """The resources that have a part in a table, and those that its routes rest on."""
+        """Collect the resources that chains of a table name, and those on which its routes rest."""
         gateways: set[str] = set()
         virtual_services: set[str] = set()
         for listener in table.listeners.values():
@@ -88,12 +89,12 @@ class ProgrammedResources:
         return cls({"Gateway": gateways, "VirtualService": virtual_services}, frozenset(used))
 
     def includes(self, resource: Resource[Any]) -> bool:
-        """Whether a resource is among them."""
+        """True if a resource is programmed."""
         names = self.names.get(resource.kind)
         return resource.key in self.used if names is None else resource.qualified_name in names
 
     def changed_since(self, other: ProgrammedResources) -> set[ResourceKey]:
-        """The resources that are among one of two only."""
+        """The resources that only one of the two tables has programmed."""
         changed = set(self.used ^ other.used)
         for kind, names in self.names.items():
             only_one = names ^ other.names.get(kind, frozenset())
@@ -103,8 +104,8 @@ class ProgrammedResources:
 
 class Statuses:
     """
-    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that is compiled, of one set
-    of resources after the other: only those that may be others than before are made anew.
+    The status of every Gateway, VirtualService, DestinationRule, ServiceEntry and Service that is compiled, kept from
+    change to change.
     """
 
     def __init__(self) -> None:
@@ -114,7 +115,7 @@ class Statuses:
         self._touched: dict[ResourceKey, None] = {}
 
     def touch(self, key: ResourceKey) -> None:
-        """A resource came, or went, or is another one."""
+        """Mark the status of a resource as stale: the resource was added, removed or replaced."""
         self._touched[key] = None
 
     def renew(
@@ -125,9 +126,10 @@ class Statuses:
         problems: Iterable[Problem],
     ) -> Mapping[ResourceKey, ResourceStatus]:
         """
-        The statuses by kind and name, in their order.
+        Make the statuses of a new table.
 
-        :param used: the Services, ServiceEntries and DestinationRules that routes rest on.
+        :param used: the Services, ServiceEntries and DestinationRules on which routes rest.
+        :return: the statuses in the order of their keys.
         """
         programmed = ProgrammedResources.of(table, used)
         by_key = _by_resource(problems)
@@ -139,15 +141,17 @@ class Statuses:
             if key not in touched and self._problems.get(key) != by_key.get(key)
         )
         found = dict(self._found)
-        come: dict[ResourceKey, ResourceStatus] = {}
+        added: dict[ResourceKey, ResourceStatus] = {}
         for key in touched:
             resource, own = resources.get(key), by_key.get(key)
             if resource is None or not isinstance(resource.spec, REPORTED):
                 found.pop(key, None)
             else:
-                part = programmed.includes(resource)
-                (found if key in found else come)[key] = _status(part, own) if own else FAULTLESS[part]
-        complete = _with(found, come)
+                is_programmed = programmed.includes(resource)
+                (found if key in found else added)[key] = (
+                    _status(is_programmed, own) if own else FAULTLESS[is_programmed]
+                )
+        complete = _merged(found, added)
         self._found, self._programmed, self._problems, self._touched = complete, programmed, by_key, {}
         return complete
 
@@ -163,7 +167,7 @@ def _status(programmed: bool, own: Sequence[Problem]) -> ResourceStatus:
 
 
 def refusals(problems: Iterable[Problem]) -> dict[ResourceKey, ResourceStatus]:
-    """The status of resources that are not valid, from their problems; valid ones are passed over."""
+    """The statuses of invalid resources, from their problems; valid resources get none."""
     refused: dict[ResourceKey, ResourceStatus] = {}
     by_key = _by_resource(problems)
     for key, own in by_key.items():
@@ -176,25 +180,27 @@ def all_statuses(
     compiled: Mapping[ResourceKey, ResourceStatus], problems: Iterable[Problem]
 ) -> Mapping[ResourceKey, ResourceStatus]:
     """
-    The statuses of what was compiled and of what is not valid, by kind and name. One that has a fault and is
-    in force all the same, as its last good version or in spite of an unknown field, has the status of what is in force,
-    and its fault among the reasons.
+    The statuses of compiled resources and of invalid ones.
+
+    An invalid resource may be in force all the same, as its last good version or in spite of an unknown field. Its
+    status is then that of the version in force, with the errors of the newest one among the reasons.
 
     :param compiled: in the order of their keys.
+    :return: likewise.
     """
     refused = refusals(problems)
     faulty = {key: _both(compiled[key], status) for key, status in refused.items() if key in compiled}
     known = {**compiled, **faulty} if faulty else compiled
-    return _with(known, {key: status for key, status in refused.items() if key not in compiled})
+    return _merged(known, {key: status for key, status in refused.items() if key not in compiled})
 
 
-def _with(
-    known: Mapping[ResourceKey, ResourceStatus], come: Mapping[ResourceKey, ResourceStatus]
+def _merged(
+    known: Mapping[ResourceKey, ResourceStatus], added: Mapping[ResourceKey, ResourceStatus]
 ) -> Mapping[ResourceKey, ResourceStatus]:
-    """Statuses in order, and others that are put where they belong; thousands are not sorted for one."""
-    if not come:
+    """Merge statuses into sorted ones; this sorts only the added ones, not thousands for one."""
+    if not added:
         return known
-    return dict(merge(known.items(), sorted(come.items(), key=_key), key=_key))
+    return dict(merge(known.items(), sorted(added.items(), key=_key), key=_key))
 
 
 def _key(item: tuple[ResourceKey, ResourceStatus]) -> ResourceKey:
@@ -202,7 +208,7 @@ def _key(item: tuple[ResourceKey, ResourceStatus]) -> ResourceKey:
 
 
 def _both(compiled: ResourceStatus, refused: ResourceStatus) -> ResourceStatus:
-    """What is in force counts, with what is wrong with its newest version."""
+    """The status of the version in force, with the errors of the newest version as further reasons."""
     return replace(compiled, reasons=tuple(dict.fromkeys((*refused.reasons, *compiled.reasons))))
 
 

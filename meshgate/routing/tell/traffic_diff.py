@@ -1,8 +1,16 @@
 """
-What changes for traffic between two routing tables: ports, names, shares, endpoints and policies. Pure.
+Traffic diffs: the changes between two routing tables that connections notice. Pure.
 
-Compares what connections meet, not how it is written: a rule that moves to another VirtualService changes nothing
-as long as it sends the same names to the same places in the same shares.
+The problem: two configurations may be written differently and route alike, and a small edit may move many names. So
+this compares outcomes and not resources. A rule that moves to another VirtualService is no change as long as it sends
+the same names to the same destinations in the same shares.
+
+The approach: server names fall into finitely many classes, one for each name or wildcard that a rule of either table
+has, and one for all others. Two connections of one class take the same chain in the first table, and the same chain in
+the second. So it is enough to look one member of each class up in both tables, and to compare the two chains: their
+shares of destinations, their refusal, the endpoints and policies of destinations that both serve. Chains for some
+addresses only are compared by name and condition. Invariants: equal tables have no diff, the order of entries does not
+matter, and the diff of the tables swapped is the diff mirrored.
 """
 
 from __future__ import annotations
@@ -17,10 +25,9 @@ from meshgate.routing.table import ANY_IPV6, Chain, Destination, Endpoint, Liste
 from meshgate.routing.tell.policy_texts import connection_text, upstream_text
 
 ANY_NAME = "*"
-"""Stands for every connection without a more specific name, plain text among them."""
+"""Every connection without a more specific name, plain text included."""
 
-# A label that no rule can have: with it in front, a lookup finds what a wildcard's names find that have no rule of
-# their own.
+# A label that no rule can have. Put in front of a wildcard's suffix, it makes a name that only the wildcard takes.
 _UNUSED_LABEL = "\0."
 
 PortChangeKind = Literal["opened", "closed", "changed"]
@@ -30,10 +37,10 @@ NameChangeKind = Literal["appears", "disappears", "refused", "served", "moves", 
 @dataclass(frozen=True, slots=True)
 class PortMode:
     """
-    How a port is served.
+    The way in which a port is served.
 
-    :ivar sniffs: the first bytes decide, so a client has to speak first.
-    :ivar dual_stack: IPv6 is served as well.
+    :ivar sniffs: True if the first bytes decide, so that a client has to speak first.
+    :ivar dual_stack: True if IPv6 is served as well.
     """
 
     sniffs: bool
@@ -47,11 +54,11 @@ class PortMode:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What becomes of the connections for a name.
+    The outcome of the connections for a name.
 
-    :ivar shares: the part of them that each destination gets; they add up to 1. Empty where there is none.
-    :ivar refusal: why they are closed instead, or empty.
-    :ivar terminate: TLS ends at the gateway.
+    :ivar shares: the destinations, each with the fraction of the connections that it gets. The fractions add up to 1.
+    :ivar refusal: why the connections are closed instead of routed; empty if they are not.
+    :ivar terminate: True if the gateway terminates TLS.
     """
 
     shares: tuple[tuple[str, Fraction], ...]
@@ -66,7 +73,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PortChange:
-    """A port that is opened, closed or served in another manner; None where it is closed."""
+    """A port that is opened, closed or served in another mode; a side on which the port is closed is None."""
 
     listener: ListenerKey
     before: PortMode | None
@@ -87,9 +94,9 @@ class PortChange:
 @dataclass(frozen=True, slots=True)
 class NameChange:
     """
-    A name whose connections fare differently; None where no rule takes them, and they are closed.
+    A name whose connections have another outcome; a side on which no rule takes them, and they are closed, is None.
 
-    :ivar name: as a rule has it; :data:`ANY_NAME` for what no other rule takes.
+    :ivar name: as a rule has it; :data:`ANY_NAME` for the connections that no other rule takes.
     """
 
     listener: ListenerKey
@@ -99,7 +106,7 @@ class NameChange:
 
     @property
     def kind(self) -> NameChangeKind:
-        """The change in a word; of several, the one that says most."""
+        """The change in a word; of several changes, the most important one."""
         if self.before is None or self.after is None:
             return "appears" if self.before is None else "disappears"
         if self.before.refusal != self.after.refusal:
@@ -116,10 +123,10 @@ class NameChange:
 @dataclass(frozen=True, slots=True)
 class EndpointsChange:
     """
-    A destination that is in use before and after, on other endpoints.
+    A destination that is used before and after, with different endpoints.
 
-    :ivar before: in the order of their addresses; likewise :attr:`after`.
-    :ivar names: the names that are sent there, each as ``bind:port name``.
+    :ivar before: the endpoints in the order of their addresses; likewise :attr:`after`.
+    :ivar names: the names whose connections go there, each as ``bind:port name``.
     """
 
     destination: str
@@ -129,12 +136,12 @@ class EndpointsChange:
 
     @property
     def added(self) -> tuple[Endpoint, ...]:
-        """The endpoints that are new, or have another weight."""
+        """The endpoints that are new or have a new weight."""
         return tuple(endpoint for endpoint in self.after if endpoint not in self.before)
 
     @property
     def removed(self) -> tuple[Endpoint, ...]:
-        """The endpoints that are gone, or have another weight."""
+        """The endpoints that are gone or had another weight."""
         return tuple(endpoint for endpoint in self.before if endpoint not in self.after)
 
     def as_json(self) -> dict[str, Any]:
@@ -150,9 +157,10 @@ class EndpointsChange:
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
     """
-    Connections that are made or treated in another way, before and after in words.
+    A traffic policy that changes, before and after as text.
 
-    :ivar destination: empty for what holds for the connections of a name, wherever they go.
+    :ivar destination: the destination whose policy it is; empty for the policy of a chain, which holds for its
+        connections wherever they go.
     :ivar names: as of :class:`EndpointsChange`.
     """
 
@@ -195,7 +203,7 @@ class TrafficDiff:
 
 
 def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
-    """Compare two tables."""
+    """Compare two routing tables."""
     ports: list[PortChange] = []
     names: list[NameChange] = []
     endpoints: dict[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]], list[str]] = {}
@@ -223,9 +231,9 @@ def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
 
 
 def _display_key(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
-    """What a listener listens on, of both families if it does before or after, as people are told."""
+    """The address of a listener as it is shown: that of both families if it listens on both before or after."""
     if any(ListenerKey(ANY_IPV6, key.port) in table.listeners for table in tables):
-        return key  # that address is another listener's, before or after
+        return key  # the IPv6 wildcard address belongs to a listener of its own
     found = (table.listeners.get(key) for table in tables)
     return next((listener.address for listener in found if listener is not None and listener.dual_stack), key)
 
@@ -233,7 +241,7 @@ def _display_key(key: ListenerKey, *tables: RoutingTable) -> ListenerKey:
 def _chains_by_name(
     before: Listener | None, after: Listener | None
 ) -> Iterator[tuple[str, tuple[Chain | None, Chain | None]]]:
-    """What takes the connections of each name before and after; likewise of a name between some addresses."""
+    """The chains that take each name before and after; then those that take a name for some addresses only."""
     for name in _names(before, after):
         yield name, (chain_for(before, name), chain_for(after, name))
     old, new = _by_address(before), _by_address(after)
@@ -244,15 +252,16 @@ def _chains_by_name(
 
 
 def _by_address(listener: Listener | None) -> dict[tuple[str, str], Chain]:
-    """The chains for some addresses only, by name and condition."""
+    """Chains for some addresses only, by name and condition."""
     limited = listener.by_address.items() if listener is not None else ()
     return {(name, chain.condition): chain for name, those in limited for chain in those.chains.values()}
 
 
 def _names(*listeners: Listener | None) -> Iterator[str]:
     """
-    Every name that tells connections apart in any of the listeners, wildcards behind full names. Two connections
-    that the same one of these fits best fare alike, before and after.
+    Every name that a rule of any of the listeners has, full names before wildcards.
+
+    Two connections for which the same one of these is the best match have the same outcome, before and after.
     """
     there = [listener for listener in listeners if listener is not None]
     yield from sorted({name for listener in there for name in listener.exact})
@@ -261,7 +270,7 @@ def _names(*listeners: Listener | None) -> Iterator[str]:
 
 
 def chain_for(listener: Listener | None, name: str) -> Chain | None:
-    """The chain that takes the connections for which the name is the best fit."""
+    """The chain that takes the connections for which a name is the best match."""
     if listener is None or name == ANY_NAME or not listener.sniffs:
         return listener.catch_all if listener is not None else None
     return listener.lookup(_UNUSED_LABEL + name[2:] if name.startswith("*.") else name)
@@ -272,22 +281,22 @@ def _mode(listener: Listener | None) -> PortMode | None:
 
 
 def outcome(chain: Chain | None) -> Outcome | None:
-    """What becomes of the connections of a chain."""
+    """The outcome of the connections that a chain takes."""
     return Outcome(_shares(chain.destinations), chain.refusal, chain.terminate) if chain is not None else None
 
 
 def _shares(destinations: Sequence[Destination]) -> tuple[tuple[str, Fraction], ...]:
-    """The part of the connections that goes to each destination, by its name; one that is written twice counts once."""
-    parts: dict[str, Fraction] = {}
+    """The fraction of the connections that each destination gets, by name; a destination that comes twice is one."""
+    fractions: dict[str, Fraction] = {}
     for destination, share in shares(destinations):
-        parts[str(destination)] = parts.get(str(destination), Fraction(0)) + share
-    return tuple(sorted(parts.items()))
+        fractions[str(destination)] = fractions.get(str(destination), Fraction(0)) + share
+    return tuple(sorted(fractions.items()))
 
 
 def _changed_endpoints(
     before: Chain | None, after: Chain | None
 ) -> Iterator[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]]]:
-    """The destinations that both chains serve, with the endpoints of each, where those differ."""
+    """The destinations that both chains serve with different endpoints, each with its endpoints before and after."""
     old, new = _endpoints(before), _endpoints(after)
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
@@ -302,7 +311,7 @@ def _endpoints(chain: Chain | None) -> Mapping[str, tuple[Endpoint, ...]]:
 
 
 def _changed_policies(before: Chain | None, after: Chain | None) -> Iterator[tuple[str, str, str]]:
-    """What becomes of the policies that both chains have, where they differ; under no name that of the chain."""
+    """The policies that differ between both chains, by destination; the empty name means the policy of the chain."""
     old, new = _policies(before), _policies(after)
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
