@@ -39,7 +39,7 @@ class BindFamilies:
             if len(binds) == 2:
                 self._mixed[server.port.number] = None
 
-    def drop(self, gateway: Gateway) -> None:
+    def remove(self, gateway: Gateway) -> None:
         """Forget a Gateway."""
         for server in _everywhere(gateway):
             binds = self._binds.get(server.port.number, {})

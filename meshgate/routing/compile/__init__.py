@@ -1,1 +1,1 @@
-"""From resources to a routing table."""
+"""Compiling: from resources to a routing table."""

@@ -1,7 +1,7 @@
 """
-The catalog: which hosts exist, on which ports, and the endpoints behind each, the way Istio joins them.
+The catalog: the hosts that exist, their ports, and the endpoints behind each port, joined as Istio joins them.
 
-Pure: takes resources, gives endpoints. Names that DNS has to answer stay names here; the data plane resolves them.
+An endpoint with a DNS name keeps it here; the data plane resolves it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
 
-Found = tuple[Endpoint, Mapping[str, str] | None]
-"""An endpoint with its labels; None where they are not known."""
+_LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None]
+"""An endpoint with its labels; None if these are unknown."""
 
 _LabeledWorkload = tuple[WorkloadEntrySpec, Mapping[str, str]]
 
@@ -42,8 +42,8 @@ class CatalogPort:
     """
     One port of a host.
 
-    :ivar endpoints: may be empty; :attr:`missing` then says why.
-    :ivar labels: those of each endpoint, by which subsets select; None where they are not known.
+    :ivar missing: the reason why there are no endpoints, in words; empty if there are some.
+    :ivar labels: of each endpoint, by which subsets select; None if they are unknown.
     """
 
     number: int
@@ -52,13 +52,33 @@ class CatalogPort:
     missing: str = ""
     labels: tuple[Mapping[str, str] | None, ...] = ()
 
+    def subset(self, selector: Mapping[str, str]) -> tuple[tuple[Endpoint, ...], str]:
+        """
+        The endpoints that a subset selects, and the reason if there are none.
+
+        :param selector: the labels of the subset; none select every endpoint.
+        """
+        if not selector or not self.endpoints:
+            return self.endpoints, self.missing
+        chosen = tuple(
+            endpoint
+            for endpoint, labels in zip(self.endpoints, self.labels, strict=True)
+            if labels is not None and selected(selector, labels)
+        )
+        if chosen:
+            return chosen, ""
+        wanted = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        reason = f"none of its {len(self.labels)} endpoints is labeled {wanted}"
+        unknown = self.labels.count(None)
+        return (), reason + (f", as far as labels are known: the Pods of {unknown} are not given" if unknown else "")
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogHost:
     """
     A host that routes can name: a Service, or one host of a ServiceEntry.
 
-    :ivar source: the resource it comes from.
+    :ivar source: the Service or ServiceEntry.
     """
 
     host: str
@@ -70,9 +90,9 @@ class Catalog:
     """
     All hosts by their full name.
 
-    :param resources: every resource of the configuration; kinds of no interest here are passed over.
+    :param resources: of any kind, in any order.
     :param domain_suffix: the cluster domain, ``cluster.local``.
-    :param before: a catalog whose hosts are taken over where they are the same, as the same objects.
+    :param before: the catalog before a change; hosts that have not changed stay the same objects.
     """
 
     def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None = None) -> None:
@@ -80,11 +100,11 @@ class Catalog:
         self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
-        # By namespace and one of their labels, so that those which a selector takes are found without trying all.
+        # By namespace, key and value of each of their labels, so that a selector need not try all of them.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
-        self._take(resources, before)
+        self._fill(resources, before)
 
-    def _take(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> None:
+    def _fill(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> None:
         services: list[Resource[ServiceSpec]] = []
         entries: list[Resource[ServiceEntrySpec]] = []
         in_order = sorted(resources, key=Resource.order)
@@ -94,8 +114,8 @@ class Catalog:
             elif isinstance(resource.spec, ServiceEntrySpec):
                 entries.append(resource)
             else:
-                self._note(resource)
-        # A Service keeps its host against a ServiceEntry of the same name, as the older source does in Istio.
+                self._add_backends(resource)
+        # A Service comes before a ServiceEntry of the same host, as the older source does in Istio.
         for service in services:
             host = full_name(service.name, service.namespace, self._domain_suffix)
             self._add(host, service, self._service_ports(service), before)
@@ -103,8 +123,8 @@ class Catalog:
             for host in entry.spec.hosts:
                 self._add(host, entry, self._entry_ports(entry, host), before)
 
-    def _note(self, resource: Resource[Any]) -> None:
-        """What Services and ServiceEntries find their endpoints among."""
+    def _add_backends(self, resource: Resource[Any]) -> None:
+        """Add a resource among which Services and ServiceEntries find their endpoints."""
         if isinstance(resource.spec, WorkloadEntrySpec):
             labels = {**resource.labels, **_workload_labels(resource.spec)}
             for key, value in labels.items():
@@ -118,21 +138,27 @@ class Catalog:
 
     def find(self, host: str, namespace: str | None = None) -> CatalogHost | None:
         """
-        :param host: a full name, as :func:`~meshgate.routing.hosts.full_name` makes it.
-        :param namespace: that has to see it; None for anybody.
+        The first host of a name.
+
+        :param host: a full name, as :func:`~meshgate.routing.hosts.full_name` gives it.
+        :param namespace: from which the host must be visible; None to find it whatever its visibility.
         """
         found = self._hosts.get(host, ())
         return next((each for each in found if namespace is None or visible(each.source, namespace)), None)
 
-    def covering(self, host: str, namespace: str) -> CatalogHost | None:
-        """As :meth:`find`; where there is no such host, the longest wildcard that takes it, as sidecars see it."""
-        known = most_specific(host, self._hosts)
-        return None if known is None else self.find(known, namespace)
+    def find_covering(self, host: str, namespace: str) -> CatalogHost | None:
+        """Find a host, or else the longest wildcard that covers it, as sidecars do."""
+        covering = most_specific(host, self._hosts)
+        return None if covering is None else self.find(covering, namespace)
 
     def changed_hosts(self, before: Catalog) -> set[str]:
-        """The hosts that are not the same in another catalog, from which this one has taken over what is the same."""
+        """
+        The names of the hosts that have changed since another catalog.
+
+        :param before: the catalog that was given to this one when it was made.
+        """
         hosts = self._hosts.keys() | before._hosts.keys()
-        return {host for host in hosts if not _are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
+        return {host for host in hosts if not are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
 
     def __iter__(self) -> Iterator[CatalogHost]:
         for same in self._hosts.values():
@@ -140,8 +166,8 @@ class Catalog:
 
     def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort], before: Catalog | None) -> None:
         new = CatalogHost(host, source, {port.number: port for port in ports})
-        known = before._hosts.get(host, ()) if before is not None else ()
-        self._hosts[host].append(next((each for each in known if each == new), new))
+        old = before._hosts.get(host, ()) if before is not None else ()
+        self._hosts[host].append(next((each for each in old if each == new), new))
 
     def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
         spec = service.spec
@@ -150,17 +176,20 @@ class Catalog:
                 yield CatalogPort(port.port, port.name, *_external(spec.external_name, _numeric_target(port)))
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
-            yield _with_endpoints(port.port, port.name, found, self._why_none(service, port, found))
+            yield _with_endpoints(port.port, port.name, found, self._missing(service, port, found))
 
-    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
-        """Ports are joined by name; FQDN slices are ignored, and so is what is not ready (istio#34995)."""
-        for piece in self._slices.get((service.namespace, service.name), ()):
-            if piece.address_type == "FQDN":
+    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
+        """
+        The endpoints of EndpointSlices, joined by the names of ports. FQDN slices are ignored, and so are endpoints
+        that are not ready (istio#34995).
+        """
+        for endpoint_slice in self._slices.get((service.namespace, service.name), ()):
+            if endpoint_slice.address_type == "FQDN":
                 continue
-            for slice_port in piece.ports:
+            for slice_port in endpoint_slice.ports:
                 if (slice_port.name or "") != port.name or slice_port.port is None:
                     continue
-                for endpoint in piece.endpoints:
+                for endpoint in endpoint_slice.endpoints:
                     if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
                         labels = self._pod_labels(endpoint, service.namespace)
                         for address in endpoint.addresses:
@@ -173,20 +202,24 @@ class Catalog:
         pod = self._pods.get((reference.namespace or namespace, reference.name))
         return None if pod is None else {**pod.labels, **({ZONE_LABEL: endpoint.zone} if endpoint.zone else {})}
 
-    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[Found]:
+    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
         for workload, labels in self._selected(service.namespace, service.spec.selector):
             number = _workload_port(workload.ports, port)
             if number is not None and not workload.address.startswith(UNIX):
                 yield _endpoint(workload.address, number, workload.weight), labels
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
-        """WorkloadEntries by the labels of their metadata and spec together; an empty selector selects nothing."""
+        """
+        The WorkloadEntries that a selector selects by the labels of their metadata and spec together. An empty selector
+        selects none.
+        """
         if not selector:
             return []
         fewest = min((self._workloads.get((namespace, *pair), []) for pair in selector.items()), key=len)
         return [(workload, labels) for workload, labels in fewest if selected(selector, labels)]
 
-    def _why_none(self, service: Resource[ServiceSpec], port: ServicePort, found: list[Found]) -> str:
+    def _missing(self, service: Resource[ServiceSpec], port: ServicePort, found: list[_LabeledEndpoint]) -> str:
+        """The reason why a port of a Service has no endpoints, or empty."""
         if found:
             return ""
         chosen = list(self._selected(service.namespace, service.spec.selector))
@@ -216,7 +249,7 @@ class Catalog:
 
     def _entry_endpoints(
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
-    ) -> Iterator[Found]:
+    ) -> Iterator[_LabeledEndpoint]:
         spec = entry.spec
         workloads: list[_LabeledWorkload] = [(each, _workload_labels(each)) for each in spec.endpoints]
         if spec.workload_selector is not None:
@@ -229,35 +262,36 @@ class Catalog:
                 yield _endpoint(workload.address, number, workload.weight), labels
 
 
-def _are_the_same(some: Sequence[CatalogHost], others: Sequence[CatalogHost]) -> bool:
+def are_the_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    """True if two sequences have the same objects in the same order."""
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Whether the labels hold every pair of the selector."""
+    """True if the labels have every pair of the selector."""
     return all(labels.get(key) == value for key, value in selector.items())
 
 
-def _with_endpoints(number: int, name: str, found: Iterable[Found], missing: str) -> CatalogPort:
-    """A port; an endpoint that is found twice counts once."""
-    labels: dict[Endpoint, Mapping[str, str] | None] = {}
-    for endpoint, known in found:
-        if labels.get(endpoint) is None:
-            labels[endpoint] = known
-    return CatalogPort(number, name, tuple(labels), missing, tuple(labels.values()))
+def _with_endpoints(number: int, name: str, found: Iterable[_LabeledEndpoint], missing: str) -> CatalogPort:
+    """A port with its endpoints, each of them once."""
+    labels_of: dict[Endpoint, Mapping[str, str] | None] = {}
+    for endpoint, labels in found:
+        if labels_of.get(endpoint) is None:
+            labels_of[endpoint] = labels
+    return CatalogPort(number, name, tuple(labels_of), missing, tuple(labels_of.values()))
 
 
 def _workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
-    """Its labels, and those that its place gives it (pkg/config/labels, AugmentLabels)."""
-    places = dict(zip((REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL), workload.locality.split("/"), strict=False))
-    places[NETWORK_LABEL] = workload.network
-    return {**workload.labels, **{key: value for key, value in places.items() if value}}
+    """The labels of a workload, with those of its locality and network (pkg/config/labels, AugmentLabels)."""
+    locality = dict(zip((REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL), workload.locality.split("/"), strict=False))
+    locality[NETWORK_LABEL] = workload.network
+    return {**workload.labels, **{key: value for key, value in locality.items() if value}}
 
 
 def _workload_port(ports: Mapping[str, int], port: ServicePort) -> int | None:
     """
-    A workload's port for a Service port: by the name of the targetPort, then of the Service port, then the numeric
-    targetPort. A named targetPort that the workload does not know gives none.
+    The port of a workload for a port of a Service: the workload's port with the name of the targetPort or of the
+    Service port, else the numeric targetPort. None if the targetPort is a name that the workload does not have.
     """
     for name in (port.target_port, port.name):
         if isinstance(name, str) and name in ports:

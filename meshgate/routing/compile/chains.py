@@ -1,16 +1,17 @@
 """
-From what rules ask for to the chains of every listener: who gets what, and what is said to those who lose.
+From claims to chains: which claims are admitted to which listener, and which lose to an earlier one.
 
-The rules are Istio's (pilot/pkg/networking/core/gateway.go): a TCP server, or one that terminates TLS, takes the
-first VirtualService with a fitting tcp rule and nothing after it; a passthrough server takes every fitting match
-block of every VirtualService, save those with a name that is taken.
+The rules are Istio's (pilot/pkg/networking/core/gateway.go). A TCP server, or one that terminates TLS, takes the first
+tcp rule that fits, and nothing after it. A passthrough server takes every match block that fits, of every
+VirtualService, except a block with a name that an earlier block has. A claim that loses is a problem that names the
+winner.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
@@ -19,19 +20,18 @@ from meshgate.routing.compile.listeners import ListenerBuilder, Owner
 from meshgate.routing.compile.servers import BoundServer, duplicates
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
 
-AUTO = "AUTO_PASSTHROUGH"
 HTTP_REFUSAL = "this is an HTTP server, and the gateway works below HTTP"
 
 
 class ChainBuilder:
     """
-    Builds the listeners of some servers, with all that these have against each other.
+    Builds the listeners of some servers.
 
-    :param bound: the VirtualServices of each Gateway, in their order.
+    :param bound: gives the VirtualServices that are bound to a server's Gateway, in their order.
     :param claims: gives the claims of a VirtualService to a server.
-    :ivar listeners: what is built so far.
-    :ivar problems: what was dropped or ignored.
-    :ivar used: what the destinations of the chains rest on, and how many of them.
+    :ivar listeners: the listeners of the servers added so far.
+    :ivar problems: of claims that were dropped or ignored.
+    :ivar used: the Services, ServiceEntries and DestinationRules that destinations of the chains come from.
     """
 
     def __init__(
@@ -42,34 +42,35 @@ class ChainBuilder:
         self._bound = bound
         self._claims_of = claims
         self._sni_owners: dict[int, dict[str, tuple[str, Owner]]] = {}
-        self._ignored_said: set[tuple[object, ...]] = set()
+        self._noted: set[tuple[ResourceKey, str]] = set()
         self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
-        self.used: Counter[ResourceKey] = Counter()
+        self.used: set[ResourceKey] = set()
 
     def add(self, server: BoundServer) -> None:
-        """Build the chains of one server, in its turn."""
+        """Build the chains of the next server; see :meth:`meshgate.routing.compile.servers.MergedServers.in_order`."""
         listener = self.listeners.get(server.key)
         if listener is None:
             listener = self.listeners[server.key] = ListenerBuilder(server)
-        listener.join(server)
+        listener.add_server(server)
         if server.is_http:
-            self._http(server, listener)
-        elif takes_no_rules(server):
+            self._add_http(server, listener)
+        elif server.server.tls is not None and server.server.tls.mode == TLSMode.AUTO_PASSTHROUGH:
             self.problems.append(
                 server.problem(Severity.ERROR, "MG2031", "AUTO_PASSTHROUGH is for multi-cluster meshes and not served")
             )
         elif server.is_passthrough:
-            self._passthrough(server, listener)
+            self._add_passthrough(server, listener)
         else:
-            self._plain(server, listener)
+            self._add_plain(server, listener)
 
     def _claims(self, server: BoundServer) -> Iterator[Claim]:
-        """The claims of every VirtualService of the server's Gateway to the server, in their order."""
+        """All claims to a server, in the order of the VirtualServices and their rules."""
         for virtual_service in self._bound(server):
             yield from self._claims_of(server, virtual_service).claims
 
-    def _http(self, server: BoundServer, listener: ListenerBuilder) -> None:
+    def _add_http(self, server: BoundServer, listener: ListenerBuilder) -> None:
+        """Add an HTTP server, which refuses its connections, and keeps its names from other servers."""
         names = server_names(server) if server.is_tls else ()
         chain = Chain(
             names=names,
@@ -92,8 +93,8 @@ class ChainBuilder:
             )
         )
 
-    def _plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
-        """A TCP server, or a TLS server that terminates: one rule takes everything."""
+    def _add_plain(self, server: BoundServer, listener: ListenerBuilder) -> None:
+        """Add a TCP server, or one that terminates TLS: its first claim takes all connections."""
         winner: Claim | None = None
         for claim in self._claims(server):
             self._note_ignored(claim)
@@ -107,42 +108,42 @@ class ChainBuilder:
         elif server.is_tls:
             self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
 
-    def _passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
-        """A passthrough server: every fitting block of every rule brings a chain of its own."""
-        found = False
-        for claim in self._claims(server):
-            found = True
+    def _add_passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
+        """Add a passthrough server: each claim gets a chain of its own, if its names are free."""
+        claims = list(self._claims(server))
+        for claim in claims:
             self._note_ignored(claim)
-            if not self._taken(server, claim):
+            if not self._names_taken(server, claim):
                 self._admit(listener, claim, server)
                 self.problems += [claim.wider] if claim.wider is not None else []
-        if not found:
+        if not claims:
             self.problems.append(self._no_chain(server, "tls"))
 
     def _admit(self, listener: ListenerBuilder, claim: Claim, server: BoundServer) -> None:
+        """Add the chain of a claim to the listener, unless Envoy would refuse it."""
         self.problems += claim.problems
         self.used.update(claim.used)
-        why = listener.refuse(claim.chain.names)
-        if why is None:
+        refusal = listener.refuse(claim.chain.names)
+        if refusal is None:
             listener.add(claim.chain, claim.owner, sniffs=server.is_tls)
             return
         self.problems.append(
             claim.virtual_service.problem(
                 Severity.ERROR,
                 "MG2004",
-                f"the rule is dropped: {why} on {server.address}",
+                f"the rule is dropped: {refusal} on {server.address}",
                 path=claim.path,
                 hint="Envoy would refuse the whole listener",
                 listener=str(server.address),
             )
         )
 
-    def _taken(self, server: BoundServer, claim: Claim) -> bool:
-        """Whether a name of the block is some other block's: then the whole block is dropped, its new names too."""
-        known = self._sni_owners.setdefault(server.port, {})
-        clash = duplicates(claim.written, server.server.bind, known, claim.owner)
-        # A rule that meets two servers of a port comes by twice; the second time it loses to itself only.
-        lost = [(name, other) for name, other in clash if other.text != claim.owner.text]
+    def _names_taken(self, server: BoundServer, claim: Claim) -> bool:
+        """True if a name of the match block is another block's. Then the whole block is dropped, its free names too."""
+        owners = self._sni_owners.setdefault(server.port, {})
+        clash = duplicates(claim.sni_hosts, server.server.bind, owners, claim.owner)
+        # A rule that meets two servers of one port claims its names twice, and loses them to nobody but itself.
+        lost = [(name, owner) for name, owner in clash if owner.text != claim.owner.text]
         if lost:
             taken = ", ".join(name for name, _ in lost)
             self.problems.append(
@@ -150,7 +151,7 @@ class ChainBuilder:
                     Severity.ERROR,
                     "MG2005",
                     f"the whole match block is dropped: {taken} on port {server.port} already goes to {lost[0][1]}",
-                    path=f"{claim.path}.sniHosts[{claim.written.index(lost[0][0])}]",
+                    path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(lost[0][0])}]",
                     hint="the older VirtualService wins, then the name that sorts first",
                     listener=str(server.address),
                 )
@@ -158,47 +159,42 @@ class ChainBuilder:
         return bool(clash)
 
     def _note_ignored(self, claim: Claim) -> None:
-        """Once of each rule, however many servers it meets."""
+        """Report ignored conditions once for each rule, however many servers it meets."""
         rule = (claim.virtual_service.key, claim.path)
-        if claim.ignored is not None and rule not in self._ignored_said:
-            self._ignored_said.add(rule)
+        if claim.ignored is not None and rule not in self._noted:
+            self._noted.add(rule)
             self.problems.append(claim.ignored)
 
     def _no_chain(self, server: BoundServer, kind: str) -> Problem:
+        """
+        The problem of a server without claims.
+
+        :param kind: of the rules that it takes, ``tcp`` or ``tls``.
+        """
         bound = self._bound(server)
-        meeting = [each for each in bound if self._claims_of(server, each).meets]
+        meeting = [each for each in bound if self._claims_of(server, each).hosts_meet]
         if not bound:
-            why = "no VirtualService names the Gateway"
+            reason = "no VirtualService names the Gateway"
         elif not meeting:
             names = ", ".join(virtual_service.qualified_name for virtual_service in bound[:3])
-            why = f"no host of {names} is among the server's hosts ({', '.join(server.hosts[:5])})"
+            reason = f"no host of {names} is among the server's hosts ({', '.join(server.hosts[:5])})"
         else:
             names = ", ".join(virtual_service.qualified_name for virtual_service in meeting[:3])
-            why = f"{names} has no {kind} rule that fits port {server.server.port.number} and this Gateway"
+            reason = f"{names} has no {kind} rule that fits port {server.server.port.number} and this Gateway"
         return server.problem(
             Severity.WARNING,
             "MG2008",
-            f"nothing is routed from port {server.port}: {why}",
+            f"nothing is routed from port {server.port}: {reason}",
             f"a {server.protocol} server takes its routes from {kind} rules; without any, its port is not opened",
         )
 
 
 def names_of(server: BoundServer) -> Iterator[str]:
-    """The names that a server can take from others, or lose to them, whatever the rules for it."""
+    """The names that a server can take from other servers, or lose to them, whatever its claims."""
     if server.server.tls is not None:
         yield from server.hosts
         if not server.is_passthrough:
             yield from server_names(server) or (CATCH_ALL,)
-
-
-def takes_no_rules(server: BoundServer) -> bool:
-    """Whether no rule brings a chain to a server."""
-    return server.is_http or (server.server.tls is not None and server.server.tls.mode == AUTO)
-
-
-def takes_blocks(server: BoundServer) -> bool:
-    """Whether every fitting match block brings a chain of its own to a server."""
-    return server.is_passthrough and not takes_no_rules(server)
 
 
 def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:

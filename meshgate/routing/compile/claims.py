@@ -1,9 +1,8 @@
 """
-What the rules of VirtualServices ask for: the chain of every rule that fits a server, before it is known who else wants
-the same.
+Claims: the chains that the rules of one VirtualService ask for on one server.
 
-Knows one server and one VirtualService at a time; must not know what others ask for, nor who gets it
-(:mod:`meshgate.routing.compile.chains`).
+A claim reader looks at one server and one VirtualService at a time, whatever other VirtualServices ask for. So what it
+reads can be kept while others change; :mod:`meshgate.routing.compile.chains` decides who gets a name.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from meshgate.resources.kinds.virtualservice import (
 )
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.routing.compile.destinations import Destinations
+from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.listeners import Owner
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.connection_policy import ConnectionPolicy
@@ -29,7 +28,7 @@ from meshgate.routing.hosts import HostIndex, gateway_reference, without_namespa
 from meshgate.routing.table import CATCH_ALL, Chain, Destination
 
 TERMINATION_REFUSAL = "the server terminates TLS, which this gateway does not do yet"
-CAMEL = {
+_FIELD_NAMES = {
     "destination_subnets": "destinationSubnets",
     "source_subnet": "sourceSubnet",
     "source_labels": "sourceLabels",
@@ -40,20 +39,21 @@ CAMEL = {
 @dataclass(frozen=True, slots=True)
 class Claim:
     """
-    What one rule, or one of its blocks, asks for: a chain, before it is known who else wants the same.
+    A chain that one rule, or one match block of a rule, asks for on a server.
 
-    :ivar written: the server names as they are written.
-    :ivar owner: who asks, for those that come later.
-    :ivar ignored: says which conditions of it mean nothing; None where all do.
-    :ivar wider: says that it reaches beyond the hosts of the server; None where it does not.
-    :ivar problems: what its destinations lack.
-    :ivar used: what its destinations rest on.
+    :ivar path: of the rule or the block.
+    :ivar sni_hosts: the server names as the rule has them; for a tcp rule, those of the server.
+    :ivar owner: the claim in words, for later claims that lose to it.
+    :ivar ignored: the problem that some of its conditions mean nothing, or None.
+    :ivar wider: the problem that its names reach beyond the hosts of the server, or None.
+    :ivar problems: of its destinations.
+    :ivar used: the Services, ServiceEntries and DestinationRules that its destinations come from.
     """
 
     virtual_service: VirtualService
     path: str
     chain: Chain
-    written: tuple[str, ...]
+    sni_hosts: tuple[str, ...]
     owner: Owner
     ignored: Problem | None
     wider: Problem | None
@@ -61,44 +61,38 @@ class Claim:
     used: frozenset[ResourceKey]
 
     def names(self) -> Iterator[str]:
-        """The names that it can take from others, or lose to them."""
-        for name in self.written or (CATCH_ALL,):
+        """The names that the claim can take from others, or lose to them."""
+        for name in self.sni_hosts or (CATCH_ALL,):
             yield name.lower()
-
-    def said(self) -> Iterator[Problem]:
-        """What is said of it where it gets what it asks for."""
-        yield from self.problems
-        if self.ignored is not None:
-            yield self.ignored
-        if self.wider is not None:
-            yield self.wider
 
 
 @dataclass(frozen=True, slots=True)
 class ServerClaims:
     """
-    What one VirtualService asks of one server.
+    All claims of one VirtualService to one server.
 
-    :ivar meets: they have a host in common.
-    :ivar claims: in the order of the rules; none where no rule fits.
+    :ivar hosts_meet: the two have a host in common.
+    :ivar claims: in the order of the rules; none if no rule fits.
     """
 
-    meets: bool
+    hosts_meet: bool
     claims: tuple[Claim, ...] = ()
 
 
-NO_CLAIMS = ServerClaims(meets=False)
+NewResolver = Callable[[], DestinationResolver]
+"""Makes a fresh resolver for each rule, since the problems that it collects belong to that rule."""
 
-Makers = Callable[[], Destinations]
-NumberedBlock = tuple[str, L4MatchAttributes | TLSMatchAttributes]
-"""A match block behind its path."""
+Match = L4MatchAttributes | TLSMatchAttributes
+
+NumberedBlock = tuple[str, Match]
+"""A match block with its path."""
 
 
 class ClaimReader:
     """
-    Reads the rules of VirtualServices for the servers that they meet: what they ask for, whatever others do. Pure.
+    Reads the claims of VirtualServices to servers.
 
-    :cvar ignored_fields: the conditions that mean nothing.
+    :cvar ignored_fields: the conditions that mean nothing on a gateway.
     """
 
     ignored_fields: ClassVar[Sequence[str]] = (
@@ -109,61 +103,65 @@ class ClaimReader:
     )
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[object, ...], Destination] = {}
-        # Of the server that was asked for last; one server often meets thousands of VirtualServices.
-        self._hosts: tuple[BoundServer, HostIndex] | None = None
+        self._destinations: dict[tuple[object, ...], Destination] = {}
+        # Of the server that was read last, since one server often meets thousands of VirtualServices.
+        self._index: tuple[BoundServer, HostIndex] | None = None
         self._names: tuple[BoundServer, tuple[str, ...]] | None = None
 
-    def read(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> ServerClaims:
+    def read(self, server: BoundServer, virtual_service: VirtualService, new_resolver: NewResolver) -> ServerClaims:
         """
-        The claims of a VirtualService, which names the server's Gateway, to the server.
+        The claims of a VirtualService to a server.
 
-        :param makers: gives a fresh maker of destinations, one for each rule: what it says belongs to that rule.
+        :param virtual_service: one that names the server's Gateway.
         """
-        if not self._meets(server, virtual_service):
-            return NO_CLAIMS
-        read = self._blocks if server.is_passthrough else self._tcp_rules
-        return ServerClaims(True, tuple(read(server, virtual_service, makers)))
+        hosts = self._host_index(server)
+        if not any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+            return ServerClaims(hosts_meet=False)
+        read = self._tls_claims if server.is_passthrough else self._tcp_claims
+        return ServerClaims(hosts_meet=True, claims=tuple(read(server, virtual_service, new_resolver)))
 
-    def _meets(self, server: BoundServer, virtual_service: VirtualService) -> bool:
-        hosts = self._index(server)
-        return any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts)
-
-    def _index(self, server: BoundServer) -> HostIndex:
-        if self._hosts is None or self._hosts[0] is not server:
-            self._hosts = (server, HostIndex(server.hosts))
-        return self._hosts[1]
+    def _host_index(self, server: BoundServer) -> HostIndex:
+        if self._index is None or self._index[0] is not server:
+            self._index = (server, HostIndex(server.hosts))
+        return self._index[1]
 
     def _server_names(self, server: BoundServer) -> tuple[str, ...]:
-        """The names of a rule that takes a whole server; none where that takes every name, or is not of TLS."""
+        """The names of a tcp rule on a server: those of a TLS server; none for a plain one."""
         if self._names is None or self._names[0] is not server:
             self._names = (server, server_names(server) if server.is_tls else ())
         return self._names[1]
 
-    def _tcp_rules(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
-        """Every tcp rule that fits."""
+    def _tcp_claims(
+        self, server: BoundServer, virtual_service: VirtualService, new_resolver: NewResolver
+    ) -> Iterator[Claim]:
+        """One claim for each tcp rule that fits."""
         for index, rule in enumerate(virtual_service.spec.tcp):
-            if _rule_fits(rule, server, virtual_service):
+            if not rule.match or any(fits(match, server, virtual_service) for match in rule.match):
                 path = f"spec.tcp[{index}]"
                 names, blocks = self._server_names(server), numbered_blocks(path, rule)
-                yield self._claim(server, virtual_service, path, rule, names, blocks, makers())
+                yield self._claim(server, virtual_service, path, rule, names, blocks, new_resolver())
 
-    def _blocks(self, server: BoundServer, virtual_service: VirtualService, makers: Makers) -> Iterator[Claim]:
-        """Every block of a tls rule that fits."""
+    def _tls_claims(
+        self, server: BoundServer, virtual_service: VirtualService, new_resolver: NewResolver
+    ) -> Iterator[Claim]:
+        """One claim for each match block of a tls rule that fits."""
         for index, rule in enumerate(virtual_service.spec.tls):
             for number, match in enumerate(rule.match):
                 if fits(match, server, virtual_service):
                     path = f"spec.tls[{index}].match[{number}]"
                     names, blocks = tuple(match.sni_hosts), [(path, match)]
-                    yield self._claim(server, virtual_service, path, rule, names, blocks, makers())
+                    yield self._claim(server, virtual_service, path, rule, names, blocks, new_resolver())
 
     def _share(self, destination: Destination) -> Destination:
-        """The same object for equal destinations: there are few, and they are gone through at each new table."""
+        """
+        One object for equal destinations. Thousands of chains have few different ones, and each new table goes through
+        them by identity.
+        """
         endpoints = id(destination.endpoints)
-        known = self._shared.setdefault(
+        first = self._destinations.setdefault(
             (destination.host, destination.port, destination.subset, endpoints), destination
         )
-        return known if known == destination else destination
+        return first if first == destination else destination
 
     def _claim(
         self,
@@ -173,21 +171,22 @@ class ClaimReader:
         rule: TCPRoute | TLSRoute,
         names: tuple[str, ...],
         blocks: Sequence[NumberedBlock],
-        maker: Destinations,
+        resolver: DestinationResolver,
     ) -> Claim:
-        route_path = path.partition(".match[")[0]
-        made = tuple(map(self._share, maker.of(virtual_service, route_path, rule.route, server.server.port.number)))
-        policy = maker.connection_policy(virtual_service, route_path, rule.route)
+        rule_path = path.partition(".match[")[0]
+        resolved = resolver.destinations(virtual_service, rule_path, rule.route, server.server.port.number)
+        destinations = tuple(map(self._share, resolved))
+        policy = resolver.connection_policy(virtual_service, rule_path, rule.route)
         return Claim(
             virtual_service=virtual_service,
             path=path,
-            chain=self._chain(server, virtual_service, path, names, made, policy),
-            written=names,
-            owner=owner_of(server, virtual_service, path),
+            chain=self._chain(server, virtual_service, path, names, destinations, policy),
+            sni_hosts=names,
+            owner=Owner.of(server, virtual_service, path),
             ignored=self._ignored(virtual_service, blocks),
             wider=self._wider(server, virtual_service, path, names) if server.is_passthrough else None,
-            problems=tuple(maker.problems),
-            used=frozenset(maker.used),
+            problems=tuple(resolver.problems),
+            used=frozenset(resolver.used),
         )
 
     def _chain(
@@ -213,26 +212,26 @@ class ClaimReader:
         )
 
     def _ignored(self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock]) -> Problem | None:
-        used = {
-            CAMEL[field]: f"{place}.{CAMEL[field]}"
+        paths = {
+            _FIELD_NAMES[field]: f"{path}.{_FIELD_NAMES[field]}"
             for field in self.ignored_fields
-            for place, match in reversed(blocks)
+            for path, match in reversed(blocks)
             if getattr(match, field, None)
         }
-        if not used:
+        if not paths:
             return None
         return virtual_service.problem(
             Severity.WARNING,
             "MG2006",
-            f"{', '.join(used)} means nothing on a gateway: the rule takes connections from and to anywhere",
-            path=next(iter(used.values())),
+            f"{', '.join(paths)} means nothing on a gateway: the rule takes connections from and to anywhere",
+            path=next(iter(paths.values())),
             hint="Istio ignores it here without a word",
         )
 
     def _wider(
         self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
     ) -> Problem | None:
-        hosts = self._index(server)
+        hosts = self._host_index(server)
         wider = [name for name in names if not hosts.covers(name)]
         if not wider:
             return None
@@ -247,14 +246,9 @@ class ClaimReader:
 
 
 def server_names(server: BoundServer) -> tuple[str, ...]:
-    """The names of a server that ends TLS; none where it takes every name."""
+    """The names of a server that terminates TLS; none if it takes every name."""
     names = tuple(dict.fromkeys(without_namespace(host).lower() for host in server.hosts))
     return () if CATCH_ALL in names else names
-
-
-def owner_of(server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
-    """Who brings the chain of a rule."""
-    return Owner(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.location(path)}) {path}")
 
 
 def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[NumberedBlock]:
@@ -263,17 +257,16 @@ def numbered_blocks(path: str, rule: TCPRoute | TLSRoute) -> list[NumberedBlock]
 
     :param path: of the rule.
     """
-    blocks: Sequence[L4MatchAttributes | TLSMatchAttributes] = rule.match
+    blocks: Sequence[Match] = rule.match
     return [(f"{path}.match[{number}]", match) for number, match in enumerate(blocks)]
 
 
-def _rule_fits(rule: TCPRoute, server: BoundServer, virtual_service: VirtualService) -> bool:
-    return not rule.match or any(fits(match, server, virtual_service) for match in rule.match)
-
-
-def fits(match: L4MatchAttributes | TLSMatchAttributes, server: BoundServer, virtual_service: VirtualService) -> bool:
-    """Only the port and the Gateway count on a gateway (pilot/pkg/networking/core/gateway.go, l4SingleMatch)."""
+def fits(match: Match, server: BoundServer, virtual_service: VirtualService) -> bool:
+    """
+    True if a match block is for a server. Only its port and its Gateways count on a gateway
+    (pilot/pkg/networking/core/gateway.go, l4SingleMatch).
+    """
     if match.port and match.port != server.server.port.number:
         return False
-    wanted: Iterator[str] = (gateway_reference(name, virtual_service.namespace) for name in match.gateways)
-    return not match.gateways or server.gateway.qualified_name in wanted
+    named: Iterator[str] = (gateway_reference(name, virtual_service.namespace) for name in match.gateways)
+    return not match.gateways or server.gateway.qualified_name in named

@@ -1,17 +1,16 @@
 """
-The compiler: resources in, a routing table and everything worth saying about them out. Pure.
+The compiler: from resources to a routing table, with the problems and the status of every resource. Pure.
 
-Problem: routes change one at a time among ten thousand, and a table has to follow within a moment; and the process that
-compiles also answers others, so no single piece of work may take long.
+Problem: routes change one at a time among ten thousand, and the table has to follow within a moment. And the process
+that compiles answers others as well, so nothing may hold it for long.
 
-Approach: :class:`Compiler` keeps the resources of the time before and takes changes. Its work comes in phases, of some
-500 resources or 100 Gateways each: apply the change, refresh what all Gateways share, compile stale Gateways, join them
-to the table, judge destinations, ask the analyzers, tell statuses. :func:`compile_change` is the one place that goes
-through the phases; between two it awaits whatever the caller gives it to rest by. The table is installed as soon as it
-is complete, before everything that there is to say about it.
+Approach: :class:`Compiler` keeps the resources and everything that it has compiled of them. After a change it compiles
+again only what the change concerns. Its work comes in phases of some 500 resources, or 200 claims, each;
+:func:`compile_change` is the one function that goes through them, and it awaits a rest between two. The table is
+installed as soon as it is complete, before destinations are checked and resources are analyzed.
 
-Invariants: the result depends neither on the order in which resources are given nor on the changes before; it equals
-that of a new compiler with all resources at once.
+Invariants: the result equals that of a new compiler that is given all resources at once. It depends neither on their
+order nor on the changes before.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.bind_families import BindFamilies
 from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.chains import ChainBuilder
-from meshgate.routing.compile.claims import ClaimReader, ServerClaims
+from meshgate.routing.compile.claims import ClaimReader
 from meshgate.routing.compile.destination_rules import DestinationRules
-from meshgate.routing.compile.destinations import Destinations
+from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.route_binding import Bindings
-from meshgate.routing.compile.servers import BoundServer, Front, Proxy, servers_of, unselected
+from meshgate.routing.compile.servers import GatewayPods, Proxy, servers_of, unselected
 from meshgate.routing.hosts import full_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
@@ -50,16 +49,16 @@ from meshgate.routing.tell.statuses import ResourceStatus, Statuses
 
 RESOURCES_AT_ONCE: Final = 500
 CLAIMS_AT_ONCE: Final = 200
-"""How many resources, and how many claims of VirtualServices to servers, one phase takes: some 0.05 s each."""
+"""How many resources, and how many claims of VirtualServices to servers, one phase handles: some 0.05 s of work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
     """
-    A routing table and everything that is known about it.
+    The result of compiling.
 
-    :ivar problems: what was dropped, ignored or not found; each says who won.
-    :ivar statuses: what became of each resource.
+    :ivar problems: of everything that was dropped, ignored or not found, in the order of the files.
+    :ivar statuses: of each resource.
     """
 
     table: RoutingTable
@@ -75,13 +74,12 @@ def compile_table(
     now: datetime | None = None,
 ) -> Compilation:
     """
-    Compile valid resources into the table of one generation, at once.
+    Compile resources without rests, as a new compiler does.
 
-    :param resources: each kind, namespace and name at most once.
-    :param proxy: what this gateway is to Istio.
-    :param refused: what can be read of resources that are not valid. They have no part in the table; what refers to
-        them is told so, and what is wrong with them beside their faults is said.
-    :param now: for certificates that expire; None to leave that aside.
+    :param resources: valid ones, each kind, namespace and name at most once.
+    :param proxy: the gateway as Istio sees it.
+    :param refused: invalid resources, as far as they can be read. They are analyzed and never served.
+    :param now: the time, for certificates that expire; None not to check them.
     """
     return at_once(compile_change(Compiler(proxy), ResourceChange(added=list(resources)), generation, refused, now))
 
@@ -98,9 +96,10 @@ async def compile_change(
     """
     Compile the resources after a change, in phases.
 
-    :param change: to the resources of the time before; of which each kind, namespace and name is there once.
-    :param refused: as of :func:`compile_table`; all of them.
-    :param now: as of :func:`compile_table`.
+    :param change: to the resources that the compiler has.
+    :param generation: the number of the table.
+    :param refused: all invalid resources, as in :func:`compile_table`.
+    :param now: as in :func:`compile_table`.
     :param rest: awaited between two phases.
     :param install: called with the table as soon as it is complete.
     """
@@ -115,9 +114,9 @@ async def compile_change(
     table = compiler.join(generation)
     await rest()
     install(table)
-    while not compiler.judge_destinations(RESOURCES_AT_ONCE):
+    while not compiler.check_destinations(RESOURCES_AT_ONCE):
         await rest()
-    while not compiler.ask_analyzers(now, RESOURCES_AT_ONCE):
+    while not compiler.analyze(now, RESOURCES_AT_ONCE):
         await rest()
     problems = compiler.problems()
     await rest()
@@ -126,82 +125,83 @@ async def compile_change(
 
 class Compiler:
     """
-    Compiles one set of resources after the other, and again only what a change touches. :func:`compile_change` calls
-    its methods in their order.
+    The resources of a gateway, and everything that has been compiled of them.
 
-    :param proxy: what this gateway is to Istio.
+    :func:`compile_change` calls the public methods in their order.
+
+    :param proxy: the gateway as Istio sees it.
     """
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
         self._resources: dict[ResourceKey, Resource[Any]] = {}
-        # What can be read of resources of which no valid version exists. They are analyzed, and not served.
+        # Invalid resources without an older valid version.
         self._refused: dict[ResourceKey, Resource[Any]] = {}
-        self._gateways: dict[str, Gateway] = {}
-        self._virtual_services: dict[ResourceKey, VirtualService] = {}
-        # The full names of the hosts that the destinations of each VirtualService name.
+        # Valid and invalid ones: all that are analyzed.
+        self._analyzed_gateways: dict[str, Gateway] = {}
+        self._analyzed_virtual_services: dict[ResourceKey, VirtualService] = {}
+        # The full names of the hosts that the destinations of each of these VirtualServices name.
         self._destination_hosts: dict[ResourceKey, frozenset[str]] = {}
-        # What all Gateways share: everything that is neither a Gateway nor a VirtualService.
-        self._shared_bindings: dict[ResourceKey, Resource[Any]] = {}
+        # Valid resources that are neither Gateways nor VirtualServices, and everything that is made of them.
+        self._shared: dict[ResourceKey, Resource[Any]] = {}
         self._shared_is_stale = True
         self._catalog = Catalog((), proxy.domain_suffix)
-        # The same with the resources that are not valid.
-        self._known = self._catalog
+        self._catalog_with_refused = self._catalog
         self._rules = DestinationRules((), proxy)
-        self._front = Front()
+        self._gateway_pods = GatewayPods()
         self._reader = (ExtendedClaimReader if proxy.extended else ClaimReader)()
         self._bindings = Bindings(proxy)
-        self._compiled = Gateways(
-            lambda gateway: servers_of(gateway, self._front, proxy),
-            self._read_claims,
+        self._gateways = Gateways(
+            lambda gateway: servers_of(gateway, self._gateway_pods, proxy),
+            lambda server, virtual_service: self._reader.read(server, virtual_service, self._new_resolver),
             ExtendedChainBuilder if proxy.extended else ChainBuilder,
         )
-        # What the destinations of VirtualServices lack, whatever the server; those that lack nothing are left out.
-        self._lacks: dict[ResourceKey, tuple[Problem, ...]] = {}
-        self._unjudged: dict[ResourceKey, None] = {}
-        self._analysis = Analysis(self._gateways)
+        # The problems of destinations that do not depend on a server, where there are some.
+        self._destination_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
+        self._unchecked: dict[ResourceKey, None] = {}
+        self._analysis = Analysis(self._analyzed_gateways)
         self._statuses = Statuses()
         self._families = BindFamilies()
         self._table = RoutingTable()
 
     def apply(self, change: ResourceChange) -> None:
-        """Forget the resources that are gone, and take those that have come."""
+        """Remove the resources that are gone, and add those that have come."""
         for resource in change.removed:
             del self._resources[resource.key]
             self._statuses.touch(resource.key)
             if isinstance(resource.spec, GatewaySpec):
-                del self._compiled.by_name[resource.qualified_name]
-                self._families.drop(resource)
-                self._compiled.touch([resource.qualified_name])
-                self._forget_gateway(resource)
+                del self._gateways.by_name[resource.qualified_name]
+                self._families.remove(resource)
+                self._gateways.invalidate([resource.qualified_name])
+                self._stop_analyzing_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
-                self._compiled.touch(self._bindings.remove(resource).gateways)
-                self._forget_virtual_service(resource)
+                self._gateways.invalidate(self._bindings.remove(resource).gateways)
+                self._stop_analyzing_virtual_service(resource)
             else:
-                del self._shared_bindings[resource.key]
+                del self._shared[resource.key]
                 self._shared_is_stale = True
         for resource in change.added:
             if resource.key in self._refused:
-                self._drop_refused(resource.key)
+                self._remove_refused(resource.key)
             self._resources[resource.key] = resource
             self._statuses.touch(resource.key)
             if isinstance(resource.spec, GatewaySpec):
-                self._compiled.by_name[resource.qualified_name] = resource
+                self._gateways.by_name[resource.qualified_name] = resource
                 self._families.add(resource)
-                self._compiled.touch([resource.qualified_name])
+                self._gateways.invalidate([resource.qualified_name])
                 self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
-                self._compiled.touch(self._bindings.add(resource).gateways)
+                self._gateways.invalidate(self._bindings.add(resource).gateways)
                 self._analyze_virtual_service(resource)
             else:
-                self._shared_bindings[resource.key] = resource
+                self._shared[resource.key] = resource
                 self._shared_is_stale = True
 
     def apply_refused(self, refused: Iterable[Resource[Any]]) -> None:
-        """Take what can be read of invalid resources for the analysis, in place of those of the time before."""
+        """Replace the invalid resources; one with an older valid version is passed over, since that version counts."""
         wanted = {each.key: each for each in refused if each.key not in self._resources}
         for key in [key for key, each in self._refused.items() if wanted.get(key) is not each]:
-            self._drop_refused(key)
+            self._remove_refused(key)
         for resource in (each for key, each in wanted.items() if key not in self._refused):
             self._refused[resource.key] = resource
             if isinstance(resource.spec, GatewaySpec):
@@ -212,84 +212,84 @@ class Compiler:
                 self._shared_is_stale = True
 
     def refresh_shared_state(self) -> None:
-        """Make anew what rests on all that is neither a Gateway nor a VirtualService, if any of that has changed."""
+        """Rebuild everything that is made of neither Gateways nor VirtualServices, if any of these has changed."""
         if not self._shared_is_stale:
             return
-        shared = list(self._shared_bindings.values())
-        before, known_before, rules_before = self._catalog, self._known, self._rules
+        shared = list(self._shared.values())
+        before, before_with_refused, rules_before = self._catalog, self._catalog_with_refused, self._rules
         self._catalog = Catalog(shared, self.proxy.domain_suffix, self._catalog)
         self._rules = DestinationRules(_of(shared, DestinationRuleSpec), self.proxy)
         faulty = [
             each for each in self._refused.values() if not isinstance(each.spec, GatewaySpec | VirtualServiceSpec)
         ]
-        self._known = self._catalog
+        self._catalog_with_refused = self._catalog
         if faulty:
-            self._known = Catalog([*shared, *faulty], self.proxy.domain_suffix, self._catalog)
-        front = Front.of(_of(shared, ServiceSpec), _of(shared, PodSpec), self.proxy)
-        if front != self._front:
-            self._front = front
-            self._compiled.begin_epoch()
+            self._catalog_with_refused = Catalog([*shared, *faulty], self.proxy.domain_suffix, self._catalog)
+        gateway_pods = GatewayPods.of(_of(shared, ServiceSpec), _of(shared, PodSpec), self.proxy)
+        if gateway_pods != self._gateway_pods:
+            self._gateway_pods = gateway_pods
+            self._gateways.begin_epoch()
         self._reader = (ExtendedClaimReader if self.proxy.extended else ClaimReader)()
-        changed = self._catalog.changed_hosts(before) | self._known.changed_hosts(known_before)
-        self._follow_hosts(changed | self._rules.changed_hosts(rules_before))
-        given = AnalysisInput([*shared, *faulty], self.proxy, self._known)
+        changed = self._catalog.changed_hosts(before) | self._catalog_with_refused.changed_hosts(before_with_refused)
+        self._invalidate_destinations(changed | self._rules.changed_hosts(rules_before))
+        given = AnalysisInput([*shared, *faulty], self.proxy, self._catalog_with_refused)
         self._analysis.refresh_shared_state(given)
         self._shared_is_stale = False
 
     def compile_gateways(self, budget: int) -> bool:
-        """Compile stale Gateways; True when none is left. See :meth:`Gateways.compile_some`."""
-        return self._compiled.compile_some(self._bindings, budget)
+        """Compile stale Gateways as :meth:`Gateways.compile_some` does; return True when none is left."""
+        return self._gateways.compile_some(self._bindings, budget)
 
     def join(self, generation: int) -> RoutingTable:
-        """The table that all Gateways come to."""
-        self._table = _table(self._families.narrowed(self._compiled.join()), generation)
+        """Join all Gateways to the table."""
+        self._table = _table(self._families.narrowed(self._gateways.join()), generation)
         return self._table
 
-    def judge_destinations(self, budget: int) -> bool:
-        """Find what the destinations of some VirtualServices lack, whatever the server; True when none is left."""
-        for key in list(islice(self._unjudged, budget)):
-            destinations = self._destinations()
-            virtual_service = self._virtual_services[key]
+    def check_destinations(self, budget: int) -> bool:
+        """Check the destinations of some VirtualServices, whatever the server; return True when none is left."""
+        for key in list(islice(self._unchecked, budget)):
+            resolver = self._new_resolver()
+            virtual_service = self._analyzed_virtual_services[key]
             for path, destination in destinations_of(virtual_service):
-                destinations.check(virtual_service, path, destination)
-            if destinations.problems:
-                self._lacks[key] = tuple(destinations.problems)
+                resolver.check(virtual_service, path, destination)
+            if resolver.problems:
+                self._destination_problems[key] = tuple(resolver.problems)
             else:
-                self._lacks.pop(key, None)
-            del self._unjudged[key]
-        return not self._unjudged
+                self._destination_problems.pop(key, None)
+            del self._unchecked[key]
+        return not self._unchecked
 
-    def ask_analyzers(self, now: datetime | None, budget: int) -> bool:
-        """Ask the analyzers about some of what has changed; True when nothing is left."""
-        return self._analysis.analyze_some(self._virtual_services, now, budget)
+    def analyze(self, now: datetime | None, budget: int) -> bool:
+        """Ask the analyzers about some of the changed resources; return True when none is left."""
+        return self._analysis.analyze_some(self._analyzed_virtual_services, now, budget)
 
     def problems(self) -> tuple[Problem, ...]:
-        """Everything that there is to say, in the order of the files."""
+        """All problems, in the order of the files."""
         refused = self._refused.values()
         problems = [
             *self._rules.problems,
             *self._bindings.problems,
-            *unselected(_of(refused, GatewaySpec), self.proxy, self._front.pods),
-            *self._bindings.unbound(self._compiled.by_name, refused),
+            *unselected(_of(refused, GatewaySpec), self.proxy, self._gateway_pods.pods),
+            *self._bindings.unbound(self._gateways.by_name, refused),
         ]
         dropped: set[tuple[ResourceKey, int]] = set()
-        for output in self._compiled.outputs():
+        for output in self._gateways.outputs():
             problems += output.problems
             dropped.update(output.dropped)
-        for lacks in self._lacks.values():
-            problems += lacks
+        for each in self._destination_problems.values():
+            problems += each
         problems += self._analysis.problems(dropped)
         problems += self._families.problems(self.proxy, dropped)
-        problems += loops(self._table, self._virtual_services.values(), self.proxy.domain_suffix)
+        problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
         return _in_order(problems)
 
     def statuses(self, table: RoutingTable, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:
-        """The status of each resource, by its kind and name."""
-        used = {key for output in self._compiled.outputs() for key in output.used}
+        """The statuses of all resources, by kind and name."""
+        used = {key for output in self._gateways.outputs() for key in output.used}
         return self._statuses.renew(self._resources, table, used, problems)
 
-    def _follow_hosts(self, changed: Set[str]) -> None:
-        """Read the claims again, and judge the destinations, of VirtualServices with a destination at these hosts."""
+    def _invalidate_destinations(self, changed: Set[str]) -> None:
+        """Have VirtualServices read and checked again whose destinations name a changed host."""
         if not changed:
             return
         affected = {
@@ -297,53 +297,51 @@ class Compiler:
             for key, hosts in self._destination_hosts.items()
             if not changed.isdisjoint(hosts) or any(not changed.isdisjoint(wildcards_over(host)) for host in hosts)
         }
-        self._compiled.read_again(affected)
-        self._unjudged.update(dict.fromkeys(affected))
+        self._gateways.read_again(affected)
+        self._unchecked.update(dict.fromkeys(affected))
 
-    def _drop_refused(self, key: ResourceKey) -> None:
+    def _remove_refused(self, key: ResourceKey) -> None:
         resource = self._refused.pop(key)
         if isinstance(resource.spec, GatewaySpec):
-            self._forget_gateway(resource)
+            self._stop_analyzing_gateway(resource)
         elif isinstance(resource.spec, VirtualServiceSpec):
-            self._forget_virtual_service(resource)
+            self._stop_analyzing_virtual_service(resource)
         else:
             self._shared_is_stale = True
 
     def _analyze_gateway(self, gateway: Gateway) -> None:
-        self._gateways[gateway.qualified_name] = gateway
+        self._analyzed_gateways[gateway.qualified_name] = gateway
         self._analysis.add_gateway(gateway)
-        self._analyze_again_naming(gateway.qualified_name)
+        self._analyze_naming(gateway.qualified_name)
 
-    def _forget_gateway(self, gateway: Gateway) -> None:
-        del self._gateways[gateway.qualified_name]
+    def _stop_analyzing_gateway(self, gateway: Gateway) -> None:
+        del self._analyzed_gateways[gateway.qualified_name]
         self._analysis.drop_gateway(gateway)
-        self._analyze_again_naming(gateway.qualified_name)
+        self._analyze_naming(gateway.qualified_name)
 
-    def _analyze_again_naming(self, gateway: str) -> None:
+    def _analyze_naming(self, gateway: str) -> None:
+        """Have the VirtualServices that may name a Gateway analyzed again."""
         refused = _of(self._refused.values(), VirtualServiceSpec)
         self._analysis.touch(each.key for each in (*self._bindings.naming(gateway), *refused))
 
     def _analyze_virtual_service(self, virtual_service: VirtualService) -> None:
-        self._virtual_services[virtual_service.key] = virtual_service
+        self._analyzed_virtual_services[virtual_service.key] = virtual_service
         self._destination_hosts[virtual_service.key] = frozenset(
             full_name(destination.host, virtual_service.namespace, self.proxy.domain_suffix)
             for _, destination in destinations_of(virtual_service)
         )
         self._analysis.add_virtual_service(virtual_service, self.proxy)
-        self._unjudged[virtual_service.key] = None
+        self._unchecked[virtual_service.key] = None
 
-    def _forget_virtual_service(self, virtual_service: VirtualService) -> None:
-        del self._virtual_services[virtual_service.key]
+    def _stop_analyzing_virtual_service(self, virtual_service: VirtualService) -> None:
+        del self._analyzed_virtual_services[virtual_service.key]
         del self._destination_hosts[virtual_service.key]
         self._analysis.drop_virtual_service(virtual_service)
-        self._unjudged.pop(virtual_service.key, None)
-        self._lacks.pop(virtual_service.key, None)
+        self._unchecked.pop(virtual_service.key, None)
+        self._destination_problems.pop(virtual_service.key, None)
 
-    def _read_claims(self, server: BoundServer, virtual_service: VirtualService) -> ServerClaims:
-        return self._reader.read(server, virtual_service, self._destinations)
-
-    def _destinations(self) -> Destinations:
-        return Destinations(self._catalog, self._rules, self.proxy, self._known)
+    def _new_resolver(self) -> DestinationResolver:
+        return DestinationResolver(self._catalog, self._rules, self.proxy, self._catalog_with_refused)
 
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:
@@ -351,7 +349,7 @@ def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[An
 
 
 def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> RoutingTable:
-    """The table of some listeners, with the destinations of all chains."""
+    """A table, with the destinations of all its chains collected."""
     destinations: dict[int, Destination] = {}
     for listener in listeners.values():
         for chain in listener.unordered_chains():
@@ -361,9 +359,9 @@ def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> Routin
 
 
 def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By place, so that the list reads like the files; the same problem is said once."""
+    """Sort problems by location, so that the list reads like the files; each problem once."""
 
-    def place(problem: Problem) -> tuple[Any, ...]:
+    def sort_key(problem: Problem) -> tuple[Any, ...]:
         return (
             problem.file,
             problem.line,
@@ -374,4 +372,4 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
             problem.message,
         )
 
-    return tuple(sorted(dict.fromkeys(problems), key=place))
+    return tuple(sorted(dict.fromkeys(problems), key=sort_key))

@@ -1,8 +1,8 @@
 """
-Which DestinationRule counts for a host, as one gateway sees it, and what becomes of several for the same host.
+The DestinationRule that counts for a host, as one gateway sees it, and the merging of several for the same host.
 
-The rules are Istio's (pilot/pkg/model/push_context.go, destinationRule, and destination_rule.go). Knows nothing of
-endpoints, nor of what the policies say.
+The rules are Istio's (pilot/pkg/model/push_context.go, destinationRule, and destination_rule.go). What the policies
+mean is in :mod:`meshgate.routing.compile.traffic_policies`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import full_name, most_specific
 
 ROOT_NAMESPACE: Final = "istio-system"
-"""Where rules for the whole mesh stand."""
+"""The namespace of DestinationRules for the whole mesh."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedSubset:
     """
-    A subset, and where it is written.
+    A subset and its DestinationRule.
 
-    :ivar index: its place in the rule's ``spec.subsets``.
+    :ivar index: the subset's index in the rule's ``spec.subsets``.
     """
 
     rule: DestinationRule
@@ -39,20 +39,20 @@ class OwnedSubset:
     subset: Subset
 
     @property
-    def place(self) -> str:
-        """Where its name is written."""
+    def location(self) -> str:
+        """The location of the subset's name."""
         return self.rule.location(f"spec.subsets[{self.index}].name")
 
 
 @dataclass(slots=True)
 class MergedRule:
     """
-    What the DestinationRules of one namespace say of one host together.
+    All DestinationRules of one namespace for one host and the same proxies.
 
-    :ivar seen_by: the namespaces it is for; ``*`` for all.
-    :ivar selector: labels that a proxy must have; None where it is for every proxy.
-    :ivar subsets: by name; of several with the same name the oldest.
-    :ivar policy: of the oldest rule that has one, with that rule.
+    :ivar seen_by: the namespaces that may see the rules; ``*`` for all.
+    :ivar selector: labels that a proxy must have; None if the rules are for every proxy.
+    :ivar subsets: by name; of several with one name the oldest.
+    :ivar policy: the policy of the oldest rule that has one, with that rule.
     """
 
     seen_by: frozenset[str]
@@ -60,8 +60,8 @@ class MergedRule:
     subsets: dict[str, OwnedSubset] = field(default_factory=dict)
     policy: tuple[DestinationRule, TrafficPolicy] | None = None
 
-    def take(self, rule: DestinationRule) -> Iterator[Problem]:
-        """Take a younger rule for the same proxies in, and say what of it is lost."""
+    def merge(self, rule: DestinationRule) -> Iterator[Problem]:
+        """Merge a younger rule, and yield the problems of what is lost of it."""
         for index, subset in enumerate(rule.spec.subsets):
             first = self.subsets.setdefault(subset.name, OwnedSubset(rule, index, subset))
             if first.rule is not rule:
@@ -73,7 +73,7 @@ class MergedRule:
                 yield _policy_taken(rule, self.policy[0])
 
     def visible(self, namespace: str) -> bool:
-        """Whether a proxy in a namespace may see it."""
+        """True if a proxy in a namespace may see the rules."""
         return EVERYBODY in self.seen_by or namespace in self.seen_by
 
 
@@ -84,22 +84,22 @@ class _Index:
         self._rules: dict[str, dict[str, list[MergedRule]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, rule: DestinationRule, host: str, seen_by: frozenset[str]) -> Iterator[Problem]:
-        """Only rules for the same proxies become one."""
+        """Add a rule, merged with older ones for the same proxies; yield the problems of what is lost of it."""
         chosen = rule.spec.workload_selector
         selector = None if chosen is None else chosen.match_labels
         same_host = self._rules[rule.namespace][host]
         for merged in same_host:
             if (merged.seen_by, merged.selector) == (seen_by, selector):
-                yield from merged.take(rule)
+                yield from merged.merge(rule)
                 return
         same_host.append(MergedRule(seen_by, selector))
-        yield from same_host[-1].take(rule)
+        yield from same_host[-1].merge(rule)
 
     def find(self, namespace: str, host: str) -> list[MergedRule]:
-        """The rules of a namespace with the most specific host that takes a host."""
-        known = self._rules.get(namespace)
-        nearest = most_specific(host, known) if known else None
-        return known[nearest] if known and nearest is not None else []
+        """The rules of a namespace with the most specific host that covers a host."""
+        by_host = self._rules.get(namespace)
+        nearest = most_specific(host, by_host) if by_host else None
+        return by_host[nearest] if by_host and nearest is not None else []
 
 
 class DestinationRules:
@@ -107,12 +107,12 @@ class DestinationRules:
     All DestinationRules as one gateway sees them.
 
     :param rules: in any order.
-    :ivar problems: what is lost where several are for the same host.
+    :ivar problems: of subsets and policies that are lost where several rules are for one host.
     """
 
     def __init__(self, rules: Iterable[DestinationRule], proxy: Proxy) -> None:
         self._proxy = proxy
-        # By identity, with the host that each is for.
+        # Each rule with its host, by identity.
         self._hosts: dict[int, tuple[DestinationRule, str]] = {}
         self._local, self._exported, self._root_private = _Index(), _Index(), _Index()
         lost: list[Problem] = []
@@ -129,30 +129,30 @@ class DestinationRules:
         self.problems = list(dict.fromkeys(lost))
 
     def changed_hosts(self, before: DestinationRules) -> set[str]:
-        """The hosts, wildcards among them, of the rules that only one of two sets has."""
+        """The hosts, wildcards among them, of rules that have changed, or come or gone, since another set of rules."""
         changed = self._hosts.keys() ^ before._hosts.keys()
         return {{**before._hosts, **self._hosts}[key][1] for key in changed}
 
     def find(self, host: str, namespace: str) -> MergedRule | None:
         """
-        The rule for a host: from the gateway's own namespace, where of the root namespace only what is private to it
-        counts first; else from the service's namespace; else from the root namespace.
+        The rule for a host: one of the gateway's own namespace; else of the service's namespace; else of the root
+        namespace. If the gateway's own namespace is the root namespace, only rules private to it come first.
 
         :param host: a full name.
         :param namespace: of the service.
         """
         own = self._proxy.namespace
-        mine = (self._root_private if own == ROOT_NAMESPACE else self._local).find(own, host)
-        if mine:
-            return self._for_proxy(mine)
-        for where in (namespace, ROOT_NAMESPACE):
-            visible = [rule for rule in self._exported.find(where, host) if rule.visible(own)]
+        local = (self._root_private if own == ROOT_NAMESPACE else self._local).find(own, host)
+        if local:
+            return self._for_proxy(local)
+        for other in (namespace, ROOT_NAMESPACE):
+            visible = [rule for rule in self._exported.find(other, host) if rule.visible(own)]
             if visible:
                 return self._for_proxy(visible)
         return None
 
     def _for_proxy(self, rules: Iterable[MergedRule]) -> MergedRule | None:
-        """The first that selects this gateway by its labels; else the last that is for every proxy."""
+        """The first rule that selects this gateway by its labels; else the last rule for every proxy."""
         catch_all: MergedRule | None = None
         for rule in rules:
             if rule.selector is None:
@@ -167,7 +167,7 @@ def _subset_taken(rule: DestinationRule, index: int, first: OwnedSubset) -> Prob
         Severity.WARNING,
         "MG2064",
         f"the subset {first.subset.name} of {rule.spec.host} is ignored: DestinationRule {first.rule.qualified_name} "
-        f"({first.place}) is older and has one of that name",
+        f"({first.location}) is older and has one of that name",
         path=f"spec.subsets[{index}].name",
         hint="give it another name, or write one DestinationRule a host",
     )

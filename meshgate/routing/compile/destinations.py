@@ -1,4 +1,10 @@
-"""From a route's destinations, as written, to hosts, ports, subsets and endpoints."""
+"""
+From the destinations of a route to hosts, ports, subsets, endpoints and policies.
+
+A destination that lacks something, such as its host or every endpoint, is still a
+:class:`~meshgate.routing.table.Destination`, without endpoints and with the reason; the resolver reports the problem
+once for each route.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from dataclasses import dataclass
 
 from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
-from meshgate.resources.kinds.virtualservice import Destination as WrittenDestination
+from meshgate.resources.kinds.virtualservice import Destination as RouteTarget
 from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
@@ -17,15 +23,14 @@ from meshgate.routing.compile.destination_rules import DestinationRules, MergedR
 from meshgate.routing.compile.policy_notes import never_out, notes, overruled
 from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.servers import Proxy
-from meshgate.routing.compile.subsets import endpoints_of
 from meshgate.routing.compile.traffic_policies import (
     ORIGINATING,
     RULE_POLICY,
-    Written,
+    PolicySource,
     connection_policy,
     effective,
+    policy_sources,
     upstream_policy,
-    written_policies,
 )
 from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
@@ -38,9 +43,9 @@ NO_ENDPOINT = "MG2022"
 @dataclass(frozen=True, slots=True)
 class _Lack:
     """
-    What a destination lacks.
+    A problem of a destination, before it has a location.
 
-    :ivar field: of the destination, that says what there is not, as ``.host``.
+    :ivar field: the field of the destination with the fault, as ``.host``; empty for the whole destination.
     """
 
     code: str
@@ -53,46 +58,46 @@ class _Lack:
 @dataclass(frozen=True, slots=True)
 class _Resolved:
     """
-    What a destination comes to.
+    A destination, resolved.
 
-    :ivar port: None where it depends on a server that is not known.
-    :ivar rests_on: the resources it is made of.
+    :ivar port: None if it depends on the server, and none was given.
+    :ivar used: the Service or ServiceEntry, and the DestinationRules.
     """
 
     host: str
     port: int | None
     endpoints: tuple[Endpoint, ...] = ()
     lack: _Lack | None = None
-    rests_on: frozenset[ResourceKey] = frozenset()
+    used: frozenset[ResourceKey] = frozenset()
     policy: UpstreamPolicy = NO_UPSTREAM_POLICY
 
 
-class Destinations:
+class DestinationResolver:
     """
-    Makes the destinations of routes, and says once of each what is missing.
+    Resolves the destinations of routes.
 
     :param catalog: the hosts that exist.
-    :param rules: the DestinationRules that there are.
-    :param known: the hosts that exist, and those of resources that are not valid.
-    :ivar used: what the destinations made so far rest on.
+    :param rules: all DestinationRules.
+    :param all_hosts: the hosts that exist, and those of invalid resources.
+    :ivar used: the Services, ServiceEntries and DestinationRules that destinations resolved so far come from.
     """
 
-    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy, known: Catalog | None = None) -> None:
+    def __init__(self, catalog: Catalog, rules: DestinationRules, proxy: Proxy, all_hosts: Catalog) -> None:
         self._catalog = catalog
-        self._all_hosts = catalog if known is None else known
+        self._all_hosts = all_hosts
         self._rules = rules
         self._proxy = proxy
-        self._said: dict[tuple[object, ...], Problem] = {}
-        # By what is the same for every route: two routes to a destination share its endpoints and its policy.
-        self._known: dict[tuple[int, int | None, str], _Resolved] = {}
+        self._problems: dict[tuple[object, ...], Problem] = {}
+        # By host, port and subset: two routes to a destination share its endpoints and its policy.
+        self._resolved: dict[tuple[int, int | None, str], _Resolved] = {}
         self.used: set[ResourceKey] = set()
 
     @property
     def problems(self) -> list[Problem]:
-        """What is missing: a host, a port, a subset, or every endpoint."""
-        return list(self._said.values())
+        """The problems of all destinations so far: of hosts, ports, subsets, endpoints and policies."""
+        return list(self._problems.values())
 
-    def of(
+    def destinations(
         self,
         virtual_service: VirtualService,
         path: str,
@@ -100,21 +105,24 @@ class Destinations:
         server_port: int,
     ) -> tuple[Destination, ...]:
         """
-        :param path: the rule's path, for problems.
-        :param server_port: the server's port, which a destination without a port of its own falls back to.
+        Resolve the destinations of a route.
+
+        :param path: of the rule.
+        :param server_port: the port of the server, for destinations without a port of their own.
         """
         return tuple(
-            self._one(virtual_service, f"{path}.route[{index}].destination", target, server_port)
-            for index, target in enumerate(route)
+            self._destination(virtual_service, f"{path}.route[{index}].destination", each, server_port)
+            for index, each in enumerate(route)
         )
 
     def connection_policy(
         self, virtual_service: VirtualService, path: str, route: Sequence[RouteDestination]
     ) -> ConnectionPolicy:
         """
-        How the connections of a route are treated, which its first destination decides; says what others want in vain.
+        The policy for the connections of a route. The first destination decides; where others have another policy, that
+        is a problem.
 
-        :param path: as of :meth:`of`.
+        :param path: of the rule.
         """
         policies = []
         for target in route:
@@ -122,46 +130,47 @@ class Destinations:
             policies.append((connection_policy(rule, subset), connection_policy(rule, None)))
         chosen = policies[0][0 if len(route) == 1 else 1]
         for index, (wanted, _) in enumerate(policies):
-            vain = overruled(wanted, chosen)
-            if vain and (route[index].weight or len(route) == 1):
-                why = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
-                message = f"{', '.join(vain)} of {wanted.origin} has no effect here: {why}"
+            fields = overruled(wanted, chosen)
+            if fields and (route[index].weight or len(route) == 1):
+                reason = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
+                message = f"{', '.join(fields)} of {wanted.origin} has no effect here: {reason}"
                 hint = "Istio ignores it here without a word"
-                where = f"{path}.route[{index}].destination"
-                self._say(virtual_service, where, _Lack("MG2071", message, hint, Severity.WARNING))
+                lack = _Lack("MG2071", message, hint, Severity.WARNING)
+                self._report(virtual_service, f"{path}.route[{index}].destination", lack)
         return chosen
 
-    def check(self, virtual_service: VirtualService, path: str, written: WrittenDestination) -> None:
+    def check(self, virtual_service: VirtualService, path: str, target: RouteTarget) -> None:
         """
-        Say what a destination lacks whatever the server: its host, a port that is named, its subset.
+        Report the faults of a destination that do not depend on the server: of its host, named port and subset.
 
         :param path: of the destination.
         """
-        host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
+        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
         for viewer in self._viewers(virtual_service):
-            lack = self._resolve(virtual_service, written, None, viewer).lack
+            lack = self._resolve(virtual_service, target, None, viewer).lack
             if lack is not None and lack.code != NO_ENDPOINT:
-                self._say(virtual_service, path, lack)
+                self._report(virtual_service, path, lack)
                 break
         found = self._all_hosts.find(host)
-        if found is not None and written.port is None and len(found.ports) > 1:
+        if found is not None and target.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
             message = f"{host} has the ports {have} and none is named, so the number of the server's port is taken"
             hint = "name one of them under destination.port.number"
-            self._say(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
+            self._report(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
 
-    def _one(
-        self, virtual_service: VirtualService, path: str, target: RouteDestination, server_port: int
+    def _destination(
+        self, virtual_service: VirtualService, path: str, route_destination: RouteDestination, server_port: int
     ) -> Destination:
-        resolved = self._resolve(virtual_service, target.destination, server_port, self._proxy.namespace)
-        self.used.update(resolved.rests_on)
+        target = route_destination.destination
+        resolved = self._resolve(virtual_service, target, server_port, self._proxy.namespace)
+        self.used.update(resolved.used)
         if resolved.lack is not None:
-            self._say(virtual_service, path, resolved.lack)
+            self._report(virtual_service, path, resolved.lack)
         return Destination(
             host=resolved.host,
             port=resolved.port or 0,
-            subset=target.destination.subset,
-            weight=target.weight,
+            subset=target.subset,
+            weight=route_destination.weight,
             endpoints=resolved.endpoints,
             missing=resolved.lack.message if resolved.lack is not None else "",
             policy=resolved.policy,
@@ -170,75 +179,81 @@ class Destinations:
     def _resolve(
         self,
         virtual_service: VirtualService,
-        written: WrittenDestination,
+        target: RouteTarget,
         server_port: int | None,
         viewer: str,
     ) -> _Resolved:
         """
-        The port is the one written, else the host's only one, else the server's
+        Resolve a destination. Its port is the one that the route names, else the host's only one, else the server's
         (pilot/pkg/networking/util, GetDestinationCluster).
 
-        :param viewer: the namespace that has to see the host.
+        :param viewer: the namespace from which the host must be visible.
         """
-        host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
-        number = written.port.number or None if written.port is not None else None
+        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
+        number = target.port.number or None if target.port is not None else None
         sidecar = server_port is None and not gateways_of(virtual_service)
-        found = (self._catalog.covering if sidecar else self._catalog.find)(host, viewer)
+        found = (self._catalog.find_covering if sidecar else self._catalog.find)(host, viewer)
         if found is None:
             return _Resolved(host, number or 0, lack=self._unknown(host, viewer, virtual_service.namespace))
         if number is None:
             number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
         if number is not None and number not in found.ports:
             return _Resolved(host, number, lack=_no_port(found, number))
-        key = (id(found), number, written.subset)
-        if key not in self._known:
-            self._known[key] = self._selected(found, number, written.subset)
-        return self._known[key]
+        key = (id(found), number, target.subset)
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve_subset(found, number, target.subset)
+        return self._resolved[key]
 
     def _rules_for(
-        self, virtual_service: VirtualService, written: WrittenDestination
+        self, virtual_service: VirtualService, target: RouteTarget
     ) -> tuple[MergedRule | None, OwnedSubset | None]:
-        """The DestinationRules that this gateway follows for a destination."""
-        host = full_name(written.host, virtual_service.namespace, self._proxy.domain_suffix)
+        """The DestinationRule and the subset that this gateway follows for a destination."""
+        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
         found = self._catalog.find(host, self._proxy.namespace)
         rule = self._rules.find(found.host, found.source.namespace) if found is not None else None
-        return rule, rule.subsets.get(written.subset) if rule is not None else None
+        return rule, rule.subsets.get(target.subset) if rule is not None else None
 
-    def _selected(self, found: CatalogHost, number: int | None, subset_name: str) -> _Resolved:
-        """The endpoints of a host's port that a subset selects, which no subset name is."""
+    def _resolve_subset(self, found: CatalogHost, number: int | None, subset_name: str) -> _Resolved:
+        """
+        Resolve a host that exists.
+
+        :param number: the port; None if it depends on the server, and none was given.
+        :param subset_name: empty for all endpoints.
+        """
         rule = self._rules.find(found.host, found.source.namespace)
         subset = rule.subsets.get(subset_name) if rule is not None and subset_name else None
         if subset_name and subset is None:
             return _Resolved(found.host, number, lack=_no_subset(found.host, subset_name, rule))
         if number is None:
             return _Resolved(found.host, None)
-        policies = list(written_policies(rule, subset)) if rule is not None else []
+        policies = list(policy_sources(rule, subset)) if rule is not None else []
         for problem in notes(policies):
-            self._keep(problem)
-        parts = effective(policies, number)
-        lack = _tls_lack(parts.get("tls")) or _passthrough_lack(parts.get("load_balancer"))
+            self._report_policy(problem)
+        sections = effective(policies, number)
+        lack = _tls_lack(sections.get("tls")) or _passthrough_lack(sections.get("load_balancer"))
         if lack is not None:
             return _Resolved(found.host, number, lack=lack)
-        endpoints, missing = endpoints_of(found.ports[number], subset.subset.labels if subset is not None else {})
-        what = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
-        lack = _Lack(NO_ENDPOINT, f"{what} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
-        policy = upstream_policy(parts)
+        endpoints, missing = found.ports[number].subset(subset.subset.labels if subset is not None else {})
+        name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
+        lack = _Lack(NO_ENDPOINT, f"{name} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
+        policy = upstream_policy(sections)
         if policy.outliers is not None:
-            self._keep(never_out(parts["outlier_detection"], policy.outliers, endpoints, what))
-        return _Resolved(found.host, number, endpoints, lack, _rests_on(found, rule, subset), policy)
+            self._report_policy(never_out(sections["outlier_detection"], policy.outliers, endpoints, name))
+        return _Resolved(found.host, number, endpoints, lack, _used(found, rule, subset), policy)
 
-    def _keep(self, problem: Problem | None) -> None:
-        """Say something of a policy, once."""
+    def _report_policy(self, problem: Problem | None) -> None:
+        """Report a problem of a policy, once."""
         if problem is not None:
-            self._said.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
+            self._problems.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
 
     def _viewers(self, virtual_service: VirtualService) -> list[str]:
-        """The namespaces that follow a VirtualService: this gateway's, or of one for sidecars those that see it."""
+        """The namespaces that follow a VirtualService: this gateway's; or, for one of sidecars, those that see it."""
         if gateways_of(virtual_service):
             return [self._proxy.namespace]
         return sorted({virtual_service.namespace if each == EVERYBODY else each for each in scopes(virtual_service)})
 
     def _unknown(self, host: str, viewer: str, namespace: str) -> _Lack:
+        """The fault of a host that does not exist, or is not visible, or belongs to an invalid resource."""
         hidden = self._catalog.find(host)
         faulty = self._all_hosts.find(host) if hidden is None else None
         if faulty is not None:
@@ -255,17 +270,21 @@ class Destinations:
         )
         return _Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
 
-    def _say(self, virtual_service: VirtualService, path: str, lack: _Lack) -> None:
-        said = (virtual_service.key, path, lack.message)
-        if said not in self._said:
-            where = path + lack.field
-            self._said[said] = virtual_service.problem(
-                lack.severity, lack.code, lack.message, path=where, hint=lack.hint
+    def _report(self, virtual_service: VirtualService, path: str, lack: _Lack) -> None:
+        """
+        Report the fault of a destination, once.
+
+        :param path: of the destination.
+        """
+        key = (virtual_service.key, path, lack.message)
+        if key not in self._problems:
+            self._problems[key] = virtual_service.problem(
+                lack.severity, lack.code, lack.message, path=path + lack.field, hint=lack.hint
             )
 
 
-def _tls_lack(tls: Written | None) -> _Lack | None:
-    """Why a policy forbids to dial in the clear."""
+def _tls_lack(tls: PolicySource | None) -> _Lack | None:
+    """The fault that a policy forbids connections in the clear, or None."""
     if tls is None or tls.value.mode not in ORIGINATING:
         return None
     return _Lack(
@@ -275,8 +294,8 @@ def _tls_lack(tls: Written | None) -> _Lack | None:
     )
 
 
-def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
-    """Why nothing can be dialed: a gateway is itself where its clients connect to."""
+def _passthrough_lack(load_balancer: PolicySource | None) -> _Lack | None:
+    """The fault that a policy asks for the original destination, which is the gateway itself, or None."""
     if load_balancer is None or load_balancer.value.simple is not LoadBalancing.PASSTHROUGH:
         return None
     return _Lack(
@@ -286,12 +305,12 @@ def _passthrough_lack(load_balancer: Written | None) -> _Lack | None:
     )
 
 
-def _named(written: Written, field: str) -> str:
-    place = written.rule.location(f"{written.path}.{field}")
-    return f"DestinationRule {written.rule.qualified_name} ({place})"
+def _named(source: PolicySource, field: str) -> str:
+    location = source.rule.location(f"{source.path}.{field}")
+    return f"DestinationRule {source.rule.qualified_name} ({location})"
 
 
-def _rests_on(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
+def _used(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
     owners = [found.source]
     if rule is not None and rule.policy is not None:
         owners.append(rule.policy[0])

@@ -1,8 +1,8 @@
 """
-One listener being put together: chains come in, in Istio's order; what Envoy would refuse is kept out.
+The builder of one listener: it collects chains in Istio's order, without those that Envoy would refuse.
 
-Envoy refuses a whole listener for one bad or doubled name (filter_chain_manager_impl.cc); here only the later
-chain stays out, and its owner is told.
+Envoy refuses a whole listener for one bad or doubled name (filter_chain_manager_impl.cc). Here only the later chain is
+dropped, and the problem names the earlier one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Chain, Listener, ListenerKey
 
@@ -17,15 +18,24 @@ from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, ByAddress, Ch
 @dataclass(frozen=True, slots=True)
 class Owner:
     """
-    Who brings a chain, for messages.
+    The source of a chain, for messages.
 
-    :ivar text: its name and place.
-    :ivar written: the server name as its rule has it, where that was cut.
+    :ivar text: a rule, or a server without rules, with its location.
+    :ivar sni_host: the server name as the rule has it, if it was cut to the server's hosts; else empty.
     """
 
     server: BoundServer
     text: str
-    written: str = ""
+    sni_host: str = ""
+
+    @classmethod
+    def of(cls, server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
+        """
+        The owner of a rule's chain.
+
+        :param path: of the rule, or of one of its match blocks.
+        """
+        return cls(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.location(path)}) {path}")
 
     def __str__(self) -> str:
         return self.text
@@ -35,7 +45,8 @@ class ListenerBuilder:
     """
     Collects the chains of one listener.
 
-    :param oldest: a server of it; the oldest of all opens it, and decides by its bind about IPv6.
+    :param oldest: a server of the listener.
+    :ivar oldest: the oldest server added so far; its bind decides about IPv6.
     """
 
     def __init__(self, oldest: BoundServer) -> None:
@@ -46,27 +57,26 @@ class ListenerBuilder:
         self._catch_all: Chain | None = None
         self._owners: dict[str, Owner] = {}
         self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = defaultdict(dict)
-        # How much of what was absorbed has chains from servers of TLS, and how much has something to serve.
-        self._sniffs = 0
-        self._serves = 0
+        self._sniffs = False
+        self._serves = False
 
-    def join(self, server: BoundServer) -> None:
-        """Note a server of the listener."""
+    def add_server(self, server: BoundServer) -> None:
+        """Add a server of the listener."""
         if server is not self.oldest and server.age < self.oldest.age:
             self.oldest = server
 
-    def absorb(self, other: ListenerBuilder) -> None:
-        """Take in what was built of the same listener, where the two have no names in common."""
-        self.join(other.oldest)
+    def merge(self, other: ListenerBuilder) -> None:
+        """Add all of another builder of the same listener. The two have no name in common."""
+        self.add_server(other.oldest)
         self._exact.update(other._exact)
         self._suffixes.update(other._suffixes)
         self._catch_all = self._catch_all or other._catch_all
         self._by_address.update(other._by_address)
-        self._sniffs += other._sniffs
-        self._serves += other._serves
+        self._sniffs |= other._sniffs
+        self._serves |= other._serves
 
     def refuse(self, names: tuple[str, ...]) -> str | None:
-        """Why Envoy would not take a chain with these names, in words; None when it would."""
+        """The reason why Envoy would refuse a chain with these names, in words; None if it would not."""
         for name in [name for name in names if name.startswith("*")]:
             if name != CATCH_ALL and not name.startswith("*."):
                 return f"{name} is a partial wildcard, which Envoy does not accept as a server name"
@@ -77,14 +87,14 @@ class ListenerBuilder:
         taken = min(self._owners.keys() & wanted, default=None)
         if taken is None:
             return None
-        what = "connections without a matching name go" if taken == CATCH_ALL else f"{taken} goes"
-        return f"{what} to {self._owners[taken]} already"
+        subject = "connections without a matching name go" if taken == CATCH_ALL else f"{taken} goes"
+        return f"{subject} to {self._owners[taken]} already"
 
     def add(self, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
         """
-        Take a chain that :meth:`refuse` has nothing against.
+        Add a chain that :meth:`refuse` does not refuse.
 
-        :param sniffs: the chain came from a server whose clients speak TLS.
+        :param sniffs: the chain comes from a server whose clients speak TLS.
         """
         if not chain.names or CATCH_ALL in chain.names:
             self._catch_all = chain
@@ -97,16 +107,15 @@ class ListenerBuilder:
             self._exact.update(dict.fromkeys(exact, chain))
         self._note(chain, sniffs)
 
-    def take(
-        self, name: str, addresses: Addresses, chain: Chain, owner: Owner, written: str, *, sniffs: bool
+    def add_by_address(
+        self, name: str, addresses: Addresses, chain: Chain, owner: Owner, *, sniffs: bool
     ) -> Owner | None:
         """
-        Take a chain for one name and some addresses.
+        Add a chain for one name between some addresses, unless these are taken. A name for which another server
+        terminates TLS is taken for all addresses.
 
-        :param written: the name before it was cut to the server's hosts.
-        :return: who has them already, and keeps them; a server's name that another server ends TLS for is its own.
+        :return: the owner of the name and the addresses, if they are taken.
         """
-        owner = replace(owner, written=written)
         everywhere = self._owners.get(name)
         if everywhere is not None and (addresses == ANYWHERE or everywhere.server is not owner.server):
             return everywhere
@@ -121,11 +130,11 @@ class ListenerBuilder:
         return None
 
     def _note(self, chain: Chain, sniffs: bool) -> None:
-        self._sniffs = max(self._sniffs, int(sniffs))
-        self._serves = max(self._serves, int(not chain.refusal or bool(chain.virtual_service)))
+        self._sniffs |= sniffs
+        self._serves |= not chain.refusal or bool(chain.virtual_service)
 
     def build(self) -> Listener | None:
-        """The listener; None when it has nothing to serve and its port stays closed."""
+        """The listener; None if it serves nothing, so that its port stays closed."""
         if not self._serves:
             return None
         by_address = {
@@ -135,7 +144,7 @@ class ListenerBuilder:
         return Listener(
             key=self.key,
             dual_stack=self.oldest.both_families,
-            sniffs=bool(self._sniffs),
+            sniffs=self._sniffs,
             exact=self._exact,
             suffixes=self._suffixes,
             catch_all=self._catch_all,

@@ -1,7 +1,6 @@
 """
-What of a traffic policy has no effect here: since this gateway does not do it, or since it stands where it cannot act.
-
-Gives paths and sentences; says nothing to anybody itself.
+Notes on traffic policies: problems of settings that have no effect, since this gateway does not serve them, or since
+they are set where Istio ignores them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer
 from meshgate.resources.kinds.tls import ClientTLSMode
 from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
-from meshgate.routing.compile.traffic_policies import RULE_POLICY, Written, balancing, hashes_source, wanted_size
+from meshgate.routing.compile.traffic_policies import RULE_POLICY, PolicySource, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
 from meshgate.routing.table import Endpoint
 
@@ -31,64 +30,67 @@ _HASH: Final = "loadBalancer.consistentHash"
 _OF_LISTENER: Final = {"idle_timeout": "idleTimeout", "max_connection_duration": "maxConnectionDuration"}
 
 
-def notes(policies: Iterable[Written]) -> Iterator[Problem]:
+def notes(policies: Iterable[PolicySource]) -> Iterator[Problem]:
     """
-    What has no effect of the policies of one destination, whatever chain it is in.
+    The notes on the policies of one destination, whatever chain it is in.
 
-    :param policies: the rule's and the subset's, as
-        :func:`~meshgate.routing.compile.traffic_policies.written_policies` gives them.
+    :param policies: as :func:`~meshgate.routing.compile.traffic_policies.policy_sources` gives them.
     """
-    for written in policies:
-        fields = list(_not_served(written.value))
+    for source in policies:
+        fields = list(_not_served(source.value))
         if fields:
             yield _note(
-                written,
+                source,
                 fields[0],
                 "MG2044",
                 f"not done by this gateway yet: {', '.join(fields)}",
                 "its connections are made without it",
             )
-        yield from _misplaced(written)
-        yield from _hashing(written)
-        for index, port in enumerate(written.value.port_level_settings):
-            of_port = Written(written.rule, f"{written.path}.portLevelSettings[{index}]", port)
-            yield from _misplaced(of_port)
-            yield from _hashing(of_port)
-            if hashes_source(port.load_balancer) and not hashes_source(written.value.load_balancer):
-                yield _no_effect(of_port, f"{_HASH}.useSourceIp", "useSourceIp", "endpoints are chosen at random")
+        yield from _misplaced(source)
+        yield from _hashing(source)
+        for index, port in enumerate(source.value.port_level_settings):
+            port_source = PolicySource(source.rule, f"{source.path}.portLevelSettings[{index}]", port)
+            yield from _misplaced(port_source)
+            yield from _hashing(port_source)
+            if hashes_source(port.load_balancer) and not hashes_source(source.value.load_balancer):
+                yield _no_effect(port_source, f"{_HASH}.useSourceIp", "useSourceIp", "endpoints are chosen at random")
 
 
-def never_out(written: Written, policy: Outliers, endpoints: Sequence[Endpoint], of: str) -> Problem | None:
-    """That no endpoint of a destination is ever left out, since one would be too many; None where some may be."""
+def never_out(source: PolicySource, policy: Outliers, endpoints: Sequence[Endpoint], name: str) -> Problem | None:
+    """
+    The note that outlier detection never leaves out an endpoint, since one would be too many; None if it may.
+
+    :param name: of the destination, for the message.
+    """
     if policy.most * len(endpoints) >= 100 or not endpoints or any(endpoint.dns for endpoint in endpoints):
         return None
     return _note(
-        written,
+        source,
         "outlierDetection",
         "MG2072",
-        f"outlierDetection never leaves out an endpoint of {of}: one of {len(endpoints)} is more than the "
+        f"outlierDetection never leaves out an endpoint of {name}: one of {len(endpoints)} is more than the "
         f"{policy.most}% of maxEjectionPercent",
         f"nor does Istio's; from {-(-100 // len(endpoints))} on, one may be left out",
     )
 
 
 def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:
-    """The fields that a destination's policies want otherwise than what counts for the chain."""
-    vain = {
+    """The fields in which the policy of a destination differs from the policy of its chain, and so has no effect."""
+    differs = {
         "idleTimeout": wanted.idle not in (None, chosen.idle),
         "maxConnectionDuration": wanted.max_duration not in (None, chosen.max_duration),
         "useSourceIp": wanted.by_source and not chosen.by_source,
     }
-    return [field for field, lost in vain.items() if lost]
+    return [field for field, found in differs.items() if found]
 
 
 def _not_served(policy: PolicySections) -> Iterator[str]:
-    """The paths, within a policy, of what means something to TCP and is not done yet."""
-    for name, written in _NOT_SERVED.items():
-        if getattr(policy, name, None) is not None:
-            yield written
+    """The paths, within a policy, of settings that concern TCP and are not served yet."""
+    for field, name in _NOT_SERVED.items():
+        if getattr(policy, field, None) is not None:
+            yield name
     if policy.load_balancer is not None:
-        yield from (f"loadBalancer.{written}" for written in _balancing_not_served(policy.load_balancer))
+        yield from (f"loadBalancer.{name}" for name in _balancing_not_served(policy.load_balancer))
     if policy.tls is not None and policy.tls.mode is ClientTLSMode.ISTIO_MUTUAL:
         yield "tls"
     if isinstance(policy, TrafficPolicy):
@@ -97,50 +99,51 @@ def _not_served(policy: PolicySections) -> Iterator[str]:
 
 
 def _balancing_not_served(load_balancer: LoadBalancer) -> Iterator[str]:
-    for name, written in _BALANCING_NOT_SERVED.items():
-        setting = getattr(load_balancer, name)
-        # Switched off is what it is here.
+    for field, name in _BALANCING_NOT_SERVED.items():
+        setting = getattr(load_balancer, field)
+        # A setting that is switched off asks for nothing.
         if setting is not None and getattr(setting, "enabled", None) is not False:
-            yield written
+            yield name
 
 
-def _misplaced(written: Written) -> Iterator[Problem]:
-    """What is of a listener in Istio, and counts only in the policy of the whole rule."""
-    pool = written.value.connection_pool
-    if written.path == RULE_POLICY or pool is None or pool.tcp is None:
+def _misplaced(source: PolicySource) -> Iterator[Problem]:
+    """The note on settings that Istio applies to the listener, so that they count only in the policy of the rule."""
+    pool = source.value.connection_pool
+    if source.path == RULE_POLICY or pool is None or pool.tcp is None:
         return
     fields = [name for field, name in _OF_LISTENER.items() if getattr(pool.tcp, field) is not None]
     if fields:
         field = f"connectionPool.tcp.{fields[0]}"
-        yield _no_effect(written, field, ", ".join(fields), f"only that of {RULE_POLICY} counts")
+        yield _no_effect(source, field, ", ".join(fields), f"only that of {RULE_POLICY} counts")
 
 
-def _no_effect(written: Written, field: str, what: str, why: str) -> Problem:
+def _no_effect(source: PolicySource, field: str, names: str, reason: str) -> Problem:
     hint = "Istio ignores it here without a word"
-    return _note(written, field, "MG2071", f"{what} has no effect here: {why}", hint, Severity.WARNING)
+    return _note(source, field, "MG2071", f"{names} has no effect here: {reason}", hint, Severity.WARNING)
 
 
-def _hashing(written: Written) -> Iterator[Problem]:
-    load_balancer = written.value.load_balancer
+def _hashing(source: PolicySource) -> Iterator[Problem]:
+    """The notes on choosing endpoints by hash: by something that TCP does not have, or with too large a table."""
+    load_balancer = source.value.load_balancer
     by_hash = load_balancer.consistent_hash if load_balancer is not None else None
     if by_hash is None:
         return
     if not by_hash.use_source_ip:
         key = _key(by_hash)
         yield _note(
-            written,
+            source,
             f"{_HASH}.{key}" if key else _HASH,
             "MG2068",
             f"{key or 'consistentHash'} is nothing to choose by over TCP: endpoints are chosen at random",
             "useSourceIp chooses by the client's address",
         )
-    made, wanted = balancing(load_balancer).size, wanted_size(by_hash)
-    if made < wanted:
+    size, wanted = balancing(load_balancer).size, wanted_size(by_hash)
+    if size < wanted:
         yield _note(
-            written,
+            source,
             _HASH,
             "MG2070",
-            f"a table of {wanted} entries for choosing by hash is made with {made}",
+            f"the table for choosing by hash gets {size} entries in place of {wanted}",
             "a larger one would only make the shares a little more even",
         )
 
@@ -154,7 +157,11 @@ def _key(by_hash: ConsistentHash) -> str:
 
 
 def _note(
-    written: Written, field: str, code: str, message: str, hint: str, severity: Severity = Severity.INFO
+    source: PolicySource, field: str, code: str, message: str, hint: str, severity: Severity = Severity.INFO
 ) -> Problem:
-    """:param field: of the policy, from that on."""
-    return written.rule.problem(severity, code, message, path=f"{written.path}.{field}", hint=hint)
+    """
+    A note on a policy.
+
+    :param field: the path within the policy.
+    """
+    return source.rule.problem(severity, code, message, path=f"{source.path}.{field}", hint=hint)

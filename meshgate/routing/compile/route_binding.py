@@ -1,4 +1,4 @@
-"""Which VirtualServices a Gateway gets, in which order, and which of them meet a server's hosts."""
+"""The binding of VirtualServices to the Gateways that they name, and their order within a Gateway."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import MESH, gateway_reference
 
-Order = tuple[Any, ...]
+SortKey = tuple[Any, ...]
 
 
 class Binding(NamedTuple):
     """
-    Where a VirtualService belongs.
+    The Gateways of one VirtualService.
 
-    :ivar group: its place among those of one Gateway, by whom it is exported to; None where not to this gateway.
+    :ivar export_rank: the rank of its exportTo within a Gateway; None if it is not exported to this gateway.
     :ivar gateways: the Gateways that it names, as ``namespace/name``.
     """
 
-    group: int | None
+    export_rank: int | None
     gateways: tuple[str, ...]
 
 
 class Bindings:
     """
-    The VirtualServices by the Gateway they name.
+    All VirtualServices, by the Gateways that they name.
 
     The order within a Gateway is Istio's (pilot/pkg/model/push_context.go, VirtualServicesForGateway): those private
     to the gateway's namespace, then those exported to it by name, then the public ones, each by age.
@@ -46,32 +46,32 @@ class Bindings:
         self._bindings: dict[ResourceKey, Binding] = {}
         self._named: dict[str, dict[ResourceKey, VirtualService]] = {}
         self._hidden: dict[ResourceKey, Problem] = {}
-        # In their order, with what they are ordered by: to sort thousands anew for one would hold everybody up.
-        self._in_order: dict[str, tuple[list[Order], list[VirtualService]]] = {}
+        # Sort keys and VirtualServices of each Gateway, sorted; one more of thousands is inserted where it belongs.
+        self._in_order: dict[str, tuple[list[SortKey], list[VirtualService]]] = {}
 
     @property
     def problems(self) -> Collection[Problem]:
-        """What is said of VirtualServices that this gateway may not see."""
+        """The problems of VirtualServices that are not exported to this gateway."""
         return self._hidden.values()
 
     def add(self, virtual_service: VirtualService) -> Binding:
-        """Take a VirtualService in."""
-        binding = _binding(virtual_service, self._proxy.namespace)
-        self._bindings[virtual_service.key] = binding
-        if binding.group is None:
+        """Add a VirtualService."""
+        rank = _export_rank(virtual_service, self._proxy.namespace)
+        binding = self._bindings[virtual_service.key] = Binding(rank, tuple(gateways_of(virtual_service)))
+        if rank is None:
             self._hidden[virtual_service.key] = _not_exported(virtual_service, self._proxy)
         for gateway in binding.gateways:
             self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
-            if binding.group is not None and gateway in self._in_order:
-                orders, found = self._in_order[gateway]
-                order = _order(binding.group, virtual_service)
-                place = bisect_right(orders, order)
-                orders.insert(place, order)
-                found.insert(place, virtual_service)
+            if rank is not None and gateway in self._in_order:
+                keys, found = self._in_order[gateway]
+                key = _sort_key(rank, virtual_service)
+                index = bisect_right(keys, key)
+                keys.insert(index, key)
+                found.insert(index, virtual_service)
         return binding
 
     def remove(self, virtual_service: VirtualService) -> Binding:
-        """Forget a VirtualService."""
+        """Remove a VirtualService."""
         binding = self._bindings.pop(virtual_service.key)
         self._hidden.pop(virtual_service.key, None)
         for gateway in binding.gateways:
@@ -80,78 +80,82 @@ class Bindings:
             if not named:
                 del self._named[gateway]
                 self._in_order.pop(gateway, None)
-            elif binding.group is not None and gateway in self._in_order:
-                orders, found = self._in_order[gateway]
-                place = bisect_left(orders, _order(binding.group, virtual_service))
-                while found[place].key != virtual_service.key:
-                    place += 1
-                del orders[place], found[place]
+            elif binding.export_rank is not None and gateway in self._in_order:
+                keys, found = self._in_order[gateway]
+                index = bisect_left(keys, _sort_key(binding.export_rank, virtual_service))
+                while found[index].key != virtual_service.key:
+                    index += 1
+                del keys[index], found[index]
         return binding
 
     def naming(self, gateway: str) -> Collection[VirtualService]:
         """
-        Those that name a Gateway, in no order, whether or not this gateway may see them.
+        The VirtualServices that name a Gateway, in no order, exported to this gateway or not.
 
         :param gateway: ``namespace/name``.
         """
         return self._named.get(gateway, {}).values()
 
-    def of(self, gateway: str) -> tuple[VirtualService, ...]:
-        """Those that name a Gateway and that this gateway may see, in their order."""
+    def bound_to(self, gateway: str) -> tuple[VirtualService, ...]:
+        """
+        The VirtualServices that name a Gateway and are exported to this gateway, in their order.
+
+        :param gateway: ``namespace/name``.
+        """
         if gateway not in self._named:
             return ()
         if gateway not in self._in_order:
-            groups = ((self._bindings[each.key].group, each) for each in self._named[gateway].values())
-            found = sorted(((_order(group, each), each) for group, each in groups if group is not None), key=_first)
-            self._in_order[gateway] = [order for order, _ in found], [each for _, each in found]
+            ranks = ((self._bindings[each.key].export_rank, each) for each in self._named[gateway].values())
+            found = sorted(((_sort_key(rank, each), each) for rank, each in ranks if rank is not None), key=_first)
+            self._in_order[gateway] = [key for key, _ in found], [each for _, each in found]
         return tuple(self._in_order[gateway][1])
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
     ) -> Iterator[Problem]:
         """
-        The problems of VirtualServices that name a Gateway which does not exist.
+        The problems of VirtualServices that name a Gateway which does not exist, or is invalid.
 
-        :param gateways: all Gateways of the configuration, taken by this gateway or not, by ``namespace/name``.
-        :param refused: what is not valid: other Gateways, and VirtualServices that may name what is not there, too.
+        :param gateways: all valid Gateways by ``namespace/name``, whether or not they select this gateway.
+        :param refused: all invalid resources; VirtualServices among them are checked, too.
         """
         faulty = {each.qualified_name: each for each in refused if isinstance(each.spec, GatewaySpec)}
         naming: dict[str, list[VirtualService]] = defaultdict(list)
         for virtual_service in (each for each in refused if isinstance(each.spec, VirtualServiceSpec)):
             for name in gateways_of(virtual_service):
-                # That it is no name at all is said where the VirtualService is read.
+                # A malformed name is reported by validation.
                 if name not in faulty and not any(map(dns_label, name.split("/"))):
                     naming[name].append(virtual_service)
         missing = {name for name in chain(self._named, naming) if name not in gateways}
         if not missing:
             return
-        known = sorted(gateways)
+        existing = sorted(gateways)
         by_name: dict[str, list[str]] = defaultdict(list)
-        for each in known:
+        for each in existing:
             by_name[each.partition("/")[2]].append(each)
         for name in sorted(missing):
-            hint = _near(by_name.get(name.partition("/")[2], []), known)
-            for virtual_service in (*self.of(name), *naming[name]):
+            hint = _unknown_gateway_hint(by_name.get(name.partition("/")[2], []), existing)
+            for virtual_service in (*self.bound_to(name), *naming[name]):
                 if name in faulty:
-                    yield _takes_nothing(virtual_service, faulty[name])
+                    yield _invalid_gateway(virtual_service, faulty[name])
                 else:
-                    yield _unknown(virtual_service, name, hint)
+                    yield _unknown_gateway(virtual_service, name, hint)
 
 
 def in_mesh(virtual_service: VirtualService) -> bool:
-    """Whether its rules are for sidecars, which they are where it names no Gateway."""
+    """True if the rules are for sidecars: the VirtualService names ``mesh``, or no Gateway at all."""
     return not virtual_service.spec.gateways or MESH in virtual_service.spec.gateways
 
 
 def gateways_of(virtual_service: VirtualService) -> list[str]:
-    """The Gateways that a VirtualService names, each once, as ``namespace/name``; ``mesh`` left out."""
+    """The Gateways that a VirtualService names, each once, as ``namespace/name``; without ``mesh``."""
     names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
     return [name for name in dict.fromkeys(names) if name != MESH]
 
 
 def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
     """
-    The path of the entry that names a Gateway.
+    The path of the entry of ``spec.gateways`` that names a Gateway.
 
     :param gateway: as :func:`gateways_of` gives it.
     """
@@ -159,18 +163,15 @@ def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
     return f"spec.gateways[{names.index(gateway)}]"
 
 
-def _binding(virtual_service: VirtualService, namespace: str) -> Binding:
-    return Binding(_export_group(virtual_service, namespace), tuple(gateways_of(virtual_service)))
+_first: Callable[[tuple[SortKey, VirtualService]], SortKey] = itemgetter(0)
 
 
-_first: Callable[[tuple[Order, VirtualService]], Order] = itemgetter(0)
+def _sort_key(export_rank: int, virtual_service: VirtualService) -> SortKey:
+    return (export_rank, *virtual_service.order())
 
 
-def _order(group: int, virtual_service: VirtualService) -> Order:
-    return (group, *virtual_service.order())
-
-
-def _export_group(virtual_service: VirtualService, namespace: str) -> int | None:
+def _export_rank(virtual_service: VirtualService, namespace: str) -> int | None:
+    """The rank of a VirtualService by its exportTo; None if it is not exported to a namespace."""
     targets = virtual_service.spec.export_to
     if EVERYBODY in targets:
         return 2
@@ -179,7 +180,7 @@ def _export_group(virtual_service: VirtualService, namespace: str) -> int | None
     return 1 if namespace in targets else None
 
 
-def _unknown(virtual_service: VirtualService, gateway: str, hint: str) -> Problem:
+def _unknown_gateway(virtual_service: VirtualService, gateway: str, hint: str) -> Problem:
     message, path = f"the Gateway {gateway} does not exist", gateway_path(virtual_service, gateway)
     return virtual_service.problem(Severity.ERROR, "MG2010", message, path=path, hint=hint)
 
@@ -195,7 +196,7 @@ def _not_exported(virtual_service: VirtualService, proxy: Proxy) -> Problem:
     )
 
 
-def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> Problem:
+def _invalid_gateway(virtual_service: VirtualService, gateway: Resource[Any]) -> Problem:
     return virtual_service.problem(
         Severity.WARNING,
         "MG2012",
@@ -205,13 +206,13 @@ def _takes_nothing(virtual_service: VirtualService, gateway: Resource[Any]) -> P
     )
 
 
-def _near(same: Sequence[str], known: Sequence[str]) -> str:
+def _unknown_gateway_hint(same_name: Sequence[str], existing: Sequence[str]) -> str:
     """
-    A hint for the name of a Gateway that is not there.
+    The hint for a Gateway that does not exist.
 
-    :param same: the Gateways with that name in other namespaces.
-    :param known: all Gateways, in their alphabet.
+    :param same_name: the Gateways with its name in other namespaces.
+    :param existing: all Gateways, sorted.
     """
-    if same:
-        return f"there is {', '.join(same)}: write the namespace, as in {same[0]!r}"
-    return f"known are {', '.join(known[:5])}" if known else "there is no Gateway at all"
+    if same_name:
+        return f"there is {', '.join(same_name)}: write the namespace, as in {same_name[0]!r}"
+    return f"known are {', '.join(existing[:5])}" if existing else "there is no Gateway at all"

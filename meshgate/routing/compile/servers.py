@@ -1,8 +1,16 @@
 """
-Which servers of which Gateways this gateway runs, and how several on one port come together or lose.
+The servers of Gateways: which this gateway runs, on which ports, and which of several servers on one port are dropped.
 
-The rules are Istio's (pilot/pkg/model/gateway.go, mergeGateways); every server that loses is a problem that names
-the winner.
+Problem: Gateways are written independently, yet their servers share ports. Istio merges them in an order that decides
+who keeps a port or a host, and drops the losers without a word.
+
+Approach: :func:`servers_of` gives the servers of one Gateway, each with its listening port. :class:`MergedServers`
+is given the Gateways from the oldest to the youngest, and checks each server against those before it, with Istio's
+checks in Istio's order (pilot/pkg/model/gateway.go, mergeGateways). :class:`PortUse` tells cheaply on which ports two
+Gateways can clash at all.
+
+Invariants: a server that is dropped is a problem that names the winner. Servers of one port, protocol and bind form a
+group; chains are built group by group, in the order of each group's first server.
 """
 
 from __future__ import annotations
@@ -28,26 +36,26 @@ T = TypeVar("T")
 Group = tuple[int, str, str]
 """Port, protocol and bind."""
 Age = tuple[int, float, str, int, str, str, int]
-"""Sorts servers by the age of their Gateways, then by their place in them."""
+"""Sorts servers by the age of their Gateways, then by their index in the Gateway."""
 
 NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
 
 ISTIO_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
-"""The labels of the gateway that Istio installs; ``istioctl analyze`` takes its pod for granted."""
+"""Labels of the gateway that Istio installs; ``istioctl analyze`` assumes that its pod exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """
-    What a gateway is to Istio: the pod whose labels Gateways select.
+    The gateway as Istio sees it: a pod that Gateways select by its labels.
 
-    :ivar labels: the labels of the gateway's pod.
-    :ivar namespace: the namespace it would run in.
+    :ivar labels: the pod's labels.
+    :ivar namespace: the pod's namespace.
     :ivar domain_suffix: the cluster domain.
-    :ivar extended: what Istio ignores on a gateway counts.
-    :ivar ipv6: it has IPv6, so that servers without a bind serve both families.
-    :ivar in_cluster: it stands for one in a cluster, so that the Service is taken for granted that Istio installs.
+    :ivar extended: the extended semantics: what Istio ignores on a gateway counts.
+    :ivar in_cluster: it stands for a gateway in a cluster, where the Service exists that Istio installs.
+    :ivar ipv6: the machine has IPv6, so servers without a bind serve both families.
     """
 
     labels: Mapping[str, str]
@@ -61,12 +69,12 @@ class Proxy:
 @dataclass(frozen=True)
 class BoundServer:
     """
-    A server of a Gateway at the port it listens on.
+    A server of a Gateway with the port that it listens on.
 
-    :ivar index: the server's place in ``spec.servers``.
+    :ivar index: the server's index in ``spec.servers``.
     :ivar port: the listening port, after translation through the gateway's own Service.
-    :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` cleans them.
-    :ivar both_families: it leaves the bind unset, where there is IPv6.
+    :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` gives them.
+    :ivar both_families: the bind is unset and the machine has IPv6.
     """
 
     gateway: Gateway
@@ -78,22 +86,22 @@ class BoundServer:
 
     @property
     def age(self) -> Age:
-        """Its place among all servers."""
+        """The sort key of the server among all servers."""
         return (*self.gateway.order(), self.index)
 
     @cached_property
     def group(self) -> Group:
-        """Servers that are alike in this have their chains built one after the other."""
+        """The group whose chains are built together."""
         return (self.port, self.server.port.protocol, self.server.bind)
 
     @cached_property
     def key(self) -> ListenerKey:
-        """The listener it belongs to."""
+        """The key of the server's listener."""
         return ListenerKey(self.server.bind or ANY_IPV4, self.port)
 
     @cached_property
     def address(self) -> ListenerKey:
-        """What it asks to listen on, for messages."""
+        """The address that the server asks for, for messages."""
         return ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key
 
     @cached_property
@@ -103,71 +111,76 @@ class BoundServer:
 
     @cached_property
     def protocol(self) -> str:
-        """The protocol in capitals; Istio takes any case."""
+        """The protocol in capitals; Istio accepts any case."""
         return self.server.port.protocol.upper()
 
     @cached_property
     def is_http(self) -> bool:
-        """Plain HTTP of some kind, or HTTPS that terminates: what a gateway below HTTP leaves alone."""
-        return self.protocol in HTTP_PROTOCOLS or (self.protocol == "HTTPS" and not self.is_passthrough)
+        """True for plain HTTP of any kind and for terminating HTTPS, which a gateway below HTTP does not serve."""
+        return self.is_plain_http or (self.protocol == "HTTPS" and not self.is_passthrough)
+
+    @cached_property
+    def is_plain_http(self) -> bool:
+        """True for HTTP of any kind without TLS."""
+        return self.protocol in HTTP_PROTOCOLS
 
     @cached_property
     def is_tls(self) -> bool:
-        """Whether clients speak TLS to it."""
+        """True if clients speak TLS to the server."""
         return self.server.tls is not None and not self.server.tls.https_redirect
 
     @cached_property
     def is_passthrough(self) -> bool:
-        """Whether TLS goes through to the endpoint."""
-        return self.server.tls is not None and self.server.tls.mode in PASSTHROUGH_MODES
+        """True if the endpoint ends TLS, and not the gateway."""
+        return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
 
     def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
         """
-        A problem of this server, for its listener.
+        A problem of this server and its listener.
 
-        :param field: that it is about, from the server on, as ``.port.number``; empty for the whole server.
+        :param field: the field within the server, as ``.port.number``; empty for the whole server.
         """
         path = self.path + field
         return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.address))
 
     def at(self, field: str) -> str:
-        """Its name, with the place of one of its fields."""
-        place = self.gateway.location(self.path + field)
-        return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({place})"
+        """The server's name, with the location of one of its fields."""
+        location = self.gateway.location(self.path + field)
+        return f"server {self.server.port.name!r} of Gateway {self.gateway.qualified_name} ({location})"
 
     def __str__(self) -> str:
         return self.at("")
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class GatewayPods:
     """
-    What else there is that the servers of Gateways depend on.
+    Resources beside a Gateway that its servers depend on.
 
-    :ivar services: the gateway's own Services, for the translation of ports; the first counts.
-    :ivar pods: what else a Gateway may be for.
+    :ivar services: the Services of the gateway's own pod, which translate ports; the oldest first.
+    :ivar pods: all Pods; a Gateway may select one of them in place of this gateway.
     """
 
     services: tuple[Resource[ServiceSpec], ...] = ()
     pods: tuple[Resource[Any], ...] = ()
 
     @classmethod
-    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> Front:
-        """What matters of all Services and Pods."""
+    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> GatewayPods:
+        """Choose from all Services and Pods."""
         own = (each for each in sorted(services, key=Resource.order) if _translates(each, proxy))
         return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
 
 
-def servers_of(gateway: Gateway, front: Front, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
-    """The servers of one Gateway, before they are held against those of others; or why it is not for this gateway."""
+def servers_of(gateway: Gateway, gateway_pods: GatewayPods, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
+    """The servers of one Gateway, before they are merged with others; or why the Gateway is not for this gateway."""
     if not selected(gateway.spec.selector, proxy.labels):
-        return _not_selected(gateway, proxy, front.pods)
+        return _not_selected(gateway, proxy, gateway_pods.pods)
     return tuple(
         BoundServer(
             gateway,
             index,
             server,
-            _listening_port(server.port.number, front.services),
+            _listening_port(server.port.number, gateway_pods.services),
             server_hosts(server.hosts, gateway.namespace),
             both_families=proxy.ipv6 and not server.bind,
         )
@@ -175,80 +188,78 @@ def servers_of(gateway: Gateway, front: Front, proxy: Proxy) -> tuple[BoundServe
     )
 
 
-class Merge:
+class MergedServers:
     """
-    How the servers of several Gateways come together, or lose: the servers taken so far, by port.
+    The servers of several Gateways, without those that are dropped.
 
-    :ivar problems: what lost.
-    :ivar dropped: the servers that lost, by their Gateway and index.
+    :ivar problems: one for each dropped server.
+    :ivar dropped: the dropped servers, by Gateway and index.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.dropped: set[tuple[ResourceKey, int]] = set()
         self._groups: dict[Group, list[BoundServer]] = {}
-        # One a port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
+        # One for each port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
         self._plain: dict[int, BoundServer] = {}
         self._tls_hosts: dict[int, dict[str, tuple[str, BoundServer]]] = {}
 
-    def take(self, servers: Iterable[BoundServer]) -> None:
-        """Take the servers of one Gateway, those that do not lose; the older Gateways come first."""
+    def add(self, servers: Iterable[BoundServer]) -> None:
+        """Add the servers of one Gateway. Older Gateways are added first."""
         for server in servers:
-            problem = self.add(server)
+            problem = self._clash(server)
             if problem is not None:
                 self.problems.append(problem)
                 self.dropped.add((server.gateway.key, server.index))
+                continue
+            if server.group not in self._groups and not server.is_tls:
+                self._plain[server.port] = server
+            self._groups.setdefault(server.group, []).append(server)
 
-    def add(self, new: BoundServer) -> Problem | None:
-        """Take the server, or say why it loses. The checks come in Istio's order, which decides some outcomes."""
+    def in_order(self, ages_elsewhere: Mapping[Group, Age] = MappingProxyType({})) -> list[BoundServer]:
+        """
+        The servers in the order in which their chains are built: by groups, each at the age of its first server.
+
+        :param ages_elsewhere: the age of the first server of a group, where it is among servers that are not here.
+        """
+        ages = {group: servers[0].age for group, servers in self._groups.items()}
+        order = sorted(self._groups, key=lambda group: min(ages[group], ages_elsewhere.get(group, ages[group])))
+        return [server for group in order for server in self._groups[group]]
+
+    def _clash(self, new: BoundServer) -> Problem | None:
+        """Why a server is dropped, or None. The order of the checks is Istio's, and decides some outcomes."""
         if new.server.tls is not None:
-            known = self._tls_hosts.setdefault(new.port, {})
-            clash = duplicates(new.hosts, new.server.bind, known, new)
+            owners = self._tls_hosts.setdefault(new.port, {})
+            clash = duplicates(new.hosts, new.server.bind, owners, new)
             if clash:
                 return _duplicate_hosts(new, clash)
         plain = self._plain.get(new.port)
-        if plain is not None and plain.server.bind == new.server.bind and not (_plain_http(plain) and _plain_http(new)):
-            return _port_clash(new, plain)
-        if new.group not in self._groups and not new.is_tls:
-            self._plain[new.port] = new
-        self._groups.setdefault(new.group, []).append(new)
-        return None
-
-    def servers(self, begun: Mapping[Group, Age] = MappingProxyType({})) -> list[BoundServer]:
-        """
-        Chains are built by port, protocol and bind in the order of the first server of each.
-
-        :param begun: the age of the first server among others that are not here, where there are some.
-        """
-        first = {group: servers[0].age for group, servers in self._groups.items()}
-        order = sorted(self._groups, key=lambda group: min(first[group], begun.get(group, first[group])))
-        return [server for group in order for server in self._groups[group]]
+        if plain is None or plain.server.bind != new.server.bind or (plain.is_plain_http and new.is_plain_http):
+            return None
+        return _port_clash(new, plain)
 
 
-def duplicates(names: Sequence[str], bind: str, known: dict[str, tuple[str, T]], owner: T) -> list[tuple[str, T]]:
+def duplicates(names: Sequence[str], bind: str, owners: dict[str, tuple[str, T]], new: T) -> list[tuple[str, T]]:
     """
-    The names that an earlier owner with the same bind already has, each with that owner. Where there are none, the
-    names are noted as the new owner's (pilot/pkg/model/gateway.go, CheckDuplicates).
+    The names that an earlier owner with the same bind already has, each with that owner. If there are none, the names
+    become the new owner's (pilot/pkg/model/gateway.go, CheckDuplicates).
 
-    :param known: the names of one port so far, each with its bind and its owner.
+    :param owners: the names of one port so far, each with a bind and an owner.
     """
-    clash = [(name, known[name][1]) for name in names if name in known and known[name][0] == bind]
+    clash = [(name, owners[name][1]) for name in names if name in owners and owners[name][0] == bind]
     if not clash:
-        known.update(dict.fromkeys(names, (bind, owner)))
+        owners.update(dict.fromkeys(names, (bind, new)))
     return clash
-
-
-def _plain_http(server: BoundServer) -> bool:
-    return server.protocol in HTTP_PROTOCOLS
 
 
 class PortUse(NamedTuple):
     """
-    How many Gateways use one port, and for what.
+    Counts of the Gateways that use one port.
 
-    :ivar plain: of these, with a server of neither TLS nor HTTP.
-    :ivar http: with a plain server of HTTP.
-    :ivar tls: with a server of TLS.
+    :ivar gateways: all of them.
+    :ivar plain: those with a server of neither TLS nor HTTP.
+    :ivar http: those with a plain HTTP server.
+    :ivar tls: those with a TLS server.
     """
 
     gateways: int = 0
@@ -258,35 +269,35 @@ class PortUse(NamedTuple):
 
     @classmethod
     def by_port(cls, servers: Collection[BoundServer]) -> dict[int, PortUse]:
-        """The ports that one Gateway uses by its servers."""
+        """The uses of one Gateway, by port."""
         kinds: dict[int, set[str]] = {}
         for each in servers:
-            kind = "tls" if each.is_tls else "http" if _plain_http(each) else "plain"
+            kind = "tls" if each.is_tls else "http" if each.is_plain_http else "plain"
             kinds.setdefault(each.port, set()).add(kind)
         return {port: cls(1, "plain" in found, "http" in found, "tls" in found) for port, found in kinds.items()}
 
     def plus(self, other: PortUse) -> PortUse:
-        """The uses of several Gateways together."""
+        """The sum of two uses."""
         return PortUse(
             self.gateways + other.gateways, self.plain + other.plain, self.http + other.http, self.tls + other.tls
         )
 
     @property
     def contested(self) -> bool:
-        """Whether a plain server may keep one of another Gateway off the port, whatever their hosts."""
+        """True if a plain server may keep a server of another Gateway off the port, whatever their hosts."""
         return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
 
 
 def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
-    """Whether a Service of the gateway's own pod says where its ports lead."""
+    """True for a Service of the gateway's own pod, unless its label forbids the translation of ports."""
     chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
     return bool(chooses) and service.namespace == proxy.namespace and NO_TRANSLATION_LABEL not in service.labels
 
 
 def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> int:
     """
-    The port to listen on for a server's port: where a Service of the gateway's own pod has that port, its targetPort;
-    else the number as it is. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
+    The port to listen on for a server's port: the targetPort of a Service of the gateway's own pod with that port, else
+    the port itself. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
     """
     for service in services:
         for port in service.spec.ports:
@@ -296,7 +307,7 @@ def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> i
 
 
 def unselected(gateways: Iterable[Gateway], proxy: Proxy, pods: Collection[Resource[Any]]) -> Iterator[Problem]:
-    """What is said of Gateways that this gateway does not take."""
+    """One problem for each Gateway that does not select this gateway."""
     for gateway in gateways:
         if not selected(gateway.spec.selector, proxy.labels):
             yield _not_selected(gateway, proxy, pods)

@@ -1,8 +1,9 @@
 """
-From traffic policies, as DestinationRules have them, to what counts for one destination and for one chain.
+From the traffic policies of DestinationRules to the policy of one destination, and of one chain.
 
-Knows how policies override each other, and which of them Istio puts where; knows nothing of which DestinationRule
-counts for a host.
+A policy has sections (load balancer, connection pool, outlier detection, TLS), and comes from several sources: the
+rule, a subset, and the port-level settings of either. This module says how they override each other, and which of them
+Istio applies to the cluster, and which to the listener.
 """
 
 from __future__ import annotations
@@ -34,25 +35,26 @@ RULE_POLICY: Final = "spec.trafficPolicy"
 """The path of the policy for a whole host."""
 
 NO_LIMIT: Final = 2**32 - 1
-"""The maxConnections that stands for none."""
+"""The maxConnections that means no limit."""
 
 LONGEST_PROBING: Final = 32767
-"""Seconds between two probes, or before the first, that Linux takes at the most."""
+"""The most seconds between two keepalive probes, or before the first, that Linux accepts."""
 
 MOST_PROBES: Final = 127
-"""Probes that Linux takes at the most."""
+"""The most keepalive probes that Linux accepts."""
 
-_USUAL_RING: Final = 1024
-_USUAL_FAILURES: Final = 5
-_PARTS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
+_DEFAULT_RING: Final = 1024
+_DEFAULT_FAILURES: Final = 5
+_SECTIONS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 _ALGORITHMS: Final = {LoadBalancing.RANDOM: Algorithm.RANDOM, LoadBalancing.ROUND_ROBIN: Algorithm.ROUND_ROBIN}
 
 
-class Written(NamedTuple):
+class PolicySource(NamedTuple):
     """
-    A policy, or a part of one, and where it stands.
+    A policy, or one of its sections, with its source.
 
     :ivar path: of the policy, as ``spec.trafficPolicy.portLevelSettings[0]``.
+    :ivar value: the model of the policy or of the section.
     """
 
     rule: DestinationRule
@@ -63,36 +65,41 @@ class Written(NamedTuple):
         return f"DestinationRule {self.rule.qualified_name} ({self.rule.location(self.path)}) {self.path}"
 
 
-def written_policies(rule: MergedRule, subset: OwnedSubset | None) -> Iterator[Written]:
-    """The policies for a host and one of its subsets, each overriding the one before it."""
+def policy_sources(rule: MergedRule, subset: OwnedSubset | None) -> Iterator[PolicySource]:
+    """The policies for a host and one of its subsets. Each overrides the one before it."""
     if rule.policy is not None:
-        yield Written(rule.policy[0], RULE_POLICY, rule.policy[1])
+        yield PolicySource(rule.policy[0], RULE_POLICY, rule.policy[1])
     if subset is not None and subset.subset.traffic_policy is not None:
-        yield Written(subset.rule, f"spec.subsets[{subset.index}].trafficPolicy", subset.subset.traffic_policy)
+        yield PolicySource(subset.rule, f"spec.subsets[{subset.index}].trafficPolicy", subset.subset.traffic_policy)
 
 
-def effective(policies: Iterable[Written], port: int) -> Mapping[str, Written]:
+def effective(policies: Iterable[PolicySource], port: int) -> Mapping[str, PolicySource]:
     """
-    The parts that count for one port. A port's own policy replaces all that came before it, a subset's overrides the
-    rule's part by part (Istio, pilot/pkg/networking/util, MergeTrafficPolicy).
+    The sections that count for one port. The port-level settings of a policy replace all policies before them; the
+    policy of a subset overrides that of the rule section by section (Istio, pilot/pkg/networking/util,
+    MergeTrafficPolicy).
 
-    :return: by the names of the parts' fields; those that nobody sets are missing.
+    :return: by the names of the sections' fields, without those that no policy sets.
     """
-    found: dict[str, Written] = {}
+    found: dict[str, PolicySource] = {}
     for rule, path, policy in policies:
-        found.update(_parts(rule, path, policy))
-        for index, of_port in enumerate(policy.port_level_settings):
-            if of_port.port.number == port:
-                found = _parts(rule, f"{path}.portLevelSettings[{index}]", of_port)
+        found.update(_sections(rule, path, policy))
+        for index, port_policy in enumerate(policy.port_level_settings):
+            if port_policy.port.number == port:
+                found = _sections(rule, f"{path}.portLevelSettings[{index}]", port_policy)
                 break
     return found
 
 
-def upstream_policy(parts: Mapping[str, Written]) -> UpstreamPolicy:
-    """How connections to a destination are made, by the :func:`effective` parts of its policies."""
-    tcp = _tcp(parts.get("connection_pool"))
-    load_balancer, outliers = parts.get("load_balancer"), parts.get("outlier_detection")
-    used = [parts[name] for name in ("load_balancer", "connection_pool", "outlier_detection") if name in parts]
+def upstream_policy(sections: Mapping[str, PolicySource]) -> UpstreamPolicy:
+    """
+    The policy for connections to a destination.
+
+    :param sections: the :func:`effective` ones.
+    """
+    tcp = _tcp(sections.get("connection_pool"))
+    load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
+    used = [sections[name] for name in ("load_balancer", "connection_pool", "outlier_detection") if name in sections]
     if load_balancer is None and tcp is None and outliers is None:
         return NO_UPSTREAM_POLICY
     tcp = tcp or TCPSettings()
@@ -108,30 +115,31 @@ def upstream_policy(parts: Mapping[str, Written]) -> UpstreamPolicy:
 
 def connection_policy(rule: MergedRule | None, subset: OwnedSubset | None) -> ConnectionPolicy:
     """
-    How the connections of a chain are treated: for the times only the policy of the whole rule counts. Whether the
-    client's address is hashed, a subset's can say as well (pilot/pkg/networking/core/networkfilter.go).
+    The policy for the connections of a chain. Timeouts count only in the policy of the whole rule; hashing the client's
+    address, in that of a subset as well (pilot/pkg/networking/core/networkfilter.go).
 
     :param rule: of the chain's first destination.
-    :param subset: of its only destination; None where it has several.
+    :param subset: of its only destination; None if it has several.
     """
     if rule is None:
         return NO_CONNECTION_POLICY
-    found: dict[str, Written] = {}
-    for each in written_policies(rule, subset):
-        of_rule = each.path == RULE_POLICY
-        found.update({name: part for name, part in _parts(*each).items() if of_rule or name == "load_balancer"})
+    found: dict[str, PolicySource] = {}
+    for source in policy_sources(rule, subset):
+        whole_rule = source.path == RULE_POLICY
+        sections = _sections(*source)
+        found.update({name: each for name, each in sections.items() if whole_rule or name == "load_balancer"})
     tcp = _tcp(found.get("connection_pool")) or TCPSettings()
     idle, longest = tcp.idle_timeout, tcp.max_connection_duration
     used = [found["connection_pool"]] if idle is not None or longest is not None else []
-    chooser = found.get("load_balancer")
-    by_source = chooser is not None and hashes_source(chooser.value)
-    if chooser is not None and by_source:
-        used.append(chooser)
+    load_balancer = found.get("load_balancer")
+    by_source = load_balancer is not None and hashes_source(load_balancer.value)
+    if load_balancer is not None and by_source:
+        used.append(load_balancer)
     return ConnectionPolicy(idle, longest, by_source, _origin(used)) if used else NO_CONNECTION_POLICY
 
 
 def balancing(load_balancer: LoadBalancer) -> Balancing:
-    """How endpoints are chosen; what is larger than this gateway makes it is as large as that goes."""
+    """The algorithm that chooses endpoints. A larger ring or table than this gateway makes is cut to its largest."""
     by_hash = load_balancer.consistent_hash
     if by_hash is None:
         return Balancing(_ALGORITHMS.get(load_balancer.simple, Algorithm.LEAST_REQUEST))
@@ -141,59 +149,59 @@ def balancing(load_balancer: LoadBalancer) -> Balancing:
 
 
 def wanted_size(by_hash: ConsistentHash) -> int:
-    """The size of the ring or table that is asked for (pilot/pkg/networking/core/loadbalancer)."""
+    """The size of the ring or table that a policy asks for (pilot/pkg/networking/core/loadbalancer)."""
     if by_hash.maglev is not None:
         return by_hash.maglev.table_size or LARGEST_TABLE
     ring = by_hash.ring_hash
-    return (ring.minimum_ring_size if ring is not None else by_hash.minimum_ring_size) or _USUAL_RING
+    return (ring.minimum_ring_size if ring is not None else by_hash.minimum_ring_size) or _DEFAULT_RING
 
 
 def hashes_source(load_balancer: LoadBalancer | None) -> bool:
-    """Whether it chooses by the client's address."""
+    """True if endpoints are chosen by the client's address."""
     by_hash = load_balancer.consistent_hash if load_balancer is not None else None
     return by_hash is not None and by_hash.use_source_ip
 
 
-def _parts(rule: DestinationRule, path: str, policy: Any) -> dict[str, Written]:
-    values = {name: getattr(policy, name) for name in _PARTS}
-    return {name: Written(rule, path, value) for name, value in values.items() if value is not None}
+def _sections(rule: DestinationRule, path: str, policy: Any) -> dict[str, PolicySource]:
+    values = {name: getattr(policy, name) for name in _SECTIONS}
+    return {name: PolicySource(rule, path, value) for name, value in values.items() if value is not None}
 
 
-def _origin(used: Iterable[Written]) -> str:
+def _origin(used: Iterable[PolicySource]) -> str:
     return " and ".join(dict.fromkeys(map(str, used)))
 
 
-def _tcp(pool: Written | None) -> TCPSettings | None:
+def _tcp(pool: PolicySource | None) -> TCPSettings | None:
     tcp: TCPSettings | None = pool.value.tcp if pool is not None else None
     return tcp
 
 
-def _keepalive(written: TcpKeepalive) -> Keepalive:
-    """Whole seconds, as Istio passes them on, but none of them 0; and no more than Linux takes."""
+def _keepalive(keepalive: TcpKeepalive) -> Keepalive:
+    """Keepalive in whole seconds, as Istio passes them on, but at least 1; and within the limits of Linux."""
     return Keepalive(
-        probes=min(written.probes, MOST_PROBES),
-        time=_whole_seconds(written.time),
-        interval=_whole_seconds(written.interval),
+        probes=min(keepalive.probes, MOST_PROBES),
+        time=_whole_seconds(keepalive.time),
+        interval=_whole_seconds(keepalive.interval),
     )
 
 
-def _outliers(written: OutlierDetection) -> Outliers | None:
+def _outliers(detection: OutlierDetection) -> Outliers | None:
     """
-    Over TCP a failure to connect counts as a failure of each kind, unless those are told apart
-    (pilot/pkg/networking/core/cluster_traffic_policy.go, applyOutlierDetection).
+    The limits of outlier detection. Over TCP a failure to connect counts as a failure of each kind, unless these are
+    split (pilot/pkg/networking/core/cluster_traffic_policy.go, applyOutlierDetection).
     """
-    if written.split_external_local_origin_errors:
-        limits = [written.consecutive_local_origin_failures or _USUAL_FAILURES]
+    if detection.split_external_local_origin_errors:
+        limits = [detection.consecutive_local_origin_failures or _DEFAULT_FAILURES]
     else:
-        limits = [each for each in (written.consecutive_5xx_errors, written.consecutive_gateway_errors) if each]
+        limits = [each for each in (detection.consecutive_5xx_errors, detection.consecutive_gateway_errors) if each]
     if not limits:
         return None
     return Outliers(
         failures=min(limits),
-        interval=written.interval,
-        base=written.base_ejection_time,
-        most=written.max_ejection_percent,
-        panic=written.min_health_percent,
+        interval=detection.interval,
+        base=detection.base_ejection_time,
+        most=detection.max_ejection_percent,
+        panic=detection.min_health_percent,
     )
 
 

@@ -1,8 +1,4 @@
-"""
-Who may see a resource: what ``exportTo`` says.
-
-Knows the words of ``exportTo``; knows nothing of what is done with a resource that is not seen.
-"""
+"""The visibility of resources: the namespaces that ``exportTo`` names."""
 
 from __future__ import annotations
 
@@ -14,20 +10,20 @@ from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.resource import Resource
 
 EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
-"""What a Service has in place of ``exportTo``, its words separated by commas."""
+"""The annotation that a Service has in place of ``exportTo``, its words separated by commas."""
 
 
 def export_to(resource: Resource[Any]) -> Sequence[str]:
-    """The words of a resource's ``exportTo``; none mean everybody."""
+    """The words of a resource's ``exportTo``; if there are none, everybody may see it."""
     if isinstance(resource.spec, ServiceSpec):
-        written = resource.annotations.get(EXPORT_TO_ANNOTATION, "")
-        return tuple(filter(None, map(str.strip, written.split(","))))
+        words_text = resource.annotations.get(EXPORT_TO_ANNOTATION, "")
+        return tuple(filter(None, map(str.strip, words_text.split(","))))
     words: Sequence[str] = resource.spec.export_to
     return words
 
 
 def scopes(resource: Resource[Any]) -> frozenset[str]:
-    """The namespaces that may see a resource, its own written out; ``*`` alone for all of them."""
+    """The namespaces that may see a resource; ``*`` alone if all may."""
     words = export_to(resource)
     if not words or EVERYBODY in words:
         return frozenset([EVERYBODY])
@@ -35,6 +31,6 @@ def scopes(resource: Resource[Any]) -> frozenset[str]:
 
 
 def visible(resource: Resource[Any], namespace: str) -> bool:
-    """Whether a namespace may see a resource."""
+    """True if a resource is visible from a namespace."""
     seen_by = scopes(resource)
     return EVERYBODY in seen_by or namespace in seen_by

@@ -17,7 +17,7 @@ from meshgate.resources.latest import LatestResources, ResourceChange, latest
 from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.resource import Resource
-from meshgate.routing.compile.claims import ClaimReader, Makers, ServerClaims
+from meshgate.routing.compile.claims import ClaimReader, NewResolver, ServerClaims
 from meshgate.routing.compile.compiler import CLAIMS_AT_ONCE, Compilation, Compiler, compile_change, compile_table
 from meshgate.routing.compile.servers import BoundServer, Proxy
 from tests.configurations import (
@@ -378,9 +378,11 @@ class IncrementalTests(SynchronousTestCase):
         read_again: list[str] = []
         read_claims = ClaimReader.read
 
-        def counted(reader: ClaimReader, server: BoundServer, one: VirtualService, makers: Makers) -> ServerClaims:
+        def counted(
+            reader: ClaimReader, server: BoundServer, one: VirtualService, new_resolver: NewResolver
+        ) -> ServerClaims:
             read_again.append(one.qualified_name)
-            return read_claims(reader, server, one, makers)
+            return read_claims(reader, server, one, new_resolver)
 
         self.patch(ClaimReader, "read", counted)
         for generation, number in enumerate((3, 7, 3), 2):
