@@ -1,1 +1,1 @@
-"""What users write: the kinds as frozen records, the YAML reader, and problems with file, line and column."""
+"""The resources that users write: reading YAML, validating each kind, and problems with file, line and column."""

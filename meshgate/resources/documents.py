@@ -1,7 +1,9 @@
 """
-Where a document stands: in which file, at which line, and in which list.
+Splitting files into documents, and giving each fault of a document its file and line.
 
-Knows YAML documents and faults, and makes problems of faults; knows nothing of kinds.
+A document is one resource: a YAML document, or one item of a list such as ``kind: List``. The rules of a kind report
+faults, which have a path within the resource; a :class:`DocumentSource` knows where that resource begins, and turns
+the faults into problems with line and column.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from meshgate.resources.yaml.document import YamlDocument, YamlWarning
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
     """
-    Where one document comes from.
+    The source of one document.
 
-    :ivar yaml: what knows the positions, if anything does.
-    :ivar prefix: the path to the document within the YAML document: to an item of a list.
-    :ivar warnings: the words of the document that YAML 1.1 and 1.2 read differently.
+    :ivar yaml: the YAML document that knows the positions of fields; None where no text was parsed.
+    :ivar prefix: the path of the document within the YAML document; empty unless it is an item of a list.
+    :ivar warnings: words of the document that YAML 1.1 and YAML 1.2 read differently.
     """
 
     origin: Origin
@@ -35,9 +37,9 @@ class DocumentSource:
 
     def origin_with_positions(self, name: str) -> Origin:
         """
-        The origin, with the positions in one field of the document where they are known.
+        The origin, with the positions of everything in one field of the document, where they are known.
 
-        :param name: of the field, at the document's top level.
+        :param name: the name of a field at the document's top level, as ``spec``.
         """
         if self.yaml is None:
             return self.origin
@@ -45,24 +47,24 @@ class DocumentSource:
 
     def problems(self, faults: Iterable[Fault], key: ResourceKey | None) -> tuple[Problem, ...]:
         """
-        The problems that the document's faults are, each with its place, in the order of their places.
+        Make a problem of each fault of the document, in the order of lines and columns.
 
-        :param key: what the document is, if that is known.
+        :param key: the identity of the resource, if that is known.
         """
-        return tuple(sorted((self._problem(fault, key) for fault in faults), key=_place))
+        return tuple(sorted((self._problem(fault, key) for fault in faults), key=_position))
 
     def problems_and_warnings(self, faults: Iterable[Fault], key: ResourceKey) -> tuple[Problem, ...]:
-        """As :meth:`problems`, and a warning for each ambiguous word that is not the place of an error anyway."""
+        """Do as :meth:`problems`, and add a warning for each ambiguous word at which there is no error already."""
         problems = self.problems(faults, key)
         if not self.warnings:
             return problems
-        taken = {_place(problem) for problem in problems if problem.severity is Severity.ERROR}
+        errors = {_position(problem) for problem in problems if problem.severity is Severity.ERROR}
         warnings = [
             self._at(warning.line, warning.column, _ambiguous(warning), key)
             for warning in self.warnings
-            if (warning.line, warning.column) not in taken
+            if (warning.line, warning.column) not in errors
         ]
-        return tuple(sorted((*problems, *warnings), key=_place))
+        return tuple(sorted((*problems, *warnings), key=_position))
 
     def _problem(self, fault: Fault, key: ResourceKey | None) -> Problem:
         line, column = self.origin.line, self.origin.column
@@ -89,7 +91,7 @@ class DocumentSource:
         )
 
 
-def _place(problem: Problem) -> tuple[int, int]:
+def _position(problem: Problem) -> tuple[int, int]:
     return problem.line, problem.column
 
 
@@ -99,24 +101,25 @@ def _ambiguous(warning: YamlWarning) -> Fault:
 
 def split(yaml: YamlDocument, first: Origin) -> Iterator[tuple[DocumentSource, Any]]:
     """
-    A document and its source; for a list each of its items, with its own place and its own share of the warnings.
+    Split a YAML document into resources: the items of a list, or else the document itself.
 
-    :param first: the origin of the first of them, of which line and column are filled in.
+    :param first: the origin of the first resource; its line and column are filled in here.
+    :return: each resource with its source, which has the warnings that belong to it.
     """
     found = list(_flattened(yaml.value, ()))
-    places = [yaml.position(path) for path, _ in found]
+    positions = [yaml.position(path) for path, _ in found]
     shares: list[list[YamlWarning]] = [[] for _ in found]
     for warning in yaml.warnings:
-        owner = bisect.bisect_right(places, (warning.line, warning.column)) - 1
+        owner = bisect.bisect_right(positions, (warning.line, warning.column)) - 1
         if owner >= 0:
             shares[owner].append(warning)
-    for number, ((path, value), (line, column), warnings) in enumerate(zip(found, places, shares, strict=True)):
+    for number, ((path, value), (line, column), warnings) in enumerate(zip(found, positions, shares, strict=True)):
         origin = Origin(first.provider, first.file, line, column, first.document + number)
         yield DocumentSource(origin, yaml, path, tuple(warnings)), value
 
 
 def items_of(value: Any) -> list[Any] | None:
-    """The items of a ``List``, ``GatewayList`` …; None for what is not a list."""
+    """The items of a ``List``, ``GatewayList`` …; None for anything else."""
     if not isinstance(value, Mapping):
         return None
     kind, items = value.get("kind"), value.get("items")
@@ -128,7 +131,7 @@ def _flattened(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
     if items is None:
         yield path, value
         return
-    # The items of a typed list, as the Kubernetes API gives it, may leave out what the list says.
+    # The Kubernetes API leaves apiVersion and kind out of the items of a typed list, such as a GatewayList.
     head = {"apiVersion": value.get("apiVersion"), "kind": value["kind"].removesuffix("List")}
     for index, item in enumerate(items):
         if head["kind"] and isinstance(item, dict) and "kind" not in item:

@@ -1,15 +1,11 @@
-"""
-Durations as Istio writes them: Go's syntax, ``1h30m``, ``1.5s``, ``500ms``.
-
-Knows text and seconds; knows nothing of the fields they stand in.
-"""
+"""Durations in Go's syntax, which Istio uses: ``1h30m``, ``1.5s``, ``500ms``."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Nanoseconds in each unit that Go's time.ParseDuration knows; it takes both letters that look like a mu.
+# Nanoseconds in each unit of Go's time.ParseDuration, which accepts both letters that look like a mu.
 _UNITS: Final = {
     "ns": 1,
     "us": 1_000,
@@ -21,29 +17,29 @@ _UNITS: Final = {
     "h": 3_600_000_000_000,
 }
 _SECOND: Final = _UNITS["s"]
-# Go keeps a duration in 64 bits; longer ones (292 years) are errors there.
+# Go keeps a duration in 64 bits and refuses longer ones (292 years).
 _LONGEST: Final = (1 << 63) - 1
 
-_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+_TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 
 
 def parse_duration(text: str) -> float:
     """
-    The seconds in a duration written in Go's syntax (Go, time.ParseDuration).
+    Parse a duration in Go's syntax into seconds (Go, time.ParseDuration).
 
-    :param text: numbers with a unit each, the largest unit being the hour; ``0`` alone needs none.
+    :param text: numbers with a unit each, the largest unit being the hour; ``0`` alone needs no unit.
     :return: seconds, exact to the nanosecond; negative after a minus sign.
-    :raises ValueError: with a message for people, which says what to write instead.
+    :raises ValueError: the text is no duration; the message for users says what to write instead.
     """
     return parse_nanoseconds(text) / _SECOND
 
 
 def parse_nanoseconds(text: str) -> int:
     """
-    As :func:`parse_duration`, for those who need every digit: a long duration has more of them than seconds can hold.
+    Parse a duration in Go's syntax into nanoseconds, exact even where a float of seconds is not.
 
-    :return: nanoseconds.
-    :raises ValueError: as above.
+    :return: nanoseconds; negative after a minus sign.
+    :raises ValueError: as :func:`parse_duration` does.
     """
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     if unsigned == "0":
@@ -58,8 +54,8 @@ def _nanoseconds(text: str, unsigned: str) -> int:
     total = 0
     position = 0
     while position < len(unsigned):
-        part = _PART.match(unsigned, position)
-        whole, fraction, unit = part.groups() if part else ("", None, "")
+        term = _TERM.match(unsigned, position)
+        whole, fraction, unit = term.groups() if term else ("", None, "")
         if not (whole or fraction):
             raise ValueError(f'{text!r} is not a duration; write numbers with units, as "1h30m" or "500ms"')
         if not unit:
@@ -71,7 +67,7 @@ def _nanoseconds(text: str, unsigned: str) -> int:
             total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
         if total > _LONGEST:
             raise ValueError(f"the duration {text!r} is longer than 292 years")
-        position = part.end() if part else len(unsigned)
+        position = term.end() if term else len(unsigned)
     return total
 
 
@@ -93,7 +89,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_nanoseconds(nanoseconds: int) -> str:
-    """As :func:`format_duration`, with every digit of a long duration."""
+    """Nanoseconds in Go's syntax, as :func:`format_duration` prints seconds, but exact for long durations as well."""
     sign = "-" if nanoseconds < 0 else ""
     nanoseconds = abs(nanoseconds)
     if nanoseconds == 0:

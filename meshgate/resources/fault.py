@@ -1,7 +1,9 @@
 """
-A fault in one resource, before anyone knows the file and line it stands in.
+Faults: findings about one resource, each with a path within it but without file and line.
 
-Made by the rules beside the models and by the translation of pydantic's errors; the reader gives it a place.
+A rule is a generator that takes (a part of) a resource and yields faults. The rules of each kind stand beside its
+model, and :mod:`~meshgate.resources.validation` makes faults of pydantic's errors. The reader, which alone knows the
+file, turns faults into :class:`problems <meshgate.resources.problem.Problem>`.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ class Fault:
     """
     One thing that is wrong with a resource, or worth knowing.
 
-    :ivar path: keys and indexes to the field; from ``spec`` on in the rules beside the models.
-    :ivar code: of :data:`meshgate.resources.codes.CODES`.
+    :ivar path: keys and indexes from the document to the field, as ``("spec", "servers", 0)``.
+    :ivar code: one of :data:`meshgate.resources.codes.CODES`.
     :ivar message: what is wrong, in one sentence without a full stop.
     :ivar hint: what to do about it, or empty.
-    :ivar points_at_key: the key is at fault rather than its value.
+    :ivar points_at_key: report the position of the field's key, and not that of its value.
     """
 
     path: FieldPath
@@ -37,7 +39,7 @@ class Fault:
 
 
 def chain_rules(*rules: Iterator[Fault]) -> Iterator[Fault]:
-    """The faults that rules find, of each as many as it finds before it depends on a value that has a fault already."""
+    """Run rules one after the other. A rule ends early once it depends on a value that has a fault already."""
     for rule in rules:
         try:
             yield from rule
@@ -47,10 +49,10 @@ def chain_rules(*rules: Iterator[Fault]) -> Iterator[Fault]:
 
 def trailing_dot_faults(names: Iterable[str], path: FieldPath) -> Iterator[Fault]:
     """
-    A warning for each name that ends with a dot, where clients ask for names: they never send that dot (RFC 6066).
+    Warn of each name that ends with a dot: no client asks for such a server name (RFC 6066, section 3).
 
-    :param names: server names, or hosts that server names are held against.
-    :param path: of the list.
+    :param names: server names, or hosts that server names are compared with.
+    :param path: the path of the list.
     """
     for index, name in sound_items(names):
         if name.endswith("."):
@@ -59,14 +61,14 @@ def trailing_dot_faults(names: Iterable[str], path: FieldPath) -> Iterator[Fault
             yield Fault((*path, index), "MG1099", message, hint, Severity.WARNING)
 
 
-def duplicate_faults(values: Iterable[str | int], path: FieldPath, field: FieldPath, what: str) -> Iterator[Fault]:
+def duplicate_faults(values: Iterable[str | int], path: FieldPath, field: FieldPath, noun: str) -> Iterator[Fault]:
     """
-    A fault for each value in a list of objects that one before it has already.
+    Report each object of a list whose value an earlier object has already.
 
-    :param values: one of each object, in order; empty ones may repeat.
-    :param path: of the list.
-    :param field: of the value, from the object on.
-    :param what: what the objects are, in the singular.
+    :param values: the value of each object, in order; empty values may repeat.
+    :param path: the path of the list.
+    :param field: the path of the value within an object.
+    :param noun: a noun for one of the objects, as ``port``.
     """
     first: dict[str | int, int] = {}
     for index, value in sound_items(values):
@@ -76,6 +78,6 @@ def duplicate_faults(values: Iterable[str | int], path: FieldPath, field: FieldP
                 (*path, index, *field),
                 "MG1009",
                 f"the {field[-1]} {quoted(str(value))} is taken by {other}",
-                f"give each {what} a {field[-1]} of its own",
+                f"give each {noun} a {field[-1]} of its own",
             )
         first.setdefault(value, index)

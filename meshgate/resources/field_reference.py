@@ -1,8 +1,7 @@
 """
-What may be written in every kind: the fields with their types, defaults and meanings, taken from the models.
+The fields of every kind with their types, defaults and meanings, taken from the models.
 
-The single source of ``meshgate explain-field`` and of the reference in the docs. Knows models; knows nothing of how
-either looks.
+``meshgate explain-field`` and the reference in the documentation show these entries, each in its own way.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _WORDS: Final = {
     timedelta: "duration",
 }
 _NO_BOUND: Final = 2**31 - 1
-"""A bound from here on is the type's own, and says nothing."""
+"""A bound from here on is that of the number's type, and not worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ class Entry:
     """
     A kind or a field.
 
-    :ivar path: from the kind on, as ``("Gateway", "spec", "servers")``.
-    :ivar type: how the value is written, in a few words.
-    :ivar default: as it would be written; empty where there is none to tell.
-    :ivar about: what the values of a branch are, in a sentence; empty for a leaf.
-    :ivar fields: what stands below.
+    :ivar path: the path from the kind on, as ``("Gateway", "spec", "servers")``.
+    :ivar type: the form of the value, in a few words.
+    :ivar default: the default as users would write it; empty where there is none to show.
+    :ivar about: a sentence about a value that has fields; empty for any other.
+    :ivar fields: the fields of the value.
     """
 
     path: tuple[str, ...]
@@ -66,17 +65,17 @@ class Entry:
         return ".".join(self.path)
 
     def presence(self) -> str:
-        """``required``, or the default, or nothing."""
+        """``required``, or the default in words, or an empty text."""
         return "required" if self.required else f"default {self.default}" if self.default else ""
 
-    def below(self) -> Iterator[Entry]:
-        """Every field at any depth, each before those below it."""
+    def descendants(self) -> Iterator[Entry]:
+        """The fields at every depth, each before its own fields."""
         for field in self.fields:
             yield field
-            yield from field.below()
+            yield from field.descendants()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; of the fields below, one level."""
+        """The entry as plain values; of its fields, one level."""
         return {**self._facts(), "about": self.about, "fields": [field._facts() for field in self.fields]}
 
     def _facts(self) -> dict[str, Any]:
@@ -90,11 +89,11 @@ class Entry:
 
 
 class UnknownFieldError(Exception):
-    """There is no such field. Its text says so for people, and names the nearest."""
+    """There is no such field. The text of the exception suggests another one to the user."""
 
 
 def kind_entry(kind: Kind) -> Entry:
-    """Everything of one kind."""
+    """The entry of a kind, with all its fields."""
     root = (kind.name,)
     head = (
         Entry((*root, "apiVersion"), " or ".join(kind.api_versions), "the version to read it in", True),
@@ -108,54 +107,58 @@ def kind_entry(kind: Kind) -> Entry:
 
 def fields_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> tuple[Entry, ...]:
     """
-    The fields of any model.
+    The entries of a model's fields.
 
-    :param path: of what the model is of.
+    :param path: the path of the value that the model describes.
     """
     return tuple(_field(info, (*path, info.alias or name)) for name, info in model.model_fields.items())
 
 
 def find_entry(path: str) -> Entry:
     """
-    A kind or a field by its path, as ``Gateway.spec.servers.tls.mode``. Indexes, as in ``servers[0]``, may stand
-    there; capitals do not matter.
+    Find a kind or a field by its path.
 
-    :raises UnknownFieldError: when there is none.
+    :param path: as ``Gateway.spec.servers.tls.mode``, in upper or lower case; indexes, as in ``servers[0]``, are
+        skipped.
+    :raises UnknownFieldError: there is no such kind or field.
     """
     kind, *steps = (step.partition("[")[0] for step in path.strip(".").split("."))
-    everything = partial(_ending, map(kind_entry, KINDS.values()), [kind, *steps])
-    entry = kind_entry(KINDS[_known(kind, KINDS, "kind", "", everything)])
-    for place, step in enumerate(steps):
+    everywhere = partial(_path_ending_in, [kind, *steps], map(kind_entry, KINDS.values()))
+    entry = kind_entry(KINDS[_match_name(kind, KINDS, "kind", "", everywhere)])
+    for index, step in enumerate(steps):
         fields = {field.name: field for field in entry.fields}
-        entry = fields[_known(step, fields, "field", str(entry), partial(_ending, [entry], steps[place:]))]
+        below = partial(_path_ending_in, steps[index:], [entry])
+        entry = fields[_match_name(step, fields, "field", str(entry), below)]
     return entry
 
 
-def _ending(roots: Iterable[Entry], steps: Sequence[str]) -> str:
-    """The shortest path below some entries that ends in these steps: somebody may have left out what is before them."""
+def _path_ending_in(steps: Sequence[str], roots: Iterable[Entry]) -> str:
+    """The shortest path below some entries that ends in these steps, or nothing: users leave out the beginning."""
     wanted = tuple(step.lower() for step in steps)
-    paths = sorted((entry.path for root in roots for entry in root.below()), key=len)
+    paths = sorted((entry.path for root in roots for entry in root.descendants()), key=len)
     matching = (path for path in paths if tuple(step.lower() for step in path[-len(wanted) :]) == wanted)
     return ".".join(next(matching, ()))
 
 
-def _known(word: str, known: Iterable[str], what: str, parent: str, elsewhere: Callable[[], str]) -> str:
+def _match_name(word: str, known: Iterable[str], noun: str, parent: str, elsewhere: Callable[[], str]) -> str:
     """
-    The word among those that are known that was meant.
+    Find the name that a user means.
 
-    :param elsewhere: gives the path of the same field at another place, or nothing.
+    :param noun: ``kind`` or ``field``.
+    :param elsewhere: returns another path with the same last steps, or nothing.
+    :raises UnknownFieldError: there is no such name.
     """
     names = {name.lower(): name for name in known}
     if word.lower() in names:
         return names[word.lower()]
     if not names:
         raise UnknownFieldError(f"{parent} has no fields")
-    where = f"{parent} has no {what}" if parent else f"there is no {what}"
+    missing = f"{parent} has no {noun}" if parent else f"there is no {noun}"
     near = difflib.get_close_matches(word.lower(), names, 1)
     prefix = f"{parent}." if parent else ""
     meant = f"{prefix}{names[near[0]]}" if near else elsewhere()
     hint = f"did you mean {meant}?" if meant else spelling_hint(word, names.values())
-    raise UnknownFieldError(f"{where} {name_text(word)}; {hint}")
+    raise UnknownFieldError(f"{missing} {name_text(word)}; {hint}")
 
 
 def _branch(model: type[BaseModel], path: tuple[str, ...], description: str, required: bool) -> Entry:
@@ -178,7 +181,7 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
 
 
 def _about(kind: Kind) -> str:
-    """What a kind is, as the first paragraph of its module says."""
+    """The description of a kind: the first paragraph of its module."""
     module = inspect.getmodule(kind.model)
     first = inspect.cleandoc(module.__doc__ or "" if module else "").partition("\n\n")[0]
     return " ".join(first.split()).removeprefix(f"{kind.name}: ")
@@ -192,13 +195,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
-    """How a value of this type is written, in a few words."""
+    """The form of a value of this type, in a few words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type_text(arguments[0], (*arguments[1:], *metadata))
-    told = next((one.text for one in metadata if isinstance(one, ValueForm)), "")
-    if told:
-        return told if told[:2].isupper() else told[0].lower() + told[1:]
+    form = next((one.text for one in metadata if isinstance(one, ValueForm)), "")
+    if form:
+        return form if form[:2].isupper() else form[0].lower() + form[1:]
     if origin in (Union, types.UnionType):
         return " or ".join(_type_text(one, metadata) for one in arguments if one is not type(None))
     if origin in (tuple, list, frozenset):
@@ -235,7 +238,7 @@ def _range_text(metadata: Iterable[Any]) -> str:
 
 
 def _bounds(metadata: Iterable[Any], name: str) -> Iterator[int]:
-    """The bounds of one name among the metadata, those within a Field that stands in an annotation too."""
+    """The bounds of one name among the metadata, including those within a ``Field`` of an annotation."""
     for one in metadata:
         if isinstance(one, FieldInfo):
             yield from _bounds(one.metadata, name)
@@ -247,12 +250,12 @@ def _bounds(metadata: Iterable[Any], name: str) -> Iterator[int]:
 
 def _default_text(info: FieldInfo) -> str:
     if info.is_required() or any(isinstance(one, ValueForm) for one in info.metadata):
-        return ""  # what is kept in another form than it is written in has no default that anyone would write
-    return _written(info.get_default(call_default_factory=True))
+        return ""  # the value is kept in another form than users write
+    return _value_form(info.get_default(call_default_factory=True))
 
 
-def _written(value: Any) -> str:
-    """A default as it would be written; empty where it is nothing, so that the description has to tell."""
+def _value_form(value: Any) -> str:
+    """A default as users would write it; empty for an empty value, which the description has to explain."""
     if isinstance(value, enum.Enum):
         return str(value.value)
     if isinstance(value, bool):
@@ -260,7 +263,7 @@ def _written(value: Any) -> str:
     if value is None or isinstance(value, (BaseModel, Mapping)):
         return ""
     if isinstance(value, (tuple, list, frozenset)):
-        return f"[{', '.join(map(_written, value))}]" if value else ""
+        return f"[{', '.join(map(_value_form, value))}]" if value else ""
     if isinstance(value, (int, float)) and abs(value) >= _NO_BOUND:
         return ""
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

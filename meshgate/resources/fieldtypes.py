@@ -1,7 +1,7 @@
 """
-Types of fields that several kinds share: choices, durations and numbers, each checked as soon as it is read.
+Types of fields that several kinds share: choices, durations and numbers.
 
-A value that is wrong by itself is found here, whatever stands beside it. Knows nothing of the fields' meaning.
+A type checks its value by itself, whatever other fields say; faults between fields are the business of rules.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _MAX_UINT64: Final = 2**64 - 1
 
 def by_number(choices: type[enum.StrEnum]) -> BeforeValidator:
     """
-    Takes the number of a choice as well as its name, as protobuf's JSON form has it.
+    Accept the number of a choice as well as its name, as protobuf's JSON form does.
 
-    :param choices: in the order of their numbers, the first of which is 0.
+    :param choices: an enumeration in the order of protobuf's numbers, the first of which is 0.
     """
     members = list(choices)
 
-    def named(value: Any) -> Any:
+    def member_of(value: Any) -> Any:
         if type(value) is int and 0 <= value < len(members):
             return members[value]
         return value
 
-    return BeforeValidator(named)
+    return BeforeValidator(member_of)
 
 
 def _nanoseconds(value: Any) -> int:
@@ -64,9 +64,9 @@ def _whole_milliseconds(text: str, nanoseconds: int) -> float:
     if nanoseconds < _MILLISECOND:
         refuse("MG1061", f"the duration {quoted(text)} is shorter than a millisecond", "1ms is the shortest")
     if nanoseconds % _MILLISECOND:
-        nearest = format_nanoseconds((nanoseconds + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND)
+        rounded = format_nanoseconds((nanoseconds + _MILLISECOND // 2) // _MILLISECOND * _MILLISECOND)
         message = f"the duration {quoted(text)} is not a whole number of milliseconds"
-        refuse("MG1061", message, f'write "{nearest}"')
+        refuse("MG1061", message, f'write "{rounded}"')
     return nanoseconds / _SECOND
 
 
@@ -76,15 +76,15 @@ def _number(value: Any) -> Any:
     return float(value)
 
 
-#: A duration in Go's syntax, as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
+#: A duration in Go's syntax, kept as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
 Duration = Annotated[float, BeforeValidator(_duration), ValueForm("duration")]
-#: As :data:`Duration`, and anything from 0 to a second, where 0 switches off.
+#: A :data:`Duration`, or anything from 0 to a second. 0 switches the timeout off.
 IdleDuration = Annotated[float, BeforeValidator(_idle_duration), ValueForm("duration")]
-#: A duration in Go's syntax, as seconds, whatever its length.
+#: A duration of any length in Go's syntax, kept as seconds.
 AnyDuration = Annotated[float, BeforeValidator(_any_duration), ValueForm("duration")]
 
 UInt64 = Annotated[int, Field(ge=0, le=_MAX_UINT64), BeforeValidator(whole_number)]
-#: A whole number from 0 on, of 32 bits with a sign.
+#: A whole number from 0 to the largest signed number of 32 bits.
 Count = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(whole_number)]
 #: A whole number of percent.
 Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(whole_number)]

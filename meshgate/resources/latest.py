@@ -1,7 +1,14 @@
 """
-One resource per kind, namespace and name: what happens when several documents write the same one.
+Duplicates: of several documents that define the same resource, the latest counts.
 
-Knows records only.
+Problem: a snapshot may define a resource (kind, namespace, name) more than once, and the compiler must see one. A
+snapshot has thousands of resources, of which a change of one file replaces a few.
+
+Approach: :class:`LatestResources` keeps the resources of the last snapshot by identity. It compares a new snapshot by
+``id``, looks only at the keys of resources that are new or removed, and gives the compiler the difference.
+
+Invariants: the result depends on provider, file and position alone, not on the order in which resources are given;
+and it is the same as if each snapshot were the first.
 """
 
 from __future__ import annotations
@@ -16,31 +23,33 @@ from meshgate.resources.resource import Resource, ResourceKey
 
 def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Problem]]:
     """
-    The resources that count, and a warning for each that does not. As with ``kubectl apply``, the later one of
-    the same kind, namespace and name wins: the later document of a file, the later file, the later provider.
+    The resources that count, and a warning for each that does not.
 
-    :param resources: in any order; the result does not depend on it.
+    As with ``kubectl apply``, the later one of the same kind, namespace and name counts: the later document of a file,
+    the later file, the later provider.
+
+    :param resources: in any order.
     :return: both in the order of providers, files and documents.
     """
     found = LatestResources()
     found.update(tuple(resources))
-    return sorted(found.winners.values(), key=_place), found.problems()
+    return sorted(found.winners.values(), key=_position), found.problems()
 
 
 @dataclass(slots=True)
 class ResourceChange:
     """
-    How one set of resources differs from the one before.
+    The difference between two sets of resources that count.
 
-    :ivar gone: what counts no more.
-    :ivar come: what counts now; some in place of one that is gone, with the same key.
+    :ivar removed: the resources that no longer count.
+    :ivar added: the resources that count now; some replace a removed resource of the same key.
     """
 
     removed: list[Resource[Any]] = field(default_factory=list)
     added: list[Resource[Any]] = field(default_factory=list)
 
     def in_chunks(self, size: int) -> Iterator[ResourceChange]:
-        """The same change as several small ones, to be applied one after the other; everything that goes is first."""
+        """Split the change into small ones, to be applied one after the other; all removals come first."""
         for start in range(0, len(self.removed), size):
             yield ResourceChange(removed=self.removed[start : start + size])
         for start in range(0, len(self.added), size):
@@ -49,37 +58,38 @@ class ResourceChange:
 
 class LatestResources:
     """
-    What :func:`latest` gives, of one set of resources after the other: only what is new or gone is looked at.
+    The resources that count, kept up to date as one snapshot follows another.
 
-    :ivar winners: the resources that count.
+    :ivar winners: the resources that count, by their keys.
     """
 
     def __init__(self) -> None:
         self.winners: dict[ResourceKey, Resource[Any]] = {}
-        # By identity, which nothing else can have as long as they are kept.
-        self._given: dict[int, Resource[Any]] = {}
-        self._doubled: dict[ResourceKey, list[Resource[Any]]] = {}
+        # By id(), which stays theirs as long as they are kept here.
+        self._by_id: dict[int, Resource[Any]] = {}
+        self._duplicates: dict[ResourceKey, list[Resource[Any]]] = {}
 
     def update(self, resources: tuple[Resource[Any], ...]) -> ResourceChange:
         """
-        Take these in place of those given before.
+        Replace all resources of the last update by these.
 
         :param resources: in any order.
+        :return: the difference for those who use the resources.
         """
-        before, given = self._given, dict(zip(map(id, resources), resources, strict=True))
-        gone = [before[each] for each in before if each not in given]
-        come = [given[each] for each in given if each not in before]
-        self._given = given
+        before, given = self._by_id, dict(zip(map(id, resources), resources, strict=True))
+        removed = [before[each] for each in before if each not in given]
+        added = [given[each] for each in given if each not in before]
+        self._by_id = given
         touched: dict[ResourceKey, Resource[Any] | None] = {}
-        for resource in gone:
+        for resource in removed:
             touched.setdefault(resource.key, self.winners.get(resource.key))
-            rivals = self._doubled.pop(resource.key, [resource])
-            self._keep(resource.key, [each for each in rivals if each is not resource])
-        for resource in come:
-            known = self.winners.get(resource.key)
-            touched.setdefault(resource.key, known)
-            rivals = self._doubled.pop(resource.key, [known] if known is not None else [])
-            self._keep(resource.key, [*rivals, resource])
+            rivals = self._duplicates.pop(resource.key, [resource])
+            self._set_rivals(resource.key, [each for each in rivals if each is not resource])
+        for resource in added:
+            winner = self.winners.get(resource.key)
+            touched.setdefault(resource.key, winner)
+            rivals = self._duplicates.pop(resource.key, [winner] if winner is not None else [])
+            self._set_rivals(resource.key, [*rivals, resource])
         change = ResourceChange()
         for key in touched:
             old, new = touched[key], self.winners.get(key)
@@ -88,23 +98,23 @@ class LatestResources:
                 change.added += [new] if new is not None else []
         return change
 
-    def _keep(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:
-        """Have the last of some resources count, if there are any."""
+    def _set_rivals(self, key: ResourceKey, rivals: list[Resource[Any]]) -> None:
+        """Let the last of the resources with one key count, if there are any."""
         if len(rivals) > 1:
-            rivals.sort(key=_place)
-            self._doubled[key] = rivals
+            rivals.sort(key=_position)
+            self._duplicates[key] = rivals
         if rivals:
             self.winners[key] = rivals[-1]
         else:
             del self.winners[key]
 
     def problems(self) -> list[Problem]:
-        """A warning for each resource that does not count."""
-        losers = [each for key, rivals in self._doubled.items() for each in rivals if each is not self.winners[key]]
-        return [_overruled(loser, self.winners[loser.key]) for loser in sorted(losers, key=_place)]
+        """Warn of each resource that does not count."""
+        losers = [each for key, rivals in self._duplicates.items() for each in rivals if each is not self.winners[key]]
+        return [_overruled(loser, self.winners[loser.key]) for loser in sorted(losers, key=_position)]
 
 
-def _place(resource: Resource[Any]) -> tuple[str, str, int, int, int]:
+def _position(resource: Resource[Any]) -> tuple[str, str, int, int, int]:
     origin = resource.origin
     return (origin.provider, origin.file, origin.document, origin.line, origin.column)
 
@@ -113,6 +123,6 @@ def _overruled(loser: Resource[Any], winner: Resource[Any]) -> Problem:
     return loser.problem(
         Severity.WARNING,
         "MG0007",
-        f"{loser.key} at {loser.origin} is written again at {winner.origin}, and the later one counts",
+        f"{loser.key} at {loser.origin} is defined again at {winner.origin}, and the later one counts",
         hint="remove one of them, or give it another name",
     )

@@ -1,4 +1,4 @@
-"""What the metadata of a document says: name, namespace, labels and age. Everything else in it is ignored."""
+"""The metadata of a resource: name, namespace, labels, annotations and age. Other fields of it are ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from meshgate.resources.model import KubernetesModel, Labels, NonEmpty, refuse
 from meshgate.resources.wording import quoted, value_text
 
-# Names are those of DNS, dots allowed (RFC 1123 as Kubernetes has it, apimachinery/pkg/util/validation).
+# A name is a DNS subdomain (RFC 1123, as in Kubernetes' apimachinery/pkg/util/validation).
 _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
 _NAMESPACE = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)?")
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[-+]\d\d:\d\d)")
@@ -21,7 +21,7 @@ def _time(value: Any) -> datetime:
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
             return datetime.fromisoformat(value)
-        except ValueError:  # the form is right, but there is no such day or hour
+        except ValueError:  # well-formed, but there is no such day or hour
             pass
     return refuse("MG1006", f"{value_text(value)} is not a time", "write it as 2006-01-02T15:04:05Z, or leave it out")
 
@@ -39,7 +39,7 @@ def _namespace(text: str) -> str:
 
 
 class Metadata(KubernetesModel):
-    """The part of the metadata that is read."""
+    """The fields of the metadata that meshgate reads."""
 
     name: Annotated[NonEmpty, AfterValidator(_name)] = Field(description="the resource's name")
     namespace: Annotated[str, AfterValidator(_namespace)] = Field(

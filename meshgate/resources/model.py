@@ -1,8 +1,8 @@
 """
-What the models of all kinds share: their strictness, and the types that several of them use.
+The base of the models of all kinds: their strictness, and the types that several of them use.
 
-The models say which fields there are and what shape they have, as protobuf's JSON form has it; rules between fields
-are functions beside them. Knows nothing of YAML, files or positions.
+A model says which fields a message has and which values each field takes, as protobuf's JSON form defines it. Rules
+between fields are functions beside the model.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MAX_INT32: Final = 2**31 - 1
 MAX_UINT32: Final = 2**32 - 1
 MAX_PORT: Final = 65535
 
-#: What an address begins with that is a Unix socket.
+#: The beginning of an address that is a Unix socket.
 UNIX_PREFIX: Final = "unix://"
 
-#: The type of the errors that validators here raise; their context is ``code``, ``message`` and ``hint``.
+#: The pydantic type of the errors that :func:`refuse` raises; their context is ``code``, ``message`` and ``hint``.
 FAULT: Final = "meshgate"
 
 _QUOTED_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
@@ -36,9 +36,9 @@ _QUOTED_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 
 class Model(BaseModel):
     """
-    A message of Istio's API: frozen, without unknown fields, its fields in camelCase.
+    A message of Istio's API: frozen, its fields in camelCase, unknown fields refused.
 
-    A field that is null is as good as absent, as protobuf's JSON form has it.
+    A field that is null counts as absent, as in protobuf's JSON form.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
@@ -52,7 +52,7 @@ class Model(BaseModel):
 
 
 class KubernetesModel(Model):
-    """An object of Kubernetes' own API, of which we read a part: further fields are ignored."""
+    """An object of Kubernetes' own API. meshgate reads some of its fields and ignores the others."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -60,9 +60,9 @@ class KubernetesModel(Model):
 @dataclass(frozen=True, slots=True)
 class ValueForm:
     """
-    Says in the annotation of a type how its values are written.
+    An annotation that says in which form users write the values of a type.
 
-    :ivar kind: a word or two for the reference, as ``Duration``.
+    :ivar text: a word or two for the reference, as ``Duration``.
     """
 
     text: str
@@ -70,9 +70,9 @@ class ValueForm:
 
 def refuse(code: str, message: str, hint: str = "") -> NoReturn:
     """
-    Refuse a value, from within a validator.
+    Refuse a value, from within a validator of pydantic.
 
-    :param code: of :data:`meshgate.resources.codes.CODES`.
+    :param code: one of :data:`meshgate.resources.codes.CODES`.
     :param message: what is wrong with the value, in one sentence without a full stop.
     """
     raise PydanticCustomError(FAULT, "{message}", {"code": code, "message": message, "hint": hint})
@@ -82,7 +82,7 @@ class FrozenMapping(Mapping[str, V]):
     """
     A mapping from texts that never changes, and so can be hashed.
 
-    :param items: what it holds; copied.
+    :param items: the content, which is copied.
     """
 
     __slots__ = ("_items",)
@@ -126,7 +126,7 @@ class Labels(FrozenMapping[str]):
 
 
 def whole_number(value: Any) -> Any:
-    """Quoted whole numbers are taken, as protobuf's JSON form has it; ``1.0`` and booleans are not."""
+    """Accept whole numbers, quoted ones too, as protobuf's JSON form does; refuse ``1.0`` and booleans."""
     if type(value) is int:
         return value
     if isinstance(value, str) and _QUOTED_INTEGER.fullmatch(value):
@@ -138,9 +138,9 @@ UInt32 = Annotated[int, Field(ge=0, le=MAX_UINT32), BeforeValidator(whole_number
 Int32 = Annotated[int, Field(ge=-MAX_INT32 - 1, le=MAX_INT32), BeforeValidator(whole_number)]
 #: A port: 1 to 65535.
 PortNumber = Annotated[int, Field(ge=1, le=MAX_PORT), BeforeValidator(whole_number)]
-#: A port: 0 to 65535, where 0 means that none is given.
+#: A port: 0 to 65535, where 0 means that no port is given.
 OptionalPortNumber = Annotated[int, Field(ge=0, le=MAX_PORT), BeforeValidator(whole_number)]
 #: A text with at least one character.
 NonEmpty = Annotated[str, Field(min_length=1)]
-#: A list, kept as a tuple. The laxness is that of the list alone, not of what is in it.
+#: A list, kept as a tuple. ``strict=False`` allows that conversion alone: the items are checked strictly.
 Items = Annotated[tuple[T, ...], Field(strict=False)]

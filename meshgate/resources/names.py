@@ -1,8 +1,9 @@
 """
 The forms of names: DNS labels and domains, addresses and networks, labels of Kubernetes.
 
-Each check takes a text and gives back what is wrong with it, or an empty text where nothing is. Knows nothing of the
-fields that names stand in. The rules are Istio's (pkg/config/validation/agent/validation.go and pkg/config/labels).
+A check takes a text and returns a message that says what is wrong with it, or an empty text. The rules are Istio's
+(pkg/config/validation/agent/validation.go and pkg/config/labels). For a bad name, :func:`name_hint` guesses the good
+one that the user meant. The types at the end of the file are texts that a model checks in this way.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ _LABEL: Final = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _WILDCARD_LABEL = re.compile(rf"\*|(?:\*-?)?{_LABEL}")
-# What stands before the slash in a label's key; its parts have no longest length of their own.
+# The prefix of a label's key, before the slash; the labels of this domain may have any length.
 _KEY_PREFIX = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?)*")
 _QUALIFIED = re.compile(r"[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?")
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 def dns_label(text: str) -> str:
-    """What keeps a text from being a DNS label, in any case (RFC 1123)."""
+    """Check a DNS label, in upper or lower case (RFC 1123)."""
     if _DNS_LABEL.fullmatch(text):
         return ""
     return f"{quoted(text)} is not a DNS label: it {_label_fault(text)}"
 
 
 def fqdn(text: str) -> str:
-    """What keeps a text from being a domain name; a dot at its end is allowed, a number as its last label is not."""
+    """Check a domain name. It may end with a dot; its last label may not be a number."""
     if len(text) <= _LONGEST_DOMAIN and _DOMAIN.fullmatch(text) and not _ends_in_number(text):
         return ""
     return f"{quoted(text)} is not a domain name: {_domain_fault(text, text)}"
@@ -47,9 +48,9 @@ def fqdn(text: str) -> str:
 
 def wildcard_domain(text: str) -> str:
     """
-    What keeps a text from being a domain name of which the first label may be or begin with ``*``.
+    Check a domain name of which the first label may be ``*`` or begin with it.
 
-    A single label may be a number, as Istio has it; an IPv4 address is no domain.
+    A single label may be a number, as in Istio; an IPv4 address is no domain.
     """
     first, _, rest = text.partition(".")
     if len(text) <= _LONGEST_DOMAIN and _is_wildcard_label(first) and (not rest or not fqdn(rest)):
@@ -58,7 +59,7 @@ def wildcard_domain(text: str) -> str:
 
 
 def server_name(text: str) -> str:
-    """As :func:`wildcard_domain`; the names that AUTO_PASSTHROUGH makes up are allowed as well."""
+    """Check a server name: a wildcard domain, or a name in the form that AUTO_PASSTHROUGH generates."""
     if not text.startswith("outbound_"):
         return wildcard_domain(text)
     if len(text) > _LONGEST_DOMAIN:
@@ -70,13 +71,13 @@ def server_name(text: str) -> str:
 
 
 def ip_address(text: str) -> str:
-    """What keeps a text from being an IP address, IPv4 or IPv6."""
+    """Check an IPv4 or IPv6 address."""
     return "" if is_ip_address(text) else f"{quoted(text)} is not an IP address"
 
 
 def is_ip_address(text: str) -> bool:
-    """Whether a text is an IP address."""
-    # Most names that are no address have a letter that none has, and raising costs more than looking.
+    """Return True if a text is an IPv4 or IPv6 address."""
+    # The last character rules most names out, which is faster than an exception.
     if not text or (text[-1] not in "0123456789abcdefABCDEF:" and "%" not in text):
         return False
     try:
@@ -87,7 +88,7 @@ def is_ip_address(text: str) -> bool:
 
 
 def subnet(text: str) -> str:
-    """What keeps a text from being an IP address or a network in CIDR form; bits after the prefix do not matter."""
+    """Check an IP address or a network in CIDR form; the bits after the prefix may be set."""
     address, slash, length = text.partition("/")
     if not slash:
         return "" if is_ip_address(text) else f"{quoted(text)} is neither an IP address nor a network, as 10.1.0.0/16"
@@ -100,7 +101,7 @@ def subnet(text: str) -> str:
 
 
 def unix_path(text: str) -> str:
-    """What keeps a text from being a Unix socket's path, or its abstract name, which begins with ``@``."""
+    """Check the absolute path of a Unix socket, or its abstract name, which begins with ``@``."""
     if text.startswith("@") or (text.startswith("/") and not text.endswith("/")):
         return ""
     if not text:
@@ -110,17 +111,18 @@ def unix_path(text: str) -> str:
 
 def labels(mapping: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """
-    What is wrong with Kubernetes labels: for each bad one its key, and a message about its key or its value.
+    Check Kubernetes labels.
 
-    :param mapping: labels, or a selector of them.
+    :param mapping: labels, or a selector of labels.
+    :return: for each bad label its key, and a message about its key or its value.
     """
     for key, value in mapping.items():
-        message = _label_key(key) or _label_value(value)
+        message = _label_key_fault(key) or _label_value_fault(value)
         if message:
             yield key, message
 
 
-def _label_key(key: str) -> str:
+def _label_key_fault(key: str) -> str:
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > _LONGEST_PREFIX or not _KEY_PREFIX.fullmatch(prefix)):
         return f"{quoted(key)} is not a label's key: what stands before the slash must be a domain name"
@@ -131,7 +133,7 @@ def _label_key(key: str) -> str:
     return ""
 
 
-def _label_value(value: str) -> str:
+def _label_value_fault(value: str) -> str:
     if not value or _QUALIFIED.fullmatch(value):
         return ""
     return f"{quoted(value)} is not a label's value: {_qualified_form(value)}"
@@ -162,10 +164,10 @@ def _wildcard_fault(text: str, first: str, rest: str) -> str:
 
 def _domain_fault(domain: str, text: str) -> str:
     """
-    What is wrong with a domain that is none.
+    Say what is wrong with something that is no domain name.
 
-    :param domain: the part to be judged.
-    :param text: all of it.
+    :param domain: the text, without a first label that was checked already.
+    :param text: the whole text.
     """
     if not text:
         return "it is empty"
@@ -176,15 +178,15 @@ def _domain_fault(domain: str, text: str) -> str:
     return _labels_fault(domain.removesuffix(".").split("."), text)
 
 
-def _labels_fault(parts: list[str], text: str) -> str:
-    bad = next(part for part in parts if not _DNS_LABEL.fullmatch(part))
+def _labels_fault(labels: list[str], text: str) -> str:
+    bad = next(label for label in labels if not _DNS_LABEL.fullmatch(label))
     if "*" in bad and len(bad) <= _LONGEST_LABEL:
         return 'one "*" is allowed, as the first label or at its beginning'
     return f"it {_label_fault(bad)}" if bad == text else f"its label {quoted(bad)} {_label_fault(bad)}"
 
 
 def _label_fault(label: str) -> str:
-    """What is wrong with a label that is none; the subject is not said."""
+    """Say what is wrong with something that is no DNS label, in words that follow a subject."""
     if not label:
         return "is empty"
     if len(label) > _LONGEST_LABEL:
@@ -205,30 +207,30 @@ _SEPARATORS: Final = str.maketrans("_ ", "--")
 
 def checked_by(check: NameCheck, code: str, hint: str = "", guess: bool = True) -> AfterValidator:
     """
-    Refuses a text that a check finds fault with.
+    Make a validator that refuses texts with a check.
 
-    :param check: gives what is wrong, or an empty text.
-    :param hint: for texts that are not near to a good one.
-    :param guess: look for a good one that is near.
+    :param check: returns what is wrong with a text, or an empty text.
+    :param hint: the hint where no good name is guessed.
+    :param guess: guess the good name that the user meant.
     """
 
-    def fine(text: str) -> str:
+    def validated(text: str) -> str:
         message = check(text)
         if not message:
             return text
         return refuse(code, message, (guess and name_hint(text, check)) or hint)
 
-    return AfterValidator(fine)
+    return AfterValidator(validated)
 
 
 def name_hint(text: str, check: NameCheck) -> str:
-    """A hint with the good name that a bad one was probably meant to be; empty where none is near."""
-    found = next((name for name in _meanings(text) if not check(name)), "")
+    """Guess the good name that a bad one was meant to be, as a hint; empty where none is near."""
+    found = next((name for name in _corrections(text) if not check(name)), "")
     return f"did you mean {quoted(found)}?" if found else ""
 
 
-def _meanings(text: str) -> Iterator[str]:
-    """What a text may have been meant to be: without blanks, URL parts or a port, with hyphens for underscores."""
+def _corrections(text: str) -> Iterator[str]:
+    """Correct a text step by step: cut off blanks, scheme, path and port, and put hyphens for underscores."""
     bare = text.strip()
     yield bare
     bare = bare.partition("://")[2] or bare
@@ -243,11 +245,11 @@ def _meanings(text: str) -> Iterator[str]:
 
 #: A name without dots.
 DnsLabel = Annotated[str, checked_by(dns_label, "MG1020", "use letters, digits and -")]
-#: A name without dots, or nothing.
+#: A name without dots, or an empty text.
 OptionalDnsLabel = Annotated[
     str, checked_by(lambda text: dns_label(text) if text else "", "MG1020", "use letters, digits and -")
 ]
-#: A domain name, of which the first label may be or begin with ``*``.
+#: A domain name of which the first label may be ``*`` or begin with it.
 WildcardDomain = Annotated[str, checked_by(wildcard_domain, "MG1021")]
 #: An IP address, or a network as ``10.1.0.0/16``.
 Subnet = Annotated[str, checked_by(subnet, "MG1022", SUBNET_HINT, guess=False)]

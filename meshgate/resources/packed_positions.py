@@ -1,8 +1,14 @@
 """
-Where each field of a document stands, small enough to be kept with every resource.
+The line and column of each field of a document, packed so small that every resource keeps them.
 
-The trees of nodes that know positions are several times the text and go with their document; what is said of a
-resource later, by looking at several together, takes its place from here. Knows nothing of YAML.
+Problem: analysis reports problems long after a document was read, at a line and column. But the tree of YAML nodes,
+which knows them, takes several times the memory of the text.
+
+Approach: a path is kept as a checksum of 4 bytes, in a sorted array, and beside it line and column of 4 bytes each.
+:mod:`~meshgate.resources.yaml.field_positions` fills the array while the tree is still there.
+
+Invariant: positions serve for messages only. If two paths of one document ever have the same checksum, a problem
+points at the wrong line of the right document, and nothing else is wrong.
 """
 
 from __future__ import annotations
@@ -17,47 +23,49 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True)
 class PackedPositions:
     """
-    The lines and columns of fields: 12 bytes for each.
+    The lines and columns of fields: 12 bytes each.
 
-    A path is known by its checksum alone. Two paths of one document with the same one are no matter: at the worst, a
-    problem points at the wrong line of the right document.
-
-    :ivar checksums: of the paths as people write them, in ascending order: 4 bytes each.
-    :ivar places: of the fields in the same order: line and column, 4 bytes each.
+    :ivar checksums: the checksum of each path, in ascending order: 4 bytes each.
+    :ivar coordinates: line and column of each field, in the same order: 4 bytes each.
     """
 
     checksums: bytes = field(repr=False)
-    places: bytes = field(repr=False)
+    coordinates: bytes = field(repr=False)
 
     @classmethod
-    def packed(cls, found: Mapping[int, tuple[int, int]]) -> PackedPositions:
-        """:param found: line and column by :func:`checksum` of the path."""
-        checksums = sorted(found)
-        places = array("I", [number for checksum in checksums for number in found[checksum]])
-        return cls(array("I", checksums).tobytes(), places.tobytes())
+    def pack(cls, positions: Mapping[int, tuple[int, int]]) -> PackedPositions:
+        """
+        Pack positions.
+
+        :param positions: line and column by the :func:`path_checksum` of each path.
+        """
+        checksums = sorted(positions)
+        coordinates = array("I", [number for checksum in checksums for number in positions[checksum]])
+        return cls(array("I", checksums).tobytes(), coordinates.tobytes())
 
     def of(self, path: str) -> tuple[int, int] | None:
         """
-        Line and column of a field's value, from 1; for a field that is missing, those of what would contain it.
+        Line and column of a field's value, from 1; of a missing field, those of the value that would contain it.
 
         :param path: as ``spec.servers[0].port.number``.
-        :return: None where nothing on the way is known.
+        :return: None if not even the first step of the path has a position.
         """
         checksums = memoryview(self.checksums).cast("I")
         while path:
             wanted = path_checksum(path)
             found = bisect_left(checksums, wanted)
             if found < len(checksums) and checksums[found] == wanted:
-                places = memoryview(self.places).cast("I")
-                return places[2 * found], places[2 * found + 1]
+                coordinates = memoryview(self.coordinates).cast("I")
+                return coordinates[2 * found], coordinates[2 * found + 1]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
 
 
 def path_checksum(path: str, parent: int = 0) -> int:
     """
-    Of a path, or of what is added to a path whose checksum is known.
+    The checksum of a path, or of an extension of a path whose checksum is known.
 
-    :param path: as ``spec.servers[0].port.number``, or ``.number``.
+    :param path: as ``spec.servers[0].port.number``; with a parent, the rest of the path, as ``.number``.
+    :param parent: the checksum of the path before it.
     """
     return zlib.crc32(path.encode(), parent)

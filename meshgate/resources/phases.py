@@ -1,12 +1,12 @@
 """
-Phases: long work of the control process, done a part at a time.
+Phases: long work of the control process, divided so that its reactor runs in between.
 
-Problem: the control process answers others, an API and probes among them, so nothing may hold it for longer than a
-quarter of a second; reading and compiling thousands of resources takes seconds.
+Problem: the control process answers an API and probes, so nothing may hold it for longer than a quarter of a second;
+but reading and compiling thousands of resources takes seconds.
 
-Approach: functions that may have much to do are coroutines, and await a rest after each part of some hundreds of
-resources. Whoever calls gives them the rest: the gateway a turn of its reactor (``deferLater(reactor, 0)``), the
-command line, the start and tests none at all.
+Approach: functions that may have much to do are coroutines, which await a rest after some hundreds of resources. The
+caller supplies the rest. For the gateway it is one turn of the reactor (``deferLater(reactor, 0)``); for the command
+line, the start and tests it is :func:`no_rest`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Rest = Callable[[], Awaitable[object]]
-"""Gives what is awaited between two phases."""
+"""A function that returns what is awaited between two phases."""
 
 
 async def no_rest() -> None:
@@ -26,9 +26,9 @@ async def no_rest() -> None:
 
 def at_once(phases: Coroutine[Any, Any, T]) -> T:
     """
-    Run a coroutine whose phases have no rest between them.
+    Run a coroutine whose phases have no rest between them, and return its result.
 
-    :raises RuntimeError: when it rests all the same.
+    :raises RuntimeError: the coroutine awaits something that is not there yet.
     """
     try:
         phases.send(None)

@@ -1,8 +1,7 @@
 """
-Problems: what is wrong with something a user wrote, said once and shown everywhere alike.
+Problems: findings for users, with the file, line and column of what they wrote.
 
-Knows nothing of YAML, Twisted or where a problem will be printed. A problem is a frozen record; the
-command line, the log, ``status.json`` and tests all take theirs from here.
+The command line, the log, ``status.json`` and the tests show the same problems, each in its own format.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from meshgate.resources.packed_positions import PackedPositions
 
 
 class Severity(enum.StrEnum):
-    """How bad a problem is. Only an error keeps a resource from serving."""
+    """The weight of a problem. Only an error keeps a resource from serving."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -23,7 +22,7 @@ class Severity(enum.StrEnum):
 
 
 class Phase(enum.StrEnum):
-    """When a problem was found: reading one document, or looking at all of them together."""
+    """The phase that found a problem: validation of one document, or analysis of all resources together."""
 
     VALIDATION = "validation"
     ANALYSIS = "analysis"
@@ -32,15 +31,15 @@ class Phase(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Origin:
     """
-    Where a resource was written.
+    The origin of a resource: the provider, file and document that define it.
 
-    :ivar provider: the provider's name in the settings, ``""`` on the command line.
+    :ivar provider: the provider's name in the settings; empty on the command line.
     :ivar file: the file as the user named it; ``"<stdin>"`` for standard input; for a provider without
         files, whatever names the source best.
-    :ivar line: the document's first line, from 1; 0 where there are no lines.
-    :ivar column: from 1; 0 where there are no lines.
-    :ivar document: the document's place in its file, from 0; the items of a ``kind: List`` count one each.
-    :ivar positions: of the fields within the document's spec; None where they are not known.
+    :ivar line: the first line of the document, from 1; 0 where there are no lines.
+    :ivar column: the column of the document's first character, from 1; 0 where there are no lines.
+    :ivar document: the index of the document in its file, from 0; each item of a ``kind: List`` counts as a document.
+    :ivar positions: the positions of the fields of the document's spec; None where they are not known.
     """
 
     provider: str = ""
@@ -52,7 +51,7 @@ class Origin:
 
     def position(self, path: str) -> tuple[int, int]:
         """
-        Line and column of a field; those of the document where the field's own are not known.
+        Line and column of a field; those of the document where the field has none.
 
         :param path: as ``spec.servers[0].port.number``; empty for the document.
         """
@@ -60,7 +59,7 @@ class Origin:
         return found or (self.line, self.column)
 
     def location(self, path: str = "") -> str:
-        """The same in words: ``file:line:column``, as much of it as is known."""
+        """The position of a field as ``file:line:column``, as much of it as is known."""
         return location_text(self.file or self.provider, *self.position(path))
 
     def __str__(self) -> str:
@@ -72,13 +71,11 @@ class Problem:
     """
     One thing that is wrong, or worth knowing.
 
-    :ivar severity: see :class:`Severity`.
-    :ivar code: stable; MG0xxx reading files and settings, MG1xxx validation, MG2xxx analysis across
-        resources, MG3xxx running (ports, names, providers).
+    :ivar code: one of :data:`meshgate.resources.codes.CODES`.
     :ivar message: what is wrong, in one sentence without a full stop.
     :ivar path: the field, as ``spec.servers[0].port.number``; empty for a whole document or file.
     :ivar hint: what to do about it, or empty.
-    :ivar listener: the ``bind:port`` the problem is about, for :mod:`meshgate.routing.tell.explain`; or empty.
+    :ivar listener: the ``bind:port`` that the problem concerns, or empty; ``meshgate explain`` selects by it.
     """
 
     severity: Severity
@@ -97,7 +94,7 @@ class Problem:
     listener: str = ""
 
     def location(self) -> str:
-        """The place as compilers print it: ``file:line:column``, as much of it as is known."""
+        """The location as compilers print it: ``file:line:column``, as much of it as is known."""
         return location_text(self.file or self.provider, self.line, self.column)
 
     def subject(self) -> str:
@@ -113,15 +110,15 @@ class Problem:
         return f"{head}: {what}" + (f" ({self.hint})" if self.hint else "")
 
     def as_json(self) -> dict[str, object]:
-        """The problem with plain values, as the JSON forms show it."""
+        """The problem as plain values, for the JSON formats."""
         return asdict(self)
 
 
 def location_text(file: str, line: int, column: int) -> str:
-    """A place as compilers print it, as much of it as is known."""
-    return ":".join([part for part in (file, str(line or ""), str(column or "")) if part])
+    """A location as compilers print it, as much of it as is known."""
+    return ":".join(filter(None, (file, str(line or ""), str(column or ""))))
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:
-    """Whether any of the problems is an error."""
+    """Return True if any of the problems is an error."""
     return any(problem.severity is Severity.ERROR for problem in problems)

@@ -1,8 +1,8 @@
 """
-Documents to resources: finds out what each one is, validates it, and collects everything that is wrong with it.
+From text to resources: finds the kind of each document, validates it, and collects everything that is wrong with it.
 
-Does no input or output. One fault never hides another, except that a text that is not YAML has no documents, and
-that a rule between fields is silent where one of them has a fault by itself.
+One fault never hides another, with two exceptions: a text that is not YAML has no documents, and a rule between
+fields reports nothing where one of these fields has a fault of its own.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_part
 from meshgate.resources.wording import name_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlError, iterate_documents
 
-# What stands at the top level of a document.
+# The fields at the top level of a document.
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 
 DOCUMENTS_AT_ONCE: Final = 200
-"""How many documents one phase reads: some 0.1 s."""
+"""The number of documents that one phase reads, in some 0.1 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentReading:
     """
-    What came of one document.
+    The result of reading one document.
 
-    :ivar key: what it is, as far as its head can be read.
-    :ivar resource: None where it is not valid, or not of a kind that is read.
-    :ivar origin: where it stands.
-    :ivar refused: what can be read of one that is not valid: for the analysis alone, never for traffic.
+    :ivar key: the identity of the resource, as far as the document says it.
+    :ivar resource: the resource; None if it is not valid, or not of a kind that is read.
+    :ivar origin: the file and position of the document.
+    :ivar refused: as much as can be read of a resource that is not valid; for analysis alone, never for traffic.
     """
 
     key: ResourceKey | None
@@ -52,11 +52,11 @@ class DocumentReading:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """
-    What came of one text.
+    The result of reading one text.
 
-    :ivar documents: in their order; none where the text is not readable.
-    :ivar problems: those of the text as a whole.
-    :ivar readable: whether it is YAML.
+    :ivar documents: the documents in their order; none where the text is not readable.
+    :ivar problems: the problems of the text as a whole.
+    :ivar readable: True if the text is YAML.
     """
 
     documents: tuple[DocumentReading, ...]
@@ -70,7 +70,7 @@ class Reading:
 
     @property
     def refused(self) -> tuple[Resource[Any], ...]:
-        """What can be read of the resources that are not valid."""
+        """As much as can be read of the resources that are not valid."""
         return tuple(document.refused for document in self.documents if document.refused is not None)
 
     @property
@@ -87,13 +87,13 @@ def read_text(
     unknown_fields: Severity = Severity.ERROR,
 ) -> Reading:
     """
-    Every resource and every problem of a YAML or JSON text. The items of a list count as documents.
+    Read every resource of a YAML or JSON text, and find every problem. The items of a list count as documents.
 
     :param text: bytes are UTF-8.
-    :param file: what to call the text in problems.
-    :param provider: name of the provider it comes from.
-    :param default_namespace: of documents that name none.
-    :param unknown_fields: how bad a field is that is not known. It never keeps a resource from serving.
+    :param file: the name of the text in problems.
+    :param provider: the name of the provider that the text comes from.
+    :param default_namespace: the namespace of documents that name none.
+    :param unknown_fields: the severity of an unknown field, which never keeps a resource from serving.
     """
     return at_once(read_in_phases(text, file, provider, default_namespace, unknown_fields))
 
@@ -107,9 +107,9 @@ async def read_in_phases(
     rest: Rest = no_rest,
 ) -> Reading:
     """
-    The same as :func:`read_text`, in phases of :data:`DOCUMENTS_AT_ONCE` documents.
+    Read a text as :func:`read_text` does, in phases of :data:`DOCUMENTS_AT_ONCE` documents.
 
-    :param rest: awaited between two phases.
+    :param rest: called between two phases, and its result awaited.
     """
     documents: list[DocumentReading] = []
     try:
@@ -130,10 +130,10 @@ def read_document(
     unknown_fields: Severity = Severity.ERROR,
 ) -> DocumentReading:
     """
-    The resource that a plain mapping makes, and its problems.
+    Read one resource from a plain mapping, and find its problems.
 
-    :param document: of dicts, lists, texts, numbers, booleans and None, as read from JSON; one resource, not a list.
-    :param origin: the place that all its problems get.
+    :param document: dicts, lists, texts, numbers, booleans and None, as read from JSON; one resource, not a list.
+    :param origin: the origin of the resource, whose position all its problems get.
     """
     source = DocumentSource(origin)
     if items_of(document) is not None:
@@ -168,10 +168,10 @@ def _head_faults(document: Any) -> list[Fault]:
 
 
 def _key(document: Mapping[str, Any], default_namespace: str) -> ResourceKey:
-    """What the document is, as far as its metadata can be read."""
+    """The identity of the resource, as far as the metadata says it."""
     metadata = document.get("metadata")
-    named = metadata if isinstance(metadata, Mapping) else {}
-    name, namespace = named.get("name"), named.get("namespace")
+    names = metadata if isinstance(metadata, Mapping) else {}
+    name, namespace = names.get("name"), names.get("namespace")
     return ResourceKey(
         document["kind"],
         namespace if isinstance(namespace, str) and namespace else default_namespace,
@@ -188,7 +188,7 @@ def _read_kind(
     if not kind.flat:
         path = ("spec",)
         content = document.get("spec")
-        faults += _strangers(document, unknown_fields)
+        faults += _unknown_field_faults(document, unknown_fields)
     spec, partial, spec_faults = validate_partially(
         kind.model, {} if content is None else content, path, unknown_fields
     )
@@ -199,12 +199,12 @@ def _read_kind(
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
-    # The warning of a word that is ambiguous to YAML says the word, which may be a secret.
-    problems = source.problems if kind.confidential else source.problems_and_warnings
-    told = problems(faults, key)
+    # A warning of an ambiguous word quotes the word, which may be a secret.
+    make_problems = source.problems if kind.confidential else source.problems_and_warnings
+    problems = make_problems(faults, key)
     if serves:
-        return DocumentReading(key, resource, told, origin)
-    return DocumentReading(key, None, told, origin, refused=resource)
+        return DocumentReading(key, resource, problems, origin)
+    return DocumentReading(key, None, problems, origin, refused=resource)
 
 
 def _resource(key: ResourceKey, metadata: Metadata | None, spec: Any, origin: Origin) -> Resource[Any] | None:
@@ -235,8 +235,8 @@ def _metadata(document: Mapping[str, Any]) -> tuple[Metadata | None, list[Fault]
     return metadata, faults
 
 
-def _strangers(document: Mapping[str, Any], severity: Severity) -> list[Fault]:
-    """Fields beside the spec that are not known."""
+def _unknown_field_faults(document: Mapping[str, Any], severity: Severity) -> list[Fault]:
+    """Report the unknown fields at the top level of a document."""
     return [
         Fault(
             (name,),

@@ -1,8 +1,4 @@
-"""
-A resource as it leaves the reader: kind, metadata, a typed spec, and where it was written.
-
-Knows the shape that all kinds share; the specs are in a module per kind beside this one.
-"""
+"""Resources as the reader makes them: kind, metadata, a typed spec, and the origin."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class ResourceKey(NamedTuple):
-    """What makes a resource the same one: its kind (``Gateway``), namespace and name."""
+    """The identity of a resource: its kind (``Gateway``), namespace and name."""
 
     kind: str
     namespace: str
@@ -34,12 +30,12 @@ class Resource(Generic[S_co]):
     One validated resource.
 
     :ivar kind: ``Gateway``, ``VirtualService`` …
-    :ivar namespace: filled in from the default namespace when the document has none.
+    :ivar namespace: the default namespace where the document names none.
     :ivar labels: the metadata's labels; immutable.
-    :ivar created: ``metadata.creationTimestamp`` with a time zone, or None where a file gives none.
+    :ivar created: ``metadata.creationTimestamp``, with a time zone; None where a file gives none.
     :ivar spec: the kind's own frozen model.
     :ivar annotations: the metadata's annotations; immutable.
-    :ivar key: the identity under which a later document replaces an earlier one.
+    :ivar key: the identity. Of several documents with the same one, the latest counts.
     :ivar qualified_name: ``namespace/name``.
     """
 
@@ -56,7 +52,7 @@ class Resource(Generic[S_co]):
     _order: tuple[int, float, str, int, str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Kept, since they are asked for at each change of any resource, of all of them.
+        # Computed once, since every change of any resource needs them of all resources.
         keep = partial(object.__setattr__, self)
         keep("key", ResourceKey(self.kind, self.namespace, self.name))
         keep("qualified_name", f"{self.namespace}/{self.name}")
@@ -66,14 +62,16 @@ class Resource(Generic[S_co]):
             keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 
     def location(self, path: str = "") -> str:
-        """Where it, or a field of it, was written: ``file:line:column``."""
+        """The position of the resource, or of one of its fields, as ``file:line:column``."""
         return self.origin.location(path)
 
     def order(self) -> tuple[int, float, str, int, str, str]:
         """
-        Sort key of the order in which Istio takes resources (pilot/pkg/model/config.go, sortConfigByCreationTime):
-        by age, then name, then namespace. A resource without a time stamp is as old as if ``kubectl apply`` had
-        just created it: after all that have one, in file name order and then document order.
+        Return a sort key for Istio's order of resources (pilot/pkg/model/config.go, sortConfigByCreationTime).
+
+        Resources are ordered by age, then name, then namespace. A resource without a time stamp counts as if
+        ``kubectl apply`` had just created it: it comes after all that have one, in the order of file names and then
+        of documents.
         """
         return self._order
 
@@ -88,9 +86,9 @@ class Resource(Generic[S_co]):
         listener: str = "",
     ) -> Problem:
         """
-        A problem of this resource found by looking at several together, placed at the field it is about.
+        Make a problem of this resource that analysis of several resources has found.
 
-        :param path: of that field; empty for the whole resource, which stands at its first line.
+        :param path: the path of the field that the problem concerns, whose position it gets; empty for the resource.
         """
         line, column = self.origin.position(path)
         return Problem(

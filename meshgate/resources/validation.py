@@ -1,8 +1,4 @@
-"""
-A plain mapping held against a model: the record it makes, and every fault in our own words.
-
-Knows pydantic's errors and what to say instead; knows nothing of kinds, files or positions.
-"""
+"""Validation of plain mappings by models, with pydantic's errors translated into faults for users."""
 
 from __future__ import annotations
 
@@ -22,10 +18,10 @@ from meshgate.resources.wording import name_text, spelling_hint, value_text
 
 M = TypeVar("M", bound=BaseModel)
 
-#: The code of a field that is not known, which alone never makes a resource invalid.
+#: The code of an unknown field. It is the one error that does not make a resource invalid.
 UNKNOWN_FIELD: Final = "MG1001"
 
-# What a value should be, by pydantic's name for the error of being something else.
+# What a value must be, by pydantic's name of the error for other values.
 _WANTED: Final = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -38,21 +34,24 @@ _WANTED: Final = {
 
 def validate(model: type[M], value: Any, path: FieldPath, unknown_fields: Severity) -> tuple[M | None, list[Fault]]:
     """
-    The record that a plain value makes, or None where it makes none; and its faults, all of them.
+    Validate a plain value by a model, and find all its faults.
 
-    :param path: of the value, for the faults.
-    :param unknown_fields: how bad a field is that the model does not know; it is left out and the rest is judged.
+    :param path: the path of the value, with which the paths of its faults begin.
+    :param unknown_fields: the severity of a field that the model does not have. Validation goes on without it.
+    :return: the instance, or None if the value is not valid; and the faults.
     """
-    record, _, faults = validate_partially(model, value, path, unknown_fields)
-    return record, faults
+    instance, _, faults = validate_partially(model, value, path, unknown_fields)
+    return instance, faults
 
 
 def validate_partially(
     model: type[M], value: Any, path: FieldPath, unknown_fields: Severity
 ) -> tuple[M | None, Any, list[Fault]]:
     """
-    As :func:`validate`, with a second record in between, for the rules between fields: the same one, or where the
-    value makes none, what :func:`~meshgate.resources.partial.partial_record` makes of it.
+    Validate a plain value as :func:`validate` does, and return an instance for the rules between fields as well.
+
+    :return: the instance or None; the instance for the rules, which is
+        a :func:`partial one <meshgate.resources.partial.partial_instance>` if the value is not valid; and the faults.
     """
     errors = _errors(model, value)
     if isinstance(errors, BaseModel):
@@ -60,9 +59,9 @@ def validate_partially(
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     faults: list[Fault] = []
     if unknown:
-        # What is wrong elsewhere may only show once the model takes the fields.
+        # Validation without the unknown fields may find further errors.
         value = copy.deepcopy(value)
-        faults = [_unknown_field(model, value, place, path, unknown_fields) for place in unknown]
+        faults = [_unknown_field(model, value, inner, path, unknown_fields) for inner in unknown]
         errors = _errors(model, value)
         if isinstance(errors, BaseModel):
             return errors, errors, faults
@@ -78,38 +77,43 @@ def _errors(model: type[M], value: Any) -> M | list[ErrorDetails]:
 
 
 def _unknown_field(
-    model: type[BaseModel], value: Any, place: Sequence[str | int], path: FieldPath, severity: Severity
+    model: type[BaseModel], value: Any, inner: Sequence[str | int], path: FieldPath, severity: Severity
 ) -> Fault:
-    """Takes the field out of the value; one in snake_case goes in again by its right name, as in protobuf."""
-    name = str(place[-1])
-    parent = _at(value, place[:-1])
-    content = parent.pop(place[-1])
-    known = _field_names(model, place[:-1])
-    camel = known.get(name)
-    where = (*path, *place)
+    """
+    Take an unknown field out of a value, and report it. A field in snake_case is put back under its right name.
+
+    :param inner: the path of the field within the value.
+    :param path: the path of the value.
+    """
+    name = str(inner[-1])
+    parent = _value_at(value, inner[:-1])
+    content = parent.pop(inner[-1])
+    names = _field_names(model, inner[:-1])
+    camel = names.get(name)
+    field_path = (*path, *inner)
     if camel is not None and camel not in parent:
         parent[camel] = content
         message = f"{name_text(name)} is snake_case, which the Kubernetes API server drops"
-        return Fault(where, "MG1007", message, f"write {camel}", Severity.WARNING, points_at_key=True)
+        return Fault(field_path, "MG1007", message, f"write {camel}", Severity.WARNING, points_at_key=True)
     return Fault(
-        where,
+        field_path,
         UNKNOWN_FIELD,
         f"the field {name_text(name)} is not known",
-        spelling_hint(name, known.values()),
+        spelling_hint(name, names.values()),
         severity,
         points_at_key=True,
     )
 
 
-def _at(value: Any, place: Sequence[str | int]) -> Any:
-    for step in place:
+def _value_at(value: Any, path: Sequence[str | int]) -> Any:
+    for step in path:
         value = value[step]
     return value
 
 
-def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> dict[str, str]:
-    """The fields that may stand at a place within a model's value: in camelCase by their names in protobuf."""
-    for step in place:
+def _field_names(model: type[BaseModel], path: Sequence[str | int]) -> dict[str, str]:
+    """The fields of the message at a path within a model's value: their names in camelCase by those in snake_case."""
+    for step in path:
         if isinstance(step, str):
             annotations = [field.annotation for field in model.model_fields.values() if field.alias == step]
             found = next(models_in(annotations), None)
@@ -121,22 +125,22 @@ def _field_names(model: type[BaseModel], place: Sequence[str | int]) -> dict[str
 
 def _faults(errors: Iterable[ErrorDetails], path: FieldPath) -> Iterator[Fault]:
     for error in errors:
-        place = (*path, *error["loc"])
-        # A list that lost its wrong items is called too short, too.
+        field_path = (*path, *error["loc"])
+        # pydantic also calls a list too short if it has left out items that are wrong.
         if not (error["type"] == "too_short" and error["input"]):
-            code, message, hint = _in_words(error, place)
-            yield Fault(place, code, message, hint)
+            code, message, hint = _in_words(error, field_path)
+            yield Fault(field_path, code, message, hint)
 
 
-def _in_words(error: ErrorDetails, place: FieldPath) -> tuple[str, str, str]:
+def _in_words(error: ErrorDetails, path: FieldPath) -> tuple[str, str, str]:
     """Code, message and hint for one of pydantic's errors."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == FAULT:
         return context["code"], context["message"], context["hint"]
     if kind == "missing":
-        return "MG1002", f"the required field {place[-1]} is missing", ""
+        return "MG1002", f"the required field {path[-1]} is missing", ""
     if kind in _WANTED:
-        return "MG1003", f"must be {_WANTED[kind]}, not {value_text(value)}", _retyping_hint(kind, value, place)
+        return "MG1003", f"must be {_WANTED[kind]}, not {value_text(value)}", _retyping_hint(kind, value, path)
     if kind == "enum":
         choices = re.findall(r"'([^']*)'", context["expected"])
         return "MG1004", f"{value_text(value)} is not one of the choices", _choice_hint(value, choices)
@@ -152,8 +156,8 @@ def _in_words(error: ErrorDetails, place: FieldPath) -> tuple[str, str, str]:
     return "MG1003", f"{value_text(value)} does not fit here", ""
 
 
-def _retyping_hint(kind: str, value: Any, place: FieldPath) -> str:
-    if kind == "model_type" and type(value) is int and place[-1] == "port":
+def _retyping_hint(kind: str, value: Any, path: FieldPath) -> str:
+    if kind == "model_type" and type(value) is int and path[-1] == "port":
         return f"write port: {{number: {value}}}"
     if kind == "string_type" and isinstance(value, (bool, int, float)):
         return "put it in quotes"

@@ -1,8 +1,4 @@
-"""
-The parts that messages for people are made of: values, words and paths as text of one short line.
-
-Knows plain values only.
-"""
+"""Text for messages: values, names and paths in a form that fits into one short line."""
 
 from __future__ import annotations
 
@@ -15,19 +11,19 @@ _LONGEST: Final = 60
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes: unprintable characters escaped, and the end left out where it is long."""
+    """A text in double quotes, with unprintable characters escaped, and cut off where it is long."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
 def name_text(name: str) -> str:
-    """A name as it is, where it can be told from the words around it; otherwise quoted."""
+    """A name as it is, or quoted where it could not be distinguished from the words around it."""
     plain = name.isprintable() and " " not in name and 0 < len(name) <= _LONGEST
     return name if plain else quoted(name)
 
 
 def value_text(value: Any) -> str:
-    """What a plain value is, with the value itself where it is short."""
+    """The type of a plain value in words, with the value itself where it is short."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
@@ -44,9 +40,9 @@ def value_text(value: Any) -> str:
 
 def spelling_hint(name: str, known: Iterable[str]) -> str:
     """
-    A hint for a word that is not known: the one it was probably meant to be, else all of them.
+    A hint for a word that is not among the known ones: the one that was probably meant, or else all of them.
 
-    :param known: the words there are.
+    :param known: the words that are allowed.
     """
     words = list(known)
     folded = {word.lower(): word for word in words}
@@ -57,7 +53,7 @@ def spelling_hint(name: str, known: Iterable[str]) -> str:
 
 
 def path_text(path: Sequence[str | int]) -> str:
-    """A path as people write it: ``spec.servers[0].port.number``, ``metadata.labels["a.b/c"]``."""
+    """A path as users write it: ``spec.servers[0].port.number``, ``metadata.labels["a.b/c"]``."""
     text = ""
     for step in path:
         if isinstance(step, int):

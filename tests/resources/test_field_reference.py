@@ -43,7 +43,7 @@ class EntryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """The entries of a kind of our own, by their paths."""
-        self.entries = {".".join(entry.path[2:]): entry for entry in kind_entry(CART).below()}
+        self.entries = {".".join(entry.path[2:]): entry for entry in kind_entry(CART).descendants()}
 
     def facts(self, path: str) -> tuple[str, str]:
         """Type, and default or necessity."""
@@ -81,7 +81,7 @@ class EntryTests(SynchronousTestCase):
     def test_every_field_of_every_kind_is_described(self) -> None:
         """No field is without type and description, and each is found by its path."""
         for kind in KINDS.values():
-            for entry in kind_entry(kind).below():
+            for entry in kind_entry(kind).descendants():
                 self.assertTrue(entry.description and entry.type, entry)
                 self.assertNotIn("anything", entry.type, entry)
                 self.assertEqual(find_entry(str(entry)), entry)

@@ -56,7 +56,7 @@ class LatestTests(SynchronousTestCase):
         self.assertEqual((warning.file, warning.line, warning.subject()), ("a.yaml", 21, "Gateway default/x"))
         self.assertEqual(
             str(warning),
-            "a.yaml:21:1: warning[MG0007]: Gateway default/x: Gateway default/x at a.yaml:21:1 is written again at "
+            "a.yaml:21:1: warning[MG0007]: Gateway default/x: Gateway default/x at a.yaml:21:1 is defined again at "
             "b.yaml:11:1, and the later one counts (remove one of them, or give it another name)",
         )
 

@@ -89,7 +89,7 @@ class PositionTests(SynchronousTestCase):
         """12 bytes a field, whatever the length of its path."""
         names = [f"host-{number}.example.com" for number in range(1000)]
         found = places(json.dumps({"spec": {"servers": [{"hosts": names}]}}))
-        self.assertEqual(len(found.checksums) + len(found.places), 12 * 1004)
+        self.assertEqual(len(found.checksums) + len(found.coordinates), 12 * 1004)
 
     def test_checksums_are_those_of_the_whole_path(self) -> None:
         """However many steps it is put together from."""

@@ -1,1 +1,1 @@
-"""YAML with positions: documents, nodes, scalars and errors."""
+"""YAML with positions: documents, nodes, scalars and syntax errors."""

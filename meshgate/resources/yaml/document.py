@@ -1,7 +1,15 @@
 """
-YAML text to plain values with positions, read as ``kubectl`` reads it.
+YAML documents: plain values with the position of each, read as ``kubectl`` reads them. JSON is YAML as well.
 
-Knows YAML; knows nothing of resources. JSON is YAML, and is read here too.
+Problem: users edit YAML, so every problem needs a line and a column; and what is read here must mean what it means to
+``kubectl``, which reads YAML 1.1, merges ``<<`` and converts to JSON.
+
+Approach: a parser makes a tree of nodes (:mod:`~meshgate.resources.yaml.nodes`), and this module makes a plain value
+of the tree. A :class:`YamlDocument` keeps the tree, and finds the position of a path by following it there. The tree
+is several times the text, so documents are made one at a time, and a resource keeps packed positions alone.
+
+Invariants: a text is refused rather than understood differently than ``kubectl`` does; words that YAML 1.2 reads
+differently get a warning. Aliases cannot make a value of more than :data:`MAX_VALUES` values or endless depth.
 """
 
 from __future__ import annotations
@@ -16,11 +24,11 @@ from meshgate.resources.wording import name_text, quoted
 from meshgate.resources.yaml.errors import YamlError
 from meshgate.resources.yaml.field_positions import positions_below
 from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
-from meshgate.resources.yaml.scalars import LETTERS, Scalar, key_text, other_reading, plain_value
+from meshgate.resources.yaml.scalars import LETTERS, Scalar, key_text, meaning_in_yaml_1_2, plain_value
 
 __all__ = ["YamlDocument", "YamlError", "YamlWarning", "iterate_documents", "parse_documents"]
 
-#: How many values the aliases of one file may unfold to. A file without aliases never reaches it.
+#: The number of values that the aliases of one file may expand to. A file without aliases never reaches it.
 MAX_VALUES: Final = 1_000_000
 
 _STANDARD: Final = "tag:yaml.org,2002:"
@@ -28,7 +36,7 @@ _TAGS: Final = frozenset(["str", "int", "float", "bool", "null", "timestamp", "s
 
 
 class YamlWarning(NamedTuple):
-    """Something that is read, but perhaps not as it was meant."""
+    """A word that is read, but perhaps not as it was meant."""
 
     message: str
     line: int
@@ -38,12 +46,12 @@ class YamlWarning(NamedTuple):
 
 class YamlDocument:
     """
-    One document: its plain value, and where each part of it stands.
+    One document: its plain value, and the position of everything in it.
 
     :ivar value: dicts, lists, texts, numbers, booleans and None.
-    :ivar line: of the document's first content, from 1.
-    :ivar column: likewise.
-    :ivar warnings: words that YAML 1.1 and 1.2 read differently.
+    :ivar line: the line of the document's first content, from 1.
+    :ivar column: its column, from 1.
+    :ivar warnings: words that YAML 1.1 and YAML 1.2 read differently.
     """
 
     __slots__ = ("_root", "column", "line", "value", "warnings")
@@ -51,30 +59,32 @@ class YamlDocument:
     def __init__(self, root: Node, value: Any, warnings: tuple[YamlWarning, ...]) -> None:
         self._root = root
         self.value = value
-        self.line, self.column = _place(root)
+        self.line, self.column = _position(root)
         self.warnings = warnings
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """
-        Line and column of a value, from 1. Of a value that is missing: those of what would contain it; of one
-        that is left empty: those of its key.
+        Line and column of a value, from 1.
+
+        A missing value has the position of the value that would contain it; an empty value has that of its key.
 
         :param path: keys and indexes from the document's root.
         """
         key, node = self._find(path)
         empty = isinstance(node, ScalarNode) and node.ctag is PLAIN and not node.value
-        return _place(key if empty and key is not None else node)
+        return _position(key if empty and key is not None else node)
 
     def key_position(self, path: Sequence[str | int]) -> tuple[int, int]:
-        """Line and column of the key of a value; as :meth:`position` where there is no key."""
+        """Line and column of the key of a value; the same as :meth:`position` where there is no key."""
         key, node = self._find(path)
-        return _place(node if key is None else key)
+        return _position(node if key is None else key)
 
     def positions_below(self, path: Sequence[str | int], name: str) -> PackedPositions:
         """
-        The positions of everything in one field, to keep.
+        Pack the positions of everything in one field, so that they outlast the document.
 
-        :param path: of the mapping that has the field.
+        :param path: the path of the mapping that has the field.
+        :param name: the name of the field.
         """
         return positions_below(self._find(path)[1], name)
 
@@ -91,25 +101,26 @@ class YamlDocument:
 
 def parse_documents(text: str | bytes, *, use_c: bool = HAVE_C_PARSER) -> tuple[YamlDocument, ...]:
     """
-    All documents of a text that have any content.
+    Read all documents of a text that have content.
 
     :param text: bytes are UTF-8; a byte order mark is skipped.
-    :param use_c: whether to parse in C; the result is the same.
-    :raises YamlError: for the first fault of the text; nothing of it can be used then.
+    :param use_c: parse in C; the result is the same.
+    :raises YamlError: the first fault of the text, of which nothing can be used then.
     """
     return tuple(iterate_documents(text, use_c=use_c))
 
 
 def iterate_documents(text: str | bytes, *, use_c: bool = HAVE_C_PARSER) -> Iterator[YamlDocument]:
     """
-    As :func:`parse_documents`, one document at a time: what the positions need is several times the text, and
-    goes with its document.
+    Read the documents of a text as :func:`parse_documents` does, but one at a time.
+
+    The memory that a document needs for its positions, several times its text, is free again before the next one.
     """
     text = _decode(text).removeprefix("\ufeff")
-    # Every value written takes a character, so this bound is met by aliases only.
-    values = _Values(max(MAX_VALUES, len(text)))
+    # Every value in the text takes a character, so only aliases can exceed this.
+    values = _ValueBuilder(max(MAX_VALUES, len(text)))
     for root in compose(text, use_c=use_c):
-        value = values.of(root)
+        value = values.build(root)
         if value is not None:
             yield YamlDocument(root, value, tuple(dict.fromkeys(values.warnings)))
         values.warnings.clear()
@@ -130,29 +141,29 @@ def _decode(text: str | bytes) -> str:
         ) from None
 
 
-class _Values:
+class _ValueBuilder:
     """Builds plain values from nodes, within a budget of values for the whole file."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.warnings: list[YamlWarning] = []
 
-    def of(self, node: Node, depth: int = 0) -> Any:
+    def build(self, node: Node, depth: int = 0) -> Any:
         """
-        The value of a node.
+        Build the value of a node.
 
-        :param depth: of collections around it.
+        :param depth: the number of collections around the node.
         """
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         self.budget -= len(node.value)
         if self.budget < 0:
-            _fail(node, f"the aliases unfold to more than {MAX_VALUES} values", "use fewer aliases")
+            _fail(node, f"the aliases expand to more than {MAX_VALUES} values", "use fewer aliases")
         if depth >= MAX_DEPTH:
             _fail(node, f"the aliases nest more than {MAX_DEPTH} levels deep, or contain themselves")
         if isinstance(node, SequenceNode):
             _check_tag(node, "seq")
-            return [self.of(item, depth + 1) for item in node.value]
+            return [self.build(item, depth + 1) for item in node.value]
         assert isinstance(node, MappingNode)  # noqa: S101 - for the type checker
         return self._mapping(node, depth + 1)
 
@@ -172,11 +183,11 @@ class _Values:
                     "remove or rename one of them",
                 )
             if key != key_node.value:
-                self._scalar(key_node)  # for its warning
-            result[key] = self.of(value_node, depth)
+                self._scalar(key_node)  # only for its warning
+            result[key] = self.build(value_node, depth)
         if merged:
             for source in _merged_mappings(node):
-                for key, value in self.of(source, depth).items():
+                for key, value in self.build(source, depth).items():
                     result.setdefault(key, value)
         return result
 
@@ -188,21 +199,21 @@ class _Values:
             if value in LETTERS:
                 self._warn_of_letter(node)
         else:
-            other = other_reading(node.value, value)
+            other = meaning_in_yaml_1_2(node.value, value)
             if other:
                 self._warn(node, value, other)
         return value
 
     def _warn_of_letter(self, node: ScalarNode) -> None:
         message = f"{name_text(node.value)} is text here, but a boolean to kubectl"
-        self.warnings.append(YamlWarning(message, *_place(node), f"write {quoted(node.value)} in quotes"))
+        self.warnings.append(YamlWarning(message, *_position(node), f"write {quoted(node.value)} in quotes"))
 
     def _warn(self, node: ScalarNode, value: Scalar, other: str) -> None:
         meaning = str(value).lower() if isinstance(value, bool) else f"the number {value}"
         self.warnings.append(
             YamlWarning(
                 f"{name_text(node.value)} is {meaning} here and to kubectl, as in YAML 1.1, but {other} in YAML 1.2",
-                *_place(node),
+                *_position(node),
                 f"write {quoted(node.value)} in quotes if it is text, or {key_text(value)}",
             )
         )
@@ -229,14 +240,14 @@ def _text(node: ScalarNode) -> str:
     if text.isascii() or node.style != '"':
         return text
     try:
-        # JSON escapes a character beyond the first 65536 as two, which belong together.
+        # JSON escapes a character beyond U+FFFF as a pair of surrogates.
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
         _fail(node, "the text holds half of an escaped character", "write both halves, or the character itself")
 
 
 def _key(node: Node) -> str | None:
-    """A mapping's key as text; None for the merge key."""
+    """The key of a mapping as text; None for the merge key."""
     if not isinstance(node, ScalarNode):
         _fail(node, "a key is a list or a mapping, and Kubernetes knows texts only", "quote it if it is a text")
     if node.ctag is PLAIN and node.value == "<<":
@@ -248,7 +259,7 @@ def _key(node: Node) -> str | None:
 
 
 def _merged_mappings(node: MappingNode) -> Iterator[MappingNode]:
-    """The mappings that a mapping takes in by its merge keys, in the order of their precedence."""
+    """The mappings that are merged into a mapping, in the order of their precedence."""
     for key_node, value_node in node.value:
         if _key(key_node) is None:
             for source in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
@@ -286,10 +297,10 @@ def _standard_tag(node: Node) -> str:
     return tag.removeprefix(_STANDARD)
 
 
-def _place(node: Node) -> tuple[int, int]:
+def _position(node: Node) -> tuple[int, int]:
     mark = node.start_mark
     return mark.line + 1, mark.column + 1
 
 
 def _fail(node: Node, message: str, hint: str = "") -> NoReturn:
-    raise YamlError(message, *_place(node), hint)
+    raise YamlError(message, *_position(node), hint)

@@ -1,8 +1,4 @@
-"""
-What is wrong with a YAML text, in words for people.
-
-Knows the messages of ruamel.yaml's pure parser and what usually lies behind each; nothing of documents.
-"""
+"""Syntax errors of YAML in words for users, in place of the messages of ruamel.yaml's pure parser."""
 
 from __future__ import annotations
 
@@ -20,8 +16,8 @@ class YamlError(Exception):
     A text that is not readable as YAML.
 
     :ivar message: what is wrong, in one sentence without a full stop.
-    :ivar line: from 1.
-    :ivar column: from 1.
+    :ivar line: the line of the fault, from 1.
+    :ivar column: its column, from 1.
     :ivar hint: what to do about it, or empty.
     """
 
@@ -36,8 +32,8 @@ class YamlError(Exception):
         return f"line {self.line}, column {self.column}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-# Part of the parser's context and problem, and what to say instead: message and hint. {start} is the line where
-# the part that the parser was reading began, {what} the last thing that the problem quotes.
+# A pattern for the parser's context and problem, and the message and hint to show instead. {start} is the line where
+# the collection or scalar began that the parser was reading, {what} the last thing that the parser's problem quotes.
 _IN_WORDS: Final = (
     (r"character '\\t'", "a tab stands where YAML wants spaces", "indent with spaces"),
     (
@@ -84,9 +80,9 @@ _IN_WORDS: Final = (
 
 def syntax_error(error: MarkedYAMLError | ReaderError, text: str) -> YamlError:
     """
-    The parser's own error in our words, at the line and column where it was found.
+    Translate an error of the parser, at the line and column where the parser found it.
 
-    :param text: what was parsed.
+    :param text: the text that was parsed.
     """
     if isinstance(error, ReaderError):
         return _bad_character(error, text)

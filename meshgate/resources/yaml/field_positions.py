@@ -1,4 +1,4 @@
-"""From the tree of a document to the positions that are kept of it. Knows nodes; knows nothing of what they mean."""
+"""Collects the positions of fields from the nodes of a document, to be kept when the nodes are gone."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ _MERGE_KEY = "<<"
 
 def positions_below(root: Node, name: str) -> PackedPositions:
     """
-    The positions of a field of a document and of everything in it.
+    Pack the positions of a field of a document and of everything in it.
 
     :param root: the document, or the item of a list that counts as one.
-    :param name: of the field at the document's top level, as ``spec``.
+    :param name: the name of a field at the document's top level, as ``spec``.
     """
     found: dict[int, tuple[int, int]] = {}
     for key, value in root.value if isinstance(root, MappingNode) else ():
         if key.value == name:
             mark = _mark(key, value)
             found[path_checksum(name)] = (mark.line + 1, mark.column + 1)
-            _note(value, path_checksum(name), found)
-    return PackedPositions.packed(found)
+            _collect(value, path_checksum(name), found)
+    return PackedPositions.pack(found)
 
 
-def _note(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
+def _collect(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
     """
-    The places of all that is in a node. What was noted before stays, as do keys of a mapping before merged ones.
+    Collect the positions of everything in a node. A position that is there already stays: that of a mapping's own key
+    comes before that of a merged one.
 
-    :param path: its checksum.
+    :param path: the checksum of the node's path.
     """
     if isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
@@ -40,12 +41,12 @@ def _note(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
             mark = item.start_mark
             found.setdefault(inner, (mark.line + 1, mark.column + 1))
             if not isinstance(item, ScalarNode):
-                _note(item, inner, found)
+                _collect(item, inner, found)
     elif isinstance(node, MappingNode):
-        _note_fields(node, path, found)
+        _collect_fields(node, path, found)
 
 
-def _note_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]) -> None:
+def _collect_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]) -> None:
     merged: list[Any] = []
     for key, value in node.value:
         name = key.value
@@ -56,12 +57,12 @@ def _note_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]
             mark = _mark(key, value)
             found.setdefault(inner, (mark.line + 1, mark.column + 1))
             if not isinstance(value, ScalarNode):
-                _note(value, inner, found)
+                _collect(value, inner, found)
     for source in merged:
-        _note_fields(source, path, found)
+        _collect_fields(source, path, found)
 
 
 def _mark(key: Node, value: Node) -> Any:
-    """Where a field stands; a value that is left empty stands where its key does."""
+    """The mark of a field's value, or of its key where the value is empty."""
     empty = not value.value and isinstance(value, ScalarNode) and value.ctag is PLAIN
     return (key if empty else value).start_mark

@@ -1,10 +1,9 @@
 """
-YAML text to trees of nodes, one per document, each node knowing its line and column.
+From YAML text to trees of nodes, one tree a document; every node has its line and column.
 
-The C parser does the work where it is installed. What it refuses goes to the pure Python one, from the
-faulty document on: that one tells precisely what is wrong, takes some texts that the C parser's old libyaml
-does not (``{url: https://a}``), and is the only one where the C parser is missing.
-Knows nothing of what the nodes mean.
+The C parser does the work where it is installed. Where it refuses a document, the pure Python parser goes on from
+there, for two reasons: it says precisely what is wrong, and it accepts some texts that the C parser's old libyaml
+refuses (``{url: https://a}``). Without the C parser, the pure one reads everything. Both give the same nodes.
 """
 
 from __future__ import annotations
@@ -27,44 +26,45 @@ except ImportError:  # pragma: no cover - without the optional C parser
 
 from meshgate.resources.yaml.errors import YamlError, syntax_error
 
-#: How deep the collections of a document may nest.
+#: The depth to which the collections of a document may nest.
 MAX_DEPTH: Final = 100
 
-#: The tag of an unquoted word, which has still to be resolved; and of a collection without a tag.
+#: The tag of an unquoted word, whose type is not decided yet, and of a collection without a tag.
 PLAIN: Final = Tag(suffix="?")
 #: The tag of a quoted text.
 TEXT: Final = Tag(suffix="!")
 
-#: Whether the C parser is installed.
+#: True if the C parser is installed.
 HAVE_C_PARSER: Final = CParser is not None
 
-# libyaml counts these as line ends, as YAML 1.1 has it; no editor does, so its line numbers would be off.
+# libyaml counts these as line ends, as YAML 1.1 says; editors do not, so its line numbers would be wrong.
 _ODD_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 
 
 class _Tagging:
-    """The part of a resolver that both parsers call: marks plain words, and bounds the depth."""
+    """The methods of a resolver that both parsers call: mark plain words, and limit the depth."""
 
     depth = 0
 
     def resolve(self, kind: type[Node], value: str | None, implicit: Any) -> Tag:
         """
-        The tag of a node that has none of its own. ``(False, False)`` is an empty value tagged ``!``, which
-        the C parser alone distinguishes.
+        Return the tag of a node that has none of its own.
+
+        :param implicit: ``(False, False)`` is an empty value with the tag ``!``, which only the C parser distinguishes.
         """
         if isinstance(implicit, tuple):
             return TEXT if implicit == (False, True) else PLAIN
         return PLAIN
 
     def descend_resolver(self, parent: Node | None, index: object) -> None:
-        """Called before each node is composed."""
+        """Go down one level; a parser calls this before it composes a node."""
         self.depth += 1
         if self.depth > MAX_DEPTH and parent is not None:
             mark = parent.start_mark
             raise YamlError(f"the document nests more than {MAX_DEPTH} levels deep", mark.line + 1, mark.column + 1)
 
     def ascend_resolver(self) -> None:
-        """Called after each node is composed."""
+        """Go up one level; a parser calls this after it has composed a node."""
         self.depth -= 1
 
 
@@ -78,21 +78,21 @@ if CParser is not None:
         """The C parser with our resolver."""
 
         def check_state_transition(self, *args: object) -> None:
-            """Called by the C parser; there is nothing to check."""
+            """Do nothing; the C parser calls this."""
 
 
 def compose(text: str, *, use_c: bool = HAVE_C_PARSER) -> Iterator[Node]:
     """
-    The root node of each document, composed as they are asked for; those of empty documents too.
+    Compose the root node of each document, empty ones included, one after the other.
 
-    :param text: without a byte order mark.
-    :param use_c: whether to use the C parser; both give the same nodes.
-    :raises YamlError: while iterating.
+    :param text: the text, without a byte order mark.
+    :param use_c: use the C parser; both give the same nodes.
+    :raises YamlError: a document cannot be read; raised while iterating.
     """
     if not use_c or _ODD_LINE_ENDS.search(text):
         yield from _compose_pure(text)
         return
-    # A document counts once the next one has begun: only then is it sure that nothing stands between them.
+    # A document is complete once the next one has begun: only then is it certain that nothing else follows it.
     last: Node | None = None
     end = None
     refused = False
@@ -106,10 +106,10 @@ def compose(text: str, *, use_c: bool = HAVE_C_PARSER) -> Iterator[Node]:
             last = node
     except YamlError:
         raise
-    except Exception:  # whatever it is, the pure parser says it better
+    except Exception:  # of any type; the pure parser has the better message
         refused = True
     if refused:
-        # Blanks in place of the documents already read keep the line and column numbers right.
+        # Blanks instead of the documents already read keep line and column numbers right.
         yield from _compose_pure(text if end is None else "\n" * end.line + " " * end.column + text[end.index :])
     elif last is not None:
         yield last

@@ -1,8 +1,7 @@
 """
-What an unquoted word means in YAML, as ``kubectl`` reads it.
+The meaning of an unquoted word in YAML, as ``kubectl`` reads it.
 
-``kubectl`` and Istio read YAML 1.1 through go-yaml v2 (resolve.go) and turn it into JSON; this follows them.
-Knows single words; knows nothing of documents or positions.
+``kubectl`` and Istio read YAML 1.1 with go-yaml v2 (resolve.go) and convert it to JSON; this module follows them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from meshgate.resources.wording import name_text, quoted
 
 Scalar = str | int | float | bool | None
 
-# Only a word that begins with one of these can be anything else than text.
+# A word that begins with any other character is text.
 _FIRST: Final = frozenset("+-0123456789yYnNtTfFoO~.")
 
 _WORDS: Final[dict[str, bool | float | None]] = {
@@ -26,16 +25,16 @@ _WORDS: Final[dict[str, bool | float | None]] = {
     **dict.fromkeys([".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"], math.inf),
     **dict.fromkeys(["-.inf", "-.Inf", "-.INF"], -math.inf),
 }
-# Booleans to go-yaml v2, and text to what writes YAML without quoting them, PyYAML and with it most generators.
-# They are text here: a Service called n is likelier than somebody's boolean.
+# go-yaml v2 reads these as booleans, but PyYAML and most generators of YAML write such texts without quotes. They are
+# text here: a Service named n is more likely than a boolean.
 LETTERS: Final = frozenset(["y", "Y", "n", "N"])
 _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]{0,19}))")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-# go-yaml keeps whole numbers in 64 bits; decimal ones beyond become floats.
+# go-yaml keeps whole numbers in 64 bits; larger decimal ones become floats.
 _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 64) - 1
 
-# What the core schema of YAML 1.2 (section 10.3.2) takes for a boolean and for a whole number.
+# Booleans and whole numbers in the core schema of YAML 1.2 (section 10.3.2).
 _BOOLEAN_1_2: Final = frozenset(["true", "True", "TRUE", "false", "False", "FALSE"])
 _INTEGER_1_2 = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 
@@ -75,7 +74,7 @@ def _float(digits: str, word: str) -> float | str:
 
 
 def key_text(value: Scalar) -> str | None:
-    """A mapping's key as the JSON that ``kubectl`` makes of it; None for a key that has no such form."""
+    """The key of a mapping as ``kubectl`` writes it in JSON; None for a key that JSON cannot have."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -83,11 +82,11 @@ def key_text(value: Scalar) -> str | None:
     return None if value is None else str(value)
 
 
-def other_reading(word: str, value: Scalar) -> str:
+def meaning_in_yaml_1_2(word: str, value: Scalar) -> str:
     """
-    How YAML 1.2 would read a word, where that differs from :func:`plain_value`; otherwise empty.
+    The meaning of a word in YAML 1.2, where that differs from :func:`plain_value`; otherwise an empty text.
 
-    :return: the other reading in words, as ``the text "on"`` or ``the number 10``.
+    :return: the other meaning in words, as ``the text "on"`` or ``the number 10``.
     """
     if isinstance(value, bool):
         return "" if word in _BOOLEAN_1_2 else f"the text {quoted(word)}"

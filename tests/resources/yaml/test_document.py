@@ -76,7 +76,7 @@ class ValueTests(SynchronousTestCase):
         """The billion laughs end in an error, and soon."""
         text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
         text += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
-        with self.assertRaisesRegex(YamlError, "unfold to more than 1000000 values"):
+        with self.assertRaisesRegex(YamlError, "expand to more than 1000000 values"):
             parse_documents(text)
 
     def test_many_documents_are_no_bomb(self) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.yaml.scalars import Scalar, key_text, other_reading, plain_value
+from meshgate.resources.yaml.scalars import Scalar, key_text, meaning_in_yaml_1_2, plain_value
 
 
 class PlainValueTests(SynchronousTestCase):
@@ -92,12 +92,12 @@ class PlainValueTests(SynchronousTestCase):
         value = plain_value(word)
         if isinstance(value, str):
             self.assertEqual(value, word)
-        self.assertIsInstance(other_reading(word, value), str)
+        self.assertIsInstance(meaning_in_yaml_1_2(word, value), str)
 
     def test_thousands_of_digits(self) -> None:
         """Python's own limit on the digits of a number is not reached."""
         for word in ("9" * 5000, "0" * 5000 + "9", "0" * 5000 + "7", "0x" + "f" * 5000, "1." + "3" * 5000):
-            other_reading(word, plain_value(word))
+            meaning_in_yaml_1_2(word, plain_value(word))
 
 
 class KeyTextTests(SynchronousTestCase):
@@ -112,7 +112,7 @@ class KeyTextTests(SynchronousTestCase):
 class OtherReadingTests(SynchronousTestCase):
     """Where YAML 1.2 differs."""
 
-    def test_it_tells_the_other_reading(self) -> None:
+    def test_it_tells_the_meaning_in_yaml_1_2(self) -> None:
         """Words of YAML 1.1 only, octal numbers, and numbers with underscores."""
         wanted = {
             "on": 'the text "on"',
@@ -124,9 +124,9 @@ class OtherReadingTests(SynchronousTestCase):
             "1_000": 'the text "1_000"',
             "1_0.5": 'the text "1_0.5"',
         }
-        self.assertEqual({word: other_reading(word, plain_value(word)) for word in wanted}, wanted)
+        self.assertEqual({word: meaning_in_yaml_1_2(word, plain_value(word)) for word in wanted}, wanted)
 
     def test_it_is_silent_where_both_agree(self) -> None:
         """Ordinary words, numbers and booleans."""
         for word in ("true", "False", "0", "80", "-1", "0x1F", "0o17", "1.5", "1e3", ".inf", "null", "", "~", "text"):
-            self.assertEqual(other_reading(word, plain_value(word)), "", word)
+            self.assertEqual(meaning_in_yaml_1_2(word, plain_value(word)), "", word)
