@@ -87,11 +87,11 @@ def _validate(path: Path, reactor: Any) -> int | str:
 
 
 def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
-    from meshgate.control import make_gateway
+    from meshgate.control import make_control_process
     from meshgate.settings.load import SettingsError
 
     try:
-        gateway = make_gateway(path, reactor, launch)
+        gateway = make_control_process(path, reactor, launch)
     except SettingsError as error:
         launch.fail(str(error))
     return launch.run(gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload))

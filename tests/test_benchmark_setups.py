@@ -39,10 +39,12 @@ class GatewayTests(SynchronousTestCase):
         prepare(folder, PORT, BACKEND, Choice(), services, names)
         settings = load_settings(folder / "meshgate.yaml", find_factories())
         self.assertEqual(settings.route_paths(), (f"{folder}/routes",))
-        self.assertEqual(settings.access_log.path, f"{folder}/access.log")
-        proxy = Proxy(settings.gateway.labels, settings.gateway.namespace, settings.domain_suffix)
+        self.assertEqual(settings.content.access_log.path, f"{folder}/access.log")
+        proxy = Proxy(
+            settings.content.gateway.labels, settings.content.gateway.namespace, settings.content.domain_suffix
+        )
         texts = [file.read_text() for file in sorted((folder / "routes").iterdir())]
-        readings = [read_text(text, "routes", default_namespace=settings.default_namespace) for text in texts]
+        readings = [read_text(text, "routes", default_namespace=settings.content.default_namespace) for text in texts]
         self.assertEqual([problem for reading in readings for problem in reading.all_problems], [])
         compiled = compile_table([resource for reading in readings for resource in reading.resources], proxy)
         self.assertEqual(list(map(str, compiled.problems)), [])

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import TestCase
 
-from meshgate.control import GatewayService
+from meshgate.control import ControlProcess
 from meshgate.providers.registry import find_factories
 from meshgate.settings.load import load_settings
 from meshgate.state.status_text import read_status
@@ -61,7 +61,7 @@ class ServiceTestCase(TestCase):
         settings = folder / "meshgate.yaml"
         settings.write_text(SETTINGS.format(dns=dns) + "workers: 1\n")
         registry = find_factories()
-        gateway: Any = GatewayService(load_settings(settings, registry), registry, reactor)
+        gateway: Any = ControlProcess(load_settings(settings, registry), registry, reactor)
         gateway.startService()
         self.addCleanup(maybeDeferred, gateway.stopService)
         return folder, port

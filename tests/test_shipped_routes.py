@@ -59,10 +59,12 @@ class ShippedRoutesTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Read the settings and the files."""
         settings = load_settings(DEFAULTS / "meshgate.yaml", Registry({"directory": DirectoryFactory()}))
-        assert settings.lab is not None
-        self.lab = settings.lab
-        self.namespace = settings.default_namespace
-        self.proxy = Proxy(settings.gateway.labels, settings.gateway.namespace, settings.domain_suffix)
+        assert settings.content.lab is not None
+        self.lab = settings.content.lab
+        self.namespace = settings.content.default_namespace
+        self.proxy = Proxy(
+            settings.content.gateway.labels, settings.content.gateway.namespace, settings.content.domain_suffix
+        )
         self.texts = {path.name: path.read_text(encoding="utf-8") for path in (DEFAULTS / "routes").glob("*.yaml")}
 
     def compile(self, texts: Mapping[str, str]) -> tuple[RoutingTable, list[Problem]]:

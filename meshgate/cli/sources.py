@@ -22,7 +22,7 @@ from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.servers import Proxy
-from meshgate.settings.schema import EXTENDED, GatewaySettings, SettingsFile
+from meshgate.settings.schema import EXTENDED, SettingsFile
 
 if TYPE_CHECKING:
     from meshgate.settings.load import Settings
@@ -62,13 +62,12 @@ class Gateway:
 
         :param labels: what comes before the settings, where the options leave it open; likewise the others.
         """
-        told = self.settings.gateway if self.settings else GatewaySettings()
-        defaults = self.settings or SettingsFile()
+        defaults = self.settings.content if self.settings else SettingsFile()
         return Source(
             paths=tuple(paths),
             proxy=Proxy(
-                labels=self.labels or (labels if labels is not None else told.labels),
-                namespace=self.namespace or namespace or told.namespace,
+                labels=self.labels or (labels if labels is not None else defaults.gateway.labels),
+                namespace=self.namespace or namespace or defaults.gateway.namespace,
                 domain_suffix=domain_suffix or defaults.domain_suffix,
                 extended=(self.semantics or semantics or defaults.semantics) == EXTENDED,
                 in_cluster=self.settings is None,

@@ -1,12 +1,6 @@
-"""
-The echo service of the lab: says where the client has arrived, then sends every byte back.
-
-Knows one connection's bytes and their flow; nothing of settings, ports or routes.
-"""
+"""The echo service of the lab: it greets a client with five lines about itself, then sends every byte back."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -20,28 +14,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.lab.listening import LiveConnections
+from meshgate.settings.schema import EchoSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """What an echo service says about itself when a client arrives. Any text will do."""
-
-    node: str = "minikube"
-    pod: str = "tcp-echo-5b8d7c9f64-x7k2m"
-    namespace: str = "default"
-    address: str = "127.0.0.1"
-    service: str = "default"
-
-    def as_bytes(self) -> bytes:
-        """The five lines, each ending in a full stop and a newline."""
-        lines = (
-            f"Welcome, you are connected to node {self.node}",
-            f"Running on Pod {self.pod}",
-            f"In namespace {self.namespace}",
-            f"With IP address {self.address}",
-            f"Service {self.service}",
-        )
-        return "".join(f"{line}.\n" for line in lines).encode()
+def greeting(settings: EchoSettings) -> bytes:
+    """The greeting's five lines, each ending in a full stop and a newline."""
+    lines = (
+        f"Welcome, you are connected to node {settings.node}",
+        f"Running on Pod {settings.pod}",
+        f"In namespace {settings.namespace}",
+        f"With IP address {settings.address}",
+        f"Service {settings.service}",
+    )
+    return "".join(f"{line}.\n" for line in lines).encode()
 
 
 class _Transport(ITCPTransport, IConsumer, IPushProducer):
@@ -105,15 +90,15 @@ class EchoFactory(ServerFactory):
     """
     Makes an :class:`EchoProtocol` per client.
 
-    :param greeting: what to greet with.
+    :param settings: the texts of the greeting.
     :ivar live: the open connections.
     """
 
     noisy = False
 
-    def __init__(self, greeting: Greeting) -> None:
+    def __init__(self, settings: EchoSettings) -> None:
         self.live = LiveConnections()
-        self._greeting = greeting.as_bytes()
+        self._greeting = greeting(settings)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Make the protocol of one client."""

@@ -1,15 +1,13 @@
 """
 The services of the lab by themselves: ``twistd -n meshgate-echo`` and ``twistd -n meshgate-https``.
 
-Knows twistd and its command lines. This is where the reactor comes from; everything below is given it.
-Whatever a user can have got wrong ends the process with one message and exit status 1.
+Any mistake of a user ends the process with one message and exit status 1.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,13 @@ from twisted.application.service import IService, Service
 from twisted.python import usage
 
 from meshgate import __version__
-from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import ListeningService, WorkloadError
-from meshgate.lab.workloads import LOOPBACK, EchoWorkload, HttpsWorkload, echo_service, https_service
+from meshgate.lab.workloads import echo_service, https_service
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.launch import Launch, StartError
+from meshgate.settings.schema import EchoSettings, HttpsSettings
 
-_GREETING = Greeting()
+_DEFAULTS = EchoSettings(port=2701)
 
 
 def _port(text: str) -> int:
@@ -36,7 +34,7 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(text))
 
 
-_BIND = ("bind", "b", LOOPBACK, "The IP address to listen on; 0.0.0.0 for every IPv4 address.", _address)
+_BIND = ("bind", "b", _DEFAULTS.bind, "The IP address to listen on; 0.0.0.0 for every IPv4 address.", _address)
 
 
 class _Options(usage.Options):
@@ -63,13 +61,13 @@ class EchoOptions(_Options):
         "receives. Try: telnet 127.0.0.1 2701"
     )
     optParameters = (
-        ("port", "p", 2701, "The TCP port to listen on.", _port),
+        ("port", "p", _DEFAULTS.port, "The TCP port to listen on.", _port),
         _BIND,
-        ("node", None, _GREETING.node, "The greeting's node."),
-        ("pod", None, _GREETING.pod, "The greeting's pod."),
-        ("namespace", None, _GREETING.namespace, "The greeting's namespace."),
-        ("address", None, _GREETING.address, "The greeting's IP address; any text."),
-        ("service", None, _GREETING.service, "The greeting's service."),
+        ("node", None, _DEFAULTS.node, "The greeting's node."),
+        ("pod", None, _DEFAULTS.pod, "The greeting's pod."),
+        ("namespace", None, _DEFAULTS.namespace, "The greeting's namespace."),
+        ("address", None, _DEFAULTS.address, "The greeting's IP address; any text."),
+        ("service", None, _DEFAULTS.service, "The greeting's service."),
     )
 
 
@@ -100,7 +98,7 @@ class HttpsOptions(_Options):
 
 
 class _Alone(Service):
-    """One workload as the whole program."""
+    """One service as the whole program."""
 
     def __init__(self, workload: ListeningService) -> None:
         self._workload = workload
@@ -133,10 +131,10 @@ class EchoTap:
     @staticmethod
     def makeService(options: EchoOptions) -> IService:
         """Make the echo service."""
-        greeting = Greeting(**{field.name: options[field.name] for field in fields(Greeting)})
+        settings = EchoSettings(**{name: options[name] for name in EchoSettings.model_fields})
         reactor = _reactor()
         options.launch.begin(reactor, sys.stdout)
-        service = _Alone(echo_service(EchoWorkload(options["port"], options["bind"], greeting), reactor))
+        service = _Alone(echo_service(settings, reactor))
         return options.launch.run(service, reactor)
 
 
@@ -152,14 +150,17 @@ class HttpsTap:
 
         :raises SystemExit: with a message when the certificate or the key cannot be used.
         """
-        workload = HttpsWorkload(options["name"], (), options["port"], options["bind"], options["message"] or "")
+        # Not validated: here the name is any text, and the certificate says the hosts.
+        settings = HttpsSettings.model_construct(
+            name=options["name"], hosts=(), port=options["port"], bind=options["bind"], message=options["message"] or ""
+        )
         certificate, key = Path(options["certificate"]), Path(options["key"])
         reactor = _reactor()
         options.launch.begin(reactor, sys.stdout)
 
         def make() -> IService:
             try:
-                service = https_service(workload, certificate, key, reactor)
+                service = https_service(settings, certificate, key, reactor)
             except WorkloadError as error:
                 options.launch.fail(str(error))
             return options.launch.run(_Alone(service), reactor)

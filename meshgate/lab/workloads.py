@@ -1,13 +1,8 @@
-"""
-The lab: echo and HTTPS services on loopback, started and stopped together, for the gateway to route to.
-
-Puts the services and their certificates together; knows nothing of settings files and routes.
-"""
+"""The lab: echo and HTTPS services on loopback, started and stopped together, for the gateway to route to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,102 +11,63 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 
 from meshgate.lab.certificates import ensure_certificates
-from meshgate.lab.echo import EchoFactory, Greeting
+from meshgate.lab.echo import EchoFactory
 from meshgate.lab.https import HelloResource, HttpsSite, load_tls, over_tls
 from meshgate.lab.listening import ListeningService, WorkloadError
-
-LOOPBACK = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class EchoWorkload:
-    """
-    One echo service.
-
-    :ivar port: the TCP port to listen on.
-    :ivar bind: the IP address to listen on.
-    :ivar greeting: what it says to a client that arrives.
-    """
-
-    port: int
-    bind: str = LOOPBACK
-    greeting: Greeting = field(default_factory=Greeting)
+from meshgate.settings.schema import EchoSettings, HttpsSettings, LabSettings
 
 
-@dataclass(frozen=True, slots=True)
-class HttpsWorkload:
-    """
-    One HTTPS service.
-
-    :ivar name: its name in its answers and its certificate's file names.
-    :ivar hosts: the DNS names in its certificate.
-    :ivar port: the TCP port to listen on.
-    :ivar bind: the IP address to listen on.
-    :ivar message: the ``body`` of its answers; empty for ``Hello from NAME!!!``.
-    """
-
-    name: str
-    hosts: tuple[str, ...]
-    port: int
-    bind: str = LOOPBACK
-    message: str = ""
-
-
-def echo_service(workload: EchoWorkload, reactor: IReactorTCP) -> ListeningService:
-    """Make the service of an echo workload."""
-    factory = EchoFactory(workload.greeting)
-    what = "the lab's echo service"
-    return ListeningService(what, workload.bind, workload.port, factory, factory.live, reactor)
+def echo_service(settings: EchoSettings, reactor: IReactorTCP) -> ListeningService:
+    """Make an echo service."""
+    factory = EchoFactory(settings)
+    return ListeningService("the lab's echo service", settings.bind, settings.port, factory, factory.live, reactor)
 
 
 def https_service(
-    workload: HttpsWorkload, certificate_chain: Path, key: Path, reactor: IReactorTCP
+    settings: HttpsSettings, certificate_chain: Path, key: Path, reactor: IReactorTCP
 ) -> ListeningService:
     """
-    Make the service of an HTTPS workload.
+    Make an HTTPS service.
 
-    :raises WorkloadError: when the certificate or the key cannot be used.
+    :raises WorkloadError: if the certificate or the key cannot be used.
     """
-    message = workload.message or f"Hello from {workload.name}!!!"
+    message = settings.message or f"Hello from {settings.name}!!!"
     time_source = IReactorTime(reactor)
-    site = HttpsSite(HelloResource(workload.name, message), time_source)
+    site = HttpsSite(HelloResource(settings.name, message), time_source)
     factory = over_tls(site, load_tls(certificate_chain, key), time_source)
-    what = f"the lab's HTTPS service {workload.name}"
-    return ListeningService(what, workload.bind, workload.port, factory, site.live, reactor)
+    what = f"the lab's HTTPS service {settings.name}"
+    return ListeningService(what, settings.bind, settings.port, factory, site.live, reactor)
 
 
 def make_lab(
-    echo: Sequence[EchoWorkload],
-    https: Sequence[HttpsWorkload],
+    settings: LabSettings,
     certificates_folder: Path,
     reactor: IReactorTCP,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> IService:
     """
-    Make the service that runs all workloads.
+    Make the service that runs all services of the lab.
 
     Nothing is touched before it starts. Its ``startService`` makes the certificates where needed and binds
     every port; when it raises :exc:`~meshgate.lab.listening.WorkloadError` or
     :exc:`~meshgate.lab.certificates.CertificatesError`, none stays open. Its ``stopService`` frees the ports
     and resets the live connections.
 
-    :param certificates_folder: where the HTTPS workloads' certificates are kept; not touched without any.
-    :param now: tells the present time, with its time zone.
+    :param certificates_folder: where the HTTPS services' certificates are kept; not touched if there are none.
+    :param now: gives the present time, with its time zone.
     """
-    return _Lab(tuple(echo), tuple(https), certificates_folder, reactor, now)
+    return _Lab(settings, certificates_folder, reactor, now)
 
 
 class _Lab(Service):
     def __init__(
         self,
-        echo: tuple[EchoWorkload, ...],
-        https: tuple[HttpsWorkload, ...],
+        settings: LabSettings,
         certificates_folder: Path,
         reactor: IReactorTCP,
         now: Callable[[], datetime],
     ) -> None:
-        self._echo = echo
-        self._https = https
+        self._settings = settings
         self._certificates_folder = certificates_folder
         self._reactor = reactor
         self._now = now
@@ -133,13 +89,14 @@ class _Lab(Service):
         return gatherResults([service.stopService() for service in services]).addCallback(lambda _: None)
 
     def _make_services(self) -> list[ListeningService]:
-        services = [echo_service(workload, self._reactor) for workload in self._echo]
-        if self._https:
-            hosts = {workload.name: workload.hosts for workload in self._https}
-            if len(hosts) < len(self._https):
+        services = [echo_service(each, self._reactor) for each in self._settings.echo]
+        https = self._settings.https
+        if https:
+            hosts = {each.name: each.hosts for each in https}
+            if len(hosts) < len(https):
                 raise WorkloadError("two HTTPS services of the lab have the same name")
             leaves = ensure_certificates(self._certificates_folder, hosts, self._now())
-            for workload in self._https:
-                leaf = leaves[workload.name]
-                services.append(https_service(workload, leaf.certificate_chain, leaf.key, self._reactor))
+            for each in https:
+                leaf = leaves[each.name]
+                services.append(https_service(each, leaf.certificate_chain, leaf.key, self._reactor))
         return services

@@ -1,8 +1,8 @@
 """
-The settings of one gateway: reads the file, judges all of it, and says everything that is wrong at once.
+The settings of one gateway, read from their file, and every problem of the file at once.
 
-Knows files, lines and columns, and which provider types there are; what may be written is
-:mod:`meshgate.settings.schema`'s business.
+There is one form of the settings: the frozen models of :mod:`meshgate.settings.schema`, with absolute paths. Only
+workers get another one, :class:`~meshgate.proxy.serving.ServingSettings`, since they import no models.
 """
 
 from __future__ import annotations
@@ -20,22 +20,8 @@ from meshgate.providers.registry import ProviderChoice, Registry, UnknownProvide
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
-from meshgate.settings.schema import (
-    STANDARD_OUTPUT,
-    AccessLogSettings,
-    DnsSettings,
-    GatewaySettings,
-    KeepaliveSettings,
-    LabSettings,
-    LimitSettings,
-    ListeningSettings,
-    LogSettings,
-    SettingsFile,
-    TimeoutSettings,
-)
+from meshgate.settings.schema import STANDARD_OUTPUT, SettingsFile
 from meshgate.settings.values import MAX_WORKERS, UNUSABLE
-
-__all__ = ["GatewaySettings", "Settings", "SettingsError", "load_settings"]
 
 
 class SettingsError(UnusableFileError):
@@ -58,42 +44,37 @@ FORM = FileForm(
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    The settings of one gateway, every default filled in.
+    The settings of one gateway.
 
-    :ivar file: absolute, so that it can be read again from any folder.
-    :ivar providers: in the order of the file.
-    :ivar workers: how many processes serve connections.
-    :ivar state_dir: absolute.
-    :ivar access_log: its path is absolute, or ``-`` for standard output.
-    :ivar lab: None when no services are to run beside the gateway.
-    :ivar warnings: what is not wrong, but worth saying.
+    :ivar file: the absolute path of the file, so that it can be read again from any folder.
+    :ivar content: the content of the file with every default filled in, and with absolute paths; only the folder of
+        the lab's certificates stays relative to the state folder.
+    :ivar providers: the chosen providers with their options, in the order of the file.
+    :ivar warnings: problems that do not keep the settings from being used.
     """
 
     file: Path
-    gateway: GatewaySettings
-    default_namespace: str
-    domain_suffix: str
-    semantics: str
+    content: SettingsFile
     providers: tuple[ProviderChoice, ...]
-    workers: int
-    state_dir: Path
-    dns: DnsSettings
-    timeouts: TimeoutSettings
-    keepalive: KeepaliveSettings
-    limits: LimitSettings
-    listening: ListeningSettings
-    transport: str
-    upstream_source: tuple[str, ...]
-    unknown_sni: str
-    access_log: AccessLogSettings
-    log: LogSettings
-    lab: LabSettings | None
     warnings: tuple[Problem, ...] = ()
 
     @property
     def folder(self) -> Path:
-        """The folder of the file, which relative paths in it are relative to."""
+        """The folder of the file, to which paths in the file are relative."""
         return self.file.parent
+
+    @property
+    def state_dir(self) -> Path:
+        """The state folder."""
+        return Path(self.content.state_dir)
+
+    @property
+    def workers(self) -> int:
+        """The number of worker processes."""
+        workers = self.content.workers
+        if not connections_are_spread():
+            return 1
+        return workers if isinstance(workers, int) else min(usable_processors(), MAX_WORKERS)
 
     def route_paths(self) -> tuple[str, ...]:
         """The files and folders that the directory providers read, absolute."""
@@ -103,10 +84,10 @@ class Settings:
 
 def load_settings(path: Path, registry: Registry) -> Settings:
     """
-    Read a settings file. Blocks for as long as reading the file takes.
+    Read a settings file. Blocks while the file is read.
 
-    :param registry: the provider types there are.
-    :raises SettingsError: when the settings cannot be used.
+    :param registry: the available provider types.
+    :raises SettingsError: if the settings cannot be used.
     """
     document = read_mapping(path, FORM)
     file = _absolute(path)
@@ -115,34 +96,13 @@ def load_settings(path: Path, registry: Registry) -> Settings:
     problems = located([*faults, *option_faults], document, path)
     if content is None or has_errors(problems):
         raise SettingsError(problems)
-    return Settings(
-        file=file,
-        gateway=content.gateway,
-        default_namespace=content.default_namespace,
-        domain_suffix=content.domain_suffix,
-        semantics=content.semantics,
-        providers=providers,
-        workers=_number_of(content.workers),
-        state_dir=_absolute(file.parent / content.state_dir),
-        dns=content.dns,
-        timeouts=content.timeouts,
-        keepalive=content.keepalive,
-        limits=content.limits,
-        listening=content.listening,
-        transport=content.transport,
-        upstream_source=tuple(content.upstream_source),
-        unknown_sni=content.unknown_sni,
-        access_log=_in_folder(content.access_log, file.parent),
-        log=content.log,
-        lab=content.lab,
-        warnings=problems,
-    )
+    return Settings(file, _with_absolute_paths(content, file.parent), providers, problems)
 
 
 def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
-    """Everything but the options of providers."""
+    """Validate everything except the options of providers."""
     content, judged = judge(SettingsFile, value, FORM)
-    judged += _doubled_names(value)
+    judged += _repeated_names(value)
     if content is not None and not content.providers:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
@@ -178,7 +138,7 @@ def _choose_providers(
     return tuple(choices), faults
 
 
-def _doubled_names(value: Mapping[str, Any]) -> Iterator[Fault]:
+def _repeated_names(value: Mapping[str, Any]) -> Iterator[Fault]:
     """A fault for each name that an earlier entry of its list has."""
     lab = value.get("lab")
     lists = [
@@ -192,24 +152,21 @@ def _doubled_names(value: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _names(entries: Sequence[Any]) -> Iterator[str | int]:
-    """The name of each entry; its index, which is nobody's name, where it has none."""
+    """The name of each entry, or its index, which equals no name."""
     for index, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
         yield name if isinstance(name, str) else index
 
 
-def _number_of(workers: int | str) -> int:
-    if not connections_are_spread():
-        return 1
-    return workers if isinstance(workers, int) else min(usable_processors(), MAX_WORKERS)
-
-
 def _absolute(path: Path) -> Path:
-    # Symbolic links stay: a mounted ConfigMap is one, and what lies beside it is what the user sees.
+    # Symbolic links stay: a mounted ConfigMap is one, and the files that the user sees lie beside it.
     return Path(os.path.abspath(path))
 
 
-def _in_folder(access_log: AccessLogSettings, folder: Path) -> AccessLogSettings:
-    if access_log.path == STANDARD_OUTPUT:
-        return access_log
-    return access_log.model_copy(update={"path": str(_absolute(folder / access_log.path))})
+def _with_absolute_paths(content: SettingsFile, folder: Path) -> SettingsFile:
+    access_log = content.access_log
+    if access_log.path != STANDARD_OUTPUT:
+        access_log = access_log.model_copy(update={"path": str(_absolute(folder / access_log.path))})
+    return content.model_copy(
+        update={"state_dir": str(_absolute(folder / content.state_dir)), "access_log": access_log}
+    )

@@ -16,7 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from meshgate.lab.echo import EchoFactory, Greeting
+from meshgate.lab.echo import EchoFactory, greeting
+from meshgate.settings.schema import EchoSettings
 from tests.support import reactor, wait_for
 
 GREETING = (
@@ -32,8 +33,8 @@ MIB = 1 << 20
 class RecordingFactory(EchoFactory):
     """An echo factory that keeps what it makes."""
 
-    def __init__(self, greeting: Greeting) -> None:
-        super().__init__(greeting)
+    def __init__(self, settings: EchoSettings) -> None:
+        super().__init__(settings)
         self.made: list[Protocol] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -48,7 +49,7 @@ class EchoTests(TestCase):
 
     def setUp(self) -> None:
         """Listen on a port of the system's choice."""
-        self.factory = RecordingFactory(Greeting(pod="tcp-echo-1", namespace="lab"))
+        self.factory = RecordingFactory(EchoSettings(port=1, pod="tcp-echo-1", namespace="lab"))
         port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.addCleanup(self.factory.live.abort)
@@ -112,7 +113,7 @@ class EchoTests(TestCase):
 
     def test_the_usual_greeting_names_minikube(self) -> None:
         """The defaults are those of the well-known demonstration."""
-        lines = Greeting().as_bytes().decode().splitlines()
+        lines = greeting(EchoSettings(port=1)).decode().splitlines()
         self.assertEqual(lines[0], "Welcome, you are connected to node minikube.")
         self.assertEqual(lines[2:], ["In namespace default.", "With IP address 127.0.0.1.", "Service default."])
 

@@ -15,9 +15,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from meshgate.lab.certificates import CertificatesError, ensure_certificates
-from meshgate.lab.echo import Greeting
 from meshgate.lab.listening import WorkloadError
-from meshgate.lab.workloads import EchoWorkload, HttpsWorkload, make_lab
+from meshgate.lab.workloads import make_lab
+from meshgate.settings.schema import EchoSettings, HttpsSettings, LabSettings
 from tests.support import free_port, new_folder, reactor, read_to_end, wait_for
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -38,21 +38,31 @@ def first_line(port: int) -> bytes:
         return stream.readline()
 
 
+def https(name: str, *hosts: str, message: str = "") -> HttpsSettings:
+    """An HTTPS service on a free port."""
+    return HttpsSettings(name=name, hosts=hosts, port=free_port(), message=message)
+
+
+def lab_of(echo: Sequence[EchoSettings], https: Sequence[HttpsSettings]) -> LabSettings:
+    """The settings of a lab with these services."""
+    return LabSettings(echo=tuple(echo), https=tuple(https))
+
+
 class LabTests(TestCase):
     """All workloads as one service."""
 
     def setUp(self) -> None:
         """Choose a folder and ports."""
         self.folder = new_folder(self) / "certificates"
-        self.echo = EchoWorkload(free_port(), greeting=Greeting(node="one"))
+        self.echo = EchoSettings(port=free_port(), node="one")
         self.https = [
-            HttpsWorkload("simple-tls-service-1", ("localhost", "one.example.com"), free_port()),
-            HttpsWorkload("simple-tls-service-2", ("localhost",), free_port(), message="Hi."),
+            https("simple-tls-service-1", "localhost", "one.example.com"),
+            https("simple-tls-service-2", "localhost", message="Hi."),
         ]
 
-    def started(self, echo: Sequence[EchoWorkload], https: Sequence[HttpsWorkload]) -> IService:
+    def started(self, echo: Sequence[EchoSettings], https: Sequence[HttpsSettings]) -> IService:
         """Start a lab that is stopped when the test ends."""
-        lab = make_lab(echo, https, self.folder, reactor)
+        lab = make_lab(lab_of(echo, https), self.folder, reactor)
         lab.startService()
         self.addCleanup(lab.stopService)
         return lab
@@ -85,7 +95,7 @@ class LabTests(TestCase):
 
     def test_nothing_is_touched_before_the_start(self) -> None:
         """Making a lab opens no port and writes no file."""
-        make_lab([self.echo], self.https, self.folder, reactor)
+        make_lab(lab_of([self.echo], self.https), self.folder, reactor)
         self.assertFalse(self.folder.exists())
         self.assertTrue(can_bind(self.echo.port))
 
@@ -96,7 +106,7 @@ class LabTests(TestCase):
 
     async def test_stop_frees_ports_and_ends_connections(self) -> None:
         """After the stop all ports can be bound again, and live connections are over."""
-        lab = make_lab([self.echo], self.https, self.folder, reactor)
+        lab = make_lab(lab_of([self.echo], self.https), self.folder, reactor)
         lab.startService()
         ports = [self.echo.port, self.https[0].port, self.https[1].port]
         clients = [socket.create_connection(("127.0.0.1", port), timeout=10) for port in ports]
@@ -121,7 +131,7 @@ class LabTests(TestCase):
         """The message names the port, the workload and the reason; ports bound before it are free again."""
         taken = socket.create_server(("127.0.0.1", self.https[1].port))
         self.addCleanup(taken.close)
-        lab = make_lab([self.echo], self.https, self.folder, reactor)
+        lab = make_lab(lab_of([self.echo], self.https), self.folder, reactor)
         with self.assertRaises(WorkloadError) as caught:
             lab.startService()
         self.assertEqual(
@@ -147,13 +157,13 @@ class LabTests(TestCase):
 
         self.patch(socket.socket, "listen", overtaken)
         with self.assertRaises(WorkloadError) as caught:
-            make_lab([self.echo], [], self.folder, reactor).startService()
+            make_lab(lab_of([self.echo], []), self.folder, reactor).startService()
         self.assertIn("cannot be bound: Address already in use", str(caught.exception))
 
     def test_an_address_of_another_machine_is_an_error_for_people(self) -> None:
         """The address stands in the message as it was given, IPv6 in brackets."""
         for bind, written in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]")):
-            lab = make_lab([EchoWorkload(self.echo.port, bind)], [], self.folder, reactor)
+            lab = make_lab(lab_of([EchoSettings(port=self.echo.port, bind=bind)], []), self.folder, reactor)
             with self.assertRaises(WorkloadError) as caught:
                 lab.startService()
             self.assertIn(
@@ -163,22 +173,22 @@ class LabTests(TestCase):
 
     def test_two_services_of_one_name_are_refused(self) -> None:
         """They would share a certificate's file."""
-        twice = [self.https[0], HttpsWorkload("simple-tls-service-1", ("b.io",), free_port())]
+        twice = [self.https[0], https("simple-tls-service-1", "b.io")]
         with self.assertRaises(WorkloadError) as caught:
-            make_lab([], twice, self.folder, reactor).startService()
+            make_lab(lab_of([], twice), self.folder, reactor).startService()
         self.assertIn("two HTTPS services", str(caught.exception))
 
     def test_certificates_that_cannot_be_made_are_an_error_for_people(self) -> None:
         """What the certificates' folder is short of is said, and no port stays open."""
         self.folder.write_text("a file")
         with self.assertRaises(CertificatesError):
-            make_lab([self.echo], self.https, self.folder, reactor).startService()
+            make_lab(lab_of([self.echo], self.https), self.folder, reactor).startService()
         self.assertTrue(can_bind(self.echo.port))
 
     def test_the_clock_is_the_callers(self) -> None:
         """Certificates are made for the time that the lab is told."""
         past = datetime(2020, 1, 1, tzinfo=UTC)
-        lab = make_lab([], self.https, self.folder, reactor, now=lambda: past)
+        lab = make_lab(lab_of([], self.https), self.folder, reactor, now=lambda: past)
         lab.startService()
         self.addCleanup(lab.stopService)
         before = self.modified()

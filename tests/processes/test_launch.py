@@ -148,7 +148,7 @@ class BackgroundTests(TestCase):
             ("import os; os.kill(os.getpid(), 9)", "it ended before it had started"),
             ("import os; os._exit(0)", "it ended before it had started"),
         )
-        for where in ("service.GatewayService.startService", "service.load_settings"):
+        for where in ("service.ControlProcess.startService", "service.load_settings"):
             for what, said in cases:
                 background = Background(self)
                 command = [sys.executable, "-c", LATE.format(what=what, where=where), "meshgate", "--config"]

@@ -30,8 +30,8 @@ from os import write
 from twisted.internet.defer import Deferred
 from meshgate import control as service
 
-service.GatewayService.stopService = lambda self: (write(2, b"is asked to stop\\n"), Deferred())[1]
-service.GatewayService.end_at_once = lambda self: write(2, b"is to hurry\\n")
+service.ControlProcess.stopService = lambda self: (write(2, b"is asked to stop\\n"), Deferred())[1]
+service.ControlProcess.end_at_once = lambda self: write(2, b"is to hurry\\n")
 from twisted.scripts.twistd import run
 run()
 """

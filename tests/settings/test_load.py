@@ -10,7 +10,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from meshgate.lab.echo import Greeting
 from meshgate.processes.processors import usable_processors
 from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory.provider import DirectoryFactory
@@ -19,7 +18,8 @@ from meshgate.providers.options import OptionProblem, OptionsError
 from meshgate.providers.registry import Registry
 from meshgate.resources.problem import Problem, Severity
 from meshgate.settings import load as settings_module
-from meshgate.settings.load import GatewaySettings, Settings, SettingsError, load_settings
+from meshgate.settings.load import Settings, SettingsError, load_settings
+from meshgate.settings.schema import EchoSettings, GatewaySettings
 from tests.broken_settings import BROKEN, ONE_PROVIDER
 from tests.support import new_folder
 
@@ -80,27 +80,27 @@ class LoadTests(SettingsTestCase):
     def test_the_smallest_file_is_complete(self) -> None:
         """Every value has its default, and nothing is warned about."""
         settings = self.load(SMALLEST)
-        self.assertEqual(dict(settings.gateway.labels), {"istio": "ingressgateway"})
-        self.assertEqual(settings.gateway.namespace, "istio-system")
-        self.assertEqual(settings.default_namespace, "default")
-        self.assertEqual(settings.domain_suffix, "cluster.local")
-        self.assertEqual(settings.semantics, "istio")
+        self.assertEqual(dict(settings.content.gateway.labels), {"istio": "ingressgateway"})
+        self.assertEqual(settings.content.gateway.namespace, "istio-system")
+        self.assertEqual(settings.content.default_namespace, "default")
+        self.assertEqual(settings.content.domain_suffix, "cluster.local")
+        self.assertEqual(settings.content.semantics, "istio")
         self.assertEqual(settings.workers, usable_processors())
-        self.assertEqual(settings.dns.servers, ())
-        self.assertEqual(settings.timeouts.hello, 15.0)
-        self.assertEqual(settings.timeouts.connect, 10.0)
-        self.assertEqual(settings.timeouts.idle, 3600.0)
-        self.assertEqual(settings.timeouts.half_close, 600.0)
-        self.assertEqual(settings.limits.hello_bytes, 16384)
-        self.assertEqual(settings.limits.dial_attempts, 3)
-        self.assertEqual(settings.unknown_sni, "close")
-        self.assertEqual((settings.access_log.path, settings.access_log.format), ("-", "text"))
-        self.assertIsNone(settings.lab)
+        self.assertEqual(settings.content.dns.servers, ())
+        self.assertEqual(settings.content.timeouts.hello, 15.0)
+        self.assertEqual(settings.content.timeouts.connect, 10.0)
+        self.assertEqual(settings.content.timeouts.idle, 3600.0)
+        self.assertEqual(settings.content.timeouts.half_close, 600.0)
+        self.assertEqual(settings.content.limits.hello_bytes, 16384)
+        self.assertEqual(settings.content.limits.dial_attempts, 3)
+        self.assertEqual(settings.content.unknown_sni, "close")
+        self.assertEqual((settings.content.access_log.path, settings.content.access_log.format), ("-", "text"))
+        self.assertIsNone(settings.content.lab)
         self.assertEqual(settings.warnings, ())
 
     def test_the_gateway_of_the_lab_is_the_default(self) -> None:
         """The command line takes the gateway's defaults from the model, without a file."""
-        self.assertEqual(self.load(SMALLEST).gateway, GatewaySettings())
+        self.assertEqual(self.load(SMALLEST).content.gateway, GatewaySettings())
 
     def test_paths_are_absolute(self) -> None:
         """Whatever is a path is relative to the file's folder, however the file was named."""
@@ -110,14 +110,14 @@ class LoadTests(SettingsTestCase):
         self.assertEqual(settings.file, self.path)
         self.assertEqual(settings.folder, self.folder)
         self.assertEqual(settings.state_dir, self.folder / "state")
-        self.assertEqual(settings.access_log.path, str(self.folder / "logs" / "access.log"))
+        self.assertEqual(settings.content.access_log.path, str(self.folder / "logs" / "access.log"))
         self.assertEqual(settings.route_paths(), (str(self.folder / "routes"),))
 
     def test_absolute_paths_stay(self) -> None:
         """An absolute path does not depend on the file's folder, and needs no tidying by its user."""
         settings = self.load(ONE_PROVIDER + "state_dir: /var/lib/../meshgate\naccess_log: {path: /var/log/m}\n")
         self.assertEqual(settings.state_dir, Path("/var/meshgate"))
-        self.assertEqual(settings.access_log.path, "/var/log/m")
+        self.assertEqual(settings.content.access_log.path, "/var/log/m")
 
     def test_a_linked_file_keeps_its_folder(self) -> None:
         """What lies beside a symbolic link counts, not what lies beside its target."""
@@ -136,16 +136,16 @@ class LoadTests(SettingsTestCase):
             + 'dns: {servers: [192.0.2.53, "192.0.2.53:5353", "2001:DB8::53", "[::1]:5353"]}\n'
             + "unknown_sni: alert\n"
         )
-        timeouts = settings.timeouts
+        timeouts = settings.content.timeouts
         self.assertEqual(
             (timeouts.hello, timeouts.connect, timeouts.idle, timeouts.half_close), (90.0, 0.25, 0.0, 3600.0)
         )
-        self.assertEqual((settings.limits.hello_bytes, settings.limits.dial_attempts), (32768, 1))
+        self.assertEqual((settings.content.limits.hello_bytes, settings.content.limits.dial_attempts), (32768, 1))
         self.assertEqual(
-            settings.dns.servers,
+            settings.content.dns.servers,
             (("192.0.2.53", 53), ("192.0.2.53", 5353), ("2001:db8::53", 53), ("::1", 5353)),
         )
-        self.assertEqual(settings.unknown_sni, "alert")
+        self.assertEqual(settings.content.unknown_sni, "alert")
 
     def test_workers_are_counted(self) -> None:
         """A number is taken as it is; auto is one for each processor that this process may use."""
@@ -172,9 +172,9 @@ class LoadTests(SettingsTestCase):
     def test_keys_without_a_value_are_absent(self) -> None:
         """A section of which all keys are commented out has its defaults."""
         settings = self.load(ONE_PROVIDER + "gateway:\ntimeouts:\n  hello:\nlab:\nstate_dir:\n")
-        self.assertEqual(settings.gateway, GatewaySettings())
-        self.assertEqual(settings.timeouts.hello, 15.0)
-        self.assertIsNone(settings.lab)
+        self.assertEqual(settings.content.gateway, GatewaySettings())
+        self.assertEqual(settings.content.timeouts.hello, 15.0)
+        self.assertIsNone(settings.content.lab)
         self.assertEqual(settings.state_dir, self.folder / "state")
 
     def test_providers_judge_their_own_options(self) -> None:
@@ -191,19 +191,19 @@ class LoadTests(SettingsTestCase):
             ONE_PROVIDER + "lab:\n  echo: [{port: 2701}, {port: 2702, bind: '::1', node: other}]\n"
             "  https: [{name: one, hosts: [one.example], port: 8443, message: hello}]\n"
         )
-        assert settings.lab is not None
-        first, second = settings.lab.echo
+        assert settings.content.lab is not None
+        first, second = settings.content.lab.echo
         self.assertEqual((first.port, first.bind), (2701, "127.0.0.1"))
-        self.assertEqual(Greeting(first.node, first.pod, first.namespace, first.address, first.service), Greeting())
+        self.assertEqual(first, EchoSettings(port=2701))
         self.assertEqual((second.port, second.bind, second.node), (2702, "::1", "other"))
-        (https,) = settings.lab.https
+        (https,) = settings.content.lab.https
         self.assertEqual((https.name, https.hosts, https.port), ("one", ("one.example",), 8443))
         self.assertEqual(https.message, "hello")
-        self.assertEqual(settings.lab.certificates, "certificates")
+        self.assertEqual(settings.content.lab.certificates, "certificates")
 
     def test_an_empty_lab_runs_nothing(self) -> None:
         """A lab without workloads is a lab all the same."""
-        lab = self.load(ONE_PROVIDER + "lab: {}").lab
+        lab = self.load(ONE_PROVIDER + "lab: {}").content.lab
         assert lab is not None
         self.assertEqual((lab.echo, lab.https), ((), ()))
 
@@ -218,9 +218,9 @@ class LoadTests(SettingsTestCase):
         """Neither the settings nor a section of them can be changed by one of their many readers."""
         settings: Any = self.load(SMALLEST)
         for change in (
-            lambda: setattr(settings, "semantics", "extended"),
-            lambda: setattr(settings.timeouts, "hello", 1.0),
-            lambda: settings.gateway.labels.__setitem__("istio", "other"),
+            lambda: setattr(settings.content, "semantics", "extended"),
+            lambda: setattr(settings.content.timeouts, "hello", 1.0),
+            lambda: settings.content.gateway.labels.__setitem__("istio", "other"),
         ):
             self.assertRaises((AttributeError, ValueError), change)
 

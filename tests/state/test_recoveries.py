@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.recoveries` and :mod:`meshgate.compiled`: what is said of success."""
+"""Tests of :mod:`meshgate.state.recoveries`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import cast
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate import compiled
-from meshgate.compiled import compiled_text
-from meshgate.recoveries import Recoveries
+from meshgate.state.recoveries import Recoveries
 
 
 class RecoveriesTests(SynchronousTestCase):
@@ -40,21 +38,3 @@ class RecoveriesTests(SynchronousTestCase):
         self.recoveries.follow([], lambda thing: True)
         (line,) = self.said()
         self.assertTrue(line.startswith("in order: 100, 101, ") and line.endswith(", 109 and 10 more"), line)
-
-
-class CompiledTests(SynchronousTestCase):
-    """:func:`compiled_text`."""
-
-    def test_all_some_and_none(self) -> None:
-        """The parts are named where some are compiled."""
-        for parts, expected in (
-            (set[str](), "not compiled"),
-            ({"meshgate.wire._hello", "meshgate.proxy._line"}, "compiled in part (ClientHello, log lines)"),
-            (set(compiled._MODULES.values()), "compiled"),
-        ):
-            self.patch(compiled, "_is_compiled", parts.__contains__)
-            self.assertEqual(compiled_text(), expected)
-
-    def test_this_installation(self) -> None:
-        """Whatever it is, it can be told."""
-        self.assertIn("compiled", compiled_text())

@@ -1,0 +1,226 @@
+"""
+The state of the running gateway, reported to people: in ``status.json``, in ``figures.json`` and in the log.
+
+The reporter gathers what the feed, the compiler, the ports and the worker pool know. The figures change all the time
+and are small; the status grows with the routes, so it is written only when a table, a problem or a port has changed.
+Changes that come in crowds, such as names that fail, are gathered for :data:`STATUS_DELAY` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from meshgate import __version__
+from meshgate.processes.identity import own_identity
+from meshgate.processes.launch import StartError
+from meshgate.processes.wall_time import iso_time
+from meshgate.providers.feed import Feed
+from meshgate.providers.problem_log import ProblemLog
+from meshgate.resources.problem import Phase, Problem, Severity
+from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.state.figures import Figures, FiguresFile
+from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder
+from meshgate.state.own_problems import OwnProblems
+from meshgate.state.recoveries import Recoveries
+from meshgate.state.status_file import StatusFile
+from meshgate.state.status_text import StatusContent
+from meshgate.state.writing import WriteReport
+from meshgate.transport.ports import PortFailure, Ports
+from meshgate.workers.pool import WorkerPool
+
+STATUS_DELAY: Final = 0.1
+"""Seconds from a change that is no new table to the status that reports it."""
+
+
+class Reporter:
+    """
+    Reports the state of the gateway.
+
+    :param reactor: provides IReactorTime and IReactorThreads.
+    :ivar own_problems: the problems of the gateway itself.
+    :ivar load_problems: the warnings of the settings in force, and the problems of plug-ins.
+    :ivar table: the table in force; it is so before everything is known about it.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, feed: Feed, pool: WorkerPool, ports: Ports) -> None:
+        self._reactor = reactor
+        self._feed = feed
+        self._pool = pool
+        self._ports = ports
+        self.own_problems = OwnProblems()
+        self.load_problems: tuple[Problem, ...] = ()
+        self.table = RoutingTable()
+        self._compilation = Compilation(RoutingTable(), ())
+        self._worker_problems: tuple[Problem, ...] = ()
+        self._process: dict[str, Any] = {}
+        self._running = False
+        self._stopped = False
+        self._publishing: IDelayedCall | None = None
+        self._problem_log = ProblemLog(self.log)
+        self._bound = Recoveries(self.log, "listening at last on {things}")
+        self._renewed = Recoveries(self.log, "{things} is renewed")
+        self._resolved = Recoveries(self.log, "names of endpoints that resolve again: {things}")
+        self._folder = StateFolder()
+        self._write_report = WriteReport(self._folder)
+        self._status = StatusFile(reactor, self._folder, self._write_report, self._gather_status)
+        self._figures = FiguresFile(
+            reactor, self._folder, self._write_report, self._gather_figures, self._status.write_soon
+        )
+
+    # The life of the gateway.
+
+    def begin(self) -> None:
+        """Note the facts of this process, for the status and for the lock of the state folder."""
+        identity = own_identity()
+        self._process = {
+            "version": __version__,
+            "pid": identity.pid,
+            "boot_id": identity.boot_id,
+            "process_start": identity.start,
+            "started": iso_time(),
+        }
+        self._folder.tell(**self._process)
+
+    def open_folder(self, path: Path) -> None:
+        """
+        Hold a state folder from now on.
+
+        :raises StartError: if it cannot be held or written.
+        """
+        try:
+            self._folder.hold(path)
+        except FolderInUseError as error:
+            raise StartError(str(error)) from error
+        except OSError as error:
+            if self._folder.path != path or not path.is_dir():
+                raise StartError(f"the state folder {path} cannot be made: {error.strerror}") from error
+            self._write_report.failed(LOCK_NAME, error)  # the gateway serves all the same
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise StartError(f"the state folder {path} cannot be written")
+
+    def started(self) -> None:
+        """Keep figures and status up to date from now on: the reactor runs."""
+        self._running = True
+        self._figures.start()
+
+    def failed(self, reason: str) -> None:
+        """Note that the start has failed, and release the state folder."""
+        self._folder.tell(end=f"could not start: {reason}")
+        self._folder.release()
+
+    def stopping(self) -> None:
+        """Report no more changes one by one; :meth:`stop` reports the end."""
+        self._running = False
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
+
+    async def stop(self) -> None:
+        """Write the last figures and the last status, and release the state folder."""
+        await self._figures.stop()
+        await self._status.stop()
+        self._stopped = True
+        self._write_now()
+        self._folder.tell(end="ended in order", ended=iso_time())
+        self._folder.release()
+
+    # Changes.
+
+    def compiled(self, compilation: Compilation) -> None:
+        """Report everything that is known about the table in force."""
+        self._compilation = compilation
+        self.publish()
+
+    def workers_changed(self) -> None:
+        """Report the problems of workers, if they have changed; the figures have a file of their own."""
+        problems = self._pool.problems()
+        if problems != self._worker_problems:
+            self._worker_problems = problems
+            not_renewed = any(problem.code == "MG3006" for problem in problems)
+            self._renewed.follow(["the access log"] if not_renewed else [], lambda name: True)
+            self.publish_soon()
+
+    def publish_soon(self) -> None:
+        """Report a change, together with those that come within :data:`STATUS_DELAY` seconds."""
+        if self._running and self._publishing is None:
+            self._publishing = self._reactor.callLater(STATUS_DELAY, self.publish)
+
+    def publish(self) -> None:
+        """Report a change: by a status that is written in phases, or before the reactor runs at once."""
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None and publishing.active():
+            publishing.cancel()
+        if self._running:
+            self._status.write_soon()
+        else:
+            self._write_now()
+
+    def log_problems(self, problems: Iterable[Problem]) -> None:
+        """Log problems without a status: those of a start that fails, since the status of the last one stays."""
+        self._problem_log.report(problems)
+
+    # Texts.
+
+    def failure_text(self, failure: PortFailure) -> str:
+        """A port that cannot be bound, with the reason."""
+        return f"port {self._address_text(failure.key)} cannot be bound: {failure.reason}"
+
+    def bound_ports(self) -> list[str]:
+        """The addresses of the open ports, in their order."""
+        return [self._address_text(key) for key in self._ports.listening]
+
+    def _address_text(self, key: ListenerKey) -> str:
+        listener = self.table.listeners.get(key)
+        return str(key if listener is None else listener.address)
+
+    # Gathering.
+
+    def _gather_status(self) -> StatusContent:
+        failures = {failure.key: failure.reason for failure in self._ports.failures}
+        problems = [
+            *self.load_problems,
+            *self.own_problems.all(),
+            *map(self._port_problem, self._ports.failures),
+            *self._pool.problems(),
+            *self._compilation.problems,
+        ]
+        self._problem_log.report(problems)
+        self._bound.follow(map(self._address_text, failures), self.bound_ports().__contains__)
+        process = {**self._process, "running": not self._stopped, "updated": iso_time()}
+        return StatusContent(self.table, failures, problems, process, self._compilation.statuses)
+
+    def _port_problem(self, failure: PortFailure) -> Problem:
+        return Problem(Severity.ERROR, "MG3100", f"{self.failure_text(failure)}; trying again", Phase.ANALYSIS)
+
+    def _gather_figures(self) -> Figures:
+        names = self._pool.names()
+        failing = [name for name, figures in names.items() if figures.failing_since is not None]
+        self._resolved.follow(failing, names.__contains__)
+        return Figures(
+            {name: self._process[name] for name in ("pid", "started")},
+            self.table.generation,
+            self._pool.live_generation,
+            self._pool.ended(),
+            tuple(self._pool.workers()),
+            tuple(self._pool.left_out()),
+            self._feed.providers(),
+            names,
+        )
+
+    def _write_now(self) -> None:
+        """Write both files before anything else, the figures first: the status is not read without them."""
+        self._figures.write_now()
+        try:
+            self._status.write_now()
+        except OSError:
+            if not self._stopped:
+                self._status.write_soon()  # which tries again until it succeeds
