@@ -1,5 +1,7 @@
 """
-Benchmarks: what meshgate costs, side by side with other proxies, and how it bears thousands of routes.
+Benchmarks of meshgate.
 
-``make bench`` runs ``python -m benchmarks``, the comparison; ``python benchmarks/scale.py`` is the other one.
+``python -m benchmarks`` (``make bench``) compares it with other proxies, ``python -m benchmarks.pairs`` compares two
+commits, ``python -m benchmarks.scale`` measures it with thousands of routes, ``python -m benchmarks.workers`` measures
+the updates of workers, and ``python -m benchmarks.soak`` (``make soak``) looks for what connections leave behind.
 """

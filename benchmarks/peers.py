@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import BUILD
-from benchmarks.scale import client_hello
+from benchmarks.processes import BUILD, client_hello
 
 NAME = "n000000.example.com"
 """The server name that the load generator asks for when it has only one."""

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -238,6 +239,21 @@ def accepts(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
         return True
     return False
+
+
+def client_hello(name: str) -> bytes:
+    """The first message of a TLS client that asks for a name."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def answers(port: int, data: bytes) -> bool:
+    """True if anything comes back for these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(data)
+        return client.recv(len(data)) != b""
 
 
 def wait_until(condition: Any, what: str, pause: float = 0.02) -> None:

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.gateways import ROUTE
-from benchmarks.processes import Server, wait_until
-from benchmarks.scale import answers, client_hello
+from benchmarks.processes import Server, answers, client_hello, wait_until
 
 INTERVAL = 1.0
 """Seconds from one change to the next; a change that takes longer delays the next."""

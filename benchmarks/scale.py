@@ -1,8 +1,9 @@
 """
-How meshgate bears thousands of routes: the time and memory of ``meshgate check``, and what a running gateway's
-connections notice while one of thousands of files changes.
+Measure meshgate with thousands of routes: time and memory of ``meshgate check`` and of a running gateway, and what its
+connections notice while files change.
 
-Run from a checkout: ``python benchmarks/scale.py --routes 10000``. Uses loopback only, and ends by itself.
+Run from a checkout: ``python -m benchmarks.scale --routes 10000``. With ``--json docs/explanation/scale.json``, the
+documentation shows the figures.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.machine import revision
+from benchmarks.processes import DEADLINE, ROOT, accepts, answers, client_hello, free_port, wait_until
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 CHANGES = 10
 PERIOD = 1.0
 """Seconds from one change to the next."""
-DEADLINE = 60.0
-"""Seconds that anything may take before the benchmark gives up."""
+PAUSE = 0.005
+"""Seconds between two checks of a condition."""
 
 SHARED = """\
 apiVersion: v1
@@ -83,16 +87,18 @@ spec:
 
 
 def main() -> None:
-    """Measure, print a table, and write the figures as JSON if asked to."""
+    """Measure, print the figures, and write them as JSON if a file is named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--routes", type=int, default=10_000, help="how many Gateways and VirtualServices, each")
-    parser.add_argument("--workers", type=int, default=1, help="how many processes serve connections")
+    parser.add_argument("--routes", type=int, default=10_000, help="the number of Gateways and of VirtualServices")
+    parser.add_argument("--workers", type=int, default=1, help="the number of workers")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="meshgate-scale-"))
     try:
         figures = {
             "machine": machine(),
+            "revision": revision(),
+            "date": datetime.now(UTC).date().isoformat(),
             "routes": chosen.routes,
             "workers": chosen.workers,
             **measure(folder, chosen.routes, chosen.workers),
@@ -106,12 +112,12 @@ def main() -> None:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The machine, in words."""
     return f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
 def measure(folder: Path, count: int, workers: int) -> dict[str, Any]:
-    """All figures; durations in seconds, memory in MiB."""
+    """All figures. Durations are in seconds unless their name says otherwise, memory is in MiB."""
     with echo_server() as backend:
         plain, tls = free_port(), free_port()
         routes = folder / "routes"
@@ -148,7 +154,7 @@ def check(routes: Path) -> dict[str, Any]:
 
 
 def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[str, Any]:
-    """A running gateway, while one file after the other is replaced."""
+    """The figures of a running gateway, while nothing changes and while one file after the other is replaced."""
     twistd = Path(sys.executable).with_name("twistd")
     begin = time.monotonic()
     gateway = subprocess.Popen(
@@ -157,7 +163,7 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: accepts(plain) and answers(plain, b"ready"))
+        wait_until(lambda: accepts(plain) and answers(plain, b"ready"), "the gateway to serve", PAUSE)
         started = time.monotonic() - begin
         figures: dict[str, Any] = {}
         effects: list[float] = []
@@ -178,15 +184,15 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
                 for name, percent in (("p50", 50), ("p99", 99), ("longest", 100)):
                     figures[f"{what}_{name}_ms_{when}"] = percentile(times, percent)
         memory = resident(gateway.pid)
-        status = json.loads((settings.parent / "state" / "status.json").read_text())
-        others = [resident(worker["pid"]) for worker in status["workers"] if worker["pid"] != gateway.pid]
+        status = json.loads((settings.parent / "state" / "figures.json").read_text())
+        workers = [resident(worker["pid"]) for worker in status["workers"]]
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.wait(DEADLINE)
     return {
         "start_seconds": round(started, 2),
-        "gateway_mib": round(memory),
-        "workers_mib": list(map(round, others)),
+        "control_mib": round(memory),
+        "workers_mib": list(map(round, workers)),
         "change_to_effect_median_seconds": round(sorted(effects)[len(effects) // 2], 3),
         "change_to_effect_longest_seconds": round(max(effects), 3),
         **figures,
@@ -194,37 +200,19 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
 
 
 def change(routes: Path, number: int, tls: int) -> float:
-    """Give one route another name; the seconds until the gateway routes it."""
+    """Give one route another name; returns the seconds until the gateway routes it."""
     fresh = routes.parent / "fresh"
     fresh.write_text(pair(number, tls, "x"))
     begin = time.monotonic()
     fresh.rename(routes / f"r{number:06}.yaml")
     hello = client_hello(f"h{number}x.example.com")
-    wait_until(lambda: answers(tls, hello))
+    wait_until(lambda: answers(tls, hello), f"the effect of change {number}", PAUSE)
     return time.monotonic() - begin
-
-
-def client_hello(name: str) -> bytes:
-    """The first message of a client that asks for a name."""
-    import ssl
-
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
-
-
-def answers(port: int, hello: bytes) -> bool:
-    """Whether a hello comes back from the echo server behind the gateway."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-        client.sendall(hello)
-        return client.recv(len(hello)) != b""
 
 
 @contextlib.contextmanager
 def round_trips(port: int) -> Iterator[list[float]]:
-    """Small round trips over one connection through the gateway, each timed, until the block ends."""
+    """Time small round trips over one connection through the gateway until the block ends."""
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
 
         def trip() -> None:
@@ -239,14 +227,14 @@ def round_trips(port: int) -> Iterator[list[float]]:
 
 @contextlib.contextmanager
 def short_connections(port: int, hello: bytes) -> Iterator[list[float]]:
-    """Connections of one hello and its echo, each timed from the connect to the answer, until the block ends."""
+    """Time connections of one hello and its echo, from the connect to the answer, until the block ends."""
     with repeated(lambda: answers(port, hello), 0.002) as times:
         yield times
 
 
 @contextlib.contextmanager
 def repeated(action: Callable[[], Any], pause: float) -> Iterator[list[float]]:
-    """Do something again and again in a thread, with pauses between; gives the seconds that each took."""
+    """Repeat an action in a thread until the block ends; yields the list of the seconds that each took."""
     times: list[float] = []
     stop = threading.Event()
 
@@ -267,7 +255,7 @@ def repeated(action: Callable[[], Any], pause: float) -> Iterator[list[float]]:
 
 @contextlib.contextmanager
 def echo_server() -> Iterator[int]:
-    """A backend that sends back what it gets; gives its port."""
+    """Run a backend that echoes until the block ends, and yield its port."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(client: socket.socket) -> None:
@@ -288,32 +276,8 @@ def echo_server() -> Iterator[int]:
         server.close()
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def accepts(port: int) -> bool:
-    """Whether something listens."""
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    return False
-
-
-def wait_until(condition: Any) -> None:
-    """Poll until it is true."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the gateway did not get there in time")
-        time.sleep(0.005)
-
-
 def resident(pid: int) -> float:
-    """Resident memory of a process, in MiB."""
+    """The resident memory of a process, in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
@@ -321,7 +285,7 @@ def resident(pid: int) -> float:
 
 
 def percentile(times: list[float], percent: int) -> float:
-    """In milliseconds."""
+    """A percentile of some seconds, in milliseconds."""
     ordered = sorted(times)
     return round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 2)
 

@@ -1,9 +1,9 @@
 """
-A soak: very many connections of all kinds through a real gateway, and what they leave behind. They have to leave no
-descriptor, next to no memory, and one line each in the access log, with the ending that belongs to its kind. Meanwhile
-an endpoint dies and heals, a route leads back to the gateway, and the wall clock is stepped where libfaketime is there.
+A soak: very many connections of all kinds through a real gateway, and a check of what they leave behind.
 
-Run it as ``python -m benchmarks.soak``; it exits with 1 when a point is missed, and says which.
+They must leave no descriptor, next to no memory, and one line each in the access log, with the ending of their kind.
+Meanwhile an endpoint fails and heals, a route leads back to the gateway, and the wall clock is stepped, if libfaketime
+is installed. Run it as ``python -m benchmarks.soak``; it exits with 1 and names each check that failed.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from unittest import SkipTest
 from benchmarks.counters import PROC, private_bytes
 from benchmarks.gateways import ACCESS_LOG, Choice, gateway, prepare
 from benchmarks.processes import BenchmarkError, Server, backend, build, free_port, wait_until
-from benchmarks.soak_kinds import MORTAL, PATIENCE, Kind, connected, mixed, pattern_of
-from benchmarks.soak_troubles import MortalEndpoint, SteppedClock, routes
+from benchmarks.soak_kinds import FAILING, PATIENCE, Kind, connected, mixed, pattern_of
+from benchmarks.soak_troubles import FailingEndpoint, SteppedClock, routes
 from meshgate.transport.lean.pipes import SPARE
 from tests.clock_steps import WallClock, forget_clocks
 
 GROWTH = 0.05
-"""How much of the memory after the first of them may have been added at the end."""
+"""The growth of memory that is allowed after the warm-up, as a share."""
 
 WARM_UP = 20_000
-"""How many those are, or half of all where there are fewer than twice as many: meanwhile the memory finds its size."""
+"""Connections of the warm-up, in which memory reaches its size; half of all if there are fewer than 40,000."""
 
 HEALED_WITHIN = 40.0
-"""Seconds within which an endpoint that has healed is used again: its longest back-off, and some more."""
+"""Seconds within which a healed endpoint must be used again: its longest back-off, and some more."""
 
 HELLO = "timeouts: {hello: 3s}\n"
-"""Long enough for a hello in drips on a busy machine."""
+"""Long enough for a slow hello on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """
-    What the gateway holds while no connection is open.
+    The resources of the gateway while no connection is open.
 
-    :ivar descriptors: how many of each kind all its processes have open.
-    :ivar memory: private bytes.
+    :ivar descriptors: the number of open descriptors of all its processes, by kind.
+    :ivar memory: the private bytes of all its processes.
     """
 
     descriptors: Counter[str]
@@ -68,7 +68,7 @@ class State:
 
 
 def descriptors(pids: Iterable[int]) -> Counter[str]:
-    """What processes have open, by what the kernel calls it."""
+    """The number of open descriptors of some processes, by the kernel's name for their kind."""
     found: Counter[str] = Counter()
     for pid in pids:
         for entry in (PROC / str(pid) / "fd").iterdir():
@@ -82,10 +82,10 @@ def descriptors(pids: Iterable[int]) -> Counter[str]:
 
 class Soak:
     """
-    The load, and its outcome so far.
+    The load and its outcome so far.
 
-    :ivar endings: how the connections have to have ended.
-    :ivar faults: what did not go as it has to, and how often.
+    :ivar endings: the endings that the connections must have.
+    :ivar faults: failures that clients have seen, counted.
     """
 
     def __init__(self, port: int, pattern: bytes, concurrent: int) -> None:
@@ -113,16 +113,16 @@ class Soak:
 
 
 def endings(log: Path) -> Counter[str]:
-    """How often each ending is in an access log; ``-`` counts lines without one."""
+    """The number of lines in an access log by ending; ``-`` counts lines without one."""
     with log.open() as lines:
         return Counter(line.rpartition(" ending=")[2].strip() if " ending=" in line else "-" for line in lines)
 
 
-def settled(server: Server, connections: int, before: State | None = None) -> State:
+def idle_state(server: Server, connections: int, before: State | None = None) -> State:
     """
-    The state once so many connections have their lines and nothing of them is open, or as it stays when that never is.
+    Wait until so many connections are logged and none is open, and return the state; print it if that never happens.
 
-    :param before: with as many sockets as there were then, nothing is open.
+    :param before: an earlier idle state; with as many sockets as then, no connection is open.
     """
 
     def over() -> bool:
@@ -138,13 +138,13 @@ def settled(server: Server, connections: int, before: State | None = None) -> St
 
 
 def missed(soak: Soak, logged: Counter[str], start: State, warm: State, end: State, processes: int) -> Iterator[str]:
-    """Every point that is missed."""
+    """The checks that failed."""
     yield from (f"{count} times {fault}" for fault, count in soak.faults.most_common(20))
     for ending in sorted(logged | soak.endings):
         if logged[ending] != soak.endings[ending]:
             yield f"{logged[ending]} lines say {ending}, of {soak.endings[ending]} connections"
     for kind, count in end.descriptors.items():
-        # A few pipes are kept for the next who splices.
+        # A few pipes are kept for later connections.
         if count > start.descriptors[kind] + (2 * SPARE * processes if kind == "pipe" else 0):
             yield f"{count} descriptors of the kind {kind}, {start.descriptors[kind]} at the start"
     if end.memory > warm.memory * (1 + GROWTH):
@@ -159,7 +159,7 @@ def durations(log: Path) -> tuple[float, float]:
 
 
 def spread_of_times(log: Path) -> timedelta:
-    """How far the times of an access log's lines are apart, by the wall clock of who wrote them."""
+    """The time between the earliest and the latest line of an access log, by the gateway's wall clock."""
     with log.open() as lines:
         times = [line.split(" ", 1)[0].removeprefix("time=") for line in lines if line.startswith("time=")]
     return datetime.fromisoformat(max(times)) - datetime.fromisoformat(min(times)) if times else timedelta()
@@ -168,8 +168,8 @@ def spread_of_times(log: Path) -> timedelta:
 @contextlib.contextmanager
 def stepped_clock(folder: Path) -> Iterator[tuple[SteppedClock, Mapping[str, str]] | None]:
     """
-    A wall clock that is stepped until the block ends, with the variables by which a process follows it; None where
-    that cannot be.
+    Step a wall clock until the block ends. Yields the clock and the variables by which a process follows it, or None
+    if libfaketime is not installed.
     """
     try:
         clock = WallClock(folder)
@@ -186,9 +186,9 @@ def stepped_clock(folder: Path) -> Iterator[tuple[SteppedClock, Mapping[str, str
 
 
 @contextlib.contextmanager
-def mortal_endpoint(port: int) -> Iterator[MortalEndpoint]:
-    """An endpoint that dies and heals until the block ends."""
-    endpoint = MortalEndpoint(port)
+def failing_endpoint(port: int) -> Iterator[FailingEndpoint]:
+    """Run an endpoint that fails and heals until the block ends."""
+    endpoint = FailingEndpoint(port)
     endpoint.start()
     try:
         yield endpoint
@@ -196,52 +196,52 @@ def mortal_endpoint(port: int) -> Iterator[MortalEndpoint]:
         endpoint.end()
 
 
-def heal(soak: Soak, endpoint: MortalEndpoint) -> int:
+def heal(soak: Soak, endpoint: FailingEndpoint) -> int:
     """
-    Let the endpoint live, and make connections until it gets one; they count as all others.
+    Heal the endpoint for good, and make connections until it gets one; they count as all others.
 
-    :return: how many it took.
+    :return: the number of connections made.
     """
-    endpoint.stay()
+    endpoint.heal()
     before, made, end = endpoint.served, 0, time.monotonic() + HEALED_WITHIN
     while endpoint.served == before:
         if time.monotonic() > end:
             soak.faults[f"the healed endpoint got nothing within {HEALED_WITHIN:g} s"] += 1
             break
-        soak.work([MORTAL] * 10)
+        soak.work([FAILING] * 10)
         made += 10
         time.sleep(0.1)
     return made
 
 
 def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> bool:
-    """Do it, and print what it shows; False if any point is missed."""
-    mortal_port = free_port()
-    with backend() as origin, mortal_endpoint(mortal_port) as endpoint, stepped_clock(folder) as clock:
+    """Run the soak and print its outcome; returns False if a check failed."""
+    failing_port = free_port()
+    with backend() as origin, failing_endpoint(failing_port) as endpoint, stepped_clock(folder) as clock:
         port = free_port()
         prepare(folder, port, origin, choice)
-        (folder / "routes" / "troubles.yaml").write_text(routes(port, origin, mortal_port))
+        (folder / "routes" / "troubles.yaml").write_text(routes(port, origin, failing_port))
         with (folder / "meshgate.yaml").open("a") as settings:
             settings.write(HELLO)
         with gateway(folder, port, choice, environment=clock[1] if clock else None) as server:
             log = folder / ACCESS_LOG
-            start = settled(server, 1)  # one connection found out that it listens
+            start = idle_state(server, 1)  # the connection that found the port open
             before = endings(log)
             print(f"start        {start}", flush=True)
             soak = Soak(port, pattern_of(origin), concurrent)
             kinds = list(mixed(connections, random.Random(1)))  # noqa: S311 -- an order, no secret
             began, first = time.monotonic(), min(WARM_UP, connections // 2)
             soak.work(kinds[:first])
-            warm = settled(server, before.total() + first, start)
+            warm = idle_state(server, before.total() + first, start)
             print(f"{first:<12} {warm}", flush=True)
             soak.work(kinds[first:])
             connections += heal(soak, endpoint)
-            end = settled(server, before.total() + connections, start)
+            end = idle_state(server, before.total() + connections, start)
             took = time.monotonic() - began
             print(f"{connections:<12} {end}; memory {end.memory / warm.memory - 1:+.1%}")
             logged = endings(log) - before
             print(f"{logged.total()} lines, {connections / took:.0f} connections a second")
-            print(f"the endpoint died {endpoint.deaths} times, and got {endpoint.served} connections")
+            print(f"the endpoint failed {endpoint.failures} times, and got {endpoint.served} connections")
             if clock:
                 print(f"the wall clock was stepped {clock[0].steps} times")
             for ending, count in logged.most_common():
@@ -263,8 +263,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=200_000, help="how many (default: %(default)s)")
     parser.add_argument("--concurrent", type=int, default=200, help="how many at once (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="how many processes serve (default: %(default)s)")
-    parser.add_argument("--interpreted", action="store_true", help="run the sources as they are")
+    parser.add_argument("--workers", type=int, default=2, help="the number of workers (default: %(default)s)")
+    parser.add_argument("--interpreted", action="store_true", help="run the sources and not the compiled data path")
     options = parser.parse_args()
     choice = Choice(workers=options.workers, interpreted=options.interpreted)
     # A terminated run ends its gateway as an interrupted one does.
@@ -274,7 +274,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="meshgate-soak-") as folder:
             good = soaked(Path(folder), options.connections, options.concurrent, choice)
     except BenchmarkError as error:
-        sys.exit(f"the soak is worth nothing: {error}")
+        sys.exit(f"the soak is invalid: {error}")
     sys.exit(not good)
 
 

@@ -1,9 +1,4 @@
-"""
-The kinds of connections of a soak: what each client does, what has to come back, and how it has to end.
-
-Knows the backend's messages (``wire.h``) from the client's side; must not know what is counted, nor of meshgate's
-processes.
-"""
+"""The kinds of connections of a soak: the client's actions, the answers that it expects, and the expected ending."""
 
 from __future__ import annotations
 
@@ -19,13 +14,13 @@ from tests.hello_builder import build_hello, padding_extension
 MESSAGE = 64
 LOOPBACK = "127.0.0.1"
 NAME = "n000000.example.com"
-MORTAL_NAME = "mortal.example.com"
-"""The name of the route of which one endpoint dies and heals, and the other is the backend."""
+FAILING_NAME = "failing.example.com"
+"""The server name of the route with two endpoints: one that fails and heals, and the backend."""
 ROUND_NAME = "round.example.com"
-"""The name of the route that leads back to the gateway."""
+"""The server name of the route that leads back to the gateway."""
 
 BULK = 512 * 1024
-"""Bytes of a long download or upload: enough that they are spliced."""
+"""Bytes of a long download or upload: enough to be spliced."""
 
 PATIENCE = 60.0
 """Seconds that a connection may take."""
@@ -34,15 +29,15 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class WrongAnswerError(Exception):
-    """Something else came than what was to come."""
+    """The answer is not the expected one."""
 
 
 @dataclass(slots=True)
 class Client:
     """
-    One client: its socket, and what it is to compare with.
+    One client.
 
-    :ivar number: its own, which nobody else sends.
+    :ivar number: the number of its connection, which is unique.
     :ivar pattern: :data:`BULK` bytes as the backend sends them.
     """
 
@@ -55,29 +50,29 @@ class Client:
         await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
     async def receive(self, size: int) -> bytes:
-        """So many bytes; fewer if the stream ends before."""
+        """Receive so many bytes, or fewer if the stream ends before."""
         loop, received = asyncio.get_running_loop(), bytearray()
         while len(received) < size and (data := await loop.sock_recv(self.socket, size - len(received))):
             received += data
         return bytes(received)
 
     async def expect(self, data: bytes) -> None:
-        """Exactly these bytes have to come."""
+        """Expect exactly these bytes."""
         if (received := await self.receive(len(data))) != data:
-            raise WrongAnswerError(f"{len(received)} bytes, and not the {len(data)} that were to come")
+            raise WrongAnswerError(f"{len(received)} bytes, and not the {len(data)} that were expected")
 
     async def expect_end(self) -> None:
-        """The end of the stream has to come, and nothing before it."""
+        """Expect the end of the stream, and nothing before it."""
         if received := await self.receive(1):
             raise WrongAnswerError(f"{received!r} instead of the end of the stream")
 
     async def greet(self, name: str = NAME) -> None:
-        """Say the hello, and hear its answer."""
+        """Send a hello and expect its answer."""
         await self.send(self.hello(name))
-        await self.heard()
+        await self.expect_answer()
 
-    async def heard(self) -> None:
-        """The answer to the hello has to come."""
+    async def expect_answer(self) -> None:
+        """Expect the answer to the hello."""
         if not (answer := await self.receive(MESSAGE)).startswith(b"A") or len(answer) != MESSAGE:
             raise WrongAnswerError(f"{answer!r} instead of an answer")
 
@@ -90,7 +85,7 @@ class Client:
         return struct.pack("=8sQ48x", kind, count)
 
     def reset(self) -> None:
-        """Reset."""
+        """Have the connection reset when it is closed."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
 
@@ -123,7 +118,7 @@ async def _upload(client: Client) -> None:
 async def _half_closed(client: Client) -> None:
     await client.send(client.hello() + client.message(b"D", BULK // 8))
     client.socket.shutdown(socket.SHUT_WR)
-    await client.heard()
+    await client.expect_answer()
     await client.expect(client.pattern[: BULK // 8])
     await client.expect_end()
 
@@ -133,7 +128,7 @@ async def _dribbled(client: Client) -> None:
     for start in range(0, len(hello), 40):
         await client.send(hello[start : start + 40])
         await asyncio.sleep(0.01)
-    await client.heard()
+    await client.expect_answer()
 
 
 async def _reset(client: Client) -> None:
@@ -188,8 +183,8 @@ async def _nameless(client: Client) -> None:
     await _refused(client, client.hello(None))
 
 
-async def _mortal(client: Client) -> None:
-    await client.greet(MORTAL_NAME)
+async def _failing(client: Client) -> None:
+    await client.greet(FAILING_NAME)
 
 
 async def _round(client: Client) -> None:
@@ -203,10 +198,10 @@ async def _stray(client: Client) -> None:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """
-    One kind.
+    One kind of connections.
 
-    :ivar share: how many of a hundred.
-    :ivar ending: what the access log has to call it.
+    :ivar share: the number of them in a hundred connections.
+    :ivar ending: the ending that the access log must have.
     """
 
     name: str
@@ -215,7 +210,7 @@ class Kind:
     act: Callable[[Client], Awaitable[None]]
 
 
-MORTAL = Kind("dying endpoint", 2, "ok", _mortal)
+FAILING = Kind("failing endpoint", 2, "ok", _failing)
 
 KINDS = (
     Kind("short", 40, "ok", _short),
@@ -235,12 +230,12 @@ KINDS = (
     Kind("hello without a name", 3, "no_sni", _nameless),
     Kind("unknown name", 3, "no_route", _stray),
     Kind("back to the gateway", 2, "loop", _round),
-    MORTAL,
+    FAILING,
 )
 
 
 def mixed(count: int, chance: random.Random) -> Iterator[Kind]:
-    """So many connections by their shares, each hundred in an order of its own."""
+    """So many connections by their shares, each hundred of them shuffled."""
     hundred = [kind for kind in KINDS for _ in range(kind.share)]
     for start in range(0, count, len(hundred)):
         chance.shuffle(hundred)
@@ -249,9 +244,9 @@ def mixed(count: int, chance: random.Random) -> Iterator[Kind]:
 
 async def connected(kind: Kind, port: int, number: int, pattern: bytes) -> None:
     """
-    One connection of a kind, from its beginning to its end.
+    Make a connection of a kind, from its beginning to its end.
 
-    :raises Exception: when it did not go as it has to.
+    :raises Exception: if the client sees anything unexpected.
     """
     with socket.socket() as sock:
         sock.setblocking(False)
@@ -261,7 +256,7 @@ async def connected(kind: Kind, port: int, number: int, pattern: bytes) -> None:
 
 
 def pattern_of(backend: int) -> bytes:
-    """What the backend sends, asked of itself."""
+    """The bytes of a long download, fetched from the backend itself."""
     with socket.create_connection((LOOPBACK, backend), timeout=PATIENCE) as sock, sock.makefile("rb") as stream:
         sock.sendall(build_hello(NAME) + struct.pack("=8sQ48x", b"D", BULK))
         return stream.read(MESSAGE + BULK)[MESSAGE:]

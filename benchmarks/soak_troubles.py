@@ -1,8 +1,6 @@
 """
-What goes wrong around a soak while it runs: an endpoint dies and heals, a route leads back to the gateway, and the
-wall clock is stepped.
-
-None of it may show in how the connections end, but for those of the route that leads back.
+The troubles of a soak: an endpoint that fails and heals, a route that leads back to the gateway, and a wall clock that
+is stepped. They must not change the ending of any connection, except for those of the route that leads back.
 """
 
 from __future__ import annotations
@@ -13,15 +11,15 @@ import socket
 import threading
 from typing import Final
 
-from benchmarks.soak_kinds import LOOPBACK, MESSAGE, MORTAL_NAME, ROUND_NAME
+from benchmarks.soak_kinds import FAILING_NAME, LOOPBACK, MESSAGE, ROUND_NAME
 from tests.clock_steps import WallClock
 
-ALIVE: Final = 4.0
-DEAD: Final = 1.5
-"""Seconds that the endpoint lives and is dead, in turns; it is used again within a second or two of its back-off."""
+LISTENING: Final = 4.0
+REFUSING: Final = 1.5
+"""Seconds for which the endpoint listens and does not, in turns; its back-off ends within a second or two."""
 
 STEPS: Final = (7200, -3600, 0)
-"""Seconds from the true time to the wall clock, one after the other."""
+"""Offsets of the wall clock from the true time in seconds, one after the other."""
 
 STEP_EVERY: Final = 1.5
 
@@ -31,12 +29,12 @@ _POLL: Final = 0.05
 ROUTES: Final = """\
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {{name: mortal}}
+metadata: {{name: failing}}
 spec:
-  hosts: [mortal.internal]
+  hosts: [failing.internal]
   resolution: STATIC
   ports: [{{number: 443, name: tls, protocol: TLS}}]
-  endpoints: [{{address: 127.0.0.1, ports: {{tls: {backend}}}}}, {{address: 127.0.0.1, ports: {{tls: {mortal}}}}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{tls: {backend}}}}}, {{address: 127.0.0.1, ports: {{tls: {failing}}}}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -51,69 +49,69 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: troubles}}
 spec:
-  hosts: [{mortal_name}, {round_name}]
+  hosts: [{failing_name}, {round_name}]
   gateways: [tls]
   tls:
-  - match: [{{sniHosts: [{mortal_name}]}}]
-    route: [{{destination: {{host: mortal.internal}}}}]
+  - match: [{{sniHosts: [{failing_name}]}}]
+    route: [{{destination: {{host: failing.internal}}}}]
   - match: [{{sniHosts: [{round_name}]}}]
     route: [{{destination: {{host: round.internal}}}}]
 """
 
 
-def routes(gateway: int, backend: int, mortal: int) -> str:
-    """The routes to the endpoint that dies and beside it to the backend, and back to the gateway; by their ports."""
+def routes(gateway: int, backend: int, failing: int) -> str:
+    """The route to the failing endpoint and the backend, and the route back to the gateway; all by their ports."""
     return ROUTES.format(
-        gateway=gateway, backend=backend, mortal=mortal, mortal_name=MORTAL_NAME, round_name=ROUND_NAME
+        gateway=gateway, backend=backend, failing=failing, failing_name=FAILING_NAME, round_name=ROUND_NAME
     )
 
 
-class MortalEndpoint(threading.Thread):
+class FailingEndpoint(threading.Thread):
     """
-    An endpoint that answers hellos, and that listens only now and then.
+    An endpoint that answers hellos and listens only some of the time.
 
-    :param port: where it does.
-    :ivar served: connections it has answered.
-    :ivar deaths: how often it has died.
+    :param port: the port it listens on.
+    :ivar served: the number of connections that it has answered.
+    :ivar failures: the number of times that it has stopped listening.
     """
 
     def __init__(self, port: int) -> None:
-        super().__init__(name="mortal endpoint", daemon=True)
+        super().__init__(name="failing endpoint", daemon=True)
         self.served = 0
-        self.deaths = 0
+        self.failures = 0
         self._port = port
-        self._immortal = threading.Event()
+        self._healed = threading.Event()
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Live and die in turns."""
+        """Listen and not listen, in turns."""
         while not self._over.is_set():
             with socket.create_server((LOOPBACK, self._port), backlog=1024) as listening:
-                self._live(listening)
-            self.deaths += 1
-            self._immortal.wait(DEAD)
+                self._listen(listening)
+            self.failures += 1
+            self._healed.wait(REFUSING)
 
-    def stay(self) -> None:
-        """Heal, and die no more."""
-        self._immortal.set()
+    def heal(self) -> None:
+        """Listen for good."""
+        self._healed.set()
 
     def end(self) -> None:
-        """Die for good."""
+        """Stop for good."""
         self._over.set()
-        self._immortal.set()
+        self._healed.set()
         self.join()
 
-    def _live(self, listening: socket.socket) -> None:
+    def _listen(self, listening: socket.socket) -> None:
         listening.settimeout(_POLL)
-        rest = ALIVE
-        while not self._over.is_set() and (rest > 0 or self._immortal.is_set()):
+        rest = LISTENING
+        while not self._over.is_set() and (rest > 0 or self._healed.is_set()):
             try:
                 client, _ = listening.accept()
             except TimeoutError:
                 rest -= _POLL
             else:
                 self._serve(client)
-        # Nobody may be reset who has connected: that would be another death than the one that is meant.
+        # Serve the queue first: closing the socket would reset its connections, and only refusals are meant.
         listening.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -133,7 +131,7 @@ class SteppedClock(threading.Thread):
     """
     Steps a wall clock back and forth.
 
-    :ivar steps: how often it has.
+    :ivar steps: the number of steps so far.
     """
 
     def __init__(self, clock: WallClock) -> None:
@@ -143,7 +141,7 @@ class SteppedClock(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Step it until the end."""
+        """Step the clock until :meth:`end`."""
         for seconds in itertools.cycle(STEPS):
             if self._over.wait(STEP_EVERY):
                 return
@@ -151,6 +149,6 @@ class SteppedClock(threading.Thread):
             self.steps += 1
 
     def end(self) -> None:
-        """Leave it as it is."""
+        """Stop stepping."""
         self._over.set()
         self.join()

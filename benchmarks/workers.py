@@ -1,7 +1,7 @@
 """
-What it costs to tell a worker of a change: one of thousands of routes, and all of them, against compiling them.
+Measure what it costs to update a worker: by one of thousands of routes, and by all of them, beside compiling them.
 
-Run from a checkout: ``python benchmarks/workers.py --routes 10000``. Opens no sockets, and ends by itself.
+Run from a checkout: ``python -m benchmarks.workers --routes 10000``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ spec:
 def main() -> None:
     """Measure, and print a table in milliseconds: the best of five."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--routes", type=int, default=10_000, help="how many Gateways and VirtualServices, each")
+    parser.add_argument("--routes", type=int, default=10_000, help="the number of Gateways and of VirtualServices")
     count = parser.parse_args().routes
     text = "---\n".join([ENTRY, *(ROUTE.format(n=number) for number in range(count))])
     resources = read_text(text, "routes.yaml").resources
@@ -65,41 +65,41 @@ def main() -> None:
     gc.freeze()
     figures = {
         f"compile {count} routes": best(lambda: compile_table(resources, proxy)),
-        "parent: find the one route that changed": best(lambda: list(difference(table, after))),
-        "parent: pack one change": best(lambda: list(pack_edits(edits))),
-        "worker: read and make one change": best(lambda: make(table, list(pack_edits(edits)))),
-        "parent: pack the whole table": best(lambda: list(pack_edits(difference(RoutingTable(), table)))),
-        "worker: read and make the whole table": best(lambda: make(RoutingTable(), everything)),
-        "worker: the longest of its parts": longest(everything),
+        "control process: find the one route that changed": best(lambda: list(difference(table, after))),
+        "control process: pack one change": best(lambda: list(pack_edits(edits))),
+        "worker: unpack and apply one change": best(lambda: apply(table, list(pack_edits(edits)))),
+        "control process: pack the whole table": best(lambda: list(pack_edits(difference(RoutingTable(), table)))),
+        "worker: unpack and apply the whole table": best(lambda: apply(RoutingTable(), everything)),
+        "worker: the longest chunk of the whole table": longest(everything),
     }
     for name, value in figures.items():
-        print(f"{name:45} {value:10.3f} ms")
-    print(f"{'bytes of one change':45} {sum(map(len, pack_edits(edits))):10}")
-    print(f"{'bytes of the whole table':45} {sum(map(len, everything)):10}")
+        print(f"{name:50} {value:10.3f} ms")
+    print(f"{'bytes of one change':50} {sum(map(len, pack_edits(edits))):10}")
+    print(f"{'bytes of the whole table':50} {sum(map(len, everything)):10}")
 
 
 def changed(table: RoutingTable) -> RoutingTable:
-    """The same table with one route of another rule."""
+    """The same table, with one route that comes from another rule."""
     (key, listener), *_ = table.listeners.items()
     name, chain = next(iter(listener.exact.items()))
     exact = {**listener.exact, name: replace(chain, rule="spec.tls[1].match[0]")}
     return RoutingTable(table.generation + 1, {key: replace(listener, exact=exact)})
 
 
-def make(before: RoutingTable, parts: list[bytes]) -> RoutingTable:
-    """What a worker does with the parts."""
+def apply(before: RoutingTable, chunks: list[bytes]) -> RoutingTable:
+    """Unpack chunks and apply their edits to a table, as a worker does."""
     draft, unpacker = Draft(before), Unpacker()
-    for part in parts:
-        draft.take(unpacker.unpack(part))
+    for chunk in chunks:
+        draft.take(unpacker.unpack(chunk))
     return draft.table()
 
 
-def longest(parts: list[bytes]) -> float:
-    """Milliseconds of the part that takes the longest to read."""
+def longest(chunks: list[bytes]) -> float:
+    """Milliseconds of the chunk that takes the longest to apply."""
     draft, unpacker, times = Draft(RoutingTable()), Unpacker(), []
-    for part in parts:
+    for chunk in chunks:
         begin = time.perf_counter()
-        draft.take(unpacker.unpack(part))
+        draft.take(unpacker.unpack(chunk))
         times.append(time.perf_counter() - begin)
     return max(times) * 1000
 

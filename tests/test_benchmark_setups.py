@@ -17,8 +17,7 @@ from benchmarks.__main__ import read_options
 from benchmarks.gateways import Choice, prepare
 from benchmarks.machine import cpu_model, version_in
 from benchmarks.peers import NAME, PEERS, routes
-from benchmarks.processes import ROOT, free_port, proxy, wait_until
-from benchmarks.scale import client_hello
+from benchmarks.processes import ROOT, client_hello, free_port, proxy, wait_until
 from meshgate.providers.registry import find_factories
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
