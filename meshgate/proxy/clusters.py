@@ -153,7 +153,7 @@ class Cluster:
         if self._policy.outliers is not None:
             if self._ejections is None:
                 self._ejections = Ejections(self._policy.outliers, now)
-            elif self._ejections.returned(now):
+            elif self._ejections.readmit(now):
                 self._balancer = None
         if self._words[0] != self._marks_seen or by_marks != self._by_marks:
             self._by_marks = by_marks
@@ -273,7 +273,7 @@ class Cluster:
     def left_out(self, now: float) -> list[LeftOut]:
         """The endpoints that get no connections for a time, or are tried last."""
         ejections = self._ejections
-        found = [] if ejections is None else [(load, until) for load, until in ejections.out() if until > now]
+        found = [] if ejections is None else [(load, until) for load, until in ejections.ejected() if until > now]
         ejected = {load for load, _ in found}
         due = [(load, self._backoffs.due_at(self._key(load))) for load in self.loads if load not in ejected]
         return [

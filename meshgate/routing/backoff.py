@@ -1,17 +1,21 @@
 """
-Endpoints whose last dial failed, and when each is tried again.
+Back-offs: the marks of endpoints whose last dial failed, and the times at which each is tried again.
 
-A failed dial marks its endpoint: until the mark is lifted, connections try it last. The mark has a back-off, which
-doubles with every failed trial, from one second to thirty. When the back-off ends, one connection claims the endpoint
-as its probe; while the probe is under way, the others still try the endpoint last. A probe that connects lifts the
-mark, one that fails starts the next back-off, and one that never reports is forgotten with its lease.
+The problem: a dead endpoint must not cost every connection a failed dial, in any worker, and must be used again soon
+after it has come back.
 
-Marks stand in memory that all workers share. An endpoint has a key, the hash of its address and port; the key leads to
-one of a fixed number of sets of four slots. Where a set is full, the slot with the oldest back-off is used anew: a lost
-mark costs one more failed dial, nothing else. For the same reason there are no locks: of two workers that claim a probe
-within a microsecond both may get it, and of two that use the same slot anew one loses its mark.
+The approach: a failed dial marks its endpoint, and until the mark is lifted, connections try it last. The mark has a
+back-off, which doubles with every failed probe, from one second to thirty. When the back-off ends, one connection
+claims the endpoint as its probe; while that is under way, the others still try the endpoint last. A probe that connects
+lifts the mark, a probe that fails starts the next back-off, and a probe that reports nothing loses its lease to another
+one.
 
-Pure: the time and chance come in. Times of different processes are compared, so the clock has to be the machine's.
+Marks are in memory that all workers share. The key of an endpoint, a hash of its address and port, leads to one of a
+fixed number of sets of four slots each. If a set is full, the slot with the oldest back-off is reused. There are no
+locks: two workers that claim a probe within a microsecond may both get it, and of two that reuse one slot, one loses
+its mark. Invariant: whatever is lost in this way costs a failed dial more, and nothing else.
+
+Pure: time and chance are arguments. Workers compare each other's times, so all must use the clock of the machine.
 """
 
 from __future__ import annotations
@@ -23,29 +27,29 @@ from meshgate.routing.hashing import hash64
 
 FIRST: Final = 1.0
 LONGEST: Final = 30.0
-"""Seconds of the first back-off, and of the longest; each is twice the one before."""
+"""The first back-off and the longest, in seconds; each back-off is twice the one before."""
 
 JITTER: Final = 0.25
-"""The part of a back-off by which chance shortens it, at the most: endpoints that failed together part again."""
+"""The largest fraction by which chance shortens a back-off: endpoints that failed together are probed apart."""
 
 SETS: Final = 1024
 _WAYS: Final = 4
 _SLOT: Final = 4
 _HEAD: Final = 4
-"""Words in front of the slots; the first of them is another number after every change."""
+"""Words in front of the slots; the first of them has another value after every change."""
 
-# The words of a slot. Times are in microseconds. An endpoint that has come back keeps its slot, with 0 for the end of
-# its back-off, and with the time when it came back in place of the lease.
+# The words of a slot. Times are in microseconds. An endpoint that answers again keeps its slot: the end of its back-off
+# is 0 then, and the word of the lease has the time at which it answered.
 _KEY: Final = 0
 _FAILURES: Final = 1
 _RETRY_AT: Final = 2
 _LEASE: Final = 3
 
 WORDS: Final = _HEAD + SETS * _WAYS * _SLOT
-"""How many words of eight bytes the memory has."""
+"""The size of the memory in words of eight bytes."""
 
-_TOLD: Final = 1 << 32
-"""Added to the failures of an endpoint while people know of its mark."""
+_LOGGED: Final = 1 << 32
+"""Added to the failures of an endpoint while the last log entry about it says that it fails."""
 
 _MICRO: Final = 1_000_000
 _STAMP_BITS: Final = 40
@@ -56,7 +60,7 @@ def endpoint_key(name: str) -> int:
     """
     The key of an endpoint, never 0.
 
-    :param name: address and port in one form.
+    :param name: ``address:port``, as :attr:`~meshgate.routing.endpoint_load.EndpointLoad.name` has it.
     """
     return hash64(name) >> 1 or 1
 
@@ -65,8 +69,8 @@ class Backoffs:
     """
     The marks, as one worker sees them.
 
-    :param words: :data:`WORDS` integers of eight bytes, zero at first, shared with the other workers if there are any.
-    :param worker: which worker this is, from 0.
+    :param words: memory of :data:`WORDS` integers of eight bytes, zero at first, shared with the other workers.
+    :param worker: the index of this worker, from 0.
     :ivar words: the memory. Its first word changes with every mark that is made or lifted.
     """
 
@@ -75,7 +79,7 @@ class Backoffs:
         self._worker = worker + 1
 
     def due_at(self, key: int) -> float:
-        """When the next connection may claim an endpoint as its probe; 0 if it is not marked."""
+        """The time at which a connection may claim an endpoint as its probe; 0 if the endpoint is not marked."""
         slot = self._find(key)
         if not slot or not self.words[slot + _RETRY_AT]:
             return 0.0
@@ -83,36 +87,38 @@ class Backoffs:
 
     def failed(self, key: int, started: float, now: float, rng: random.Random) -> tuple[bool, bool]:
         """
-        A dial failed. Only one that began after the last back-off counts as another failure: what was under way before,
-        or was tried for want of anything better, says nothing new.
+        Note a dial that failed, and mark the endpoint.
 
-        :param started: when the dial began.
-        :return: whether the endpoint was not marked before; and whether people are to be told. Of one that comes and
-            goes they are told the 1st, 2nd, 4th, 8th … time, and that it is back if they were told before.
+        Only a dial that began after the last back-off counts as another failure: one that was under way before, or that
+        tried the endpoint for want of a better one, says nothing new.
+
+        :param started: the time at which the dial began.
+        :return: True if the endpoint was not marked before; and True if the failure is to be logged. The 1st, 2nd, 4th,
+            8th … failure of an endpoint that comes and goes is.
         """
         words, slot = self.words, self._find(key)
         known = slot > 0 and words[slot + _RETRY_AT] != 0
         if known and started * _MICRO < words[slot + _RETRY_AT]:
             return False, False
         if not slot:
-            slot = self._use(key)
+            slot = self._allocate(key)
         elif not known and now * _MICRO - words[slot + _LEASE] > LONGEST * _MICRO:
-            words[slot + _FAILURES] = 0  # it has lived for long enough that this is another trouble
+            words[slot + _FAILURES] = 0  # it has answered for so long that this failure is a new one
         before = int(words[slot + _FAILURES])
-        failures, told = (before & _TOLD - 1) + 1, known and before >= _TOLD
-        tell = not told and failures & failures - 1 == 0
-        words[slot + _FAILURES] = failures | (_TOLD if told or tell else 0)
+        failures, logged = (before & _LOGGED - 1) + 1, known and before >= _LOGGED
+        log = not logged and failures & failures - 1 == 0
+        words[slot + _FAILURES] = failures | (_LOGGED if logged or log else 0)
         pause = min(LONGEST, FIRST * 2.0 ** min(failures - 1, _DOUBLINGS)) * (1 - JITTER * rng.random())
         words[slot + _RETRY_AT] = int((now + pause) * _MICRO) or 1
         words[slot + _LEASE] = 0
         self._changed()
-        return not known, tell
+        return not known, log
 
     def succeeded(self, key: int, now: float) -> bool:
         """
-        A dial did not fail. The endpoint is like any other, but its failures are remembered for a while.
+        Note a dial that connected, and lift the mark. The number of failures is remembered for a while.
 
-        :return: whether people are to be told.
+        :return: True if this is to be logged, because the failure was.
         """
         slot = self._find(key)
         if not slot or not self.words[slot + _RETRY_AT]:
@@ -120,13 +126,14 @@ class Backoffs:
         self.words[slot + _RETRY_AT] = 0
         self.words[slot + _LEASE] = int(now * _MICRO)
         self._changed()
-        return int(self.words[slot + _FAILURES]) >= _TOLD
+        return int(self.words[slot + _FAILURES]) >= _LOGGED
 
     def claim(self, key: int, now: float, lease: float) -> bool:
         """
-        Take the probe of an endpoint, if its back-off is over and nobody else has it.
+        Claim an endpoint as the probe of a connection.
 
-        :param lease: seconds after which somebody else may take it, should nothing be heard of this one.
+        :param lease: seconds after which another connection may claim it, should this one report nothing.
+        :return: True if the back-off is over and no other connection has the probe.
         """
         slot, at = self._find(key), int(now * _MICRO)
         words = self.words
@@ -136,22 +143,22 @@ class Backoffs:
         return True
 
     def release(self, key: int) -> None:
-        """The probe was given up before anything was known: let the next connection take it."""
+        """Give up a probe without a result, so that the next connection may claim it."""
         slot = self._find(key)
         if slot and self.words[slot + _RETRY_AT]:
             self.words[slot + _LEASE] = 0
             self._changed()
 
     def _find(self, key: int) -> int:
-        """The slot of a key; 0 if there is none."""
+        """The index of a key's slot; 0 if the key has none."""
         words, first = self.words, self._first(key)
         for slot in range(first, first + _WAYS * _SLOT, _SLOT):
             if words[slot] == key:
                 return slot
         return 0
 
-    def _use(self, key: int) -> int:
-        """A slot for a new key: a free one, else the one that was of no use for the longest."""
+    def _allocate(self, key: int) -> int:
+        """Give a new key a slot: a free one, else the one that has not been used for the longest time."""
         words, first = self.words, self._first(key)
         slot = min(range(first, first + _WAYS * _SLOT, _SLOT), key=lambda slot: words[slot] and self._last_used(slot))
         words[slot + _FAILURES] = words[slot + _RETRY_AT] = words[slot + _LEASE] = 0
@@ -165,7 +172,7 @@ class Backoffs:
         return _HEAD + (key & SETS - 1) * _WAYS * _SLOT
 
     def _changed(self) -> None:
-        # Two workers that count on at the same instant come to different numbers, so nobody takes the second change
-        # for the first.
+        # The value names the worker, too: two workers that count at the same instant write different values, so that
+        # no reader takes the second change for the first.
         count = (int(self.words[0]) + 1) & (1 << _STAMP_BITS) - 1
         self.words[0] = self._worker << _STAMP_BITS | count

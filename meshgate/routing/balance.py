@@ -1,8 +1,18 @@
 """
-Choosing: one destination by weight, and the order in which its endpoints are tried.
+Balancing: choose a destination by weight, and order its endpoints for one connection.
 
-Pure: chance, turns and the counts of connections come in from outside. To choose costs no more than the logarithm of
-the number of endpoints; only for an endpoint after one that failed is more done.
+The problem: a connection needs one endpoint at once, and another one only if that fails; weights have to hold exactly
+over many connections, and choosing must stay cheap with thousands of endpoints.
+
+The approach: a balancer gives a lazy order of all endpoints. Its first endpoint is drawn by the policy's algorithm,
+over running sums of the weights (:class:`_Weights`), at the cost of a binary search; only the endpoints after a failed
+one cost more. Least-request compares two random endpoints (Mitzenmacher, "The Power of Two Choices", 2001), as Envoy
+does. Where some endpoints are to be tried last, each tier has a balancer of its own (:func:`tiered`); hashes instead
+keep one table over all endpoints and pass over those of later tiers, so that no other client moves
+(:class:`HashInTiers`).
+
+Invariants: an order has each endpoint at most once. A balancer is pure: turns, chance and the counts of connections
+come in as arguments.
 """
 
 from __future__ import annotations
@@ -23,9 +33,10 @@ from meshgate.routing.table import Destination
 
 def choose_destination(destinations: Sequence[Destination], rng: random.Random) -> Destination | None:
     """
-    One destination, by weight. A single one is taken whatever its weight; of several, those with weight 0 never.
+    Choose one destination by weight. A single destination is chosen whatever its weight; of several, those with weight
+    0 never are.
 
-    :return: None when there is nothing to choose from.
+    :return: None if there is no destination to choose.
     """
     if len(destinations) == 1:
         return destinations[0]
@@ -35,9 +46,9 @@ def choose_destination(destinations: Sequence[Destination], rng: random.Random) 
 
 def shares(destinations: Sequence[Destination]) -> list[tuple[Destination, Fraction]]:
     """
-    What :func:`choose_destination` comes to in the long run.
+    The shares in which :func:`choose_destination` spreads connections in the long run.
 
-    :return: every destination that gets connections, and which part of them.
+    :return: every destination that gets connections, with the fraction that it gets.
     """
     if len(destinations) == 1:
         return [(destinations[0], Fraction(1))]
@@ -50,18 +61,18 @@ class Balancer(Protocol):
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """
-        The endpoints in the order in which one connection tries them, each once at the most.
+        Order the endpoints as one connection tries them, each at most once.
 
-        :param turn: counts the connections of the destination from 0.
-        :param source: what to hash, which is the client's address; None for chance instead.
+        :param turn: the number of the connection among those to the destination, from 0.
+        :param source: the client's address, which hashing algorithms hash; None to let them choose at random.
         """
 
 
 def balancer(loads: Sequence[EndpointLoad], balancing: Balancing) -> Balancer:
     """
-    The balancer that a policy asks for.
+    Make the balancer that a policy asks for.
 
-    :param loads: each endpoint once, kept and not copied.
+    :param loads: each endpoint once; the sequence is kept, not copied.
     """
     if len(loads) < 2:
         return NoChoice(loads)
@@ -70,12 +81,12 @@ def balancer(loads: Sequence[EndpointLoad], balancing: Balancing) -> Balancer:
 
 def tiered(tiers: Sequence[Sequence[EndpointLoad]], balancing: Balancing) -> Balancer:
     """
-    The balancer that a policy asks for, where some endpoints are tried only after others.
+    Make the balancer that a policy asks for, if some endpoints are tried only after others.
 
-    Within a tier the policy decides alone, so that those of the first share all connections by their weights. For a
-    policy that hashes there is :class:`HashInTiers`.
+    Within a tier the policy alone decides, so that the endpoints of the first tier share all connections by their
+    weights. Hashing policies need :class:`HashInTiers` instead.
 
-    :param tiers: each endpoint once; empty tiers do not matter.
+    :param tiers: each endpoint once; tiers may be empty.
     """
     filled = [tier for tier in tiers if tier]
     if len(filled) < 2:
@@ -84,12 +95,17 @@ def tiered(tiers: Sequence[Sequence[EndpointLoad]], balancing: Balancing) -> Bal
 
 
 def hashes(balancing: Balancing) -> bool:
-    """Whether a policy gives a client the same endpoint each time."""
+    """True if a policy gives a client the same endpoint each time."""
     return balancing.algorithm in (Algorithm.RING_HASH, Algorithm.MAGLEV)
 
 
-class _Shares:
-    """Weights, by which endpoints are chosen in turn or at random."""
+class _Weights:
+    """
+    The weights of endpoints, from which an index is drawn in turn or at random.
+
+    The weights lie one after the other on a line; a draw picks a point of the line, and a binary search finds the
+    endpoint to which the point belongs.
+    """
 
     def __init__(self, loads: Sequence[EndpointLoad]) -> None:
         divisor = gcd(*(load.endpoint.weight for load in loads))
@@ -97,26 +113,27 @@ class _Shares:
         self._bounds = list(accumulate(self._weights))
         self._total = total = self._bounds[-1]
         self._even = total == len(loads)
-        # A step without a common divisor meets every point once a round, and one of this length mixes them well.
+        # A step that has no divisor in common with the total meets every point once a round; the golden ratio mixes the
+        # endpoints well.
         steps = range(max(1, round(total * 0.618)), 2 * total + 1)
         self._step = next(step for step in steps if gcd(step, total) == 1)
 
     def in_turn(self, turn: int) -> int:
-        """Over as many turns as the weights add up to, each endpoint comes as often as its weight says."""
+        """Draw in turn: in as many turns as the weights add up to, each endpoint comes as often as its weight says."""
         if self._even:
             return turn % self._total
         return bisect_right(self._bounds, turn * self._step % self._total)
 
     def at_random(self, rng: random.Random) -> int:
-        """Each with the probability that its weight says."""
+        """Draw at random, each endpoint with the probability that its weight gives it."""
         point = int(rng.random() * self._total)
         return point if self._even else bisect_right(self._bounds, point)
 
     def at_random_without(self, some: Iterable[int], rng: random.Random) -> int:
         """
-        As :meth:`at_random`, among the others.
+        Draw at random among the other endpoints.
 
-        :param some: not all of them.
+        :param some: the indexes to leave out; not all of them.
         """
         weights, bounds, left, without = self._weights, self._bounds, self._total, sorted(some)
         for index in without:
@@ -129,27 +146,27 @@ class _Shares:
 
 
 class _RoundRobin:
-    """One after the other, those of a greater weight more often; after a failure, the next in the list."""
+    """One endpoint after the other, those of a greater weight more often; after a failure, the next in the list."""
 
     def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
         self._loads = loads
-        self._shares = _Shares(loads)
+        self._weights = _Weights(loads)
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
-        """From the one whose turn it is on."""
-        loads, first = self._loads, self._shares.in_turn(turn)
+        """Begin with the endpoint whose turn it is."""
+        loads, first = self._loads, self._weights.in_turn(turn)
         return (loads[(first + step) % len(loads)] for step in range(len(loads)))
 
 
 class _Random:
-    """By chance, in the shares of the weights."""
+    """A random endpoint, in the shares of the weights."""
 
     def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
         self._loads = loads
-        self._shares = _Shares(loads)
+        self._weights = _Weights(loads)
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
-        """By chance each time, among those that were not tried."""
+        """Draw each endpoint at random among those not tried yet."""
         tried: set[int] = set()
         while len(tried) < len(self._loads):
             index = self._draw(tried, rng)
@@ -157,13 +174,14 @@ class _Random:
             yield self._loads[index]
 
     def _draw(self, tried: set[int], rng: random.Random) -> int:
-        return self._shares.at_random_without(tried, rng) if tried else self._shares.at_random(rng)
+        return self._weights.at_random_without(tried, rng) if tried else self._weights.at_random(rng)
 
 
 class _LeastRequest(_Random):
     """
-    Of two by chance, the one with fewer connections for its weight; the first of them where both have as many, so that
-    without connections the shares are those of the weights.
+    The one of two random endpoints that has fewer connections for its weight.
+
+    If both have as many, it is the first of them, so that without connections the shares are those of the weights.
     """
 
     def _draw(self, tried: set[int], rng: random.Random) -> int:
@@ -171,17 +189,17 @@ class _LeastRequest(_Random):
         one = self._loads[first]
         if not one.active or len(tried) + 1 == len(self._loads):
             return first
-        second = self._shares.at_random_without((*tried, first), rng)
+        second = self._weights.at_random_without((*tried, first), rng)
         other = self._loads[second]
         fewer = other.active * one.endpoint.weight < one.active * other.endpoint.weight
         return second if fewer else first
 
 
 class _ConsistentHash:
-    """The same endpoint for the same client; after a failure, the one that stands next in the table."""
+    """The same endpoint for the same client; after a failure, the next one in the table."""
 
     def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
-        # A table depends on the order of its owners: in that of their names it is the same in whatever order they come.
+        # The table depends on the order of the endpoints; sorted by name, the same endpoints make the same table.
         loads = sorted(loads, key=lambda load: load.name)
         names = [load.name for load in loads]
         weights = [load.endpoint.weight for load in loads]
@@ -193,29 +211,29 @@ class _ConsistentHash:
             self._table = Ring(names, weights, balancing.size)
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
-        """From the client's own on."""
+        """Begin with the client's own endpoint."""
         key = rng.getrandbits(64) if source is None else hash64(source)
         return (self._loads[index] for index in self._table.walk(key))
 
 
 class _InTiers:
-    """One balancer after the other."""
+    """Balancers of tiers, one after the other."""
 
     def __init__(self, balancers: Sequence[Balancer]) -> None:
         self._balancers = balancers
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
-        """By the policy in each tier."""
+        """Order by the policy within each tier."""
         return chain.from_iterable(each.order(turn, source, rng) for each in self._balancers)
 
 
 class HashInTiers:
     """
-    A hash over all endpoints, those of later tiers passed over until the end: no client moves but those whose own
-    endpoint is passed over.
+    A hash over all endpoints that puts off those of later tiers to the end: only the clients whose own endpoint is put
+    off move to another one.
 
-    :param tiers: each endpoint once; where the first is empty, the policy's order stays as far as it can.
-    :param untiered: the hash that passes over none. It takes long to make, and does not depend on the tiers.
+    :param tiers: each endpoint once; tiers may be empty.
+    :param untiered: the hash over all endpoints. It takes long to make, and does not depend on the tiers.
     """
 
     def __init__(self, tiers: Sequence[Sequence[EndpointLoad]], untiered: Balancer) -> None:
@@ -224,7 +242,7 @@ class HashInTiers:
         self.untiered = untiered
 
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
-        """From the client's own on."""
+        """Begin with the client's own endpoint, unless it belongs to a later tier."""
         later: list[list[EndpointLoad]] = [[] for _ in range(self._last)]
         for load in self.untiered.order(turn, source, rng):
             tier = self._tier_of[load]

@@ -1,9 +1,9 @@
 """
-Names with addresses of both families, and which family is used of each.
+Preferred address families of DNS names that have addresses of both, IPv4 and IPv6.
 
-IPv4 comes first, until an IPv6 address answers while an IPv4 address of the same name stays silent; then IPv6 comes
-first for a while, and the other way round (RFC 8305, section 4; RFC 6555, section 4.2, has the ten minutes). Pure: the
-time comes in.
+IPv4 is preferred until an IPv6 address of the same name answers while an IPv4 address stays silent. The name then
+prefers IPv6 for ten minutes, and likewise the other way round (RFC 8305, section 4; RFC 6555, section 4.2, has the ten
+minutes). Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import math
 from typing import Final
 
 REMEMBERED: Final = 600.0
-"""Seconds for which the family that won is used first."""
+"""Seconds for which a name prefers the family that won."""
 
 MOST: Final = 4096
-"""How many names are remembered."""
+"""The number of names that are remembered; the oldest is dropped for a new one."""
 
 
 class Families:
     """
-    The families that won.
+    The preferred family of each name.
 
-    :ivar changes: counts what :meth:`prefer` has changed.
+    :ivar changes: the number of calls of :meth:`prefer`, by which a caller sees that its preferences are old.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Families:
         self.changes = 0
 
     def prefer(self, name: str, ipv6: bool, now: float) -> None:
-        """An address of one family has answered while one of the other stayed silent."""
+        """Prefer a family, because its address of a name has answered while the other family's stayed silent."""
         self._won.pop(name, None)
         self._won[name] = ipv6, now + REMEMBERED
         if len(self._won) > MOST:
@@ -38,11 +38,11 @@ class Families:
         self.changes += 1
 
     def prefers_ipv6(self, name: str, now: float) -> bool:
-        """The family whose addresses are used first."""
+        """True if a name prefers IPv6, False if IPv4."""
         ipv6, until = self._won.get(name, (False, 0.0))
         return ipv6 and now < until
 
     def until(self, name: str, now: float) -> float:
-        """Until when that is so; for ever unless something changes."""
+        """The time until which a name has its preference; infinity for the preference of IPv4 from the start."""
         _, until = self._won.get(name, (False, 0.0))
         return until if now < until else math.inf

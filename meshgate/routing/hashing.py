@@ -1,8 +1,16 @@
 """
 Consistent hashing: the same owner for the same key, and most keys keep theirs when an owner comes or goes. Pure.
 
-Two tables, a ring and Maglev's (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", 2016,
-section 3.4). Their hashes do not depend on the process, so that all gateways with the same owners agree.
+The problem: clients are to reach the same endpoint again, through any gateway and after endpoints were added or
+removed. A hash modulo the number of endpoints would move nearly all clients with every change.
+
+The approach: two tables, of which a policy chooses one. On a ring (:class:`Ring`) each owner has points, and a key
+belongs to the next point; a new owner takes only the keys in front of its own points. In a Maglev table
+(:class:`Maglev`; Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", 2016, section 3.4)
+owners claim entries in turns, each in a pseudo-random order of its own; shares are more even, and a few more keys move.
+
+Invariants: a table follows from the names, weights and order of its owners alone, and hashes do not depend on the
+process, so that all gateways with the same owners agree. A walk gives each owner at most once.
 """
 
 from __future__ import annotations
@@ -14,27 +22,27 @@ from hashlib import blake2b, shake_128
 from typing import Final
 
 LARGEST_RING: Final = 16384
-"""Points of a ring: making one this large takes a few milliseconds, in which nothing else is served."""
+"""The most points that a ring may have: making one takes a few milliseconds, in which nothing else is served."""
 
 LARGEST_TABLE: Final = 65537
 """
-Entries of a Maglev table; a prime, as they have to be, and the usual size. The first look-ups, which fill it, take some
-ten milliseconds between them; a larger one would be a pause for everybody.
+The most entries that a Maglev table may have: the usual size, and a prime, as the number has to be. The first look-ups
+fill the table, which takes them some ten milliseconds in all; filling a larger one would delay all connections.
 """
 
 
 def hash64(text: str) -> int:
-    """A number below 2**64 for a text."""
+    """Hash a text to a number below 2**64."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 class Ring:
     """
-    A ring: each owner has points on it by its weight, and a key belongs to the first point from its own on.
+    A ring of points, of which each owner has a number by its weight; a key belongs to the first point at or after it.
 
-    :param names: of the owners, which decide where their points are.
-    :param weights: at least 1 each.
-    :param size: how many points there are at least; every owner has one or more.
+    :param names: the names of the owners, from which their points are hashed.
+    :param weights: the weights of the owners, at least 1 each.
+    :param size: the least number of points; every owner has one or more.
     """
 
     def __init__(self, names: Sequence[str], weights: Sequence[int], size: int) -> None:
@@ -50,9 +58,9 @@ class Ring:
 
     def walk(self, key: int) -> Iterator[int]:
         """
-        The owners in the order in which they stand from a key on, each once.
+        Walk around the ring from a key on, and give each owner when it is first met.
 
-        :param key: below 2**64.
+        :param key: a number below 2**64.
         """
         owners, start = self._owners, bisect_left(self._points, key)
         yield from _distinct(owners[(start + step) % len(owners)] for step in range(len(owners)))
@@ -60,13 +68,14 @@ class Ring:
 
 class Maglev:
     """
-    A table in which owners take entries in turns, each in an order of its own, by their weights.
+    A table of which owners claim entries in turns, each in an order of its own.
 
-    It is filled no further than the entries asked for need: half of them are there after a fifteenth of the work.
+    The table is filled only as far as look-ups need it: half of the entries are there after a fifteenth of the work.
 
-    :param names: as of :class:`Ring`.
-    :param weights: likewise. The heaviest takes an entry in each turn, every other one in its share of them.
-    :param size: how many entries there are; a prime.
+    :param names: the names of the owners, from which the orders are hashed.
+    :param weights: the weights of the owners, at least 1 each. The heaviest owner claims an entry in each turn, any
+        other one in a share of the turns.
+    :param size: the number of entries; a prime, so that every step leads through all entries.
     """
 
     def __init__(self, names: Sequence[str], weights: Sequence[int], size: int) -> None:
@@ -75,7 +84,7 @@ class Maglev:
         self._filling = self._fill(names, weights)
 
     def walk(self, key: int) -> Iterator[int]:
-        """As :meth:`Ring.walk`. An owner that came too late to get an entry is not among them."""
+        """Walk through the table as :meth:`Ring.walk` does; an owner that got no entry is left out."""
         start = key % self._size
         yield from _distinct(self._owner((start + step) % self._size) for step in range(self._size))
 
@@ -89,7 +98,7 @@ class Maglev:
         hashes = [struct.unpack("<2Q", shake_128(name.encode()).digest(16)) for name in names]
         cursors = [first % size for first, _ in hashes]
         skips = [second % (size - 1) + 1 for _, second in hashes]
-        # Everybody takes one in the first turn, however light.
+        # Every owner claims an entry in the first turn, however light it is.
         owed = [heaviest - weight for weight in weights]
         left = size
         while True:

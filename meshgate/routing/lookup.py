@@ -1,7 +1,7 @@
 """
-The chain for a server name: what every connection asks of the table.
+The lookup of a chain by server name, which every connection needs.
 
-Knows names and the order in which they are tried; knows nothing of addresses, nor of what a chain is.
+A module of its own, because mypyc compiles it, and does not compile the dataclasses of the table.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ def find_chain(
     sni: str | None, exact: Mapping[str, Chain], suffixes: Mapping[str, Chain], catch_all: Chain | None
 ) -> Chain | None:
     """
-    The chain for a server name: exact, then the longest suffix, then the one without names
+    Find the chain for a server name: the exact name, then the longest suffix, then the chain without names
     (Envoy, filter_chain_manager_impl.cc).
 
-    :param sni: lower-cased and without a trailing dot, as the hello parser gives it; None for a connection that shows
-        none, plain text among them.
-    :param suffixes: by what follows ``*.``.
+    :param sni: the server name, lower-cased and without a trailing dot, as the hello parser gives it; None for a
+        connection without one, plain text included.
+    :param exact: chains by full name.
+    :param suffixes: chains by the part of a wildcard after ``*.``.
+    :param catch_all: the chain for all other connections.
     """
     if sni is not None:
         chain = exact.get(sni)

@@ -1,9 +1,12 @@
 """
-Endpoints that fail are left out for a time, as by Envoy's outlier detection for TCP, where a connection that cannot be
-made is a failure (Envoy, outlier_detection_impl.cc). Pure: the time comes in.
+Outlier detection: failing endpoints are ejected for a time, as Envoy does it for TCP (outlier_detection_impl.cc).
 
-Envoy looks at the endpoints that are out every ``interval``. Nothing here runs by itself: what would have happened at
-those looks is worked out when somebody asks.
+A connection that cannot be made is a failure. After as many failures in a row as the policy says, an endpoint is
+ejected for ``baseEjectionTime`` times the number of its recent ejections, for :data:`LONGEST` seconds at most, and only
+if not more than ``maxEjectionPercent`` of the endpoints are ejected then.
+
+Envoy checks the ejected endpoints with a timer, every ``interval``. Here no timer runs: what Envoy would have done at
+its checks is worked out when a connection asks. Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ from meshgate.routing.connection_policy import Outliers
 from meshgate.routing.endpoint_load import EndpointLoad
 
 LONGEST: Final = 300.0
-"""Seconds for which an endpoint is out at the most, unless ``baseEjectionTime`` is longer."""
+"""The longest ejection in seconds, unless ``baseEjectionTime`` is longer."""
 
 
 EJECTED: Final = "ejected"
 TRIED_LAST: Final = "tried_last"
-"""What becomes of a failing endpoint: by a DestinationRule it gets no connections, else those that no other takes."""
+"""States of a failing endpoint: outlier detection gives it no connections; a back-off, those that no other takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,11 @@ class LeftOut:
     """
     An endpoint that gets no connections for a time, or is tried last.
 
-    :ivar destination: in words; likewise :attr:`endpoint`.
+    :ivar destination: the name of the destination.
+    :ivar endpoint: the name of the endpoint.
     :ivar state: :data:`EJECTED` or :data:`TRIED_LAST`.
-    :ivar until: when it is back, or tried by one connection, in seconds.
-    :ivar workers: how many leave it out.
+    :ivar until: the time in seconds at which it is back, or tried by one connection.
+    :ivar workers: how many workers leave it out.
     """
 
     destination: str
@@ -44,14 +48,14 @@ class LeftOut:
 
 
 @dataclass(slots=True)
-class _Standing:
+class _FailureRecord:
     """
-    What there is to know of an endpoint that has failed.
+    The record of an endpoint that has failed.
 
-    :ivar failures: in a row.
-    :ivar until: it is out until then, or None.
-    :ivar backoff: how many times the base it was out for last.
-    :ivar returned: when it came back last.
+    :ivar failures: failures in a row.
+    :ivar until: the time at which its ejection ends; None if it is not ejected.
+    :ivar backoff: the last ejection, in multiples of the base.
+    :ivar returned: the time at which its last ejection ended.
     """
 
     failures: int = 0
@@ -62,76 +66,77 @@ class _Standing:
 
 class Ejections:
     """
-    The endpoints of one destination that are left out.
+    The ejected endpoints of one destination.
 
-    :param start: in the clock's seconds; the endpoints are looked at every interval from then on.
+    :param start: the time from which the checks of every interval are counted, in the clock's seconds.
     """
 
     def __init__(self, policy: Outliers, start: float) -> None:
         self._policy = policy
         self._start = start
-        self._standings: dict[EndpointLoad, _Standing] = {}
-        self._out: dict[EndpointLoad, float] = {}
+        self._records: dict[EndpointLoad, _FailureRecord] = {}
+        self._ejected: dict[EndpointLoad, float] = {}
         self._next = math.inf
 
     def succeeded(self, load: EndpointLoad) -> None:
-        """A connection to an endpoint was made."""
-        standing = self._standings.get(load)
-        if standing is not None:
-            standing.failures = 0
+        """Note a connection to an endpoint that was made."""
+        record = self._records.get(load)
+        if record is not None:
+            record.failures = 0
 
     def failed(self, load: EndpointLoad, among: int, now: float) -> float | None:
         """
-        A connection to an endpoint could not be made.
+        Note a connection to an endpoint that could not be made.
 
-        :param among: how many endpoints there are, those that are out among them.
-        :return: when it will be back, if it is left out from now on.
+        :param among: the number of endpoints, ejected ones included.
+        :return: the time at which its ejection ends, if it is ejected now; None if it is not.
         """
-        policy, standing = self._policy, self._standings.setdefault(load, _Standing())
-        if standing.until is not None:
+        policy, record = self._policy, self._records.setdefault(load, _FailureRecord())
+        if record.until is not None:
             return None
-        standing.failures += 1
-        if standing.failures < policy.failures:
+        record.failures += 1
+        if record.failures < policy.failures:
             return None
-        standing.failures = 0
-        if 100 * (len(self._out) + 1) > policy.most * among:
+        record.failures = 0
+        if 100 * (len(self._ejected) + 1) > policy.most * among:
             return None
         longest = max(LONGEST, policy.base)
-        # Each look that finds an endpoint in takes one off.
-        backoff = max(0, standing.backoff - int((now - standing.returned) / policy.interval))
-        standing.backoff = backoff + 1 if backoff * policy.base < longest + policy.base else backoff
-        standing.until = self._look_after(now + min(standing.backoff * policy.base, longest))
-        self._out[load] = standing.until
-        self._next = min(self._next, standing.until)
-        return standing.until
+        # Each check that finds an endpoint not ejected shortens its next ejection by one base.
+        backoff = max(0, record.backoff - int((now - record.returned) / policy.interval))
+        record.backoff = backoff + 1 if backoff * policy.base < longest + policy.base else backoff
+        record.until = self._check_after(now + min(record.backoff * policy.base, longest))
+        self._ejected[load] = record.until
+        self._next = min(self._next, record.until)
+        return record.until
 
-    def returned(self, now: float) -> bool:
-        """Whether an endpoint has come back since this was asked last."""
+    def readmit(self, now: float) -> bool:
+        """End the ejections whose time is over; True if there were any."""
         if now < self._next:
             return False
-        for load, until in tuple(self._out.items()):
+        for load, until in tuple(self._ejected.items()):
             if until <= now:
-                del self._out[load]
-                standing = self._standings[load]
-                standing.failures, standing.until, standing.returned = 0, None, until
-        self._next = min(self._out.values(), default=math.inf)
+                del self._ejected[load]
+                record = self._records[load]
+                record.failures, record.until, record.returned = 0, None, until
+        self._next = min(self._ejected.values(), default=math.inf)
         return True
 
-    def out(self) -> Iterator[tuple[EndpointLoad, float]]:
-        """The endpoints that are out, each with when it is back; those whose time is over among them."""
-        return iter(self._out.items())
+    def ejected(self) -> Iterator[tuple[EndpointLoad, float]]:
+        """The ejected endpoints, each with the end of its ejection; also those that :meth:`readmit` has yet to end."""
+        return iter(self._ejected.items())
 
     def serving(self, loads: Sequence[EndpointLoad]) -> Sequence[EndpointLoad]:
-        """Those that are not out; all of them where fewer are left than ``minHealthPercent`` says."""
-        left = [load for load in loads if load not in self._out]
+        """The endpoints that are not ejected; all of them if these are fewer than ``minHealthPercent`` allows."""
+        left = [load for load in loads if load not in self._ejected]
         return loads if 100 * len(left) < self._policy.panic * len(loads) else left
 
     def forget_all_but(self, loads: Iterable[EndpointLoad]) -> None:
-        """Drop what is known of endpoints that are gone."""
+        """Drop the records of endpoints that are gone."""
         kept = set(loads)
-        self._standings = {load: each for load, each in self._standings.items() if load in kept}
-        self._out = {load: until for load, until in self._out.items() if load in kept}
-        self._next = min(self._out.values(), default=math.inf)
+        self._records = {load: each for load, each in self._records.items() if load in kept}
+        self._ejected = {load: until for load, until in self._ejected.items() if load in kept}
+        self._next = min(self._ejected.values(), default=math.inf)
 
-    def _look_after(self, when: float) -> float:
+    def _check_after(self, when: float) -> float:
+        """The first check of Envoy's timer at or after a time."""
         return self._start + math.ceil((when - self._start) / self._policy.interval) * self._policy.interval

@@ -75,7 +75,7 @@ class EjectionTests(SynchronousTestCase):
         for number, fails, later in events:
             now += later
             looking.look_until(now)
-            ejections.returned(now)
+            ejections.readmit(now)
             if fails:
                 looking.failed(number, now)
                 ejections.failed(there[number], 4, now)
@@ -90,13 +90,13 @@ class EjectionTests(SynchronousTestCase):
         """Whoever chooses learns that an endpoint is back, and nothing while nothing changes."""
         (load, *_) = there = loads(2)
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 3)
-        self.assertFalse(ejections.returned(1000))
+        self.assertFalse(ejections.readmit(1000))
         # Out at 1001 for 30 seconds, and looked at every 10 from 3 on.
         self.assertEqual(ejections.failed(load, 2, 1001), 1033)
-        self.assertFalse(ejections.returned(1032))
+        self.assertFalse(ejections.readmit(1032))
         self.assertEqual(list(ejections.serving(there)), there[1:])
-        self.assertTrue(ejections.returned(1033))
-        self.assertFalse(ejections.returned(1033))
+        self.assertTrue(ejections.readmit(1033))
+        self.assertFalse(ejections.readmit(1033))
         self.assertEqual(list(ejections.serving(there)), there)
 
     def test_endpoints_that_go_are_forgotten(self) -> None:
@@ -105,5 +105,5 @@ class EjectionTests(SynchronousTestCase):
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 0)
         ejections.failed(there[0], 2, 0)
         ejections.forget_all_but(there[1:])
-        self.assertFalse(ejections.returned(1000))
+        self.assertFalse(ejections.readmit(1000))
         self.assertIsNotNone(ejections.failed(there[1], 2, 1000))
