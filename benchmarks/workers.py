@@ -17,7 +17,7 @@ from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import RoutingTable
-from meshgate.routing.table_edits import Draft, difference
+from meshgate.routing.table_edits import Draft, edits_between
 from meshgate.workers.table_chunks import Unpacker, pack_edits
 
 ROUTE = """\
@@ -59,16 +59,16 @@ def main() -> None:
     proxy = Proxy({"istio": "ingressgateway"}, "istio-system")
     table = compile_table(resources, proxy).table
     after = changed(table)
-    edits = list(difference(table, after))
-    everything = list(pack_edits(difference(RoutingTable(), table)))
+    edits = list(edits_between(table, after))
+    everything = list(pack_edits(edits_between(RoutingTable(), table)))
     gc.collect()
     gc.freeze()
     figures = {
         f"compile {count} routes": best(lambda: compile_table(resources, proxy)),
-        "control process: find the one route that changed": best(lambda: list(difference(table, after))),
+        "control process: find the one route that changed": best(lambda: list(edits_between(table, after))),
         "control process: pack one change": best(lambda: list(pack_edits(edits))),
         "worker: unpack and apply one change": best(lambda: apply(table, list(pack_edits(edits)))),
-        "control process: pack the whole table": best(lambda: list(pack_edits(difference(RoutingTable(), table)))),
+        "control process: pack the whole table": best(lambda: list(pack_edits(edits_between(RoutingTable(), table)))),
         "worker: unpack and apply the whole table": best(lambda: apply(RoutingTable(), everything)),
         "worker: the longest chunk of the whole table": longest(everything),
     }
@@ -90,7 +90,7 @@ def apply(before: RoutingTable, chunks: list[bytes]) -> RoutingTable:
     """Unpack chunks and apply their edits to a table, as a worker does."""
     draft, unpacker = Draft(before), Unpacker()
     for chunk in chunks:
-        draft.take(unpacker.unpack(chunk))
+        draft.apply(unpacker.unpack(chunk))
     return draft.table()
 
 
@@ -99,7 +99,7 @@ def longest(chunks: list[bytes]) -> float:
     draft, unpacker, times = Draft(RoutingTable()), Unpacker(), []
     for chunk in chunks:
         begin = time.perf_counter()
-        draft.take(unpacker.unpack(chunk))
+        draft.apply(unpacker.unpack(chunk))
         times.append(time.perf_counter() - begin)
     return max(times) * 1000
 

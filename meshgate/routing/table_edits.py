@@ -1,8 +1,14 @@
 """
-What is different between two routing tables, as a sequence of small edits, and how the second is made of the first.
+Table edits: the small edits that lead from one routing table to the next.
 
-For whoever has one table and is told of the next: 10,000 routes of which one changed are one edit. Pure. Knows that
-a table has listeners, and that what is large in a listener are mappings; which fields there are, it asks the classes.
+Problem: every worker has its own copy of the table, of ten thousand routes, and mostly one of them changes.
+
+Approach: the control process compares the new table with the old one and sends the edits; a worker applies them to its
+copy. The large fields are the mappings of a listener, and are edited entry by entry; a small field is set as a whole.
+The fields are read from the classes, so that a new field needs no line here.
+
+Invariants: a table with the edits applied equals the new table. The old table stays as it is, since connections may
+still be using it, and everything that the edits do not mention stays the same object.
 """
 
 from __future__ import annotations
@@ -13,11 +19,15 @@ from typing import Any, Final, NamedTuple
 
 from meshgate.routing.table import Listener, ListenerKey, RoutingTable
 
-_NOTHING: Final = object()
+_ABSENT: Final = object()
 
 
 class SetField(NamedTuple):
-    """A field of the table, or of a listener, has this value. A listener that there was not before begins with it."""
+    """
+    Set a field.
+
+    :ivar listener: the listener with the field, which is new if the table has none of that key; None for the table.
+    """
 
     listener: ListenerKey | None
     name: str
@@ -25,7 +35,7 @@ class SetField(NamedTuple):
 
 
 class SetEntry(NamedTuple):
-    """In a mapping of a listener, this stands under a key."""
+    """Set an entry of a listener's mapping."""
 
     listener: ListenerKey
     name: str
@@ -34,7 +44,7 @@ class SetEntry(NamedTuple):
 
 
 class RemoveEntry(NamedTuple):
-    """In a mapping of a listener, a key is gone."""
+    """Remove an entry of a listener's mapping."""
 
     listener: ListenerKey
     name: str
@@ -42,7 +52,7 @@ class RemoveEntry(NamedTuple):
 
 
 class RemoveListener(NamedTuple):
-    """A listener is gone."""
+    """Remove a listener."""
 
     listener: ListenerKey
 
@@ -50,8 +60,8 @@ class RemoveListener(NamedTuple):
 Edit = SetField | SetEntry | RemoveEntry | RemoveListener
 
 
-def difference(before: RoutingTable, after: RoutingTable) -> Iterator[Edit]:
-    """The edits that make the second table of the first. What is the same object in both costs next to nothing."""
+def edits_between(before: RoutingTable, after: RoutingTable) -> Iterator[Edit]:
+    """The edits that lead from one table to another. Objects that both tables share cost next to nothing."""
     # The list of all destinations follows from the listeners, and may be as long as they are.
     yield from _plain_fields(None, before, after, {"listeners", "all_destinations"})
     for key in before.listeners.keys() - after.listeners.keys():
@@ -64,19 +74,20 @@ def difference(before: RoutingTable, after: RoutingTable) -> Iterator[Edit]:
 
 class Draft:
     """
-    A table in the making. The table that it is made of stays as it is.
+    A table to which edits are applied.
 
-    :param before: the first table.
+    :param before: the table to begin with. It is not changed.
     """
 
     def __init__(self, before: RoutingTable) -> None:
         self._fields = {**_values(before), "all_destinations": None}
         self._listeners = dict(before.listeners)
-        self._touched: dict[ListenerKey, dict[str, Any]] = {}
+        # The fields of listeners that have been edited, and the mappings among them that have been copied.
+        self._edited: dict[ListenerKey, dict[str, Any]] = {}
         self._copied: set[tuple[ListenerKey, str]] = set()
 
-    def take(self, edits: Iterable[Edit]) -> None:
-        """Make further edits; all of them together, in their order, are a :func:`difference`."""
+    def apply(self, edits: Iterable[Edit]) -> None:
+        """Apply some of the edits that :func:`edits_between` gives. All have to be applied, in their order."""
         for edit in edits:
             if isinstance(edit, SetField):
                 values = self._fields if edit.listener is None else self._listener(edit.listener)
@@ -89,17 +100,19 @@ class Draft:
                 del self._listeners[edit.listener]
 
     def table(self) -> RoutingTable:
-        """The second table. The draft is used up."""
-        for key, values in self._touched.items():
+        """The table after all edits. The draft cannot be used any more."""
+        for key, values in self._edited.items():
             self._listeners[key] = Listener(**values)
         return RoutingTable(**{**self._fields, "listeners": self._listeners})
 
     def _listener(self, key: ListenerKey) -> dict[str, Any]:
-        if key not in self._touched:
-            self._touched[key] = _values(self._listeners.get(key))
-        return self._touched[key]
+        """The fields of a listener, to be edited."""
+        if key not in self._edited:
+            self._edited[key] = _values(self._listeners.get(key))
+        return self._edited[key]
 
     def _mapping(self, key: ListenerKey, name: str) -> dict[Any, Any]:
+        """A mapping of a listener, copied so that it can be edited."""
         values = self._listener(key)
         if (key, name) not in self._copied:
             values[name] = dict(values.get(name, {}))
@@ -118,23 +131,24 @@ def _listener_edits(before: Listener | None, after: Listener) -> Iterator[Edit]:
             for key in old.keys() - new.keys():
                 yield RemoveEntry(after.key, name, key)
             for key, value in new.items():
-                if _differ(old.get(key, _NOTHING), value):
+                if _differ(old.get(key, _ABSENT), value):
                     yield SetEntry(after.key, name, key, value)
 
 
 def _plain_fields(
-    listener: ListenerKey | None, before: RoutingTable | Listener | None, after: RoutingTable | Listener, but: set[str]
+    listener: ListenerKey | None, before: RoutingTable | Listener | None, after: RoutingTable | Listener, skip: set[str]
 ) -> Iterator[Edit]:
     old = _values(before)
     for name, value in _values(after).items():
-        if name not in but and _differ(old.get(name, _NOTHING), value):
+        if name not in skip and _differ(old.get(name, _ABSENT), value):
             yield SetField(listener, name, value)
 
 
-def _values(of: RoutingTable | Listener | None) -> dict[str, Any]:
-    return {field.name: getattr(of, field.name) for field in fields(of)} if is_dataclass(of) else {}
+def _values(record: RoutingTable | Listener | None) -> dict[str, Any]:
+    """The values of a record by field; none of None."""
+    return {field.name: getattr(record, field.name) for field in fields(record)} if is_dataclass(record) else {}
 
 
 def _differ(before: object, after: object) -> bool:
-    # The objects are mostly the same, and comparing equal ones means walking through all of both.
+    # Mostly they are the same object; to compare equal ones means to walk through both.
     return before is not after and before != after

@@ -40,7 +40,7 @@ from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
-from meshgate.routing.table_edits import difference
+from meshgate.routing.table_edits import edits_between
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.transport.keepalive import keep_alive
@@ -225,7 +225,7 @@ class WorkerPool:
         if last is None or last.before is not before or last.after is not after:
             names = after.dns_names()
             same = before is not None and before.dns_names() == names
-            chunks = list(pack_edits(difference(before or _EMPTY, after)))
+            chunks = list(pack_edits(edits_between(before or _EMPTY, after)))
             last = self._latest_edits = _PackedEdits(before, after, chunks, None if same else names)
         return last.chunks, last.names
 

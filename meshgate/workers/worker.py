@@ -149,7 +149,7 @@ class Worker:
     def _add_chunk(self, message: TableChunk) -> None:
         if self._draft is None:
             self._draft, self._unpacker = Draft(self._table), Unpacker()
-        self._draft.take(self._unpacker.unpack(message.edits))
+        self._draft.apply(self._unpacker.unpack(message.edits))
 
     def _install(self, message: TableComplete) -> None:
         if self._draft is not None:

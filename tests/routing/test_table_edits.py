@@ -20,7 +20,7 @@ from meshgate.routing.table import (
     ListenerKey,
     RoutingTable,
 )
-from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, difference
+from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, edits_between
 from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, pack_edits
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
@@ -68,7 +68,7 @@ TABLES = st.builds(
 def applied(before: RoutingTable, edits: list[Edit]) -> RoutingTable:
     """The table that the edits make of another."""
     draft = Draft(before)
-    draft.take(edits)
+    draft.apply(edits)
     return draft.table()
 
 
@@ -93,8 +93,8 @@ class DifferenceTests(SynchronousTestCase):
     @given(TABLES, TABLES)
     def test_the_edits_make_the_second_table(self, before: RoutingTable, after: RoutingTable) -> None:
         """Over random tables, the second comes out, and the first stays as it was."""
-        kept = applied(RoutingTable(), list(difference(RoutingTable(), before)))
-        self.assertEqual(applied(before, list(difference(before, after))), after)
+        kept = applied(RoutingTable(), list(edits_between(RoutingTable(), before)))
+        self.assertEqual(applied(before, list(edits_between(before, after))), after)
         self.assertEqual(before, kept)
 
     @settings(deadline=None, max_examples=100)
@@ -102,15 +102,17 @@ class DifferenceTests(SynchronousTestCase):
     def test_they_do_so_in_parts_and_as_bytes(self, before: RoutingTable, after: RoutingTable) -> None:
         """Sent in parts to somebody who has the first table, they make the second there."""
         draft, unpacker = Draft(before), Unpacker()
-        for part in pack_edits(difference(before, after)):
-            draft.take(unpacker.unpack(part))
+        for part in pack_edits(edits_between(before, after)):
+            draft.apply(unpacker.unpack(part))
         self.assertEqual(draft.table(), after)
 
     @settings(deadline=None, max_examples=100)
     @given(TABLES)
     def test_nothing_new_is_nothing(self, table: RoutingTable) -> None:
         """An equal table, be it of other objects, needs no edits."""
-        self.assertEqual(list(difference(table, applied(RoutingTable(), list(difference(RoutingTable(), table))))), [])
+        self.assertEqual(
+            list(edits_between(table, applied(RoutingTable(), list(edits_between(RoutingTable(), table))))), []
+        )
 
     def test_one_route_of_many_is_one_edit(self) -> None:
         """What is said does not grow with what stays, and what stays is the same object afterwards."""
@@ -120,7 +122,7 @@ class DifferenceTests(SynchronousTestCase):
         exact = {**old.exact, "host-7.example.com": changed, "new.example.com": chain("new.example.com")}
         del exact["host-8.example.com"]
         after = RoutingTable(2, {KEY: replace(old, exact=exact)})
-        edits = list(difference(before, after))
+        edits = list(edits_between(before, after))
         self.assertEqual(
             edits,
             [
@@ -136,14 +138,14 @@ class DifferenceTests(SynchronousTestCase):
     def test_a_listener_that_goes(self) -> None:
         """It is one edit, however many routes it had."""
         before = table_of(1000)
-        self.assertEqual(list(difference(before, RoutingTable(1))), [RemoveListener(KEY)])
+        self.assertEqual(list(edits_between(before, RoutingTable(1))), [RemoveListener(KEY)])
 
     def test_a_listener_that_stays_is_the_same_object(self) -> None:
         """Nothing is copied of a listener that does not change."""
         before = table_of(10)
         other = Listener(ListenerKey("::1", 1), True, True)
         after = RoutingTable(2, {**before.listeners, other.key: other})
-        made = applied(before, list(difference(before, after)))
+        made = applied(before, list(edits_between(before, after)))
         self.assertEqual(made, after)
         self.assertIs(made.listeners[KEY], before.listeners[KEY])
 
@@ -153,7 +155,7 @@ class PartTests(SynchronousTestCase):
 
     def test_a_large_table_comes_in_many_parts(self) -> None:
         """No part has more edits than can be read in a moment."""
-        parts = list(pack_edits(difference(RoutingTable(), table_of(1000))))
+        parts = list(pack_edits(edits_between(RoutingTable(), table_of(1000))))
         unpacker = Unpacker()
         sizes = [len(unpacker.unpack(part)) for part in parts]
         self.assertEqual(max(sizes), EDITS_IN_CHUNK)
@@ -165,6 +167,6 @@ class PartTests(SynchronousTestCase):
         names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_CHUNK)]
         table = RoutingTable(1, {KEY: Listener(KEY, True, True, dict.fromkeys(names, shared))})
         draft, unpacker = Draft(RoutingTable()), Unpacker()
-        for part in pack_edits(difference(RoutingTable(), table)):
-            draft.take(unpacker.unpack(part))
+        for part in pack_edits(edits_between(RoutingTable(), table)):
+            draft.apply(unpacker.unpack(part))
         self.assertEqual(len(set(map(id, draft.table().listeners[KEY].exact.values()))), 1)

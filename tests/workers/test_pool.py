@@ -83,7 +83,7 @@ class PlayedWorker:
         elif isinstance(message, TableComplete):
             draft, unpacker = Draft(self.table), Unpacker()
             for chunk in self._chunks:
-                draft.take(unpacker.unpack(chunk))
+                draft.apply(unpacker.unpack(chunk))
             self._chunks, self.table = [], draft.table()
 
     def says(self, message: object) -> None:

@@ -14,7 +14,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import bytes_for
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
-from meshgate.routing.table_edits import difference
+from meshgate.routing.table_edits import edits_between
 from meshgate.transport.dialing import dial
 from meshgate.workers.messages import (
     ApplySettings,
@@ -83,7 +83,7 @@ class WorkerTests(TestCase):
         destination = Destination("db.example.org", 5432, endpoints=(origin,))
         chain = Chain((), "ns/gw", "tcp", "ns/vs", "spec.tcp[0]", (destination,))
         table = RoutingTable(1, {KEY: Listener(KEY, False, False, catch_all=chain)})
-        for chunk in pack_edits(difference(RoutingTable(), table)):
+        for chunk in pack_edits(edits_between(RoutingTable(), table)):
             self.worker.send(TableChunk(chunk))
         self.worker.send(TableComplete(table.dns_names()))
 

@@ -154,7 +154,9 @@ class DestinationResolver:
         found = self._all_hosts.find(host)
         if found is not None and target.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
-            message = f"{host} has the ports {have} and none is named, so the number of the server's port is taken"
+            message = (
+                f"{host} has the ports {have}, and the route names none, so the server's port is used"
+            )
             hint = "name one of them under destination.port.number"
             self._report(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
 
@@ -258,7 +260,7 @@ class DestinationResolver:
         faulty = self._all_hosts.find(host) if hidden is None else None
         if faulty is not None:
             message = f"the host {host} is that of {faulty.source.key} ({faulty.source.location()}), which is not valid"
-            return _Lack("MG2023", message, "its own problems say what is wrong with it", field=".host")
+            return _Lack("MG2023", message, f"the problems of that {faulty.source.kind} say why", field=".host")
         if hidden is None:
             meant = other_by_dot(host, namespace, self._proxy.domain_suffix)
             hint = unknown_host_hint(meant if self._catalog.find(meant) is not None else "")
@@ -289,8 +291,8 @@ def _tls_lack(tls: PolicySource | None) -> _Lack | None:
         return None
     return _Lack(
         "MG2045",
-        f"the endpoint is to be spoken to by TLS {tls.value.mode}, which this gateway does not begin yet",
-        f"so {_named(tls, 'tls')} wants it; nothing is sent in the clear",
+        f"the endpoint expects TLS of mode {tls.value.mode}, which this gateway does not originate yet",
+        f"{_named(tls, 'tls')} asks for it; nothing is sent in the clear",
     )
 
 
@@ -301,7 +303,7 @@ def _passthrough_lack(load_balancer: PolicySource | None) -> _Lack | None:
     return _Lack(
         "MG2069",
         "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
-        f"so {_named(load_balancer, 'loadBalancer')} wants it; Istio's gateway would dial itself",
+        f"{_named(load_balancer, 'loadBalancer')} asks for it; Istio's gateway would dial itself",
     )
 
 

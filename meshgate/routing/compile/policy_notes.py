@@ -43,8 +43,8 @@ def notes(policies: Iterable[PolicySource]) -> Iterator[Problem]:
                 source,
                 fields[0],
                 "MG2044",
-                f"not done by this gateway yet: {', '.join(fields)}",
-                "its connections are made without it",
+                f"not served by this gateway yet: {', '.join(fields)}",
+                "connections are made without it",
             )
         yield from _misplaced(source)
         yield from _hashing(source)
@@ -70,7 +70,7 @@ def never_out(source: PolicySource, policy: Outliers, endpoints: Sequence[Endpoi
         "MG2072",
         f"outlierDetection never leaves out an endpoint of {name}: one of {len(endpoints)} is more than the "
         f"{policy.most}% of maxEjectionPercent",
-        f"nor does Istio's; from {-(-100 // len(endpoints))} on, one may be left out",
+        f"nor does Istio; from {-(-100 // len(endpoints))} on, one may be left out",
     )
 
 
@@ -134,7 +134,7 @@ def _hashing(source: PolicySource) -> Iterator[Problem]:
             source,
             f"{_HASH}.{key}" if key else _HASH,
             "MG2068",
-            f"{key or 'consistentHash'} is nothing to choose by over TCP: endpoints are chosen at random",
+            f"{key or 'consistentHash'} means nothing over TCP: endpoints are chosen at random",
             "useSourceIp chooses by the client's address",
         )
     size, wanted = balancing(load_balancer).size, wanted_size(by_hash)

@@ -200,9 +200,9 @@ def _invalid_gateway(virtual_service: VirtualService, gateway: Resource[Any]) ->
     return virtual_service.problem(
         Severity.WARNING,
         "MG2012",
-        f"the Gateway {gateway.qualified_name} ({gateway.location()}) is not valid, and so takes no rule",
+        f"the Gateway {gateway.qualified_name} ({gateway.location()}) is not valid, so it takes no rules",
         path=gateway_path(virtual_service, gateway.qualified_name),
-        hint="its own problems say what is wrong with it",
+        hint="the problems of the Gateway say why",
     )
 
 
@@ -215,4 +215,4 @@ def _unknown_gateway_hint(same_name: Sequence[str], existing: Sequence[str]) -> 
     """
     if same_name:
         return f"there is {', '.join(same_name)}: write the namespace, as in {same_name[0]!r}"
-    return f"known are {', '.join(existing[:5])}" if existing else "there is no Gateway at all"
+    return f"there is {', '.join(existing[:5])}" if existing else "there is no Gateway at all"

@@ -327,7 +327,7 @@ def _not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]
         return gateway.problem(
             Severity.ERROR if pods else Severity.WARNING,
             "MG2040",
-            f"selects nothing that is known: neither this gateway ({have}) nor "
+            f"selects nothing: neither this gateway ({have}) nor "
             + (f"any Pod is labeled {wanted}" if pods else f"Istio's own is labeled {wanted}, and there are no Pods"),
             path="spec.selector",
             hint=f"did you mean {', '.join(near)}?" if near else "a selector has labels of the gateway's pod",
@@ -335,7 +335,7 @@ def _not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]
     return gateway.problem(
         Severity.INFO,
         "MG2001",
-        f"not taken by this gateway: it selects {wanted}, and the gateway's labels are {have}",
+        f"not for this gateway: the selector is {wanted}, and the labels of this gateway are {have}",
         path="spec.selector",
         hint="set the labels of this gateway in the settings, under gateway.labels",
     )

@@ -188,7 +188,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not done by this gateway yet: proxyProtocol, loadBalancer.localityLbSetting, loadBalancer.warmup, "
+                "not served by this gateway yet: proxyProtocol, loadBalancer.localityLbSetting, loadBalancer.warmup, "
                 "tls, portLevelSettings[0].loadBalancer.warmup"
             ],
         )
