@@ -4,7 +4,7 @@ The address families of servers that listen on every address: unset (both), ``0.
 To Istio, a server without a bind and one with ``0.0.0.0`` are servers of one listener, and the older one decides about
 IPv6 (pilot/pkg/networking/core/gateway.go, where only the first server of a listener brings further addresses). A
 server with ``::`` has a listener of its own, which takes the IPv6 connections of its port. So a server may be reached
-over more or fewer families than it asks for; here it is told so.
+over more or fewer families than it asks for; each such server gets a problem.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ class BindFamilies:
     """The servers of all Gateways that listen on every address, by port."""
 
     def __init__(self) -> None:
+        # By port and bind.
         self._binds: dict[int, dict[str, dict[ResourceKey, Gateway]]] = {}
+        # The ports with several binds.
         self._mixed: dict[int, None] = {}
+        # Listeners for both families, each with the one for IPv4 alone that stands for it.
         self._narrowed: dict[ListenerKey, tuple[Listener, Listener]] = {}
 
     def add(self, gateway: Gateway) -> None:
-        """Take a Gateway in."""
+        """Add a Gateway."""
         for server in _everywhere(gateway):
             binds = self._binds.setdefault(server.port.number, {})
             binds.setdefault(server.bind, {})[gateway.key] = gateway
@@ -40,12 +43,12 @@ class BindFamilies:
                 self._mixed[server.port.number] = None
 
     def remove(self, gateway: Gateway) -> None:
-        """Forget a Gateway."""
+        """Remove a Gateway."""
         for server in _everywhere(gateway):
             binds = self._binds.get(server.port.number, {})
-            having = binds.get(server.bind, {})
-            having.pop(gateway.key, None)
-            if not having:
+            gateways = binds.get(server.bind, {})
+            gateways.pop(gateway.key, None)
+            if not gateways:
                 binds.pop(server.bind, None)
             if len(binds) < 2:
                 self._mixed.pop(server.port.number, None)
@@ -56,12 +59,12 @@ class BindFamilies:
         """
         A warning for each server that is reached over other families than it asks for.
 
-        :param dropped: servers that do not count, by their Gateway and index.
+        :param dropped: the servers that the compiler has dropped, by Gateway and index.
         """
         if not proxy.ipv6:
             return
         for port in sorted(self._mixed):
-            gateways = {key: each for having in self._binds[port].values() for key, each in having.items()}
+            gateways = {key: each for same_bind in self._binds[port].values() for key, each in same_bind.items()}
             servers = [
                 (gateway, index)
                 for gateway in sorted(gateways.values(), key=Resource.order)
@@ -73,16 +76,16 @@ class BindFamilies:
             yield from _beside_ipv6(servers)
 
     def narrowed(self, listeners: Mapping[ListenerKey, Listener]) -> Mapping[ListenerKey, Listener]:
-        """The same listeners; one for both families is for IPv4 alone where another has the port's IPv6."""
+        """The same listeners, but one for both families is for IPv4 alone if another listener has the port's IPv6."""
         found = {}
         for port in self._mixed:
             listener = listeners.get(ListenerKey(ANY_IPV4, port))
             if listener is not None and listener.dual_stack and ListenerKey(ANY_IPV6, port) in listeners:
-                known = self._narrowed.get(listener.key)
-                # The same object for the same listener, so that nobody takes it for another.
-                if known is None or known[0] is not listener:
-                    known = (listener, replace(listener, dual_stack=False))
-                found[listener.key] = known
+                pair = self._narrowed.get(listener.key)
+                # A listener that has not changed stays the same object, so that comparing two tables skips it.
+                if pair is None or pair[0] is not listener:
+                    pair = (listener, replace(listener, dual_stack=False))
+                found[listener.key] = pair
         self._narrowed = found
         return {**listeners, **{key: narrow for key, (_, narrow) in found.items()}} if found else listeners
 
@@ -100,7 +103,7 @@ def _bind(gateway: Gateway, index: int) -> str:
 
 
 def _of_port(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
-    """The servers of one listener that want something else than the oldest of them."""
+    """The problems of servers of one listener whose bind differs from that of the oldest."""
     if not servers:
         return
     (oldest, first), *others = servers
@@ -108,30 +111,30 @@ def _of_port(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
         if _bind(gateway, index) == _bind(oldest, first):
             continue
         if _bind(gateway, index) == UNSET:
-            told, because = "is reached over IPv4 alone", f"is bound to {ANY_IPV4}"
+            effect, cause = "is reached over IPv4 alone", f"is bound to {ANY_IPV4}"
         else:
-            told, because = "is reached over IPv6, too", "has no bind"
-        yield _problem(gateway, index, f"{told}: it shares a listener with {_named(oldest, first)}, which {because}")
+            effect, cause = "is reached over IPv6, too", "has no bind"
+        yield _problem(gateway, index, f"{effect}: it shares a listener with {_named(oldest, first)}, which {cause}")
 
 
 def _beside_ipv6(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
-    """The servers for both families of a port whose IPv6 connections another server takes."""
+    """The problems of servers for both families on a port whose IPv6 connections another server takes."""
     ipv6 = [each for each in servers if _bind(*each) == ANY_IPV6]
     shared = [each for each in servers if _bind(*each) != ANY_IPV6]
     if ipv6 and shared and _bind(*shared[0]) == UNSET:
         for gateway, index in shared:
             if _bind(gateway, index) == UNSET:
-                told = f"is reached over IPv4 alone: the IPv6 connections of its port go to {_named(*ipv6[0])}"
-                yield _problem(gateway, index, f"{told}, which is bound to {ANY_IPV6}")
+                effect = f"is reached over IPv4 alone: the IPv6 connections of its port go to {_named(*ipv6[0])}"
+                yield _problem(gateway, index, f"{effect}, which is bound to {ANY_IPV6}")
 
 
-def _problem(gateway: Gateway, index: int, message: str) -> Problem:
+def _problem(gateway: Gateway, index: int, predicate: str) -> Problem:
     path = f"spec.servers[{index}]"
     bind = _bind(gateway, index)
     return gateway.problem(
         Severity.WARNING,
         "MG2074",
-        f"the server {message}",
+        f"the server {predicate}",
         path=f"{path}.bind" if bind else path,
         hint="write the same bind in all servers of a port, or none",
     )

@@ -1,8 +1,9 @@
 """
-Destinations that are listeners of the table itself: a connection there would come back, so none is made.
+Loops: endpoints that are listeners of the table itself. A connection there would come back, so none is made.
 
-Only what the configuration tells is said here: the same address, or loopback's where a listener is bound to none in
-particular. Other addresses of the machine, and those that names have, are found out when they are dialed.
+Only loops that the configuration shows are reported here: an endpoint with the address of a listener, or with a
+loopback address where the listener is bound to every address. Other addresses of the machine, and those of DNS names,
+are checked when they are dialed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ _HINT: Final = "let the destination name the endpoint itself; one listener canno
 
 def loops(table: RoutingTable, virtual_services: VirtualServices, domain_suffix: str) -> Iterator[Problem]:
     """
-    The problems of routes whose endpoints are listeners of the table.
+    The problems of routes with an endpoint that is a listener of the table.
 
-    :param virtual_services: all of them.
+    :param virtual_services: all VirtualServices.
     """
     on_port: dict[int, list[Listener]] = {}
     for listener in table.listeners.values():
@@ -58,20 +59,20 @@ def _problem(
     listener: Listener,
 ) -> Problem:
     alone = len(destination.endpoints) == 1
-    what = "its connections end as loop" if alone else "it is passed over for the other endpoints"
+    effect = "its connections end as loop" if alone else "it is passed over for the other endpoints"
     return virtual_service.problem(
         Severity.ERROR,
         "MG2075",
-        f"{destination} has the endpoint {endpoint}, which is this gateway's own listener {listener.address}; {what}",
+        f"{destination} has the endpoint {endpoint}, which is this gateway's own listener {listener.address}; {effect}",
         path=path,
         hint=_HINT,
     )
 
 
 def _accepts(listener: Listener, address: str) -> bool:
-    """Whether a listener is certain to take connections to an address."""
+    """True if a listener is certain to accept connections to an address."""
     try:
-        wanted, bind = _plain(address), _plain(listener.key.bind)
+        wanted, bind = _without_mapping(address), _without_mapping(listener.key.bind)
     except ValueError:
         return False
     if wanted == bind:
@@ -80,21 +81,21 @@ def _accepts(listener: Listener, address: str) -> bool:
     return bind.is_unspecified and wanted.version in families and (wanted.is_loopback or wanted.is_unspecified)
 
 
-def _plain(text: str) -> IPv4Address | IPv6Address:
+def _without_mapping(text: str) -> IPv4Address | IPv6Address:
     address = ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _path(virtual_service: VirtualService, chain: Chain, destination: Destination, domain_suffix: str) -> str:
-    """The path of a destination within the rule that a chain was compiled from."""
+    """The path of a destination in the rule of a chain."""
     rule = chain.rule.partition(".match")[0]
-    for path, written in _destinations(virtual_service, rule):
-        if full_name(written, virtual_service.namespace, domain_suffix) == destination.host:
+    for path, host in _hosts(virtual_service, rule):
+        if full_name(host, virtual_service.namespace, domain_suffix) == destination.host:
             return f"{path}.host"
     return chain.rule
 
 
-def _destinations(virtual_service: VirtualService, rule: str) -> Iterable[tuple[str, str]]:
+def _hosts(virtual_service: VirtualService, rule: str) -> Iterable[tuple[str, str]]:
     for path, destination in destinations_of(virtual_service):
         if path.startswith(f"{rule}."):
             yield path, destination.host

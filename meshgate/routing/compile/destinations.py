@@ -154,9 +154,7 @@ class DestinationResolver:
         found = self._all_hosts.find(host)
         if found is not None and target.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
-            message = (
-                f"{host} has the ports {have}, and the route names none, so the server's port is used"
-            )
+            message = f"{host} has the ports {have}, and the route names none, so the server's port is used"
             hint = "name one of them under destination.port.number"
             self._report(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
 
