@@ -18,11 +18,9 @@ Three invariants, each of which edge-triggered events need:
 
 from __future__ import annotations
 
-import select
 from math import inf
 from typing import Any, ClassVar, Final, Protocol
 
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -34,17 +32,25 @@ from meshgate.transport.lean.pipes import Pipes
 ROUNDS: Final = 8
 """Batches dispatched before the reactor gets its turn."""
 
-READ: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+# <sys/epoll.h>. Systems without epoll import this module, too, and have no such names in select.
+_IN: Final = 0x1
+_OUT: Final = 0x4
+_ERR: Final = 0x8
+_HUP: Final = 0x10
+_RDHUP: Final = 0x2000
+_ET: Final = 1 << 31
+
+READ: Final = _IN | _RDHUP | _ET
 """Incoming bytes and ends of streams; epoll reports errors and hang-ups in any case."""
 
-READ_WRITE: Final = READ | select.EPOLLOUT
+READ_WRITE: Final = READ | _OUT
 
-NEITHER: Final = select.EPOLLET
+NEITHER: Final = _ET
 """Errors and hang-ups only, while nothing is read from the socket."""
 
-WRITE: Final = NEITHER | select.EPOLLOUT
+WRITE: Final = NEITHER | _OUT
 
-ENDING: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+ENDING: Final = _RDHUP | _HUP | _ERR
 """Events that may hide an end of stream: after a short read, there may be more to read."""
 
 
@@ -173,12 +179,14 @@ class Poller:
 
     def _begin(self) -> None:
         """Begin to wait in the reactor's place, or as its reader, as something is watched now."""
+        from twisted.internet.epollreactor import EPollReactor  # only where there is epoll
+
         reactor = self._reactor
         if not isinstance(reactor, EPollReactor) or "doIteration" in vars(reactor):
             reactor.addReader(self)
             return
         self._outer = reactor._poller.fileno()
-        self._events.register(self._outer, select.EPOLLIN)
+        self._events.register(self._outer, _IN)
         self._calls[self._outer] = self._iterate_reactor
         vars(reactor)["doIteration"] = self.iterate
 
