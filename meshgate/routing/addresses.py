@@ -1,8 +1,9 @@
 """
-Addresses as text, and as numbers for looking up the longest network that an address is in.
+IP addresses as text, and as numbers in which the longest matching network is looked up.
 
-An address is a number of 129 bits, the first of which tells IPv4 from IPv6; a network is the number of its leading bits
-with those bits. No network at all has no bits, and holds every address.
+An address is a number of 129 bits: a bit for the family, 1 for IPv4, and 128 bits for the address, of which IPv4 uses
+the upper 32. A network is a number of leading bits and their value. So one comparison of leading bits works for both
+families, and the network of no bits holds every address.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import ipaddress
 from typing import Final, NamedTuple
 
 BITS: Final = 129
+"""The bits of an address, that of the family included."""
 
 
 class Network(NamedTuple):
     """
-    The leading bits that all addresses of a network share.
+    A network, as the leading bits that all its addresses share.
 
-    :ivar length: how many there are.
-    :ivar bits: what they are.
+    :ivar length: the number of leading bits, that of the family included; 0 for the network of all addresses.
+    :ivar bits: their value.
     """
 
     length: int
@@ -32,14 +34,15 @@ class Network(NamedTuple):
 
 
 EVERYWHERE: Final = Network(0, 0)
-"""Holds every address, and connections of which no address is known."""
+"""The network that holds every address, also an unknown one."""
 
 
 def network(text: str) -> Network | None:
     """
-    The network that a text means; None for a text that means none.
+    Parse a network.
 
-    :param text: as ``10.1.0.0/16``, or a single address; bits beyond the length do not matter.
+    :param text: a network, as ``10.1.0.0/16``, or a single address; bits beyond the prefix length are ignored.
+    :return: None if the text is no network.
     """
     try:
         parsed = ipaddress.ip_network(text, strict=False)
@@ -50,7 +53,7 @@ def network(text: str) -> Network | None:
 
 
 def address(text: str) -> int | None:
-    """The number of an address; None for a text that is none."""
+    """Parse an address, with or without a scope; None if the text is no address."""
     try:
         return address_bits(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
@@ -58,7 +61,7 @@ def address(text: str) -> int | None:
 
 
 def address_bits(parsed: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    """The number of a parsed address; an IPv4 address within IPv6 is the IPv4 address."""
+    """The number of a parsed address; an IPv4-mapped IPv6 address counts as the IPv4 address."""
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
             return int(parsed)
@@ -67,12 +70,12 @@ def address_bits(parsed: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
 
 
 def host_port(host: str, port: int) -> str:
-    """A host and a port as one text, with an IPv6 address in brackets: ``[::1]:443``."""
+    """Format a host and a port, with an IPv6 address in brackets: ``[::1]:443``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def leading(number: int | None, length: int) -> int | None:
-    """The leading bits of an address; None where there is no address to have them."""
+    """The leading bits of an address; None if the address is unknown, unless no bits are asked for."""
     if length == 0:
         return 0
     return None if number is None else number >> (BITS - length)

@@ -1,7 +1,7 @@
 """
-What traffic policies come to for connections: the records of them that stand in the routing table.
+Connection policies: the effect of DestinationRules' traffic policies on connections, as records of the routing table.
 
-Immutable and picklable, as the table. Knows nothing of the resources they come from, save how these are called.
+The records are immutable and picklable, as the table is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Algorithm(enum.StrEnum):
-    """How an endpoint is chosen."""
+    """Balancing algorithms, as :mod:`meshgate.routing.balance` has them."""
 
     LEAST_REQUEST = "LEAST_REQUEST"
     ROUND_ROBIN = "ROUND_ROBIN"
@@ -23,9 +23,9 @@ class Algorithm(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Balancing:
     """
-    How an endpoint is chosen.
+    The algorithm by which a destination's endpoints are chosen.
 
-    :ivar size: of a ring, how many points it has at least; of a Maglev table, how many entries. 0 for the others.
+    :ivar size: the least number of points of a ring, or the number of entries of a Maglev table; 0 for the others.
     """
 
     algorithm: Algorithm = Algorithm.LEAST_REQUEST
@@ -35,11 +35,11 @@ class Balancing:
 @dataclass(frozen=True, slots=True)
 class Keepalive:
     """
-    Probes on idle connections; where something is 0, the system's own value counts.
+    TCP keepalive of idle connections; 0 stands for the system's own value.
 
-    :ivar probes: lost ones that end the connection.
-    :ivar time: seconds of silence before the first.
-    :ivar interval: seconds between two.
+    :ivar probes: the number of unanswered probes that ends the connection.
+    :ivar time: seconds of silence before the first probe.
+    :ivar interval: seconds between two probes.
     """
 
     probes: int = 0
@@ -50,13 +50,13 @@ class Keepalive:
 @dataclass(frozen=True, slots=True)
 class Outliers:
     """
-    When endpoints that cannot be connected to are left out.
+    The settings of outlier detection (see :mod:`meshgate.routing.outliers`).
 
-    :ivar failures: so many in a row.
-    :ivar interval: seconds between two looks at those that are out.
-    :ivar base: seconds for which one is out, times how often it was out lately.
-    :ivar most: percent of the endpoints that are out at the most.
-    :ivar panic: percent; with fewer endpoints left, all are used.
+    :ivar failures: the number of failed connections in a row that ejects an endpoint.
+    :ivar interval: seconds between two checks of the ejected endpoints.
+    :ivar base: seconds of the first ejection; later ones are multiples of it.
+    :ivar most: the largest percentage of the endpoints that may be ejected.
+    :ivar panic: a percentage; if fewer endpoints are left, all are used.
     """
 
     failures: int
@@ -69,13 +69,14 @@ class Outliers:
 @dataclass(frozen=True, slots=True)
 class UpstreamPolicy:
     """
-    How the connections to a destination are made, after its subset's and port's policies.
+    The policy for connections to a destination; it includes the policies of its subset and port.
 
-    :ivar connect_timeout: seconds for one attempt; None for the gateway's own.
-    :ivar keepalive: None to leave it as the transport has it.
-    :ivar max_connections: how many at once; None for as many as there are.
-    :ivar origin: the policies it was made of, for people, without lines, which change with everything above them;
-        empty for none.
+    :ivar connect_timeout: seconds for one dial; None for the timeout in the gateway's settings.
+    :ivar keepalive: None to leave keepalive as the transport has it.
+    :ivar max_connections: the most connections at once, over all workers; None for no limit.
+    :ivar outliers: None for no outlier detection.
+    :ivar origin: the DestinationRules behind the policy, as text for people; empty for none. It names no lines, since
+        any edit above a line changes its number.
     """
 
     connect_timeout: float | None = None
@@ -89,12 +90,13 @@ class UpstreamPolicy:
 @dataclass(frozen=True, slots=True)
 class ConnectionPolicy:
     """
-    How the connections of a chain are treated. It comes from the first destination, whichever of them is chosen
+    The policy for connections of a chain. It is that of the chain's first destination, whichever destination is chosen
     (Istio, pilot/pkg/networking/core/networkfilter.go).
 
-    :ivar idle: seconds without a byte; 0 for no limit, None for the gateway's own.
-    :ivar max_duration: seconds from the choice of the route; None for no limit.
-    :ivar by_source: the client's address is what hashing balancers choose by; without it they choose by chance.
+    :ivar idle: seconds without a byte after which a connection is closed; 0 for no limit, None for the timeout in the
+        gateway's settings.
+    :ivar max_duration: seconds after the choice of the route at which a connection is closed; None for no limit.
+    :ivar by_source: True if hashing algorithms hash the client's address; otherwise they choose at random.
     :ivar origin: as :attr:`UpstreamPolicy.origin`.
     """
 
@@ -105,7 +107,7 @@ class ConnectionPolicy:
 
 
 NO_UPSTREAM_POLICY = UpstreamPolicy()
-"""Of a destination without a DestinationRule."""
+"""The policy of a destination without a DestinationRule."""
 
 NO_CONNECTION_POLICY = ConnectionPolicy()
-"""Of a chain whose first destination has no DestinationRule."""
+"""The policy of a chain whose first destination has no DestinationRule."""

@@ -1,8 +1,8 @@
 """
-Host names as Istio compares them: wildcards, short names, references to gateways, hosts with a namespace.
+Host names as Istio compares them: wildcards, short names, references to Gateways, hosts with a namespace.
 
-Pure text. Everything is compared as written, case included, as Istio does (pkg/config/host/name.go); only server
-names on the wire are lower-cased, and that is the table's business.
+Hosts are compared letter by letter, case included, as Istio does it (pkg/config/host/name.go). The server names of
+clients are lower-cased, but only when they are looked up in the table.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Container, Iterable, Iterator
 from meshgate.resources.names import DOT_HINT
 
 MESH = "mesh"
-"""The word in ``gateways`` that stands for the sidecars. It means nothing to a gateway."""
+"""The entry of ``gateways`` that stands for the sidecars of the mesh. A gateway ignores it."""
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether the host starts with ``*``."""
+    """True if a host begins with ``*``."""
     return host.startswith("*")
 
 
 def matches(first: str, second: str) -> bool:
-    """Whether two hosts have a name in common, either of which may be a wildcard. ``*.x`` does not match ``x``."""
+    """True if two hosts have a name in common; either may be a wildcard. ``*.x`` does not match ``x``."""
     if first.startswith("*"):
         if second.startswith("*"):
             return first.endswith(second[1:]) or second.endswith(first[1:])
@@ -32,7 +32,7 @@ def matches(first: str, second: str) -> bool:
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether every name that ``narrow`` stands for is also one of ``wide``."""
+    """True if ``wide`` matches every name that ``narrow`` matches."""
     if narrow.startswith("*"):
         return wide.startswith("*") and narrow[1:].endswith(wide[1:])
     return matches(wide, narrow)
@@ -40,18 +40,19 @@ def covers(wide: str, narrow: str) -> bool:
 
 def specificity(host: str) -> tuple[bool, int, str]:
     """
-    Sort key that puts the most specific host first: full names before wildcards, then the longer ones, then by the
-    alphabet (pkg/config/host/names.go, Names.Less).
+    The sort key that puts the most specific host first: full names before wildcards, then longer before shorter names,
+    then by the alphabet (pkg/config/host/names.go, Names.Less).
     """
     return is_wildcard(host), -len(host), host
 
 
 def most_specific(needle: str, known: Container[str]) -> str | None:
     """
-    Of known hosts the most specific one that takes every name of another: that host itself, else the longest wildcard
-    (pilot/pkg/model, MostSpecificHostMatch). The cost depends on the length of the name alone.
+    Find the most specific of several hosts that covers another: that host itself, else the longest wildcard
+    (pilot/pkg/model, MostSpecificHostMatch). The cost depends only on the length of the name.
 
-    :param known: the hosts, wildcards among them.
+    :param needle: the host to cover.
+    :param known: the several hosts, wildcards included.
     """
     if needle in known:
         return needle
@@ -59,7 +60,7 @@ def most_specific(needle: str, known: Container[str]) -> str | None:
 
 
 def wildcards_over(host: str) -> Iterator[str]:
-    """Every wildcard that takes all names of a host, the partial ones such as ``*x.com`` too; the longest first."""
+    """Every wildcard that covers a host, partial ones such as ``*x.com`` included; the longest first."""
     name = host.removeprefix("*")
     for start in range(len(name) + 1):
         yield f"*{name[start:]}"
@@ -67,28 +68,28 @@ def wildcards_over(host: str) -> Iterator[str]:
 
 def names_for_namespace(hosts: Iterable[str], namespace: str) -> list[str]:
     """
-    The names among hosts with a namespace that are for one namespace: ``namespace/name``, ``*/name`` and ``name``
-    (pkg/config/host/names.go, NamesForNamespace).
+    Select the hosts that are for a namespace, and drop what stands before their names: ``namespace/name``, ``*/name``
+    and ``name`` (pkg/config/host/names.go, NamesForNamespace).
     """
-    parts = (host.rpartition("/") for host in hosts)
-    return [name for where, _, name in parts if where in ("", "*", namespace)]
+    split = (host.rpartition("/") for host in hosts)
+    return [name for where, _, name in split if where in ("", "*", namespace)]
 
 
 def full_name(host: str, namespace: str, domain_suffix: str) -> str:
     """
-    A Service's short name made whole: ``name`` becomes ``name.namespace.svc.domain``. A host with a dot, a wildcard
+    Complete the short name of a Service: ``name`` becomes ``name.namespace.svc.domain``. A host with a dot, a wildcard
     and an address stay as they are (pilot/pkg/model/config.go, ResolveShortnameToFQDN).
     """
     if "*" in host or "." in host or ":" in host:
         return host
     service_domain = f"svc.{domain_suffix}" if domain_suffix else ""
-    return ".".join(part for part in (host, namespace, service_domain) if part)
+    return ".".join(label for label in (host, namespace, service_domain) if label)
 
 
 def other_by_dot(host: str, namespace: str, domain_suffix: str) -> str:
     """
-    The host that a dot at the end tells apart from another: ``x.org`` for ``x.org.``, and the other way round. A short
-    name is made whole once its dot is gone.
+    The host that differs from another only by a dot at the end: ``x.org`` for ``x.org.``, and the other way round. If
+    the host without its dot is a short name, it is completed.
     """
     if host.endswith("."):
         return full_name(host.removesuffix("."), namespace, domain_suffix)
@@ -97,9 +98,9 @@ def other_by_dot(host: str, namespace: str, domain_suffix: str) -> str:
 
 def unknown_host_hint(meant: str) -> str:
     """
-    What to do about a host that does not exist.
+    The hint for a host that does not exist.
 
-    :param meant: one that does exist and that a dot at the end tells apart from it, or empty.
+    :param meant: a host that does exist and differs only by a dot at the end; empty if there is none.
     """
     if meant:
         return f"did you mean {meant}? {DOT_HINT[:1].upper()}{DOT_HINT[1:]}"
@@ -108,9 +109,11 @@ def unknown_host_hint(meant: str) -> str:
 
 def gateway_reference(reference: str, namespace: str) -> str:
     """
-    The Gateway that an entry of ``gateways`` means, as ``namespace/name``: ``name`` (the VirtualService's own
-    namespace), ``namespace/name``, ``./name``, or the legacy ``name.namespace`` with anything behind it
-    (pilot/pkg/model/virtualservice.go, resolveGatewayName). ``mesh`` stays ``mesh``.
+    Resolve an entry of ``gateways`` to ``namespace/name`` (pilot/pkg/model/virtualservice.go, resolveGatewayName).
+
+    :param reference: ``name`` or ``./name`` for a Gateway of the VirtualService's namespace, ``namespace/name``, or the
+        legacy form ``name.namespace``, after which anything may follow. ``mesh`` stays ``mesh``.
+    :param namespace: the namespace of the VirtualService.
     """
     if reference == MESH:
         return MESH
@@ -125,9 +128,10 @@ def gateway_reference(reference: str, namespace: str) -> str:
 
 def server_hosts(hosts: Iterable[str], gateway_namespace: str) -> tuple[str, ...]:
     """
-    A server's hosts as they are compared: ``./name`` with the Gateway's namespace written out, ``*/name`` as
-    ``name``. A host that takes every name in every namespace makes the others pointless and stands alone
-    (pilot/pkg/model/gateway.go, sanitizeServerHostNamespace).
+    Normalize a server's hosts for comparing (pilot/pkg/model/gateway.go, sanitizeServerHostNamespace).
+
+    ``./name`` gets the Gateway's namespace, and ``*/name`` becomes ``name``. ``*/*`` makes all other hosts pointless,
+    and becomes the only host, ``*``.
     """
     cleaned: list[str] = []
     for host in hosts:
@@ -147,11 +151,11 @@ def server_hosts(hosts: Iterable[str], gateway_namespace: str) -> tuple[str, ...
 
 def server_host_index(hosts: Iterable[str], gateway_namespace: str, name: str) -> int:
     """
-    The place in a server's hosts of one of them.
+    Find the index of a server's host.
 
-    :param name: as :func:`server_hosts` gives it.
+    :param name: the host as :func:`server_hosts` gives it.
     """
-    return next(place for place, host in enumerate(hosts) if name in server_hosts([host], gateway_namespace))
+    return next(index for index, host in enumerate(hosts) if name in server_hosts([host], gateway_namespace))
 
 
 def without_namespace(host: str) -> str:
@@ -161,10 +165,12 @@ def without_namespace(host: str) -> str:
 
 class HostIndex:
     """
-    The hosts of one server, arranged so that the VirtualServices which meet them are found without comparing each
-    with each: a host is looked up by its text and by its suffixes.
+    An index of the hosts of one server.
 
-    :param hosts: as :func:`server_hosts` gives them.
+    A VirtualService's host is looked up by its text and by its suffixes, so that thousands of hosts on both sides are
+    not compared each with each.
+
+    :param hosts: the server's hosts as :func:`server_hosts` gives them.
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
@@ -177,19 +183,19 @@ class HostIndex:
             names.add(name)
 
     def meets(self, host: str, namespace: str) -> bool:
-        """Whether a VirtualService's host, in the VirtualService's namespace, has a name in common with the server."""
+        """True if the host of a VirtualService in a namespace has a name in common with the server."""
         return any(
             names is not None and names.meet(host)
             for names in (self._by_namespace.get(""), self._by_namespace.get(namespace))
         )
 
     def covers(self, host: str) -> bool:
-        """Whether the server's hosts, whatever their namespace, take every name that the host stands for."""
+        """True if a single host of the server, whatever its namespace, covers a host."""
         return any(names.cover(host) for names in self._by_namespace.values())
 
 
 class _Names:
-    """Hosts without a namespace. Server hosts are exact, ``*`` or ``*.suffix``; the partial ``*x`` is refused."""
+    """Hosts without a namespace: full names, ``*`` or ``*.suffix``. Validation refuses partial wildcards as ``*x``."""
 
     def __init__(self) -> None:
         self._exact: set[str] = set()
@@ -226,7 +232,7 @@ class _Names:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """``a.b.c`` has the tails ``.b.c``, ``.c`` and the empty one; ``.b.c`` has itself as well. The longest first."""
+    """The tails of a name, the longest first: ``.b.c``, ``.c`` and the empty one for ``a.b.c`` and ``.b.c``."""
     dot = name.find(".")
     while dot >= 0:
         yield name[dot:]

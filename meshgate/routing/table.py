@@ -1,8 +1,11 @@
 """
-The routing table: what a connection is looked up in. Immutable, replaced whole, picklable.
+The routing table, in which every connection is looked up.
 
-Knows names and destinations; knows nothing of the resources it was compiled from, nor of sockets.
-The cost of a lookup depends on the number of labels of the name, never on the number of routes.
+A table has listeners, a listener has filter chains by server name, a chain has weighted destinations, and a destination
+has endpoints; the words are Envoy's. The compiler makes a table, and workers route by it. Invariants: a table is
+immutable and is replaced as a whole, so that a connection never sees half a change; unchanged listeners and chains are
+the same objects in the next table, so that comparing tables is cheap; everything can be pickled. The cost of a lookup
+depends on the number of labels of the name, and never on the number of routes.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 -- compared and shown, not bound
 ANY_IPV6: Final = "::"
 
 CATCH_ALL = "*"
-"""Stands for every name, and for none."""
+"""The name of chains that take connections of every name, and those without a name."""
 
 
 class ListenerKey(NamedTuple):
     """
-    A listener's identity: the address it binds and its port. Servers that leave ``bind`` unset share the listener of
-    those that write ``0.0.0.0``, as in Istio; what it listens on is :attr:`Listener.address`.
+    The identity of a listener: its bind and its port. Servers that leave ``bind`` unset share the listener of servers
+    with the bind ``0.0.0.0``, as in Istio. The address on which it listens is :attr:`Listener.address`.
     """
 
     bind: str
@@ -44,12 +47,12 @@ class ListenerKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    One place a connection can be dialed at.
+    An address and port to which connections are dialed.
 
-    :ivar address: an IP address, or a DNS name when :attr:`dns` is set.
+    :ivar address: an IP address, or a DNS name if :attr:`dns` is True.
     :ivar port: 1 to 65535.
-    :ivar dns: the address is a name that has to be resolved first.
-    :ivar weight: its share among the destination's endpoints; at least 1.
+    :ivar dns: True if the address is a DNS name, which has to be resolved first.
+    :ivar weight: its weight among the destination's endpoints; at least 1.
     """
 
     address: str
@@ -64,15 +67,14 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class Destination:
     """
-    Where a route sends its connections: a service's host and port, with the endpoints behind it.
+    A destination of a route: a service's host and port, with its endpoints.
 
     :ivar host: the full name, ``name.namespace.svc.cluster.local`` for a Service.
-    :ivar port: the service port; 0 where a route leaves it out and the host is unknown.
-    :ivar subset: the subset's name, or empty.
-    :ivar weight: as written; a single destination takes everything whatever its weight.
-    :ivar endpoints: may be empty.
-    :ivar missing: why there are no endpoints, in words, or empty.
-    :ivar policy: how connections to it are made.
+    :ivar port: the service port; 0 if the route names no port and the host is unknown.
+    :ivar subset: the name of the subset; empty for all endpoints of the service.
+    :ivar weight: the weight in the route; a single destination gets all connections whatever its weight.
+    :ivar missing: why there are no endpoints, as text for people; empty if there are any.
+    :ivar policy: the policy for connections to the destination.
     """
 
     host: str
@@ -85,7 +87,7 @@ class Destination:
 
     @property
     def cluster(self) -> tuple[str, int, str]:
-        """What it has in common with every other destination of the same host, port and subset."""
+        """The identity of its cluster: destinations of the same host, port and subset share one."""
         return self.host, self.port, self.subset
 
     def __str__(self) -> str:
@@ -96,19 +98,21 @@ class Destination:
 @dataclass(frozen=True, slots=True)
 class Chain:
     """
-    One filter chain of a listener: who it is for, and where it goes.
+    A filter chain of a listener: the connections that it takes, and their destinations.
 
-    :ivar names: the server names it was compiled for, lower case; ``*.suffix`` forms included; empty for
-        a chain that takes everything.
-    :ivar gateway: ``namespace/name``.
-    :ivar server: the server's port name.
-    :ivar virtual_service: ``namespace/name``; empty for a chain that terminates and has no rule.
-    :ivar rule: the rule's path in the VirtualService, as ``spec.tls[0].match[1]``.
-    :ivar condition: what addresses it is for, in words, or empty.
-    :ivar terminate: the server ends TLS itself, as far as the configuration goes.
-    :ivar refusal: why connections of this chain are closed instead of routed, or empty. Their names are held by it
-        all the same: what a server was to terminate is never passed through by another chain.
-    :ivar policy: how its connections are treated.
+    :ivar names: the server names of the chain in lower case, as full names or ``*.suffix``; empty for a chain that
+        takes all connections.
+    :ivar gateway: the Gateway, as ``namespace/name``.
+    :ivar server: the port name of the Gateway's server.
+    :ivar virtual_service: the VirtualService, as ``namespace/name``; empty for a chain that terminates TLS without a
+        rule.
+    :ivar rule: the path of the rule in the VirtualService, as ``spec.tls[0].match[1]``.
+    :ivar destinations: the destinations of the rule, of which one is chosen by weight.
+    :ivar terminate: True if the Gateway's server is configured to terminate TLS.
+    :ivar refusal: why connections of this chain are closed instead of routed; empty if they are routed. The chain keeps
+        its names all the same, so that no other chain passes through what a server was to terminate.
+    :ivar condition: the addresses to which the chain is limited, as text for people; empty if it is not limited.
+    :ivar policy: the policy for its connections.
     """
 
     names: tuple[str, ...]
@@ -124,7 +128,7 @@ class Chain:
 
 
 class Addresses(NamedTuple):
-    """The networks that a connection's ends have to be in."""
+    """The networks to which the two addresses of a connection have to belong."""
 
     destination: Network
     source: Network
@@ -136,10 +140,10 @@ ANYWHERE = Addresses(EVERYWHERE, EVERYWHERE)
 @dataclass(frozen=True, slots=True)
 class ByAddress:
     """
-    Chains of one name that are for some addresses only. Where several fit, the longest network of the destination
-    decides, then that of the source. The cost of a lookup depends on how many lengths of networks there are.
+    Chains of one name that are limited to some addresses. If several match, the longest network of the destination
+    decides, then that of the source. The cost of a lookup depends on the number of different prefix lengths.
 
-    :ivar lengths: those of the destination's and the source's networks that occur together, the longest first.
+    :ivar lengths: pairs of prefix lengths that occur, of the destination and of the source; the longest first.
     """
 
     chains: Mapping[Addresses, Chain]
@@ -147,15 +151,21 @@ class ByAddress:
 
     @classmethod
     def of(cls, chains: Mapping[Addresses, Chain]) -> ByAddress:
-        """:param chains: kept, not copied."""
+        """
+        Index chains.
+
+        :param chains: chains by their networks; the mapping is kept, not copied.
+        """
         lengths = {(each.destination.length, each.source.length) for each in chains}
         return cls(chains, tuple(sorted(lengths, reverse=True)))
 
     def find(self, source: int | None, destination: int | None) -> Chain | None:
         """
-        :param source: the client's address as :func:`~meshgate.routing.addresses.address` gives it; None where it is
-            not known.
-        :param destination: the address that the client connected to.
+        Find the chain for the addresses of a connection.
+
+        :param source: the client's address as :func:`~meshgate.routing.addresses.address` gives it; None if it is
+            unknown.
+        :param destination: the address to which the client connected; likewise.
         """
         for to_length, from_length in self.lengths:
             to, origin = leading(destination, to_length), leading(source, from_length)
@@ -169,15 +179,16 @@ class ByAddress:
 @dataclass(frozen=True, slots=True)
 class Listener:
     """
-    One port: its chains by name.
+    A listener: a port with its chains by server name.
 
-    :ivar dual_stack: IPv6 is served as well: its oldest server leaves the bind unset.
-    :ivar sniffs: the first bytes decide; otherwise the catch-all is dialed as soon as a client connects.
+    :ivar dual_stack: True if IPv6 is served as well, since the listener's oldest server leaves ``bind`` unset.
+    :ivar sniffs: True if the first bytes of a connection decide; otherwise the destination of the catch-all chain is
+        dialed as soon as a client connects.
     :ivar exact: chains by full name.
-    :ivar suffixes: chains by the part after ``*.``, any depth.
-    :ivar catch_all: the chain without names, or None.
-    :ivar by_address: chains for some addresses only, by name as it is written, ``*`` for those without names; none
-        under Istio's semantics.
+    :ivar suffixes: chains by the part of a wildcard after ``*.``, which stands for any number of labels.
+    :ivar catch_all: the chain for all other connections; None to close them.
+    :ivar by_address: chains that are limited to some addresses, by full name, wildcard, or ``*``; empty under Istio's
+        semantics.
     """
 
     key: ListenerKey
@@ -190,12 +201,12 @@ class Listener:
 
     @property
     def address(self) -> ListenerKey:
-        """What it listens on, as people are told: ``[::]:31400`` for both families."""
+        """The address on which it listens, as it is shown: ``[::]:31400`` for both families."""
         return ListenerKey(ANY_IPV6, self.key.port) if self.dual_stack else self.key
 
     def lookup(self, sni: str | None) -> Chain | None:
         """
-        The chain for a server name, whatever the addresses.
+        Find the chain for a server name, whatever the addresses.
 
         :param sni: see :func:`~meshgate.routing.lookup.find_chain`.
         """
@@ -203,10 +214,12 @@ class Listener:
 
     def lookup_from(self, sni: str | None, source: int | None, destination: int | None) -> Chain | None:
         """
-        As :meth:`lookup`, with the addresses of the connection: of the chains that fit it, the one with the most
+        Find the chain for a server name and the addresses of the connection: of all that match, the one with the most
         specific name; of several with that name, the one with the longest networks.
 
+        :param sni: see :func:`~meshgate.routing.lookup.find_chain`.
         :param source: see :meth:`ByAddress.find`.
+        :param destination: likewise.
         """
         if not self.by_address:
             return self.lookup(sni)
@@ -220,13 +233,13 @@ class Listener:
         return None
 
     def _of_name(self, name: str) -> Chain | None:
-        """The chain of a name, whatever the addresses."""
+        """The chain of a name that is not limited to some addresses."""
         if name == CATCH_ALL:
             return self.catch_all
         return self.suffixes.get(name[2:]) if name.startswith("*.") else self.exact.get(name)
 
     def unordered_chains(self) -> Iterator[Chain]:
-        """Every chain, some several times; for whoever only looks through thousands."""
+        """Every chain, some several times. With thousands of chains this is cheaper than :meth:`chains`."""
         yield from self.exact.values()
         yield from self.suffixes.values()
         if self.catch_all:
@@ -249,7 +262,7 @@ class Listener:
 
 
 def _names_over(sni: str | None) -> Iterable[str]:
-    """The names that a rule can have to take a server name, the most specific first."""
+    """Names of rules that take a server name, the most specific first."""
     if sni is not None:
         yield sni
         dot = sni.find(".")
@@ -264,7 +277,8 @@ class RoutingTable:
     """
     All listeners of one generation.
 
-    :ivar generation: counts the tables of one process from 1; 0 is the empty table before the first.
+    :ivar generation: the number of the table, counted from 1 by the process that compiles; 0 for the empty table before
+        the first.
     :ivar all_destinations: the destinations of all chains, each object once; None in a table for which nobody has
         collected them, so that :meth:`destinations` walks through the chains.
     """
@@ -274,7 +288,7 @@ class RoutingTable:
     all_destinations: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
 
     def destinations(self) -> Iterable[Destination]:
-        """The destinations of all chains; equal ones may be there several times."""
+        """The destinations of all chains; equal ones may come several times."""
         if self.all_destinations is not None:
             return self.all_destinations
         return [
@@ -285,7 +299,7 @@ class RoutingTable:
         ]
 
     def dns_names(self) -> frozenset[str]:
-        """The names of all endpoints that have to be resolved."""
+        """The DNS names of all endpoints that have to be resolved."""
         return frozenset(
             endpoint.address
             for destination in self.destinations()
