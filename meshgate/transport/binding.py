@@ -1,12 +1,12 @@
 """
-Listening sockets: one address made into one socket, and never a port of another process shared.
+Listening sockets: one address made into one socket or several, and a port never shared with another program.
 
-Knows sockets and the kernel's table of them; knows nothing of Twisted, of listeners that come and go, or of
-what is served.
+The problem: two listeners of one gateway may overlap (0.0.0.0 and 127.0.0.1 on one port), which Linux allows only if
+all their sockets set SO_REUSEPORT. But then any process of the same user that sets it, too, would silently get a share
+of the connections.
 
-Two listeners of one gateway may overlap (0.0.0.0 and 127.0.0.1 on one port), which Linux allows only if all
-of them carry SO_REUSEPORT. With it, though, any other process of the same user that also sets it would get a
-share of the connections, and nobody would notice. So each address is first bound without it, as a probe.
+The approach: each address is first bound without SO_REUSEPORT, as a probe. If that fails although the port is ours, the
+kernel's table of sockets tells if another program listens there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from meshgate.transport.keepalive import keep_alive
 _KERNEL_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _LISTEN_STATE: Final = "0A"
 
-# The kernel lets no more wait.
+# More connections than the queue of any socket holds (net.core.somaxconn, 4096 by default).
 _MOST_WAITING: Final = 1 << 16
 
 IN_USE: Final = "in use by another process"
@@ -44,7 +44,7 @@ class BindError(Exception):
     """
     An address cannot be listened on. The message is the reason in a few words, for people.
 
-    :ivar is_missing: this machine does not have the address, and may get it.
+    :ivar is_missing: True if this machine does not have the address; it may get it later.
     """
 
     def __init__(self, reason: str, is_missing: bool = False) -> None:
@@ -55,10 +55,10 @@ class BindError(Exception):
 @dataclass(frozen=True, slots=True)
 class Binding:
     """
-    An address in the form the kernel takes it.
+    An address and port to bind.
 
-    :ivar host: an IP address, for IPv6 perhaps with its zone.
-    :ivar both_families: an IPv6 socket that takes IPv4 connections as well.
+    :ivar host: an IP address; an IPv6 one may have a zone.
+    :ivar both_families: True for an IPv6 socket that takes IPv4 connections as well.
     """
 
     host: str
@@ -67,16 +67,16 @@ class Binding:
 
     @property
     def family(self) -> socket.AddressFamily:
-        """The socket's address family."""
+        """The address family of the socket."""
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
     def new_socket(self) -> socket.socket:
-        """A TCP socket of the right family, not bound yet."""
+        """Make a TCP socket of the right family, not bound yet."""
         made = socket.socket(self.family, socket.SOCK_STREAM)
-        # Without it the port could not be bound again while old connections are in TIME_WAIT.
+        # Without SO_REUSEADDR, the port cannot be bound again while old connections are in TIME_WAIT.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.family == socket.AF_INET6:
-            # Said explicitly, since the default is the system's (net.ipv6.bindv6only).
+            # Set in any case, since the default is the system's (net.ipv6.bindv6only).
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.both_families)
         return made
 
@@ -84,18 +84,18 @@ class Binding:
         """
         Bind a socket to this address.
 
-        :raises OSError: as the kernel refuses it.
+        :raises OSError: when the kernel refuses.
         """
         numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         address = socket.getaddrinfo(self.host, self.port, self.family, socket.SOCK_STREAM, 0, numeric)[0][4]
         unbound.bind(address)
 
     def overlaps(self, host: str) -> bool:
-        """Whether a socket listening on the other address takes connections that are meant for this one."""
+        """Return True if a socket that listens on another address would take connections to this one, or vice versa."""
         mine, other = _plain(self.host), _plain(host)
         if mine == other:
             return True
-        # The kernel's table does not tell an IPv6-only socket from one for both families: be careful.
+        # The kernel's table does not tell an IPv6-only socket from one for both families: assume the latter.
         return (mine.is_unspecified and (self.both_families or mine.version == other.version)) or (
             other.is_unspecified and (other.version == 6 or mine.version == other.version)
         )
@@ -103,8 +103,8 @@ class Binding:
 
 def binding_for(key: ListenerKey, dual_stack: bool, has_ipv6: bool) -> Binding:
     """
-    The address to bind for a listener: both families where its bind was left unset and IPv6 exists, else what
-    it says, and IPv6 then without IPv4.
+    Return the address to bind for a listener: both families if its bind is unset and IPv6 exists, else its bind.
+    An IPv6 address is bound without IPv4.
 
     :raises BindError: when the bind is no IP address.
     """
@@ -120,7 +120,7 @@ def binding_for(key: ListenerKey, dual_stack: bool, has_ipv6: bool) -> Binding:
 
 
 def ipv6_exists() -> bool:
-    """Whether this machine can listen on IPv6, found out by doing it."""
+    """Return True if this machine can bind an IPv6 socket, found out by binding one."""
     binding = Binding("::", 0, both_families=True)
     try:
         with binding.new_socket() as probe:
@@ -134,13 +134,13 @@ def open_sockets(
     binding: Binding, backlog: int, ours: Mapping[int, int], copies: int = 1, keepalive: Keepalive | None = None
 ) -> list[socket.socket]:
     """
-    Non-blocking sockets that listen on one address; the kernel spreads the connections over them.
+    Open non-blocking sockets that listen on one address; the kernel spreads the connections over them.
 
-    :param backlog: connections that may wait to be accepted, for each socket.
-    :param ours: what this process listens on already: the ports by the inodes of their sockets.
-    :param copies: how many sockets, at least 1.
+    :param backlog: connections that may wait to be accepted on each socket.
+    :param ours: the ports that this process listens on already, by the inodes of their sockets.
+    :param copies: number of sockets, at least 1.
     :param keepalive: the probes of the connections that will be accepted; None for none.
-    :raises BindError: when it cannot, or when another process has the port.
+    :raises BindError: when the address cannot be bound, or another process has the port.
     """
     opened: list[socket.socket] = []
     try:
@@ -151,12 +151,12 @@ def open_sockets(
             opened.append(listening)
             if hasattr(socket, "SO_REUSEPORT"):
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # Accepted sockets inherit these: set once here instead of once per connection.
+            # Accepted sockets inherit these options, so that they are not set for each connection.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(listening, keepalive)
             listening.setblocking(False)
             binding.bind(listening)
-            # Where the kernel was to choose the port, it has.
+            # If the port was 0, the kernel has chosen one, and the other sockets need the same.
             binding = replace(binding, port=listening.getsockname()[1])
         for listening in opened:
             listening.listen(backlog)
@@ -169,26 +169,26 @@ def open_sockets(
 
 def defer_accept(listening: socket.socket, wanted: bool) -> None:
     """
-    Have the kernel hand over a connection only when its first bytes are there, or a second has passed: one event less
-    for each. Only for listeners whose clients speak first; others would be greeted late. Where the kernel does not
-    know that, nothing changes.
+    Have the kernel hand over each connection only when its first bytes are there or a second has passed, which saves an
+    event. Only for listeners whose clients speak first: a greeting of the server would come late. Without
+    TCP_DEFER_ACCEPT nothing changes.
     """
     option = getattr(socket, "TCP_DEFER_ACCEPT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
 
 
-def accept_waiting(listening: socket.socket, take: Callable[[], bool]) -> None:
+def accept_waiting(listening: socket.socket, accept_some: Callable[[], bool]) -> None:
     """
-    Have the connections taken in that wait on a socket, and nobody wait there any more, whoever else holds it: what
-    comes from then on is refused, or goes to another socket that listens on the address.
+    Accept the connections that wait on a socket, and stop listening, even if other processes share the socket: later
+    connections are refused, or go to another socket that listens on the address.
 
-    :param take: takes some of them in; false when it cannot.
+    :param accept_some: accepts some of the connections; returns False if it cannot accept more.
     """
     poll = select.poll()
     poll.register(listening, select.POLLIN)
     for _ in range(_MOST_WAITING):
-        if not poll.poll(0) or not take():
+        if not poll.poll(0) or not accept_some():
             break
     with contextlib.suppress(OSError):
         listening.shutdown(socket.SHUT_RDWR)
@@ -203,12 +203,12 @@ def _bind_error(error: OSError, host: str) -> BindError:
 
 
 def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:
-    """Raise OSError when another process has the port, whether it would share it or not."""
+    """Raise OSError if another process has the port, whether its socket could be shared or not."""
     try:
         with binding.new_socket() as probe:
             binding.bind(probe)
     except OSError as error:
-        # A listener of our own may be all that is in the way. The probe cannot tell; the kernel's table can.
+        # The probe cannot tell our own sockets from those of other programs; the kernel's table can.
         ours_may_be_in_the_way = error.errno == errno.EADDRINUSE and binding.port in ours.values()
         if not ours_may_be_in_the_way or any(_foreign_listeners(binding, ours)):
             raise
@@ -216,8 +216,8 @@ def _refuse_foreign(binding: Binding, ours: Mapping[int, int]) -> None:
 
 def another_listens(host: str, port: int) -> bool:
     """
-    Whether a socket is bound to just this address and listens there; it takes the connections then that one for all
-    addresses would get.
+    Return True if a socket listens on just this address. It takes the connections to it, even if another socket listens
+    on all addresses.
 
     :param host: an IP address.
     """
@@ -232,7 +232,7 @@ def _foreign_listeners(binding: Binding, ours: Mapping[int, int]) -> Iterator[st
 
 
 def _listening_sockets() -> Iterator[tuple[str, int, int]]:
-    """Address, port and inode of every listening TCP socket; none where there is no /proc."""
+    """The address, port and inode of every listening TCP socket; none without /proc."""
     for table in _KERNEL_TABLES:
         try:
             with Path(table).open(encoding="ascii") as lines:
@@ -245,13 +245,13 @@ def _read_listening(lines: Iterator[str]) -> Iterator[tuple[str, int, int]]:
     next(lines)  # the headings
     for fields in map(str.split, lines):
         if fields[3] != _LISTEN_STATE:
-            break  # listening sockets come first; there may be very many others
+            break  # the kernel lists listening sockets first; many thousands of others may follow
         host, port = fields[1].split(":")
         yield _kernel_address(host), int(port, 16), int(fields[9])
 
 
 def _kernel_address(text: str) -> str:
-    """An address from the kernel's table, which has 32-bit words in the byte order of the machine."""
+    """Parse an address of the kernel's table, which has 32-bit words in the machine's byte order."""
     words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
     packed = b"".join(socket.ntohl(word).to_bytes(4, "big") for word in words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

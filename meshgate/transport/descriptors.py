@@ -1,14 +1,18 @@
 """
-File descriptors: as many as the system allows, and who still gets some when they run out.
+File descriptors: raising the limit, and sharing what is left when they run short.
 
-A connection takes two, one for its client and one for its endpoint, and the second comes later. So a port accepts only
-while there are descriptors for all endpoints that are still to be dialed; otherwise all ports pause, and clients wait
-in the kernel's queues. Before that, while fewer than a quarter of all descriptors are free, only ports that have less
-than their equal share of connections accept: whatever one route does, be it a loop over other machines that nobody can
-see here, the others keep what is theirs.
+The problem: a connection takes two descriptors, one for its client and, later, one for its endpoint. If clients take
+them all, no endpoint can be dialed; and one busy route can take those of all others.
 
-The kernel gives the lowest descriptor that is free. So the number of the one just accepted tells how many are in use at
-least, and below half of the limit nothing else has to be looked at.
+The approach: the kernel gives the lowest free descriptor, so the number of the accepted one tells how many are in use.
+Below half of the limit, nothing else is checked. Ports that may not accept pause, clients wait in the kernel's queues,
+and the ports are checked again each second.
+
+The invariants:
+
+- A port accepts only while there are descriptors for all endpoints that are still to be dialed; else all ports pause.
+- While fewer than a quarter of the descriptors are free, only ports with less than their equal share of connections
+  accept. Whatever one route does, even a loop over other machines, which cannot be seen here, the others go on.
 """
 
 from __future__ import annotations
@@ -22,28 +26,27 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 PAUSE: Final = 1.0
-"""Seconds between two attempts to accept while there are no descriptors."""
-
+"""Seconds between two attempts to accept while descriptors are short."""
 
 RESERVE: Final = 32
-"""Descriptors that are left for files, pipes and whatever else when no more connections are accepted; a sixteenth of
-all, where there are few."""
+"""Descriptors that are left for files, pipes and the like when no more connections are accepted; a sixteenth of all if
+the limit is low."""
 
 LOG_PAUSE: Final = 60.0
-"""Seconds between two lines about the same port."""
+"""Seconds between two log lines about the same port."""
 
 
 def current_limit() -> int:
-    """How many descriptors this process may have."""
+    """Return the number of descriptors that this process may have."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class PortLoad(NamedTuple):
     """
-    The connections of a port.
+    Numbers of connections.
 
-    :ivar connections: how many of its live.
-    :ivar waiting: how many of all ports have no endpoint yet.
+    :ivar connections: live connections of the port.
+    :ivar waiting: connections of all ports that have no endpoint yet.
     """
 
     connections: int = 0
@@ -52,9 +55,9 @@ class PortLoad(NamedTuple):
 
 class Pausable(Protocol):
     """
-    A port, as far as running out of descriptors goes.
+    A port that can pause.
 
-    :ivar name: what people call it; several sockets of one listener have the same.
+    :ivar name: the listener's name for people; several ports of one listener have the same.
     """
 
     name: str
@@ -63,22 +66,21 @@ class Pausable(Protocol):
         """Leave connections in the kernel's queue."""
 
     def resume(self) -> None:
-        """Take them in again, if :meth:`Shortage.allows` it."""
+        """Accept connections again, if :meth:`Shortage.allows` it."""
 
     def load(self) -> PortLoad:
-        """Count its connections."""
+        """Count the connections."""
 
 
 class Shortage:
     """
-    Decides which ports accept while descriptors are short. Trying again and again would keep the processor busy for
-    nothing, so ports pause, and are looked at each second.
+    Decides which ports accept while descriptors are short.
 
     :param clock: provides IReactorTime.
-    :param limit: gives how many descriptors the process may have.
-    :ivar ports: all of them.
-    :ivar exhausted: no port accepts now.
-    :ivar threshold: the number of a descriptor from which on :meth:`stops` is to be asked.
+    :param limit: returns the number of descriptors that the process may have.
+    :ivar ports: all ports.
+    :ivar exhausted: True while no port accepts.
+    :ivar threshold: the lowest number of an accepted descriptor for which :meth:`stops` must be called.
     """
 
     _log = Logger()
@@ -96,21 +98,22 @@ class Shortage:
         self.measure()
 
     def measure(self) -> None:
-        """Take over the process's limit as it is now."""
+        """Read the process's limit again."""
         limit = self._limit()
         self._highest = limit - min(RESERVE, max(1, limit // 16))
         self._scarce = limit - limit // 4
         self.threshold = min(self._highest // 2, self._scarce)
 
     def allows(self, port: Pausable) -> bool:
-        """Whether a port may accept."""
+        """Return True if a port may accept."""
         return not self.exhausted and port not in self._over_share
 
     def stops(self, port: Pausable, descriptor: int) -> bool:
         """
-        Judge whether a port has to stop accepting, and pause it or all then.
+        Decide whether a port must stop accepting, and pause it, or all ports, if so.
 
-        :param descriptor: the number of the one that it has got, not below :attr:`threshold`.
+        :param descriptor: the number of the descriptor that it has got, not below :attr:`threshold`.
+        :return: True if the port must stop.
         """
         load = port.load()
         if descriptor + load.waiting >= self._highest:
@@ -121,21 +124,25 @@ class Shortage:
 
     @property
     def share(self) -> int:
-        """How many connections each listener has descriptors for, if all get the same."""
+        """The number of connections for which each listener has descriptors if all get the same."""
         return max(1, self._highest // 2 // max(1, len({port.name for port in self.ports})))
 
     def add(self, port: Pausable) -> None:
-        """Take a port in. The limit may have been raised since the last one."""
+        """Register a port. The limit is read again, since it may have been raised since the last port."""
         self.ports.add(port)
         self.measure()
 
     def forget(self, port: Pausable) -> None:
-        """Drop a port that does not listen any more."""
+        """Forget a port that does not listen any more."""
         self.ports.discard(port)
         self._over_share.discard(port)
 
     def begin(self, reason: str) -> None:
-        """Descriptors have run out, or memory has, or nearly so."""
+        """
+        Pause all ports, since descriptors or memory have run out or nearly so.
+
+        :param reason: for the log.
+        """
         if self.exhausted:
             return
         self._cancel(self._again)
@@ -151,7 +158,7 @@ class Shortage:
         self._again = self._clock.callLater(PAUSE, self._try_again)
 
     def stop(self) -> None:
-        """Do not try again."""
+        """Cancel the timed calls."""
         self._cancel(self._again)
         self._cancel(self._release_again)
         self._again = self._release_again = None
@@ -175,7 +182,7 @@ class Shortage:
             self._log.info("connections are accepted again")
 
     def _pause_over_share(self, port: Pausable, load: PortLoad) -> None:
-        """Have a port wait that has its share."""
+        """Pause a port that has its share of connections."""
         self._over_share.add(port)
         port.pause()
         if self._release_again is None:
@@ -193,7 +200,7 @@ class Shortage:
             )
 
     def _release(self) -> None:
-        """Have ports accept again that have less than their share, or all if there are descriptors again."""
+        """Let ports accept again that have less than their share, or all if descriptors are free again."""
         self._release_again = None
         self.measure()
         share, plenty = self.share, self._next_descriptor() < self._scarce
@@ -214,7 +221,7 @@ class Shortage:
 
 
 def next_descriptor() -> int:
-    """The number that the next descriptor will have; 0 if there is none."""
+    """Return the number of the next descriptor; 0 if there is none."""
     try:
         probe = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -225,9 +232,9 @@ def next_descriptor() -> int:
 
 def raise_limit() -> int:
     """
-    Allow this process as many descriptors as it may give itself.
+    Raise this process's limit of descriptors as far as it may do so itself.
 
-    :return: how many that is.
+    :return: the new limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

@@ -1,8 +1,8 @@
 """
-Dialing: a connection to an IP address, or the reason why there is none.
+Dialing on the reactor: a connection to an IP address, or the reason why there is none.
 
-Knows sockets by way of the reactor; knows nothing of names (an endpoint that resolves names costs a thread's
-turn per connection and reports a refusal 0.3 s late), nor of which endpoint to try next.
+Names are resolved before (:mod:`meshgate.transport.dns.resolver`): Twisted's endpoint for names takes a thread's turn
+per connection, and reports a refusal 0.3 s late. The errors of this module are those of lean dials, too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
 
 P = TypeVar("P", bound=Protocol)
 
-#: No local port is left for this source and destination, or, by EADDRINUSE, for this source. EAGAIN is what an older
-#: kernel's connect says then.
+#: No local port is left for this source and destination (EADDRNOTAVAIL; EAGAIN on older kernels) or for this source at
+#: all (EADDRINUSE).
 NO_LOCAL_PORT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
 
-#: No descriptor or no memory is left for any connection, be it socket or connect that says so.
+#: No descriptor or no memory is left for any connection; socket and connect may both say so.
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -42,10 +42,9 @@ class DialError(Exception):
     """
     A dial that failed. The message says where and why; the cause is the reactor's own error.
 
-    :ivar errno: the number of the error as the kernel has it; ETIMEDOUT for our own time limit, EINVAL for what is no
-        address.
-    :ivar ours: the endpoint is not at fault, so nothing may be held against it.
-    :ivar hopeless: a dial to any other endpoint would fail alike.
+    :ivar errno: the kernel's error number; ETIMEDOUT for our own time limit, EINVAL for an invalid address.
+    :ivar ours: True if the endpoint is not at fault, so that it must not count as failed.
+    :ivar hopeless: True if a dial to any other endpoint would fail for the same reason.
     """
 
     errno = 0
@@ -54,12 +53,12 @@ class DialError(Exception):
 
     @property
     def name(self) -> str:
-        """The word of the access log: the name of the error, as ``ECONNREFUSED``."""
+        """The error's name in the access log, as ``ECONNREFUSED``."""
         return errno_name(self.errno)
 
 
 class DialRefused(DialError):  # noqa: N818 - the word of the access log
-    """The endpoint refused, or there is no way to it."""
+    """The endpoint refused the connection, or there is no route to it."""
 
 
 class DialTimeout(DialError):  # noqa: N818 - the word of the access log
@@ -68,23 +67,23 @@ class DialTimeout(DialError):  # noqa: N818 - the word of the access log
 
 class LocalShortage(DialError):  # noqa: N818 - the word of the access log
     """
-    A local port, a descriptor or memory is missing here.
+    No local port, descriptor or memory is left for the connection on this machine.
 
-    Local ports run out for one destination at a time, so another endpoint is worth a dial; descriptors and memory run
-    out for all.
+    Local ports run out for one destination at a time, so that another endpoint is worth a dial; descriptors and memory
+    run out for all.
     """
 
     ours = True
 
 
 class DialLoop(DialError):  # noqa: N818 - the word of the access log
-    """One of our own listening sockets would take the connection, so none was made."""
+    """One of our own listening sockets would accept the connection, so it was not made."""
 
     ours = True
 
     @property
     def name(self) -> str:
-        """As :class:`DialError`; the kernel was not asked, and has no word for it."""
+        """As :class:`DialError`: ``loop``, for which the kernel has no error number."""
         return "loop"
 
 
@@ -97,10 +96,10 @@ def dial(
     :param reactor: provides IReactorTCP.
     :param address: an IP address, never a name.
     :param timeout: seconds for this one attempt.
-    :param sources: our own addresses to try, one after the other, as long as local ports are missing; none leaves the
-        choice to the kernel.
-    :return: fires with the protocol right after its ``connectionMade``, or fails with a :exc:`DialError`;
-        cancelling gives up the attempt.
+    :param sources: source addresses to try, one after the other, while each has no local port left; without any, the
+        kernel chooses.
+    :return: fires with the protocol right after its ``connectionMade``, or fails with a :exc:`DialError`; cancelling
+        gives up the attempt.
     """
     attempt = _Connecting(reactor, address, port, protocol, timeout, sources)
     try:
@@ -116,24 +115,24 @@ class Attempt(Interface):
     """A dial under way."""
 
     def cancel(self) -> None:
-        """Give it up; nobody hears of it any more."""
+        """Give the attempt up: the dialer gets no outcome."""
 
 
 class Dialer(Interface):
-    """Who dials, by a :class:`meshgate.transport.network.Network`."""
+    """Gets the outcome of a dial by a :class:`meshgate.transport.network.Network`."""
 
     def dialed(self, protocol: Any) -> None:
-        """The protocol is connected, and its ``connectionMade`` was called."""
+        """Use the protocol: it is connected, and its ``connectionMade`` was called."""
 
     def dial_failed(self, error: DialError) -> None:
-        """There is no connection."""
+        """Act on the failure: there is no connection."""
 
 
 def dial_error(address: str, port: int, cause: BaseException | None) -> DialError:
     """
-    The error of a dial that failed.
+    Make the error of a dial that failed.
 
-    :param cause: as the reactor or the kernel has it.
+    :param cause: the error of the reactor or of the kernel.
     """
     number = _errno_of(cause)
     kind: type[DialError] = DialRefused
@@ -149,19 +148,19 @@ def dial_error(address: str, port: int, cause: BaseException | None) -> DialErro
 
 
 def unmapped(address: str) -> str:
-    """An IPv6 address that holds an IPv4 one, as the latter, so that it is dialed from an address of ours like it."""
+    """Return the IPv4 address of an IPv4-mapped IPv6 address, so that IPv4 source addresses fit; others unchanged."""
     mapped = address[: len(_IPV4_MAPPED)].lower() == _IPV4_MAPPED and "." in address
     return address[len(_IPV4_MAPPED) :] if mapped else address
 
 
 def loop_error(address: str, port: int) -> DialLoop:
-    """The error of a dial that would have come to ourselves."""
+    """Make the error of a dial that one of our own sockets would accept."""
     return DialLoop(f"{host_port(address, port)} is our own")
 
 
 @lru_cache(128)
 def errno_name(number: int) -> str:
-    """The name of an error number, as ``ECONNREFUSED``; ``E`` and the number where it has none."""
+    """Return the name of an error number, as ``ECONNREFUSED``; ``E`` and the number if it has none."""
     return errno.errorcode.get(number) or f"E{number}"
 
 
@@ -169,14 +168,14 @@ def _errno_of(cause: BaseException | None) -> int:
     if isinstance(cause, ConnectTimeout):
         return errno.ETIMEDOUT
     number = cause.errno if isinstance(cause, OSError) else getattr(cause, "osError", None)
-    # The resolver of numeric addresses has numbers of its own, all of them negative.
+    # getaddrinfo has error numbers of its own, all of them negative.
     return number if isinstance(number, int) and number > 0 else errno.EINVAL
 
 
 def _has_source(address: str) -> bool:
     """
-    Whether this machine has an address from which that one can be reached: where it has none, as with IPv6 switched
-    off, the kernel says the same as when it has no port left. Nothing is sent.
+    Return True if this machine has an address from which the given one can be reached. If it has none, as with IPv6
+    switched off, the kernel gives the same error as without a free port. Nothing is sent.
     """
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -204,7 +203,7 @@ class _Connecting(ClientFactory):
         self.outcome: Deferred[Any] = Deferred(self._give_up)
 
     def begin(self) -> None:
-        """Connect, from the next of our addresses if there are any."""
+        """Connect, from the next source address if there are any."""
         address, port = self._address
         if self._sources:
             source = (self._sources.pop(0), 0)
@@ -219,11 +218,11 @@ class _Connecting(ClientFactory):
         self.connector.stopConnecting()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """Give the reactor something that hands over to the real protocol at once."""
+        """Give the reactor a protocol that hands over to the real one at once."""
         return _Arrival(self._protocol, self.outcome)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """Report why there is no connection, unless nobody wants it any more."""
+        """Report why there is no connection, unless the attempt was given up."""
         if self._given_up:
             return
         if self._sources and _errno_of(reason.value) in NO_LOCAL_PORT:
@@ -233,7 +232,7 @@ class _Connecting(ClientFactory):
 
 
 class _ClientFrom(tcp.Client):
-    """The reactor's client, which leaves the choice of the local port to connect."""
+    """The reactor's client, with the choice of the local port left to connect."""
 
     def createInternetSocket(self) -> socket.socket:
         """As tcp.Client."""
@@ -244,7 +243,7 @@ class _ClientFrom(tcp.Client):
 
 
 class _ConnectorFrom(tcp.Connector):
-    """The reactor's connector, for such clients."""
+    """The reactor's connector, which makes such clients."""
 
     def _makeTransport(self) -> tcp.Client:
         return _ClientFrom(  # type: ignore[no-untyped-call]
@@ -254,8 +253,8 @@ class _ConnectorFrom(tcp.Connector):
 
 class _Arrival(Protocol):
     """
-    Stands in for the real protocol until the connection is there, so that the attempt can fire after
-    ``connectionMade`` without a wrapper around every later event (which would also hide half-close).
+    Takes the place of the real protocol until the connection is made, so that the attempt can fire after
+    ``connectionMade`` without a wrapper around every later event, which would also hide half-close.
     """
 
     def __init__(self, protocol: Protocol, outcome: Deferred[Any]) -> None:
@@ -263,9 +262,9 @@ class _Arrival(Protocol):
         self._outcome = outcome
 
     def makeConnection(self, transport: Any) -> None:
-        """Put the real protocol on the transport, and tell."""
+        """Put the real protocol on the transport, and report the outcome."""
         transport.protocol = self._protocol
-        # What we write is forwarded as it comes: waiting for more (Nagle) only adds delay.
+        # Bytes are forwarded as they come: waiting for more (Nagle's algorithm) only adds delay.
         transport.setTcpNoDelay(True)
         self._protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
         self._outcome.callback(self._protocol)

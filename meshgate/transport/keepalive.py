@@ -1,8 +1,8 @@
 """
-Keepalive: probes that the kernel sends on a connection on which nothing is said.
+Keepalive: probes that the kernel sends on an idle connection.
 
-Clients' connections inherit the probes of the socket that accepted them, where the system is Linux; an endpoint's get
-theirs once they have lived some seconds. So a short connection pays nothing for them.
+On Linux, a client's connection inherits the probes of its listening socket. A connection to an endpoint gets its probes
+once it has lived some seconds. So a short connection pays nothing for them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from meshgate.routing.connection_policy import Keepalive
 
 INHERITED: Final = sys.platform == "linux"
-"""Accepted connections have the probes of the socket that accepted them."""
+"""True if accepted connections inherit the probes of the listening socket."""
 
 _TCP_KEEPIDLE: Final = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))  # the latter on macOS
 _TCP_KEEPINTVL: Final = getattr(socket, "TCP_KEEPINTVL", None)
@@ -24,9 +24,10 @@ _OPTIONS: Final = ((_TCP_KEEPIDLE, "time"), (_TCP_KEEPINTVL, "interval"), (_TCP_
 
 def keep_alive(connection: Any, keepalive: Keepalive | None) -> None:
     """
-    Have a connection probed, or those that a listening socket will accept. What a system cannot set stays its own.
+    Set the probes of a connection, or of those that a listening socket will accept. Values that the system cannot set
+    stay the system's.
 
-    :param connection: a TCP socket; one that is already lost is left alone.
+    :param connection: a TCP socket; nothing is done if its connection is lost already.
     :param keepalive: None for no probes.
     """
     try:
@@ -34,7 +35,7 @@ def keep_alive(connection: Any, keepalive: Keepalive | None) -> None:
             value = getattr(keepalive, field)
             if value and option is not None:
                 connection.setsockopt(socket.IPPROTO_TCP, option, value)
-        # Last: probes that begin before would wait for each other as long as the system has it.
+        # Last: probes that begin earlier wait for the system's interval first.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, keepalive is not None)
     except OSError:
         return
@@ -42,9 +43,9 @@ def keep_alive(connection: Any, keepalive: Keepalive | None) -> None:
 
 def patience(connection: Any, keepalive: Keepalive) -> float:
     """
-    Count the seconds of silence after which probes give a connection up.
+    Return the seconds of silence after which probes give a connection up.
 
-    :param connection: a socket with these probes, which is asked for what they leave to the system.
+    :param connection: a socket with these probes; it tells the values that they leave to the system.
     """
     time, interval, probes = (
         getattr(keepalive, field) or (connection.getsockopt(socket.IPPROTO_TCP, option) if option is not None else 0)

@@ -1,9 +1,15 @@
 """
-Last words on Twisted's transports: what a peer has sent before it reset the connection.
+Last words on Twisted's transports: the bytes that a peer sent before it reset the connection.
 
-Twisted's transport closes its socket as soon as a write fails or the poll tells of a reset, with whatever is unread in
-it. Here the loss is held back until everything was read, as fast as it is taken. Lean transports do that by themselves
-(:mod:`meshgate.transport.lean.transport`); this gives Twisted's the same attributes.
+The problem: Twisted's transport closes its socket as soon as a write fails or the poll reports a reset, and loses what
+is unread in it. A server that answers "too large" and resets would never be heard.
+
+The approach: one object replaces ``connectionLost`` and ``readConnectionLost`` of the transport, and defers the loss
+until everything was read, as fast as the reader takes it. Lean transports do the same by themselves
+(:mod:`meshgate.transport.lean.transport`); Twisted's get the same attributes here: ``unwritable``, ``unsent`` and
+``unacknowledged``.
+
+The invariant: the loss is reported once, and with the reason that came first.
 """
 
 from __future__ import annotations
@@ -22,27 +28,27 @@ _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
 
 class Reader(Protocol):
     """
-    Takes what is read.
+    The side of a relay that reads from the transport.
 
-    :ivar finished: the end of stream was read.
-    :ivar blocked: nothing is to be read for now.
+    :ivar finished: the end of the stream was read.
+    :ivar blocked: nothing shall be read for now.
     """
 
     finished: bool
     blocked: bool
 
     def peer_reset(self) -> None:
-        """The connection was reset; what came before is still being read."""
+        """Act on a reset; the bytes that came before are still being read."""
 
 
 def defer_reset(transport: Any, reader: Reader) -> None:
-    """Have one of Twisted's transports read everything before it reports a reset. Others stay as they are."""
+    """Have one of Twisted's transports read everything before it reports a reset. Other transports do so anyway."""
     if isinstance(transport, Connection):
         _LastWords(transport, reader)
 
 
 class _LastWords:
-    """Stands between the reactor and one transport when it comes to the end of the connection."""
+    """Takes the reactor's reports of the end of one transport's connection."""
 
     def __init__(self, transport: Any, reader: Reader) -> None:
         self._transport = transport

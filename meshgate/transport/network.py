@@ -1,8 +1,7 @@
 """
-What carries the bytes: Twisted's own transports, or lean ones on a private poll where there is epoll.
+The network: listening and dialing by Twisted's own transports, or by lean ones where there is epoll.
 
-Knows both and chooses between them; everybody else listens and dials by a :class:`Network` and sees no difference but
-the cost.
+All other modules use a :class:`Network` and see no difference between the two but the cost.
 """
 
 from __future__ import annotations
@@ -35,35 +34,35 @@ LEAN: Final = "lean"
 TWISTED: Final = "twisted"
 
 _BURST: Final = 100
-"""Connections that the reactor's port takes in for one event."""
+"""Connections that the reactor's port accepts for one event."""
 
 
 class NoSuchTransport(Exception):  # noqa: N818 - the setting asks for what is not there
-    """The transport that the settings ask for does not exist here. The message is for people."""
+    """The transport that the settings ask for does not work on this system. The message is for people."""
 
 
 class Port(Interface):
-    """A port that listens."""
+    """An open port."""
 
     def defer_accept(self, wanted: bool) -> None:
-        """Have the kernel hand over connections only with their first bytes, or as soon as they are there."""
+        """Have the kernel hand over connections only with their first bytes, or as soon as they are established."""
 
     def keep_alive(self, keepalive: Keepalive | None) -> None:
-        """Have the connections that will be accepted probed; None for no probes."""
+        """Set the probes of the connections that will be accepted; None for none."""
 
     def stop(self) -> Deferred[object]:
-        """Stop listening; fires when the port is free. Whoever else holds the socket goes on."""
+        """Stop listening in this process; fires when that is done. Other processes that share the socket go on."""
 
     def finish(self) -> Deferred[object]:
-        """Take in the connections that wait, and stop listening for good, whoever else holds the socket."""
+        """Accept the connections that wait, then stop listening, in all processes that share the socket."""
 
 
 class Network(Interface):
     """
-    How connections come about.
+    Makes connections: accepts them on listening sockets, and dials them.
 
     :ivar wheel: the clock for time limits of connections.
-    :ivar sources: the addresses that it dials from.
+    :ivar sources: the source addresses of dials.
     """
 
     wheel: Wheel
@@ -81,18 +80,18 @@ class Network(Interface):
         self, address: str, port: int, protocol: Any, timeout: float, first: bytes, dialer: Dialer, /
     ) -> Attempt | None:
         """
-        Connect a protocol to an IP address; it fails as :exc:`~meshgate.transport.dialing.DialLoop` where that is one
-        of the sockets of :meth:`listen`.
+        Connect a protocol to an IP address. The dial fails with :exc:`~meshgate.transport.dialing.DialLoop` if one of
+        the sockets of :meth:`listen` would accept it.
 
         :param address: an IP address, never a name.
         :param timeout: seconds for this one attempt.
-        :param first: what is written before anything else; none of it twice.
-        :param dialer: told of the outcome, once.
-        :return: the attempt, or None when the outcome is known already.
+        :param first: bytes to write first; none of them twice.
+        :param dialer: gets the outcome, once.
+        :return: the attempt; None if the dialer has got the outcome already.
         """
 
     def close(self) -> None:
-        """Let go of what is shared. All ports and connections have to be gone."""
+        """Close what connections share. All ports and connections must be closed before."""
 
 
 class TwistedNetwork:
@@ -146,8 +145,8 @@ class TwistedNetwork:
 
 class _TwistedPort:
     """
-    The reactor's port, made to accept with an eye on descriptors: it says nothing of those that it gets, so the number
-    of the next one is asked for before each event.
+    The reactor's port, which pauses while descriptors are short. It does not tell which descriptors it gets, so the
+    number of the next free one is looked up before each event.
     """
 
     def __init__(
@@ -239,11 +238,11 @@ class LeanNetwork:
 
 def chosen_transport(choice: str, reactor: Any) -> str:
     """
-    The transport that the settings ask for.
+    Choose between lean and Twisted's transports.
 
-    :param choice: ``lean``, ``twisted``, or ``auto`` for lean where that is possible.
-    :return: one of the first two.
-    :raises NoSuchTransport: when lean transports are asked for where they cannot be.
+    :param choice: the setting: ``lean``, ``twisted``, or ``auto`` for lean where there is epoll.
+    :return: ``lean`` or ``twisted``.
+    :raises NoSuchTransport: when the setting is ``lean`` and there is no epoll.
     """
     possible = hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor)
     if choice == LEAN and not possible:
@@ -252,5 +251,5 @@ def chosen_transport(choice: str, reactor: Any) -> str:
 
 
 def make_network(choice: str, reactor: Any) -> Network:
-    """The network of a transport; the arguments are those of :func:`chosen_transport`."""
+    """Make the network of a transport; the arguments are those of :func:`chosen_transport`."""
     return LeanNetwork(reactor) if chosen_transport(choice, reactor) == LEAN else TwistedNetwork(reactor)

@@ -1,13 +1,17 @@
 """
-Our own listening sockets, so that a dial that would end at one of them is found out before it is made.
+Our own listening sockets, so that a dial that would reach one of them is refused before it is made.
 
-A gateway that dials itself accepts its own connection, dials again, and has no descriptor left within a second. The
-kernel gives a connection to the socket whose bound address covers the one dialed: the same address, or any address of
-this machine where the socket is bound to none in particular. So a dial is a loop where a socket of ours has the port
-and covers the address. Most dials go to a port on which we do not listen, and cost one look into a dictionary; the
-kernel is asked only whether an address is this machine's, and its answer is kept for some seconds.
+The problem: a gateway that dials itself accepts its own connection, dials again, and runs out of descriptors within a
+second.
 
-One process knows its own sockets. Every worker has one for each open port, so each of them knows all ports.
+The approach: the kernel gives a connection to the socket whose bound address covers the dialed one. That is the same
+address, or, for a socket bound to the unspecified address, any address of this machine. So a dial is a loop if one of
+our sockets has its port and covers its address. Most dials go to a port on which we do not listen, and cost one look
+into a dictionary. Otherwise the kernel is asked if the address is this machine's, and its answer is kept for
+:data:`REMEMBERED_FOR` seconds.
+
+The invariant: each process registers its own sockets. Every worker has a socket for each open port, so each finds loops
+through any port.
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ from typing import Final, NamedTuple
 from meshgate.transport.binding import another_listens
 
 REMEMBERED_FOR: Final = 5.0
-"""Seconds for which an answer of the kernel holds: addresses come and go."""
+"""Seconds for which an answer of the kernel is kept: addresses come and go."""
 
 _REMEMBERED: Final = 1024
-"""How many answers are kept."""
+"""Number of answers that are kept."""
 
-# Of <linux/rtnetlink.h>.
+# Constants of <linux/rtnetlink.h>.
 _GET_ROUTE: Final = 26
 _NEW_ROUTE: Final = 24
 _REQUEST: Final = 1
@@ -37,7 +41,7 @@ _LOCAL: Final = 2
 
 
 class _Target(NamedTuple):
-    """An address that is dialed, or bound."""
+    """An address that is dialed or bound, with its zone where it has one."""
 
     address: IPv4Address | IPv6Address
     zone: str
@@ -47,7 +51,7 @@ class _Bound(NamedTuple):
     """
     One listening socket.
 
-    :ivar families: the versions of IP whose connections it takes, where it is bound to no address in particular.
+    :ivar families: the versions of IP whose connections it takes if it is bound to the unspecified address.
     """
 
     target: _Target
@@ -58,9 +62,9 @@ class OwnSockets:
     """
     The listening sockets of this process.
 
-    :param seconds: gives the time.
-    :param is_local: tells whether an address, with its zone or without, is one of this machine's.
-    :ivar ports: the sockets by their ports. Look here first.
+    :param seconds: returns the clock's seconds.
+    :param is_local: returns True if an address and its zone, or "", are this machine's.
+    :ivar ports: the sockets by port; checked before :meth:`would_accept` is called.
     """
 
     def __init__(
@@ -73,9 +77,9 @@ class OwnSockets:
 
     def add(self, listening: socket.socket) -> Callable[[], None]:
         """
-        Note a socket that is bound.
+        Register a bound socket.
 
-        :return: forgets it again.
+        :return: a function that forgets the socket.
         """
         name = listening.getsockname()
         port: int = name[1]
@@ -92,13 +96,13 @@ class OwnSockets:
         return forget
 
     def would_accept(self, address: str, port: int) -> bool:
-        """Whether a connection to an address would come to one of the sockets."""
+        """Return True if a connection to an address would reach one of the sockets."""
         sockets = self.ports.get(port)
         if not sockets:
             return False
         try:
             target = _dialed(address)
-        except (ValueError, OSError):  # no address, or a zone that does not exist: the dial will say so
+        except (ValueError, OSError):  # no address, or a zone that does not exist: the dial will fail with that reason
             return False
         for bound in sockets:
             if bound.target == target:
@@ -109,7 +113,7 @@ class OwnSockets:
         return self._is_own(target, port)
 
     def _is_own(self, target: _Target, port: int) -> bool:
-        """Whether an address is this machine's, and on this port nobody's but ours."""
+        """Return True if an address is this machine's, and no other socket listens on just it and this port."""
         now = self._seconds()
         answer = self._answers.get((target, port))
         if answer is not None and answer[0] > now:
@@ -122,13 +126,13 @@ class OwnSockets:
 
 
 def is_local_address(address: IPv4Address | IPv6Address, zone: str = "") -> bool:
-    """Whether packets to an address stay on this machine, as its routing tables have it. Nothing is sent."""
+    """Return True if this machine's routing tables keep packets to an address on it. Nothing is sent."""
     if address.is_loopback:
         return True
     try:
         return _route_type(address, zone) == _LOCAL
     except (OSError, AttributeError, struct.error):
-        return False  # where the kernel cannot be asked, the address is dialed as any other
+        return False  # the kernel cannot be asked, so the address is dialed like any other
 
 
 def _route_type(address: IPv4Address | IPv6Address, zone: str) -> int:
@@ -154,21 +158,21 @@ def _interface(zone: str) -> int:
 @lru_cache(4096)
 def _target(text: str) -> _Target:
     """
-    An address as the kernel sees it: one that holds an IPv4 address is that.
+    Parse an address as the kernel takes it: an IPv4-mapped IPv6 address becomes the IPv4 address.
 
-    :raises ValueError: when it is no address.
+    :raises ValueError: when the text is no address.
     :raises OSError: when there is no such zone.
     """
     host, _, zone = text.partition("%")
     address = ip_address(host)
     address = getattr(address, "ipv4_mapped", None) or address
-    # Only where an address alone says nothing does its zone belong to it.
+    # Only a link-local address needs its zone to be complete.
     return _Target(address, str(_interface(zone)) if zone and address.is_link_local else "")
 
 
 @lru_cache(4096)
 def _dialed(text: str) -> _Target:
-    """The address to which a dial goes: the kernel takes loopback's where none is given."""
+    """Parse the address that a dial reaches: the kernel dials loopback for the unspecified address."""
     target = _target(text)
     if not target.address.is_unspecified:
         return target

@@ -1,9 +1,17 @@
 """
-The listening ports: opened, kept and closed as the routing table wants them.
+The listening ports: opened, kept and closed as the routing table's listeners require.
 
-Knows which listeners are wanted and which are open; knows neither what is served on them nor how a socket
-is bound (that is :mod:`meshgate.transport.binding`), nor which process accepts on it. Live connections are not its
-business: they outlast the port that accepted them.
+The problem: routes change while clients connect, and a port may be taken or its address missing for now.
+
+The approach: :meth:`Ports.reconcile` compares the wanted listeners with the open ports, has
+:mod:`meshgate.transport.binding` bind the sockets, and gives them to a ``serve`` function, which has this process or
+its workers accept on them.
+
+The invariants:
+
+- A port that stays wanted is not touched; live connections outlast the port that accepted them.
+- New ports open before old ones close, so that a port that changes its address families always has a socket.
+- A wanted port that cannot be opened is tried again, after :data:`FIRST_RETRY` to :data:`LAST_RETRY` seconds.
 """
 
 from __future__ import annotations
@@ -22,15 +30,15 @@ from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
 from meshgate.transport.network import Network, Port
 
-#: Seconds until a port that cannot be opened is tried again, at first and at most; doubled each time between.
+#: Seconds until a port that cannot be opened is tried again: the first time, and at most; doubled in between.
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
 
-# Probes at the system's own times.
+# Probes with the system's own times.
 _SYSTEMS_OWN: Final = Keepalive()
 
-#: A port by its key and whether it is dual-stack: 0.0.0.0 may be left unset in one table and written out in
-#: the next, and then it is another socket.
+#: A listener's key and whether it is dual-stack: a bind may be unset in one table and 0.0.0.0 in the next. The key is
+#: the same then, and the sockets differ.
 _Identity = tuple[ListenerKey, bool]
 
 
@@ -39,8 +47,8 @@ class PortFailure:
     """
     A wanted port that is not open.
 
-    :ivar reason: why, in a few words, as ``in use by another process``.
-    :ivar is_missing: this machine does not have the address, and may get it.
+    :ivar reason: a few words for people, as ``in use by another process``.
+    :ivar is_missing: True if this machine does not have the address; it may get it later.
     """
 
     key: ListenerKey
@@ -49,16 +57,16 @@ class PortFailure:
 
 
 Serve = Callable[[ListenerKey, Sequence[socket.socket]], Port]
-"""Begins to accept connections on the sockets of one listener, which belong to the port from then on."""
+"""Begins to accept connections on the sockets of one listener, which belong to the returned port from then on."""
 
 
 def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocolFactory]) -> Serve:
     """
-    For ports of one socket each: this process accepts. Another one may hold the same socket; it goes on listening then
-    when the port is stopped, and keeps its queue.
+    Have this process accept the connections of ports with one socket each. A process that shares the socket goes on
+    listening, with its queue, when the port is stopped.
 
-    :param network: what carries the bytes.
-    :param factory_for: makes what serves a listener.
+    :param network: the network whose transports carry the connections.
+    :param factory_for: makes the protocol factory of a listener.
     """
 
     def serve(key: ListenerKey, sockets: Sequence[socket.socket]) -> Port:
@@ -69,7 +77,7 @@ def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocol
 
 
 class _Open:
-    """One port that listens."""
+    """One open port."""
 
     def __init__(
         self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve, keepalive: Keepalive | None
@@ -83,13 +91,13 @@ class _Open:
         self._keepalive = keepalive
 
     def keep_alive(self, keepalive: Keepalive | None) -> None:
-        """Have the connections that will be accepted probed in another way."""
+        """Set the probes of the connections that will be accepted, if they have changed."""
         if keepalive != self._keepalive:
             self._keepalive = keepalive
             self._port.keep_alive(keepalive)
 
     def defer_accept(self, wanted: bool) -> None:
-        """Have the kernel hand over connections with their first bytes, or not."""
+        """Have the kernel hand over connections only with their first bytes, or at once."""
         if wanted != self._deferred:
             self._deferred = wanted
             self._port.defer_accept(wanted)
@@ -97,7 +105,7 @@ class _Open:
 
 @dataclass(slots=True)
 class _Failing:
-    """One port that cannot be opened, and when it will be tried again."""
+    """One port that cannot be opened, and the seconds and the call until the next try."""
 
     listener: Listener
     error: BindError
@@ -113,12 +121,12 @@ class Ports:
     :param serve: called once for each port opened, with its sockets.
     :param on_change: called when a port that failed opens or fails for another reason; never within
         :meth:`reconcile`.
-    :param copies: how many sockets are opened for each port, between which the kernel spreads its connections.
-    :ivar backlog: connections that may wait to be accepted, for each socket of the ports to be opened.
-    :ivar deferring: where clients speak first, connections are accepted with their first bytes; holds from the next
-        :meth:`reconcile` on.
-    :ivar keepalive: the probes of the connections that will be accepted, None for none; holds from the next
-        :meth:`reconcile` on, also for ports that are open.
+    :param copies: number of sockets for each port; the kernel spreads the port's connections over them.
+    :ivar backlog: connections that may wait to be accepted on each socket, for ports that will be opened.
+    :ivar deferring: True to accept connections only with their first bytes on listeners whose clients speak first; a
+        new value holds from the next :meth:`reconcile` on.
+    :ivar keepalive: the probes of the connections that will be accepted, or None; a new value holds from the next
+        :meth:`reconcile` on, for open ports too.
     """
 
     def __init__(
@@ -156,10 +164,10 @@ class Ports:
 
     def reconcile(self, wanted: Iterable[Listener]) -> tuple[PortFailure, ...]:
         """
-        Make the open ports those wanted. A port that stays is not touched, one that goes stops listening at
+        Open the wanted ports and close all others. A port that stays is not touched, one that goes stops listening at
         once, and one that cannot be opened is tried again for as long as it is wanted.
 
-        :return: :attr:`failures`, after trying.
+        :return: the new :attr:`failures`.
         """
         listeners = {(listener.key, listener.dual_stack): listener for listener in wanted}
         going = self._open.keys() - listeners.keys()
@@ -168,13 +176,13 @@ class Ports:
             failing.retry.cancel()
         for identity, listener in listeners.items():
             if identity not in self._open:
-                # Once more at once, in the hope that this is the news, but with no shorter pauses after it.
+                # The change of routes may go with a change of this machine: try at once, without shortening the pauses.
                 before = failed_before.get(identity)
                 self._try(listener, before.delay if before else FIRST_RETRY)
             else:
                 self._open[identity].keep_alive(self.keepalive)
                 self._open[identity].defer_accept(self.deferring and listener.sniffs)
-        # The new ones first: a port that goes on with other address families is never without a socket.
+        # New ports are open by now: a port that changes its address families always has a socket.
         for identity in going:
             self._close(identity)
         return self.failures
@@ -198,7 +206,7 @@ class Ports:
             sockets = open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
         except BindError as error:
             if error.is_missing:
-                delay = FIRST_RETRY  # it may be moved here at any time, and then every second counts
+                delay = FIRST_RETRY  # a virtual address may move here at any time, and then every second counts
             retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, error, delay, retry)
             return

@@ -1,8 +1,9 @@
 """
-The addresses from which endpoints are dialed.
+The source addresses from which endpoints are dialed.
 
-One source address has some 28,000 local ports for each endpoint. Whoever needs more connections to one endpoint gives
-more addresses: dials begin with each of them in turn, and go on to the next where the ports of one are used up.
+One source address has some 28,000 local ports for each endpoint (net.ipv4.ip_local_port_range). With more addresses
+there can be more connections to one endpoint: dials begin with each address in turn, and go on to the next one if an
+address has no port left.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Final
 
 BIND_ADDRESS_NO_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """
-Leaves the choice of the port to connect, which takes one that is free for this endpoint; bind would take one that is
-free for all of them.
+Socket option that leaves the choice of the port to connect, which takes one that is free for this endpoint; bind takes
+one that is free for all endpoints.
 """
 
 
 class SourceAddresses:
     """
-    The addresses in force; without any, the kernel chooses.
+    The source addresses in force; without any, the kernel chooses.
 
-    :ivar given: there are some.
+    :ivar given: True if there are any.
     """
 
     def __init__(self) -> None:
@@ -32,9 +33,9 @@ class SourceAddresses:
 
     def follow(self, addresses: Iterable[str]) -> None:
         """
-        Take other ones from now on.
+        Use other addresses from now on.
 
-        :param addresses: IP addresses of both families.
+        :param addresses: IP addresses of either family.
         """
         addresses = tuple(addresses)
         self.given = bool(addresses)
@@ -44,7 +45,7 @@ class SourceAddresses:
         }
 
     def order(self, family: int) -> tuple[str, ...]:
-        """The addresses of a family in the order in which the next dial tries them; none where the kernel chooses."""
+        """Return a family's addresses in the order in which the next dial tries them; none if the kernel chooses."""
         addresses = self._by_family.get(family, ())
         if len(addresses) < 2:
             return addresses

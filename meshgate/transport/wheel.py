@@ -1,8 +1,13 @@
 """
-Time limits by the second: one call of the reactor for all of them.
+The timer wheel: time limits by the second, with one call of the reactor for all of them.
 
-Knows time in ticks of a second and what to call when; knows nothing of sockets. A time limit of a connection is
-rarely met and nearly always called off, so that setting and calling off is what has to be cheap.
+The problem: each connection has several time limits, and nearly all are cancelled before they are met. A ``callLater``
+of the reactor for each of them would cost too much.
+
+The approach: calls wait in buckets, one for each second, which are sets: setting and cancelling a limit is adding to a
+set and taking out of it. One tick per second empties the buckets that are due.
+
+The invariants: no call comes early, and none comes more than :data:`TICK` late.
 """
 
 from __future__ import annotations
@@ -16,36 +21,36 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 TICK: Final = 1.0
-"""Seconds between two looks at the clock: no call comes early, and none later than this."""
+"""Seconds from one tick to the next."""
 
 SOON: Final = 0.05
-"""Seconds within which a call comes that cannot wait for a tick."""
+"""Seconds within which a call of :meth:`Wheel.call_soon` comes."""
 
 
 class Timer:
-    """A call to come. What :meth:`Wheel.callLater` gives; as far as it goes, an IDelayedCall."""
+    """A call to come, as :meth:`Wheel.callLater` returns it; has the most used half of IDelayedCall."""
 
     __slots__ = ("_bucket", "_call")
 
     def __init__(self, call: Callable[[], object], bucket: set[Timer]) -> None:
-        # Whoever is called often has the timer: once it is over, it holds nobody, and there is nothing to collect.
+        # The called object often refers to its timer: dropping both references after the call leaves no cycle.
         self._call: Callable[[], object] | None = call
         self._bucket: set[Timer] | None = bucket
         bucket.add(self)
 
     def active(self) -> bool:
-        """Whether it is still to come."""
+        """Return True if the call is still to come."""
         return self._bucket is not None
 
     def cancel(self) -> None:
-        """Call it off; nothing happens if it has come, or was called off before."""
+        """Cancel the call; do nothing if it has come or was cancelled before."""
         bucket = self._bucket
         if bucket is not None:
             self._bucket = self._call = None
             bucket.discard(self)
 
     def fire(self) -> None:
-        """Call, for the wheel."""
+        """Make the call; the wheel's."""
         call = self._call
         self._bucket = self._call = None
         if call is not None:
@@ -57,7 +62,7 @@ class Wheel:
     Calls in buckets, one for each second.
 
     :param clock: provides IReactorTime.
-    :ivar now: the time of the last tick, in the clock's seconds, less than :data:`TICK` ago while anything waits.
+    :ivar now: the time of the last tick, in the clock's seconds; less than :data:`TICK` ago while any call waits.
     """
 
     _log: ClassVar = Logger()
@@ -71,11 +76,11 @@ class Wheel:
         self._soon: set[Timer] = set()
         self._calling_soon: IDelayedCall | None = None
         self.now = 0.0
-        #: As IReactorTime: the clock's own seconds.
+        #: As IReactorTime; the clock's own method.
         self.seconds = clock.seconds
 
     def __len__(self) -> int:
-        """How many calls are to come."""
+        """The number of calls that are to come."""
         return sum(map(len, self._buckets.values())) + len(self._soon)
 
     def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
@@ -91,12 +96,12 @@ class Wheel:
         ticks = int(delay / TICK)
         if ticks * TICK != delay:
             return self.call_at(self.seconds() + delay, call)
-        # Counted from the end of this tick, so that it is never early, and no clock is asked.
+        # Counting whole ticks from the end of this one never calls early, and needs no look at the clock.
         return self._put(self._done + 1 + ticks, call)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """
-        The same for a point in time.
+        Call at a point in time, or up to :data:`TICK` later.
 
         :param when: in the clock's seconds.
         """
@@ -108,7 +113,7 @@ class Wheel:
         return self._put(at, call)
 
     def call_soon(self, call: Callable[[], object]) -> Timer:
-        """Call within :data:`SOON` seconds: for the few that cannot wait for a tick. They share a call of the clock."""
+        """Call within :data:`SOON` seconds. All such calls of that time share one call of the clock."""
         if self._calling_soon is None and not self._stopped:
             self._calling_soon = self._clock.callLater(SOON, self._call_soon)
         return Timer(call, self._soon)
@@ -120,7 +125,7 @@ class Wheel:
         return Timer(call, bucket)
 
     def stop(self) -> None:
-        """Call off everything, for good."""
+        """Cancel all calls, for good."""
         self._stopped = True
         for bucket in (*self._buckets.values(), self._soon):
             for timer in tuple(bucket):
@@ -137,7 +142,7 @@ class Wheel:
             self._wait()
 
     def _read_clock(self) -> None:
-        # A clock may call a hair early by its own reckoning.
+        # A clock may call some microseconds early, by its own seconds.
         self._done = math.floor(self._clock.seconds() / TICK + 1e-6)
         self.now = self._done * TICK
 

@@ -1,8 +1,7 @@
 """
 The addresses of a name: from this machine's files first, then from the name servers, one after the other.
 
-Knows what DNS replies mean: aliases, names that do not exist, servers that fail. Keeps nothing: what is
-known, for how long, and who waits for it is the business of :mod:`meshgate.transport.dns.resolver`.
+Each lookup is made anew; :mod:`meshgate.transport.dns.resolver` caches the answers.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ FAMILIES: Final = (dns.A, dns.AAAA)
 """The record types that hold addresses, in the order in which addresses are used."""
 
 MAX_ALIASES: Final = 16
-"""How many CNAME records in a row are followed before it is called a loop."""
+"""CNAME records in a row that are followed; more count as a loop."""
 
 ROUNDS: Final = 2
-"""How often a server that stays silent is asked: a datagram may get lost."""
+"""Times that a silent server is asked: a datagram may get lost."""
 
 HOSTS_TTL: Final = 5.0
 """Seconds after which a name found in the hosts file is looked up there again."""
@@ -43,7 +42,7 @@ _CODE_WORDS: Final = {
 
 
 class LookupFailedError(Exception):
-    """Nobody could say what the addresses are. The text says why, for people."""
+    """No file and no server gave an answer. The message is the reason, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class Answer:
     """
     The addresses of one family that a name has now.
 
-    :ivar addresses: as text, in the order received; none is an answer too.
-    :ivar ttl: seconds for which they hold; the shortest among the records that lead to them.
-    :ivar reason: why there are none, in words.
+    :ivar addresses: as text, in the order received; an answer may have none.
+    :ivar ttl: seconds for which they hold: the shortest time to live among the records that lead to them.
+    :ivar reason: why there are no addresses, for people.
     """
 
     addresses: tuple[str, ...]
@@ -63,14 +62,14 @@ class Answer:
 
 class AddressLookup:
     """
-    Looks names up, each time anew.
+    Looks up names, without a cache.
 
     :param reactor: provides ``IReactorTime``, ``IReactorFDSet`` and ``IReactorTCP``.
     :param servers: IP address and port of each name server, in the order of preference; none for those of
         ``resolv.conf``, which is read again whenever it changes.
     :param timeout: seconds that a server is given for an answer.
-    :param hosts: where the names are that need no asking.
-    :param resolv_conf: the file that names the servers, in the form of resolv.conf(5).
+    :param hosts: the names that need no name server.
+    :param resolv_conf: the file that lists the servers, in the form of resolv.conf(5).
     :raises ValueError: when a server is given by a name.
     """
 
@@ -92,7 +91,7 @@ class AddressLookup:
 
     def lookup(self, name: str, family: int) -> Deferred[Answer]:
         """
-        Find the addresses of one family. Cancelling lets go of all sockets.
+        Find the addresses of one family. Cancelling closes all sockets.
 
         :param name: lower case, without a trailing dot; a full name, search domains are not applied.
         :param family: one of :data:`FAMILIES`.
@@ -122,8 +121,8 @@ class AddressLookup:
 
     async def _reply(self, question: dns.Query) -> dns.Message:
         """
-        The first reply that settles the question. A server that fails does not speak for the others; one
-        that was silent is asked again once all have been.
+        Return the first reply that answers the question. If a server fails, the next one is asked; silent ones are
+        asked again after all others.
         """
         reasons: dict[str, None] = {}
         servers = self._servers or self._resolv_conf.value()
@@ -147,9 +146,9 @@ class AddressLookup:
 
 def wire_name(name: str) -> bytes:
     """
-    A name as it stands in a question, in ASCII (RFC 1035, section 2.3.4; RFC 3490).
+    Encode a name as in a DNS question, in ASCII (RFC 1035, section 2.3.4; RFC 3490).
 
-    :raises LookupFailedError: for what can be no host's name.
+    :raises LookupFailedError: when it can be no host's name.
     """
     try:
         encoded = name.encode("idna")
@@ -162,10 +161,10 @@ def wire_name(name: str) -> bytes:
 
 def _follow(records: Sequence[dns.RRHeader], target: bytes, family: int) -> tuple[tuple[str, ...], bytes, float]:
     """
-    Walk along the aliases of one reply.
+    Follow the aliases in one reply.
 
-    :return: the addresses found at the end, the name that the aliases lead to, and the shortest time to live
-        on the way.
+    :return: the addresses found at the end, the name that the aliases lead to, and the shortest time to live on the
+        way.
     """
     name, ttl = dns.Name(target), float("inf")
     for _ in range(MAX_ALIASES):

@@ -1,8 +1,4 @@
-"""
-What this machine itself says about names: ``/etc/hosts``, ``/etc/resolv.conf``, and what needs no asking.
-
-Knows the two file formats, and reads a file again when it changed; must not know of DNS messages or of time.
-"""
+"""The machine's own files about names: ``/etc/hosts`` and ``/etc/resolv.conf``, read again when they change."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from meshgate.transport.dns.question import Server
 DNS_PORT = 53
 
 MAX_SERVERS = 3
-"""How many name servers of ``resolv.conf`` count, as everywhere else on the machine (resolv.conf(5))."""
+"""Name servers of ``resolv.conf`` that count, as for all other programs (MAXNS in resolv.conf(5))."""
 
 LOOPBACK = ("127.0.0.1", "::1")
 """The addresses of ``localhost`` and of every name under it (RFC 6761, section 6.3)."""
@@ -27,10 +23,10 @@ T = TypeVar("T")
 
 class ParsedFile(Generic[T]):
     """
-    A small text file, parsed again when it changed. One that cannot be read counts as empty.
+    A small text file, parsed again when it changes. A file that cannot be read counts as empty.
 
     :param path: the file.
-    :param parse: makes the value of its text.
+    :param parse: makes the value from the file's text.
     """
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
@@ -40,7 +36,7 @@ class ParsedFile(Generic[T]):
         self._value = parse("")
 
     def value(self) -> T:
-        """What the file says now. Costs one stat when nothing changed."""
+        """Return the value of the file as it is now, for one stat if it has not changed."""
         try:
             stat = os.stat(self._path)
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
@@ -55,7 +51,7 @@ class ParsedFile(Generic[T]):
 
 class HostsFile:
     """
-    The addresses that are known without a name server.
+    The addresses that need no name server.
 
     :param path: a file in the form of hosts(5).
     """
@@ -65,7 +61,7 @@ class HostsFile:
 
     def addresses(self, name: str) -> tuple[str, ...]:
         """
-        The addresses of a name, in the file's order; none for a name that has to be asked for.
+        Return the addresses of a name, in the file's order; none for a name that a name server must answer.
 
         :param name: lower case, without a trailing dot. An IP address is its own address.
         """
@@ -78,7 +74,7 @@ class HostsFile:
 
 
 def parse_hosts(text: str) -> Mapping[str, tuple[str, ...]]:
-    """The addresses by lower-case name; lines that do not begin with an address are skipped."""
+    """Parse hosts(5): the addresses by lower-case name. Lines that do not begin with an address are skipped."""
     hosts: dict[str, tuple[str, ...]] = {}
     for words in _lines(text):
         address, *names = words
@@ -90,8 +86,8 @@ def parse_hosts(text: str) -> Mapping[str, tuple[str, ...]]:
 
 def parse_resolv_conf(text: str) -> tuple[Server, ...]:
     """
-    The name servers; the one on this machine if none is named (resolv.conf(5)). Search domains and options
-    are not read: the names in routes are full names.
+    Parse resolv.conf(5): the name servers, or the one on this machine if there are none. Search domains and options are
+    not read, since the names in routes are full names.
     """
     named = (words[1] for words in _lines(text) if words[0] == "nameserver" and len(words) > 1)
     servers = [(address, DNS_PORT) for address in named if _is_address(address)]

@@ -1,8 +1,4 @@
-"""
-What is known of one name, and what an answer changes in it: decisions only.
-
-Knows last good answers, time to live and back-off; must not ask anybody, nor decide whose turn it is.
-"""
+"""The name cache's entries: the last good answer of a name, its time to live and its back-off; decisions only."""
 
 from __future__ import annotations
 
@@ -19,26 +15,26 @@ from meshgate.transport.dns.address_lookup import FAMILIES, Answer
 
 SHORTEST_TTL: Final = 1.0
 LONGEST_TTL: Final = 3600.0
-"""Seconds between which an answer's time to live is honored: 0 must not become a question per connection, and
-a mistaken week must not outlast its correction by more than an hour."""
+"""Bounds in seconds of an answer's time to live: 0 must not cause a lookup per connection, and a week that was given by
+mistake must not outlast its correction by more than an hour."""
 
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
-"""Seconds after which a name without an answer is asked for again; doubled each time, up to the second."""
+"""Seconds after which a name without an answer is looked up again: the first time, and at most; doubled in between."""
 
 Outcome = Answer | str
-"""What came of the question for one family: an answer, be it empty, or why there is none."""
+"""The outcome of one family's lookup: an answer, which may be empty, or the reason why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameFigures:
     """
-    A name as people are shown it. Times are seconds since the epoch.
+    A name as the status shows it. Times are seconds since the epoch.
 
-    :ivar addresses: the last good answer; empty where there never was one.
-    :ivar answered: when that came; None where there never was one.
-    :ivar failing_since: None while the name resolves.
-    :ivar reason: why it does not, or empty.
+    :ivar addresses: the last good answer; empty if there never was one.
+    :ivar answered: the time of that answer; None if there never was one.
+    :ivar failing_since: the time since which the name does not resolve; None while it does.
+    :ivar reason: why it does not resolve, or empty.
     """
 
     addresses: tuple[str, ...] = ()
@@ -50,20 +46,20 @@ class NameFigures:
 @dataclass(slots=True, eq=False)
 class NameEntry:
     """
-    What is known of one name.
+    One name's entry in the cache.
 
     :ivar name: lower case, without a trailing dot.
-    :ivar watched: it is to be kept fresh.
+    :ivar watched: True if the name is kept fresh.
     :ivar families: the last good addresses of each family.
-    :ivar addresses: all of them, or None before the first good answer.
-    :ivar answered: when the last good answer came, in seconds since the epoch; None before the first.
-    :ivar fresh_until: until when nothing new will be asked, in the reactor's seconds.
-    :ivar failures: how many times in a row there was no, or only half an, answer.
-    :ivar reason: why it cannot be resolved now, or empty.
-    :ivar failing_since: since when, in seconds since the epoch.
-    :ivar asking: its question is under way, or waits for its turn.
-    :ivar waiters: who waits for the answer.
-    :ivar timer: when it will be asked for again, if it is watched.
+    :ivar addresses: the last good addresses of both families, or None before the first good answer.
+    :ivar answered: the time of the last good answer, in seconds since the epoch; None before the first.
+    :ivar fresh_until: the time until which the answer is fresh, in the reactor's seconds.
+    :ivar failures: number of lookups in a row without answers for both families.
+    :ivar reason: why the name cannot be resolved now, or empty.
+    :ivar failing_since: the time since which it cannot, in seconds since the epoch.
+    :ivar asking: True if a lookup is under way or waits for its turn.
+    :ivar waiters: the Deferreds that wait for the answer.
+    :ivar timer: the call of the next lookup, if the name is watched.
     """
 
     name: str
@@ -81,11 +77,11 @@ class NameEntry:
 
     def keep(self, outcomes: Sequence[Outcome], now: float) -> float:
         """
-        Take in what came of both questions. Whatever is not answered stays as it was.
+        Keep the outcomes of both lookups. Addresses of a family without an answer stay as they were.
 
         :param outcomes: one for each of :data:`~meshgate.transport.dns.address_lookup.FAMILIES`.
         :param now: seconds since the epoch.
-        :return: the seconds after which to ask again.
+        :return: the seconds until the next lookup.
         """
         answers = {f: o for f, o in zip(FAMILIES, outcomes, strict=True) if isinstance(o, Answer)}
         good = [answer for answer in answers.values() if answer.addresses]
@@ -108,16 +104,16 @@ class NameEntry:
         return float(min(LAST_RETRY, FIRST_RETRY * 2**doublings))
 
     def state(self) -> tuple[frozenset[str], bool]:
-        """What others are told about when it changes: the set of addresses, and whether the name fails."""
+        """Return what counts as a change: the set of addresses, and True if the name fails."""
         return frozenset(self.addresses or ()), bool(self.reason)
 
     def figures(self) -> NameFigures:
-        """The same for people."""
+        """Return the entry as the status shows it."""
         failing = self.failing_since if self.reason else None
         return NameFigures(self.addresses or (), self.answered, failing, self.reason)
 
     def problem(self) -> Problem:
-        """A failing name as a problem. Stays the same as long as the reason does."""
+        """Return the problem of a failing name; it is the same as long as the reason is."""
         since = datetime.fromtimestamp(self.failing_since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if self.addresses:
             hint = f"its last good answer stays in use: {', '.join(self.addresses)}"
@@ -132,14 +128,14 @@ class NameEntry:
         )
 
     def answer_waiters(self) -> None:
-        """Give all who wait what is known."""
+        """Give the addresses to all who wait."""
         self.asking = False
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.callback(self.addresses or ())
 
     def cancel_timer(self) -> None:
-        """Ask again at no time."""
+        """Cancel the next lookup."""
         timer, self.timer = self.timer, None
         if timer is not None and timer.active():
             timer.cancel()

@@ -1,10 +1,9 @@
 """
-One question to one name server: over UDP, and again over TCP when the reply was cut.
+One question to one name server: over UDP, and again over TCP if the reply was truncated.
 
-Knows the DNS message format (through :mod:`twisted.names.dns`) and sockets; must not know of other servers,
-of caches, nor what a reply means. Cancelling a question ends its socket and its timer, and this is why
-:class:`twisted.names.client.Resolver` is not used: its timers and its TCP connection outlive the questions,
-it reads ``resolv.conf`` by a timer that cannot be stopped, and each of its UDP ports logs two lines.
+Cancelling a question closes its socket and ends its timer. :class:`twisted.names.client.Resolver` cannot do that: its
+timers and its TCP connection outlive the questions, it reads ``resolv.conf`` by a timer that cannot be stopped, and
+each of its UDP ports logs two lines.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ Server = tuple[str, int]
 
 class QuestionError(Exception):
     """
-    No reply that can be used. The text says why, and names the server.
+    No usable reply came. The message says why, and names the server.
 
-    :ivar silent: nothing came back at all, so that asking again may help.
+    :ivar silent: True if nothing came back at all, so that asking again may help.
     """
 
     def __init__(self, server: Server, why: str, silent: bool = False) -> None:
@@ -81,8 +80,8 @@ async def _ask_over_tcp(reactor: Any, server: Server, query: dns.Message, timeou
 
 def reply_to(query: dns.Message, data: bytes) -> dns.Message | None:
     """
-    The message in ``data``, or None unless it answers this query: same identifier, same question
-    (RFC 5452, section 9.1).
+    Parse the message in ``data``; return None unless it answers this query: same identifier, same question (RFC 5452,
+    section 9.1).
     """
     reply = dns.Message()
     try:
@@ -101,7 +100,7 @@ def _reason(error: Exception) -> str:
 @implementer(IReadDescriptor)
 class _Datagram:
     """
-    A UDP socket with one query on its way.
+    A UDP socket for one query.
 
     :ivar reply: fires with the first datagram that answers the query; cancelling it closes the socket.
     """
@@ -126,11 +125,11 @@ class _Datagram:
         return self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """How the reactor names this in its log."""
+        """The socket's name in the reactor's log lines."""
         return "DNS question"
 
     def doRead(self) -> None:
-        """Take one datagram; one that answers something else is dropped, and the wait goes on."""
+        """Read one datagram. One that does not answer the query is dropped, and the wait goes on."""
         try:
             data = self._socket.recv(65535)
         except BlockingIOError:
@@ -144,7 +143,7 @@ class _Datagram:
             self.reply.callback(reply)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor saw an error on the socket; what it was, only the socket knows."""
+        """Fail with the error of the socket, which the reactor does not tell."""
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._fail(OSError(number, os.strerror(number)))
 

@@ -1,9 +1,17 @@
 """
-Names and their addresses: what was answered last, kept fresh, and kept when nobody answers any more.
+The resolver: addresses of names, kept fresh in the background.
 
-Knows time, who waits for a name, and which names are wanted; must not know how addresses are found out (that
-is :mod:`meshgate.transport.dns.address_lookup`), what an answer changes (:mod:`meshgate.transport.dns.name_cache`),
-nor what addresses are for.
+The problem: a connection must not wait for a name server, and endpoints must not vanish because a name server does.
+
+The approach: the names of the routing table are watched. Each has an entry (:mod:`meshgate.transport.dns.name_cache`)
+with the last good answer, and is looked up again (:mod:`meshgate.transport.dns.address_lookup`) when its time to live
+ends. Names that are only resolved now and then get an entry too, the least recently used of which are dropped.
+
+The invariants:
+
+- A name that fails, does not exist, or has no address any more keeps its last good answer, however old.
+- At most :data:`MAX_UNDER_WAY` names are looked up at once; names that somebody waits for come first.
+- A name is looked up once at a time, however many wait for it.
 """
 
 from __future__ import annotations
@@ -24,14 +32,14 @@ from meshgate.transport.dns.name_cache import NameEntry, NameFigures, Outcome
 from meshgate.transport.dns.question import Server
 
 PATIENCE: Final = 1.0
-"""Seconds that the question for one family may still take once the other has given addresses: some servers
-never answer AAAA."""
+"""Seconds that the lookup of one family may still take once the other has given addresses: some servers never answer
+AAAA."""
 
 MAX_UNDER_WAY: Final = 32
-"""How many names are asked for at once, each with a socket or two; more wait for their turn."""
+"""Names that are looked up at once, each with a socket or two; more wait for their turn."""
 
 MAX_UNWATCHED: Final = 1024
-"""How many names are remembered that were only asked for; those not asked for the longest are forgotten."""
+"""Entries of names that are not watched; the least recently used ones are dropped."""
 
 _log = Logger()
 
@@ -40,19 +48,18 @@ Lookup = Callable[[str, int], Deferred[Answer]]
 
 class Resolver:
     """
-    Answers at once what it knows, and keeps watched names fresh in the background.
+    Answers from its cache, and keeps watched names fresh in the background.
 
-    A and AAAA are both asked for; the IPv4 addresses come first. ``/etc/hosts`` comes before the name
-    servers, since users expect it; ``localhost`` needs neither. Names are full names: the search domains of
-    ``resolv.conf`` are not applied. A name that fails, does not exist, or has no address any more keeps its
-    last good answer, however old.
+    A and AAAA records are both looked up; the IPv4 addresses come first. ``/etc/hosts`` comes before the name servers,
+    as users expect; ``localhost`` needs neither. Names are full names: the search domains of ``resolv.conf`` are not
+    applied.
 
     :param reactor: provides ``IReactorTime``, ``IReactorFDSet`` and ``IReactorTCP``.
     :param servers: IP address and port of each name server; none for those of ``/etc/resolv.conf``.
-    :param timeout: seconds that a server is given for an answer. Each is asked twice before a question fails.
+    :param timeout: seconds that a server is given for an answer. Each is asked twice before a lookup fails.
     :param on_change: called when a watched name gets another set of addresses, and when it becomes or ceases to be one
         of :meth:`problems`. Another order of the same addresses is no change.
-    :param lookup: how the addresses of one family are found out, for tests.
+    :param lookup: finds the addresses of one family; tests give their own.
     :param wall_clock: seconds since the epoch, for the times in problems.
     """
 
@@ -80,9 +87,9 @@ class Resolver:
 
     def cached(self, name: str) -> tuple[str, ...] | None:
         """
-        The last good answer, however old.
+        Return the last good answer, however old.
 
-        :return: addresses as text, IPv4 first, in the order received; None when there never was an answer.
+        :return: addresses as text, IPv4 first, in the order received; None if there never was an answer.
         """
         key = _key(name)
         entry = self._watched.get(key) or self._unwatched.get(key)
@@ -90,11 +97,11 @@ class Resolver:
 
     def resolve(self, name: str) -> Deferred[tuple[str, ...]]:
         """
-        Find the addresses of a name, asking only if nothing fresh is known. Between the retries of a failing
-        name the last good answer counts as fresh, so that connections do not become questions.
+        Find the addresses of a name, looking it up only if its answer is not fresh. Between the retries of a failing
+        name the last good answer counts as fresh, so that connections cause no lookups.
 
-        :return: never fails: fires with the last good answer if no new one is to be had, with nothing if
-            there never was one. Cancelling it cancels nobody else's.
+        :return: never fails: fires with the last good answer if there is no new one, and with no addresses if there
+            never was one. Cancelling it does not affect others who wait for the name.
         """
         entry = self._entry(_key(name))
         if self._stopped or entry.fresh_until > self._reactor.seconds():
@@ -107,8 +114,8 @@ class Resolver:
 
     def watch(self, names: Iterable[str]) -> None:
         """
-        Keep exactly these names fresh from now on, and forget all that were watched before and are not among
-        them. An answer is asked for again when its time to live ends, a failure after 1 to 30 seconds.
+        Keep exactly these names fresh from now on, and forget all other names that were watched before. A name is
+        looked up again when its time to live ends, after a failure in 1 to 30 seconds.
         """
         wanted = dict.fromkeys(map(_key, names))
         for gone in self._watched.keys() - wanted.keys():
@@ -122,17 +129,17 @@ class Resolver:
         self._ask_next()
 
     def problems(self) -> tuple[Problem, ...]:
-        """The watched names that cannot be resolved now, each with the reason and since when."""
+        """Return a problem for each watched name that cannot be resolved now, with the reason and since when."""
         return tuple(entry.problem() for _, entry in sorted(self._watched.items()) if entry.reason)
 
     def news(self) -> dict[str, NameFigures | None]:
-        """The watched names that were asked for since this was called last; None for those not watched any more."""
+        """Return the watched names that were looked up since the last call; None for those not watched any more."""
         names, self._news = self._news, set()
         return {name: self._watched[name].figures() if name in self._watched else None for name in names}
 
     def stop(self) -> Deferred[None]:
         """
-        Cancel every question and timer. What is known can still be asked for.
+        Cancel every lookup and timer. The cache still answers.
 
         :return: fires when the last socket is closed.
         """
@@ -178,7 +185,7 @@ class Resolver:
         self._ask_next()
 
     def _enqueue(self, entry: NameEntry) -> None:
-        """Have a name asked for when its turn comes, before all others if somebody waits for it."""
+        """Have a name looked up when its turn comes, before all others if somebody waits for it."""
         if entry.asking or self._stopped:
             return
         entry.cancel_timer()
@@ -189,7 +196,7 @@ class Resolver:
             self._queue.append(entry)
 
     def _ask_next(self) -> None:
-        """Ask for as many names as may be under way; the rest follows in another turn of the reactor."""
+        """Look up as many names as may be under way; the rest follows in another turn of the reactor."""
         begun = 0
         while self._queue and max(begun, len(self._questions)) < MAX_UNDER_WAY:
             entry = self._queue.popleft()
@@ -200,7 +207,7 @@ class Resolver:
                 entry.asking = False
 
     def _ask(self, entry: NameEntry) -> None:
-        lookups = [self._lookup(entry.name, family).addErrback(_why) for family in FAMILIES]
+        lookups = [self._lookup(entry.name, family).addErrback(_reason) for family in FAMILIES]
         for lookup, other in zip(lookups, reversed(lookups), strict=True):
             lookup.addCallback(self._hurry, other)
         both = gatherResults(lookups)
@@ -224,10 +231,10 @@ class Resolver:
                 self._news.add(entry.name)
                 self._refresh_in(entry, wait)
                 if entry.state() != before:
-                    self._tell(entry)
+                    self._notify(entry)
         entry.answer_waiters()
 
-    def _tell(self, entry: NameEntry) -> None:
+    def _notify(self, entry: NameEntry) -> None:
         if self._on_change is not None:
             try:
                 self._on_change()
@@ -239,7 +246,7 @@ def _key(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _why(failure: Failure) -> str:
+def _reason(failure: Failure) -> str:
     if not isinstance(failure.value, LookupFailedError | CancelledError):
         _log.failure("a name could not be looked up", failure=failure)
     return str(failure.value)

@@ -1,9 +1,9 @@
 """
-Dialing on the poller: a connection to an IP address without the reactor's part in it.
+Dialing on the poller: a connection to an IP address that gets a lean transport.
 
-Knows how to connect without waiting, and that a connection to a near endpoint is often there before anybody asks: what
-is to be sent first is tried at once, and where the kernel takes it, there is nothing to wait for. Knows nothing of
-names, nor of which endpoint to try next.
+A connection to a near endpoint is often established before connect returns, although it says EINPROGRESS.
+So the first bytes are sent at once: if the kernel takes them, the dial is over and needs no event. Otherwise an attempt
+waits for writability, an error or its time limit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def dial(
     """
     Connect a protocol to an IP address; see :meth:`meshgate.transport.network.Network.dial`.
 
-    :return: the attempt under way; None if the dialer was told of the outcome already.
+    :return: the attempt under way; None if the dialer has got the outcome already.
     """
     if port in own.ports and own.would_accept(address, port):
         dialer.dial_failed(loop_error(address, port))
@@ -59,7 +59,7 @@ def dial(
         dialer.dial_failed(dial_error(address, port, _connect_error(number)))
         return None
     transport = LeanTransport(poller, sock, name, blocking=False)
-    # What is written first cannot be held back; before the second write this is seen to.
+    # Nagle's algorithm never delays the first write; the flow switches it off before the second one.
     transport.nagle = True
     if sent:
         if sent < len(first):
@@ -72,7 +72,7 @@ def dial(
 def _connect_from(
     sources: tuple[str, ...], family: int, name: tuple[Any, ...], first: bytes
 ) -> tuple[Socket, int, int]:
-    """As :func:`~meshgate.transport.lean.sockets.connect`, from the first of these addresses that has a port left."""
+    """As :func:`~meshgate.transport.lean.sockets.connect`, from the first source address that has a port left."""
     outcome: tuple[Socket, int, int] | None = None
     for source in sources:
         if outcome is not None:
@@ -117,12 +117,12 @@ class _Waiting:
         transport.watch_for(self._ready)
 
     def cancel(self) -> None:
-        """Give up."""
+        """Give the attempt up."""
         self._end()
         self._transport.abortConnection()
 
     def crashed(self) -> None:
-        """Something failed that should not have."""
+        """Give the attempt up: a call of it has raised an exception."""
         self.cancel()
 
     def _ready(self, event: int) -> None:
@@ -131,7 +131,7 @@ class _Waiting:
         number = self._transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             if self._transport.has_unread():
-                # It has answered, said something and reset: what it said counts.
+                # The endpoint accepted, sent bytes and reset the connection: those bytes count.
                 self._end()
                 _establish(self._transport, self._protocol, self._dialer)
                 self._transport.reset_by_peer(OSError(number, os.strerror(number)))
@@ -141,7 +141,7 @@ class _Waiting:
         try:
             self._transport.socket.getpeername()
         except OSError:
-            return  # not yet
+            return  # not connected yet
         self._end()
         if self._first:
             self._transport.write(self._first)
@@ -168,7 +168,7 @@ def _connect_error(number: int) -> ConnectError:
 @lru_cache(4096)
 def _socket_address(address: str, port: int) -> tuple[int, tuple[Any, ...]]:
     """
-    The form in which the kernel takes an address.
+    Return the address family, and the address as the kernel takes it.
 
     :raises OSError: when it is no IP address, or names a zone that does not exist.
     """

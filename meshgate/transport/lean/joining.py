@@ -1,15 +1,20 @@
 """
-Joining: bytes of one connection moved to another, without a protocol called for each read.
+Joining: bytes of one lean transport moved to another, without calling a protocol for each read.
 
-Knows two lean transports, backpressure, and the two ways of moving: copied through a buffer of ours, or, where so much
-comes that each read fills it, spliced through a pipe within the kernel. Knows neither what an end of stream nor what a
-lost connection means for the other side.
+The problem: once a connection is routed, a protocol call for each read does nothing but pass bytes on, and copying bulk
+data through our memory costs twice as much as leaving it in the kernel.
 
-What comes for a transport that nothing can be sent to any more is read and dropped, so that a peer that writes before
-it reads gets to read what is still on its way to it.
+The approach: one :class:`Flow` for each direction gets the events of its transport. It copies through a buffer of ours,
+or, after :data:`STREAK` reads that filled the buffer, splices through a pipe of the kernel, until little comes again.
+What an end of stream or a lost connection means for the other side is decided by the subclass.
 
-While a transport cannot take what came for it, nothing more is read for it, so that no more waits than one buffer or
-one pipe holds; and what comes meanwhile wakes nobody.
+The invariants:
+
+- While the sink cannot take what was read for it, the flow reads nothing more, so that no more bytes wait than one
+  buffer or one pipe holds; bytes that come meanwhile cause no events.
+- Bytes for a sink that nothing can be sent to any more are read and dropped, so that a peer that writes before it reads
+  still gets to read what is on its way to it.
+- A flow keeps a pipe only while bytes wait in it.
 """
 
 from __future__ import annotations
@@ -25,12 +30,12 @@ from meshgate.transport.lean.transport import Inflow, LeanTransport
 from meshgate.transport.wheel import Wheel
 
 STREAK: Final = 3
-"""Reads in a row that fill the buffer, after which splicing pays."""
+"""Reads in a row that filled the buffer, after which splicing pays."""
 
 BUDGET: Final = 1024 * 1024
-"""Bytes moved for one event before others get their turn."""
+"""Bytes moved for one event before other sockets get their turn."""
 
-# Compiled, a name of another module is looked up each time, and a constant is not.
+# mypyc looks a name of another module up at each use, a constant not.
 _forward: Final = forward
 
 _SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
@@ -40,14 +45,14 @@ _ERROR: Final = 8  # select.EPOLLERR
 
 class Flow(Inflow):
     """
-    One direction of a join: what is read from its transport is sent to that of its peer.
+    One direction of a join: bytes read from its transport are sent to the peer's transport, the sink.
 
-    :ivar transport: what it reads from.
-    :ivar peer: the other direction.
-    :ivar count: bytes read.
-    :ivar first_at: the clock's seconds at the first read from here on, or None.
+    :ivar transport: the transport that it reads from.
+    :ivar peer: the flow of the other direction.
+    :ivar count: number of bytes read.
+    :ivar first_at: the clock's seconds at the first read since the join; None before.
     :ivar seen: the clock's :attr:`~meshgate.transport.wheel.Wheel.now` at the last read.
-    :ivar blocked: the peer's transport has not taken all yet, and nothing more is read.
+    :ivar blocked: some bytes wait for the sink, and nothing more is read.
     """
 
     __slots__ = ("_in_pipe", "_pipe", "_streak", "clock", "count", "first_at", "peer", "seen", "transport")
@@ -66,14 +71,14 @@ class Flow(Inflow):
         self._in_pipe = 0
 
     def read_finished(self) -> None:
-        """The end of the stream was read, and all before it has been sent on."""
+        """Act on the end of the stream: it was read, and all bytes before it were sent on."""
         raise NotImplementedError
 
     def pump(self, event: int) -> bool | None:
         """
-        Copy what has come. Called for an event of the transport while nothing stands in the way.
+        Copy what has come; the call for the transport's events while neither direction is blocked.
 
-        :return: False if nothing else has happened; see :data:`meshgate.transport.lean.events.Call`.
+        :return: as :data:`meshgate.transport.lean.events.Call`: False if bytes were moved and nothing else happened.
         """
         transport: LeanTransport = self.transport
         if transport.done_reading:
@@ -99,7 +104,7 @@ class Flow(Inflow):
             if self.first_at is None:
                 self.first_at = self.clock.seconds()
                 if sink.nagle:
-                    sink.setTcpNoDelay(True)  # and whatever the kernel has held back leaves
+                    sink.setTcpNoDelay(True)  # this also sends what the kernel has delayed
             self.count += count
             self.seen = self.clock.now
             if not isinstance(moved, int):
@@ -119,7 +124,7 @@ class Flow(Inflow):
                     return None
 
     def _keep_rest(self, sink: LeanTransport, count: int, rest: bytes, number: int) -> None:
-        """The peer's transport has not taken all."""
+        """Keep the bytes that the sink did not take, or act on the error number that it gave."""
         if number:
             self.count -= count
             sink.reset_by_peer(OSError(number, os.strerror(number)))
@@ -128,7 +133,7 @@ class Flow(Inflow):
             sink.keep(rest)
 
     def event_while_blocked(self, event: int) -> None:
-        """Act on an event of the transport while this direction or the other one has to wait."""
+        """Act on an event of the transport while this direction or the other one is blocked."""
         transport: LeanTransport = self.transport
         if event & _OUT and self.peer.blocked:
             transport.flush()
@@ -143,7 +148,7 @@ class Flow(Inflow):
             self.pump(event)
 
     def choose_call(self) -> None:
-        """Have the events of the transport go where they can be acted on with the least to be asked before."""
+        """Choose the call for the transport's events that has the fewest conditions to check now."""
         transport: LeanTransport = self.transport
         peer: Flow = self.peer
         if self.blocked or transport.done_reading or peer.blocked:
@@ -153,17 +158,17 @@ class Flow(Inflow):
         transport.send_events_to(call)
 
     def block(self) -> None:
-        """The peer's transport takes no more for now."""
+        """Stop reading: the sink takes no more bytes for now."""
         if not self.blocked:
             self.blocked = True
             self.choose_call()
             self.peer.choose_call()
-            # More comes in many segments, each of which would be an event that nothing can be done for.
+            # Each segment that comes meanwhile would be an event on which nothing can be done.
             self.transport.input_paused = True
             self.transport.rearm()
 
     def stop_reading(self) -> None:
-        """Read nothing more, for good. What was read before is still sent on."""
+        """Stop reading for good. Bytes that were read before are still sent on."""
         transport: LeanTransport = self.transport
         transport.done_reading = True
         self.choose_call()
@@ -176,10 +181,10 @@ class Flow(Inflow):
         transport.done_reading = True
         self.read_finished()
         if event & _ERROR and not transport.lost:
-            transport.check_for_error()  # no other event will tell of it
+            transport.check_for_error()  # no other event will report it
 
     def _drop(self) -> None:
-        """Read what has come, and let go of it: nothing can be sent to the peer any more."""
+        """Read what has come and drop it: nothing can be sent to the sink any more."""
         transport: LeanTransport = self.transport
         left = BUDGET
         while left > 0 and not transport.lost:
@@ -198,17 +203,17 @@ class Flow(Inflow):
         transport.rearm()
 
     def bytes_dropped(self, count: int) -> None:
-        """Bytes were read for a peer that nothing can be sent to any more; count them."""
+        """Count bytes that were read and dropped, since nothing can be sent to the sink any more."""
         raise NotImplementedError
 
     def peer_reset(self) -> None:
-        """The peer of this transport has reset the connection; what it had sent before is still being read."""
+        """Act on a reset by this transport's peer; the bytes that it sent before are still being read."""
         raise NotImplementedError
 
     # Splicing.
 
     def splice(self, event: int) -> None:
-        """Move by the kernel what has come, up to :data:`BUDGET` bytes."""
+        """Have the kernel move what has come, up to :data:`BUDGET` bytes."""
         transport: LeanTransport = self.transport
         if transport.done_reading:
             self.event_while_blocked(event)
@@ -252,9 +257,9 @@ class Flow(Inflow):
             transport.rearm()
 
     def _empty_pipe(self) -> bool:
-        """Send on what is in the pipe; False if some of it has to wait, or can never be sent."""
+        """Send on what is in the pipe; return False if some bytes have to wait, or can never be sent."""
         sink, pipe = self.peer.transport, self._pipe
-        assert pipe is not None  # noqa: S101 - whoever calls has borrowed one
+        assert pipe is not None  # noqa: S101 - the caller has borrowed one
         try:
             self._in_pipe -= os.splice(pipe.source, sink.descriptor, self._in_pipe, flags=_SPLICE)
         except BlockingIOError:
@@ -264,7 +269,7 @@ class Flow(Inflow):
             return False
         if not self._in_pipe:
             return True
-        # Less than there is: it is full. Should it not be, the event comes at once.
+        # The sink took less than there is, so it is full. If it is not, an event comes at once.
         self.block()
         sink.rearm()
         return False
@@ -274,13 +279,13 @@ class Flow(Inflow):
         if pipe is not None:
             self.transport.poller.pipes.give_back(pipe, not self._in_pipe)
 
-    # For the transport that it sends to.
+    # Inflow, for the sink.
 
     def unblock(self) -> bool:
         """
-        The peer's transport takes more: send on what waits in a pipe, then read again.
+        Send on what waits in the pipe, then read again: the sink takes more bytes.
 
-        :return: whether nothing waits any more.
+        :return: True if no bytes wait any more.
         """
         if self._in_pipe and not self._empty_pipe():
             return False
@@ -293,7 +298,7 @@ class Flow(Inflow):
         return True
 
     def abandon(self) -> None:
-        """Nothing can be sent to the peer's transport any more: let go of what waited for it."""
+        """Drop what waits for the sink: nothing can be sent to it any more."""
         self._return_pipe()
         self._in_pipe = 0
         peer: Flow = self.peer
@@ -302,7 +307,7 @@ class Flow(Inflow):
                 self.blocked = self.transport.input_paused = False
                 self.choose_call()
                 peer.choose_call()
-            self.transport.rearm()  # what has come meanwhile is dropped
+            self.transport.rearm()  # bytes that have come meanwhile are dropped
         if not peer.transport.lost:
             peer.peer_reset()
 
@@ -311,15 +316,15 @@ class Flow(Inflow):
         return self._in_pipe
 
     def crashed(self) -> None:
-        """Something failed that should not have."""
+        """Reset the connection: a call of this flow has raised an exception."""
         self.transport.abortConnection()
 
 
 def join(one: Flow, other: Flow) -> bool:
     """
-    Have two flows move bytes between their transports by themselves.
+    Have two flows move bytes between their transports.
 
-    :return: False, and nothing done, if they are no lean ones, or one of them is lost.
+    :return: False, with nothing done, if a transport is not a lean one or is lost.
     """
     one.peer, other.peer = other, one
     if not (isinstance(one.transport, LeanTransport) and isinstance(other.transport, LeanTransport)):

@@ -1,9 +1,9 @@
 """
 The poller: many sockets behind one private epoll descriptor, edge-triggered.
 
-The problem: a turn of Twisted's reactor takes as long as half a proxied connection, and it has one for each event.
+The problem: a turn of Twisted's reactor takes as long as half a proxied connection.
 
-The approach: the poller dispatches batches of events itself, each by one call. Timers, name resolution and everything
+The approach: the poller dispatches batches of events itself, each event by one call. Timers, name resolution and all
 else stay on the reactor. On an epoll reactor, the poller waits in the reactor's place: it replaces ``doIteration`` and
 watches the reactor's own epoll descriptor, so that the reactor gets its turn when something of its own is ready. On any
 other reactor, or where another poller waits in its place already, the private descriptor is one reader of the reactor.
