@@ -1,8 +1,7 @@
-/* The usual line of the access log, put together by machine code: what meshgate.proxy.log_line has in Python, for those
- * who compile.
+/* The C twin of meshgate.proxy.log_line: the usual access log line, as text or as JSON.
  *
- * Knows which characters need no escape, and the order of a line's parts. A record with anything else in it is left to
- * the module in Python: there is one place that escapes. */
+ * The twin escapes nothing. For a record in which something has to be escaped, cut, or rounded with care, it returns
+ * None, and the module in Python writes that line: the rules of escaping stand in one place. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -18,14 +17,17 @@ enum {
     MAX_ALPN_LENGTH = 128,
 };
 
-/* Which characters stand for themselves: in what we say ourselves, and in what a client sent. */
-enum { OWN = 1, STRANGE = 2 };
+/* Who chose a string: the gateway or its users, or a client. */
+enum { OURS = 1, CLIENTS = 2, IN_JSON = 4 };
+
+/* For each character, where it needs no escape: in text in a string of ours, in text in one of a client's, in JSON. */
 static unsigned char plain[256];
 
 typedef struct {
     char text[LONGEST];
     size_t length;
-    /* Something does not fit, or has to be escaped. */
+    int json;
+    /* A value does not fit, or has to be escaped: the line is left to the module in Python. */
     int refused;
 } Line;
 
@@ -41,13 +43,27 @@ static inline __attribute__((always_inline)) void put(Line *line, const char *te
 
 #define PUT(line, text) put(line, text, sizeof(text) - 1)
 
-/* A string, as long as all its characters are of a kind. */
-static void put_string(Line *line, PyObject *value, unsigned char kind)
+static void put_absent(Line *line)
+{
+    if (line->json)
+        PUT(line, "null");
+    else
+        PUT(line, "-");
+}
+
+static void put_quote(Line *line)
+{
+    if (line->json)
+        PUT(line, "\"");
+}
+
+/* Put the characters of a string, without quotes. */
+static void put_characters(Line *line, PyObject *value, unsigned char origin)
 {
     const Py_UCS1 *text;
     char *to = line->text + line->length;
     size_t length;
-    unsigned char all = kind;
+    unsigned char where = line->json ? IN_JSON : origin, all = where;
 
     if (!PyUnicode_Check(value) || !PyUnicode_IS_COMPACT_ASCII(value)) {
         line->refused = 1;
@@ -68,15 +84,38 @@ static void put_string(Line *line, PyObject *value, unsigned char kind)
         line->refused = 1;
 }
 
-/* The same, with a dash for what never was. */
-static void put_value(Line *line, PyObject *value, unsigned char kind)
+static void put_string(Line *line, PyObject *value, unsigned char origin)
+{
+    put_quote(line);
+    put_characters(line, value, origin);
+    put_quote(line);
+}
+
+static void put_value(Line *line, PyObject *value, unsigned char origin)
 {
     if (value == Py_None || (PyUnicode_Check(value) && !PyUnicode_GET_LENGTH(value)))
-        PUT(line, "-");
-    else if (kind == STRANGE && PyUnicode_Check(value) && !PyUnicode_CompareWithASCIIString(value, "-"))
+        put_absent(line);
+    else
+        put_string(line, value, origin);
+}
+
+static void put_ours(Line *line, PyObject *value)
+{
+    put_value(line, value, OURS);
+}
+
+/* In text, a client's dash has to be escaped, since a dash stands for an absent value. */
+static int is_dash(Line *line, PyObject *value)
+{
+    return !line->json && PyUnicode_Check(value) && !PyUnicode_CompareWithASCIIString(value, "-");
+}
+
+static void put_clients(Line *line, PyObject *value)
+{
+    if (is_dash(line, value))
         line->refused = 1;
     else
-        put_string(line, value, kind);
+        put_value(line, value, CLIENTS);
 }
 
 static void put_digits(Line *line, unsigned long long value, int least)
@@ -102,20 +141,21 @@ static void put_number(Line *line, PyObject *value)
     line->refused = 1;
 }
 
-/* Seconds with six decimals, as %.6f; a dash for None. */
+/* Seconds with six decimals, as %.6f. */
 static void put_seconds(Line *line, PyObject *value)
 {
-    double microseconds, whole, doubt;
+    double microseconds, whole, error;
 
     if (value == Py_None) {
-        PUT(line, "-");
+        put_absent(line);
         return;
     }
     microseconds = PyFloat_AsDouble(value) * 1e6;
     whole = floor(microseconds);
-    /* Where the product's own rounding could decide the last digit, it is not for us to say; nor are negative ones. */
-    doubt = 1e-6 + microseconds * 1e-15;
-    if (signbit(microseconds) || !(microseconds < 1e13) || fabs(microseconds - whole - 0.5) < doubt) {
+    /* Refuse a value so near to the middle of two that the error of the product decides the last digit, and a negative
+     * one. */
+    error = 1e-6 + microseconds * 1e-15;
+    if (signbit(microseconds) || !(microseconds < 1e13) || fabs(microseconds - whole - 0.5) < error) {
         line->refused = 1;
         return;
     }
@@ -129,66 +169,73 @@ static void put_seconds(Line *line, PyObject *value)
 /* Seconds since the epoch as RFC 3339, UTC, with milliseconds. */
 static void put_time(Line *line, PyObject *value)
 {
-    static time_t known = -1;
+    static time_t cached_second = -1;
     static char text[32];
     static size_t length;
     double milliseconds = PyFloat_AsDouble(value) * 1000 + 0.5;
     time_t second;
-    struct tm parts;
+    struct tm fields;
 
     if (!(milliseconds >= 0 && milliseconds < 1e14)) {
         line->refused = 1;
         return;
     }
     second = (time_t)((unsigned long long)milliseconds / 1000);
-    if (second != known) {
-        known = -1;
-        if (!gmtime_r(&second, &parts) || !(length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts))) {
+    if (second != cached_second) {
+        cached_second = -1;
+        if (!gmtime_r(&second, &fields) || !(length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &fields))) {
             line->refused = 1;
             return;
         }
-        known = second;
+        cached_second = second;
     }
+    put_quote(line);
     put(line, text, length);
     PUT(line, ".");
     put_digits(line, (unsigned long long)milliseconds % 1000, 3);
     PUT(line, "Z");
+    put_quote(line);
 }
 
+/* An address and a port, the address in brackets if it is an IPv6 one. */
 static void put_client(Line *line, PyObject *client)
 {
     PyObject *host;
-    int six;
+    int is_ipv6;
 
     if (!PyTuple_Check(client) || PyTuple_GET_SIZE(client) != 2 || !PyUnicode_Check(PyTuple_GET_ITEM(client, 0))) {
         line->refused = 1;
         return;
     }
     host = PyTuple_GET_ITEM(client, 0);
-    six = PyUnicode_FindChar(host, ':', 0, PyUnicode_GET_LENGTH(host), 1) >= 0;
-    if (six)
+    is_ipv6 = PyUnicode_FindChar(host, ':', 0, PyUnicode_GET_LENGTH(host), 1) >= 0;
+    put_quote(line);
+    if (is_ipv6)
         PUT(line, "[");
-    put_string(line, host, OWN);
-    if (six)
+    put_characters(line, host, OURS);
+    if (is_ipv6)
         PUT(line, "]");
     PUT(line, ":");
     put_number(line, PyTuple_GET_ITEM(client, 1));
+    put_quote(line);
 }
 
+/* The offered protocols: names with commas in text, a list of strings in JSON. */
 static void put_alpn(Line *line, PyObject *names)
 {
     Py_ssize_t count, total = 0;
 
-    if (!PyTuple_Check(names)) {
+    if (!PyTuple_Check(names) || (count = PyTuple_GET_SIZE(names)) > MAX_ALPN) {
         line->refused = 1;
         return;
     }
-    count = PyTuple_GET_SIZE(names);
-    if (count > MAX_ALPN)
-        line->refused = 1;
-    if (!count)
-        PUT(line, "-");
-    for (Py_ssize_t i = 0; i < count && !line->refused; i++) {
+    if (!count) {
+        put_absent(line);
+        return;
+    }
+    if (line->json)
+        PUT(line, "[");
+    for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i);
 
         if (!PyUnicode_Check(name) || (total += PyUnicode_GET_LENGTH(name)) > MAX_ALPN_LENGTH) {
@@ -197,58 +244,72 @@ static void put_alpn(Line *line, PyObject *names)
         }
         if (i)
             PUT(line, ",");
-        put_value(line, name, STRANGE);
+        if (line->json)
+            put_string(line, name, CLIENTS);
+        else
+            put_clients(line, name);
     }
+    if (line->json)
+        PUT(line, "]");
 }
 
-enum {
-    STARTED, ID, LISTENER, CLIENT, SNI, ALPN, GATEWAY, VIRTUAL_SERVICE, DESTINATION, ENDPOINT, BYTES_IN, BYTES_OUT,
-    DURATION, FIRST_BYTE, DIAL, DIAL_ERROR, ENDING, FACTS
+typedef struct {
+    const char *text_key, *json_key;
+    size_t text_length, json_length;
+    void (*put)(Line *line, PyObject *value);
+} Field;
+
+#define FIELD(before_text, before_json, name, put_it)                                                                  \
+    {                                                                                                                  \
+        before_text name "=", before_json "\"" name "\":", sizeof(before_text name "=") - 1,                           \
+            sizeof(before_json "\"" name "\":") - 1, put_it                                                            \
+    }
+#define NEXT(name, put_it) FIELD(" ", ",", name, put_it)
+
+/* The values of a line, in the order in which the module in Python passes them. */
+static const Field fields[] = {
+    FIELD("", "{", "time", put_time),
+    NEXT("id", put_number),
+    NEXT("listener", put_ours),
+    NEXT("client", put_client),
+    NEXT("sni", put_clients),
+    NEXT("alpn", put_alpn),
+    NEXT("gateway", put_ours),
+    NEXT("virtual_service", put_ours),
+    NEXT("destination", put_ours),
+    NEXT("endpoint", put_ours),
+    NEXT("bytes_in", put_number),
+    NEXT("bytes_out", put_number),
+    NEXT("duration", put_seconds),
+    NEXT("first_byte", put_seconds),
+    NEXT("dial", put_seconds),
+    NEXT("dial_error", put_ours),
+    NEXT("ending", put_ours),
 };
 
-static PyObject *text_line(PyObject *module, PyObject *const *facts, Py_ssize_t given)
+enum { FIELDS = sizeof fields / sizeof fields[0] };
+
+static PyObject *make_line(PyObject *const *values, Py_ssize_t count, int json)
 {
     Line line;
     PyObject *text;
 
-    if (given != FACTS)
-        return PyErr_Format(PyExc_TypeError, "%zd facts are given, a line has %d", given, FACTS);
+    if (count != FIELDS)
+        return PyErr_Format(PyExc_TypeError, "a line has %d values, not %zd", FIELDS, count);
     line.length = 0;
+    line.json = json;
     line.refused = 0;
-    PUT(&line, "time=");
-    put_time(&line, facts[STARTED]);
-    PUT(&line, " id=");
-    put_number(&line, facts[ID]);
-    PUT(&line, " listener=");
-    put_value(&line, facts[LISTENER], OWN);
-    PUT(&line, " client=");
-    put_client(&line, facts[CLIENT]);
-    PUT(&line, " sni=");
-    put_value(&line, facts[SNI], STRANGE);
-    PUT(&line, " alpn=");
-    put_alpn(&line, facts[ALPN]);
-    PUT(&line, " gateway=");
-    put_value(&line, facts[GATEWAY], OWN);
-    PUT(&line, " virtual_service=");
-    put_value(&line, facts[VIRTUAL_SERVICE], OWN);
-    PUT(&line, " destination=");
-    put_value(&line, facts[DESTINATION], OWN);
-    PUT(&line, " endpoint=");
-    put_value(&line, facts[ENDPOINT], OWN);
-    PUT(&line, " bytes_in=");
-    put_number(&line, facts[BYTES_IN]);
-    PUT(&line, " bytes_out=");
-    put_number(&line, facts[BYTES_OUT]);
-    PUT(&line, " duration=");
-    put_seconds(&line, facts[DURATION]);
-    PUT(&line, " first_byte=");
-    put_seconds(&line, facts[FIRST_BYTE]);
-    PUT(&line, " dial=");
-    put_seconds(&line, facts[DIAL]);
-    PUT(&line, " dial_error=");
-    put_value(&line, facts[DIAL_ERROR], OWN);
-    PUT(&line, " ending=");
-    put_value(&line, facts[ENDING], OWN);
+    for (int i = 0; i < FIELDS && !line.refused; i++) {
+        const Field *field = &fields[i];
+
+        if (json)
+            put(&line, field->json_key, field->json_length);
+        else
+            put(&line, field->text_key, field->text_length);
+        field->put(&line, values[i]);
+    }
+    if (json)
+        PUT(&line, "}");
     if (PyErr_Occurred())
         return NULL;
     if (line.refused)
@@ -259,25 +320,37 @@ static PyObject *text_line(PyObject *module, PyObject *const *facts, Py_ssize_t 
     return text;
 }
 
+static PyObject *text_line(PyObject *module, PyObject *const *values, Py_ssize_t count)
+{
+    return make_line(values, count, 0);
+}
+
+static PyObject *json_line(PyObject *module, PyObject *const *values, Py_ssize_t count)
+{
+    return make_line(values, count, 1);
+}
+
 static PyMethodDef functions[] = {
     {"text_line", (PyCFunction)(void (*)(void))text_line, METH_FASTCALL,
-     "text_line(*facts): the line, or None if something in it has to be escaped or is unusual."},
+     "text_line(*values): the line, or None if a value has to be escaped or is unusual."},
+    {"json_line", (PyCFunction)(void (*)(void))json_line, METH_FASTCALL,
+     "json_line(*values): the same as a JSON object."},
     {NULL},
 };
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "meshgate.proxy._line",
-    .m_doc = "The usual line of the access log, for meshgate.proxy.log_line.",
+    .m_doc = "The usual access log line, for meshgate.proxy.log_line.",
     .m_size = -1,
     .m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__line(void)
 {
-    for (int c = '!'; c <= '~'; c++)
-        plain[c] = c == '"' || c == '\\' ? 0 : OWN;
+    for (int c = ' '; c <= '~'; c++)
+        plain[c] = c == '"' || c == '\\' ? 0 : c == ' ' ? IN_JSON : OURS | IN_JSON;
     for (const char *at = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/*+-"; *at; at++)
-        plain[(unsigned char)*at] |= STRANGE;
+        plain[(unsigned char)*at] |= CLIENTS;
     return PyModule_Create(&module);
 }

@@ -1,8 +1,11 @@
 """
-How a connection's record reads as one line of the access log, as text or as JSON.
+Access log lines: a connection record as one line of text or of JSON.
 
-Knows which facts are logged and how they are escaped; must not know where the lines go. Part of what is
-logged was sent by strangers: whatever it holds, it stays one value on one line of printable ASCII.
+Clients and users choose some of what is logged: server names, protocols, names of routes. Whatever they choose, each
+value stays one value, and each line one line of printable ASCII, short enough for a pipe to take it in one go.
+
+Where meshgate was compiled, a twin in C (``_line.c``) writes the usual line. It escapes nothing: it returns None for a
+record with an unusual value, and the functions here write that line. Both write the same characters.
 """
 
 from __future__ import annotations
@@ -21,131 +24,150 @@ from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.addresses import host_port
 
 MAX_ALPN: Final = 16
-MAX_ALPN_LENGTH: Final = 128
-"""How many of the protocols that a client offers are logged, and of how many characters together. Real ones offer two
-or three; a hello has room for thousands, and a line has to stay shorter than what a pipe takes in one go."""
+"""Number of offered protocols that are logged. Clients offer two or three; a ClientHello has room for thousands."""
 
-_REMEMBERED: Final = 1024
-"""How many strings are kept with their escaped form: most lines name the same routes and server names."""
+MAX_ALPN_LENGTH: Final = 128
+"""Number of characters that the logged protocols may have together."""
+
+_CACHE_SIZE: Final = 1024
+"""Number of strings that are kept with their escaped form: most lines name the same routes and server names."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:/*+-]")
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
 
-# An enum computes the value of a member each time.
-_WORDS: Final[dict[Ending | None, str]] = {None: "-", **{ending: ending.value for ending in Ending}}
+# An enum computes a member's value at each access.
+_WORDS: Final[dict[Ending | None, str]] = {ending: ending.value for ending in Ending}
 
-# In one go, and by the oldest way of formatting, it takes half the time of a chain of f-strings.
+# One % operation takes half the time of a chain of f-strings.
 _TEXT: Final = (
     "time=%s.%03dZ id=%d listener=%s client=%s sni=%s alpn=%s gateway=%s virtual_service=%s destination=%s endpoint=%s"
     " bytes_in=%d bytes_out=%d duration=%.6f first_byte=%s dial=%s dial_error=%s ending=%s"
 )
+_JSON: Final = (
+    '{"time":"%s.%03dZ","id":%d,"listener":%s,"client":%s,"sni":%s,"alpn":%s,"gateway":%s,"virtual_service":%s'
+    ',"destination":%s,"endpoint":%s,"bytes_in":%d,"bytes_out":%d,"duration":%.6f,"first_byte":%s,"dial":%s'
+    ',"dial_error":%s,"ending":%s}'
+)
 _SECONDS: Final = "%.6f"
 
-#: The same in C, or None; it returns None for a line in which something has to be escaped.
-_quick_line: Callable[..., str | None] | None = c_form("meshgate.proxy._line", "text_line")
+_InC = Callable[..., str | None]
+_text_line: _InC | None = c_form("meshgate.proxy._line", "text_line")
+_json_line: _InC | None = c_form("meshgate.proxy._line", "json_line")
 
 _json_string: Final = json.JSONEncoder().encode
 
 
 def format_text(record: ConnectionRecord) -> str:
     r"""
-    The record as ``key=value`` pairs with a space between them, in the order of the JSON keys; ``-`` stands for
-    what never was.
+    Format a record as ``key=value`` pairs with a space between them, in the order of the JSON keys. ``-`` stands for
+    an absent value.
 
-    What a client sent (``sni`` and ``alpn``) shows all but letters, digits and ``._:/*+-`` as ``\xNN``,
-    ``\uNNNN`` or ``\UNNNNNNNN``, so that it can neither look like another pair nor control a terminal. Other
-    values that hold a space or anything unusual stand in double quotes, escaped as in JSON.
+    In what the client sent (``sni`` and ``alpn``), every character but letters, digits and ``._:/*+-`` is written as
+    ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``, so that no client can forge another pair or control a terminal. Any other
+    value that contains a space or an unusual character is a JSON string in double quotes.
 
     :return: one line, without its end.
     """
+    line = None if _text_line is None else _line_in_c(_text_line, record)
+    if line is not None:
+        return line
     first_byte, dial = record.first_byte, record.dial
-    quick = _quick_line
-    if quick is not None:
-        line = quick(
-            record.started,
-            record.id,
-            record.listener,
-            record.client,
-            record.sni,
-            record.alpn,
-            record.gateway,
-            record.virtual_service,
-            record.destination,
-            record.endpoint,
-            record.bytes_in,
-            record.bytes_out,
-            record.duration,
-            first_byte,
-            dial,
-            record.dial_error,
-            _WORDS[record.ending],
-        )
-        if line is not None:
-            return line
     return _TEXT % (
         *_time(record.started),
         record.id,
-        _own(record.listener),
-        _address_text(record.client),
-        _strange(record.sni),
+        _text_value(record.listener),
+        _client_text(record.client),
+        _escaped(record.sni),
         _alpn_text(record.alpn),
-        _own(record.gateway),
-        _own(record.virtual_service),
-        _own(record.destination),
-        _own(record.endpoint),
+        _text_value(record.gateway),
+        _text_value(record.virtual_service),
+        _text_value(record.destination),
+        _text_value(record.endpoint),
         record.bytes_in,
         record.bytes_out,
         record.duration,
         "-" if first_byte is None else _SECONDS % first_byte,
         "-" if dial is None else _SECONDS % dial,
-        _own(record.dial_error),
-        _WORDS[record.ending],
+        _text_value(record.dial_error),
+        _WORDS.get(record.ending, "-"),
     )
 
 
 def format_json(record: ConnectionRecord) -> str:
     """
-    The record as a JSON object in ASCII; ``null`` stands for what never was. ``alpn`` is a list of strings.
+    Format a record as a JSON object in ASCII. ``null`` stands for an absent value; ``alpn`` is a list of strings.
 
     :return: one line, without its end.
     """
-    ending = record.ending
+    line = None if _json_line is None else _line_in_c(_json_line, record)
+    if line is not None:
+        return line
     first_byte, dial = record.first_byte, record.dial
-    return (
-        f'{{"time":"{_timestamp(record.started)}","id":{record.id},"listener":{_quoted(record.listener)}'
-        f',"client":{_json_string(host_port(record.client[0], record.client[1]))},"sni":{_quoted(record.sni)}'
-        f',"alpn":{_alpn_json(record.alpn)},"gateway":{_quoted(record.gateway)}'
-        f',"virtual_service":{_quoted(record.virtual_service)},"destination":{_quoted(record.destination)}'
-        f',"endpoint":{_quoted(record.endpoint)},"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
-        f',"duration":{record.duration:.6f}'
-        f',"first_byte":{"null" if first_byte is None else f"{first_byte:.6f}"}'
-        f',"dial":{"null" if dial is None else f"{dial:.6f}"}'
-        f',"dial_error":{_quoted(record.dial_error)}'
-        f',"ending":{"null" if ending is None else _quoted(ending.value)}}}'
+    return _JSON % (
+        *_time(record.started),
+        record.id,
+        _json_value(record.listener),
+        _json_string(host_port(record.client[0], record.client[1])),
+        _json_value(record.sni),
+        _alpn_json(record.alpn),
+        _json_value(record.gateway),
+        _json_value(record.virtual_service),
+        _json_value(record.destination),
+        _json_value(record.endpoint),
+        record.bytes_in,
+        record.bytes_out,
+        record.duration,
+        "null" if first_byte is None else _SECONDS % first_byte,
+        "null" if dial is None else _SECONDS % dial,
+        _json_value(record.dial_error),
+        _json_value(_WORDS.get(record.ending)),
+    )
+
+
+def _line_in_c(write: _InC, record: ConnectionRecord) -> str | None:
+    return write(
+        record.started,
+        record.id,
+        record.listener,
+        record.client,
+        record.sni,
+        record.alpn,
+        record.gateway,
+        record.virtual_service,
+        record.destination,
+        record.endpoint,
+        record.bytes_in,
+        record.bytes_out,
+        record.duration,
+        record.first_byte,
+        record.dial,
+        record.dial_error,
+        _WORDS.get(record.ending),
     )
 
 
 def lost_text(count: int, when: float) -> str:
-    """The line that stands where others could not be written."""
+    """Format the line that stands for lines that could not be written."""
     return f"time={_timestamp(when)} {count} lines lost"
 
 
 def lost_json(count: int, when: float) -> str:
-    """The same in JSON, with keys of its own."""
+    """Format the same line as JSON, with a key of its own."""
     return f'{{"time":"{_timestamp(when)}","lines_lost":{count}}}'
 
 
-def _show(value: str) -> str:
+def _plain_or_quoted(value: str) -> str:
     if not value:
         return "-"
     return value if _PLAIN.fullmatch(value) else _json_string(value)
 
 
-_own = lru_cache(_REMEMBERED)(_show)
+_text_value = lru_cache(_CACHE_SIZE)(_plain_or_quoted)
 
 
-@lru_cache(_REMEMBERED)
-def _strange(value: str | None) -> str:
+@lru_cache(_CACHE_SIZE)
+def _escaped(value: str | None) -> str:
+    """Escape what a client sent."""
     if not value:
         return "-"
     return _UNSAFE.sub(_escape, value) if value != "-" else "\\x2d"
@@ -159,39 +181,38 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _alpn_text(names: tuple[str, ...]) -> str:
-    return ",".join([_strange(name) for name in _first(names)]) if names else "-"
+    return ",".join([_escaped(name) for name in _logged_protocols(names)]) if names else "-"
 
 
-@lru_cache(_REMEMBERED)
-def _quoted(value: str | None) -> str:
+@lru_cache(_CACHE_SIZE)
+def _json_value(value: str | None) -> str:
     return _json_string(value) if value else "null"
 
 
 def _alpn_json(names: tuple[str, ...]) -> str:
-    return f"[{','.join([_json_string(name) for name in _first(names)])}]" if names else "null"
+    return f"[{','.join([_json_string(name) for name in _logged_protocols(names)])}]" if names else "null"
 
 
-@lru_cache(_REMEMBERED)
-def _first(names: tuple[str, ...]) -> tuple[str, ...]:
-    """As many of the protocols as are logged."""
+@lru_cache(_CACHE_SIZE)
+def _logged_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     lengths = accumulate(map(len, names[:MAX_ALPN]))
     return tuple(name for name, length in zip(names, lengths, strict=False) if length <= MAX_ALPN_LENGTH)
 
 
-def _address_text(client: tuple[str, int]) -> str:
-    # Only in the zone of an IPv6 address can there be anything to escape.
+def _client_text(client: tuple[str, int]) -> str:
+    # Only the zone of an IPv6 address may need an escape.
     text = host_port(client[0], client[1])
-    return text if text[0] != "[" else _show(text)
+    return text if text[0] != "[" else _plain_or_quoted(text)
 
 
 def _timestamp(seconds: float) -> str:
-    """RFC 3339, UTC, with milliseconds."""
+    """Format seconds since the epoch by RFC 3339, in UTC, with milliseconds."""
     second, milliseconds = _time(seconds)
     return f"{second}.{milliseconds:03d}Z"
 
 
 def _time(seconds: float) -> tuple[str, int]:
-    """A point in time, up to the second, and its milliseconds."""
+    """Split seconds since the epoch into a date with the time to the second, and milliseconds."""
     milliseconds = int(seconds * 1000 + 0.5)
     return _second(milliseconds // 1000), milliseconds % 1000
 

@@ -6,6 +6,8 @@ import json
 import math
 import re
 import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -212,10 +214,14 @@ class BothTests(SynchronousTestCase):
         self.assertEqual(json.loads(lost_json(3, 0.0)), {"time": "1970-01-01T00:00:00.000Z", "lines_lost": 3})
 
 
-class QuickLineTests(SynchronousTestCase):
-    """The usual line is put together by machine code, and any line is the one that Python makes."""
+FORMATS = (("_text_line", format_text), ("_json_line", format_json))
+"""For each format, the name of its C form and the function that uses it."""
 
-    skip = None if log_line._quick_line is not None else "only where it is compiled: make test-compiled"
+
+class LineInCTests(SynchronousTestCase):
+    """The C twin writes the usual line, and every line is the one that Python writes."""
+
+    skip = None if log_line._text_line is not None else "only where it is compiled: make test-compiled"
 
     PLAIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
     OWN = st.one_of(PLAIN, anything, st.sampled_from(["", "-", "a b", 'a"b', "a\\b", "\x7f", "a" * 1500, "a" * 5000]))
@@ -246,34 +252,37 @@ class QuickLineTests(SynchronousTestCase):
         st.sampled_from([0.0, 1_700_000_000.9995, 1_700_000_000.9994999, 951_782_400.0, 253_402_300_799.9]),
     )
 
-    def in_python(self, record: ConnectionRecord) -> str:
-        """The line without machine code."""
-        quick, log_line._quick_line = log_line._quick_line, None
+    def is_in_c(self, record: ConnectionRecord) -> tuple[bool, bool]:
+        """Check that both lines of a record are Python's; tell for text and for JSON whether C has written the line."""
+        in_c: list[bool] = []
+        for name, format_line in FORMATS:
+            results: list[str | None] = []
+            form = getattr(log_line, name)
+
+            def note(*values: Any, form: Any = form, results: list[str | None] = results) -> str | None:
+                results.append(form(*values))
+                return results[-1]
+
+            with self.form_of(name, note):
+                line = format_line(record)
+            with self.form_of(name, None):
+                self.assertEqual(line, format_line(record))
+            in_c.append(results == [line])
+        self.assertEqual(json.loads(format_json(record))["id"], record.id)
+        return in_c[0], in_c[1]
+
+    @contextmanager
+    def form_of(self, name: str, form: Callable[..., str | None] | None) -> Iterator[None]:
+        """Have the module in Python use another form in C, or none."""
+        before = getattr(log_line, name)
+        setattr(log_line, name, form)
         try:
-            return format_text(record)
+            yield
         finally:
-            log_line._quick_line = quick
+            setattr(log_line, name, before)
 
-    def is_quick(self, record: ConnectionRecord) -> bool:
-        """Check that a record's line is Python's; tell whether that was left to Python."""
-        lines: list[str | None] = []
-        quick = log_line._quick_line
-        assert quick is not None
-
-        def note(*facts: Any) -> str | None:
-            lines.append(quick(*facts))
-            return lines[-1]
-
-        log_line._quick_line = note
-        try:
-            line = format_text(record)
-        finally:
-            log_line._quick_line = quick
-        self.assertEqual(line, self.in_python(record))
-        return lines == [line]
-
-    def test_the_usual_record_is_quick(self) -> None:
-        """What most lines look like needs no second look: of both families, and with whatever never was."""
+    def test_the_usual_record(self) -> None:
+        """C writes the lines of usual records: of both address families, and with absent values."""
         for record in (
             complete(),
             BARE,
@@ -282,25 +291,37 @@ class QuickLineTests(SynchronousTestCase):
             complete(alpn=("h2",) * MAX_ALPN, bytes_in=2**40, bytes_out=2**62, duration=86400.25),
             *(complete(ending=ending) for ending in Ending),
         ):
-            self.assertTrue(self.is_quick(record))
+            self.assertEqual(self.is_in_c(record), (True, True))
 
-    def test_what_is_escaped_is_left_to_python(self) -> None:
-        """Machine code says nothing of what has to be escaped, cut, or rounded with care."""
+    def test_an_unusual_value_is_left_to_python(self) -> None:
+        """C leaves a line to Python in which something has to be escaped, cut, or rounded with care."""
         for changes in (
-            {"sni": "-"},
-            {"sni": "a b"},
             {"sni": "\xe9"},
-            {"alpn": ("h2", "a,b")},
+            {"sni": 'a"'},
+            {"sni": "a\\"},
+            {"sni": "\x7f"},
+            {"alpn": ("h2", "\x00")},
             {"alpn": ("h2",) * (MAX_ALPN + 1)},
             {"alpn": ("x" * MAX_ALPN_LENGTH, "y")},
-            {"destination": "a:80 (subset v1)"},
             {"endpoint": "a" * 5000},
             {"gateway": "\u2028"},
-            {"client": ("fe80::1%a b", 1)},
+            {"client": ("fe80::1%\n", 1)},
             {"duration": 1.0000005},
             {"duration": -1.0},
         ):
-            self.assertFalse(self.is_quick(complete(**changes)), changes)
+            self.assertEqual(self.is_in_c(complete(**changes)), (False, False), changes)
+
+    def test_text_escapes_more_than_json(self) -> None:
+        """C writes the JSON line even where the text would need an escape."""
+        for changes in (
+            {"sni": "-"},
+            {"sni": "a b"},
+            {"alpn": ("h2", "a,b")},
+            {"alpn": ("-",)},
+            {"destination": "a:80 (subset v1)"},
+            {"client": ("fe80::1%a b", 1)},
+        ):
+            self.assertEqual(self.is_in_c(complete(**changes)), (False, True), changes)
 
     @settings(deadline=None, max_examples=1000)
     @given(
@@ -318,11 +339,11 @@ class QuickLineTests(SynchronousTestCase):
         """Whatever strangers and users have written, the line is the same."""
         names = ("listener", "gateway", "virtual_service", "destination", "endpoint")
         usual = complete(client=(host, port), sni=sni, alpn=alpn, ending=ending)
-        self.is_quick(usual)
+        self.is_in_c(usual)
         for name, value in zip(names, own, strict=True):
-            self.is_quick(complete(**{name: value}))
+            self.is_in_c(complete(**{name: value}))
             setattr(usual, name, value)
-        self.is_quick(usual)
+        self.is_in_c(usual)
 
     @settings(deadline=None, max_examples=2000)
     @given(STARTED, st.tuples(COUNT, COUNT, COUNT), SECONDS, st.none() | SECONDS, st.none() | SECONDS)
@@ -337,19 +358,20 @@ class QuickLineTests(SynchronousTestCase):
         """Whatever was counted and measured, each digit is the same."""
         number, taken, given_back = counts
         usual = complete(started=started, id=number, bytes_in=taken, bytes_out=given_back)
-        self.is_quick(usual)
+        self.is_in_c(usual)
         for seconds in (duration, first_byte, dial):
-            self.is_quick(complete(first_byte=seconds))
+            self.is_in_c(complete(first_byte=seconds))
         usual.duration, usual.first_byte, usual.dial = duration, first_byte, dial
-        self.is_quick(usual)
+        self.is_in_c(usual)
 
     def test_the_second_is_not_kept_too_long(self) -> None:
         """Lines of other seconds, later or earlier, have their own time."""
         for started in (5.0, 5.9994, 5.9996, 6.0, 5.0, 86400.0, 0.0, 0.0004):
-            self.assertTrue(self.is_quick(complete(started=started)))
+            self.assertEqual(self.is_in_c(complete(started=started)), (True, True))
 
-    def test_wrong_facts(self) -> None:
-        """A line has as many facts as it has keys."""
-        quick: Any = log_line._quick_line
-        self.assertRaises(TypeError, quick)
-        self.assertRaises(TypeError, quick, *range(len(KEYS) + 1))
+    def test_a_wrong_number_of_values(self) -> None:
+        """A line has as many values as it has keys."""
+        for name, _ in FORMATS:
+            form = getattr(log_line, name)
+            self.assertRaises(TypeError, form)
+            self.assertRaises(TypeError, form, *range(len(KEYS) + 1))
