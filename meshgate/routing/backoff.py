@@ -97,22 +97,22 @@ class Backoffs:
             8th … failure of an endpoint that comes and goes is.
         """
         words, slot = self.words, self._find(key)
-        known = slot > 0 and words[slot + _RETRY_AT] != 0
-        if known and started * _MICRO < words[slot + _RETRY_AT]:
+        was_marked = slot > 0 and words[slot + _RETRY_AT] != 0
+        if was_marked and started * _MICRO < words[slot + _RETRY_AT]:
             return False, False
         if not slot:
             slot = self._allocate(key)
-        elif not known and now * _MICRO - words[slot + _LEASE] > LONGEST * _MICRO:
+        elif not was_marked and now * _MICRO - words[slot + _LEASE] > LONGEST * _MICRO:
             words[slot + _FAILURES] = 0  # it has answered for so long that this failure is a new one
         before = int(words[slot + _FAILURES])
-        failures, logged = (before & _LOGGED - 1) + 1, known and before >= _LOGGED
+        failures, logged = (before & _LOGGED - 1) + 1, was_marked and before >= _LOGGED
         log = not logged and failures & failures - 1 == 0
         words[slot + _FAILURES] = failures | (_LOGGED if logged or log else 0)
         pause = min(LONGEST, FIRST * 2.0 ** min(failures - 1, _DOUBLINGS)) * (1 - JITTER * rng.random())
         words[slot + _RETRY_AT] = int((now + pause) * _MICRO) or 1
         words[slot + _LEASE] = 0
         self._changed()
-        return not known, log
+        return not was_marked, log
 
     def succeeded(self, key: int, now: float) -> bool:
         """

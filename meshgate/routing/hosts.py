@@ -46,17 +46,17 @@ def specificity(host: str) -> tuple[bool, int, str]:
     return is_wildcard(host), -len(host), host
 
 
-def most_specific(needle: str, known: Container[str]) -> str | None:
+def most_specific(host: str, hosts: Container[str]) -> str | None:
     """
     Find the most specific of several hosts that covers another: that host itself, else the longest wildcard
     (pilot/pkg/model, MostSpecificHostMatch). The cost depends only on the length of the name.
 
-    :param needle: the host to cover.
-    :param known: the several hosts, wildcards included.
+    :param host: the host to cover.
+    :param hosts: the several hosts, wildcards included.
     """
-    if needle in known:
-        return needle
-    return next((wide for wide in wildcards_over(needle) if wide in known), None)
+    if host in hosts:
+        return host
+    return next((wide for wide in wildcards_over(host) if wide in hosts), None)
 
 
 def wildcards_over(host: str) -> Iterator[str]:
@@ -222,7 +222,7 @@ class _Names:
         tail = host[1:]
         if tail == "" or tail.startswith("."):
             return tail in self._tails
-        return any(matches(host, known) for known in self._exact) or any(s.endswith(tail) for s in self._suffixes)
+        return any(matches(host, own) for own in self._exact) or any(s.endswith(tail) for s in self._suffixes)
 
     def cover(self, host: str) -> bool:
         if not host.startswith("*") and host in self._exact:

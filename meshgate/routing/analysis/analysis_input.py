@@ -77,7 +77,7 @@ class AnalysisInput:
 
     @cached_property
     def gateways(self) -> list[Gateway]:
-        """All Gateways, those that select other gateways included."""
+        """The Gateways, those that select other gateways included."""
         return self._of(GatewaySpec)
 
     @cached_property
@@ -87,22 +87,22 @@ class AnalysisInput:
 
     @cached_property
     def virtual_services(self) -> list[VirtualService]:
-        """All VirtualServices."""
+        """The VirtualServices."""
         return self._of(VirtualServiceSpec)
 
     @cached_property
     def services(self) -> list[Resource[ServiceSpec]]:
-        """All Services."""
+        """The Services."""
         return self._of(ServiceSpec)
 
     @cached_property
     def entries(self) -> list[Resource[ServiceEntrySpec]]:
-        """All ServiceEntries."""
+        """The ServiceEntries."""
         return self._of(ServiceEntrySpec)
 
     @cached_property
     def rules(self) -> list[DestinationRule]:
-        """All DestinationRules."""
+        """The DestinationRules."""
         return self._of(DestinationRuleSpec)
 
     @cached_property

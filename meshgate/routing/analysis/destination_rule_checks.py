@@ -24,10 +24,10 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
     for rule in given.rules:
         host = full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix)
         if is_wildcard(host):
-            known = any(covers(host, each.host) for each in given.catalog)
+            exists = any(covers(host, each.host) for each in given.catalog)
         else:
-            known = given.catalog.find(host) is not None
-        if not known:
+            exists = given.catalog.find(host) is not None
+        if not exists:
             meant = other_by_dot(host, rule.namespace, given.proxy.domain_suffix)
             yield rule.problem(
                 Severity.WARNING,

@@ -63,7 +63,7 @@ def _has_protocol(port: ServicePort) -> bool:
     if not port.name:
         return port.port in WELL_KNOWN_TCP
     name = port.name.lower()
-    return name.partition("-")[0] in KNOWN_PREFIXES or any(name.startswith(f"{known}-") for known in KNOWN_PREFIXES)
+    return name.partition("-")[0] in KNOWN_PREFIXES or any(name.startswith(f"{prefix}-") for prefix in KNOWN_PREFIXES)
 
 
 def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
@@ -89,14 +89,14 @@ def missing_addresses(given: AnalysisInput) -> Iterator[Problem]:
 
 def conflicting_protocols(given: AnalysisInput) -> Iterator[Problem]:
     """Report ServiceEntries that give a port of a host different protocols (serviceentry/conflictingprotocol.go)."""
-    known: dict[tuple[str, int], dict[str, list[_EntryPort]]] = defaultdict(lambda: defaultdict(list))
+    by_port: dict[tuple[str, int], dict[str, list[_EntryPort]]] = defaultdict(lambda: defaultdict(list))
     for entry in given.entries:
         for host in entry.spec.hosts:
             for index, port in enumerate(entry.spec.ports):
                 if not port.number:
                     continue
-                known[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
-    for (host, number), by_protocol in known.items():
+                by_port[host, port.number][port.protocol].append((entry, f"spec.ports[{index}].protocol"))
+    for (host, number), by_protocol in by_port.items():
         for protocol, entries in by_protocol.items() if len(by_protocol) > 1 else ():
             here = f"the protocol {protocol} here, and not" if protocol else "no protocol here, and one"
             rivals = [each for other, those in by_protocol.items() if other != protocol for each in those]

@@ -35,13 +35,13 @@ _MOST_COMPARED = 10
 
 def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
     """Report VirtualServices that have no host in common with a Gateway that they name (virtualservice/gateways.go)."""
-    known = given.host_indexes
+    indexes = given.host_indexes
     for virtual_service in given.virtual_services:
         for name in gateways_of(virtual_service):
             gateway = given.gateway_of.get(name)
             if gateway is None or not virtual_service.spec.hosts:
                 continue
-            if not any(known[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+            if not any(indexes[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
                 yield _outside(virtual_service, gateway)
 
 

@@ -1,1 +1,1 @@
-"""A routing table in words for people: explanations, expectations, traffic diffs and statuses."""
+"""Routing tables explained to people: explanations, expectations, traffic diffs and statuses."""

@@ -149,12 +149,12 @@ def _by_address(call: Call, chain: Chain) -> str:
 
 def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
     yield "there is no rule for every name: the connection is closed"
-    known = {*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes), *listener.by_address}
-    if known:
-        shown = sorted(known)[:10]
-        more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
+    names = {*listener.exact, *(f"*.{suffix}" for suffix in listener.suffixes), *listener.by_address}
+    if names:
+        shown = sorted(names)[:10]
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
         yield f"names known on {listener.address}: {', '.join(shown)}{more}"
-    near = difflib.get_close_matches(sni or "", known, 1)
+    near = difflib.get_close_matches(sni or "", names, 1)
     if near:
         dot = ", which ends with a dot, as no server name does" if near[0].endswith(".") else ""
         yield f"the nearest is {near[0]}{dot}"

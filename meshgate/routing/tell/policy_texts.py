@@ -52,7 +52,7 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
 
 
 def connection_json(policy: ConnectionPolicy) -> dict[str, Any]:
-    """As :func:`upstream_json`; an idle time of 0 is no limit."""
+    """Plain values as of :func:`upstream_json`; an idle time of 0 is no limit."""
     return {
         "idle": policy.idle,
         "max_duration": policy.max_duration,
@@ -78,10 +78,10 @@ def _balancing(balancing: Balancing) -> str:
 
 
 def _keepalive(keepalive: Keepalive) -> str:
-    parts = [f"after {keepalive.time}s"] if keepalive.time else []
-    parts += [f"every {keepalive.interval}s"] if keepalive.interval else []
-    parts += [f"{keepalive.probes} times"] if keepalive.probes else []
-    return f"probes {' '.join(parts) or 'as the system has them'}"
+    clauses = [f"after {keepalive.time}s"] if keepalive.time else []
+    clauses += [f"every {keepalive.interval}s"] if keepalive.interval else []
+    clauses += [f"{keepalive.probes} times"] if keepalive.probes else []
+    return f"probes {' '.join(clauses) or 'as the system has them'}"
 
 
 def _outliers(outliers: Outliers) -> str:

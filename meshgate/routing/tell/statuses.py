@@ -3,7 +3,7 @@ The status of each resource: is it accepted, is it programmed in the routing tab
 
 The terms are those of the Kubernetes Gateway API's conditions: Accepted, Programmed, Conflicted. A status follows from
 the table and the problems of a compilation, and nothing depends on it. Statuses of ten thousand resources are not made
-anew for one change: :class:`Statuses` makes those whose resource, problems or part in the table are others than before.
+anew for one change: :class:`Statuses` makes those whose resource, problems or presence in the table have changed.
 """
 
 from __future__ import annotations
@@ -190,17 +190,17 @@ def all_statuses(
     """
     refused = refusals(problems)
     faulty = {key: _both(compiled[key], status) for key, status in refused.items() if key in compiled}
-    known = {**compiled, **faulty} if faulty else compiled
-    return _merged(known, {key: status for key, status in refused.items() if key not in compiled})
+    statuses = {**compiled, **faulty} if faulty else compiled
+    return _merged(statuses, {key: status for key, status in refused.items() if key not in compiled})
 
 
 def _merged(
-    known: Mapping[ResourceKey, ResourceStatus], added: Mapping[ResourceKey, ResourceStatus]
+    statuses: Mapping[ResourceKey, ResourceStatus], added: Mapping[ResourceKey, ResourceStatus]
 ) -> Mapping[ResourceKey, ResourceStatus]:
     """Merge statuses into sorted ones; this sorts only the added ones, not thousands for one."""
     if not added:
-        return known
-    return dict(merge(known.items(), sorted(added.items(), key=_key), key=_key))
+        return statuses
+    return dict(merge(statuses.items(), sorted(added.items(), key=_key), key=_key))
 
 
 def _key(item: tuple[ResourceKey, ResourceStatus]) -> ResourceKey:

@@ -181,7 +181,7 @@ class PolicyChange:
 
 @dataclass(frozen=True, slots=True)
 class TrafficDiff:
-    """All changes, in the order of listeners, names and destinations. False when there are none."""
+    """The changes between two tables, in the order of listeners, names and destinations; false if there are none."""
 
     ports: tuple[PortChange, ...] = ()
     names: tuple[NameChange, ...] = ()
