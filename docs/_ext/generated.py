@@ -1,7 +1,7 @@
 """
-Reference pages made from the code, so that they cannot say anything else than it does.
+Reference pages made from the code and from figures, so that they always agree with them.
 
-``.. generated:: endings`` and its like put the text of a function below in their place.
+``.. generated:: endings`` inserts the lines of the function ``endings`` below; likewise for the others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,28 @@ from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
 from meshgate.settings.reference import settings_reference
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results.json"
+DOCS = Path(__file__).parent.parent
+RESULTS = DOCS / "benchmarks" / "results.json"
+SCALE = DOCS / "explanation" / "scale.json"
+
+SCALE_ROWS = {
+    "``meshgate check`` over all files": "{check_seconds} s, {check_mib} MiB",
+    "start of the gateway, until a port answers": "{start_seconds} s",
+    "memory of the control process": "{control_mib} MiB",
+    "memory of the worker": "{workers_mib[0]} MiB",
+    "from the change of a file to its effect, median (longest)": (
+        "{change_to_effect_median_seconds} s ({change_to_effect_longest_seconds} s)"
+    ),
+    "a 64-byte round trip, 99th percentile, nothing changes": "{round_trip_p99_ms_quiet} ms",
+    "a 64-byte round trip, 99th percentile, while files change (longest)": (
+        "{round_trip_p99_ms_while_changing} ms ({round_trip_longest_ms_while_changing} ms)"
+    ),
+    "a short connection, 99th percentile, nothing changes": "{short_connection_p99_ms_quiet} ms",
+    "a short connection, 99th percentile, while files change (longest)": (
+        "{short_connection_p99_ms_while_changing} ms ({short_connection_longest_ms_while_changing} ms)"
+    ),
+}
+"""The rows of the table of :func:`scale`: a title, and the figures of ``scale.json``."""
 
 
 def endings() -> Iterator[str]:
@@ -67,10 +88,20 @@ def expectations() -> Iterator[str]:
 
 
 def benchmarks() -> Iterator[str]:
-    """The figures of the last ``make bench``, and where they come from."""
+    """The figures of the last ``make bench``, with machine and versions."""
     results = json.loads(RESULTS.read_text())
     yield from (f"Measured on {_text(machine_text(results))}.", "")
     yield from as_rst(results)
+
+
+def scale() -> Iterator[str]:
+    """The figures of the last ``python -m benchmarks.scale --json docs/explanation/scale.json``."""
+    figures = json.loads(SCALE.read_text())
+    rows = [(title, text.format(**figures)) for title, text in SCALE_ROWS.items()]
+    yield from _table("What", "Figure", rows)
+    yield ""
+    note = f"; {figures['note']}" if "note" in figures else ""
+    yield _text(f"Measured on {figures['machine']}; commit {figures['revision']}, {figures['date']}{note}.")
 
 
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
@@ -81,6 +112,7 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "resources": resources,
     "expectations": expectations,
     "benchmarks": benchmarks,
+    "scale": scale,
 }
 
 
@@ -108,10 +140,10 @@ def _help(command: click.Command, title: str, context: click.Context) -> Iterato
 
 def _fields(entries: Iterable[Entry], root: int, seen: dict[tuple[str, ...], str]) -> Iterator[str]:
     """
-    Fields by their paths, each before those below it. What stands below is listed once, where it comes first.
+    Fields by their paths, each before those below it. Equal groups of fields are listed once, at their first path.
 
-    :param root: how many steps of the paths are left out.
-    :param seen: where what was listed so far.
+    :param root: the number of leading steps of each path that are left out.
+    :param seen: the first path of each group that was listed so far.
     """
     for field in entries:
         path = ".".join(field.path[root:])
@@ -132,7 +164,7 @@ def _fields(entries: Iterable[Entry], root: int, seen: dict[tuple[str, ...], str
 
 
 def _text(text: str) -> str:
-    """Plain text, in which nothing means anything to reStructuredText."""
+    """Text with everything escaped that has a meaning in reStructuredText."""
     return re.sub(r"([\\*`|_\[\]])", r"\\\1", text)
 
 
