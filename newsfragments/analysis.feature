@@ -1,1 +1,0 @@
-Tell what Istio's analyzers tell, and more, in 'meshgate check', the log and the status: hosts, subsets, Secrets and Gateways that do not exist, certificates that cannot be used, and resources that contradict each other; also of resources that are not valid. Each problem points at the line and column of its field, and at those of the field it loses to.

@@ -1,1 +1,0 @@
-Read more from 'meshgate check': '--fail-on warning' is stricter, '--format github' annotates pull requests, and '--format sarif' feeds code scanning.

@@ -1,1 +1,0 @@
-While fewer than a quarter of a worker's file descriptors are free, only listeners that have less than their equal share accept, so that no route can take the last descriptors of the others; and a connection is accepted only while a descriptor for its endpoint is left.

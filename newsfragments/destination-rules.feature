@@ -1,1 +1,0 @@
-DestinationRules are read, every field of them, and held against all of Istio's rules.

@@ -1,1 +1,0 @@
-Tell what changes for traffic between two configurations: 'meshgate diff OLD NEW'.

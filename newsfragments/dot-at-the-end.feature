@@ -1,1 +1,0 @@
-A host with a dot at its end, such as ``x.org.``, is another host than ``x.org`` to Istio, and no client asks for it: ``sniHosts`` and the hosts of TLS servers and VirtualServices that have one are warned of (``MG1099``), and where the dot alone keeps a host from being found, the hint says so.

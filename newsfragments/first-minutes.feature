@@ -1,1 +1,0 @@
-'make lab' is set up in a third of the time and says what it does meanwhile; an editable installation no longer waits for the compiler of the data path. 'make' alone lists its targets, and 'make test' runs one process of tests per processor.

@@ -1,1 +1,0 @@
-Rules for HTTP that are never reached are told, as those for TLS and TCP are.

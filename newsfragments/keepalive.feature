@@ -1,1 +1,0 @@
-Clients and endpoints that are gone without a word are noticed within two to three minutes, and their connections end as `client_timed_out` and `upstream_timed_out`: both sides are probed by default, by the new settings `keepalive.client` and `keepalive.upstream`, and a side that acknowledges nothing that it is sent is given up, while one that just does not read is left alone.

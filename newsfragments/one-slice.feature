@@ -1,1 +1,0 @@
-While routes change, a short connection waits for one slice of that work, and no longer for one each time something comes back for it; and no slice is held up by copies of what thousands of routes come to.

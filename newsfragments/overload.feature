@@ -1,1 +1,0 @@
-Limits on connections over all workers, per listener and per client (`limits.connections…`); a connection over one ends as `over_limit`. While file descriptors run out, new connections wait instead of failing. `listening.backlog` and `listening.defer_accept` are settings.

@@ -1,1 +1,0 @@
-Signals have a meaning from the first moment on and in workers too: SIGUSR1 opens the logs anew, the program's own as well, as does SIGHUP; SIGQUIT and SIGINT end at once, with a line in the access log for each connection; SIGUSR2 is kept. None of them kills any more.

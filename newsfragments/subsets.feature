@@ -1,1 +1,0 @@
-Route to the subsets of DestinationRules, and follow exportTo of Services, ServiceEntries and DestinationRules.

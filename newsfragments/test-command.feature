@@ -1,1 +1,0 @@
-Hold routes against a file of expectations in continuous integration: 'meshgate test FILE'.

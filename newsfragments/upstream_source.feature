@@ -1,1 +1,0 @@
-The setting ``upstream_source`` names addresses of this machine from which endpoints are dialed, for more connections to one endpoint than an address has local ports; the log says once a minute what is missing when they run out.

@@ -1,1 +1,0 @@
-Connections are carried by worker processes alone: `workers: auto`, the default now, starts one for each processor that may be used, where the limits of a container count. A gateway that is started right after another one was killed waits for a moment until its workers have let go of the ports.
