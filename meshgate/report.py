@@ -1,4 +1,4 @@
-"""How results look in a terminal: problems, routes, changes, fields, status. Text and tables only; decides nothing."""
+"""Results as text and tables for a terminal: problems, routes, changes and fields."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from meshgate.resources.field_reference import Entry, kind_entry
 from meshgate.resources.kinds.supported_kinds import Kind
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.wording import count_of
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.explain import Call, Explanation
 from meshgate.routing.tell.traffic_diff import (
@@ -30,11 +31,11 @@ from meshgate.settings.expectation_file import Case
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 UNBOUNDED_WIDTH = 10_000
-"""The width of a table that goes to a file or a pipe: nothing is cut there."""
+"""The width of a table in a file or a pipe, wide enough that nothing is folded."""
 
 
 def problem_line(problem: Problem) -> str:
-    """A problem as compilers print it, its severity colored."""
+    """Write a problem as compilers do, with its severity in color."""
     plain = f"{problem.severity.value}[{problem.code}]"
     styled = click.style(plain, fg=COLORS[problem.severity], bold=problem.severity is Severity.ERROR)
     return str(problem).replace(plain, styled, 1)
@@ -42,9 +43,9 @@ def problem_line(problem: Problem) -> str:
 
 def print_problems(problems: Sequence[Problem], resources: int | None = None) -> None:
     """
-    Every problem on a line, and a closing line that counts them.
+    Print every problem on a line, and a last line that counts them.
 
-    :param resources: how many resources were read; None leaves that out.
+    :param resources: the number of resources read, for the last line; None leaves it out.
     """
     for problem in problems:
         click.echo(problem_line(problem))
@@ -52,28 +53,28 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None) ->
 
 
 def problem_count(problems: Iterable[Problem]) -> str:
-    """How many there are, by severity: ``2 errors, 1 warning``."""
+    """Count problems by severity: ``2 errors, 1 warning``."""
     counts = Counter(problem.severity for problem in problems)
     return ", ".join(count_of(counts[one], one.value) for one in Severity if counts[one]) or "no problems"
 
 
 def print_explanation(call: Call, explanation: Explanation) -> None:
-    """What becomes of a connection, and its story."""
-    verdict = {"routed": "green", "closed": "red", "no_listener": "red"}[explanation.result]
-    click.secho(explanation.result.replace("_", " "), fg=verdict, bold=True, nl=False)
+    """Print the result of a connection, and its steps."""
+    color = {"routed": "green", "closed": "red", "no_listener": "red"}[explanation.result]
+    click.secho(explanation.result.replace("_", " "), fg=color, bold=True, nl=False)
     click.echo(f"  {call_text(call)}")
-    print_story(explanation)
+    print_steps(explanation)
 
 
 def call_text(call: Call) -> str:
-    """The connection in a few words."""
-    asked = call.sni or ("no server name" if call.tls else "plain")
+    """Describe a connection in a few words."""
+    name = call.sni or ("no server name" if call.tls else "plain")
     ends = "".join(f" {word} {each}" for word, each in (("from", call.source), ("to", call.destination)) if each)
-    return f"port {call.port}" + (f" of {call.bind}" if call.bind else "") + f", {asked}{ends}"
+    return f"port {call.port}" + (f" of {call.bind}" if call.bind else "") + f", {name}{ends}"
 
 
-def print_story(explanation: Explanation, indent: str = "  ") -> None:
-    """The steps of a connection, and what lost around it."""
+def print_steps(explanation: Explanation, indent: str = "  ") -> None:
+    """Print the steps of a connection, and what was dropped or ignored on the way."""
     for number, step in enumerate(explanation.steps, 1):
         click.echo(f"{indent}{number}. {step}")
     if explanation.lost:
@@ -83,7 +84,7 @@ def print_story(explanation: Explanation, indent: str = "  ") -> None:
 
 
 def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
-    """The routes as a table, one chain a row."""
+    """Print the routes as a table, one chain a row."""
     table = make_table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
     for row in rows:
         listener = str(ListenerKey(row["bind"], row["port"]))
@@ -102,7 +103,7 @@ def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """A table to standard output: folded to the terminal's width, whole lines anywhere else."""
+    """Print a table, folded to the width of a terminal; in a file or a pipe, nothing is folded."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=UNBOUNDED_WIDTH, highlight=False, color_system=None)
@@ -113,7 +114,7 @@ def print_table(table: Table) -> None:
 
 
 def print_case(case: Case, file: Path, differences: Sequence[str], explanation: Explanation) -> None:
-    """One expectation on a line; where it fails, with what is otherwise, and the story."""
+    """Print an expectation on a line; if it fails, with the differences and the steps of the connection."""
     call = call_text(case.expectation.call)
     title = f"{case.name} ({call})" if case.name else call
     if not differences:
@@ -122,20 +123,20 @@ def print_case(case: Case, file: Path, differences: Sequence[str], explanation: 
     click.echo(f"{click.style('FAIL', fg='red', bold=True)}  {title}, {file}:{case.line}")
     for difference in differences:
         click.echo(f"      {difference}")
-    print_story(explanation, "        ")
+    print_steps(explanation, "        ")
 
 
 def print_kinds(kinds: Iterable[Kind]) -> None:
-    """The kinds that are read, with their apiVersions."""
+    """Print the kinds that are read, with their apiVersions."""
     rows = [(kind.name, ", ".join(kind.api_versions), kind_entry(kind).description) for kind in kinds]
     print_table(make_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows))
 
 
 def print_entry(entry: Entry) -> None:
-    """A field with its meaning, and the fields below it."""
+    """Print a field with its meaning, and the fields below it."""
     click.secho(str(entry), bold=True)
     if len(entry.path) > 1:
-        click.echo("  " + "; ".join(part for part in (entry.type, entry.presence()) if part))
+        click.echo("  " + "; ".join(each for each in (entry.type, entry.presence()) if each))
     click.echo(f"  {entry.description}")
     if entry.fields:
         click.echo(f"  {entry.about}\n" if entry.about else "")
@@ -148,7 +149,7 @@ def _plain_default(name: str, kind: str, presence: str, meaning: str) -> tuple[s
 
 
 def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table without lines; long texts are folded."""
+    """Make a table without lines; long texts are folded."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, overflow="fold")
@@ -158,17 +159,17 @@ def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def print_traffic_diff(changes: TrafficDiff) -> None:
-    """What changes: ports with their names below, then endpoints, and a line that counts it all."""
+    """Print the changes: ports with their names below, then endpoints and policies, and a line that counts them."""
     ports = {change.listener: change for change in changes.ports}
     for listener in sorted({*ports, *(change.listener for change in changes.names)}):
         _print_port(f"port {listener}", ports.get(listener))
         for change in changes.names:
             if change.listener == listener:
                 _print_change(_name_mark(change), f"{change.name} {_name_change(change)}", "    ")
-    for moved in changes.endpoints:
-        _print_endpoints(moved)
-    for treated in changes.policies:
-        _print_policy(treated)
+    for endpoints_change in changes.endpoints:
+        _print_endpoints(endpoints_change)
+    for policy_change in changes.policies:
+        _print_policy(policy_change)
     if changes:
         counts = [
             (len(changes.ports), "port"),
@@ -176,8 +177,8 @@ def print_traffic_diff(changes: TrafficDiff) -> None:
             (len(changes.endpoints), "destination"),
             (len(changes.policies), "policy"),
         ]
-        what = [count_of(number, noun) for number, noun in counts if number]
-        click.echo(f"{' and '.join([', '.join(what[:-1]), what[-1]]) if what[1:] else what[0]} changed")
+        texts = [count_of(number, noun) for number, noun in counts if number]
+        click.echo(f"{' and '.join([', '.join(texts[:-1]), texts[-1]]) if texts[1:] else texts[0]} changed")
     else:
         click.echo("nothing changes for traffic")
 
@@ -208,10 +209,10 @@ def _name_mark(change: NameChange) -> str:
 def _name_change(change: NameChange) -> str:
     before, after = change.before, change.after
     if before is None or after is None:
-        return f"→ {_outcome(after)}" if after is not None else f"is closed; it went to {_outcome(before)}"
+        return f"→ {_outcome(after)}" if after is not None else f"is closed; before, it went to {_outcome(before)}"
     if change.kind == "termination":
         return f"{'ends TLS at the gateway' if after.terminate else 'passes TLS through'} → {_outcome(after)}"
-    verb = {"moves": "moves", "weights": "is shared out anew", "refused": "is refused", "served": "is served"}
+    verb = {"moves": "moves", "weights": "is shared otherwise", "refused": "is refused", "served": "is served"}
     return f"{verb[change.kind]}: {_outcome(before)} → {_outcome(after)}"
 
 
@@ -230,18 +231,11 @@ def _print_endpoints(change: EndpointsChange) -> None:
         for endpoint in endpoints:
             _print_change(mark, f"{endpoint}" + (f" (weight {endpoint.weight})" if weighted else ""), "    ")
     if not change.after:
-        click.echo("    no endpoint is left")
+        click.echo("    no endpoints are left")
 
 
 def _print_policy(change: PolicyChange) -> None:
-    whose = f"to {change.destination}, " if change.destination else ""
-    click.echo(f"  connections {whose}for {count_of(len(change.names), 'name')}")
-    before, after = (text or "as the settings have it" for text in (change.before, change.after))
+    target = f"to {change.destination}, " if change.destination else ""
+    click.echo(f"  connections {target}for {count_of(len(change.names), 'name')}")
+    before, after = (text or "as in the settings" for text in (change.before, change.after))
     _print_change("~", f"{before} → {after}", "    ")
-
-
-def count_of(number: int, noun: str) -> str:
-    """So many of something: ``1 name``, ``2 names``."""
-    if number == 1 or noun == "info":
-        return f"{number} {noun}"
-    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"

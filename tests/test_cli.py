@@ -97,7 +97,7 @@ class RouteOptionTests(CommandTestCase):
 
     def test_standard_input_twice(self) -> None:
         """Standard input can be read once."""
-        self.assertIn("once only", self.run_command("check", "-", "-", exit_code=2).stderr)
+        self.assertIn("only once", self.run_command("check", "-", "-", exit_code=2).stderr)
 
     def test_settings(self) -> None:
         """The settings name routes and gateway, and the options overrule them."""

@@ -166,22 +166,22 @@ class StatusTests(CommandTestCase):
             "meshgate 1, process 7, running",
             "generation 2 is the last that all workers serve",
             "20 connections; 74 have ended: 4 no_route, 70 ok",
-            "worker 1: process 8, 20 connections, replaced 0 times",
-            "worker 2: no process, 0 connections, replaced 4 times",
+            "worker 1: process 8, 20 connections, 0 restarts",
+            "worker 2: no process, 0 connections, 4 restarts",
             "port 0.0.0.0:1 TCP failed: it is taken",
             "port 0.0.0.0:2 TCP open",
             "endpoint 10.0.0.7:80 of x:80 fails: it gets no connections from 1 worker until soon\n",
-            "endpoint 10.0.0.8:80 of x:80 fails: it is tried last, and once more at later\n",
-            "provider files: 3 resources, of ",
-            "provider own: nothing yet; it has failed for ",
-            "name db.example.org: 10.0.0.1, 10.0.0.2, of ",
-            "it cannot be resolved for ",
+            "endpoint 10.0.0.8:80 of x:80 fails: it is tried last, and again at later\n",
+            "provider files: 3 resources, published ",
+            "provider own: has published nothing yet; has failed for ",
+            "name db.example.org: 10.0.0.1, 10.0.0.2, resolved ",
+            "; has failed to resolve for ",
             ": nobody answers\n",
-            "name 0.org: is being asked for\n",
-            "and 2 names more that resolve; --all shows them",
+            "name 0.org: is being resolved\n",
+            "and 2 more names; --all shows them",
         ):
             self.assertIn(line, text)
-        self.assertEqual(self.run_command("status", "--all").stdout.count("is being asked for"), 12)
+        self.assertEqual(self.run_command("status", "--all").stdout.count("is being resolved"), 12)
         process = {"pid": 7, "started": "then", "version": "1"}
         self.assertEqual(self.run_json("status"), {**FIGURES, **STATUS, "running": True, "process": process})
 
@@ -199,7 +199,7 @@ class StatusTests(CommandTestCase):
         self.state.release()
         text = self.run_command("status", exit_code=3).stdout
         self.assertIn("meshgate is not running: process 7, started then, was killed, or the machine stopped\n", text)
-        self.assertIn("generation 3, of now; started then; last written by process 7, this was in force\n", text)
+        self.assertIn("generation 3, of now; started then; the last status of process 7\n", text)
         self.assertIn("port 0.0.0.0:2 TCP closed\n", text)
         self.assertNotIn("open", text)
         self.assertNotIn("worker", text)
@@ -219,17 +219,17 @@ class StatusTests(CommandTestCase):
         self.state.release()
         text = self.run_command("status", exit_code=3).stdout
         self.assertIn("not running: process 9, started later, could not start: port 1 is taken\n", text)
-        self.assertIn("last written by process 7", text)
+        self.assertIn("the last status of process 7", text)
 
     def test_starting(self) -> None:
         """A gateway that has not written anything is running; what another one has left is not its."""
         for left in (None, {**STATUS, "started": "before"}):
             self.play(left, FIGURES)
             text = self.run_command("status").stdout
-            self.assertEqual(text, "meshgate 1, process 7, running\nit has not written its status yet\n")
+            self.assertEqual(text, "meshgate 1, process 7, running\nthe gateway has not written its status yet\n")
             self.assertEqual(self.run_json("status")["running"], True)
         self.state.tell(not_written="No space left on device")
-        self.assertIn("shown is old: No space left on device\n", self.run_command("status").stdout)
+        self.assertIn("is therefore old: No space left on device\n", self.run_command("status").stdout)
 
     def test_what_cannot_be_asked(self) -> None:
         """Where the lock cannot be opened, the process is looked for."""
@@ -257,7 +257,7 @@ class StatusTests(CommandTestCase):
             ],
         )
         self.assertRegex(text, r"(?m)^KIND +NAME +ACCEPTED +PROGRAMMED +CONFLICTED +REASONS$")
-        self.assertIn("2 of 4 resources have a problem; --all shows the others, too", text)
+        self.assertIn("2 of 4 resources have a problem; --all shows the others as well", text)
         names = [
             line.split()[1] for line in self.run_command("status", "--all").stdout.splitlines() if "default/" in line
         ]
@@ -295,5 +295,5 @@ class InitTests(CommandTestCase):
     def test_it_overwrites_nothing(self) -> None:
         """Where files are, it writes none."""
         self.run_command("init", "lab")
-        self.assertIn("would be overwritten", self.run_command("init", "lab", exit_code=1).stderr)
+        self.assertIn("these files exist already", self.run_command("init", "lab", exit_code=1).stderr)
         self.run_command("init", "routes/shop.yaml", exit_code=2)

@@ -114,7 +114,7 @@ class ExplainTests(CommandTestCase):
         for option, value, said in [
             ("--bind", "here", "'here' is not an IP address"),
             ("--source", "there", "'there' is not an IP address"),
-            ("--sni", "b\u00fccher.example", "clients send it in ASCII"),
+            ("--sni", "b\u00fccher.example", "clients send names in ASCII"),
         ]:
             result = self.run_command("explain", "--port", "443", option, value, "routes", exit_code=2)
             self.assertIn(said, result.stderr)
@@ -152,18 +152,18 @@ class ExplainTests(CommandTestCase):
             content = b'{"port": 1}\n\n' + (line if isinstance(line, bytes) else line.encode())
             self.write("calls", content)
             result = self.run_command("explain", "--calls", "calls", "routes", exit_code=2)
-            self.assertIn("line 3 of the calls is not a JSON object", result.stderr)
+            self.assertIn("line 3 is not a JSON object", result.stderr)
             self.assertEqual(result.stdout, "")
 
     def test_wrong_options(self) -> None:
         """What does not go together is refused."""
         for arguments, message in (
-            ((), "give either --port, or --calls"),
-            (("--port", "1", "--calls", "-"), "give either --port, or --calls"),
+            ((), "give either --port for one connection, or --calls"),
+            (("--port", "1", "--calls", "-"), "give either --port for one connection, or --calls"),
             (("--port", "1", "--plain", "--sni", "a"), "exclude each other"),
             (("--port", "0"), "--port"),
             (("--calls", "nowhere"), "nowhere"),
-            (("--calls", "-", "-"), "standard input can be read once only"),
+            (("--calls", "-", "-"), "standard input can be read only once"),
         ):
             result = self.run_command("explain", *arguments, "routes", exit_code=2)
             self.assertIn(message, result.stderr)
@@ -220,7 +220,7 @@ class DiffTests(CommandTestCase):
         self.assertEqual(
             self.run_command("diff", "routes", "ruled.yaml", exit_code=1).stdout,
             "  connections for 2 names\n"
-            "    ~ as the settings have it → closed after 5s of silence\n"
+            "    ~ as in the settings → closed after 5s of silence\n"
             "  connections to x.default.svc.cluster.local:80, for 2 names\n"
             "    ~ endpoints by LEAST_REQUEST, the one of two with fewer connections → endpoints by RANDOM, any at "
             "random; 9 connections at the most\n"
@@ -235,9 +235,9 @@ class DiffTests(CommandTestCase):
         self.assertEqual(
             self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
             "- port [::]:443 closes\n"
-            "    - www.example.com is closed; it went to x.default.svc.cluster.local:80\n"
+            "    - www.example.com is closed; before, it went to x.default.svc.cluster.local:80\n"
             "- port [::]:31400 closes\n"
-            "    - * is closed; it went to x.default.svc.cluster.local:80\n"
+            "    - * is closed; before, it went to x.default.svc.cluster.local:80\n"
             "2 ports and 2 names changed\n",
         )
         back = self.run_command("diff", "empty.yaml", "routes", exit_code=1).stdout
@@ -260,7 +260,7 @@ class DiffTests(CommandTestCase):
         self.write("old.yaml", old)
         self.write("new.yaml", new)
         text = self.run_command("diff", "old.yaml", "new.yaml", exit_code=1).stdout
-        self.assertIn("s.example.com is shared out anew: nowhere.default.svc.cluster.local:80 50%, x.default", text)
+        self.assertIn("s.example.com is shared otherwise: nowhere.default.svc.cluster.local:80 50%, x.default", text)
         self.assertIn("→ nowhere.default.svc.cluster.local:80 25%, x.default.svc.cluster.local:80 75%", text)
 
     def test_a_port_in_another_manner(self) -> None:
@@ -282,7 +282,7 @@ class DiffTests(CommandTestCase):
     def test_standard_input(self) -> None:
         """One of the two may be standard input, and not both."""
         self.run_command("diff", "-", "routes", stdin=written(*SHOP))
-        self.assertIn("once only", self.run_command("diff", "-", "-", exit_code=2).stderr)
+        self.assertIn("only once", self.run_command("diff", "-", "-", exit_code=2).stderr)
 
     def test_wrong_calls(self) -> None:
         """Both have to be named and to exist."""

@@ -1,8 +1,8 @@
 """
-The command line: what ``meshgate`` offers, with one module for each command.
+The command ``meshgate``, with one module for each of its subcommands.
 
-The commands read and show; what they show is decided in the layers below. The gateway itself is run by ``twistd``.
-Nothing but click is imported here, so that help and completion answer at once.
+Each subcommand reads, asks the layers below, and prints. This module imports nothing but click, so that help and
+completion answer at once.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from meshgate import __version__
 from meshgate.compiled import compiled_text
 
 COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
-"""How seldom garbage is looked for: to read 10,000 files takes a fifth less by that."""
+"""Thresholds of the garbage collector. With them, reading 10,000 files takes a fifth less time."""
 
 COMMANDS = {
-    "check": "Find what is wrong with routes, all of it at once.",
-    "diff": "Tell what changes for traffic between two configurations.",
-    "explain": "Tell where a connection goes, step by step, and what lost.",
-    "explain-field": "Tell what a field of a resource means, and what may stand there.",
+    "check": "Report every problem of routes.",
+    "diff": "Show what changes for traffic between two configurations.",
+    "explain": "Explain step by step where a connection goes.",
+    "explain-field": "Explain what a field of a resource means, and which values it takes.",
     "init": "Write the default installation, the lab, into DIRECTORY.",
-    "routes": "Show every route as a table.",
-    "sniff": "Tell what a captured ClientHello carries.",
-    "status": "Show what the running gateway has in force.",
-    "test": "Hold routes against a file of expectations.",
+    "routes": "Show every route in a table.",
+    "sniff": "Show the contents of a captured ClientHello.",
+    "status": "Show the status of the running gateway.",
+    "test": "Test routes against a file of expectations.",
 }
 """
-Every command, and what the list of commands says of it. Its module has its name, with ``_`` for ``-``, and the command
-itself is called ``command`` there.
+The summary of every command, by its name. The command's module has the same name, with ``_`` for ``-``, and calls it
+``command``.
 """
 
 
 class Commands(click.Group):
     """
-    A group whose commands are imported once they are wanted.
+    A group that imports a command when it is called.
 
-    :param summaries: what the list of commands says of each.
+    :param summaries: of each command, by its name.
     """
 
     def __init__(self, *args: object, summaries: Mapping[str, str], **options: object) -> None:
@@ -49,7 +49,7 @@ class Commands(click.Group):
         self.summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the alphabet."""
+        """Return the names in alphabetical order."""
         return sorted(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -60,14 +60,14 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing any."""
+        """Write the list of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.summaries[name]) for name in self.list_commands(ctx)])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is named first; for an unknown one, the nearest."""
+        """Find the command that is called; for an unknown one, the error names the nearest."""
         if args[0] not in self.summaries:
             from meshgate.resources.wording import name_text, spelling_hint
 

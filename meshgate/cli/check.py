@@ -1,4 +1,4 @@
-"""``meshgate check``: everything that is wrong with routes, for people, programs and continuous integration."""
+"""``meshgate check``: every problem of routes, for people, programs and continuous integration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNI
     type=click.Choice(list(FAILING)),
     default="error",
     show_default=True,
-    help="The least that makes the exit status 1.",
+    help="The lowest severity that makes the exit status 1.",
 )
 @click.option(
     "--format",
@@ -30,16 +30,16 @@ FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNI
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="What to print: lines for people, or a document; github is workflow commands, which annotate a pull request.",
+    help="Output: text for people, json or sarif for programs, github to annotate a pull request.",
 )
 @route_options
 def command(source: Source, fail_on: str, form: str) -> None:
-    """Find what is wrong with routes, all of it at once.
+    """Report every problem of routes.
 
-    Exits with 1 when there is an error. What Istio would drop or ignore without a word is a problem here.
+    Problems include everything that Istio would drop or ignore without a word. Exits with 1 if there is an error.
     """
     loaded = source.load()
-    problems = _by_place(loaded.compiled(source.proxy, datetime.now(UTC)).problems)
+    problems = _by_location(loaded.compiled(source.proxy, datetime.now(UTC)).problems)
     if form == "json":
         print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
     elif form == "sarif":
@@ -56,6 +56,6 @@ def command(source: Source, fail_on: str, form: str) -> None:
     raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)
 
 
-def _by_place(problems: Iterable[Problem]) -> list[Problem]:
-    """Those of one file together, in the order of its lines."""
+def _by_location(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort problems by file, and those of one file by line."""
     return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))

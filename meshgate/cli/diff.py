@@ -1,4 +1,4 @@
-"""``meshgate diff``: what a change of the configuration does to traffic."""
+"""``meshgate diff``: the changes for traffic between two configurations."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from meshgate.routing.tell.traffic_diff import diff_traffic
 @FORMAT
 @gateway_options
 def command(gateway: Gateway, old: str, new: str, form: str) -> None:
-    """Tell what changes for traffic between two configurations.
+    """Show what changes for traffic between two configurations.
 
-    OLD and NEW are a file, a folder, or - for standard input. Ports that open and close, names that come, go or lead
-    elsewhere, shares, endpoints, refusals and traffic policies are changes; how it is all written is not. Exits with 1
-    when anything changes, and with 0 when nothing does.
+    OLD and NEW are each a file, a folder, or - for standard input. Changes are ports that open or close, names that
+    appear, disappear or lead elsewhere, and other shares, endpoints, refusals and traffic policies. The same routes
+    in other words are no change. Exits with 1 if anything changes, and with 0 if nothing does.
     """
     if old == new == STANDARD_INPUT:
-        raise click.UsageError("standard input can be read once only")
+        raise click.UsageError("standard input can be read only once")
     before, after = (gateway.source([path]).compile().table for path in (old, new))
     changes = diff_traffic(before, after)
     if form == "json":

@@ -1,4 +1,4 @@
-"""``meshgate explain``: the story of one connection, or of many that a file lists."""
+"""``meshgate explain``: the way of one connection, or of many that a file lists."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ CALL_KEYS = '"port", "bind", "tls", "sni", "source" and "destination"'
 
 
 @click.command("explain")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port a client connects to.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port that the client connects to.")
 @click.option("--bind", metavar="IP", help="The listener's own bind address. [default: unset]")
-@click.option("--sni", metavar="NAME", help="The server name of the ClientHello; leave it out for a hello without one.")
+@click.option("--sni", metavar="NAME", help="The server name of the ClientHello. [default: none]")
 @click.option(
     "--source",
     "source_address",
     metavar="IP",
     default="",
-    help="The client's address; it counts under the extended semantics.",
+    help="The client's address. It matters with --semantics extended only.",
 )
-@click.option("--destination", metavar="IP", default="", help="The address that the client connects to; likewise.")
+@click.option(
+    "--destination",
+    metavar="IP",
+    default="",
+    help="The address that the client connects to; likewise.",
+)
 @click.option("--plain", is_flag=True, help="The client does not speak TLS.")
 @click.option(
     "--calls",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help='Many at once: one {"port", "bind", "tls", "sni", "source", "destination"} a line.',
+    help="Explain many connections: JSON objects with port, bind, tls, sni, source and destination, one a line.",
 )
 @FORMAT
 @route_options
@@ -50,27 +55,29 @@ def command(
     calls: str | None,
     form: str,
 ) -> None:
-    r"""Tell where a connection goes, step by step, and what lost.
+    r"""Explain step by step where a connection goes.
+
+    What was dropped or ignored on the way is listed below the steps.
 
     \b
     meshgate explain --port 31443 --sni simple-sni-1.istioinaction.io etc/routes
     meshgate explain --port 31400 --plain etc/routes
     """
     if (port is None) == (calls is None):
-        raise click.UsageError("give either --port, or --calls with a file of calls")
+        raise click.UsageError("give either --port for one connection, or --calls FILE for many")
     if plain and sni:
-        raise click.UsageError("--plain and --sni exclude each other: plain text carries no server name")
+        raise click.UsageError("--plain and --sni exclude each other: a client without TLS sends no server name")
     if sni and not sni.isascii():
-        raise click.UsageError(f"{sni!r} is not a server name: clients send it in ASCII, as xn--…")
+        raise click.UsageError(f"{sni!r} is not a server name: clients send names in ASCII, as xn--…")
     for text in filter(None, (bind, source_address, destination)):
         if address(text) is None and not text.startswith(UNIX_PREFIX):
             raise click.UsageError(f"{text!r} is not an IP address")
     if calls == STANDARD_INPUT and STANDARD_INPUT in source.paths:
-        raise click.UsageError("standard input can be read once only")
+        raise click.UsageError("standard input can be read only once")
     one = Call(port or 0, bind, not plain, sni, source_address, destination)
-    asked = _read_calls(calls) if calls is not None else [one]
+    wanted = _read_calls(calls) if calls is not None else [one]
     compilation = source.compile()
-    for call in asked:
+    for call in wanted:
         explanation = explain(compilation, call)
         if form == "json":
             click.echo(json.dumps(explanation.as_json()))
@@ -79,7 +86,7 @@ def command(
 
 
 def _read_calls(name: str) -> list[Call]:
-    """All of them, so that a broken line is found before anything is answered."""
+    """Read the whole file, so that a broken line is reported before any answer."""
     calls = []
     try:
         with click.open_file(name, encoding="utf-8", errors="replace") as lines:
@@ -87,7 +94,7 @@ def _read_calls(name: str) -> list[Call]:
                 if line.strip():
                     call = _call(line)
                     if call is None:
-                        raise click.UsageError(f"line {number} of the calls is not a JSON object with {CALL_KEYS}")
+                        raise click.UsageError(f"{name}: line {number} is not a JSON object with {CALL_KEYS}")
                     calls.append(call)
     except OSError as error:
         raise click.UsageError(f"{name}: {error.strerror}") from None

@@ -14,9 +14,9 @@ from meshgate.resources.kinds.supported_kinds import KINDS
 @click.argument("field", required=False)
 @FORMAT
 def command(field: str | None, form: str) -> None:
-    r"""Tell what a field of a resource means, and what may stand there.
+    r"""Explain what a field of a resource means, and which values it takes.
 
-    FIELD is a kind, or a path from it; below a path, its fields are listed. Without FIELD, the kinds are.
+    FIELD is a kind, or a path that begins with one; the fields below it are listed. Without FIELD, all kinds are.
 
     \b
     meshgate explain-field Gateway

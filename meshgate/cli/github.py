@@ -1,5 +1,5 @@
 """
-Problems as workflow commands of GitHub Actions, which shows them beside the lines of a pull request.
+Problems as workflow commands, which GitHub Actions shows beside the lines of a pull request.
 
 The form is that of the runner (actions/toolkit, packages/core/src/command.ts).
 """
@@ -16,17 +16,16 @@ LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.
 
 
 def workflow_command(problem: Problem) -> str:
-    """One problem as one line. A place that is not known, and standard input, are left out."""
+    """Write a problem as one line. An unknown location, and standard input, are left out."""
     in_file = problem.file if problem.file != STANDARD_INPUT_NAME else ""
     properties = {
         "file": in_file,
         "line": str(problem.line or "") if in_file else "",
         "col": str(problem.column or "") if in_file else "",
-        "title": ": ".join(part for part in (problem.code, CODES.get(problem.code, "")) if part),
+        "title": ": ".join(each for each in (problem.code, CODES.get(problem.code, "")) if each),
     }
-    written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-    message = ": ".join(part for part in (problem.subject(), problem.path, problem.message) if part)
-    return f"::{LEVELS[problem.severity]} {written}::{_data(message + (f' ({problem.hint})' if problem.hint else ''))}"
+    text = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+    return f"::{LEVELS[problem.severity]} {text}::{_data(problem.description())}"
 
 
 def _data(text: str) -> str:

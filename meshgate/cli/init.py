@@ -1,4 +1,4 @@
-"""``meshgate init``: an installation to start from."""
+"""``meshgate init``: write an installation to start from."""
 
 from __future__ import annotations
 

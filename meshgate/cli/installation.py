@@ -1,8 +1,4 @@
-"""
-Writes the default installation, the lab, into a folder: what ``meshgate init DIR`` does.
-
-Knows which files of the package make up an installation; knows nothing of what stands in them.
-"""
+"""Writing the default installation, the lab, into a folder."""
 
 from __future__ import annotations
 
@@ -20,22 +16,21 @@ class InstallationError(Exception):
 
 def write_installation(directory: Path) -> list[Path]:
     """
-    Copy the settings file and the routes that come with the package. Nothing is written unless all of it can be
-    new.
+    Copy the settings file and the routes that come with the package. If one of the files exists, none is written.
 
-    :param directory: made, with its parents, if it does not exist.
-    :return: the files written, in the order of their names.
-    :raises InstallationError: when one of the files exists, or the folder cannot be written to.
+    :param directory: made with its parents if it does not exist.
+    :return: the files, the settings first.
+    :raises InstallationError: if one of the files exists, or the folder cannot be written to.
     """
     shipped = {directory / name: source for name, source in _shipped_files().items()}
     try:
         existing = [path for path in shipped if path.exists() or path.is_symlink()]
         if existing:
             names = "".join(f"\n  {path}" for path in existing)
-            raise InstallationError(f"nothing was written, since these files exist and would be overwritten:{names}")
+            raise InstallationError(f"nothing was written, because these files exist already:{names}")
         for path, source in shipped.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # "x": a file that appeared meanwhile is not overwritten either.
+            # "x": not even a file that has appeared meanwhile is overwritten.
             with path.open("xb") as file:
                 file.write(source.read_bytes())
     except OSError as error:
@@ -45,8 +40,8 @@ def write_installation(directory: Path) -> list[Path]:
 
 def _shipped_files() -> dict[str, Traversable]:
     """
-    The files by their relative names. In a checkout the folder is the live etc/, which holds the state of a lab
-    that has run, private keys among it: so only what is named here is taken.
+    Return the files of an installation by their relative names. In a checkout the folder is etc/, where a lab may have
+    left its state, and private keys in it: so nothing else is copied.
     """
     defaults = files("meshgate") / "defaults"
     routes = sorted((defaults / ROUTES_FOLDER).iterdir(), key=lambda route: route.name)

@@ -1,4 +1,4 @@
-"""What the commands share when they print: the choice of a format, and JSON."""
+"""Output that the commands share: the option ``--format``, and JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FORMAT = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="What to print.",
+    help="Output: text for people, json for programs.",
 )
 
 
 def print_json(value: Any) -> None:
-    """A document for programs."""
+    """Print a document for programs."""
     click.echo(json.dumps(value, indent=2, default=str))

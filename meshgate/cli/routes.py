@@ -1,4 +1,4 @@
-"""``meshgate routes``: every route as a table."""
+"""``meshgate routes``: every route in a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshgate.state.status_text import routes
 @FORMAT
 @route_options
 def command(source: Source, form: str) -> None:
-    """Show every route as a table."""
+    """Show every route in a table."""
     table = source.compile().table
     rows = [row for key in sorted(table.listeners) for row in routes(table.listeners[key])]
     if form == "json":

@@ -21,9 +21,9 @@ LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.
 
 
 def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
-    """A log of one run, with a rule for every code there is."""
+    """Make a log of one run, with a rule for every code."""
     codes = sorted(CODES)
-    places = {code: place for place, code in enumerate(codes)}
+    rule_indexes = {code: index for index, code in enumerate(codes)}
     rules = [{"id": code, "shortDescription": {"text": CODES[code]}} for code in codes]
     return {
         "$schema": SCHEMA,
@@ -32,21 +32,20 @@ def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
             {
                 "tool": {"driver": {"name": "meshgate", "version": __version__, "rules": rules}},
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(problem, places) for problem in problems],
+                "results": [_result(problem, rule_indexes) for problem in problems],
             }
         ],
     }
 
 
-def _result(problem: Problem, places: dict[str, int]) -> dict[str, Any]:
-    text = ": ".join(part for part in (problem.subject(), problem.path, problem.message) if part)
+def _result(problem: Problem, rule_indexes: dict[str, int]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": problem.code,
         "level": LEVELS[problem.severity],
-        "message": {"text": text + (f" ({problem.hint})" if problem.hint else "")},
+        "message": {"text": problem.description()},
     }
-    if problem.code in places:
-        result["ruleIndex"] = places[problem.code]
+    if problem.code in rule_indexes:
+        result["ruleIndex"] = rule_indexes[problem.code]
     location = _location(problem)
     if location:
         result["locations"] = [location]
@@ -62,13 +61,13 @@ def _location(problem: Problem) -> dict[str, Any]:
             if problem.column:
                 physical["region"]["startColumn"] = problem.column
         location["physicalLocation"] = physical
-    name = " ".join(part for part in (problem.subject(), problem.path) if part)
+    name = " ".join(each for each in (problem.subject(), problem.path) if each)
     if name:
         location["logicalLocations"] = [{"fullyQualifiedName": name}]
     return location
 
 
 def _uri(file: str) -> str:
-    """A relative path stays relative: services take it from the root of the repository."""
+    """Turn a path into a URI. A relative path stays relative: services resolve it in the root of the repository."""
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())

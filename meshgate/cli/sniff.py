@@ -1,4 +1,4 @@
-"""``meshgate sniff``: what a captured ClientHello carries."""
+"""``meshgate sniff``: the contents of a captured ClientHello."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from meshgate.cli.sniffing import sniff
 @FORMAT
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 def command(files: tuple[str, ...], form: str) -> None:
-    """Tell what a captured ClientHello carries: server name, ALPN, versions.
+    """Show the contents of a captured ClientHello: server name, ALPN and versions.
 
-    FILE holds the raw bytes a client sent first; - is standard input.
+    FILE has the first bytes that a client has sent; - is standard input.
     """
     try:
         found = [sniff(name, _read(name)) for name in files]

@@ -1,18 +1,21 @@
-"""What ``meshgate sniff`` says of a captured ClientHello."""
+"""The facts of a captured ClientHello, for ``meshgate sniff``."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from meshgate.resources.wording import count_of
 from meshgate.wire.clienthello import ClientHello, HelloError, NotTLS, parse_hello, version_name
 
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
     """
-    :ivar verdict: ``ok``, ``no_sni``, ``need_more`` (the input ended early), ``not_tls`` or ``invalid``.
-    :ivar reason: what is wrong, for the last two.
+    The facts of one ClientHello.
+
+    :ivar verdict: ``ok``, ``no_sni``, ``need_more`` (the input ends too early), ``not_tls`` or ``invalid``.
+    :ivar reason: for all verdicts but the first two.
     """
 
     file: str
@@ -26,7 +29,7 @@ class Sniffed:
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the facts as plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -36,10 +39,10 @@ class Sniffed:
             f"server name {self.sni}" if self.sni else "no server name",
             f"ALPN {', '.join(self.alpn)}" if self.alpn else "no ALPN",
             ", ".join(self.versions) or "no known version",
-            f"{self.size} bytes in {self.records} record{'s' if self.records > 1 else ''}",
+            f"{count_of(self.size, 'byte')} in {count_of(self.records, 'record')}",
         ]
         if self.ech:
-            facts.append("an encrypted ClientHello (or GREASE for one), so the name may be the outer one")
+            facts.append("with an encrypted ClientHello (or GREASE), so that the server name may be a public one")
         return f"{self.file}: {self.verdict}: " + "; ".join(facts)
 
 
@@ -56,7 +59,7 @@ def sniff(file: str, data: bytes) -> Sniffed:
     except HelloError as error:
         return Sniffed(file, "invalid", reason=str(error))
     if hello is None:
-        return Sniffed(file, "need_more", reason=f"{len(data)} bytes are not the whole ClientHello")
+        return Sniffed(file, "need_more", reason=f"the ClientHello is longer than {count_of(len(data), 'byte')}")
     return _facts(file, hello)
 
 

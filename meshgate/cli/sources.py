@@ -1,7 +1,7 @@
 """
-Where the commands read routes, and as which gateway: the options that they share, and what these come to.
+The options that commands share: where to read routes, and for which gateway.
 
-What an option leaves open is taken from the settings that ``--config`` names, and last from the lab's defaults.
+For an option that is not given, the settings of ``--config`` count, and then the defaults of the settings.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_READ = frozenset({"MG0001", "MG0008", "MG0009"})
-"""Problems that say that something was not read at all: without them, an answer would mislead."""
+"""Codes of problems of files that were not read at all. An answer without them would mislead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """
-    What the options say of the gateway.
+    The gateway that the options describe. What is not given is empty.
 
     :ivar settings: of ``--config``, or None.
-    :ivar labels: empty where they are left open; likewise the names of namespaces and the semantics.
     """
 
     settings: Settings | None
@@ -58,9 +57,9 @@ class Gateway:
         semantics: str = "",
     ) -> Source:
         """
-        The routes at these paths, read as this gateway.
+        Return the source of the routes at some paths.
 
-        :param labels: what comes before the settings, where the options leave it open; likewise the others.
+        The arguments count if the option of the same meaning is not given, and come before the settings.
         """
         defaults = self.settings.content if self.settings else SettingsFile()
         return Source(
@@ -76,36 +75,39 @@ class Gateway:
         )
 
     def route_paths(self) -> tuple[str, ...]:
-        """The routes of the settings, if any are given."""
+        """Return the paths of the routes in the settings, if there are settings."""
         return self.settings.route_paths() if self.settings else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where routes are read, and for which gateway."""
+    """The paths of routes, and the gateway to compile them for."""
 
     paths: tuple[str, ...]
     proxy: Proxy
     default_namespace: str
 
     def load(self) -> Loaded:
-        """Read the routes, or end with a usage error."""
+        """Read the routes.
+
+        :raises click.UsageError: if a path does not exist.
+        """
         if self.paths.count(STANDARD_INPUT) > 1:
-            raise click.UsageError("standard input can be read once only")
+            raise click.UsageError("standard input can be read only once")
         try:
             return load_paths(self.paths, sys.stdin.buffer, self.default_namespace)
         except FileNotFoundError as error:
             raise click.UsageError(str(error)) from None
 
     def compile(self) -> Compilation:
-        """Read and compile the routes; what could not be read, and how much else is wrong, goes to standard error."""
+        """Read and compile the routes. Files that were not read, and the number of errors, go to standard error."""
         compilation = self.load().compiled(self.proxy, datetime.now(UTC))
         _warn(compilation.problems, self.paths)
         return compilation
 
 
 def gateway_options(command: F) -> F:
-    """The options of every command that compiles routes; the command is given a :class:`Gateway`."""
+    """Add the options of every command that compiles routes; the command gets a :class:`Gateway`."""
 
     @functools.wraps(command)
     def with_gateway(
@@ -128,19 +130,21 @@ def gateway_options(command: F) -> F:
     for option in (
         click.option("-n", "--namespace", metavar="NS", help="Namespace of documents without one. [default: default]"),
         click.option(
-            "--semantics", type=click.Choice(["istio", EXTENDED]), help="Whose rules decide. [default: istio]"
+            "--semantics",
+            type=click.Choice(["istio", EXTENDED]),
+            help="Route as Istio does, or also by fields that Istio ignores. [default: istio]",
         ),
         click.option("--gateway-namespace", metavar="NS", help="Namespace of the gateway. [default: istio-system]"),
         click.option(
             "--gateway-label",
             metavar="KEY=VALUE",
             multiple=True,
-            help="A label of the gateway, which Gateways select by; repeatable. [default: istio=ingressgateway]",
+            help="Label of the gateway, which Gateways select by; may be repeated. [default: istio=ingressgateway]",
         ),
         click.option(
             "--config",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Settings file: the gateway's labels and namespaces, and its routes where no PATH is given.",
+            help="Settings file with the gateway's labels and namespaces, and its routes if no PATH is given.",
         ),
     ):
         decorated = option(decorated)
@@ -148,7 +152,7 @@ def gateway_options(command: F) -> F:
 
 
 def route_options(command: F) -> F:
-    """The arguments of every command about one set of routes; the command is given a :class:`Source`."""
+    """Add the arguments of every command about one set of routes; the command gets a :class:`Source`."""
 
     @click.argument("paths", metavar="PATH...", nargs=-1)
     @gateway_options
@@ -156,15 +160,18 @@ def route_options(command: F) -> F:
     def with_source(gateway: Gateway, paths: tuple[str, ...], **rest: Any) -> Any:
         chosen = paths or gateway.route_paths()
         if not chosen:
-            raise click.UsageError("name at least one PATH, or give --config to check the routes of an installation")
+            raise click.UsageError("name at least one PATH, or an installation with --config")
         return command(gateway.source(chosen), **rest)
 
     return with_source  # type: ignore[return-value]
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings of a file, or the end of the command."""
-    # Settings know about providers, and those bring Twisted, which most calls can do without.
+    """Read a settings file.
+
+    :raises click.ClickException: if the settings cannot be used.
+    """
+    # The settings import providers, and those Twisted, which most calls do not need.
     from meshgate.providers.registry import find_factories
     from meshgate.settings.load import SettingsError, load_settings
 
@@ -185,7 +192,7 @@ def _labels(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _warn(problems: Sequence[Problem], paths: Sequence[str]) -> None:
-    """What an answer rests on: what was not read, and the number of errors and warnings."""
+    """Warn that an answer is incomplete: print the files that were not read, and the number of errors and warnings."""
     for problem in problems:
         if problem.code in NOT_READ:
             click.echo(problem_line(problem), err=True)

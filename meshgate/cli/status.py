@@ -1,4 +1,4 @@
-"""``meshgate status``: what the running gateway has in force."""
+"""``meshgate status``: the status of the running gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshgate.state.status_text import read_status
 DEFAULT_CONFIG = "etc/meshgate.yaml"
 
 NOT_RUNNING: Final = 3
-"""The exit status of a program that does not run, as init scripts have it."""
+"""The exit status for a program that does not run, as in init scripts."""
 
 
 @click.command("status")
@@ -26,16 +26,15 @@ NOT_RUNNING: Final = 3
     show_default=True,
     help="The settings file of the running gateway.",
 )
-@click.option("--all", "everything", is_flag=True, help="List the resources without a problem, too.")
+@click.option("--all", "everything", is_flag=True, help="List also the resources without a problem, and all names.")
 @FORMAT
 def command(config: Path, everything: bool, form: str) -> None:
-    """Show what the running gateway has in force: ports, routes, resources, problems.
+    """Show the status of the running gateway: ports, routes, resources and problems.
 
-    Where none is running, what was in force last is shown, and the exit status is 3; in JSON, running is false.
+    If no gateway runs, the last status is shown, and the exit status is 3; in JSON, running is false.
 
-    A resource is accepted when it is valid and for this gateway, programmed when a part of it is in force, and
-    conflicted when another resource has, or also wants, what it asks for. Its reasons are told in full below, among the
-    problems.
+    A resource is accepted if it is valid and for this gateway, programmed if any of it is in force, and conflicted if
+    it and another resource ask for the same. The problems at the end give the reasons in full.
     """
     state_dir = read_settings(config).state_dir
     try:
@@ -44,7 +43,7 @@ def command(config: Path, everything: bool, form: str) -> None:
         if form == "json":
             print_json({"running": False})
         else:
-            click.echo(f"not running: no gateway has run with {config}, there is nothing in {state_dir}")
+            click.echo(f"not running: no gateway has run with {config}, since there is no status in {state_dir}")
         raise SystemExit(NOT_RUNNING) from None
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None

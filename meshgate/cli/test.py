@@ -1,4 +1,4 @@
-"""``meshgate test``: routes held against what somebody expects of them."""
+"""``meshgate test``: routes, tested against a file of expectations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import Gateway, Source, gateway_options
 from meshgate.report import call_text, print_case, problem_line
 from meshgate.resources.problem import Problem
+from meshgate.resources.wording import count_of
 from meshgate.routing.tell.expectation import mismatches
 from meshgate.routing.tell.explain import explain
 from meshgate.settings.expectation_file import Case, Expectations, ExpectationsError, load_expectations
@@ -22,11 +23,11 @@ from meshgate.settings.expectation_file import Case, Expectations, ExpectationsE
 @FORMAT
 @gateway_options
 def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> None:
-    """Hold routes against a file of expectations.
+    """Test routes against a file of expectations.
 
-    FILE says in YAML what is to become of connections: which VirtualService, Gateway or destination takes them, that
-    they are closed, or that nothing listens. PATH stands in for the routes that FILE names. Exits with 1 when an
-    expectation fails, and with 2 when FILE cannot be used.
+    FILE lists connections in YAML, and for each the VirtualService, Gateway or destination that should take it, that it
+    should be closed, or that nothing should listen. PATH replaces the routes that FILE names. Exits with 1 if an
+    expectation fails, and with 2 if FILE cannot be used.
     """
     try:
         expectations = load_expectations(file)
@@ -50,14 +51,16 @@ def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> 
     if form == "json":
         print_json({"expectations": rows, "held": held, "failed": failed})
     else:
-        click.echo(f"{held} of {len(expectations.cases)} expectations hold" + (f", {failed} failed" if failed else ""))
+        total = count_of(len(expectations.cases), "expectation")
+        verb = "holds" if len(expectations.cases) == 1 else "hold"
+        click.echo(f"{held} of {total} {verb}" + (f", {failed} failed" if failed else ""))
     raise SystemExit(1 if failed else 0)
 
 
 def _source(gateway: Gateway, expectations: Expectations, paths: tuple[str, ...]) -> Source:
     chosen = paths or expectations.routes or gateway.route_paths()
     if not chosen:
-        raise click.UsageError("there are no routes to test: name a PATH, or write routes in FILE")
+        raise click.UsageError("there are no routes to test: name a PATH, or write routes into FILE")
     return gateway.source(
         chosen,
         labels=expectations.labels,

@@ -106,8 +106,12 @@ class Problem:
 
     def __str__(self) -> str:
         head = ": ".join(p for p in (self.location(), f"{self.severity.value}[{self.code}]") if p)
-        what = ": ".join(p for p in (self.subject(), self.path, self.message) if p)
-        return f"{head}: {what}" + (f" ({self.hint})" if self.hint else "")
+        return f"{head}: {self.description()}"
+
+    def description(self) -> str:
+        """The resource, the field, the message and the hint, without the location and the code."""
+        text = ": ".join(each for each in (self.subject(), self.path, self.message) if each)
+        return f"{text} ({self.hint})" if self.hint else text
 
     def as_json(self) -> dict[str, object]:
         """The problem as plain values, for the JSON formats."""

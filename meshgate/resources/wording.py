@@ -38,6 +38,13 @@ def value_text(value: Any) -> str:
     return "empty" if value is None else f"a {type(value).__name__}"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Count things: ``1 name``, ``2 names``, ``3 policies``."""
+    if number == 1 or noun == "info":
+        return f"{number} {noun}"
+    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
 def spelling_hint(name: str, known: Iterable[str]) -> str:
     """
     A hint for a word that is not among the known ones: the one that was probably meant, or else all of them.

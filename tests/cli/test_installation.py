@@ -65,7 +65,7 @@ class WriteInstallationTests(SynchronousTestCase):
             path.unlink()
         self.assertEqual(
             self.refusal(),
-            "nothing was written, since these files exist and would be overwritten:\n"
+            "nothing was written, because these files exist already:\n"
             f"  FOLDER/meshgate.yaml\n  FOLDER/routes/{written[2].name}",
         )
         self.assertEqual(set(contents(self.folder).values()), {b"mine"})
@@ -77,7 +77,7 @@ class WriteInstallationTests(SynchronousTestCase):
         (self.folder / "meshgate.yaml").symlink_to(self.folder.parent / "elsewhere")
         self.assertEqual(
             self.refusal(),
-            "nothing was written, since these files exist and would be overwritten:\n  FOLDER/meshgate.yaml",
+            "nothing was written, because these files exist already:\n  FOLDER/meshgate.yaml",
         )
         self.assertFalse((self.folder.parent / "elsewhere").exists())
 

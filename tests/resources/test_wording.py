@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.wording import name_text, path_text, quoted, spelling_hint, value_text
+from meshgate.resources.wording import count_of, name_text, path_text, quoted, spelling_hint, value_text
 
 
 class QuotedTests(SynchronousTestCase):
@@ -72,3 +72,13 @@ class WrittenTests(SynchronousTestCase):
         self.assertEqual(path_text(("spec", "servers", 0, "port")), "spec.servers[0].port")
         self.assertEqual(path_text(("metadata", "labels", "a.b/c")), 'metadata.labels["a.b/c"]')
         self.assertEqual(path_text(()), "")
+
+
+class CountTests(SynchronousTestCase):
+    """:func:`count_of`."""
+
+    def test_plurals(self) -> None:
+        """One thing has no plural, and neither has an info."""
+        wanted = ["1 name", "0 names", "2 policies", "1 policy", "3 info"]
+        counts = [(1, "name"), (0, "name"), (2, "policy"), (1, "policy"), (3, "info")]
+        self.assertEqual([count_of(number, noun) for number, noun in counts], wanted)

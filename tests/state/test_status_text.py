@@ -75,7 +75,7 @@ class RunningTests(TestCase):
         code, text = shown(lab)
         self.assertEqual(code, 3)
         self.assertRegex(text, rf"not running: process {failed.pid}, started .*, could not start: port .* in use by")
-        self.assertIn(f"last written by process {pid}", text)
+        self.assertIn(f"the last status of process {pid}", text)
 
     async def test_the_first_start_fails(self) -> None:
         """The same where there was none before."""
@@ -174,7 +174,7 @@ class WritingTests(TestCase):
         client = socket.create_connection(("127.0.0.1", lab.ports[ECHO]), timeout=5)
         self.addCleanup(client.close)
         await lab.process.wait_for_output("cannot be written: No space left on device")
-        self.assertIn("what is shown is old: No space left on device", shown(lab)[1])
+        self.assertIn("is therefore old: No space left on device", shown(lab)[1])
         began = reactor.seconds()
         await wait_for(lambda: reactor.seconds() > began + 2.5, "two more attempts")
         self.assertEqual(lab.process.stderr.count("cannot be written"), 1)
