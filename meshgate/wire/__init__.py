@@ -1,1 +1,1 @@
-"""Bytes to facts and back: sans-I/O parsers of what crosses the wire. Knows no socket, clock or log."""
+"""Parsers of what crosses the wire. They do no I/O: bytes come in, facts and bytes go out."""

@@ -1,8 +1,7 @@
-/* The usual ClientHello, read by machine code: what meshgate.wire.hello has in Python, for those who compile.
+/* The C form of _read_facts in meshgate.wire.hello, for well-formed messages.
  *
- * Knows the message as far as it is well-formed. Whatever is not as it has to be, or is merely unusual, is left to
- * the module in Python, which says what is wrong: there is one place that refuses, and this one never takes what that
- * one would not. */
+ * It returns None for a message that is malformed or merely unusual. The module in Python then reads the message, and
+ * is the only one that refuses any and says why. This one never accepts what that one would refuse. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,8 +14,8 @@ enum {
     SESSION_ID_AT = 34,
     MAX_SESSION_ID = 32,
     MAX_NAME = 255,
-    /* More extensions than any client has are left to the module in Python, which finds those that come twice in no
-     * time whatever their number. */
+    /* A message with more extensions than any client sends is left to the module in Python, whose search for duplicates
+     * does not slow down with their number. */
     MAX_EXTENSIONS = 64,
 
     SERVER_NAME = 0,
@@ -43,7 +42,7 @@ static unsigned two(const uint8_t *at)
     return (unsigned)at[0] << 8 | at[1];
 }
 
-/* Step over the fields before the extensions; 0 if they are not as they have to be. */
+/* Step over the fields before the extensions; return 0 if they are malformed. */
 static int skip_to_extensions(Span *left)
 {
     unsigned size;
@@ -66,7 +65,7 @@ static int skip_to_extensions(Span *left)
     return 1;
 }
 
-/* Find the extensions that matter; 0 if the block is not as it has to be. */
+/* Find the extensions that matter; return 0 if the block is malformed. */
 static int find_extensions(Span left, Extensions *found)
 {
     uint16_t kinds[MAX_EXTENSIONS];
@@ -106,7 +105,7 @@ static int find_extensions(Span left, Extensions *found)
     return 1;
 }
 
-/* The host name in a server_name extension, an empty span if it has none; 0 if it is not as it has to be. */
+/* Find the host name in a server_name extension, an empty span if there is none; return 0 if it is malformed. */
 static int find_host_name(Span left, Span *name)
 {
     int names = 0;
@@ -134,7 +133,7 @@ static int find_host_name(Span left, Span *name)
     return 1;
 }
 
-/* A server name in the form that routes are looked up by; NULL without an exception if it cannot be one. */
+/* A server name in the form in which routes have it; NULL without an exception if the bytes are no such name. */
 static PyObject *host_name(Span raw)
 {
     Py_ssize_t length = raw.end - raw.at;
@@ -159,8 +158,8 @@ static PyObject *host_name(Span raw)
     return name;
 }
 
-/* The content of an extension, or None if it is not there. Clients repeat themselves, and bytes that are the same
- * object need not be hashed again by those who remember what they mean. */
+/* The content of an extension, or None if it is not there. Clients send the same content again and again: returning the
+ * same object saves the caches in Python from hashing it again. */
 static PyObject *content(Span span, PyObject **last)
 {
     Py_ssize_t size = span.end - span.at;
@@ -172,15 +171,15 @@ static PyObject *content(Span span, PyObject **last)
     return Py_XNewRef(*last);
 }
 
-static PyObject *survey(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
+static PyObject *read_facts(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
     Py_ssize_t start, end;
     Span message, raw = {NULL, NULL};
     Extensions found = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}, 0};
-    PyObject *parts[4], *facts = NULL;
+    PyObject *items[4], *facts = NULL;
 
     if (given != 3 || !PyBytes_Check(arguments[0])) {
-        PyErr_SetString(PyExc_TypeError, "bytes, a start and an end are taken");
+        PyErr_SetString(PyExc_TypeError, "the arguments are bytes, a start and an end");
         return NULL;
     }
     start = PyLong_AsSsize_t(arguments[1]);
@@ -197,34 +196,34 @@ static PyObject *survey(PyObject *module, PyObject *const *arguments, Py_ssize_t
         Py_RETURN_NONE;
     if (found.server_name.at && !find_host_name(found.server_name, &raw))
         Py_RETURN_NONE;
-    parts[0] = host_name(raw);
-    if (!parts[0]) {
+    items[0] = host_name(raw);
+    if (!items[0]) {
         if (PyErr_Occurred())
             return NULL;
         Py_RETURN_NONE;
     }
-    parts[1] = content(found.alpn, &last_alpn);
-    parts[2] = content(found.versions, &last_versions);
-    parts[3] = found.ech ? Py_True : Py_False;
-    Py_INCREF(parts[3]);
-    if (parts[1] && parts[2])
-        facts = PyTuple_Pack(4, parts[0], parts[1], parts[2], parts[3]);
+    items[1] = content(found.alpn, &last_alpn);
+    items[2] = content(found.versions, &last_versions);
+    items[3] = found.ech ? Py_True : Py_False;
+    Py_INCREF(items[3]);
+    if (items[1] && items[2])
+        facts = PyTuple_Pack(4, items[0], items[1], items[2], items[3]);
     for (int i = 0; i < 4; i++)
-        Py_XDECREF(parts[i]);
+        Py_XDECREF(items[i]);
     return facts;
 }
 
 static PyMethodDef functions[] = {
-    {"survey", (PyCFunction)(void (*)(void))survey, METH_FASTCALL,
-     "survey(data, start, end): server name, contents of ALPN and supported_versions, whether there is ECH.\n\n"
-     "None for a message that is not as it has to be, or unusual."},
+    {"read_facts", (PyCFunction)(void (*)(void))read_facts, METH_FASTCALL,
+     "read_facts(data, start, end): server name, contents of ALPN and supported_versions, True if there is ECH.\n\n"
+     "None for a message that is malformed or unusual."},
     {NULL},
 };
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "meshgate.wire._hello",
-    .m_doc = "The usual ClientHello, for meshgate.wire.hello.",
+    .m_doc = "The C form of meshgate.wire.hello.",
     .m_size = -1,
     .m_methods = functions,
 };

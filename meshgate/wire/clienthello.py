@@ -1,14 +1,17 @@
 """
-The ClientHello parser: from bytes as they arrive to what the client states, or to the reason why not.
+The ClientHello parser: takes bytes as they arrive, and answers with the hello, or with an error, or asks for more.
 
-Knows TLS records (RFC 8446, section 5.1); what the message says is for :mod:`meshgate.wire.hello`.
-Knows no socket, clock or log. It keeps only handshake bytes that it still needs, never the stream: whoever
-forwards the bytes keeps them.
+Problem: a client may send its ClientHello in any number of TCP segments and, within TLS, of records. Whoever routes by
+the server name must find the same name as the server does, whatever the cuts, and with bounded memory and work.
 
-Bytes are judged strictly in their order, each as soon as it decides something. So any cut of the stream gives
-the same answer, and so does any cut of the handshake into records. The message ends where its length says.
-What follows it, in the same record or in others (early data, for instance), is for the server, which alone
-knows whether its keys change there.
+Approach: :class:`HelloParser` reads TLS records (RFC 8446, section 5.1), joins their handshake bytes, and gives the
+whole message to :mod:`meshgate.wire.hello`. :func:`read_whole_hello` reads the common case, one record that is
+complete, without a copy.
+
+Invariants: bytes are checked strictly in their order, each as soon as it decides something; so every cut of the stream
+gives the same answer, and so does every cut of the handshake into records. The message ends where its length says;
+what follows, such as early data, is for the server, which alone knows whether its keys change there. The parser keeps
+only handshake bytes that it still needs; its caller keeps the stream.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ __all__ = [
     "MAX_HANDSHAKE",
     "MAX_RECORDS",
     "MAX_RECORD_SIZE",
+    "UNRECOGNIZED_NAME",
     "BadHello",
     "ClientHello",
     "HelloError",
@@ -32,14 +36,14 @@ __all__ = [
     "version_name",
 ]
 
-#: Bytes of a ClientHello, its 4-byte header included: one full record, several times what post-quantum keys
-#: make of a hello.
+#: The limit for a ClientHello in bytes, its 4-byte header included: one full record, and several times the size of a
+#: hello with post-quantum keys.
 MAX_HANDSHAKE: Final = 2**14
 
-#: Records that one ClientHello may take: more than any honest client sends, too few to keep a reader busy.
+#: The number of records that one ClientHello may take: more than any honest client sends, too few to keep us busy.
 MAX_RECORDS: Final = 64
 
-#: Bytes of a record: what TLS 1.2 allows any record to take (RFC 5246, section 6.2.3).
+#: The limit for a record in bytes, as TLS 1.2 allows it (RFC 5246, section 6.2.3).
 MAX_RECORD_SIZE: Final = 2**14 + 2048
 
 _HANDSHAKE: Final = 22
@@ -50,44 +54,50 @@ _CLIENT_HELLO: Final = 1
 _MESSAGE_HEADER: Final = 4
 
 
+#: A record with the fatal alert unrecognized_name (112), the answer to a hello for a name that no route has. RFC 6066,
+#: section 3, defines the alert; RFC 8446, sections 5.1 and 6, its layout: content type alert (21), record version 3.3,
+#: length 2, level fatal (2), description. It is not encrypted, since the handshake has only begun.
+UNRECOGNIZED_NAME: Final = bytes.fromhex("15 03 03 00 02 02 70")
+
+
 class NotTLS(HelloError):  # noqa: N818 - the word of the access log
-    """The connection does not speak TLS: plain text, say, or SSL 2.0, whose hello can name no server."""
+    """The client does not speak TLS, but plain text, for instance, or SSL 2.0, whose hello has no server name."""
 
 
 class HelloTooLarge(HelloError):  # noqa: N818 - the word of the access log
-    """The ClientHello is over the limit of bytes or of records."""
+    """The ClientHello exceeds the limit of bytes or of records."""
 
 
 class HelloParser:
     """
     Reads one ClientHello from a stream.
 
-    :param max_bytes: the limit for the message, its 4-byte header included.
+    :param max_bytes: the limit for the message in bytes, its 4-byte header included.
     """
 
     __slots__ = ("_left", "_max_bytes", "_message", "_record_header", "_records", "_wanted")
 
     def __init__(self, max_bytes: int = MAX_HANDSHAKE) -> None:
         self._max_bytes = max_bytes
-        #: What has arrived of the next record's header.
+        #: The part of the next record's header that has arrived.
         self._record_header = b""
         #: Bytes still to come in the current record.
         self._left = 0
         self._records = 0
         #: The handshake bytes so far, never more than ``_wanted``.
         self._message = bytearray()
-        #: Bytes of the whole message; of its header alone as long as the rest is unknown.
+        #: The size of the message in bytes; that of its header as long as the message's own is unknown.
         self._wanted = _MESSAGE_HEADER
 
     def feed(self, data: bytes) -> ClientHello | None:
         """
-        Take the next bytes of the stream. To be called until it answers or raises, and not again after that.
+        Read the next bytes of the stream. Call this until it returns a hello or raises, and not again after that.
 
-        :param data: any number of bytes, as they came.
-        :return: the hello once its last byte is there, None as long as more bytes are needed.
+        :param data: any number of bytes.
+        :return: the hello once its last byte is there; None as long as more bytes are needed.
         :raises NotTLS: the stream is not TLS.
-        :raises BadHello: it is TLS, but the hello is malformed.
-        :raises HelloTooLarge: the hello is over a limit.
+        :raises BadHello: the stream is TLS, but the hello is malformed.
+        :raises HelloTooLarge: the hello exceeds a limit.
         """
         if not self._records and not self._record_header:
             hello = read_whole_hello(data, self._max_bytes)
@@ -96,18 +106,18 @@ class HelloParser:
         at, end = 0, len(data)
         while at < end:
             if not self._left:
-                at = self._take_record_header(data, at)
+                at = self._read_record_header(data, at)
                 continue
-            at = self._take_payload(data, at)
+            at = self._read_payload(data, at)
             if len(self._message) == self._wanted:
                 return read_client_hello(bytes(self._message), _MESSAGE_HEADER, self._wanted, self._records)
         return None
 
-    def _take_record_header(self, data: bytes, at: int) -> int:
+    def _read_record_header(self, data: bytes, at: int) -> int:
         """
-        Take the header of a record, or as much of it as has arrived.
+        Read the header of a record, or as much of it as has arrived.
 
-        :return: where the bytes after it start.
+        :return: the index of the first byte after the header.
         """
         if self._records == MAX_RECORDS:
             raise HelloTooLarge(f"the ClientHello is not complete after {MAX_RECORDS} records")
@@ -126,9 +136,9 @@ class HelloParser:
         """
         Refuse a record header, complete or not, by its first wrong byte.
 
-        Only the first record can show that the stream is not TLS at all. Its major version counts for that: a
-        record with another one belongs to another protocol with messages of its own, like TLCP, which has 1.
-        The minor version is to be ignored (RFC 8446, section 5.1).
+        Only the first record can show that the stream is not TLS at all, by its content type or its major version: a
+        record of another major version belongs to a protocol with messages of its own, such as TLCP with version 1.
+        The minor version is ignored (RFC 8446, section 5.1).
         """
         number = self._records + 1
         if header[0] != _HANDSHAKE:
@@ -146,31 +156,32 @@ class HelloParser:
         if size > MAX_RECORD_SIZE:
             raise BadHello(f"record {number} is {size} bytes long, {MAX_RECORD_SIZE} are allowed")
 
-    def _take_payload(self, data: bytes, at: int) -> int:
+    def _read_payload(self, data: bytes, at: int) -> int:
         """
-        Take handshake bytes from the current record, up to the end of the message or of its header.
+        Read handshake bytes from the current record, up to the end of the message or of its header.
 
-        :return: where the bytes after them start.
+        :return: the index of the first byte after them.
         """
         message = self._message
-        piece = data[at : at + min(self._left, self._wanted - len(message))]
-        message += piece
-        self._left -= len(piece)
+        chunk = data[at : at + min(self._left, self._wanted - len(message))]
+        message += chunk
+        self._left -= len(chunk)
         if message[0] != _CLIENT_HELLO:
             raise BadHello(f"the first handshake message is of type {message[0]}, which is no ClientHello")
         if len(message) == _MESSAGE_HEADER:
             self._wanted += int.from_bytes(message[1:], "big")
             if self._wanted > self._max_bytes:
                 raise HelloTooLarge(f"the ClientHello takes {self._wanted} bytes, {self._max_bytes} are allowed")
-        return at + len(piece)
+        return at + len(chunk)
 
 
 def read_whole_hello(data: bytes, max_bytes: int = MAX_HANDSHAKE) -> ClientHello | None:
     """
-    The common case, read where it lies: the first record holds the whole hello, and all of it is here.
+    Read the hello in the common case: the first record contains all of it, and has arrived. Nothing is copied.
 
     :param data: the stream from its first byte on.
-    :return: None for any other case; a :class:`HelloParser` then waits, or says what is wrong.
+    :param max_bytes: the limit for the message in bytes, its 4-byte header included.
+    :return: the hello; None in any other case, in which a :class:`HelloParser` waits or says what is wrong.
     :raises BadHello: the hello is malformed.
     """
     body = _RECORD_HEADER + _MESSAGE_HEADER
@@ -189,13 +200,7 @@ def parse_hello(data: bytes) -> ClientHello | None:
     Read the ClientHello at the start of some bytes.
 
     :param data: the stream from its first byte on.
-    :return: the hello, or None if it is not complete.
+    :return: the hello; None if it is not complete.
     :raises HelloError: as :meth:`HelloParser.feed` does.
     """
     return HelloParser().feed(data)
-
-
-#: A whole record with the fatal alert ``unrecognized_name`` (112): no such server here. RFC 6066, section 3
-#: names the alert; RFC 8446, sections 5.1 and 6, gives the layout: content type alert (21), record version
-#: 3.3, length 2, level fatal (2), description. It answers a ClientHello, so nothing is encrypted yet.
-UNRECOGNIZED_NAME: Final = bytes.fromhex("15 03 03 00 02 02 70")

@@ -1,10 +1,16 @@
 """
-The ClientHello message: what it states, read from its bytes (RFC 8446, section 4.1.2).
+The ClientHello message: the facts that a client states in it (RFC 8446, section 4.1.2).
 
-Knows the message and its extensions; knows nothing of the records that carried it, nor of what is routed by
-it. The rule throughout: every length agrees exactly with what it measures, or the whole hello is malformed.
-So no two readers of it can disagree about the name it asks for. What only a TLS server can judge (which
-cipher suites and versions will do, even whether there are any suites) is left to the server.
+Problem: routing depends on the server name. If a hello could be read in two ways, the gateway might route it by one
+name, and the server answer for another.
+
+Approach: the reader walks over the fields and extensions of the complete message, and looks into those that matter. A
+common, well-formed message is read in C where meshgate was compiled (``_hello.c``); every other one is read here, so
+that one place alone decides what is refused, and why.
+
+Invariants: every length agrees exactly with what it measures, and no extension comes twice, or else the whole hello is
+malformed. The C form never accepts what this module refuses. Questions that only a TLS server can answer, such as
+which cipher suites and versions are acceptable, or whether there are any suites, are left to the server.
 """
 
 from __future__ import annotations
@@ -16,14 +22,14 @@ from typing import Final
 
 from meshgate.compiled import c_form
 
-#: The longest server name taken: the limit of a DNS name (RFC 1035, section 2.3.4).
+#: The longest server name that is accepted: the limit of a DNS name (RFC 1035, section 2.3.4).
 MAX_NAME: Final = 255
 
 #: The longest legacy_session_id (RFC 8446, section 4.1.2).
 MAX_SESSION_ID: Final = 32
 
-#: How many application protocols are reported. Clients offer a handful; a hostile hello has room for
-#: thousands, and their strings would take thirty times its own size for as long as the connection lives.
+#: The number of application protocols that are reported. Clients offer a handful; a hostile hello has room for
+#: thousands, whose strings would take thirty times its own size for as long as the connection lives.
 MAX_PROTOCOLS: Final = 64
 
 #: Versions that clients offer only to keep servers tolerant of unknown ones (RFC 8701, section 2) …
@@ -38,7 +44,7 @@ _ENCRYPTED_CLIENT_HELLO: Final = 0xFE0D
 
 _HOST_NAME: Final = 0
 
-#: Bytes of legacy_version and random, which the session id follows.
+#: The size of legacy_version and random in bytes, after which the session id begins.
 _SESSION_ID_AT: Final = 34
 
 _extension_header = struct.Struct(">HH").unpack_from
@@ -53,35 +59,35 @@ _VERSION_NAMES: Final = {
 
 
 _Facts = tuple[str | None, bytes | None, bytes | None, bool]
-"""The server name, the contents of the extensions ALPN and supported_versions, and whether there is ECH."""
+"""The server name, the contents of the extensions ALPN and supported_versions, and True if there is ECH."""
 
-#: The same in C, or None; it returns None for a hello that has to be read by :func:`_survey`.
-_quick_survey: Callable[[bytes, int, int], _Facts | None] | None = c_form("meshgate.wire._hello", "survey")
+#: The C form of :func:`_read_facts`, or None where there is none. It returns None for a message that is malformed or
+#: merely unusual.
+_read_facts_in_c: Callable[[bytes, int, int], _Facts | None] | None = c_form("meshgate.wire._hello", "read_facts")
 
 
 class HelloError(ValueError):
-    """No ClientHello that can be routed. Never raised itself: a subclass says what the bytes are instead."""
+    """The bytes are no ClientHello that can be routed. Only subclasses are raised, which say what the bytes are."""
 
 
 class BadHello(HelloError):  # noqa: N818 - the word of the access log
-    """The connection speaks TLS, but its ClientHello is malformed."""
+    """The client speaks TLS, but its ClientHello is malformed."""
 
 
 class ClientHello:
     """
-    What a client states before anything is encrypted.
+    The facts that a client states before anything is encrypted.
 
-    :ivar sni: the server name asked for, lower-cased and without one trailing dot: at most :data:`MAX_NAME`
-        printable ASCII characters, an IP address where the client put one. None if it asks for none.
-    :ivar alpn: the application protocols offered, in the client's order, GREASE values left out; no more than
-        :data:`MAX_PROTOCOLS`. What is not printable ASCII is shown by backslash escapes, so that any of it is
-        safe to log.
-    :ivar versions: the protocol versions offered, in the client's order: supported_versions without GREASE
-        values, or the message's own version where that leaves none.
-    :ivar ech: an encrypted_client_hello extension is there. Only the server can tell a real one from a GREASE
-        one; if it is real, :attr:`sni` is the outer, public name.
-    :ivar records: how many TLS records carried the message.
-    :ivar size: bytes of the message, its 4-byte header included.
+    :ivar sni: the server name that the client asks for, in lower case and without one trailing dot: at most
+        :data:`MAX_NAME` printable ASCII characters, which may be an IP address. None if it asks for no name.
+    :ivar alpn: the application protocols that the client offers, in its order, at most :data:`MAX_PROTOCOLS`, without
+        GREASE values. Backslash escapes stand for everything but printable ASCII, so all of it is safe to log.
+    :ivar versions: the protocol versions that the client offers, in its order: supported_versions without GREASE
+        values, or the version of the message where none is left.
+    :ivar ech: True if there is an encrypted_client_hello extension. Only the server can distinguish a real one from a
+        GREASE one; if it is real, :attr:`sni` is the outer, public name.
+    :ivar records: the number of TLS records that carried the message.
+    :ivar size: the size of the message in bytes, its 4-byte header included.
     """
 
     __slots__ = ("alpn", "ech", "records", "size", "sni", "versions")
@@ -111,38 +117,38 @@ class ClientHello:
 
 def version_name(version: int) -> str:
     """
-    A protocol version in words, as ``TLS 1.3``; in hexadecimal where it has no name.
+    A protocol version in words, as ``TLS 1.3``, or in hexadecimal where it has no name.
 
-    :param version: as on the wire, 0x0304 for TLS 1.3.
+    :param version: the version on the wire, as 0x0304 for TLS 1.3.
     """
     return _VERSION_NAMES.get(version) or f"0x{version:04x}"
 
 
 def read_client_hello(data: bytes, start: int, end: int, records: int) -> ClientHello:
     """
-    Read a whole message. Looks at no byte before ``start`` or from ``end`` on, except for its header's size.
+    Read a complete message. No byte before ``start`` or from ``end`` on is looked at.
 
-    :param data: bytes that hold the message.
-    :param start: where its body starts, after the 4-byte header.
-    :param end: where it ends.
-    :param records: how many TLS records carried it.
-    :raises BadHello: saying what is wrong with it.
+    :param data: bytes that contain the message.
+    :param start: the index of the message's body, after its 4-byte header.
+    :param end: the index after the message's last byte.
+    :param records: the number of TLS records that carried the message.
+    :raises BadHello: the message is malformed; the error says how.
     """
-    quick = _quick_survey
-    facts = quick(data, start, end) if quick is not None else None
-    sni, alpn, versions, ech = facts or _survey(data, start, end)
+    read_in_c = _read_facts_in_c
+    facts = read_in_c(data, start, end) if read_in_c is not None else None
+    sni, alpn, versions, ech = facts or _read_facts(data, start, end)
     return ClientHello(
         sni,
-        _PROTOCOLS(alpn) if alpn is not None else (),
-        (_VERSIONS(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
+        _CACHED_ALPN(alpn) if alpn is not None else (),
+        (_CACHED_VERSIONS(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
         ech,
         records,
         end - start + 4,
     )
 
 
-def _survey(data: bytes, start: int, end: int) -> _Facts:
-    """What the message says, as far as it has to be looked for each time."""
+def _read_facts(data: bytes, start: int, end: int) -> _Facts:
+    """The facts in a message. Lists of protocols and versions are left as bytes, since most of them are cached."""
     found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
     return (
         _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
@@ -156,7 +162,7 @@ def _skip_to_extensions(data: bytes, start: int, end: int) -> int:
     """
     Step over the fields before the extensions.
 
-    :return: where the length of the extension block stands; ``end`` if there is none.
+    :return: the index of the length of the extension block; ``end`` if there is none.
     """
     at = start + _SESSION_ID_AT
     if at >= end:
@@ -181,11 +187,11 @@ def _skip_to_extensions(data: bytes, start: int, end: int) -> int:
 
 def _find_extensions(data: bytes, at: int, end: int) -> dict[int, int]:
     """
-    Step over the extension block, which fills the message up to its end.
+    Find the extensions in their block, which ends with the message.
 
-    No type may come twice (RFC 8446, section 4.2): of two server names, each reader could pick another.
+    No type may come twice (RFC 8446, section 4.2): with two server names, each reader could choose another one.
 
-    :return: where the content of each type starts. Most of them are never looked into.
+    :return: the index of the content of each extension, by its type.
     """
     found: dict[int, int] = {}
     if at == end:
@@ -211,7 +217,7 @@ def _find_extensions(data: bytes, at: int, end: int) -> dict[int, int]:
 
 
 def _content(data: bytes, start: int) -> bytes:
-    """The content of an extension, whose size stands before it."""
+    """The content of an extension; the two bytes before it are its size."""
     return data[start : start + (data[start - 2] << 8 | data[start - 1])]
 
 
@@ -227,10 +233,10 @@ def _check_list(content: bytes, extension: str) -> None:
 
 def _read_server_name(content: bytes) -> str | None:
     """
-    The host name in a server_name extension (RFC 6066, section 3), or None if it has none.
+    The host name in a server_name extension (RFC 6066, section 3), or None if there is none.
 
-    A list without entries and an empty name are taken for what their senders mean: no name. Entries of other
-    types have a 16-bit length too, as the RFC asks of any to come, and are stepped over.
+    A list without entries and an empty name mean that there is no name, as their senders intend. Entries of other
+    types are skipped; the RFC demands that they have a length of 16 bits, too.
     """
     _check_list(content, "server_name")
     host_name: bytes | None = None
@@ -252,9 +258,9 @@ def _read_server_name(content: bytes) -> str | None:
 
 def _host_name(raw: bytes) -> str | None:
     """
-    A server name in the form that routes are looked up by.
+    A server name in the form in which routes have it.
 
-    All control characters are refused, not only NUL: no host has one, and the name goes into log lines.
+    All control characters are refused, not only NUL: no host has one, and the name is logged.
     """
     if len(raw) > MAX_NAME:
         raise BadHello(f"the server name is {len(raw)} bytes long, {MAX_NAME} are allowed")
@@ -266,7 +272,7 @@ def _host_name(raw: bytes) -> str | None:
     return name.lower().removesuffix(".") or None
 
 
-# Clients repeat themselves: remembering their lists saves a fifth of the time that a hello takes.
+# Clients send the same lists again and again. This cache saves a fifth of the time that a hello takes.
 @functools.lru_cache(maxsize=64)
 def _read_alpn(content: bytes) -> tuple[str, ...]:
     """The protocols in an ALPN extension: at least one, and none of them empty (RFC 7301, section 3.1)."""
@@ -305,6 +311,6 @@ def _read_versions(content: bytes) -> tuple[int, ...]:
     return tuple([version for version in versions if version not in GREASE_VERSIONS])
 
 
-# Compiled, a decorated function is looked up by its name each time, and a constant is not.
-_PROTOCOLS: Final = _read_alpn
-_VERSIONS: Final = _read_versions
+# mypyc looks a decorated function up by its name at each call, but not a constant.
+_CACHED_ALPN: Final = _read_alpn
+_CACHED_VERSIONS: Final = _read_versions

@@ -353,10 +353,10 @@ def usual_body() -> bytes:
     return build_body([*extensions, padding_extension(missing)])
 
 
-class QuickSurveyTests(SynchronousTestCase):
-    """The usual hello is read by machine code, which takes nothing that the module in Python would not."""
+class CFormTests(SynchronousTestCase):
+    """The form in C reads usual hellos, and accepts nothing that the module in Python refuses."""
 
-    skip = None if hello_message._quick_survey is not None else "only where it is compiled: make test-compiled"
+    skip = None if hello_message._read_facts_in_c is not None else "only where it is compiled: make test-compiled"
 
     NAME = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=260)
     KNOWN = st.one_of(
@@ -381,25 +381,25 @@ class QuickSurveyTests(SynchronousTestCase):
         compression=st.binary(max_size=2),
     )
 
-    def is_quick(self, data: bytes, start: int, end: int) -> bool:
-        """Check that both agree on a message, as far as the quick one says anything; tell whether it does."""
-        quick = hello_message._quick_survey
-        assert quick is not None
-        facts = quick(data, start, end)
+    def is_read_in_c(self, data: bytes, start: int, end: int) -> bool:
+        """Check that both forms agree on a message, unless the form in C leaves it to the other; return False then."""
+        read_in_c = hello_message._read_facts_in_c
+        assert read_in_c is not None
+        facts = read_in_c(data, start, end)
         try:
-            wanted = hello_message._survey(data, start, end)
+            wanted = hello_message._read_facts(data, start, end)
         except BadHello:
             wanted = None
         if facts is not None and facts != wanted:
-            self.fail(f"{data[start:end].hex()} says {facts} to the one, {wanted} to the other")
+            self.fail(f"{data[start:end].hex()} means {facts} in C, {wanted} in Python")
         return facts is not None
 
-    def test_the_usual_hello_is_quick(self) -> None:
+    def test_the_usual_hello_is_read_in_c(self) -> None:
         """Those of a browser's kind, of OpenSSL, and the barest ones need no second look."""
         body = usual_body()
         self.assertEqual(len(body), 517 - 5 - 4)
         for openssl in (client_hello_of_openssl("a.example", ["h2"]), client_hello_of_openssl(None, [])):
-            self.assertTrue(self.is_quick(openssl, 9, len(openssl)))
+            self.assertTrue(self.is_read_in_c(openssl, 9, len(openssl)))
         for bare in (
             body,
             build_body(None),
@@ -407,9 +407,9 @@ class QuickSurveyTests(SynchronousTestCase):
             build_body([sni_extension()]),
             build_body([(GREASE, b"")]),
         ):
-            self.assertTrue(self.is_quick(bare, 0, len(bare)))
+            self.assertTrue(self.is_read_in_c(bare, 0, len(bare)))
         for name in ("a", "A.Example.", ".", "", "a" * 255, "a b", "[~!@^_`{|}", "192.0.2.1"):
-            self.assertTrue(self.is_quick(named := build_body([sni_extension(name)]), 0, len(named)))
+            self.assertTrue(self.is_read_in_c(named := build_body([sni_extension(name)]), 0, len(named)))
 
     def test_any_byte_of_it_changed(self) -> None:
         """Whatever any single byte is changed to, no facts come from it that would not come from Python."""
@@ -418,7 +418,7 @@ class QuickSurveyTests(SynchronousTestCase):
         for at, usual in enumerate(body):
             for value in {0, 1, usual ^ 0x80, usual ^ 0x20, usual - 1 & 0xFF, usual + 1 & 0xFF, 0x2E, 0x7F, 0xFF}:
                 body[at] = value
-                quick += self.is_quick(bytes(body), 0, len(body))
+                quick += self.is_read_in_c(bytes(body), 0, len(body))
             body[at] = usual
         self.assertGreater(quick, len(body))
 
@@ -426,17 +426,17 @@ class QuickSurveyTests(SynchronousTestCase):
         """Cut short, begun late, or without any one of its bytes, there is nothing that is taken for facts."""
         body = usual_body()
         for at in range(len(body)):
-            self.is_quick(body, at, len(body))
-            self.is_quick(body[:at] + body[at + 1 :], 0, len(body) - 1)
-            self.is_quick(body[: at + 1] + body[at:], 0, len(body) + 1)
+            self.is_read_in_c(body, at, len(body))
+            self.is_read_in_c(body[:at] + body[at + 1 :], 0, len(body) - 1)
+            self.is_read_in_c(body[: at + 1] + body[at:], 0, len(body) + 1)
             if at != len(build_body(None)):
-                self.assertFalse(self.is_quick(body, 0, at))
+                self.assertFalse(self.is_read_in_c(body, 0, at))
 
     @settings(deadline=None, max_examples=500)
     @given(BODIES, st.binary(max_size=3), st.binary(max_size=3))
     def test_any_built_hello(self, body: bytes, before: bytes, after: bytes) -> None:
         """Whatever a hello is built of, whatever stands around it, both read the same."""
-        self.is_quick(before + body + after, len(before), len(before) + len(body))
+        self.is_read_in_c(before + body + after, len(before), len(before) + len(body))
 
     @settings(deadline=None, max_examples=200)
     @given(BODIES, st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=4))
@@ -445,7 +445,7 @@ class QuickSurveyTests(SynchronousTestCase):
         changed = bytearray(body)
         for at, value in changes:
             changed[at % len(body)] = value
-        self.is_quick(bytes(changed), 0, len(changed))
+        self.is_read_in_c(bytes(changed), 0, len(changed))
 
     @settings(deadline=None, max_examples=200)
     @given(st.binary(max_size=200))
@@ -453,12 +453,12 @@ class QuickSurveyTests(SynchronousTestCase):
         """What is no hello at all is none to either, also behind the beginning of one."""
         head = build_body(None)
         for data in (rest, head + rest, head + vector(2, rest)):
-            self.is_quick(data, 0, len(data))
+            self.is_read_in_c(data, 0, len(data))
 
     def test_it_reads_nothing_outside(self) -> None:
         """Where a message cannot be, nothing is read."""
-        quick: Any = hello_message._quick_survey
+        read_in_c: Any = hello_message._read_facts_in_c
         for start, end in ((-1, 9), (5, 4), (0, 10), (10, 11)):
-            self.assertRaises(ValueError, quick, bytes(9), start, end)
+            self.assertRaises(ValueError, read_in_c, bytes(9), start, end)
         for arguments in ((), (b"", 0), (bytearray(9), 0, 9), (b"", "0", 0), (b"", 0, None), (b"", 0, 0, 0)):
-            self.assertRaises(TypeError, quick, *arguments)
+            self.assertRaises(TypeError, read_in_c, *arguments)

@@ -1,1 +1,1 @@
-"""The kinds that are read: the model of each beside its rules."""
+"""The kinds that meshgate reads: the model of each kind beside its rules."""

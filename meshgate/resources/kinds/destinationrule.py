@@ -23,7 +23,7 @@ class Subset(Model):
     name: DnsLabel = Field(description="by which a route names it")
     labels: Labels = Field(default=Labels(), description="labels that an endpoint must have; empty for all endpoints")
     traffic_policy: TrafficPolicy | None = Field(
-        default=None, description="policy for it, each part of which overrides that of the rule"
+        default=None, description="policy for the subset, each section of which overrides that of the rule"
     )
 
 
@@ -51,14 +51,14 @@ DestinationRule = Resource[DestinationRuleSpec]
 
 
 def faults(spec: DestinationRuleSpec, key: ResourceKey) -> Iterator[Fault]:
-    """What is wrong with a DestinationRule, beside what is wrong with a field by itself."""
+    """The rules between the fields of a DestinationRule (Istio, validation.go, ValidateDestinationRule)."""
     yield from chain_rules(
         _policy_faults(spec, key.namespace),
         duplicate_faults((subset.name for subset in spec.subsets), ("spec", "subsets"), ("name",), "subset"),
         _subset_faults(spec, key.namespace),
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _selector_faults(spec),
-        _reach_faults(spec, key.namespace),
+        _selected_export_faults(spec, key.namespace),
     )
 
 
@@ -84,8 +84,8 @@ def _selector_faults(spec: DestinationRuleSpec) -> Iterator[Fault]:
         yield from selector_faults(spec.workload_selector.match_labels, path, "every proxy of the namespace")
 
 
-def _reach_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
-    """A rule for some proxies of its namespace is not for other namespaces."""
+def _selected_export_faults(spec: DestinationRuleSpec, namespace: str) -> Iterator[Fault]:
+    """A DestinationRule for some proxies of its namespace cannot be exported to other namespaces."""
     if not spec.workload_selector or spec.export_to is EXPORTED_TO_ALL:
         return
     for index, entry in sound_items(spec.export_to):

@@ -1,7 +1,7 @@
 """
 EndpointSlice of Kubernetes: addresses behind a Service (discovery.k8s.io/v1).
 
-Its fields stand at the document's top level. The Service it belongs to is named by a label.
+Its fields are at the top level of the document. A label names the Service that it belongs to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, NonEmpty
 
 
 class AddressType(enum.StrEnum):
-    """What the addresses of a slice are."""
+    """The type of the addresses of a slice."""
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
@@ -24,15 +24,15 @@ class AddressType(enum.StrEnum):
 
 
 class Conditions(KubernetesModel):
-    """The state of an endpoint; None where nothing is said."""
+    """The state of an endpoint. A condition that is not set is None."""
 
-    ready: bool | None = Field(default=None, description="takes connections; unsaid is yes")
+    ready: bool | None = Field(default=None, description="takes connections; unset is true")
     serving: bool | None = Field(default=None, description="answers, though perhaps terminating")
     terminating: bool | None = Field(default=None, description="is about to end")
 
 
 class TargetRef(KubernetesModel):
-    """The object that an endpoint is the address of."""
+    """The object to which an endpoint belongs."""
 
     kind: str = Field(default="", description="what it is, as a rule Pod")
     namespace: str = Field(default="", description="its namespace; empty for the slice's own")
@@ -60,7 +60,7 @@ class SlicePort(KubernetesModel):
 
 
 class EndpointSliceSpec(KubernetesModel):
-    """What an EndpointSlice says."""
+    """The content of an EndpointSlice."""
 
     address_type: Annotated[AddressType, Field(strict=False)] = Field(description="what the addresses are")
     endpoints: Items[SliceEndpoint] = Field(default=(), description="the endpoints")

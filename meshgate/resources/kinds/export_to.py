@@ -28,36 +28,36 @@ def export_faults(
     names: Sequence[str], namespace: str, path: FieldPath, nobody_allowed: bool = False
 ) -> Iterator[Fault]:
     """
-    What is wrong with the namespaces that a resource is exported to.
+    Check the namespaces that a resource is exported to.
 
-    :param namespace: the resource's own.
-    :param path: of the list.
-    :param nobody_allowed: ``~`` may stand alone.
+    :param namespace: the namespace of the resource.
+    :param path: the path of the list.
+    :param nobody_allowed: allow ``~`` as the only entry.
     """
     first: dict[str, int] = {}
     for index, name in sound_items(names):
-        place = (*path, index)
-        meant = namespace if name == OWN_NAMESPACE else name
-        if meant in first:
-            other = path_text((*path, first[meant]))
+        entry = (*path, index)
+        target = namespace if name == OWN_NAMESPACE else name
+        if target in first:
+            other = path_text((*path, first[target]))
             message = f"{quoted(name)} is the same namespace as {other}"
-            yield Fault(place, "MG1047", message, "remove one of the two")
+            yield Fault(entry, "MG1047", message, "remove one of the two")
             continue
-        first[meant] = index
-        yield from _name_faults(name, place, nobody_allowed)
+        first[target] = index
+        yield from _name_faults(name, entry, nobody_allowed)
     for alone in (EVERYBODY, NOBODY):
         if alone in first and len(names) > 1 and (alone == EVERYBODY or nobody_allowed):
-            whom = "every namespace" if alone == EVERYBODY else "no namespace"
-            message = f"{quoted(alone)} stands for {whom}, and there are other entries"
+            meaning = "every namespace" if alone == EVERYBODY else "no namespace"
+            message = f"{quoted(alone)} stands for {meaning}, and there are other entries"
             yield Fault((*path, first[alone]), "MG1047", message, "leave it alone in the list, or remove it")
 
 
-def _name_faults(name: str, place: FieldPath, nobody_allowed: bool) -> Iterator[Fault]:
+def _name_faults(name: str, path: FieldPath, nobody_allowed: bool) -> Iterator[Fault]:
     if name == NOBODY and not nobody_allowed:
         message = "only a ServiceEntry can be exported to no namespace"
-        yield Fault(place, "MG1046", message, 'write "." to keep it in its own namespace')
+        yield Fault(path, "MG1046", message, 'write "." to keep it in its own namespace')
     elif name not in (EVERYBODY, OWN_NAMESPACE, NOBODY):
         message = dns_label(name)
         if message:
             hint = 'write the name of a namespace, "." for its own, or "*" for all'
-            yield Fault(place, "MG1046", message, hint)
+            yield Fault(path, "MG1046", message, hint)

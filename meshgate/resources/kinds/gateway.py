@@ -37,7 +37,7 @@ def _server_host(text: str) -> str:
 
 
 def _host_fault(text: str) -> tuple[str, str]:
-    """What is wrong with a server's host, and a hint where there is one for this fault alone."""
+    """Say what is wrong with a server's host; and give a hint if this fault has one of its own."""
     namespace, slash, name = text.partition("/")
     if not slash:
         namespace, name = "*", text
@@ -54,7 +54,7 @@ def _host_fault(text: str) -> tuple[str, str]:
     return ("" if is_ip_address(name) else wildcard_domain(name)), ""
 
 
-def _bind(text: str) -> str:
+def _bind_fault(text: str) -> str:
     if text.startswith(UNIX_PREFIX):
         return unix_path(text.removeprefix(UNIX_PREFIX))
     return ip_address(text) and f"{quoted(text)} is neither an IP address nor a unix:// path"
@@ -73,7 +73,7 @@ class Server(Model):
     """One listening port with its hosts."""
 
     port: Port = Field(description="where to listen")
-    bind: Annotated[str, checked_by(lambda text: text and _bind(text), "MG1025", _BIND_HINT)] = Field(
+    bind: Annotated[str, checked_by(lambda text: text and _bind_fault(text), "MG1025", _BIND_HINT)] = Field(
         default="", description="IP address or unix:// path to listen on; empty for every address"
     )
     hosts: Annotated[Items[Annotated[str, AfterValidator(_server_host)]], Field(min_length=1)] = Field(
@@ -97,12 +97,12 @@ _SERVERS: Final = ("spec", "servers")
 
 
 def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
-    """What is wrong with a Gateway whose fields are right one by one, or would be."""
+    """The rules between the fields of a Gateway (Istio, pkg/config/validation/validation.go, ValidateGateway)."""
     yield from chain_rules(_name_faults(key.name), _server_faults(spec), _port_name_faults(spec))
 
 
 def _name_faults(name: str) -> Iterator[Fault]:
-    # A name with dots could not be told from the old form of references, name.namespace.
+    # Istio could not distinguish a name with dots from the old form of a reference, name.namespace.
     message = dns_label(name) if name else ""
     if message:
         hint = name_hint(name.replace(".", "-"), dns_label) or "use up to 63 letters, digits and -"

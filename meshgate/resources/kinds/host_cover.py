@@ -1,8 +1,8 @@
 """
-Which of several hosts take in another, where either may be a wildcard, as the validation of Istio compares them.
+Hosts that cover others, where each may be a wildcard: ``*.example.com`` covers ``a.example.com``.
 
-Everything is compared as written, before short names are made whole (pkg/config/host/name.go, Matches and SubsetOf).
-Its cost grows with the number of hosts, not with that of their pairs.
+As in Istio's validation, hosts are compared as they are written, before short names are completed
+(pkg/config/host/name.go, Matches and SubsetOf). The cost grows with the number of hosts, not with that of their pairs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 class HostCover:
     """
-    Hosts, made for finding those that take in a given one.
+    An index of hosts by which those that cover a given host are found.
 
-    :param hosts: with their indexes.
+    :param hosts: the hosts with their indexes.
     """
 
     def __init__(self, hosts: Iterable[tuple[int, str]]) -> None:
@@ -28,7 +28,7 @@ class HostCover:
         self._lengths = sorted({len(ending) for ending in self._endings})
 
     def covering(self, host: str) -> Iterator[int]:
-        """The indexes of the hosts that stand for every name that this one stands for, of equal ones the first."""
+        """The indexes of the hosts that include every name of this host; of equal hosts, the first index."""
         wildcard = host.startswith("*")
         if not wildcard and host in self._exact:
             yield self._exact[host]
@@ -41,16 +41,16 @@ class HostCover:
                 yield index
 
     def includes(self, host: str) -> bool:
-        """Whether there is such a host."""
+        """Return True if any of the hosts covers this one."""
         return any(True for _ in self.covering(host))
 
 
 def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
     """
-    The hosts that have a name in common with an earlier one, each once, with one of those.
+    Find the hosts that have a name in common with an earlier host.
 
-    :param hosts: with their indexes, in ascending order.
-    :return: pairs of indexes, later and earlier.
+    :param hosts: the hosts with their indexes, in ascending order.
+    :return: for each such host its index, and that of one earlier host.
     """
     if len(hosts) < 2:
         return

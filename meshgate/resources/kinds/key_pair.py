@@ -1,7 +1,7 @@
 """
-What is known of certificates and private keys without keeping them: whether they can be read, and what is public.
+Public facts of certificates and private keys, which are themselves never kept.
 
-Nothing here quotes what it was given, in whatever error.
+No result and no error quotes the content that was read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ class Certificate(NamedTuple):
     """
     The first certificate of a chain.
 
-    :ivar fingerprint: SHA-256 of it, in hex.
-    :ivar public_key: SHA-256 of its key, in hex.
+    :ivar fingerprint: SHA-256 of the certificate, in hexadecimal digits.
+    :ivar public_key: SHA-256 of its public key, in hexadecimal digits.
+    :ivar not_before: the time from which it is valid.
+    :ivar not_after: the time until which it is valid.
     """
 
     fingerprint: str
@@ -33,7 +35,7 @@ class PrivateKey(NamedTuple):
     """
     A private key.
 
-    :ivar public_key: SHA-256 of the public half, in hex; as that of the certificate it belongs to.
+    :ivar public_key: SHA-256 of the public key, in hexadecimal digits; equal to that of the certificate of the pair.
     """
 
     public_key: str
@@ -41,23 +43,27 @@ class PrivateKey(NamedTuple):
 
 class Unreadable(NamedTuple):
     """
-    Something that is neither.
+    Content that is neither a certificate nor a key.
 
-    :ivar reason: what is wrong, to follow a name: ``holds no certificate``.
+    :ivar reason: what is wrong with it, as the predicate of a sentence: ``holds no certificate in PEM form``.
     """
 
     reason: str
 
 
 def read_certificate(pem: bytes) -> Certificate | Unreadable:
-    """:param pem: one certificate or more, the server's own first."""
-    # Few configurations have Secrets, and this takes a while to import.
+    """
+    Read a certificate.
+
+    :param pem: one certificate or more, that of the server first.
+    """
+    # Imported here since few configurations have Secrets, and the import takes a while.
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old certificates have oddities that are no business of their reader
+            warnings.simplefilter("ignore")  # old certificates have oddities that do not matter here
             first = load_pem_x509_certificates(pem)[0]
         return Certificate(
             hashlib.sha256(first.public_bytes(Encoding.DER)).hexdigest(),
@@ -65,12 +71,16 @@ def read_certificate(pem: bytes) -> Certificate | Unreadable:
             first.not_valid_before_utc,
             first.not_valid_after_utc,
         )
-    except Exception:  # whatever is wrong with it, and whoever finds out, it cannot be used
+    except Exception:  # of any type: the certificate cannot be used
         return Unreadable("holds no certificate in PEM form")
 
 
 def read_private_key(pem: bytes) -> PrivateKey | Unreadable:
-    """:param pem: one key, not encrypted."""
+    """
+    Read a private key.
+
+    :param pem: one key, not encrypted.
+    """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:

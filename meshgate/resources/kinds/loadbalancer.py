@@ -1,4 +1,4 @@
-"""How connections are spread over the endpoints of a service (Istio, destination_rule.proto, LoadBalancerSettings)."""
+"""The choice of an endpoint for each connection to a service (Istio, destination_rule.proto, LoadBalancerSettings)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshgate.resources.problem import Severity
 
 
 class LoadBalancing(enum.StrEnum):
-    """How an endpoint is chosen, in the order of protobuf's numbers."""
+    """The algorithms by which an endpoint is chosen, in the order of protobuf's numbers."""
 
     UNSPECIFIED = "UNSPECIFIED"
     LEAST_CONN = "LEAST_CONN"
@@ -28,7 +28,7 @@ class LoadBalancing(enum.StrEnum):
 
 
 class HTTPCookie(Model):
-    """A cookie to choose by."""
+    """A cookie by whose value an endpoint is chosen."""
 
     name: NonEmpty = Field(description="its name")
     path: str = Field(default="", description="its path")
@@ -36,13 +36,13 @@ class HTTPCookie(Model):
 
 
 class RingHash(Model):
-    """Choice by a ring on which each endpoint has many places."""
+    """Choice by a ring on which each endpoint has many points."""
 
-    minimum_ring_size: UInt64 = Field(default=1024, description="how many places there are at least")
+    minimum_ring_size: UInt64 = Field(default=1024, description="how many points the ring has at least")
 
 
 class Maglev(Model):
-    """Choice by a table as Maglev has it."""
+    """Choice by a table that Maglev's algorithm fills."""
 
     table_size: UInt64 = Field(default=0, description="entries of the table: a prime below 5000011, such as 65537")
 
@@ -92,7 +92,7 @@ class LoadBalancer(Model):
     )
 
 
-#: Envoy's bound, as Istio has it.
+#: Envoy's limit for the size of a Maglev table, which Istio checks.
 TABLE_BOUND: Final = 5_000_011
 
 _HASH_KEYS: Final = ("http_header_name", "http_cookie", "use_source_ip", "http_query_parameter_name")
@@ -107,17 +107,17 @@ _WARMING: Final = (
 
 def load_balancer_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
-    What is wrong with a load balancer.
+    The rules between the fields of a load balancer (Istio, validation.go, validateLoadBalancer).
 
-    :param path: of the load balancer.
-    :param ejects: there is outlier detection beside it.
+    :param path: the path of the load balancer.
+    :param ejects: True if the policy has outlier detection.
     """
     yield from chain_rules(
-        _several(settings, ("simple", "consistent_hash"), path),
+        _exclusive_faults(settings, ("simple", "consistent_hash"), path),
         _name_faults(settings, path),
         _hash_faults(settings, path),
         _warmup_faults(settings, path),
-        _near_faults(settings, path),
+        _preference_faults(settings, path),
         _locality_faults(settings, path, ejects),
         _zone_faults(settings, path, ejects),
     )
@@ -132,7 +132,7 @@ def _name_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
         yield _deprecated((*path, "warmupDurationSecs"), "warmupDurationSecs", "write warmup: {duration: …}")
 
 
-def _near_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
+def _preference_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.locality_lb_setting and settings.zone_aware_lb_setting:
         yield Fault(
             (*path, "zoneAwareLbSetting"),
@@ -155,24 +155,24 @@ def _zone_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) -> Itera
 
 def _hash_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.consistent_hash:
-        place = (*path, "consistentHash")
+        path = (*path, "consistentHash")
         yield from chain_rules(
-            _several(settings.consistent_hash, _HASH_KEYS, place),
-            _several(settings.consistent_hash, _HASH_TABLES, place),
-            _ring_faults(settings.consistent_hash, place),
-            _table_faults(settings.consistent_hash, place),
+            _exclusive_faults(settings.consistent_hash, _HASH_KEYS, path),
+            _exclusive_faults(settings.consistent_hash, _HASH_TABLES, path),
+            _ring_faults(settings.consistent_hash, path),
+            _table_faults(settings.consistent_hash, path),
         )
 
 
 def _ring_faults(settings: ConsistentHash, path: FieldPath) -> Iterator[Fault]:
     if not settings.minimum_ring_size:
         return
-    place = (*path, "minimumRingSize")
-    yield _deprecated(place, "minimumRingSize", "write ringHash: {minimumRingSize: …}")
+    path = (*path, "minimumRingSize")
+    yield _deprecated(path, "minimumRingSize", "write ringHash: {minimumRingSize: …}")
     if settings.ring_hash or settings.maglev:
         other = "ringHash" if settings.ring_hash else "maglev"
         message = f"minimumRingSize and {other} exclude each other"
-        yield Fault(place, "MG1066", message, "leave minimumRingSize out", points_at_key=True)
+        yield Fault(path, "MG1066", message, "leave minimumRingSize out", points_at_key=True)
 
 
 def _table_faults(settings: ConsistentHash, path: FieldPath) -> Iterator[Fault]:
@@ -192,7 +192,7 @@ def _table_faults(settings: ConsistentHash, path: FieldPath) -> Iterator[Fault]:
 
 
 def is_prime(number: int) -> bool:
-    """Whether a number has no divisor but itself; 1 counts as prime, as in Envoy's check."""
+    """Return True if a number is prime; 1 counts as prime, as in Envoy's check."""
     if number < 4:
         return number > 0
     return number % 2 == 1 and all(number % factor for factor in range(3, math.isqrt(number) + 1, 2))
@@ -214,11 +214,11 @@ def _warmup_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
         )
 
 
-def _several(settings: Model, fields: tuple[str, ...], path: FieldPath) -> Iterator[Fault]:
-    """A warning where several of the fields are set of which a cluster takes one only."""
-    written = [field for field in fields if field in settings.model_fields_set]
-    if len(written) > 1:
-        aliases = [str(type(settings).model_fields[field].alias) for field in written]
+def _exclusive_faults(settings: Model, fields: tuple[str, ...], path: FieldPath) -> Iterator[Fault]:
+    """Warn if several fields are set of which a cluster uses only one."""
+    present = [field for field in fields if field in settings.model_fields_set]
+    if len(present) > 1:
+        aliases = [str(type(settings).model_fields[field].alias) for field in present]
         yield Fault(
             (*path, aliases[-2]),
             "MG1080",

@@ -1,5 +1,5 @@
 """
-Localities, ``region/zone/subzone`` with a wildcard at the end, and the settings that are made of them.
+Preference of near endpoints, by localities of the form ``region/zone/subzone`` that may end with a wildcard.
 
 The rules are Istio's (pkg/config/validation/agent/validation.go, ValidateLocalityLbSetting).
 """
@@ -37,14 +37,14 @@ def _complete(weights: LocalityWeights) -> LocalityWeights:
 
 
 class Distribute(Model):
-    """Where the connections from one locality go."""
+    """The shares of localities in the connections from one locality."""
 
     source: str = Field(default="", alias="from", description="locality they come from, as region/zone/subzone")
     to: Annotated[LocalityWeights, AfterValidator(_complete)] = Field(description="percent by locality, 100 in all")
 
 
 class Failover(Model):
-    """Where the connections of one region go when it fails."""
+    """The region to which the connections of another one go when that fails."""
 
     source: str = Field(default="", alias="from", description="region that fails")
     to: str = Field(default="", description="region to go to")
@@ -72,16 +72,16 @@ class ZoneAwareLbSetting(Model):
     min_cluster_size: UInt32 | None = Field(default=None, description="endpoints that there must be; 6 if unset")
 
 
-# Labels that say the same as failover does, and so cannot stand beside it.
+# Labels that say the same as failover, and so exclude it.
 _TOPOLOGY: Final = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone")
 
 
 def locality_faults(setting: LocalityLbSetting, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
-    What is wrong with the preference of near endpoints.
+    Check the preference of near endpoints.
 
-    :param path: of the setting.
-    :param ejects: there is outlier detection beside it.
+    :param path: the path of the setting.
+    :param ejects: True if the policy has outlier detection.
     """
     yield from chain_rules(
         _exclusion_faults(setting, path),
@@ -120,10 +120,10 @@ def _distribute_faults(setting: LocalityLbSetting, path: FieldPath) -> Iterator[
 
 def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: FieldPath, ejects: bool) -> Iterator[Fault]:
     """
-    What is wrong with the regions that stand in for others.
+    Check the regions that take over from others.
 
-    :param path: of the setting.
-    :param ejects: there is outlier detection beside it.
+    :param path: the path of the setting.
+    :param ejects: True if the policy has outlier detection.
     """
     if (setting.failover or setting.failover_priority) and not ejects:
         yield Fault(
@@ -155,29 +155,30 @@ def _region_faults(entry: Failover, path: FieldPath) -> Iterator[Fault]:
 
 def _form_faults(localities: Iterable[tuple[FieldPath, str]], points_at_key: bool = False) -> Iterator[Fault]:
     """
-    What is wrong with each of several localities, or with it beside those before it.
+    Check the form of each locality, and that it does not overlap with an earlier one.
 
-    :param localities: each with its path.
+    :param localities: the localities, each with its path.
     """
-    before: list[tuple[str, ...]] = []
+    earlier: list[tuple[str, ...]] = []
     for path, locality in localities:
-        parts = tuple(locality.split("/", 2))
+        levels = tuple(locality.split("/", 2))
         if locality.count("*") > 1 or ("*" in locality and not locality.endswith("*")):
             message, hint = "has a wildcard before its end", "write region/zone/* or the like"
-        elif not all(parts):
+        elif not all(levels):
             message, hint = "has an empty part", "write region, region/zone or region/zone/subzone"
-        elif any(_overlap(other, parts) for other in before):
+        elif any(_overlap(other, levels) for other in earlier):
             message, hint = "overlaps with one before it", "leave one of them out"
         else:
-            before.append(parts)
+            earlier.append(levels)
             continue
         yield Fault(path, "MG1069", f"the locality {quoted(locality)} {message}", hint, points_at_key=points_at_key)
 
 
 def _overlap(first: Sequence[str], second: Sequence[str]) -> bool:
     """
-    Whether Istio finds that the second of two localities overlaps with the first. A wildcard as the last part of the
-    second one overlaps with nothing but another wildcard there, as it stands for what is left.
+    Return True if Istio finds that the second of two localities overlaps with the first.
+
+    A wildcard as the last part of the second one overlaps only with another wildcard there: it stands for the rest.
     """
     for one, other in zip(first, second, strict=False):
         if one == "*":

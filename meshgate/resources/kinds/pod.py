@@ -1,4 +1,4 @@
-"""Pod of Kubernetes (core/v1), of which only the metadata counts: its labels tell whose endpoint it is."""
+"""Pod of Kubernetes (core/v1), of which only the metadata counts: Services and subsets select it by its labels."""
 
 from __future__ import annotations
 

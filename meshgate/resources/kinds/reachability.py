@@ -1,8 +1,10 @@
 """
-Which rules and match blocks of a VirtualService can never be reached (Istio, pkg/config/validation/validation.go).
+Rules and match blocks of a VirtualService that no connection reaches, because earlier ones take all of theirs.
 
-Match blocks are the same if all their fields are, in the same order; that a wildcard takes in a name is not seen.
-Knows the rules of one VirtualService at a time, nothing of ports or Gateways.
+Two match blocks are the same if all their fields are, in the same order; as in Istio, one that only covers another is
+not noticed (pkg/config/validation/validation.go). For HTTP, which meshgate reads but does not serve, a block is also
+unreachable behind one with a shorter prefix (coveredValidation there). Of the conditions beside the prefix, Istio
+compares some; here all must hold, so that each warning is true.
 """
 
 from __future__ import annotations
@@ -29,44 +31,46 @@ class Rule(Protocol[B_co]):
 
 def reach_faults(rules: Sequence[Rule[Hashable]], path: FieldPath) -> Iterator[Fault]:
     """
-    Warnings for what is never reached, because an earlier rule takes every connection or has the same match blocks.
+    Warn of rules and match blocks behind a rule that takes every connection, or behind the same match block.
 
-    :param rules: in order.
-    :param path: of the list.
+    :param rules: the rules in their order.
+    :param path: the path of the list of rules.
     """
     blocks: dict[Hashable, FieldPath] = {}
-    taker: FieldPath | None = None
+    catch_all: FieldPath | None = None
     for index, rule in enumerate(rules):
-        place = (*path, index)
-        if taker is not None:
-            message = f"the rule is never reached: {path_text(taker)} has no match, and so takes every connection"
+        rule_path = (*path, index)
+        if catch_all is not None:
+            message = f"the rule is never reached: {path_text(catch_all)} has no match, and so takes every connection"
             hint = "move the one without match to the end" if rule.match else "keep one rule without match"
-            yield _warning(place, "MG1051", message, hint)
+            yield _warning(rule_path, "MG1051", message, hint)
         elif not rule.match:
-            taker = place
+            catch_all = rule_path
         elif len(rules) > 1 or len(rule.match) > 1:
-            yield from _block_faults(rule.match, place, blocks)
+            yield from _block_faults(rule.match, rule_path, blocks)
 
 
-def _block_faults(match: Sequence[Hashable], place: FieldPath, blocks: dict[Hashable, FieldPath]) -> Iterator[Fault]:
+def _block_faults(
+    match: Sequence[Hashable], rule_path: FieldPath, blocks: dict[Hashable, FieldPath]
+) -> Iterator[Fault]:
     repeats = 0
     for number, block in enumerate(match):
-        here = (*place, "match", number)
+        block_path = (*rule_path, "match", number)
         if block in blocks:
             repeats += 1
             message = f"the match block is the same as {path_text(blocks[block])}, and is never reached"
-            yield _warning(here, "MG1052", message, "remove it, or change one of the two")
-        blocks.setdefault(block, here)
+            yield _warning(block_path, "MG1052", message, "remove it, or change one of the two")
+        blocks.setdefault(block, block_path)
     if repeats == len(match):
         message = "the rule is never reached: earlier rules have all its match blocks"
-        yield _warning(place, "MG1051", message, "remove it, or change its match")
+        yield _warning(rule_path, "MG1051", message, "remove it, or change its match")
 
 
 def _warning(path: FieldPath, code: str, message: str, hint: str) -> Fault:
     return Fault(path, code, message, hint, Severity.WARNING)
 
 
-#: What stands in a match block and is no condition.
+#: Fields of a match block that are no conditions beside the prefix.
 _NO_CONDITIONS: Final = ("uri", "statPrefix")
 
 _Block = tuple[FieldPath, Mapping[str, Any]]
@@ -74,8 +78,10 @@ _Block = tuple[FieldPath, Mapping[str, Any]]
 
 def prefix_faults(rules: Sequence[Rule[str]], path: FieldPath) -> Iterator[Fault]:
     """
-    :param rules: in order.
-    :param path: of the list.
+    Report match blocks behind one with a shorter prefix and no further conditions.
+
+    :param rules: rules for HTTP in their order, with each match block as JSON.
+    :param path: the path of the list of rules.
     """
     earlier: dict[str, list[_Block]] = defaultdict(list)
     for index, rule in enumerate(rules):
@@ -84,19 +90,19 @@ def prefix_faults(rules: Sequence[Rule[str]], path: FieldPath) -> Iterator[Fault
             prefix = _prefix(block)
             if not prefix:
                 continue
-            here = (*path, index, "match", number)
+            block_path = (*path, index, "match", number)
             conditions = {key: value for key, value in block.items() if key not in _NO_CONDITIONS}
             cover = _cover(earlier, prefix, conditions)
             if cover is not None:
                 yield Fault(
-                    here,
+                    block_path,
                     "MG1053",
                     f"the match block is never reached: {path_text(cover)} has a shorter prefix than {quoted(prefix)}, "
                     "and nothing else that this one has not",
                     "put the longer prefix first",
                     Severity.INFO,
                 )
-            earlier[prefix].append((here, conditions))
+            earlier[prefix].append((block_path, conditions))
 
 
 def _prefix(block: Any) -> str:
@@ -114,7 +120,7 @@ def _cover(earlier: Mapping[str, list[_Block]], prefix: str, conditions: Mapping
 
 
 def _covers(wide: Any, narrow: Any) -> bool:
-    """Whether whatever fits the one condition fits the other."""
+    """Return True if everything that fits the narrow condition fits the wide one."""
     if wide == narrow:
         return True
     if not (isinstance(wide, Mapping) and isinstance(narrow, Mapping)):

@@ -1,8 +1,8 @@
 """
-Secret of Kubernetes (core/v1): its type, the names of what it holds, and what is public of a certificate and its key.
-What it holds is never kept, nor ever shown.
+Secret of Kubernetes (core/v1): its type, the names of its entries, and public facts of a certificate and its key.
+The content of an entry is neither kept nor shown.
 
-Its fields stand at the document's top level.
+Its fields are at the top level of the document.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fact = Certificate | PrivateKey | Unreadable
 Facts = tuple[tuple[str, Fact | None], ...]
 
 KEY_PAIRS: Final = (("cert", "key"), ("tls.crt", "tls.key"))
-"""What a Secret for a server holds, in its two forms; the first that is there counts (pilot/pkg/credentials/kube)."""
+"""The entries for a server's certificate and key; the first pair that exists counts (pilot/pkg/credentials/kube)."""
 
 _READERS: Final[Mapping[str, Callable[[bytes], Fact]]] = {
     **{certificate: read_certificate for certificate, _ in KEY_PAIRS},
@@ -31,7 +31,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], Fact]]] = {
 
 def _facts(value: Any, decoded: Callable[[str], bytes]) -> Facts:
     if not isinstance(value, Mapping):
-        # What stands there instead of a mapping may be the secret itself, and so is not said.
+        # The value may be the secret itself, so the message does not quote it.
         refuse("MG1003", "must be a mapping")
     return tuple((name, _fact(name, content, decoded)) for name, content in sorted(value.items()))
 
@@ -56,38 +56,38 @@ def _type(value: Any) -> str:
     return value if isinstance(value, str) else refuse("MG1003", "must be text")
 
 
-_WRITTEN: Final = ValueForm("mapping of texts to texts")
+_TEXTS: Final = ValueForm("mapping of texts to texts")
 
 
 class SecretSpec(KubernetesModel):
-    """What is known of a Secret."""
+    """The type of a Secret, and facts about its entries."""
 
     type: Annotated[str, BeforeValidator(_type)] = Field(default="Opaque", description="what it is for")
-    data: Annotated[Facts, PlainValidator(lambda value: _facts(value, _from_base64)), _WRITTEN] = Field(
-        default=(), description="what it holds, in base64; nothing of it is kept or shown"
+    data: Annotated[Facts, PlainValidator(lambda value: _facts(value, _from_base64)), _TEXTS] = Field(
+        default=(), description="its entries, in base64; their content is neither kept nor shown"
     )
-    string_data: Annotated[Facts, PlainValidator(lambda value: _facts(value, str.encode)), _WRITTEN] = Field(
-        default=(), description="what is to be added, as it is; nothing of it is kept or shown"
+    string_data: Annotated[Facts, PlainValidator(lambda value: _facts(value, str.encode)), _TEXTS] = Field(
+        default=(), description="further entries, as plain text; their content is neither kept nor shown"
     )
 
     @property
     def facts(self) -> dict[str, Fact | None]:
-        """What is known of everything it holds, by name."""
+        """The facts about every entry, by its name."""
         return dict((*self.data, *self.string_data))
 
     @property
     def keys(self) -> frozenset[str]:
-        """The names of everything it holds."""
+        """The names of all entries."""
         return frozenset(self.facts)
 
     @property
     def pair(self) -> tuple[str, str] | None:
-        """The names of the certificate and the key for a server, if it has both."""
+        """The names of the entries for a server's certificate and key, if both exist."""
         keys = self.keys
         return next((pair for pair in KEY_PAIRS if keys.issuperset(pair)), None)
 
     @property
     def certificate(self) -> Certificate | None:
-        """The certificate for a server, if it has one that can be read."""
+        """The certificate for a server, if there is one that can be read."""
         found = self.facts[self.pair[0]] if self.pair is not None else None
         return found if isinstance(found, Certificate) else None

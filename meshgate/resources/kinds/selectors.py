@@ -1,4 +1,4 @@
-"""Selectors of workloads by labels (Istio, validation.go, validateWorkloadSelector), and labels by themselves."""
+"""Rules for labels, and for selectors of workloads by labels (Istio, validation.go, validateWorkloadSelector)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshgate.resources.wording import quoted
 
 
 class Labeled(Protocol):
-    """What has labels."""
+    """An object that has labels."""
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -21,10 +21,10 @@ class Labeled(Protocol):
 
 def selector_faults(labels: Mapping[str, str], path: FieldPath, everything: str) -> Iterator[Fault]:
     """
-    What is wrong with a selector.
+    Check a selector.
 
-    :param path: of its labels.
-    :param everything: what it selects where it has no labels.
+    :param path: the path of its labels.
+    :param everything: a noun phrase for what a selector without labels selects.
     """
     if not labels:
         yield Fault(
@@ -51,9 +51,9 @@ def selector_faults(labels: Mapping[str, str], path: FieldPath, everything: str)
 
 def malformed_labels(labeled: Labeled, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with the labels of something.
+    Check the labels of an object.
 
-    :param path: of what has the labels.
+    :param path: the path of the object.
     """
     for key, message in names.labels(labeled.labels):
         yield Fault((*path, "labels", key), "MG1023", message)

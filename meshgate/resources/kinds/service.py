@@ -1,4 +1,4 @@
-"""Service of Kubernetes: the part that decides where its connections go (core/v1)."""
+"""Service of Kubernetes (core/v1): the fields that decide where its connections go."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _port_or_name(value: Any) -> int | str:
 
 
 class ServiceType(enum.StrEnum):
-    """How a Service is reached."""
+    """The ways in which a Service is reached."""
 
     CLUSTER_IP = "ClusterIP"
     NODE_PORT = "NodePort"
@@ -34,7 +34,7 @@ class ServiceType(enum.StrEnum):
 
 
 class TransportProtocol(enum.StrEnum):
-    """The protocol below."""
+    """The transport protocol of a port."""
 
     TCP = "TCP"
     UDP = "UDP"

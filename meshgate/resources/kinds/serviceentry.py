@@ -33,14 +33,14 @@ from meshgate.resources.wording import quoted, spelling_hint
 
 
 class Location(enum.StrEnum):
-    """Whether the service is part of the mesh, in the order of protobuf's numbers."""
+    """The location of the service, inside the mesh or outside, in the order of protobuf's numbers."""
 
     MESH_EXTERNAL = "MESH_EXTERNAL"
     MESH_INTERNAL = "MESH_INTERNAL"
 
 
 class Resolution(enum.StrEnum):
-    """Where the addresses come from, in the order of protobuf's numbers."""
+    """The source of the service's addresses, in the order of protobuf's numbers."""
 
     NONE = "NONE"
     STATIC = "STATIC"
@@ -89,14 +89,14 @@ class ServiceEntrySpec(Model):
 
 
 _BY_DNS: Final = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
-#: Protocols whose connections say which name they are for, and of which DYNAMIC_DNS knows how to ask.
+#: Protocols whose connections carry a name that DYNAMIC_DNS can resolve.
 _DYNAMIC: Final = ("HTTP", "TLS", "GRPC", "HTTP2")
-_OWN_ADDRESS_LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
+_AUTO_ALLOCATE_LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
 _WAYPOINT_LABEL: Final = "istio.io/use-waypoint"
 
 
 def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
-    """What is wrong with a ServiceEntry, beside what is wrong with a field by itself."""
+    """The rules between the fields of a ServiceEntry (Istio, validation.go, ValidateServiceEntry)."""
     ports = ("spec", "ports")
     yield from chain_rules(
         _wildcard_faults(spec),
@@ -106,17 +106,17 @@ def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
         _network_faults(spec),
         duplicate_faults((port.name for port in spec.ports), ports, ("name",), "port"),
         duplicate_faults((port.number for port in spec.ports), ports, ("number",), "port"),
-        _nameless_faults(spec),
-        _shared_faults(spec),
+        _several_hosts_faults(spec),
+        _shared_address_faults(spec),
         _dynamic_faults(spec),
-        _number_faults(spec),
+        _endpoint_number_faults(spec),
         _endpoints_faults(spec),
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo"), nobody_allowed=True),
     )
 
 
 def label_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
-    """What the labels of the ServiceEntry itself do to it."""
+    """The rules between the fields of a ServiceEntry and its own labels."""
     yield from chain_rules(_unaddressed_faults(spec, labels), _waypoint_faults(spec, labels))
 
 
@@ -186,9 +186,9 @@ def _network_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
 
 
 def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Iterator[Fault]:
-    """Istio gives an address by itself where names are resolved, unless it is told not to (ip_autoallocation.go)."""
-    given = spec.resolution != Resolution.NONE and labels.get(_OWN_ADDRESS_LABEL, "").lower() != "false"
-    if spec.addresses or given:
+    """Warn of TCP ports without addresses, unless Istio allocates one, as it does by default (ip_autoallocation.go)."""
+    allocated = spec.resolution != Resolution.NONE and labels.get(_AUTO_ALLOCATE_LABEL, "").lower() != "false"
+    if spec.addresses or allocated:
         return
     for index, port in sound_items(spec.ports):
         if port.protocol in ("", "TCP"):
@@ -201,8 +201,8 @@ def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> It
             )
 
 
-def _nameless_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    """A connection that carries no name cannot be told to be for one of several hosts."""
+def _several_hosts_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    """Refuse several hosts with a port whose connections carry no name, by which the host could be found."""
     if spec.resolution == Resolution.NONE or len(spec.hosts) < 2:
         return
     for index, port in sound_items(spec.ports):
@@ -215,7 +215,7 @@ def _nameless_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
             )
 
 
-def _shared_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+def _shared_address_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     streams = any(port.protocol in STREAM_PROTOCOLS for port in spec.ports)
     if len(spec.hosts) > 1 and spec.resolution in _BY_DNS and spec.addresses and streams:
         yield Fault(
@@ -231,20 +231,22 @@ def _shared_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
 def _dynamic_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     if spec.resolution == Resolution.DYNAMIC_DNS:
         yield from chain_rules(
-            _exact_host_faults(spec), _useless_faults(spec, "addresses"), _useless_faults(spec, "endpoints")
+            _dynamic_host_faults(spec),
+            _dynamic_field_faults(spec, "addresses"),
+            _dynamic_field_faults(spec, "endpoints"),
         )
         for index, port in sound_items(spec.ports):
-            yield from chain_rules(_protocol_faults(port, ("spec", "ports", index)))
+            yield from chain_rules(_dynamic_protocol_faults(port, ("spec", "ports", index)))
 
 
-def _exact_host_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+def _dynamic_host_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     for index, host in sound_items(spec.hosts):
         if not host.startswith("*"):
             hint = "write *.example.com or the like, or resolution: DNS"
             yield Fault(("spec", "hosts", index), "MG1087", "resolution DYNAMIC_DNS is for wildcard hosts", hint)
 
 
-def _useless_faults(spec: ServiceEntrySpec, field: str) -> Iterator[Fault]:
+def _dynamic_field_faults(spec: ServiceEntrySpec, field: str) -> Iterator[Fault]:
     if getattr(spec, field):
         yield Fault(
             ("spec", field),
@@ -255,7 +257,7 @@ def _useless_faults(spec: ServiceEntrySpec, field: str) -> Iterator[Fault]:
         )
 
 
-def _protocol_faults(port: ServiceEntryPort, path: FieldPath) -> Iterator[Fault]:
+def _dynamic_protocol_faults(port: ServiceEntryPort, path: FieldPath) -> Iterator[Fault]:
     if port.protocol not in _DYNAMIC:
         yield Fault(
             (*path, "protocol"),
@@ -276,8 +278,8 @@ def _waypoint_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> Itera
         )
 
 
-def _number_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    """How many endpoints there may be."""
+def _endpoint_number_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    """Check the number of endpoints, which depends on the resolution."""
     path = ("spec", "endpoints")
     if spec.resolution == Resolution.NONE and spec.endpoints:
         message = "a ServiceEntry without resolution has no endpoints"
@@ -315,8 +317,8 @@ def _by_name_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: F
 
 
 def _endpoint_port_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
-    known = [port.name for port in spec.ports]
+    port_names = [port.name for port in spec.ports]
     for name in endpoint.ports:
-        if name not in known:
+        if name not in port_names:
             message = f"no port of the ServiceEntry has the name {quoted(name)}"
-            yield Fault((*path, "ports", name), "MG1093", message, spelling_hint(name, known), points_at_key=True)
+            yield Fault((*path, "ports", name), "MG1093", message, spelling_hint(name, port_names), points_at_key=True)

@@ -1,4 +1,4 @@
-"""The kinds that are read: their apiVersions, models and rules; and how to tell what a document is from its head."""
+"""The kinds that meshgate reads, with their apiVersions, models and rules, and the kind of a document by its head."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from meshgate.resources.wording import name_text
 
 ISTIO_GROUP: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
-# Kinds of the same group that are not read; named so that they are not taken for misspelled ones.
+# Kinds of the same group that are not read. They are listed so that they do not count as misspelled.
 _OTHER_ISTIO_KINDS: Final = frozenset(["EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
 
 
@@ -42,14 +42,14 @@ def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """
-    A kind that is read.
+    A kind that meshgate reads.
 
-    :ivar api_versions: those it is served in, the one to recommend first.
-    :ivar model: of its spec.
-    :ivar faults: the rules between its spec's fields, and the resource's name and namespace.
-    :ivar label_faults: the rules between its spec's fields and the resource's labels.
-    :ivar flat: the spec's fields stand at the document's top level.
-    :ivar confidential: what it holds is shown nowhere.
+    :ivar api_versions: its apiVersions, the recommended one first.
+    :ivar model: the model of its spec.
+    :ivar faults: runs the rules between the fields of its spec and the resource's name and namespace.
+    :ivar label_faults: runs the rules between the fields of its spec and the resource's labels.
+    :ivar flat: True if the fields of the spec are at the top level of the document.
+    :ivar confidential: True if no content of it may be shown.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Kind:
 
     @property
     def has_fields(self) -> bool:
-        """Whether it has a spec of which anything is read."""
+        """True if the kind has a spec with fields that are read."""
         return not self.flat and bool(self.model.model_fields)
 
 
@@ -91,10 +91,12 @@ _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind i
 
 def find_kind(api_version: str, name: str) -> Kind | Fault | None:
     """
-    What a document is.
+    Find the kind of a document.
 
-    :return: its kind; a fault if it was probably meant to be one of ours; None if it is something else, which is
-        no business of a gateway.
+    :param api_version: the document's ``apiVersion``.
+    :param name: the document's ``kind``.
+    :return: the kind; a fault if the document was probably meant to be of a kind that is read; None if it is something
+        else, which does not concern a gateway.
     """
     group = api_version.rpartition("/")[0]
     kind = KINDS.get(name)
@@ -102,7 +104,7 @@ def find_kind(api_version: str, name: str) -> Kind | Fault | None:
         return _misspelled(group, name)
     if api_version in kind.api_versions:
         return kind
-    # Other products have a Gateway or a VirtualService of their own, under a group that is nothing like ours.
+    # Other products have a Gateway or a VirtualService of their own, in a group with a quite different name.
     if group not in _GROUPS and not difflib.get_close_matches(group, _GROUPS, 1, 0.8):
         return None
     hint = f"write apiVersion: {kind.api_versions[0]}"
@@ -120,5 +122,5 @@ def _misspelled(group: str, name: str) -> Fault | None:
 
 
 def ignored(name: str) -> Fault:
-    """The information that a document is of a kind that is not read."""
+    """Inform of a document of a kind that is not read."""
     return Fault((), "MG0006", f"{name_text(name)} is not a routing resource; ignored", severity=Severity.INFO)

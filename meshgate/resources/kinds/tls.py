@@ -1,7 +1,9 @@
 """
-The rules between the TLS settings of a Gateway's server (Istio, validation.go, validateTLSOptions).
+TLS settings: of a Gateway's server towards clients, and of a traffic policy towards a service.
 
-Knows the settings alone; whether they go with the server's protocol is a rule of the server.
+The models are Istio's ServerTLSSettings and ClientTLSSettings. The rules between their fields are those of its
+validation.go (validateTLSOptions) and agent/validation.go (ValidateTLS); rules between TLS settings and the protocol
+of a server are in :mod:`~meshgate.resources.kinds.gateway`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from meshgate.resources.wording import path_text, quoted, spelling_hint
 
 
 class TLSMode(enum.StrEnum):
-    """What a server does with TLS."""
+    """The ways in which a server treats TLS, in the order of protobuf's numbers."""
 
     PASSTHROUGH = "PASSTHROUGH"
     SIMPLE = "SIMPLE"
@@ -33,7 +35,7 @@ class TLSMode(enum.StrEnum):
 
 
 PASSTHROUGH_MODES: Final = frozenset([TLSMode.PASSTHROUGH, TLSMode.AUTO_PASSTHROUGH])
-"""Modes in which TLS goes through to the endpoint."""
+"""The modes in which a server passes TLS through to the endpoint."""
 
 
 class TLSProtocol(enum.StrEnum):
@@ -84,7 +86,7 @@ class ServerTLSSettings(Model):
     insecure_skip_verify: bool | None = Field(default=None, description="take any client certificate")
 
 
-# Cipher suites that Envoy's TLS library has, by OpenSSL's names (Istio, pkg/config/security/security.go).
+# The cipher suites of Envoy's TLS library, by OpenSSL's names (Istio, pkg/config/security/security.go).
 _CIPHER_SUITES: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -113,9 +115,9 @@ _CERTIFICATES: Final = (*_FILES, "ca_certificates", "tls_certificates", *_CREDEN
 
 def server_tls_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with a server's TLS settings.
+    The rules between the TLS settings of a server (Istio, validation.go, validateTLSOptions).
 
-    :param path: of the settings.
+    :param path: the path of the settings.
     """
     yield from chain_rules(_version_faults(tls, path), _cipher_faults(tls.cipher_suites, (*path, "cipherSuites")))
     yield from chain_rules(_mode_faults(tls, path))
@@ -135,20 +137,20 @@ def _version_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 def _cipher_faults(suites: Sequence[str], path: FieldPath) -> Iterator[Fault]:
     first: dict[str, int] = {}
     for index, suite in sound_items(suites):
-        place = (*path, index)
+        entry = (*path, index)
         if not _is_cipher_suite(suite):
-            message = f"{quoted(suite)} is not a cipher suite that is known, and is ignored"
+            message = f"{quoted(suite)} is not a known cipher suite, and is ignored"
             near = spelling_hint(suite, _CIPHER_SUITES)
             hint = near if near.endswith("?") else "use OpenSSL's name of one that Istio has"
-            yield Fault(place, "MG1032", message, hint, Severity.WARNING)
+            yield Fault(entry, "MG1032", message, hint, Severity.WARNING)
         elif suite in first:
             message = f"the cipher suite {quoted(suite)} is in {path_text((*path, first[suite]))} already"
-            yield Fault(place, "MG1032", message, "remove one of the two", Severity.WARNING)
+            yield Fault(entry, "MG1032", message, "remove one of the two", Severity.WARNING)
         first.setdefault(suite, index)
 
 
 def _is_cipher_suite(suite: str) -> bool:
-    # What begins with a sign, as "!aNULL" or "-ALL", is an expression, which Istio hands on unread.
+    # A text that begins with a sign, as "!aNULL" or "-ALL", is an expression, which Istio passes on unchecked.
     return suite in ("", "ALL") or not suite[0].isalnum() or suite in _CIPHER_SUITES
 
 
@@ -169,7 +171,7 @@ def _mode_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 
 def _mesh_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     for field in _given(tls, _CERTIFICATES):
-        message = f"ISTIO_MUTUAL uses the certificates of the mesh, so there is no place for {field}"
+        message = f"ISTIO_MUTUAL uses the certificates of the mesh, so {field} cannot be set"
         yield Fault(
             (*path, field), "MG1033", message, "leave it out, or write the mode SIMPLE or MUTUAL", points_at_key=True
         )
@@ -184,7 +186,7 @@ def _unused_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 
 
 def _source_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
-    """No more than one of a pair of files, a secret, several secrets, and several pairs of files."""
+    """Allow one source at most: a pair of files, a secret, several secrets, or several pairs of files."""
     sources = _given(tls, (*_CREDENTIALS, "tls_certificates"))
     if tls.server_certificate and tls.private_key:
         sources.insert(0, "serverCertificate")
@@ -208,10 +210,9 @@ def _pair_faults(pair: ServerTLSSettings | TLSCertificate, mode: TLSMode, path: 
     missing = [to_camel(field) for field in _FILES if not getattr(pair, field)]
     if missing:
         hint = "name the files" if len(missing) == len(_FILES) else "name the file"
-        where = (*path, missing[0])
         verb = "is" if len(missing) == 1 else "are"
         message = f"the mode {mode} needs a certificate with its key: {_listed(missing)} {verb} missing"
-        yield Fault(where, "MG1036", message, f"{hint}, or a secret with credentialName")
+        yield Fault((*path, missing[0]), "MG1036", message, f"{hint}, or a secret with credentialName")
 
 
 def _surplus_faults(tls: ServerTLSSettings, field: str, path: FieldPath) -> Iterator[Fault]:
@@ -234,7 +235,7 @@ def _revocation_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Faul
 
 
 def _given(tls: ServerTLSSettings, fields: Sequence[str]) -> list[str]:
-    """Those of the fields that say something, by the names they are written with."""
+    """The fields that are set, by their names in YAML."""
     return [to_camel(field) for field in fields if getattr(tls, field)]
 
 
@@ -243,7 +244,7 @@ def _listed(names: Sequence[str], link: str = "and") -> str:
 
 
 class ClientTLSMode(enum.StrEnum):
-    """Whether the gateway speaks TLS to the service, in the order of protobuf's numbers."""
+    """The ways in which the gateway speaks TLS to a service, in the order of protobuf's numbers."""
 
     DISABLE = "DISABLE"
     SIMPLE = "SIMPLE"
@@ -252,7 +253,7 @@ class ClientTLSMode(enum.StrEnum):
 
 
 class ClientTLSSettings(Model):
-    """TLS that the gateway begins towards the service."""
+    """TLS that the gateway originates towards a service."""
 
     mode: Annotated[ClientTLSMode, Field(strict=False), by_number(ClientTLSMode)] = Field(
         default=ClientTLSMode.DISABLE, description="none, TLS, TLS with a client certificate, or the mesh's own"
@@ -274,10 +275,12 @@ CONFIG_MAP: Final = "configmap://"
 
 def client_tls_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -> Iterator[Fault]:
     """
-    What is wrong with the TLS settings. In other modes than SIMPLE and MUTUAL their files and names are not used.
+    The rules between the TLS settings of a traffic policy (Istio, agent/validation.go, ValidateTLS).
 
-    :param path: of the settings.
-    :param namespace: of the DestinationRule.
+    Only the modes SIMPLE and MUTUAL use files and names, so nothing else is checked.
+
+    :param path: the path of the settings.
+    :param namespace: the namespace of the DestinationRule.
     """
     if tls.mode in (ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL):
         yield from chain_rules(
@@ -304,10 +307,10 @@ def _client_pair_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fau
 def _client_unverified_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.insecure_skip_verify:
         return
-    useless = [("caCertificates", tls.ca_certificates), ("subjectAltNames", tls.subject_alt_names)]
+    unused = [("caCertificates", tls.ca_certificates), ("subjectAltNames", tls.subject_alt_names)]
     if tls.mode == ClientTLSMode.SIMPLE:
-        useless.append(("credentialName", tls.credential_name))
-    for field, value in useless:
+        unused.append(("credentialName", tls.credential_name))
+    for field, value in unused:
         if value:
             yield Fault(
                 (*path, field),
@@ -339,11 +342,11 @@ def _client_source_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[F
 
 
 def _client_config_map_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -> Iterator[Fault]:
-    place, slash, _ = tls.credential_name.removeprefix(CONFIG_MAP).partition("/")
-    if tls.credential_name.startswith(CONFIG_MAP) and slash and place != namespace:
+    other, slash, _ = tls.credential_name.removeprefix(CONFIG_MAP).partition("/")
+    if tls.credential_name.startswith(CONFIG_MAP) and slash and other != namespace:
         yield Fault(
             (*path, "credentialName"),
             "MG1077",
-            f"the ConfigMap is in the namespace {quoted(place)}, and only one in {quoted(namespace)} can be used",
+            f"the ConfigMap is in the namespace {quoted(other)}, and only one in {quoted(namespace)} can be used",
             "copy it, or move the DestinationRule",
         )

@@ -1,4 +1,4 @@
-"""How a gateway treats the connections to a service (Istio, destination_rule.proto, TrafficPolicy): the fields."""
+"""Traffic policies: the treatment of connections to a service (Istio, destination_rule.proto, TrafficPolicy)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TUNNELS: Final = ("CONNECT", "POST")
 
 
 class H2UpgradePolicy(enum.StrEnum):
-    """Whether HTTP/1.1 becomes HTTP/2, in the order of protobuf's numbers."""
+    """When HTTP/1.1 becomes HTTP/2, in the order of protobuf's numbers."""
 
     DEFAULT = "DEFAULT"
     DO_NOT_UPGRADE = "DO_NOT_UPGRADE"
@@ -81,7 +81,7 @@ class ConnectionPool(Model):
 
 
 class OutlierDetection(Model):
-    """Endpoints that fail are left out for a time. Over TCP a connection that cannot be made is a failure."""
+    """Ejection of endpoints that fail, for some time. Over TCP, a connection that cannot be made is a failure."""
 
     consecutive_errors: Int32 = Field(default=0, description="deprecated: write consecutive5xxErrors")
     split_external_local_origin_errors: bool = Field(
@@ -123,7 +123,7 @@ class TunnelSettings(Model):
 
 
 class ProxyProtocol(Model):
-    """A header before the connection's first byte, which tells the service the client's address."""
+    """A header before the first byte of a connection, which tells the service the address of the client."""
 
     version: Annotated[ProxyProtocolVersion, Field(strict=False), by_number(ProxyProtocolVersion)] = Field(
         default=ProxyProtocolVersion.V1, description="V1 is text, V2 is binary"
@@ -144,12 +144,12 @@ class PortSelector(Model):
 
 
 class PolicySections(Model):
-    """What a policy can say of the whole service and of one port alike."""
+    """The sections of a policy that may be set for the whole service and for one port alike."""
 
     load_balancer: LoadBalancer | None = Field(default=None, description="how an endpoint is chosen")
     connection_pool: ConnectionPool | None = Field(default=None, description="limits of its connections")
-    outlier_detection: OutlierDetection | None = Field(default=None, description="leaves out endpoints that fail")
-    tls: ClientTLSSettings | None = Field(default=None, description="TLS that the gateway begins")
+    outlier_detection: OutlierDetection | None = Field(default=None, description="ejection of endpoints that fail")
+    tls: ClientTLSSettings | None = Field(default=None, description="TLS that the gateway originates")
 
 
 class PortTrafficPolicy(PolicySections):
@@ -171,24 +171,24 @@ class TrafficPolicy(PolicySections):
 
 def policy_faults(policy: TrafficPolicy, path: FieldPath, namespace: str) -> Iterator[Fault]:
     """
-    What is wrong with a traffic policy.
+    The rules between the fields of a traffic policy (Istio, validation.go, validateTrafficPolicy).
 
-    :param path: of the policy.
-    :param namespace: of the DestinationRule.
+    :param path: the path of the policy.
+    :param namespace: the namespace of the DestinationRule.
     """
     yield from chain_rules(
-        _silence_faults(policy, path),
+        _empty_policy_faults(policy, path),
         _header_faults(policy, path),
         _tunnel_faults(policy, path),
-        _part_faults(policy, path, namespace),
+        _section_faults(policy, path, namespace),
         _port_faults(policy, path, namespace),
     )
 
 
-def _silence_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
+def _empty_policy_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     others = (policy.port_level_settings, policy.tunnel, policy.proxy_protocol, policy.retry_budget)
     if _is_empty(policy) and not any(map(_is_set, others)):
-        yield _empty(path, "the traffic policy says nothing")
+        yield _empty_fault(path, "the traffic policy is empty")
 
 
 def _header_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
@@ -203,14 +203,14 @@ def _header_faults(policy: TrafficPolicy, path: FieldPath) -> Iterator[Fault]:
 
 
 def _port_faults(policy: TrafficPolicy, path: FieldPath, namespace: str) -> Iterator[Fault]:
-    for index, part in sound_items(policy.port_level_settings):
-        place = (*path, "portLevelSettings", index)
-        yield from chain_rules(_port_silence_faults(part, place), _part_faults(part, place, namespace))
+    for index, port in sound_items(policy.port_level_settings):
+        port_path = (*path, "portLevelSettings", index)
+        yield from chain_rules(_empty_port_faults(port, port_path), _section_faults(port, port_path, namespace))
 
 
-def _port_silence_faults(policy: PortTrafficPolicy, path: FieldPath) -> Iterator[Fault]:
+def _empty_port_faults(policy: PortTrafficPolicy, path: FieldPath) -> Iterator[Fault]:
     if _is_empty(policy):
-        yield _empty(path, "the policy for a port says nothing")
+        yield _empty_fault(path, "the policy for a port is empty")
 
 
 def _is_set(value: object) -> bool:
@@ -221,11 +221,11 @@ def _is_empty(policy: PolicySections) -> bool:
     return not any(map(_is_set, (policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.tls)))
 
 
-def _empty(path: FieldPath, message: str) -> Fault:
+def _empty_fault(path: FieldPath, message: str) -> Fault:
     return Fault(path, "MG1062", message, "write a setting, or leave it out")
 
 
-def _part_faults(policy: PolicySections, path: FieldPath, namespace: str) -> Iterator[Fault]:
+def _section_faults(policy: PolicySections, path: FieldPath, namespace: str) -> Iterator[Fault]:
     yield from chain_rules(
         _deprecation_faults(policy, path),
         _outlier_faults(policy, path),
@@ -265,7 +265,7 @@ def _outlier_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
 def _pool_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:
     pool = policy.connection_pool
     if pool and not pool.tcp and not pool.http:
-        yield _empty((*path, "connectionPool"), "the connection pool says nothing")
+        yield _empty_fault((*path, "connectionPool"), "the connection pool is empty")
 
 
 def _http_faults(policy: PolicySections, path: FieldPath) -> Iterator[Fault]:

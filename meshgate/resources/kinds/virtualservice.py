@@ -1,8 +1,8 @@
 """
 VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
 
-The tcp and tls rules are typed. Of the http rules only their match blocks and destinations are kept, since a layer 4
-gateway serves none; but what they lead to can be looked for, and what is never reached, all the same.
+The tcp and tls rules have models. A layer 4 gateway serves no http rules, so only their match blocks and destinations
+are kept: the analysis checks that the destinations exist, and unreachable rules are reported.
 """
 
 from __future__ import annotations
@@ -137,11 +137,11 @@ class TLSRoute(Model):
 
 class HTTPRule(NamedTuple):
     """
-    What is read of a rule for HTTP.
+    The fields of a rule for HTTP that are kept.
 
-    :ivar match: its blocks as JSON, in one form and without their names, so that equal ones can be found.
-    :ivar destinations: those that are well-formed, each with its path within the rule.
-    :ivar hostless: the paths of those that name no host.
+    :ivar match: its match blocks as JSON in a canonical form, without their names, so that they can be compared.
+    :ivar destinations: the well-formed destinations, each with its path within the rule.
+    :ivar hostless: the paths of the destinations that name no host.
     """
 
     match: tuple[str, ...]
@@ -211,12 +211,12 @@ VirtualService = Resource[VirtualServiceSpec]
 
 _MESH: Final = "mesh"
 _GENERATED: Final = "outbound_"
-# Hosts that a hint is looked for among; the search takes time with each.
+# The number of hosts that are compared to find a hint, since each takes time.
 _MOST_COMPARED: Final = 10
 
 
 def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
-    """What is wrong with a VirtualService whose fields are right one by one, or would be."""
+    """The rules between the fields of a VirtualService (Istio, pkg/config/validation/validation.go)."""
     yield from chain_rules(
         _delegate_faults(spec),
         _content_faults(spec),
@@ -237,9 +237,9 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
 
 def _delegate_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     if not spec.hosts:
-        for field, what in (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules")):
+        for field, noun in (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules")):
             if getattr(spec, field):
-                message = f"a VirtualService without hosts is a delegate, which cannot have {what}"
+                message = f"a VirtualService without hosts is a delegate, which cannot have {noun}"
                 yield Fault(("spec", field), "MG1040", message, "write the hosts that it is for", points_at_key=True)
 
 
@@ -257,17 +257,17 @@ def _http_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 
 def gateway_faults(names: Sequence[str], path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with references to Gateways.
+    Check references to Gateways.
 
-    Istio looks at no more than the first name without a namespace and those before it; we warn of the others.
+    Istio only checks the references up to the first one without a namespace; problems of later ones are warnings.
 
-    :param path: of the list.
+    :param path: the path of the list.
     """
-    looked_at = True
+    checked = True
     for index, name in sound_items(names):
         for fault in _reference_faults(name, (*path, index)):
-            yield fault if looked_at else replace(fault, severity=Severity.WARNING)
-        looked_at = looked_at and "/" in name
+            yield fault if checked else replace(fault, severity=Severity.WARNING)
+        checked = checked and "/" in name
 
 
 def _reference_faults(text: str, path: FieldPath) -> Iterator[Fault]:
@@ -300,7 +300,7 @@ def _is_for_mesh(spec: VirtualServiceSpec) -> bool:
 
 
 def _host_fault(spec: VirtualServiceSpec, host: str) -> str:
-    """What is wrong with the form of a host; names that AUTO_PASSTHROUGH makes up are fine beside server names."""
+    """Check the form of a host. With server names, it may be a name that AUTO_PASSTHROUGH generates."""
     if is_ip_address(host):
         return ""
     generated = host.startswith(_GENERATED) and not _is_for_mesh(spec)
@@ -342,26 +342,26 @@ def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 
 
 def _cover(spec: VirtualServiceSpec) -> HostCover | None:
-    """The hosts, as far as server names can be held against them: not at all where one is missing or wrong."""
-    whole = spec.hosts and not any(_host_fault(spec, host) for host in spec.hosts)
-    return HostCover(enumerate(spec.hosts)) if whole else None
+    """An index of the hosts, or None if they are missing or one is wrong, so that no server name can be checked."""
+    usable = spec.hosts and not any(_host_fault(spec, host) for host in spec.hosts)
+    return HostCover(enumerate(spec.hosts)) if usable else None
 
 
 def _sni_faults(
     spec: VirtualServiceSpec, names: Sequence[str], cover: HostCover | None, path: FieldPath
 ) -> Iterator[Fault]:
     for index, name in sound_items(names):
-        place = (*path, index)
+        name_path = (*path, index)
         generated = name.startswith(_GENERATED) and not _is_for_mesh(spec)
         message = server_name(name) if generated else wildcard_domain(name)
         if message and is_ip_address(name):
             hint = "clients send no server name for an address; write the name they use, or route by a tcp rule"
-            yield Fault(place, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
+            yield Fault(name_path, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
         elif message:
-            yield Fault(place, "MG1021", message, name_hint(name, wildcard_domain))
+            yield Fault(name_path, "MG1021", message, name_hint(name, wildcard_domain))
         elif cover is not None and not cover.includes(name):
-            message = f"no host of the VirtualService takes in the server name {quoted(name)}"
-            yield Fault(place, "MG1048", message, _cover_hint(name, spec.hosts, cover))
+            message = f"no host of the VirtualService covers the server name {quoted(name)}"
+            yield Fault(name_path, "MG1048", message, _cover_hint(name, spec.hosts, cover))
 
 
 def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:
@@ -372,27 +372,27 @@ def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:
         return f"write {quoted(name)} in hosts; {DOT_HINT}"
     short = name.partition(".")[0]
     if short in hosts:
-        return f"the short host {short} is not made whole before the two are compared; write {name} in hosts, too"
+        return f"the short host {short} is not completed before the two are compared; write {name} in hosts as well"
     hint = spelling_hint(name, hosts[:_MOST_COMPARED])
     return f"{hint} Or add it to hosts" if hint.endswith("?") else "add it to hosts"
 
 
 def _rule_faults(rules: Sequence[TCPRoute | TLSRoute], path: FieldPath) -> Iterator[Fault]:
     for index, rule in sound_items(rules):
-        place = (*path, index)
-        yield from chain_rules(_match_faults(rule, (*place, "match")), _weight_faults(rule, (*place, "route")))
+        rule_path = (*path, index)
+        yield from chain_rules(_match_faults(rule, (*rule_path, "match")), _weight_faults(rule, (*rule_path, "route")))
 
 
 def _match_faults(rule: TCPRoute | TLSRoute, path: FieldPath) -> Iterator[Fault]:
     blocks: Sequence[L4MatchAttributes | TLSMatchAttributes] = rule.match
     for index, match in sound_items(blocks):
-        place = (*path, index)
+        block_path = (*path, index)
         yield from chain_rules(
-            _label_faults(match.source_labels, (*place, "sourceLabels")),
-            gateway_faults(match.gateways, (*place, "gateways")),
+            _label_faults(match.source_labels, (*block_path, "sourceLabels")),
+            gateway_faults(match.gateways, (*block_path, "gateways")),
         )
         if isinstance(match, L4MatchAttributes):
-            yield from chain_rules(_source_faults(match.source_subnet, (*place, "sourceSubnet")))
+            yield from chain_rules(_source_faults(match.source_subnet, (*block_path, "sourceSubnet")))
 
 
 def _label_faults(mapping: Mapping[str, str], path: FieldPath) -> Iterator[Fault]:

@@ -42,7 +42,7 @@ class WorkloadEntrySpec(Model):
 
 
 def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:
-    """What is wrong with a WorkloadEntry, beside what is wrong with a field by itself."""
+    """The rules between the fields of a WorkloadEntry (Istio, validation.go, ValidateWorkloadEntry)."""
     path = ("spec",)
     yield from chain_rules(
         missing_address_faults(spec, path),
@@ -54,15 +54,15 @@ def faults(spec: WorkloadEntrySpec, key: ResourceKey) -> Iterator[Fault]:
 
 
 def _is_unix(entry: WorkloadEntrySpec) -> bool:
-    """Whether the workload is behind a Unix socket."""
+    """Return True if the address of the workload is a Unix socket."""
     return entry.address.startswith(UNIX_PREFIX)
 
 
 def missing_address_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with an entry without address.
+    Check an entry without address.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
     if entry.address:
         return
@@ -81,9 +81,9 @@ def missing_address_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterato
 
 def domain_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with an address that must be an IP address or a name, unless it is a Unix socket.
+    Check that the address is an IP address or a name, unless it is a Unix socket.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
     address = entry.address
     if not address or _is_unix(entry):
@@ -95,9 +95,9 @@ def domain_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
 
 def ip_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with an address that must be an IP address, unless it is a Unix socket.
+    Check that the address is an IP address, unless it is a Unix socket.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
     address = entry.address
     if not address or _is_unix(entry):
@@ -115,9 +115,9 @@ def _without_port(address: str, hint: str) -> str:
 
 def unix_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with an address that is a Unix socket.
+    Check an entry whose address is a Unix socket.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
     if not _is_unix(entry):
         return
@@ -130,10 +130,10 @@ def unix_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
 
 def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with a Unix socket as an endpoint of a service.
+    Check that a service with a Unix socket as an endpoint has a single port.
 
-    :param ports: how many the service has.
-    :param path: of the entry.
+    :param ports: the number of ports of the service.
+    :param path: the path of the entry.
     """
     if _is_unix(entry) and ports != 1:
         message = f"a Unix socket is for a service of one port, and this one has {ports or 'none'}"
@@ -142,22 +142,22 @@ def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: FieldPath) ->
 
 def lookup_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with an endpoint that the DNS is asked for.
+    Check that the address of an endpoint can be looked up in the DNS.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
-    place = (*path, "address")
+    address_path = (*path, "address")
     if not entry.address:
-        yield Fault(place, "MG1002", "the required field address is missing", "write a name or an IP address")
+        yield Fault(address_path, "MG1002", "the required field address is missing", "write a name or an IP address")
     elif _is_unix(entry):
-        yield Fault(place, "MG1094", "a Unix socket cannot be looked up in the DNS", "write resolution: STATIC")
+        yield Fault(address_path, "MG1094", "a Unix socket cannot be looked up in the DNS", "write resolution: STATIC")
 
 
 def port_name_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
     """
-    What is wrong with the names of an entry's ports.
+    Check the names of an entry's ports.
 
-    :param path: of the entry.
+    :param path: the path of the entry.
     """
     for name in entry.ports:
         message = names.dns_label(name)
