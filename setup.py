@@ -1,8 +1,9 @@
 """
-Compiles the data path, as far as a machine can: with a C compiler and Python's headers it is compiled, without them all
-is there and slower. ``MESHGATE_COMPILE=1`` makes it an error if it cannot be compiled, ``MESHGATE_COMPILE=0`` leaves
-it. An editable installation is never compiled: what is compiled no longer follows its sources. Everything else about
-the package stands in setup.cfg.
+Compiles the data path where there are a C compiler and Python's headers; without them everything works and is slower.
+
+``MESHGATE_COMPILE=1`` makes a failure to compile an error, ``MESHGATE_COMPILE=0`` compiles nothing. An editable
+installation is never compiled: extension modules would not follow their sources. Everything else about the package is
+in setup.cfg.
 """
 
 import os
@@ -16,12 +17,12 @@ from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-# setuptools' own, which it has no other name for.
+# setuptools' own copy of distutils, for which it has no other name.
 from distutils.ccompiler import new_compiler  # isort: skip
 from distutils.sysconfig import customize_compiler  # isort: skip
 
-# They have no decorated classes, no bases but each other, and no attributes that come from nowhere: what is compiled
-# could not have them.
+# Modules that mypyc compiles. Their classes have no decorators, no bases but each other, and declare all attributes:
+# mypyc makes slow classes of others, or none.
 COMPILED = (
     "meshgate/wire/hello.py",
     "meshgate/wire/clienthello.py",
@@ -48,27 +49,27 @@ COMPILED = (
     "meshgate/proxy/dataplane.py",
 )
 
-# What Python has no words for, or too many: each is a part of the module beside it that can do without.
+# Modules in C, each an optional twin of functions or classes of the Python module beside it: see meshgate/compiled.py.
 IN_C = ["meshgate/wire/_hello", "meshgate/proxy/_line"]
-if sys.platform == "linux":  # as the lean transport
+if sys.platform == "linux":  # the lean transport needs epoll
     IN_C += ["meshgate/transport/lean/_events", "meshgate/transport/lean/_sockets"]
 
 WANTED = os.environ.get("MESHGATE_COMPILE", "")
 
 
 class Package(Distribution):
-    """A package that is built for one machine: whether it can be compiled shows only while it is."""
+    """A package for one kind of machine: only the build finds out if it can be compiled."""
 
     def has_ext_modules(self):
-        """Whether anything may be compiled."""
+        """Return True if anything may be compiled."""
         return WANTED != "0"
 
 
 class Build(build):
-    """What is installed; an editable installation runs its parts without it."""
+    """The build command, which an editable installation does not run."""
 
     def run(self):
-        """Build, with what is to be compiled laid out first."""
+        """Build, with the extension modules set up first."""
         if WANTED != "0":
             try:
                 try_compiler()
@@ -79,7 +80,7 @@ class Build(build):
 
 
 class BuildExtensions(build_ext):
-    """What is compiled: all of it or nothing, since its parts call each other past the interpreter."""
+    """Compile all extension modules or none, since compiled modules call each other without the interpreter."""
 
     def run(self):
         """Compile."""
@@ -92,7 +93,7 @@ class BuildExtensions(build_ext):
 
 
 def try_compiler():
-    """Compile the smallest part, so that a machine that cannot does not wait for mypyc first."""
+    """Compile one small module, so that a machine without a compiler does not wait for mypyc first."""
     compiler = new_compiler()
     customize_compiler(compiler)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +102,7 @@ def try_compiler():
 
 
 def extensions():
-    """The modules in C, and those that mypyc makes C of; it reads the types of what they import as well."""
+    """Return the extension modules: those in C, and those that mypyc translates to C."""
     from mypyc.build import mypycify
 
     modules = mypycify(list(COMPILED), opt_level="3", debug_level="0", group_name="meshgate_fast")
@@ -109,7 +110,7 @@ def extensions():
 
 
 def do_without(error):
-    """Go on without what cannot be compiled, unless it has to be."""
+    """Go on without extension modules, unless MESHGATE_COMPILE=1 requires them."""
     if WANTED == "1":
         raise error
     print(f"meshgate is not compiled, and will be slower: {error}", file=sys.stderr)  # noqa: T201 - it is a script

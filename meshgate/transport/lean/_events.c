@@ -1,6 +1,4 @@
-/* Waiting for events and handing them out: what meshgate.transport.lean.events has in Python, for those who compile.
- *
- * Knows epoll, and whom to call for a descriptor; knows nothing of what is read or written. */
+/* Waiting for events and dispatching them: the C form of meshgate.transport.lean.events. The tests run on both forms. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -16,12 +14,12 @@ enum { BATCH = 256, LONGEST_WAIT = 86400 };
 typedef struct {
     PyObject_HEAD
     int descriptor;
-    /* What owner.batch_size is now. */
+    /* The present value of owner.batch_size, so that it is set only when it changes. */
     long batch_size;
     PyObject *calls, *owner, *to_close;
 } Events;
 
-/* Attributes of the poller's and the reactor's. */
+/* Names of attributes of the owner and of the reactor. */
 static PyObject *batch_size_name, *do_iteration, *new_timed_calls, *just_stopped, *started;
 
 static PyObject *failed(void)
@@ -139,10 +137,10 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* Tell of a call that has failed; 0 with an exception set if the failure is not for anybody here. */
-static int tell(Events *self, PyObject *descriptor)
+/* Report the exception of a call to the owner; 0 with an exception set if it must leave the loop. */
+static int report_failure(Events *self, PyObject *descriptor)
 {
-    PyObject *type, *value, *traceback, *owner;
+    PyObject *type, *value, *traceback, *reported;
 
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return 0;
@@ -150,18 +148,18 @@ static int tell(Events *self, PyObject *descriptor)
     PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback)
         PyException_SetTraceback(value, traceback);
-    owner = PyObject_CallMethod(self->owner, "failed", "OO", descriptor, value);
+    reported = PyObject_CallMethod(self->owner, "failed", "OO", descriptor, value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
-    Py_XDECREF(owner);
-    return owner != NULL;
+    Py_XDECREF(reported);
+    return reported != NULL;
 }
 
 /* What may have happened while events were handed out. */
 enum { NOTHING_ELSE, SOMETHING, MUST_GO_ON };
 
-/* Call for one event whoever it is for; 0 with an exception set if that is the end of all. */
+/* Dispatch one event; 0 with an exception set if it must leave the loop. */
 static int call(Events *self, const struct epoll_event *event, int *happened)
 {
     PyObject *descriptor = PyLong_FromLong(event->data.fd), *bits = NULL, *whom, *result;
@@ -171,7 +169,7 @@ static int call(Events *self, const struct epoll_event *event, int *happened)
         return 0;
     whom = PyDict_GetItemWithError(self->calls, descriptor);
     if (!whom) {
-        /* It was dropped within this batch, and the event is for nobody. */
+        /* The descriptor was forgotten within this batch. */
         good = !PyErr_Occurred();
         goto end;
     }
@@ -183,7 +181,7 @@ static int call(Events *self, const struct epoll_event *event, int *happened)
             *happened = MUST_GO_ON;
         else if (result != Py_False && *happened == NOTHING_ELSE)
             *happened = SOMETHING;
-        good = result != NULL || tell(self, descriptor);
+        good = result != NULL || report_failure(self, descriptor);
         Py_XDECREF(result);
     }
     Py_DECREF(whom);
@@ -248,7 +246,7 @@ static PyObject *Events_hand_out(Events *self, PyObject *nothing)
     return count < 0 ? NULL : PyLong_FromLong(count);
 }
 
-/* Whether an attribute of the reactor's is true; -1 with an exception set if there is none. */
+/* 1 if an attribute of the reactor is true, else 0; -1 with an exception set if there is none. */
 static int is_true(PyObject *reactor, PyObject *name)
 {
     PyObject *value = PyDict_GetItemWithError(reactor, name);
@@ -260,11 +258,11 @@ static int is_true(PyObject *reactor, PyObject *name)
     return -1;
 }
 
-/* Whether the reactor has to go on; -1 with an exception set if that cannot be told. */
+/* 1 if the reactor has something to do, else 0; -1 with an exception set if it lacks an attribute. */
 static int reactor_is_due(PyObject *reactor)
 {
-    int stood_in_for = PyDict_Contains(reactor, do_iteration);
-    int due = stood_in_for < 0 ? stood_in_for : !stood_in_for;
+    int replaced = PyDict_Contains(reactor, do_iteration);
+    int due = replaced < 0 ? replaced : !replaced;
 
     if (!due)
         due = is_true(reactor, new_timed_calls);

@@ -1,12 +1,10 @@
-/* Sockets for the data path, with less between a call and the kernel than the standard library needs for all the kinds
- * of sockets that it serves. What meshgate.transport.lean.sockets has in Python, for those who compile; the two are tested
- * alike, and the other modules see no difference but the time.
+/* Sockets for the data path: the C form of meshgate.transport.lean.sockets. They do less between a call and the kernel
+ * than the standard library, which serves all kinds of sockets. The tests run on both forms; other modules see no
+ * difference but the time.
  *
- * Knows the calls of TCP sockets and how Python's socket objects answer; knows nothing of what is sent, nor of events.
- *
- * No call here waits: whoever calls says so by MSG_DONTWAIT or has made the socket non-blocking. So the interpreter's
- * lock is kept, which would cost as much to let go as the call itself. Only what is closed may linger, and that is
- * never asked for. */
+ * The invariant: no call here waits, since each has MSG_DONTWAIT or a non-blocking socket. So the interpreter's lock is
+ * kept, which would cost as much to release as the call itself. Only close could wait, with SO_LINGER and a time, which
+ * is never set. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -24,10 +22,10 @@
 /* READ_SIZE of the module in Python. */
 enum { LARGEST_READ = 64 * 1024 };
 
-/* Of an option that is a structure, as in the standard library. */
+/* Bytes of the largest socket option that is a structure, as in the standard library. */
 enum { LARGEST_STRUCTURE = 1024 };
 
-/* What is received is copied to an object of its own size at once: one buffer serves everybody. */
+/* Received bytes are copied to an object of their size at once, so all sockets share one buffer. */
 static char received[LARGEST_READ];
 
 typedef struct {
@@ -50,7 +48,7 @@ static PyObject *done_or_failed(int result)
     Py_RETURN_NONE;
 }
 
-/* An int argument; -1 with an exception set if it is none. */
+/* An argument as a C int; -1 with an exception set if it is none. */
 static int as_int(PyObject *argument)
 {
     long value = PyLong_AsLong(argument);
@@ -72,7 +70,7 @@ static int counted(Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
     return 0;
 }
 
-/* The last argument, if there are that many; 0 else. */
+/* The optional last argument, or 0. */
 static int flags_of(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t before)
 {
     return given > before ? as_int(arguments[before]) : 0;
@@ -129,7 +127,7 @@ static PyObject *Socket_close(Socket *self, PyObject *nothing)
     int descriptor = self->descriptor;
 
     self->descriptor = -1;
-    /* A peer's reset is no failure to close. */
+    /* After a reset by the peer, the descriptor is closed all the same. */
     if (descriptor >= 0 && close(descriptor) < 0 && errno != ECONNRESET)
         return failed();
     Py_RETURN_NONE;
@@ -211,7 +209,7 @@ static int is_port(int number)
     return 0;
 }
 
-/* A Python address, whose host is an IP address, as the kernel takes it; 0 with an exception set if it is none. */
+/* Convert a Python address with an IP address to the kernel's form; 0 with an exception set if it is none. */
 static socklen_t as_address(int family, PyObject *name, struct sockaddr_storage *address)
 {
     const char *host;
@@ -273,7 +271,7 @@ static char *put_byte(char *at, unsigned value)
     return at;
 }
 
-/* By far the most frequent kind; inet_ntop takes several times as long. */
+/* By hand, as IPv4 addresses are by far the most frequent, and inet_ntop takes several times as long. */
 static PyObject *as_ipv4_name(const struct sockaddr_in *address)
 {
     const uint8_t *bytes = (const uint8_t *)&address->sin_addr;
@@ -294,7 +292,7 @@ static PyObject *as_ipv4_name(const struct sockaddr_in *address)
     return name;
 }
 
-/* What the kernel says of an address, as Python's socket objects give it. */
+/* Convert the kernel's form of an address to the tuple that Python's socket objects return. */
 static PyObject *as_name(const struct sockaddr_storage *address)
 {
     char host[INET6_ADDRSTRLEN];
@@ -423,7 +421,7 @@ static PyObject *accept_one(PyObject *module, PyObject *listening)
     PyObject *peer, *accepted, *both = NULL;
 
     if (from < 0) {
-        /* It is closed. */
+        /* The listening socket is closed. */
         if (PyErr_ExceptionMatches(PyExc_ValueError)) {
             PyErr_Clear();
             errno = EBADF;
@@ -451,7 +449,7 @@ static PyObject *accept_one(PyObject *module, PyObject *listening)
     return both;
 }
 
-/* Begin a connection, and try to send what is to be sent first. */
+/* Begin a connection, and try to send the first bytes. */
 static PyObject *begin_connection(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
     struct sockaddr_storage address, source;
@@ -509,7 +507,7 @@ static PyObject *begin_connection(PyObject *module, PyObject *const *arguments, 
     return Py_BuildValue("Nin", self, number, sent);
 }
 
-/* Move what has come to one socket to another. */
+/* Move the bytes that have come to one socket to another. */
 static PyObject *forward(PyObject *module, PyObject *const *arguments, Py_ssize_t given)
 {
     Socket *source, *sink = NULL;
@@ -540,7 +538,7 @@ static PyObject *forward(PyObject *module, PyObject *const *arguments, Py_ssize_
 }
 
 static PyMethodDef functions[] = {
-    {"accept", accept_one, METH_O, "accept(listening): a socket and its peer's name, or None if nobody waits."},
+    {"accept", accept_one, METH_O, "accept(listening): a socket and its peer's address, or None if the queue is empty."},
     {"connect", (PyCFunction)(void (*)(void))begin_connection, METH_FASTCALL,
      "connect(family, name, first, source=None): as meshgate.transport.lean.sockets.connect."},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL,
