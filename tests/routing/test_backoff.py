@@ -13,16 +13,16 @@ RNG = random.Random(1)
 
 
 def shared(workers: int = 1) -> list[Backoffs]:
-    """The marks as several workers see them."""
+    """The marks in shared memory, as several workers see them."""
     words = memoryview(bytearray(WORDS * 8)).cast("q")
     return [Backoffs(words, worker) for worker in range(workers)]
 
 
 class BackoffTests(SynchronousTestCase):
-    """One endpoint."""
+    """The mark of one endpoint, and the memory of all."""
 
     def test_it_grows(self) -> None:
-        """Each failed trial doubles the back-off up to the longest, which chance shortens by a quarter at the most."""
+        """Each failed probe doubles the back-off up to the longest; chance shortens it by a quarter at the most."""
         (marks,) = shared()
         now, pauses = 100.0, []
         for _ in range(8):
@@ -33,7 +33,7 @@ class BackoffTests(SynchronousTestCase):
             self.assertTrue(nominal * (1 - JITTER) - 1e-3 <= pause <= nominal, (pause, nominal))
 
     def test_what_was_begun_before_says_nothing_new(self) -> None:
-        """Many dials that were under way together are one failure, however late they fail."""
+        """Many dials that were under way together count as one failure, however late they fail."""
         (marks,) = shared()
         self.assertEqual(marks.failed(KEY, 100, 110, RNG), (True, True))
         due_at = marks.due_at(KEY)
@@ -41,7 +41,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(marks.due_at(KEY), due_at)
 
     def test_a_single_probe(self) -> None:
-        """One of all workers has the probe; it is free again after an outcome, when given up, and after its lease."""
+        """One worker gets the probe; it is free again after a result, after it is given up, and after its lease."""
         one, other = shared(2)
         one.failed(KEY, 100, 100, RNG)
         self.assertFalse(other.claim(KEY, 100.5, 10))
@@ -57,7 +57,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertTrue(one.claim(KEY, 115, 10))
 
     def test_success(self) -> None:
-        """An endpoint that answers is like any other; only one that fails again soon goes on where it was."""
+        """An endpoint that answers is like any other; only if it fails again soon, its back-off goes on growing."""
         one, other = shared(2)
         one.failed(KEY, 100, 100, RNG)
         one.failed(KEY, 101, 101, RNG)
@@ -71,14 +71,14 @@ class BackoffTests(SynchronousTestCase):
         self.assertTrue(one.due_at(KEY) <= 151)
 
     def test_one_that_comes_and_goes(self) -> None:
-        """People are told less and less often, and always of both or of neither."""
+        """Failures are logged less and less often, and each recovery exactly if its failure was."""
         (marks,) = shared()
         told = [(marks.failed(KEY, now, now, RNG)[1], marks.succeeded(KEY, now)) for now in range(1, 101)]
         self.assertEqual([number for number, each in enumerate(told, 1) if any(each)], [1, 2, 4, 8, 16, 32, 64])
         self.assertTrue(all(down is up for down, up in told))
 
     def test_people_are_told_at_last(self) -> None:
-        """One that fails for good after it came and went is told of when its probe fails."""
+        """An endpoint that fails for good after it came and went is logged when its probe fails."""
         (marks,) = shared()
         for now in (1, 2):
             marks.failed(KEY, now, now, RNG)
@@ -89,7 +89,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertTrue(marks.succeeded(KEY, 200))
 
     def test_changes_are_seen(self) -> None:
-        """Every mark that is made or lifted changes the number that others look at, also if two do it at once."""
+        """Every mark that is made or lifted changes the first word, also if two workers do it at once."""
         one, other = shared(2)
         seen = {one.words[0]}
         for change in (
@@ -103,7 +103,7 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(len(seen), 4)
 
     def test_a_full_set_loses_the_oldest(self) -> None:
-        """More endpoints than a set has room for: the one marked first is forgotten, and the memory stays as it is."""
+        """If a set is full, the endpoint marked first loses its slot."""
         (marks,) = shared()
         keys = [7 + SETS * number for number in range(5)]
         for now, key in enumerate(keys, 100):

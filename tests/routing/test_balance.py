@@ -21,7 +21,7 @@ NEVER = Destination("never", 1, weight=0)
 
 
 class ChoiceTests(SynchronousTestCase):
-    """Destinations by weight."""
+    """Choosing a destination by weight."""
 
     def test_single_destination_ignores_its_weight(self) -> None:
         """One destination takes everything, even with weight 0."""
@@ -41,32 +41,32 @@ class ChoiceTests(SynchronousTestCase):
 
 
 class ShareTests(SynchronousTestCase):
-    """What the choice comes to in the long run."""
+    """The shares of destinations in the long run."""
 
     def test_shares(self) -> None:
-        """Each destination that is ever chosen has its part, and the parts add up to 1."""
+        """Each destination that is ever chosen has a share, and the shares add up to 1."""
         self.assertEqual(shares([A, NEVER, B]), [(A, Fraction(1, 4)), (B, Fraction(3, 4))])
         self.assertEqual(shares([NEVER]), [(NEVER, Fraction(1))])
 
     def test_nobody_gets_anything(self) -> None:
-        """Where nothing is chosen, nobody has a part."""
+        """Without a destination to choose there are no shares."""
         self.assertEqual(shares([]), [])
         self.assertEqual(shares([NEVER, NEVER]), [])
 
 
 def loads(*weights: int) -> tuple[EndpointLoad, ...]:
-    """Endpoints with these weights, on ports from 1."""
+    """Endpoint loads with these weights, on ports from 1."""
     return tuple(EndpointLoad(Endpoint("192.0.2.1", port, weight=weight)) for port, weight in enumerate(weights, 1))
 
 
 def firsts(of: Balancer, calls: int, seed: int = 1) -> Counter[int]:
-    """How often each port is tried first."""
+    """Count how often each port is tried first."""
     rng = random.Random(seed)
     return Counter(next(of.order(turn, None, rng)).endpoint.port for turn in range(calls))
 
 
 class OrderTests(SynchronousTestCase):
-    """What all balancers have in common."""
+    """Properties of every balancer."""
 
     @given(
         st.sampled_from(list(Algorithm)),
@@ -76,13 +76,13 @@ class OrderTests(SynchronousTestCase):
     )
     @settings(deadline=None)
     def test_every_endpoint_once(self, algorithm: Algorithm, weights: list[int], turn: int, source: str | None) -> None:
-        """Whoever goes on trying gets to every endpoint, and to none twice."""
+        """A connection whose dials fail tries every endpoint, and none twice."""
         there = loads(*weights)
         order = balancer(there, Balancing(algorithm, 101)).order(turn, source, random.Random(turn))
         self.assertCountEqual(order, there)
 
     def test_the_next_one_follows_the_weights(self) -> None:
-        """After a failure chance decides among the others by their weights, not by their position in the list."""
+        """After a failure the other endpoints are drawn by their weights, not by their position in the list."""
         for algorithm in (Algorithm.RANDOM, Algorithm.LEAST_REQUEST):
             of, rng, seconds = balancer(loads(50, 1, 3), Balancing(algorithm)), random.Random(3), Counter[int]()
             for turn in range(6000):
@@ -92,13 +92,13 @@ class OrderTests(SynchronousTestCase):
             self.assertLess(abs(seconds[3] / seconds.total() - 3 / 4), 0.05)
 
     def test_chance_that_never_gives_the_last_one(self) -> None:
-        """An endpoint that chance all but never gives is tried as soon as no other is left."""
+        """An endpoint of a tiny weight is tried as soon as no other is left."""
         of = balancer(loads(2**40, 1), Balancing(Algorithm.RANDOM))
         self.assertEqual([load.endpoint.port for load in of.order(0, None, random.Random(1))], [1, 2])
 
 
 class RoundRobinTests(SynchronousTestCase):
-    """One after the other."""
+    """The round-robin balancer."""
 
     def test_each_in_turn(self) -> None:
         """Connection after connection starts at the next endpoint, and goes on in the order of the list."""
@@ -123,7 +123,7 @@ class RoundRobinTests(SynchronousTestCase):
 
 
 class TierTests(SynchronousTestCase):
-    """Some endpoints after others."""
+    """Balancers with tiers."""
 
     @given(st.sampled_from(list(Algorithm)), st.lists(st.integers(0, 2), min_size=1, max_size=8), st.integers(0, 99))
     @settings(deadline=None)
@@ -137,14 +137,14 @@ class TierTests(SynchronousTestCase):
         self.assertEqual([tier_of[there.index(load)] for load in order], sorted(tier_of))
 
     def test_the_first_tier_shares_by_its_weights(self) -> None:
-        """Those of later tiers do not distort the shares, wherever they stand in the list."""
+        """Endpoints of later tiers do not distort the shares, wherever they are in the list."""
         there = loads(1, 5, 2, 7, 1)
         of = tiered([[there[0], there[2], there[4]], [there[1], there[3]]], Balancing(Algorithm.ROUND_ROBIN))
         self.assertEqual(firsts(of, 400), {1: 100, 3: 200, 5: 100})
 
 
 class RandomTests(SynchronousTestCase):
-    """By chance."""
+    """The random balancer."""
 
     def test_shares_follow_weights(self) -> None:
         """Of 6,000 connections each endpoint gets about its share, with equal weights and with others."""
@@ -155,7 +155,7 @@ class RandomTests(SynchronousTestCase):
 
 
 class LeastRequestTests(SynchronousTestCase):
-    """Fewer connections first."""
+    """The least-request balancer."""
 
     def test_the_one_with_fewer_of_two(self) -> None:
         """Of two endpoints, the one with fewer connections is tried first, always."""
@@ -164,14 +164,14 @@ class LeastRequestTests(SynchronousTestCase):
         self.assertEqual(firsts(balancer(there, Balancing()), 100), {2: 100})
 
     def test_a_busy_one_is_never_chosen_of_many(self) -> None:
-        """The one with most connections loses against whichever other it is drawn with."""
+        """The endpoint with the most connections loses against whichever other it is drawn with."""
         there = loads(1, 1, 1, 1, 1)
         there[2].active = 7
         seen = firsts(balancer(there, Balancing()), 1000)
         self.assertEqual(set(seen), {1, 2, 4, 5})
 
     def test_shares_without_connections(self) -> None:
-        """Where nobody has connections, the shares are those of the weights."""
+        """Without connections the shares are those of the weights."""
         seen = firsts(balancer(loads(1, 2, 3), Balancing()), 6000)
         for port in (1, 2, 3):
             self.assertLess(abs(seen[port] - 1000 * port), 150)
@@ -197,12 +197,12 @@ class LeastRequestTests(SynchronousTestCase):
 
 
 class ConsistentHashTests(SynchronousTestCase):
-    """The same endpoint for the same client."""
+    """Hashing balancers."""
 
     ALGORITHMS = (Balancing(Algorithm.RING_HASH, 1024), Balancing(Algorithm.MAGLEV, 1009))
 
     def test_the_same_for_the_same(self) -> None:
-        """Neither turn nor chance nor another order of the same endpoints changes where a client goes."""
+        """A client's endpoint depends neither on the turn nor on chance nor on the order of the endpoints."""
         for balancing in self.ALGORITHMS:
             there = loads(1, 1, 1, 1)
             one, other = balancer(there, balancing), balancer(there[::-1], balancing)
@@ -213,7 +213,7 @@ class ConsistentHashTests(SynchronousTestCase):
                 self.assertIs(next(other.order(0, source, random.Random(1))), chosen)
 
     def test_clients_are_spread_by_weight(self) -> None:
-        """Many clients come to each endpoint in about its share."""
+        """Each endpoint gets about its share of many clients."""
         for balancing in self.ALGORITHMS:
             of, seen = balancer(loads(1, 1, 2), balancing), Counter[int]()
             for number in range(4000):
@@ -222,6 +222,6 @@ class ConsistentHashTests(SynchronousTestCase):
                 self.assertLess(abs(seen[port] - share), 250)
 
     def test_without_a_source_chance_decides(self) -> None:
-        """Where nothing is hashed, the endpoints are chosen at random."""
+        """Without an address to hash, endpoints are chosen at random."""
         for balancing in self.ALGORITHMS:
             self.assertEqual(set(firsts(balancer(loads(1, 1, 1), balancing), 100)), {1, 2, 3})

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.hashing`: each table against a slow and obvious one."""
+"""Tests of :mod:`meshgate.routing.hashing`, each table against a slow and obvious one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ PRIMES = st.sampled_from([2, 7, 101, 251])
 
 
 def numbers(name: str, count: int) -> list[int]:
-    """What a name hashes to."""
+    """The numbers to which a name hashes."""
     return list(struct.unpack(f"<{count}Q", shake_128(name.encode()).digest(8 * count)))
 
 
 def named(weights: list[int]) -> list[str]:
-    """A name for each."""
+    """Names of owners."""
     return [f"192.0.2.{number}:80" for number in range(len(weights))]
 
 
 def slow_ring(weights: list[int], size: int, key: int) -> list[int]:
-    """Measures how far every point is from the key, going round, and puts the owners in the order of their nearest."""
+    """A ring that measures the distance from the key to every point, and sorts owners by their nearest one."""
     nearest = {}
     for owner, name in enumerate(named(weights)):
         count = next(count for count in range(1, size + 1) if count * sum(weights) >= size * weights[owner])
@@ -38,8 +38,8 @@ def slow_ring(weights: list[int], size: int, key: int) -> list[int]:
 
 def slow_maglev(weights: list[int], size: int) -> list[int]:
     """
-    The whole table, filled as the paper has it: permutations written out, one turn after the other. In the turn t, from
-    0 on, an owner has had one entry, and as many more as its part of the heaviest's weight says for t turns.
+    Fill a whole table as the paper does, with complete permutations, one turn after the other. In turn t, from 0 on, an
+    owner gets entries until it has one, and t times its weight's fraction of the heaviest weight more.
     """
     permutations = []
     for name in named(weights):
@@ -57,7 +57,7 @@ def slow_maglev(weights: list[int], size: int) -> list[int]:
 
 
 class RingTests(SynchronousTestCase):
-    """Points on a ring."""
+    """The ring."""
 
     @given(WEIGHTS, st.integers(1, 64), KEYS)
     @settings(deadline=None)
@@ -66,7 +66,7 @@ class RingTests(SynchronousTestCase):
         self.assertEqual(list(Ring(named(weights), weights, size).walk(key)), slow_ring(weights, size, key))
 
     def test_those_who_stay_keep_their_keys(self) -> None:
-        """When an owner goes, only its keys move, each to the one that stood behind it."""
+        """If an owner is removed, only its keys move, each to the owner that was next."""
         before, after = Ring(["a", "b", "c"], [1, 1, 1], 1024), Ring(["a", "b"], [1, 1], 683)
         for number in range(200):
             first, second, *_ = before.walk(hash64(str(number)))
@@ -74,17 +74,17 @@ class RingTests(SynchronousTestCase):
             self.assertEqual(moved, second if first == 2 else first)
 
     def test_a_weightless_owner_has_a_point(self) -> None:
-        """However small the share, there is a point."""
+        """Every owner has a point, however small its weight."""
         self.assertEqual(sorted(Ring(["a", "b"], [2**31, 1], 1024).walk(5)), [0, 1])
 
 
 class MaglevTests(SynchronousTestCase):
-    """Entries of a table."""
+    """The Maglev table."""
 
     @given(WEIGHTS, PRIMES, st.lists(KEYS, min_size=1, max_size=20))
     @settings(deadline=None)
     def test_filled_as_far_as_needed(self, weights: list[int], size: int, keys: list[int]) -> None:
-        """In whatever order entries are asked for, they are those of the table filled at once."""
+        """In whatever order entries are looked up, they are those of a table that is filled at once."""
         table, whole = Maglev(named(weights), weights, size), slow_maglev(weights, size)
         for key in keys:
             around = whole[key % size :] + whole[: key % size]
@@ -97,7 +97,7 @@ class MaglevTests(SynchronousTestCase):
         self.assertLessEqual(max(seen.values()) - min(seen.values()), 1)
 
     def test_few_keys_move(self) -> None:
-        """When one of ten owners goes, hardly more than its own keys move."""
+        """If one of ten owners is removed, hardly more than its own keys move."""
         names = [f"owner {number}" for number in range(10)]
         before, after = Maglev(names, [1] * 10, 1009), Maglev(names[:9], [1] * 9, 1009)
         moved = sum(next(before.walk(key)) != next(after.walk(key)) for key in range(1009))
@@ -105,8 +105,8 @@ class MaglevTests(SynchronousTestCase):
 
 
 class HashTests(SynchronousTestCase):
-    """What clients are told apart by."""
+    """The hash of an address."""
 
     def test_it_does_not_depend_on_the_process(self) -> None:
-        """The number for an address is the same everywhere and for ever: gateways side by side agree on it."""
+        """The hash of an address never changes, so that gateways side by side agree on it."""
         self.assertEqual(hash64("198.51.100.7"), 3388337531099510647)

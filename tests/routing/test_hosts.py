@@ -15,7 +15,7 @@ ROUTE_HOSTS = st.one_of(SERVER_HOSTS, NAMES.map("*{}".format))
 
 
 class ComparisonTests(SynchronousTestCase):
-    """Two hosts compared."""
+    """Comparing hosts."""
 
     def test_specificity(self) -> None:
         """Full names come before wildcards, then the longer ones, then by the alphabet."""
@@ -24,7 +24,7 @@ class ComparisonTests(SynchronousTestCase):
         self.assertEqual(sorted(shuffled, key=hosts.specificity), ordered)
 
     def test_most_specific(self) -> None:
-        """The host itself, else the longest wildcard that takes every name of it."""
+        """The host itself, else the longest wildcard that covers it."""
         for known, needle, want in [
             (["a.org", "*.org"], "a.org", "a.org"),
             (["*.org", "*.b.org", "*"], "a.b.org", "*.b.org"),
@@ -39,12 +39,12 @@ class ComparisonTests(SynchronousTestCase):
     @given(st.lists(ROUTE_HOSTS), ROUTE_HOSTS)
     @settings(deadline=None, max_examples=200)
     def test_most_specific_equals_a_plain_search(self, known: list[str], needle: str) -> None:
-        """It is the most specific of all that take every name of the host."""
+        """Over random hosts, it is the most specific of all that cover the host."""
         wide = sorted((host for host in known if hosts.covers(host, needle)), key=hosts.specificity)
         self.assertEqual(hosts.most_specific(needle, known), wide[0] if wide else None)
 
     def test_names_for_namespace(self) -> None:
-        """Hosts for another namespace are left out; those for all are not."""
+        """Hosts for another namespace are left out; hosts for all namespaces are not."""
         names = ["a/x.org", "b/y.org", "*/z.org", "w.org"]
         self.assertEqual(hosts.names_for_namespace(names, "a"), ["x.org", "z.org", "w.org"])
 
@@ -66,7 +66,7 @@ class ComparisonTests(SynchronousTestCase):
             self.assertEqual(hosts.matches(second, first), want, (second, first))
 
     def test_covers(self) -> None:
-        """A host covers another when it takes all of its names."""
+        """A host covers another if it matches all of its names."""
         for wide, narrow, want in [
             ("*.com", "a.com", True),
             ("*.com", "*.a.com", True),
@@ -86,7 +86,7 @@ class ComparisonTests(SynchronousTestCase):
         self.assertEqual(index.covers(host), any(hosts.covers(known, host) for known in server))
 
     def test_index_of_many(self) -> None:
-        """Of thousands of hosts all are found."""
+        """An index of thousands of hosts finds each of them."""
         many = [f"{where}h{number}.d{number % 7}.com" for number in range(3000) for where in ("", "one/")] + [
             "*.wild.org"
         ]
@@ -105,7 +105,7 @@ class ComparisonTests(SynchronousTestCase):
 
 
 class NameTests(SynchronousTestCase):
-    """Names made whole."""
+    """Completing names and references."""
 
     def test_full_name(self) -> None:
         """Short names get namespace and domain; everything else stays."""
@@ -119,7 +119,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(hosts.full_name(host, "shop", "cluster.local"), want)
 
     def test_gateway_reference(self) -> None:
-        """All ways to name a Gateway."""
+        """Every form of a reference to a Gateway."""
         for reference, want in [
             ("gw", "shop/gw"),
             ("./gw", "shop/gw"),
@@ -131,6 +131,6 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(hosts.gateway_reference(reference, "shop"), want)
 
     def test_server_hosts(self) -> None:
-        """The dot is the Gateway's namespace, the star none; a star for everything stands alone."""
+        """``./`` is the Gateway's namespace and ``*/`` is none; ``*/*`` replaces all other hosts."""
         self.assertEqual(hosts.server_hosts(["./a.com", "*/b.com", "c.com"], "ns"), ("ns/a.com", "b.com", "c.com"))
         self.assertEqual(hosts.server_hosts(["ns/a.com", "*/*"], "ns"), ("*",))

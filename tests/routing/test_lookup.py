@@ -16,12 +16,12 @@ ODD = st.text("ab.", max_size=6)
 
 
 def chain(name: str) -> Chain:
-    """A chain that is told apart by its rule."""
+    """A chain that is recognized by its rule."""
     return Chain((name,), "ns/gw", "tls", "ns/vs", name, ())
 
 
 def slow_lookup(exact: set[str], suffixes: set[str], catch_all: bool, sni: str | None) -> str | None:
-    """The rule by the book: every name is looked at."""
+    """The lookup by definition, which compares every name."""
     if sni in exact:
         return sni
     fitting = [suffix for suffix in suffixes if sni is not None and sni.endswith("." + suffix)]
@@ -31,14 +31,14 @@ def slow_lookup(exact: set[str], suffixes: set[str], catch_all: bool, sni: str |
 
 
 class LookupTests(SynchronousTestCase):
-    """The chain for a name."""
+    """Looking up names."""
 
     @given(st.sets(NAMES), st.sets(NAMES), st.booleans(), st.none() | NAMES | ODD)
     @settings(deadline=None, max_examples=300)
     def test_it_agrees_with_a_slow_one(
         self, exact: set[str], suffixes: set[str], catch_all: bool, sni: str | None
     ) -> None:
-        """Over random tables, it finds what comparing every name finds."""
+        """Over random tables, the lookup finds what comparing every name finds."""
         found = find_chain(
             sni,
             {name: chain(name) for name in exact},

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.outliers`: against Envoy's way of looking at every endpoint at each interval."""
+"""Tests of :mod:`meshgate.routing.outliers`, against a model with Envoy's timer that checks every endpoint."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from meshgate.routing.table import Endpoint
 
 
 def loads(count: int) -> list[EndpointLoad]:
-    """Some endpoints."""
+    """Endpoint loads on ports from 1."""
     return [EndpointLoad(Endpoint("192.0.2.1", port)) for port in range(1, count + 1)]
 
 
 class Looking:
-    """Looks at every endpoint at every interval, as Envoy does."""
+    """A model of Envoy, which checks every endpoint at every interval."""
 
     def __init__(self, policy: Outliers, count: int, start: int) -> None:
         self.policy = policy
@@ -27,7 +27,7 @@ class Looking:
         self.looked = start
 
     def look_until(self, now: int) -> None:
-        """Every look up to now."""
+        """Make every check up to now."""
         while self.looked + self.policy.interval <= now:
             self.looked += int(self.policy.interval)
             for number, backoff in enumerate(self.backoff):
@@ -39,7 +39,7 @@ class Looking:
                     self.failures[number] = 0
 
     def failed(self, number: int, now: int) -> None:
-        """A failure; one while it is out changes nothing, as it starts at 0 when it comes back."""
+        """Note a failure; while the endpoint is ejected it changes nothing, since the failures then start at 0."""
         self.failures[number] += 1
         if number in self.out or self.failures[number] < self.policy.failures:
             return
@@ -64,12 +64,12 @@ EVENTS = st.lists(
 
 
 class EjectionTests(SynchronousTestCase):
-    """Who is out when."""
+    """Ejections and their ends."""
 
     @given(POLICIES, st.integers(0, 100), EVENTS)
     @settings(deadline=None, max_examples=300)
     def test_as_if_somebody_had_looked(self, policy: Outliers, start: int, events: list[tuple[int, bool, int]]) -> None:
-        """Whatever fails when, and however rarely anybody asks, the same endpoints are out as in Envoy."""
+        """Whatever fails, and however rarely ejections are looked up, the same endpoints are ejected as in Envoy."""
         there, looking, now = loads(4), Looking(policy, 4, start), start
         ejections = Ejections(policy, start)
         for number, fails, later in events:
@@ -87,7 +87,7 @@ class EjectionTests(SynchronousTestCase):
             self.assertEqual(list(ejections.serving(there)), expected)
 
     def test_a_return_is_told_once(self) -> None:
-        """Whoever chooses learns that an endpoint is back, and nothing while nothing changes."""
+        """Readmitting reports an endpoint that is back once, and nothing while nothing changes."""
         (load, *_) = there = loads(2)
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 3)
         self.assertFalse(ejections.readmit(1000))
@@ -100,7 +100,7 @@ class EjectionTests(SynchronousTestCase):
         self.assertEqual(list(ejections.serving(there)), there)
 
     def test_endpoints_that_go_are_forgotten(self) -> None:
-        """One that is gone counts neither as out nor as failing when it comes back as another."""
+        """An endpoint that was removed and added again is neither ejected nor failing."""
         there = loads(2)
         ejections = Ejections(Outliers(1, 10, 30, 50, 0), 0)
         ejections.failed(there[0], 2, 0)

@@ -10,7 +10,7 @@ from meshgate.routing.table import Chain, Destination, Endpoint, Listener, Liste
 
 
 def chain(name: str) -> Chain:
-    """A chain that is told apart by its rule."""
+    """A chain that is recognized by its rule."""
     return Chain((name,), "ns/gw", "tls", "ns/vs", name, ())
 
 
@@ -18,7 +18,7 @@ class TableTests(SynchronousTestCase):
     """Listeners and tables."""
 
     def test_lookup(self) -> None:
-        """A listener is looked up in by its names; see also the tests of :mod:`meshgate.routing.lookup`."""
+        """A listener finds its chains by name; :mod:`meshgate.routing.lookup` has further tests."""
         exact, suffix, rest = chain("a.com"), chain("*.b.com"), chain("*")
         listener = Listener(ListenerKey("0.0.0.0", 443), True, True, {"a.com": exact}, {"b.com": suffix}, rest)
         found = [listener.lookup(sni) for sni in ("a.com", "x.b.com", "c.com", None)]
@@ -31,7 +31,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(list(listener.chains()), [shared, rest])
 
     def test_table_survives_pickling(self) -> None:
-        """A table can be handed to another process."""
+        """A table can be pickled for another process."""
         destination = Destination("db.example.org", 5432, endpoints=(Endpoint("db.example.org", 5432, dns=True),))
         route = Chain((), "ns/gw", "tcp", "ns/vs", "spec.tcp[0]", (destination,))
         key = ListenerKey("::1", 5432)

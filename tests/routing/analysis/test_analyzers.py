@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.analysis.analyzers` and its parts: where the golden texts leave a question open."""
+"""Tests of :mod:`meshgate.routing.analysis`, for cases that the golden texts leave open."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def pod(name: str, namespace: str = "default", **labels: str) -> Document:
 
 
 class GatewayTests(SynchronousTestCase):
-    """Gateways against each other, their Service and their Secrets."""
+    """Checks of Gateways against each other, their Service and their Secrets."""
 
     def test_conflicts_need_a_common_workload(self) -> None:
-        """Gateways conflict where one selector holds the other, or where a Pod has the labels of both."""
+        """Gateways conflict if one selector contains the other, or if a Pod has the labels of both."""
         one, two = gateway("one", HTTP), gateway("two", HTTP)
         for documents, want in [
             ([one, two], ["one", "two"]),
@@ -82,7 +82,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual(named("MG2042", [gateway("gw", tcp_server(port)), *documents]), want)
 
     def test_the_service_of_a_cluster(self) -> None:
-        """Without a Service in front, Istio's own is taken for granted: in a cluster, before Istio's own gateway."""
+        """Without a Service in front, Istio's own is assumed in a cluster for Istio's own gateway."""
         cluster = replace(PROXY, in_cluster=True)
         own, anybody = gateway("gw", tcp_server(9000)), selecting(gateway("gw", tcp_server(9000)))
         front: Document = {"selector": {"istio": "ingressgateway"}, "namespace": "istio-system"}
@@ -97,7 +97,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual(found, want)
 
     def test_gateways_that_nothing_takes(self) -> None:
-        """An error where Pods are known, and a warning where none is; Istio's own gateway is always known."""
+        """A selector without workloads is an error if Pods were read, else a warning."""
         strange = selecting(gateway("gw", tcp_server(1)), app="edge")
         for documents, proxy, want in [
             ([strange], PROXY, ("MG2040", "warning")),
@@ -109,7 +109,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual((found.code, found.severity), want)
 
     def test_a_selector_that_is_nearly_ours(self) -> None:
-        """It is told which label was meant; an empty value is near to none that we do not have."""
+        """The hint names the label that was meant; an empty value resembles none."""
         for labels, want in [
             ({"istio": "ingresgateway"}, "did you mean istio: ingressgateway?"),
             ({"tier": ""}, "a selector has labels of the gateway's pod"),
@@ -119,7 +119,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual((found.code, found.hint), ("MG2040", want))
 
     def test_secrets_that_cannot_be_used(self) -> None:
-        """A key pair is missing, unreadable, of two halves, expired, or not valid yet."""
+        """A key pair that is missing, unreadable, mismatched, expired or not valid yet is reported."""
         good = key_pair("c")
         spoiled = {**good, "data": {**good["data"], "tls.key": "aHVzaA=="}}
         end = credential().certificate.not_valid_after_utc
@@ -137,13 +137,13 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual([each.code for each in problems if "tls.credentialName" in each.path], want)
 
     def test_one_certificate_in_two_secrets(self) -> None:
-        """It is the same certificate whatever it is called; another one of the same name's is not."""
+        """A certificate is recognized under any name; another certificate of the same name is another one."""
         gateways = [terminating("c"), terminating("d", "other", "b.example.com")]
         self.assertEqual(named("MG2056", [*gateways, key_pair("c"), key_pair("d")]), ["gw", "other"])
         self.assertEqual(named("MG2056", [*gateways, key_pair("c"), key_pair("d", "b.example.com")]), [])
 
     def test_secrets_are_of_the_gateways_namespace(self) -> None:
-        """It is this gateway's, or that of the Pods a Gateway selects, or the one that is written before the name."""
+        """The namespace of a Secret is that of the selected gateway or Pods, or the one before the name."""
         keys = {"data": {"tls.crt": "", "tls.key": ""}}
         for name, namespace, selector, found in [
             ("c", "istio-system", {"istio": "ingressgateway"}, True),
@@ -159,7 +159,7 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual(named("MG2054", documents), [] if found else ["gw"], name)
 
     def test_certificate_of_narrower_gateways(self) -> None:
-        """The Gateway whose selector takes the other's workloads is told, the other one is not."""
+        """The problem is reported for the Gateway whose selector selects the other's workloads, and only for it."""
         one = gateway("one", tls_server(443, ["a.example.com"], mode="SIMPLE"))
         two = gateway("two", tls_server(443, ["b.example.com"], mode="SIMPLE"))
         self.assertEqual(named("MG2056", [one, two]), ["one", "two"])
@@ -167,14 +167,14 @@ class GatewayTests(SynchronousTestCase):
 
 
 class InvalidTests(SynchronousTestCase):
-    """Resources that are not valid: they serve nothing, and what is wrong with them otherwise is told all the same."""
+    """Invalid resources: they serve nothing, and are analyzed all the same."""
 
     def problems(self, *documents: Document) -> list[str]:
-        """What is said of all together, by name and code."""
+        """The problems of all resources, by name and code."""
         return [f"{each.name} {each.code}" for each in compiled_in_part(*documents).problems]
 
     def test_their_own_references_are_looked_at(self) -> None:
-        """A VirtualService without rules names a Gateway that is not there; a Gateway without servers selects none."""
+        """An invalid VirtualService may name a missing Gateway, and an invalid Gateway may select no workload."""
         empty = virtual_service("v", ["a.example.com"], ["gone"])
         self.assertEqual(self.problems(empty), ["v MG2010"])
         self.assertEqual(self.problems(selecting(gateway("gw"), app="edge")), ["gw MG2040"])
@@ -182,13 +182,13 @@ class InvalidTests(SynchronousTestCase):
         self.assertEqual(self.problems(strange), [])
 
     def test_what_can_be_read_of_them_is_judged(self) -> None:
-        """The parts without a fault; whatever else there is stays out."""
+        """The valid fields of an invalid resource are analyzed, and no others."""
         broken = {**tcp_server(81), "port": {"number": "x", "name": "b", "protocol": "TCP"}}
         twins = [gateway(name, tcp_server(9000), broken) for name in ("one", "two")]
         self.assertEqual(self.problems(*twins), ["one MG2041", "two MG2041"])
 
     def test_they_have_no_part_in_the_table(self) -> None:
-        """Neither they nor what needs them."""
+        """Neither an invalid resource nor one that refers to it is in the table."""
         rule = virtual_service("v", tcp=[tcp_rule("db")])
         db = service("db", {"port": 80}, {"port": 81}, selector={"app": "db"})
         found = compiled_in_part(gateway("gw", tcp_server(1), tcp_server(1)), rule, db, workload("w", "10.0.0.1", {}))
@@ -199,12 +199,12 @@ class InvalidTests(SynchronousTestCase):
         )
 
     def test_a_valid_version_counts(self) -> None:
-        """Where the same resource is there without fault, the other one is not looked at."""
+        """An invalid version is not analyzed if a valid version of the resource is in force."""
         documents = [gateway("gw"), gateway("gw", tcp_server(1)), virtual_service("v", ["a.example.com"], ["gw"])]
         self.assertNotIn("MG2012", " ".join(self.problems(*documents)))
 
     def test_a_port_that_is_not_named(self) -> None:
-        """A Service with several ports asks for one, although it is not valid."""
+        """A destination has to name a port of an invalid Service with several ports, too."""
         ports = [{"port": 80, "name": "a", "protocol": "HTTP"}, {"port": 81, "name": "b"}]
         rule = virtual_service("v", ["a.example.com"], [], tcp=[{"route": [target("db", None)]}])
         self.assertEqual(
@@ -216,10 +216,10 @@ class InvalidTests(SynchronousTestCase):
 
 
 class VirtualServiceTests(SynchronousTestCase):
-    """VirtualServices against their Gateways and each other."""
+    """Checks of VirtualServices against their Gateways and each other."""
 
     def test_hosts_with_a_namespace(self) -> None:
-        """A host for another namespace is not there for the VirtualService; one for every namespace is."""
+        """A server's host counts for VirtualServices of its own namespace, or of all if it has none."""
         for host, want in [("./a.example.com", []), ("other/a.example.com", ["v"]), ("*/*", []), ("*.com", [])]:
             route = virtual_service("v", ["a.example.com"], tls=[tls_rule(["a.example.com"], "x")])
             self.assertEqual(named("MG2050", [gateway("gw", tls_server(443, [host])), route]), want, host)
@@ -239,14 +239,14 @@ class VirtualServiceTests(SynchronousTestCase):
             self.assertEqual(named("MG2052", [servers, virtual_service("v", **rules)]), want, rules)
 
     def test_rules_for_sidecars_may_have_any_port(self) -> None:
-        """Where the mesh is among the gateways, a port is that of a service."""
+        """If the mesh is among the gateways, the port of a match is that of a service."""
         rule = [tcp_rule("x", match=[{"port": 5432}])]
         for gateways in (["mesh"], [], ["gw", "mesh"]):
             route = virtual_service("v", ["db"], gateways, tcp=rule)
             self.assertEqual(named("MG2052", [gateway("gw", tcp_server(1)), route]), [], gateways)
 
     def test_conflicts_in_the_mesh(self) -> None:
-        """Same host and a namespace that sees both; wildcards count between public and private ones."""
+        """VirtualServices conflict over a host if a namespace sees both; public and private ones also by wildcards."""
         for first, second, conflict in [
             (("db", []), ("db", []), True),
             (("db", ["."]), ("db", ["*"]), True),
@@ -263,7 +263,7 @@ class VirtualServiceTests(SynchronousTestCase):
             self.assertEqual(named("MG2053", documents), ["v", "w"] if conflict else [], (first, second))
 
     def test_destinations_of_all_rules_are_looked_for(self) -> None:
-        """Rules for HTTP and rules for sidecars lead somewhere, too; each destination is told once."""
+        """Destinations of HTTP rules and of sidecars' rules are checked, too; each is reported once."""
         http = virtual_service("h", ["x.org"], [])
         http["spec"]["http"] = [
             {"route": [{"destination": {"host": "nowhere"}}, {}], "mirror": {"host": "gone"}},
@@ -274,7 +274,7 @@ class VirtualServiceTests(SynchronousTestCase):
         self.assertEqual([host.partition(".")[0] for host in unknown], ["nowhere", "names", "gone", "away", "lost"])
 
     def test_sidecars_see_wildcards_and_other_namespaces(self) -> None:
-        """A rule for sidecars finds a host by its wildcard, and as the namespaces that follow the rule see it."""
+        """A sidecars' rule finds a host by its wildcard, and as the namespaces see it that follow the rule."""
         spec = {"hosts": ["*.x.org"], "ports": [{"number": 80, "name": "tls", "protocol": "TLS"}], "exportTo": ["a"]}
         entry = document("ServiceEntry", "s", spec)
         for export_to, want in [(["a"], []), (["b"], ["v"]), ([], ["v"])]:
@@ -283,10 +283,10 @@ class VirtualServiceTests(SynchronousTestCase):
 
 
 class ServiceTests(SynchronousTestCase):
-    """Services, ServiceEntries and DestinationRules."""
+    """Checks of Services, ServiceEntries and DestinationRules."""
 
     def test_protocols_by_name(self) -> None:
-        """A prefix, a well-known port or an appProtocol tells it; the platform's own Services are left out."""
+        """A prefix, a well-known port or an appProtocol says the protocol; Services of the platform are not checked."""
         cases: list[tuple[Document, Document, list[str]]] = [
             ({"port": 80, "name": "tcp-db"}, {}, []),
             ({"port": 80, "name": "grpc-web-x"}, {}, []),
@@ -301,7 +301,7 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(named("MG2048", [service("s", port, **rest)]), want, (port, rest))
 
     def test_subsets_by_place(self) -> None:
-        """Where an endpoint runs is not known, so any place may be right; an empty one is none."""
+        """The node of an endpoint is unknown, so any topology label may be right, but not an empty one."""
         app = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"})
         for labels, want in [
             ({"topology.kubernetes.io/region": "west"}, []),
@@ -313,7 +313,7 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(named("MG2057", [app, rule, pod("p", app="db", v="1")]), want, labels)
 
     def test_wildcard_rules(self) -> None:
-        """A rule for a wildcard is about something where any host is within it."""
+        """A DestinationRule for a wildcard applies if the wildcard covers any host."""
         for host, want in [("*.local", []), ("*.org", ["d"])]:
             documents = [destination_rule("d", host), service("db", {"port": 80, "name": "tcp"})]
             self.assertEqual(named("MG2058", documents), want)

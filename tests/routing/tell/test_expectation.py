@@ -37,14 +37,14 @@ def judged(
     gateway: str = "",
     port: int = 443,
 ) -> tuple[str, ...]:
-    """What is not as expected."""
+    """The mismatches of an expectation."""
     call = Call(port, sni=sni)
     expectation = Expectation(call, result, virtual_service, gateway, destinations)
     return mismatches(expectation, explain(CONFIGURATION, call), DOMAIN)
 
 
 class ExpectationTests(SynchronousTestCase):
-    """Expectations held against one configuration."""
+    """Expectations compared with one configuration."""
 
     def test_they_hold(self) -> None:
         """Names with and without a namespace are recognized."""
@@ -54,13 +54,13 @@ class ExpectationTests(SynchronousTestCase):
         self.assertEqual(judged("a.com", result="no_listener", port=1), ())
 
     def test_another_end(self) -> None:
-        """A connection that ends otherwise says how."""
+        """A connection with another result is a mismatch that says the result."""
         self.assertEqual(judged("b.com", Target("x")), ("expected the connection to be routed, but it is closed",))
         self.assertEqual(judged("a.com", result="closed"), ("expected the connection to be closed, but it is routed",))
         self.assertEqual(judged("a.com", port=1), ("expected the connection to be routed, but nothing listens there",))
 
     def test_another_route(self) -> None:
-        """Everything that is otherwise is said at once."""
+        """Every mismatch is reported at once."""
         self.assertEqual(
             judged("a.com", Target("y", 80), virtual_service="other/v", gateway="g"),
             (
@@ -71,7 +71,7 @@ class ExpectationTests(SynchronousTestCase):
         )
 
     def test_destinations_are_all_of_them(self) -> None:
-        """One that gets connections and is not expected, and one that is expected and gets none, both fail."""
+        """A destination that is not expected but used, and one that is expected but unused, are both mismatches."""
         x, y, z = Target("x"), Target("y"), Target("z")
         self.assertEqual(judged("split.com", x, y), ())
         self.assertNotEqual(judged("split.com", x), ())
@@ -85,10 +85,10 @@ class ExpectationTests(SynchronousTestCase):
 
 
 class TargetTests(SynchronousTestCase):
-    """Destinations by as much of their name as somebody writes."""
+    """Destinations by shortened names."""
 
     def fits(self, target: Target, **facts: object) -> bool:
-        """Whether the target is a port and subset of a Service."""
+        """True if the target fits a port and subset of a Service."""
         host = str(facts.get("host", "cart.shop.svc.cluster.local"))
         return target.fits(Destination(host, 80, str(facts.get("subset", ""))), DOMAIN)
 
@@ -105,7 +105,7 @@ class TargetTests(SynchronousTestCase):
         self.assertFalse(self.fits(Target("api"), host="api.example.com"))
 
     def test_ports_and_subsets(self) -> None:
-        """What is written has to be there; what is left out may be anything."""
+        """A port and subset that are given have to fit; those left out fit any."""
         self.assertTrue(self.fits(Target("cart", 80, "v1"), subset="v1"))
         self.assertTrue(self.fits(Target("cart"), subset="v1"))
         self.assertFalse(self.fits(Target("cart", 81)))

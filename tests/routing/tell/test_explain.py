@@ -56,10 +56,10 @@ def story(call: Call) -> tuple[Explanation, str]:
 
 
 class ExplainTests(SynchronousTestCase):
-    """The story of a connection."""
+    """Explanations of connections."""
 
     def test_policies(self) -> None:
-        """What policies make of the connection is told in words and values, each with where it is written."""
+        """Policies are explained in words and as values, each with the DestinationRule behind it."""
         explanation, text = story(Call(9001, tls=False))
         whole, of_subset = (
             f"DestinationRule default/times (routes.yaml:15:{column}) spec.{path}"
@@ -92,7 +92,7 @@ class ExplainTests(SynchronousTestCase):
         )
 
     def test_without_policies(self) -> None:
-        """Where no DestinationRule says anything, no sentence is about it, and the values are the defaults."""
+        """Without a DestinationRule no sentence mentions a policy, and the values are the defaults."""
         explanation, text = story(Call(9000, tls=False))
         self.assertNotIn("connections", text.partition("destination")[2])
         values = explanation.as_json()
@@ -100,7 +100,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual(values["destinations"][0]["policy"]["balancing"], "LEAST_REQUEST")
 
     def test_exact_name(self) -> None:
-        """A name that a rule has is told with its gateway, rule and endpoint, and with the rule that lost."""
+        """A name that a rule has is explained by its Gateway, rule and endpoint, and by the rule that lost."""
         explanation, text = story(Call(443, sni="A.example.com."))
         self.assertEqual(explanation.result, "routed")
         for part in (
@@ -114,17 +114,17 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual([problem.name for problem in explanation.lost if problem.code == "MG2005"], ["younger"])
 
     def test_wildcard(self) -> None:
-        """A name found by its suffix says which."""
+        """A name that a wildcard takes is explained by that wildcard."""
         self.assertIn("*.example.com", story(Call(443, sni="b.c.example.com"))[1])
 
     def test_closed(self) -> None:
-        """A name that nothing takes is closed, with the names there are and the nearest."""
+        """A name that no rule takes is closed; the explanation has the names with a rule, and the nearest of them."""
         explanation, text = story(Call(443, sni="a.example.con"))
         self.assertEqual(explanation.result, "closed")
         self.assertIn("the nearest is a.example.com", text)
 
     def test_a_rule_for_a_name_with_a_dot(self) -> None:
-        """A dot at the end makes another name than clients ask for, as in Istio, and the story says so."""
+        """A dot at the end makes another name than clients ask for, as in Istio, and the explanation says so."""
         compilation = compiled(
             gateway("gw", tls_server(443)), virtual_service("v", ["a.org."], tls=[tls_rule(["a.org."], "x")])
         )
@@ -136,26 +136,26 @@ class ExplainTests(SynchronousTestCase):
             )
 
     def test_plain_text_on_a_tls_port(self) -> None:
-        """Plain text has no name."""
+        """A plain-text connection has no name."""
         explanation, text = story(Call(443, tls=False))
         self.assertEqual(explanation.result, "closed")
         self.assertIn("not TLS", text)
 
     def test_tcp_port(self) -> None:
-        """A plain port routes at once; shares and missing endpoints are told."""
+        """A plain port routes at once; the explanation has the shares, and why endpoints are missing."""
         explanation, text = story(Call(9000, tls=False))
         self.assertEqual(explanation.result, "routed")
         self.assertIn("3 of 4", text)
         self.assertIn("nowhere.default.svc.cluster.local is unknown", text)
 
     def test_no_listener(self) -> None:
-        """A port that is not open tells which are."""
+        """For a port that is not open, the explanation names those that are."""
         explanation, text = story(Call(1))
         self.assertEqual(explanation.result, "no_listener")
         self.assertIn("[::]:443, [::]:9000", text)
 
     def test_other_bind(self) -> None:
-        """A port that is open on another address says so."""
+        """For a port that is open on another address, the explanation says so."""
         self.assertIn("open on [::]:443", story(Call(443, bind="127.0.0.1"))[1])
 
     def test_json(self) -> None:
@@ -167,7 +167,7 @@ class ExplainTests(SynchronousTestCase):
         self.assertFalse(values["terminate"])
 
     def test_terminating_server(self) -> None:
-        """A server that terminates is routed as configured, and the running gateway's refusal is told."""
+        """A server that terminates TLS is explained as configured, with the refusal of the running gateway."""
         compilation = compiled(gateway("gw", tls_server(443, mode="SIMPLE")), virtual_service("v", tcp=[tcp_rule("x")]))
         explanation = explain(compilation, Call(443, sni="a.com"))
         self.assertTrue(explanation.as_json()["terminate"])

@@ -22,7 +22,7 @@ from tests.configurations import (
 
 
 def told(*documents: Document) -> dict[str, str]:
-    """The state of each resource as letters: accepted, programmed, conflicted."""
+    """The status of each resource as letters: accepted, programmed, conflicted."""
     return {
         key.name: "".join(
             letter for letter, on in (("a", each.accepted), ("p", each.programmed), ("c", each.conflicted)) if on
@@ -32,10 +32,10 @@ def told(*documents: Document) -> dict[str, str]:
 
 
 class StatusTests(SynchronousTestCase):
-    """What became of resources."""
+    """Statuses of compiled and invalid resources."""
 
     def test_what_is_in_the_table(self) -> None:
-        """Everything that a route rests on is programmed; workloads have no status of their own."""
+        """Every resource on which a route rests is programmed; workloads have no status of their own."""
         rule = {"route": [target("db", subset="v1")]}
         found = told(
             gateway("gw", tcp_server(1)),
@@ -49,14 +49,14 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(found, {"gw": "ap", "v": "ap", "db": "ap", "idle": "a", "d": "ap", "e": "a"})
 
     def test_what_is_left_aside(self) -> None:
-        """A Gateway for others and a VirtualService that is not for this gateway are not accepted."""
+        """A Gateway or VirtualService that is not for this gateway is not accepted."""
         other = gateway("other", tcp_server(1))
         other["spec"]["selector"] = {"istio": "egress"}
         hidden = virtual_service("hidden", tcp=[tcp_rule("x")], export_to=["."])
         self.assertEqual(told(other, hidden, gateway("gw", tcp_server(1))), {"other": "", "hidden": "", "gw": "a"})
 
     def test_conflicts(self) -> None:
-        """Winner and loser of a port are in conflict; of VirtualServices the one that gets nothing is."""
+        """Winner and loser of a port both conflict; of two VirtualServices only the one that gets nothing does."""
         found = told(
             gateway("gw", tcp_server(1)),
             gateway("late", tcp_server(1)),
@@ -73,7 +73,7 @@ class StatusTests(SynchronousTestCase):
         self.assertEqual(svc, ResourceStatus(accepted=True, programmed=False))
 
     def test_invalid_resources(self) -> None:
-        """A resource that is not valid is not accepted, for its faults; what is in force counts more, and has both."""
+        """An invalid resource is not accepted, unless an older version is in force; the reasons are those of both."""
         reading = read_text("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: 1}\n", "x.yaml")
         key = ResourceKey("Service", "default", "s")
         refused = all_statuses({}, reading.all_problems)

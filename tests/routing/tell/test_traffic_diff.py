@@ -87,7 +87,7 @@ TABLES = st.dictionaries(KEYS, LISTENERS, max_size=3).map(
 
 
 def mirrored(changes: TrafficDiff) -> TrafficDiff:
-    """The same changes the other way."""
+    """Mirror a diff: what was before is after."""
     return TrafficDiff(
         tuple(PortChange(one.listener, one.after, one.before) for one in changes.ports),
         tuple(NameChange(one.listener, one.name, one.after, one.before) for one in changes.names),
@@ -97,7 +97,7 @@ def mirrored(changes: TrafficDiff) -> TrafficDiff:
 
 
 def shuffled(table: RoutingTable, rng: random.Random) -> RoutingTable:
-    """The same table, with everything that has no order in another one."""
+    """Shuffle a table: everything of which the order does not matter."""
 
     def mixed(items: list[tuple[ListenerKey, Listener]]) -> list[tuple[ListenerKey, Listener]]:
         rng.shuffle(items)
@@ -117,10 +117,7 @@ def shuffled(table: RoutingTable, rng: random.Random) -> RoutingTable:
 
 
 def lookup_outcome(table: RoutingTable, key: ListenerKey, sni: str | None) -> object:
-    """
-    What a connection meets, by looking it up: nothing, or who gets which part of it under which policy, and why it is
-    refused.
-    """
+    """The outcome of a connection by looking it up: None, or a refusal with shares and policies of destinations."""
     listener = table.listeners.get(key)
     chain = listener.lookup(sni) if listener is not None else None
     if chain is None:
@@ -142,20 +139,20 @@ class RandomTableTests(SynchronousTestCase):
     @given(TABLES, st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=200)
     def test_equal_tables_do_not_differ(self, table: RoutingTable, rng: random.Random) -> None:
-        """A table differs neither from itself nor from one with another generation and order."""
+        """A table differs neither from itself nor from a copy with another generation and order."""
         self.assertFalse(diff_traffic(table, table))
         self.assertFalse(diff_traffic(table, shuffled(table, rng)))
 
     @given(TABLES, TABLES, st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=200)
     def test_order_does_not_matter(self, old: RoutingTable, new: RoutingTable, rng: random.Random) -> None:
-        """The difference is the same in whatever order listeners and names came into the tables."""
+        """The diff is the same in whatever order listeners and names came into the tables."""
         self.assertEqual(diff_traffic(old, new), diff_traffic(shuffled(old, rng), shuffled(new, rng)))
 
     @given(TABLES, TABLES)
     @settings(deadline=None, max_examples=200)
     def test_the_way_back_is_the_mirror(self, old: RoutingTable, new: RoutingTable) -> None:
-        """From new to old changes exactly what changes from old to new, the other way round."""
+        """The diff from new to old is the mirrored diff from old to new."""
         self.assertEqual(diff_traffic(new, old), mirrored(diff_traffic(old, new)))
 
     @given(TABLES, TABLES, KEYS, st.one_of(st.none(), NAMES, NAMES.map("other.".__add__)))
@@ -163,7 +160,7 @@ class RandomTableTests(SynchronousTestCase):
     def test_every_connection_that_fares_differently_is_covered(
         self, old: RoutingTable, new: RoutingTable, key: ListenerKey, sni: str | None
     ) -> None:
-        """Where a lookup ends differently, the name that fits it best is among the changes; elsewhere it is not."""
+        """A name is among the changes exactly if looking it up has different outcomes in the two tables."""
         listeners = [table.listeners[key] for table in (old, new) if key in table.listeners]
         known = {name for one in listeners for name in (*one.exact, *(f"*.{suffix}" for suffix in one.suffixes))}
         wildcards = sorted((f"*.{tail}" for tail in tails(sni or "")), key=len, reverse=True)
@@ -186,7 +183,7 @@ class RandomTableTests(SynchronousTestCase):
 
 
 def tails(name: str) -> list[str]:
-    """What follows each dot of a name."""
+    """The parts of a name after each dot."""
     labels = name.split(".")
     return [".".join(labels[number:]) for number in range(1, len(labels))]
 
@@ -200,7 +197,7 @@ SERVICES = (
 
 
 def table(*documents: Document) -> RoutingTable:
-    """The table of documents beside two services."""
+    """Compile documents and two Services to a table."""
     return compiled(*SERVICES, *documents).table
 
 
@@ -220,12 +217,12 @@ def kinds(changes: TrafficDiff) -> list[tuple[str, str]]:
 
 
 def outcome(host: str) -> Outcome:
-    """Everything goes to port 80 of one of the services."""
+    """The outcome that all connections go to port 80 of one of the Services."""
     return Outcome(((f"{host}.default.svc.cluster.local:80", Fraction(1)),))
 
 
 class DifferenceTests(SynchronousTestCase):
-    """What people change, one thing at a time."""
+    """Edits of users, one at a time."""
 
     def test_port_opens(self) -> None:
         """A new port is opened, and its name appears."""
@@ -234,14 +231,14 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(kinds(changes), [("a.com", "appears")])
 
     def test_port_turns_from_tcp_to_tls(self) -> None:
-        """A port whose first bytes count from now on is changed, since a client that waits would hang."""
+        """A port that waits for the first bytes from now on is changed: clients that wait for a greeting would hang."""
         plain = table(gateway("gw", tcp_server(443)), virtual_service("v", tcp=[tcp_rule("x")]))
         changes = diff_traffic(plain, shop(tls_rule(["*"], "x")))
         self.assertEqual([change.kind for change in changes.ports], ["changed"])
         self.assertEqual(changes.names, ())
 
     def test_name_moves(self) -> None:
-        """A name that goes elsewhere tells from where to where."""
+        """A name that goes elsewhere is shown with its destinations before and after."""
         changes = diff_traffic(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "y")))
         self.assertEqual(
             changes.names, (NameChange(ListenerKey("::", 443), "a.com", before=outcome("x"), after=outcome("y")),)
@@ -256,11 +253,11 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(kinds(diff_traffic(old, new)), [("a.example.com", "moves")])
 
     def test_a_renamed_virtual_service_changes_nothing(self) -> None:
-        """How a route is called, and whether it is written twice over, is no change for traffic."""
+        """A new name of a route, or a rule that is written twice, is no change for traffic."""
         self.assertFalse(diff_traffic(shop(tls_rule(["a.com"], "x")), shop(tls_rule(["a.com"], "x"), "renamed")))
 
     def test_a_rule_that_a_wildcard_makes_superfluous(self) -> None:
-        """To drop a name whose wildcard goes to the same place changes nothing."""
+        """Dropping a name whose wildcard goes to the same destination changes nothing."""
         both = shop(tls_rule(["*.example.com", "a.example.com"], "x"))
         self.assertFalse(diff_traffic(both, shop(tls_rule(["*.example.com"], "x"))))
 
@@ -272,12 +269,12 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(kinds(changes), [("a.com", "weights")])
 
     def test_a_destination_with_weight_0_gets_nothing(self) -> None:
-        """To add a destination that gets no connection changes nothing."""
+        """Adding a destination that gets no connection changes nothing."""
         old = split(target("x"))
         self.assertFalse(diff_traffic(old, split(target("x", weight=1), target("y", weight=0))))
 
     def test_endpoints(self) -> None:
-        """Endpoints that come and go are told once for each destination, with the names that use it."""
+        """Endpoints that come and go are shown once for each destination, with the names that use it."""
         rule = tls_rule(["a.com", "b.com"], "x")
         old = shop(rule)
         moved = compiled(
@@ -292,7 +289,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(change.names, ("[::]:443 a.com", "[::]:443 b.com"))
 
     def test_policies(self) -> None:
-        """What a DestinationRule changes is told in words, of the connections and of each destination."""
+        """Changes of a DestinationRule are shown as text, for the connections of a chain and for each destination."""
 
         def under(**tcp: Any) -> RoutingTable:
             rule = destination_rule("d", "x", trafficPolicy={"connectionPool": {"tcp": tcp}})
@@ -314,7 +311,7 @@ class DifferenceTests(SynchronousTestCase):
         )
 
     def test_refusals(self) -> None:
-        """A name that is closed from now on is refused, and one that is not any more is served."""
+        """A name that is closed from now on is refused, and one that is routed again is served."""
         served = shop(tls_rule(["a.com"], "x"))
         key = ListenerKey("0.0.0.0", 443)
         listener = served.listeners[key]
@@ -324,7 +321,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(kinds(diff_traffic(other, served)), [("a.com", "served")])
 
     def test_termination(self) -> None:
-        """A name whose TLS ends at the gateway from now on has changed, though it goes to the same place."""
+        """A name whose TLS is terminated from now on has changed, though it goes to the same destination."""
         passed = shop(tls_rule(["a.com"], "x"))
         key = ListenerKey("0.0.0.0", 443)
         listener = passed.listeners[key]
