@@ -1,1 +1,1 @@
-"""The demonstration workloads of the lab (TCP echo, HTTPS) and the certificates they serve."""
+"""The lab: demonstration workloads (TCP echo, HTTPS), and their certificates."""

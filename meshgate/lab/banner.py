@@ -1,4 +1,4 @@
-"""What the lab says when it is up: the ports that listen now, and the lines to try on each."""
+"""The text that the lab prints when it is up: the open ports, and a command to try on each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from meshgate.routing.table import ANY_IPV4, Listener, RoutingTable
 
 def banner(table: RoutingTable, certificates: str, routes: Iterable[str]) -> str:
     """
-    The text, from the routes in force: what is printed is what there is.
+    Write the text from the routing table in force, so that every command in it works.
 
-    :param certificates: the folder with the certificate authority's chain.
-    :param routes: the files and folders that the routes come from.
+    :param certificates: the folder with the chain of the certificate authority.
+    :param routes: the files and folders of the routes.
     """
     lines = ["", "meshgate is up and listening:"]
     for key in sorted(table.listeners):
-        lines += _invitations(table.listeners[key], f"{certificates}/{CHAIN_FILE}")
+        lines += _commands(table.listeners[key], f"{certificates}/{CHAIN_FILE}")
     lines += [f"Edit {', '.join(routes)} and watch the routes follow. Ctrl-C ends it.", ""]
     return "\n".join(lines) + "\n"
 
 
-def _invitations(listener: Listener, ca_chain: str) -> Iterator[str]:
+def _commands(listener: Listener, ca_chain: str) -> Iterator[str]:
     bind, port = listener.key
     address = "127.0.0.1" if bind == ANY_IPV4 else bind
     if not listener.sniffs:

@@ -1,12 +1,8 @@
 """
-Keeps the lab's certificates in a folder: makes what is missing, reuses what is good, replaces the rest.
+The folder of the lab's certificates. A missing certificate is made, a good one is kept, any other is replaced.
 
-Knows the files and the rules of replacement; what stands in a certificate is
-:mod:`meshgate.lab.issuing`'s business, and who serves it is nobody's here. The time is an argument.
-
-The files are ``ca-chain.cert.pem`` (intermediate and root: what clients are given to trust), for each leaf
-``NAME.cert.pem`` (leaf and intermediate: what a server sends) and ``NAME.key.pem``, and the same pair for
-``root`` and ``intermediate``.
+The files are ``ca-chain.cert.pem`` (intermediate and root, for clients to trust), for each leaf ``NAME.cert.pem`` (leaf
+and intermediate, for the server to send) and ``NAME.key.pem``, and the same pair for ``root`` and ``intermediate``.
 """
 
 from __future__ import annotations
@@ -28,10 +24,10 @@ from twisted.logger import Logger
 from meshgate.lab.issuing import Credential, make_intermediate, make_leaf, make_root
 
 CHAIN_FILE = "ca-chain.cert.pem"
-"""The file that clients are given."""
+"""The file for clients to trust."""
 
 RENEWED_BEFORE_END = timedelta(days=30)
-"""A certificate with less time left than this is replaced at the next start."""
+"""A certificate that ends sooner than this is replaced at the next start."""
 
 _AUTHORITIES = ("root", "intermediate")
 _RESERVED = {*_AUTHORITIES, CHAIN_FILE.removesuffix(".cert.pem")}
@@ -44,11 +40,11 @@ _log = Logger()
 
 
 class CertificatesError(Exception):
-    """The lab's certificates cannot be made or kept. The message is a sentence for people."""
+    """The lab's certificates cannot be made or stored. The message is a sentence for people."""
 
 
 class _UnusableError(Exception):
-    """Why files that exist cannot be used, as the end of a sentence that begins with "because"."""
+    """Files that exist cannot be used. The message follows "because"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +64,16 @@ class Leaf:
 
 def ensure_certificates(folder: Path, leaves: Mapping[str, Sequence[str]], now: datetime) -> dict[str, Leaf]:
     """
-    See to it that the folder holds a valid certificate for each leaf, all below one root.
+    Make sure that the folder has a valid certificate for each leaf, all below one root.
 
-    What is good stays as it is. A leaf that is missing, unreadable, within 30 days of its end or made for
-    other names is issued anew; when the authorities themselves cannot be used, everything is, with one
-    warning in the log.
+    A good leaf is kept. A leaf that is missing, unreadable, within 30 days of its end or made for other names is issued
+    again. If the authorities themselves cannot be used, all certificates are issued again, with one warning in the log.
 
     :param folder: made if it is missing, for its owner only.
     :param leaves: the DNS names of each leaf, by the leaf's name.
     :param now: the present time, with its time zone.
     :return: the files of each leaf.
-    :raises CertificatesError: for names that no certificate can have, and when the folder cannot be used.
+    :raises CertificatesError: for names that no certificate can have, or if the folder cannot be used.
     """
     names = {name: _checked_names(name, hosts) for name, hosts in leaves.items()}
     try:
@@ -89,7 +84,7 @@ def ensure_certificates(folder: Path, leaves: Mapping[str, Sequence[str]], now: 
                 _store(folder, name, make_leaf(issuer, name, hosts, now), issuer.certificate)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CertificatesError(f"the lab's certificates cannot be kept in {folder}: {reason}") from error
+        raise CertificatesError(f"the lab's certificates cannot be stored in {folder}: {reason}") from error
     return {
         name: Leaf(_certificate_path(folder, name), _key_path(folder, name), hosts) for name, hosts in names.items()
     }
@@ -98,7 +93,7 @@ def ensure_certificates(folder: Path, leaves: Mapping[str, Sequence[str]], now: 
 def _checked_names(name: str, hosts: Sequence[str]) -> tuple[str, ...]:
     if not _FILE_NAME.fullmatch(name) or name in _RESERVED:
         raise CertificatesError(
-            f"no certificate can be named {name!r} (at most 64 letters, digits, dots and dashes; none of "
+            f"no certificate can be named {name!r} (write at most 64 letters, digits, dots and dashes; none of "
             f"{', '.join(sorted(_RESERVED))})"
         )
     if not hosts:
@@ -113,14 +108,14 @@ def _checked_names(name: str, hosts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ensure_authorities(folder: Path, now: datetime) -> tuple[Credential, bool]:
-    """Find the intermediate, or make it and the root; say whether they are new."""
+    """Load the intermediate, or make it and the root; return it, and true if it is new."""
     is_new = False
     try:
         root, intermediate = _load_authorities(folder, now)
     except _UnusableError as reason:
         if any(_certificate_path(folder, name).exists() for name in _AUTHORITIES):
             _log.warn(
-                "all certificates in {folder} are made anew, because {reason}; clients must be given the new {chain}",
+                "all certificates in {folder} are issued again, because {reason}; clients need the new {chain}",
                 folder=folder,
                 reason=reason,
                 chain=CHAIN_FILE,
@@ -149,7 +144,7 @@ def _store_chain(folder: Path, chain: bytes) -> None:
 
 
 def _can_stay(folder: Path, name: str, wanted: tuple[str, ...], issuer: Credential, now: datetime) -> bool:
-    """Whether a leaf is good as it is; if not, the log says why."""
+    """Return true if a leaf is good; otherwise log why it is not."""
     try:
         leaf = _load(folder, name, now, issuer.certificate).certificate
         if not _is_issued_by(leaf, issuer.certificate):
@@ -157,7 +152,7 @@ def _can_stay(folder: Path, name: str, wanted: tuple[str, ...], issuer: Credenti
         if _names(leaf) != wanted:
             raise _UnusableError(f"its names were {', '.join(_names(leaf))}")
     except _UnusableError as reason:
-        _log.info("the certificate of {name} is made anew, because {reason}", name=name, reason=reason)
+        _log.info("the certificate of {name} is issued again, because {reason}", name=name, reason=reason)
         return False
     return True
 
@@ -177,9 +172,10 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 
 def _load(folder: Path, name: str, now: datetime, *above: x509.Certificate) -> Credential:
     """
-    Read a pair of files and judge it by itself.
+    Read a certificate and its key, and check the two.
 
     :param above: the certificates that must follow the first one in the file.
+    :raises _UnusableError: if the files cannot be used.
     """
     path = _certificate_path(folder, name)
     try:
@@ -194,7 +190,7 @@ def _load(folder: Path, name: str, now: datetime, *above: x509.Certificate) -> C
     if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
         raise _UnusableError(f"{path.name} and {name}.key.pem do not belong together")
     if following != list(above):
-        raise _UnusableError(f"{path.name} does not hold the present chain")
+        raise _UnusableError(f"{path.name} does not have the present chain")
     _check_dates(path.name, certificate, now)
     return Credential(certificate, key)
 
@@ -215,8 +211,8 @@ def _store(folder: Path, name: str, credential: Credential, *above: x509.Certifi
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
-    """Write a file so that its name always stands for whole content, old or new, even after a crash."""
-    # mkstemp opens with O_EXCL and mode 0600, so a key is its owner's alone from the first moment.
+    """Write a file so that it is always complete, with the old content or the new, even after a crash."""
+    # mkstemp opens with O_EXCL and mode 0600, so that only the owner can ever read a key.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

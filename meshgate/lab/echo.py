@@ -18,7 +18,7 @@ from meshgate.settings.schema import EchoSettings
 
 
 def greeting(settings: EchoSettings) -> bytes:
-    """The greeting's five lines, each ending in a full stop and a newline."""
+    """Return the five lines of a greeting, each with a full stop and a newline."""
     lines = (
         f"Welcome, you are connected to node {settings.node}",
         f"Running on Pod {settings.pod}",
@@ -30,19 +30,19 @@ def greeting(settings: EchoSettings) -> bytes:
 
 
 class _Transport(ITCPTransport, IConsumer, IPushProducer):
-    """What the transport of a stream socket provides."""
+    """The interfaces that the transport of a stream socket provides."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoProtocol(Protocol):
     """
-    One client: greeted once, then echoed byte for byte until it closes.
+    The connection of one client: it sends a greeting, then every byte back, until the client closes.
 
-    The protocol is its own transport's producer: what it produces is what it reads. While the client does not
-    read, neither does the protocol, so that it holds one send buffer and one read at most.
+    The protocol is the producer of its own transport: it produces the bytes that it reads. While the client does not
+    read, the protocol does not read either, so that it never holds more than a send buffer and one read.
 
     :param greeting: the first bytes to send.
-    :param live: where to report the connection.
+    :param live: the connections of the service, of which this becomes one.
     """
 
     transport: _Transport
@@ -52,7 +52,7 @@ class EchoProtocol(Protocol):
         self._live = live
 
     def connectionMade(self) -> None:
-        """Greet."""
+        """Send the greeting."""
         self._live.opened(self)
         self.transport.registerProducer(self, True)
         self.transport.write(self._greeting)
@@ -62,27 +62,27 @@ class EchoProtocol(Protocol):
         self.transport.write(data)
 
     def pauseProducing(self) -> None:
-        """The client does not read: stop reading from it."""
+        """Stop reading: the client does not read."""
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The client has read: read from it again."""
+        """Read again: the client has read."""
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        """The connection is lost; there is nothing to stop."""
+        """Do nothing: the connection is lost already."""
 
     def readConnectionLost(self) -> None:
-        """The client has finished: send it what is left, then close."""
-        # With a producer registered, the transport would wait for more and never close.
+        """Send what is left, then close: the client has finished."""
+        # While a producer is registered, the transport waits for more to send and never closes.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Never called, since this side never closes only its own direction."""
+        """Do nothing: this side never closes one direction only."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Report the end."""
+        """Remove the connection from those of the service."""
         self._live.closed(self)
 
 

@@ -1,8 +1,7 @@
 """
-The HTTPS service of the lab: answers every GET with a JSON document that says which service answered.
+The HTTPS service of the lab: it answers every GET with a JSON document that names the service.
 
-Knows HTTP by twisted.web and TLS by a certificate and a key; nothing of settings, ports or routes. The answer
-has the shape that demonstrations of service meshes commonly use, so that their transcripts compare.
+The document has the form that demonstrations of service meshes commonly use, so that their transcripts compare.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ _KEY_TYPES = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, Ed25519PrivateKey, 
 
 class HelloResource(Resource):
     """
-    Every path of one service.
+    The resource at every path of one service.
 
     :param name: the service's name.
     :param message: the answer's ``body``.
-    :param clock: the nanoseconds since the epoch.
+    :param clock: returns the nanoseconds since the epoch.
     """
 
     isLeaf = True
@@ -67,7 +66,7 @@ class HelloResource(Resource):
             return b"this service answers GET and HEAD only\n"
         body = self._answer(request, started)
         headers.setRawHeaders(b"content-type", [b"application/json"])
-        # twisted.web counts only what it sends itself, and complains about a body for a HEAD.
+        # twisted.web sets the length of sent bodies only, and logs an error for a body in answer to HEAD.
         headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
         return b"" if request.method == b"HEAD" else body
 
@@ -89,7 +88,7 @@ class HelloResource(Resource):
 
 def format_time(nanoseconds: int) -> str:
     """
-    A moment as ``2026-11-22T15:00:00.123456``, in UTC.
+    Write a moment as ``2026-11-22T15:00:00.123456``, in UTC.
 
     :param nanoseconds: since the epoch.
     """
@@ -99,9 +98,9 @@ def format_time(nanoseconds: int) -> str:
 
 def format_duration(nanoseconds: int) -> str:
     """
-    A span of time in its largest fitting unit, as ``210.4µs``.
+    Write a span of time in the largest unit that fits, as ``210.4µs``.
 
-    :param nanoseconds: below zero, when the clock was set back meanwhile, counts as zero.
+    :param nanoseconds: a negative span, of a clock that was set back meanwhile, counts as zero.
     """
     span = max(nanoseconds, 0)
     for unit, size in (("s", 10**9), ("ms", 10**6), ("µs", 10**3)):
@@ -111,7 +110,7 @@ def format_duration(nanoseconds: int) -> str:
 
 
 class _Channel(http.HTTPChannel):
-    """An HTTP/1.1 connection that reports itself to its site."""
+    """An HTTP/1.1 connection; while it lasts, it is one of its site's."""
 
     factory: HttpsSite
 
@@ -128,7 +127,7 @@ class HttpsSite(Site):
     """
     A site of one resource, without an access log.
 
-    :param resource: what answers every path.
+    :param resource: answers every path.
     :ivar live: the open connections.
     """
 
@@ -140,21 +139,21 @@ class HttpsSite(Site):
         self.live = LiveConnections()
 
     def acceptableProtocols(self) -> list[bytes]:
-        """HTTP/1.1 only, also where Twisted could speak HTTP/2: that is what the channel speaks."""
+        """Offer HTTP/1.1 only, also where Twisted could speak HTTP/2: the channel speaks nothing else."""
         return [b"http/1.1"]
 
     def log(self, request: http.Request) -> None:
-        """Nothing: the gateway's access log is the one to read."""
+        """Log nothing: the access log to read is the gateway's."""
 
 
 def load_tls(certificate_chain: Path, key: Path) -> CertificateOptions:
     """
-    Read what a TLS server needs.
+    Read the certificate and the key of a TLS server.
 
     :param certificate_chain: PEM, the server's own certificate first.
     :param key: PEM, not encrypted.
     :return: a context for TLS 1.2 and later.
-    :raises WorkloadError: when a file cannot be read, or the two do not belong together.
+    :raises WorkloadError: if a file cannot be read, or the two do not belong together.
     """
     try:
         certificates = x509.load_pem_x509_certificates(_read(certificate_chain, "certificate"))
@@ -163,7 +162,7 @@ def load_tls(certificate_chain: Path, key: Path) -> CertificateOptions:
     try:
         private_key = serialization.load_pem_private_key(_read(key, "key"), password=None)
     except TypeError as error:
-        raise WorkloadError(f"the key {key} is encrypted: a service cannot ask for its password") from error
+        raise WorkloadError(f"the key {key} is encrypted, and a service cannot ask for a password") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WorkloadError(f"the key {key} is not a PEM private key") from error
     if not isinstance(private_key, _KEY_TYPES):
@@ -179,18 +178,18 @@ def load_tls(certificate_chain: Path, key: Path) -> CertificateOptions:
     )
 
 
-def _read(path: Path, what: str) -> bytes:
+def _read(path: Path, noun: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise WorkloadError(f"the {what} {path} cannot be read: {error.strerror}") from error
+        raise WorkloadError(f"the {noun} {path} cannot be read: {error.strerror}") from error
 
 
 def over_tls(site: HttpsSite, tls: CertificateOptions, reactor: IReactorTime) -> ServerFactory:
     """
     Put a site behind TLS.
 
-    :param tls: what :func:`load_tls` returned.
+    :param tls: from :func:`load_tls`.
     """
-    # Twisted derives it from ClientFactory, yet means it for both sides.
+    # Twisted derives the class from ClientFactory, yet it serves both sides.
     return cast(ServerFactory, TLSMemoryBIOFactory(tls, False, site, clock=reactor))

@@ -1,9 +1,4 @@
-"""
-Makes the lab's certificates: a root, an intermediate below it, and leaves for TLS servers below that.
-
-Knows X.509 (RFC 5280) and nothing of files: what is kept where, and when a certificate is replaced, is
-:mod:`meshgate.lab.certificates`' business. The time is an argument.
-"""
+"""The lab's certificates (X.509, RFC 5280): a root, an intermediate below it, and below that leaves for TLS servers."""
 
 from __future__ import annotations
 
@@ -19,15 +14,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 ROOT_LIFETIME = timedelta(days=3652)
 INTERMEDIATE_LIFETIME = timedelta(days=1826)
 LEAF_LIFETIME = timedelta(days=397)
-"""Browsers refuse server certificates that live longer than 398 days."""
+"""Browsers refuse server certificates that are valid for more than 398 days."""
 
 BACKDATED = timedelta(hours=1)
-"""Certificates begin this much before now, for clients whose clock is behind."""
+"""Certificates are valid from this long ago, for clients whose clock is behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A certificate and the private key that belongs to it."""
+    """A certificate and its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -35,7 +30,7 @@ class Credential:
 
 def make_root(now: datetime) -> Credential:
     """
-    Make a root, signed by itself.
+    Make a root certificate, signed by itself.
 
     :param now: the present time, with its time zone.
     """
@@ -47,7 +42,7 @@ def make_root(now: datetime) -> Credential:
 
 def make_intermediate(root: Credential, now: datetime) -> Credential:
     """
-    Make an authority that signs leaves and no further authorities.
+    Make an authority that signs leaves, and no further authorities.
 
     :param now: the present time, with its time zone.
     """
@@ -106,7 +101,7 @@ def _below(
     now: datetime,
     lifetime: timedelta,
 ) -> x509.CertificateBuilder:
-    # What outlives its issuer cannot be verified in its last days.
+    # A certificate that outlived its issuer could not be verified in its last days.
     until = min(now - BACKDATED + lifetime, issuer.certificate.not_valid_after_utc)
     return _dated(subject, key, now, until).issuer_name(issuer.certificate.subject)
 

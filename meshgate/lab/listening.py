@@ -1,8 +1,4 @@
-"""
-What the lab's services have in common: one bound port, and connections that end when the service stops.
-
-Knows sockets and nothing of what is spoken on them.
-"""
+"""The common base of the lab's services: one bound port, and connections that end when the service stops."""
 
 from __future__ import annotations
 
@@ -33,11 +29,11 @@ class LiveConnections:
         return len(self._protocols)
 
     def opened(self, protocol: Protocol) -> None:
-        """Remember a connection; called when it is made."""
+        """Add a connection; called when it is made."""
         self._protocols.add(protocol)
 
     def closed(self, protocol: Protocol) -> None:
-        """Forget a connection; called when it is lost."""
+        """Remove a connection; called when it is lost."""
         self._protocols.discard(protocol)
         if not self._protocols:
             waiting, self._waiting = self._waiting, []
@@ -46,7 +42,7 @@ class LiveConnections:
 
     def abort(self) -> Deferred[None]:
         """
-        Reset every connection: a peer that does not read could hold up an orderly close forever.
+        Reset every connection. An orderly close could wait for ever for a peer that does not read.
 
         :return: fires when the last one is gone.
         """
@@ -63,23 +59,23 @@ class ListeningService(Service):
     """
     One port of the lab, bound while the service runs.
 
-    :param what: the workload in a few words, for messages.
+    :param title: the workload in a few words, for messages.
     :param bind: the IP address to listen on.
     :param port: the TCP port; 0 lets the system choose.
-    :param factory: makes the protocols, which report themselves to ``live``.
+    :param factory: makes the protocols, which add themselves to ``live``.
     :param live: the connections to end when the service stops.
     """
 
     def __init__(
         self,
-        what: str,
+        title: str,
         bind: str,
         port: int,
         factory: ServerFactory,
         live: LiveConnections,
         reactor: IReactorTCP,
     ) -> None:
-        self._what = what
+        self._title = title
         self._bind = bind
         self._port = port
         self._factory = factory
@@ -91,13 +87,13 @@ class ListeningService(Service):
         """
         Bind the port.
 
-        :raises WorkloadError: when it cannot be bound.
+        :raises WorkloadError: if the port cannot be bound.
         """
         try:
             self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._bind)
         except CannotListenError as error:
             raise WorkloadError(self._refusal(error.socketError)) from error
-        except OSError as error:  # listen() found what bind() had not
+        except OSError as error:  # of listen(), which may fail where bind() has not
             raise WorkloadError(self._refusal(error)) from error
         super().startService()  # type: ignore[no-untyped-call]
 
@@ -105,7 +101,7 @@ class ListeningService(Service):
         """
         Free the port and reset the connections.
 
-        :return: fires when both are gone.
+        :return: fires when the port is free and the connections are closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
         listening, self._listening = self._listening, None
@@ -115,4 +111,4 @@ class ListeningService(Service):
 
     def _refusal(self, error: OSError) -> str:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        return f"port {host_port(self._bind, self._port)} for {self._what} cannot be bound: {reason}"
+        return f"port {host_port(self._bind, self._port)} for {self._title} cannot be bound: {reason}"

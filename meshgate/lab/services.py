@@ -1,7 +1,7 @@
 """
-The services of the lab by themselves: ``twistd -n meshgate-echo`` and ``twistd -n meshgate-https``.
+The services of the lab as programs of their own: ``twistd -n meshgate-echo`` and ``twistd -n meshgate-https``.
 
-Any mistake of a user ends the process with one message and exit status 1.
+An error of the user ends the process with one message and exit status 1.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class EchoOptions(_Options):
     program = "meshgate-echo"
     synopsis = "[--port PORT] [--bind ADDRESS] [--node TEXT …]"
     longdesc = (
-        "A TCP service that greets each client with five lines about itself, then sends back every byte it "
-        "receives. Try: telnet 127.0.0.1 2701"
+        "A TCP service that greets each client with five lines about itself, then sends every byte back. "
+        "Try: telnet 127.0.0.1 2701"
     )
     optParameters = (
         ("port", "p", _DEFAULTS.port, "The TCP port to listen on.", _port),
         _BIND,
-        ("node", None, _DEFAULTS.node, "The greeting's node."),
-        ("pod", None, _DEFAULTS.pod, "The greeting's pod."),
-        ("namespace", None, _DEFAULTS.namespace, "The greeting's namespace."),
-        ("address", None, _DEFAULTS.address, "The greeting's IP address; any text."),
-        ("service", None, _DEFAULTS.service, "The greeting's service."),
+        ("node", None, _DEFAULTS.node, "The node in the greeting."),
+        ("pod", None, _DEFAULTS.pod, "The pod in the greeting."),
+        ("namespace", None, _DEFAULTS.namespace, "The namespace in the greeting."),
+        ("address", None, _DEFAULTS.address, "The IP address in the greeting; any text."),
+        ("service", None, _DEFAULTS.service, "The service in the greeting."),
     )
 
 
@@ -77,27 +77,27 @@ class HttpsOptions(_Options):
     program = "meshgate-https"
     synopsis = "--port PORT --certificate FILE --key FILE --name NAME [--bind ADDRESS] [--message TEXT]"
     longdesc = (
-        "An HTTPS service that answers GET and HEAD, on every path, with a JSON document saying who answers. "
+        "An HTTPS service that answers GET and HEAD on every path with a JSON document that names the service. "
         "Try: curl --cacert CA-FILE --resolve HOST:PORT:127.0.0.1 https://HOST:PORT/"
     )
     optParameters = (
         ("port", "p", None, "The TCP port to listen on.", _port),
         _BIND,
-        ("certificate", "c", None, "A PEM file: the service's own certificate, then those above it."),
-        ("key", "k", None, "A PEM file: the certificate's private key, not encrypted."),
+        ("certificate", "c", None, "A PEM file with the service's own certificate, then those above it."),
+        ("key", "k", None, "A PEM file with the certificate's private key, not encrypted."),
         ("name", None, None, "The service's name in its answers."),
         ("message", "m", None, "The answers' body. [default: Hello from NAME!!!]"),
     )
 
     def postOptions(self) -> None:
-        """Refuse a command line without what has no default."""
+        """Refuse a command line without the options that have no default."""
         missing = [f"--{name}" for name in ("port", "certificate", "key", "name") if not self[name]]
         if missing:
-            raise usage.UsageError(f"missing: {', '.join(missing)}")
+            raise usage.UsageError(f"required, but not given: {', '.join(missing)}")
         super().postOptions()
 
 
-class _Alone(Service):
+class _Program(Service):
     """One service as the whole program."""
 
     def __init__(self, workload: ListeningService) -> None:
@@ -124,7 +124,7 @@ def _reactor() -> Any:
 
 
 class EchoTap:
-    """What twistd looks for behind ``meshgate-echo``."""
+    """The twistd plug-in ``meshgate-echo``."""
 
     Options = EchoOptions
 
@@ -134,12 +134,12 @@ class EchoTap:
         settings = EchoSettings(**{name: options[name] for name in EchoSettings.model_fields})
         reactor = _reactor()
         options.launch.begin(reactor, sys.stdout)
-        service = _Alone(echo_service(settings, reactor))
+        service = _Program(echo_service(settings, reactor))
         return options.launch.run(service, reactor)
 
 
 class HttpsTap:
-    """What twistd looks for behind ``meshgate-https``."""
+    """The twistd plug-in ``meshgate-https``."""
 
     Options = HttpsOptions
 
@@ -148,9 +148,9 @@ class HttpsTap:
         """
         Make the HTTPS service.
 
-        :raises SystemExit: with a message when the certificate or the key cannot be used.
+        :raises SystemExit: with a message if the certificate or the key cannot be used.
         """
-        # Not validated: here the name is any text, and the certificate says the hosts.
+        # Not validated: here the name is any text, and the hosts are those of the certificate.
         settings = HttpsSettings.model_construct(
             name=options["name"], hosts=(), port=options["port"], bind=options["bind"], message=options["message"] or ""
         )
@@ -163,6 +163,6 @@ class HttpsTap:
                 service = https_service(settings, certificate, key, reactor)
             except WorkloadError as error:
                 options.launch.fail(str(error))
-            return options.launch.run(_Alone(service), reactor)
+            return options.launch.run(_Program(service), reactor)
 
         return options.launch.attempt(make)

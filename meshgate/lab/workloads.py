@@ -1,4 +1,4 @@
-"""The lab: echo and HTTPS services on loopback, started and stopped together, for the gateway to route to."""
+"""The workloads of the lab: echo and HTTPS services, started and stopped together."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def https_service(
     time_source = IReactorTime(reactor)
     site = HttpsSite(HelloResource(settings.name, message), time_source)
     factory = over_tls(site, load_tls(certificate_chain, key), time_source)
-    what = f"the lab's HTTPS service {settings.name}"
-    return ListeningService(what, settings.bind, settings.port, factory, site.live, reactor)
+    title = f"the lab's HTTPS service {settings.name}"
+    return ListeningService(title, settings.bind, settings.port, factory, site.live, reactor)
 
 
 def make_lab(
@@ -48,13 +48,12 @@ def make_lab(
     """
     Make the service that runs all services of the lab.
 
-    Nothing is touched before it starts. Its ``startService`` makes the certificates where needed and binds
-    every port; when it raises :exc:`~meshgate.lab.listening.WorkloadError` or
-    :exc:`~meshgate.lab.certificates.CertificatesError`, none stays open. Its ``stopService`` frees the ports
-    and resets the live connections.
+    Its ``startService`` makes the certificates that are needed and binds every port. If it raises
+    :exc:`~meshgate.lab.listening.WorkloadError` or :exc:`~meshgate.lab.certificates.CertificatesError`, no port stays
+    open. Its ``stopService`` frees the ports and resets the live connections.
 
-    :param certificates_folder: where the HTTPS services' certificates are kept; not touched if there are none.
-    :param now: gives the present time, with its time zone.
+    :param certificates_folder: the folder of the HTTPS services' certificates; unused if there are none.
+    :param now: returns the present time, with its time zone.
     """
     return _Lab(settings, certificates_folder, reactor, now)
 

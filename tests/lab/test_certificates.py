@@ -200,7 +200,7 @@ class EnsureTests(SynchronousTestCase):
         said = self.again(NOW + 368 * DAY)
         self.assertEqual(self.changed(), {f"{name}.{what}.pem" for name in LEAVES for what in ("cert", "key")})
         self.assertEqual(len(said), 2)
-        self.assertIn(f"{ONE} is made anew, because {ONE}.cert.pem ends on 2027-12-24", said[0])
+        self.assertIn(f"{ONE} is issued again, because {ONE}.cert.pem ends on 2027-12-24", said[0])
 
     def test_a_leaf_with_other_names_is_made_anew(self) -> None:
         """A host more or less means a new certificate for that leaf, and no new authority."""
@@ -220,7 +220,7 @@ class EnsureTests(SynchronousTestCase):
             "is damaged": {chain: b"rubbish"},
             f"{ONE}.key.pem is damaged": {key: key.read_bytes()[:100]},
             "do not belong together": {key: self.leaves[TWO].key.read_bytes()},
-            "does not hold the present chain": {chain: chain.read_bytes().removesuffix(above)},
+            "does not have the present chain": {chain: chain.read_bytes().removesuffix(above)},
             "present chain": {chain: foreign_chain, key: foreign_key},
             "was signed by another authority": {chain: first(foreign_chain) + above, key: foreign_key},
         }
@@ -338,7 +338,7 @@ class EnsureTests(SynchronousTestCase):
             ensure_certificates(self.folder, {**LEAVES, ONE: ["new.example.com"]}, NOW)
         self.assertEqual(
             str(caught.exception),
-            f"the lab's certificates cannot be kept in {self.folder}: No space left on device",
+            f"the lab's certificates cannot be stored in {self.folder}: No space left on device",
         )
         self.assertEqual(self.contents(), self.before)
 
@@ -349,7 +349,7 @@ class EnsureTests(SynchronousTestCase):
         for folder in (path, path / "below"):
             with self.assertRaises(CertificatesError) as caught:
                 ensure_certificates(folder, LEAVES, NOW)
-            self.assertIn(f"cannot be kept in {folder}: ", str(caught.exception))
+            self.assertIn(f"cannot be stored in {folder}: ", str(caught.exception))
 
     def test_names_that_no_certificate_can_have_are_refused(self) -> None:
         """Names that would leave the folder or overwrite an authority, and hosts that are no host names."""

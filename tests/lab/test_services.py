@@ -231,4 +231,4 @@ class HttpsTapTests(TapTestCase):
     async def test_what_has_no_default_is_asked_for(self) -> None:
         """Everything that is missing is named at once."""
         process = await self.refused("meshgate-https", "--name=one")
-        self.assertIn("missing: --port, --certificate, --key", process.stdout)
+        self.assertIn("required, but not given: --port, --certificate, --key", process.stdout)

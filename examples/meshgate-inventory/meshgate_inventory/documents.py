@@ -1,4 +1,4 @@
-"""The inventory as Kubernetes documents, in the form that one would write to a YAML file."""
+"""The inventory as Kubernetes documents, in the form that they have in a YAML file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 def documents(inventory: object, port: int, protocol: str) -> Iterator[dict[str, Any]]:
     """
-    One Gateway, and for each host a VirtualService that leads to a ServiceEntry. No hosts, no documents.
+    Make one Gateway, and for each host a VirtualService that leads to a ServiceEntry; nothing without hosts.
 
-    :param inventory: host to ``address:port``.
+    :param inventory: a mapping from each host to ``address:port``.
     :param port: the port that the gateway listens on.
     :param protocol: ``TLS`` or ``TCP``.
-    :raises ValueError: when the inventory is of another form.
+    :raises ValueError: if the inventory has another form.
     """
     if not isinstance(inventory, dict):
         raise ValueError("the inventory is not a JSON object of hosts")

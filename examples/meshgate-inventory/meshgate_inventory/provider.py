@@ -1,4 +1,4 @@
-"""Reads ``{"shop.example.com": "10.0.0.7:8443"}`` and publishes a route for each host; follows the file."""
+"""A route provider that follows a JSON file such as ``{"shop.example.com": "10.0.0.7:8443"}``, one host a route."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from meshgate.providers.snapshot import Snapshot
 from meshgate_inventory.documents import documents
 
 POLL = 0.5
-"""Seconds between two looks at the file."""
+"""Seconds between two checks of the file."""
 
 
 @dataclass(frozen=True)
 class InventoryOptions:
     """
-    What the settings say; compared with ``==`` when they are read again.
+    The provider's options in the settings; meshgate compares them with ``==`` when the settings are read again.
 
     :ivar path: the inventory file.
     :ivar port: the port to listen on.
-    :ivar protocol: ``TLS``: to each host by its SNI; ``TCP``: everything to one host.
+    :ivar protocol: ``TLS`` routes to each host by its SNI, ``TCP`` routes every connection to the first host.
     """
 
     path: str
@@ -37,13 +37,13 @@ class InventoryOptions:
 
 @implementer(IRouteProviderFactory)
 class InventoryFactory:
-    """Judges options and makes providers; nothing happens yet."""
+    """Validates options and makes providers, without side effects."""
 
     type_name = "inventory"
     summary = "hosts from a JSON inventory"
 
     def parse_options(self, options: Mapping[str, object], folder: str) -> InventoryOptions:
-        """Collect every fault, not only the first."""
+        """Report every fault, not only the first."""
         problems = unknown_options(options, ("path", "port", "protocol"))
         path, port, protocol = options.get("path"), options.get("port", 443), options.get("protocol", "TLS")
         if not isinstance(path, str):
@@ -57,7 +57,7 @@ class InventoryFactory:
         return InventoryOptions(os.path.join(folder, str(path)), int(str(port)), str(protocol))
 
     def create(self, name: str, options: InventoryOptions, context: ProviderContext) -> IRouteProvider:
-        """Start nothing: :meth:`InventoryProvider.start` does."""
+        """Make a provider; :meth:`InventoryProvider.start` starts it."""
         return InventoryProvider(name, options, context)
 
 
@@ -69,8 +69,8 @@ class InventoryProvider:
         self.name = name
         self._options = options
         self._context = context
-        self._read: tuple[int, int] | None = None
-        self._loop = LoopingCall(self._look)
+        self._signature: tuple[int, int] | None = None
+        self._loop = LoopingCall(self._check)
         self._loop.clock = context.reactor
 
     def start(self, sink: ISnapshotSink) -> None:
@@ -80,23 +80,23 @@ class InventoryProvider:
 
     def reload(self) -> None:
         """Read the file again, changed or not."""
-        self._read = None
-        self._look()
+        self._signature = None
+        self._check()
 
     def stop(self) -> None:
-        """Leave nothing behind."""
+        """Stop checking."""
         if self._loop.running:
             self._loop.stop()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             status = os.stat(self._options.path)
-            seen = (status.st_mtime_ns, status.st_ino)
-            if seen != self._read:
+            signature = (status.st_mtime_ns, status.st_ino)
+            if signature != self._signature:
                 self._publish()
-                self._read = seen
+                self._signature = signature
         except OSError as error:
-            self._sink.failed(error)  # what was published last keeps serving
+            self._sink.failed(error)  # the last snapshot keeps serving
         except ValueError as error:
             self._sink.failed(f"{self._options.path}: {error}")
 

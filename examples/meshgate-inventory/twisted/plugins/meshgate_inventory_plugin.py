@@ -1,4 +1,4 @@
-"""Tells meshgate of the provider type ``inventory``. Imports nothing that only the provider needs."""
+"""The plug-in of the provider type ``inventory``. It imports nothing that only the provider needs."""
 
 from __future__ import annotations
 
