@@ -1,4 +1,4 @@
-"""Where documents and their problems stand."""
+"""The positions of documents and of their problems."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SplitTests(SynchronousTestCase):
     """Documents and the items of lists."""
 
     def test_a_document_is_its_own_source(self) -> None:
-        """With its place and number."""
+        """Each item has its position and index."""
         ((source, value),) = split(parse_documents("# c\n---\n a: 1\n")[0], Origin("p", "f", document=7))
         self.assertEqual((source.origin, value), (Origin("p", "f", 3, 2, 7), {"a": 1}))
 
@@ -109,6 +109,6 @@ class SourceTests(SynchronousTestCase):
         self.assertEqual([(one.line, one.code) for one in problems], [(1, "MG1003"), (2, "MG0002")])
 
     def test_names_cannot_break_a_line(self) -> None:
-        """Whatever a document calls itself."""
+        """Line breaks in a document's kind, namespace and name are escaped."""
         (problem,) = DocumentSource(Origin()).problems([Fault((), "MG0006", "m")], ResourceKey("A\nB", "n\n", "x\ny"))
         self.assertTrue(str(problem).isprintable())

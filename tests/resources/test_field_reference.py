@@ -50,7 +50,7 @@ class EntryTests(SynchronousTestCase):
         return self.entries[path].type, self.entries[path].presence()
 
     def test_types_and_defaults(self) -> None:
-        """Types are told in plain words, and defaults as they would be written."""
+        """Types are shown in plain words, and defaults as users would write them."""
         expected = {
             "wheels": ("list of mappings, at least one", "required"),
             "wheels.size": ("number from 1", "required"),
@@ -97,7 +97,7 @@ class FindTests(SynchronousTestCase):
     """Paths as people write them."""
 
     def refusal(self, path: str) -> str:
-        """What is said of a path that leads nowhere."""
+        """Messages about paths that lead nowhere."""
         return str(self.assertRaises(UnknownFieldError, find_entry, path))
 
     def test_indexes_and_capitals(self) -> None:
@@ -130,7 +130,7 @@ class FindTests(SynchronousTestCase):
             self.assertTrue(self.refusal(path).endswith(f"; did you mean {meant}?"), self.refusal(path))
 
     def test_nothing_near(self) -> None:
-        """Where nothing is near, all there is is named."""
+        """If no name is near, all names are listed."""
         self.assertIn("apiVersion, kind, metadata, spec", self.refusal("Gateway.qqqq"))
 
     def test_below_a_leaf(self) -> None:

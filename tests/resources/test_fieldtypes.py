@@ -27,7 +27,7 @@ def taken(kind: Any, value: Any) -> Any:
 
 
 class FieldTypeTests(SynchronousTestCase):
-    """What each type takes, and what it refuses."""
+    """Values that each type accepts or refuses."""
 
     def refusal(self, kind: Any, value: Any) -> str:
         """The message with which a type refuses a value."""
@@ -51,7 +51,7 @@ class FieldTypeTests(SynchronousTestCase):
         )
 
     def test_a_number_is_no_duration(self) -> None:
-        """Whatever has no unit is refused, in quotes or not."""
+        """A duration without unit is refused, quoted or not."""
         self.assertEqual(self.refusal(Duration, 10), "MG1003: must be a duration, not the number 10")
         self.assertTrue(self.refusal(Duration, "10").startswith("MG1006: the duration '10' lacks a unit"))
 
@@ -67,7 +67,7 @@ class FieldTypeTests(SynchronousTestCase):
         self.assertEqual([taken(AnyDuration, text) for text in ("0", "-1s", "1ns")], [0.0, -1.0, 1e-9])
 
     def test_numbers(self) -> None:
-        """Whole numbers may stand in quotes; other numbers may be whole."""
+        """Whole numbers may be quoted; other numbers may be whole."""
         self.assertEqual(taken(UInt64, str(2**63)), 2**63)
         self.assertEqual((taken(Count, "7"), taken(Percent, 100)), (7, 100))
         self.assertEqual((taken(Number, 2), taken(Number, 0.5)), (2.0, 0.5))

@@ -15,42 +15,42 @@ from meshgate.resources.resource import Resource
 
 
 def resource(name: str, file: str, document: int, provider: str = "p", namespace: str = "default") -> Resource[Any]:
-    """A Gateway written somewhere."""
+    """A Gateway with an origin."""
     origin = Origin(provider, file, 1 + 10 * document, 1, document)
     return Resource("Gateway", namespace, name, Labels(), None, None, origin)
 
 
-#: Where a resource stands: provider, file and document.
+#: The origin of a resource: provider, file and document.
 PLACES = st.tuples(st.sampled_from("pq"), st.sampled_from(["a.yaml", "b.yaml"]), st.integers(0, 3))
 
 
 def placed(names: dict[tuple[str, str, int], str]) -> list[Resource[Any]]:
-    """A resource for each place, with the name given for it."""
+    """A resource for each origin, with the name given for it."""
     return [resource(name, file, document, provider) for (provider, file, document), name in names.items()]
 
 
-#: Resources of few names, each at a place of its own.
+#: Resources of few names, each with its own origin.
 RESOURCES = st.dictionaries(PLACES, st.sampled_from("xyz"), max_size=8).map(placed)
 
 
 class LatestTests(SynchronousTestCase):
-    """Which one counts."""
+    """The resource that counts."""
 
     def test_the_later_one_counts(self) -> None:
-        """By provider, then file, then document, wherever it stands in the input."""
-        places = [
+        """The latest by provider, file and document counts, whatever the order of the input."""
+        gateways = [
             resource("x", "a.yaml", 0),
             resource("x", "a.yaml", 10),
             resource("x", "b.yaml", 2),
             resource("x", "a.yaml", 0, provider="q"),
         ]
-        for count in range(1, len(places) + 1):
-            kept, warnings = latest(reversed(places[:count]))
-            self.assertEqual(kept, [places[count - 1]])
+        for count in range(1, len(gateways) + 1):
+            kept, warnings = latest(reversed(gateways[:count]))
+            self.assertEqual(kept, [gateways[count - 1]])
             self.assertEqual(len(warnings), count - 1)
 
     def test_the_warning_names_both_places(self) -> None:
-        """It stands at the one that does not count."""
+        """The warning has the position of the resource that does not count."""
         _, (warning,) = latest([resource("x", "b.yaml", 1), resource("x", "a.yaml", 2)])
         self.assertEqual((warning.severity, warning.code), (Severity.WARNING, "MG0007"))
         self.assertEqual((warning.file, warning.line, warning.subject()), ("a.yaml", 21, "Gateway default/x"))

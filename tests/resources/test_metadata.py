@@ -21,12 +21,12 @@ def read(**fields: Any) -> Metadata:
 
 
 def faults_of(**fields: Any) -> set[tuple[str | int, ...]]:
-    """The places of faults."""
+    """The paths of faults."""
     return {fault.path for fault in validate(Metadata, fields, (), Severity.ERROR)[1]}
 
 
 class MetadataTests(SynchronousTestCase):
-    """What is read of it."""
+    """The fields that are read."""
 
     def test_it_reads_name_namespace_labels_and_age(self) -> None:
         """And nothing else of what Kubernetes writes there."""

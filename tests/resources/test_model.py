@@ -1,4 +1,4 @@
-"""What the models share."""
+"""The base of the models."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Foreign(KubernetesModel):
 class ModelTests(SynchronousTestCase):
     """Strictness."""
 
-    def assert_refused(self, value: Any, *places: tuple[str | int, ...]) -> None:
-        """The value is refused at exactly these places."""
+    def assert_refused(self, value: Any, *paths: tuple[str | int, ...]) -> None:
+        """Check that the value is refused at exactly these paths."""
         with self.assertRaises(ValidationError) as caught:
             Outer.model_validate(value)
-        self.assertEqual({error["loc"] for error in caught.exception.errors()}, set(places))
+        self.assertEqual({error["loc"] for error in caught.exception.errors()}, set(paths))
 
     def test_fields_are_in_camel_case(self) -> None:
         """By no other name."""
@@ -81,8 +81,8 @@ class ModelTests(SynchronousTestCase):
         self.assert_refused({"nme": 1}, ("nme",))
         self.assertEqual(Foreign.model_validate({"nme": 1, "name": None}), Foreign())
 
-    def test_records_are_frozen_hashable_and_picklable(self) -> None:
-        """They cross to another process and stand in sets."""
+    def test_instances_are_frozen_hashable_and_picklable(self) -> None:
+        """Instances of models are immutable, and can be hashed and pickled."""
         outer = Outer.model_validate({"inner": [{"portNumber": 80}], "labels": {"a": "b"}})
         self.assertEqual(pickle.loads(pickle.dumps(outer)), outer)  # noqa: S301
         self.assertEqual(len({outer, outer.model_copy()}), 1)

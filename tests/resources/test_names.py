@@ -80,7 +80,7 @@ class DomainTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(NAME_CHARACTERS)
     def test_domains_are_wildcard_domains(self, name: str) -> None:
-        """What is a domain is a wildcard domain; and one with a plain first label, the other way round."""
+        """Every domain is a wildcard domain; a wildcard domain with a plain first label is a domain."""
         if not names.fqdn(name):
             self.assertEqual(names.wildcard_domain(name), "")
         if not names.wildcard_domain(name) and "." in name and not name.startswith("*"):
@@ -169,7 +169,7 @@ class LabelTests(SynchronousTestCase):
 
 
 class LikelyTests(SynchronousTestCase):
-    """What was probably meant."""
+    """Guesses of the name that was meant."""
 
     def test_common_mistakes(self) -> None:
         """Parts of a URL, a port, blanks around, and underscores."""
@@ -193,7 +193,7 @@ class LikelyTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.text("a1-._ *:/", max_size=12))
     def test_hints_are_good_names(self, text: str) -> None:
-        """Whatever is hinted at would be taken."""
+        """Every name in a hint passes the check."""
         hint = name_hint(text, wildcard_domain)
         if hint:
             self.assertEqual(wildcard_domain(hint.removeprefix('did you mean "').removesuffix('"?')), "")

@@ -1,4 +1,4 @@
-"""Where fields stand, as it is kept with resources."""
+"""The positions of fields that are kept with resources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ spec:
 """
 
 
-def places(text: str, field: str = "spec") -> PackedPositions:
+def positions_in(text: str, field: str = "spec") -> PackedPositions:
     """The positions in the one document of a text."""
     (document,) = parse_documents(text)
     return document.positions_below((), field)
@@ -53,9 +53,9 @@ class PositionTests(SynchronousTestCase):
     """Lines and columns by path."""
 
     def test_fields_stand_where_their_values_do(self) -> None:
-        """A value that is left empty stands where its key does; an alias where it was written first."""
-        found = places(TEXT)
-        for path, place in [
+        """An empty value has the position of its key; an alias, that of its anchor."""
+        found = positions_in(TEXT)
+        for path, position in [
             ("spec", (2, 3)),
             ("spec.servers", (2, 12)),
             ("spec.servers[0].port.number", (4, 15)),
@@ -65,21 +65,21 @@ class PositionTests(SynchronousTestCase):
             ("spec.merged.a", (9, 13)),
             ("spec.merged.b", (10, 8)),
         ]:
-            self.assertEqual(found.of(path), place, path)
+            self.assertEqual(found.of(path), position, path)
 
     def test_what_is_missing_stands_where_it_would_be(self) -> None:
         """The nearest thing around it that is there."""
-        found = places(TEXT)
+        found = positions_in(TEXT)
         self.assertEqual(found.of("spec.servers[0].tls.mode"), found.of("spec.servers[0]"))
         self.assertEqual(found.of("spec.servers[7].port"), found.of("spec.servers"))
         self.assertIsNone(found.of("metadata.name"))
         self.assertIsNone(found.of(""))
-        self.assertIsNone(places("a: 1").of("spec.servers"))
-        self.assertIsNone(places("- 1").of("spec"))
+        self.assertIsNone(positions_in("a: 1").of("spec.servers"))
+        self.assertIsNone(positions_in("- 1").of("spec"))
 
     @given(VALUES)
     def test_they_are_those_of_the_document(self, value: Any) -> None:
-        """Whatever is in a document stands where the document itself says."""
+        """Every value of a document has the position that the document itself gives."""
         (document,) = parse_documents(json.dumps({"spec": value}, indent=1))
         found = document.positions_below((), "spec")
         for path in paths(value, ("spec",)):
@@ -88,9 +88,9 @@ class PositionTests(SynchronousTestCase):
     def test_they_are_small(self) -> None:
         """12 bytes a field, whatever the length of its path."""
         names = [f"host-{number}.example.com" for number in range(1000)]
-        found = places(json.dumps({"spec": {"servers": [{"hosts": names}]}}))
+        found = positions_in(json.dumps({"spec": {"servers": [{"hosts": names}]}}))
         self.assertEqual(len(found.checksums) + len(found.coordinates), 12 * 1004)
 
     def test_checksums_are_those_of_the_whole_path(self) -> None:
-        """However many steps it is put together from."""
+        """The checksum is the same, however many steps it is computed in."""
         self.assertEqual(path_checksum("[0].b", path_checksum("a")), path_checksum("a[0].b"))

@@ -1,4 +1,4 @@
-"""Records of values that have faults."""
+"""Instances of values that have faults."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from meshgate.resources.validation import validate, validate_partially
 from tests.configurations import document
 
 
-def in_part(model: type, value: Any) -> Any:
-    """What rules see of a value."""
+def partial(model: type, value: Any) -> Any:
+    """The instance of a value for the rules."""
     return validate_partially(model, value, (), Severity.ERROR)[1]
 
 
 class BrokenTests(SynchronousTestCase):
-    """The place of a faulty value."""
+    """The stand-in for a faulty value."""
 
     def test_nothing_can_be_said_of_it(self) -> None:
-        """Whatever decides something by the value, or shows it, is refused."""
+        """Every use that decides by a broken value, or shows it, raises an error."""
         for look in (
             lambda: bool(BROKEN),
             lambda: BROKEN == 1,
@@ -50,8 +50,8 @@ class BrokenTests(SynchronousTestCase):
         """The broken ones are passed over, not closed up."""
         self.assertEqual(list(sound_items(["a", BROKEN, "c"])), [(0, "a"), (2, "c")])
 
-    def test_rules_end_where_they_cannot_judge(self) -> None:
-        """What a rule found before counts, and so does what other rules find."""
+    def test_rules_end_at_a_broken_value(self) -> None:
+        """Faults that a rule has found before count, and so do those of other rules."""
 
         def rule(name: str, value: Any) -> Iterator[Fault]:
             yield Fault((name,), "MG1006", "before")
@@ -68,13 +68,13 @@ class BrokenTests(SynchronousTestCase):
 
 
 class PartialRecordTests(SynchronousTestCase):
-    """What is made of a faulty value."""
+    """Partial instances."""
 
     def test_whole_values_make_the_same_record(self) -> None:
         """Without faults, rules see what is served."""
         value = {"hosts": ["a.example.com"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
-        record, partial, faults = validate_partially(VirtualServiceSpec, value, (), Severity.ERROR)
-        self.assertIs(partial, record)
+        instance, partial, faults = validate_partially(VirtualServiceSpec, value, (), Severity.ERROR)
+        self.assertIs(partial, instance)
         self.assertEqual(faults, [])
 
     def test_only_the_faulty_place_is_broken(self) -> None:
@@ -84,7 +84,7 @@ class PartialRecordTests(SynchronousTestCase):
             "hosts": ["a.example.com", 5, "*"],
             "tls": {"mode": "SIMPEL", "credentialName": "c"},
         }
-        spec = in_part(GatewaySpec, {"servers": [server, 7], "selector": {"a": "b", "c": 1}})
+        spec = partial(GatewaySpec, {"servers": [server, 7], "selector": {"a": "b", "c": 1}})
         first, second = spec.servers
         self.assertIs(second, BROKEN)
         self.assertEqual((first.port.number, first.port.protocol, first.bind), (443, "TLS", ""))
@@ -96,26 +96,26 @@ class PartialRecordTests(SynchronousTestCase):
     def test_sound_fields_are_whole_records(self) -> None:
         """A field without faults is read as ever, with its defaults."""
         tls = {"mode": "MUTUAL"}
-        spec = in_part(GatewaySpec, {"servers": [{"port": {}, "hosts": ["*"], "tls": tls}]})
+        spec = partial(GatewaySpec, {"servers": [{"port": {}, "hosts": ["*"], "tls": tls}]})
         self.assertEqual(spec.servers[0].tls.mode, TLSMode.MUTUAL)
         self.assertEqual(spec.servers[0].tls.cipher_suites, ())
         self.assertIs(spec.servers[0].port.name, BROKEN)
 
-    def test_what_is_no_mapping_is_broken_as_a_whole(self) -> None:
-        """There is nothing within to be judged."""
-        self.assertIs(in_part(GatewaySpec, ["servers"]), BROKEN)
+    def test_a_value_that_is_no_mapping_is_broken(self) -> None:
+        """No part of such a value can be checked."""
+        self.assertIs(partial(GatewaySpec, ["servers"]), BROKEN)
         self.assertIs(partial_instance(GatewaySpec, {"servers": "a"}, [("servers",)]).servers, BROKEN)
 
     def test_unknown_fields_are_no_fault_here(self) -> None:
-        """They are left out before, and the value is judged without them."""
+        """Unknown fields are taken out first, and the value is validated without them."""
         value = {"hots": 1, "hosts": ["a.example.com"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
-        record, faults = validate(VirtualServiceSpec, value, (), Severity.WARNING)
-        self.assertIsNotNone(record)
+        instance, faults = validate(VirtualServiceSpec, value, (), Severity.WARNING)
+        self.assertIsNotNone(instance)
         self.assertEqual([fault.code for fault in faults], ["MG1001"])
 
 
 class WithoutFaultsTests(SynchronousTestCase):
-    """What can be looked at as if nothing were broken."""
+    """Instances from which everything broken is taken out."""
 
     def read(self, kind: str, spec: Any) -> Any:
         """The spec of a resource that is not valid."""
@@ -123,8 +123,8 @@ class WithoutFaultsTests(SynchronousTestCase):
         self.assertIsNone(reading.resource)
         return reading.refused and reading.refused.spec
 
-    def test_objects_keep_their_places(self) -> None:
-        """What is broken of them is empty, so that indexes in paths stay right."""
+    def test_objects_keep_their_indexes(self) -> None:
+        """Broken objects in lists become empty, so that indexes in paths stay right."""
         good = {"port": {"number": 1, "name": "a", "protocol": "TCP"}, "hosts": ["*"]}
         for broken in (5, None, {}, {"port": 5, "hosts": ["*"]}, {**good, "hosts": [3, "*"]}, {**good, "hosts": "a"}):
             spec = self.read("Gateway", {"servers": [broken, good], "selector": {"app": "x"}})
@@ -159,7 +159,7 @@ class AllAtOnceTests(SynchronousTestCase):
         return [(problem.code, problem.path) for problem in reading.problems]
 
     def test_faults_of_fields_hide_none_between_fields(self) -> None:
-        """A word that is no choice stands beside a server without its settings."""
+        """An unknown choice and a server without its settings are both reported."""
         found = self.problems(
             "Gateway",
             {
@@ -180,7 +180,7 @@ class AllAtOnceTests(SynchronousTestCase):
         )
 
     def test_rules_are_silent_about_faulty_fields(self) -> None:
-        """Settings go with no protocol that is unknown, and server names are not held against faulty hosts."""
+        """No settings are checked for an unknown protocol, and no server name is compared with faulty hosts."""
         server = {"port": {"number": 1, "name": "a", "protocol": "TPC"}, "hosts": ["*"], "tls": {}}
         self.assertEqual([code for code, _ in self.problems("Gateway", {"servers": [server]})], ["MG1004"])
         rule = {"match": [{"sniHosts": ["a.example.com"]}], "route": [{"destination": {"host": "x"}}]}

@@ -126,7 +126,7 @@ class ReadTextTests(SynchronousTestCase):
     """Texts of several documents."""
 
     def test_documents_become_resources(self) -> None:
-        """Each with its origin; the default namespace only where none is named."""
+        """Each resource has its origin, and the default namespace only if it names none."""
         reading = read_text(GATEWAY + "---\n# next\n" + SERVICE, "a.yaml", "files", "edge")
         self.assertEqual(reading.all_problems, ())
         self.assertTrue(reading.readable)
@@ -157,10 +157,10 @@ class ReadTextTests(SynchronousTestCase):
                 ("EndpointSlice default/kubernetes", 52, 2),
             ],
         )
-        gateway, service, piece = reading.resources
+        gateway, service, endpoint_slice = reading.resources
         self.assertEqual((gateway.created, service.created), (datetime(2024, 5, 1, 10, tzinfo=UTC), None))
         self.assertEqual(gateway.labels, {"app": "edge"})
-        self.assertEqual(piece.labels, {"kubernetes.io/service-name": "kubernetes"})
+        self.assertEqual(endpoint_slice.labels, {"kubernetes.io/service-name": "kubernetes"})
         (problem,) = reading.all_problems
         self.assertEqual(
             str(problem),
@@ -168,7 +168,7 @@ class ReadTextTests(SynchronousTestCase):
         )
 
     def test_json_reads_the_same(self) -> None:
-        """The same resources from kubectl get -o json, except for their places."""
+        """JSON from kubectl get gives the same resources, except for their positions."""
         yaml = read_text(KUBECTL, "f")
         (document,) = [json.loads(json.dumps(one)) for one in _plain(KUBECTL)]
         for text in (json.dumps(document), json.dumps(document, indent=4).encode()):
@@ -177,7 +177,7 @@ class ReadTextTests(SynchronousTestCase):
             self.assertEqual([one.code for one in found.all_problems], [one.code for one in yaml.all_problems])
 
     def test_a_text_that_is_not_yaml(self) -> None:
-        """One problem with its place, and nothing else of the text."""
+        """The text gives one problem with its position, and nothing else."""
         reading = read_text(GATEWAY + "---\na: [\n", "a.yaml", "files")
         self.assertFalse(reading.readable)
         self.assertEqual((reading.documents, reading.resources), ((), ()))
@@ -188,7 +188,7 @@ class ReadTextTests(SynchronousTestCase):
         )
 
     def test_all_problems_of_all_documents_at_once(self) -> None:
-        """In the order of their places; valid documents among them are delivered."""
+        """Problems come in the order of their positions; valid documents among them are delivered."""
         text = (
             GATEWAY.replace("number: 443", "number: 0x1ffff")
             .replace("protocol: TLS", "protocol: TSL")
@@ -275,7 +275,7 @@ class ReadTextTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(st.data())
     def test_any_text_is_read(self, data: st.DataObject) -> None:
-        """Whatever is cut out of or put into a text: resources or problems, and never an exception."""
+        """A text with parts cut out or put in gives resources or problems, and never an exception."""
         text = data.draw(st.sampled_from([GATEWAY, SERVICE, KUBECTL]))
         for _ in range(data.draw(st.integers(1, 3))):
             start = data.draw(st.integers(0, len(text)))
@@ -308,14 +308,14 @@ class ReadDocumentTests(SynchronousTestCase):
         self.assertEqual(reading.resource.spec, read_text(GATEWAY, "a").resources[0].spec)
 
     def test_problems_have_the_origin_for_a_place(self) -> None:
-        """There are no lines."""
+        """A document without text has no lines."""
         (document,) = _plain(GATEWAY)
         document["spec"]["servers"][0]["port"]["number"] = True
         (problem,) = read_document(document, Origin("inventory")).problems
         self.assertEqual((problem.location(), problem.path), ("inventory", "spec.servers[0].port.number"))
 
     def test_a_list_is_refused(self) -> None:
-        """It would make several."""
+        """A list would make several resources."""
         reading = read_document({"apiVersion": "v1", "kind": "List", "items": []}, Origin("p"))
         self.assertEqual([one.code for one in reading.problems], ["MG0003"])
         self.assertIsNone(reading.resource)

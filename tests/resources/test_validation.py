@@ -1,4 +1,4 @@
-"""A value held against a model."""
+"""Validation of a value by a model."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class UnknownFieldTests(SynchronousTestCase):
         self.assertEqual({(f.code, f.severity, f.points_at_key) for f in faults}, {("MG1001", Severity.WARNING, True)})
         self.assertEqual(value, before)
 
-    def test_other_faults_are_told_as_well(self) -> None:
-        """Whatever their order."""
+    def test_other_faults_are_reported_as_well(self) -> None:
+        """An unknown field at one depth does not hide faults at another."""
         rule = {"match": [{"sniHost": ["a"]}], "route": [{"destination": {"host": "a", "port": {"nummer": 1}}}]}
         spec, faults = validate(VirtualServiceSpec, {"tls": [rule]}, ("spec",), Severity.ERROR)
         self.assertIsNone(spec)
@@ -86,7 +86,7 @@ class UnknownFieldTests(SynchronousTestCase):
 
 
 class WordingTests(SynchronousTestCase):
-    """What is said of a value that does not fit."""
+    """Messages about values that do not fit."""
 
     def assert_said(self, server: dict[str, Any], code: str, message: str, hint: str = "") -> None:
         """Exactly this is said of a Gateway with the server."""

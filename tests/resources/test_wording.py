@@ -30,7 +30,7 @@ class QuotedTests(SynchronousTestCase):
 
 
 class KindOfTests(SynchronousTestCase):
-    """What a value is, in words."""
+    """Values in words."""
 
     def test_it_names_every_plain_value(self) -> None:
         """Short values are shown."""
@@ -51,7 +51,7 @@ class KindOfTests(SynchronousTestCase):
 
 
 class NearestTests(SynchronousTestCase):
-    """What a word was meant to be."""
+    """Hints for misspelled words."""
 
     def test_it_names_the_nearest_word_whatever_its_case(self) -> None:
         """A wrong case is the most frequent mistake of all."""

@@ -43,12 +43,12 @@ VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / 
 Outcome = ClientHello | tuple[type[HelloError], str] | None
 
 
-def outcome(pieces: Iterable[bytes], max_bytes: int = MAX_HANDSHAKE) -> Outcome:
-    """What a parser says to a stream that arrives in these pieces. Any error but its own goes through."""
+def outcome(chunks: Iterable[bytes], max_bytes: int = MAX_HANDSHAKE) -> Outcome:
+    """The answer of a parser to a stream that arrives in these chunks. Other exceptions than its own are not caught."""
     parser = HelloParser(max_bytes)
     try:
-        for piece in pieces:
-            hello = parser.feed(piece)
+        for chunk in chunks:
+            hello = parser.feed(chunk)
             if hello is not None:
                 return hello
     except HelloError as error:
@@ -62,7 +62,7 @@ def single_bytes(data: bytes) -> Iterator[bytes]:
 
 
 def cut(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """The bytes in pieces of these sizes, the rest as the last piece."""
+    """The bytes in chunks of these sizes, the rest as the last chunk."""
     at = 0
     for size in sizes:
         yield data[at : at + size]
@@ -132,7 +132,7 @@ class VectorTests(SynchronousTestCase):
 
 
 class RecordTests(SynchronousTestCase):
-    """What the records around the message may be, and when a wrong one is noticed."""
+    """The records around the message, and the byte at which a wrong one is noticed."""
 
     def decides_at(self, data: bytes, size: int, error: type[HelloError]) -> str:
         """Check that these bytes are refused as soon as so many of them are there; return the reason."""
@@ -268,7 +268,7 @@ class RecordTests(SynchronousTestCase):
             self.decides_at(record(short), len(message) + 5 - missing, BadHello)
 
     def test_a_hello_within_a_hello_is_not_taken(self) -> None:
-        """A piece of the stream that looks like a whole hello, inside an extension, is only content."""
+        """A part of the stream that looks like a whole hello, inside an extension, is only content."""
         inner = build_hello("inner.example")
         outer = build_hello("outer.example", extensions=[(0x4469, inner)])
         at = outer.index(inner, 5)
@@ -282,14 +282,14 @@ class RecordTests(SynchronousTestCase):
 
 
 class PropertyTests(SynchronousTestCase):
-    """What holds for any bytes in any pieces."""
+    """Properties that hold for any bytes in any chunks."""
 
     HELLO = build_hello(extensions=[post_quantum_key_share(), ech_extension()])
 
     @settings(deadline=None, max_examples=200)
     @given(st.lists(st.integers(0, 400), max_size=30))
     def test_any_pieces_give_the_same_hello(self, sizes: list[int]) -> None:
-        """However a hello arrives, the answer is the same, and comes with its last byte."""
+        """The answer to a hello is the same for every cut, and comes with its last byte."""
         data = self.HELLO + b"\x17\x03\x03"
         self.assertEqual(outcome(cut(data, sizes)), parse_hello(data))
         self.assertIsNone(outcome(cut(self.HELLO[:-1], sizes)))
@@ -301,13 +301,13 @@ class PropertyTests(SynchronousTestCase):
         st.sampled_from(VECTORS),
     )
     def test_any_records_in_any_pieces_give_the_same_hello(
-        self, records: list[int], pieces: list[int], vector: dict[str, Any]
+        self, records: list[int], chunks: list[int], vector: dict[str, Any]
     ) -> None:
-        """However a handshake is cut into at most 64 records, and those into pieces, it says the same."""
+        """Every cut of a handshake into at most 64 records, and of those into chunks, gives the same answer."""
         handshake = handshake_of(bytes.fromhex(vector["hex"]))
         wire = split_records(handshake, records)
         whole = parse_hello(split_records(handshake))
-        self.assertEqual(stated(outcome(cut(wire, pieces))), stated(whole))
+        self.assertEqual(stated(outcome(cut(wire, chunks))), stated(whole))
 
     @settings(deadline=None, max_examples=300)
     @given(
@@ -320,7 +320,7 @@ class PropertyTests(SynchronousTestCase):
         st.lists(st.integers(0, 40), max_size=30),
     )
     def test_any_bytes_raise_only_the_parsers_own_errors(self, data: bytes, sizes: list[int]) -> None:
-        """Whatever arrives in whatever pieces: the same hello, the same error, or the wish for more."""
+        """Any bytes in any chunks give the same hello, the same error, or need more."""
         self.assertEqual(outcome(cut(data, sizes)), outcome([data]))
         self.assertEqual(outcome(single_bytes(data)), outcome([data]))
 
@@ -329,7 +329,7 @@ class PropertyTests(SynchronousTestCase):
     def test_a_damaged_hello_raises_only_the_parsers_own_errors(
         self, vector: dict[str, Any], data: st.DataObject
     ) -> None:
-        """A real hello with some bytes changed, cut out or put in: one answer, the same for any pieces."""
+        """A real hello with some bytes changed, cut out or put in: one answer, the same for any chunks."""
         wire = bytearray.fromhex(vector["hex"])
         for _ in range(data.draw(st.integers(1, 4))):
             at = data.draw(st.integers(0, len(wire) - 1))
@@ -338,7 +338,7 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual(outcome(cut(damaged, data.draw(st.lists(st.integers(0, 300))))), outcome([damaged]))
 
     def test_a_waiting_parser_holds_no_more_than_the_limit(self) -> None:
-        """One byte short of the largest hello, in many records and small reads, only its bytes are held."""
+        """One byte short of the largest hello, in many records and small reads, only its bytes take memory."""
         room = MAX_HANDSHAKE - len(handshake_of(build_hello(extensions=[padding_extension(0)])))
         handshake = handshake_of(build_hello(extensions=[padding_extension(room)]))
         wire = split_records(handshake, [MAX_HANDSHAKE // MAX_RECORDS] * MAX_RECORDS)
@@ -348,8 +348,8 @@ class PropertyTests(SynchronousTestCase):
         for parser in parsers:
             for at in range(0, len(wire) - 1, 100):
                 self.assertIsNone(parser.feed(wire[at : min(at + 100, len(wire) - 1)]))
-        held = tracemalloc.get_traced_memory()[0] / len(parsers)
-        self.assertLess(held, MAX_HANDSHAKE * 1.3)
+        kept = tracemalloc.get_traced_memory()[0] / len(parsers)
+        self.assertLess(kept, MAX_HANDSHAKE * 1.3)
 
 
 class AlertTests(SynchronousTestCase):

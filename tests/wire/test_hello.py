@@ -46,7 +46,7 @@ def read_body(body: bytes) -> ClientHello:
 
 
 def client_hello_of_openssl(name: str | None, protocols: list[str]) -> bytes:
-    """What the OpenSSL of this Python sends for a name and protocols."""
+    """The hello that the OpenSSL of this Python sends for a name and protocols."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -174,7 +174,7 @@ class ProtocolsTests(SynchronousTestCase):
         self.assertRaises(BadHello, read, (ALPN, broken))
 
     def test_what_is_not_printable_is_escaped(self) -> None:
-        """A protocol name of any bytes can be written to a log line."""
+        """A protocol name of any bytes is safe in a log line."""
         self.assertEqual(read(alpn_extension([b"a\nb", b"\xff\x00"])).alpn, ("a\\nb", "\\xff\\x00"))
 
     def test_lengths_that_disagree_are_refused(self) -> None:
@@ -197,7 +197,7 @@ class VersionsTests(SynchronousTestCase):
     """The protocol versions offered."""
 
     def test_the_extension_counts(self) -> None:
-        """Where supported_versions is there, the message's own version is not looked at."""
+        """With supported_versions, the message's own version does not count."""
         self.assertEqual(read(versions_extension([0x0304, 0x0303])).versions, (0x0304, 0x0303))
 
     def test_the_messages_own_version_counts_without_the_extension(self) -> None:
@@ -311,7 +311,7 @@ class FramingTests(SynchronousTestCase):
 
 
 class RoundTripTests(SynchronousTestCase):
-    """What was put in comes out."""
+    """Facts that go into a hello come out of it."""
 
     NAMES = st.from_regex(r"[a-z0-9_-]{1,20}(\.[a-z0-9-]{1,20}){0,5}", fullmatch=True)
     # Two of the values that are set aside for GREASE are made of letters.
@@ -331,7 +331,7 @@ class RoundTripTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=50)
     @given(st.none() | st.from_regex(r"[a-z]{1,20}(\.[a-z]{1,20}){1,5}", fullmatch=True), PROTOCOLS)
     def test_a_real_clients_hello_is_read_back(self, name: str | None, protocols: list[str]) -> None:
-        """Any name and protocols that OpenSSL is told to offer are read from what it sends."""
+        """Any name and protocols that OpenSSL offers are read from its hello."""
         hello = parse_hello(client_hello_of_openssl(name, protocols))
         assert hello is not None
         self.assertEqual((hello.sni, hello.alpn), (name, tuple(protocols)))
@@ -395,7 +395,7 @@ class CFormTests(SynchronousTestCase):
         return facts is not None
 
     def test_the_usual_hello_is_read_in_c(self) -> None:
-        """Those of a browser's kind, of OpenSSL, and the barest ones need no second look."""
+        """Hellos like a browser's, of OpenSSL, and minimal ones are read in C."""
         body = usual_body()
         self.assertEqual(len(body), 517 - 5 - 4)
         for openssl in (client_hello_of_openssl("a.example", ["h2"]), client_hello_of_openssl(None, [])):
@@ -412,15 +412,15 @@ class CFormTests(SynchronousTestCase):
             self.assertTrue(self.is_read_in_c(named := build_body([sni_extension(name)]), 0, len(named)))
 
     def test_any_byte_of_it_changed(self) -> None:
-        """Whatever any single byte is changed to, no facts come from it that would not come from Python."""
+        """With any single byte changed, the form in C gives no facts that Python would not."""
         body = bytearray(usual_body())
-        quick = 0
+        read_in_c = 0
         for at, usual in enumerate(body):
             for value in {0, 1, usual ^ 0x80, usual ^ 0x20, usual - 1 & 0xFF, usual + 1 & 0xFF, 0x2E, 0x7F, 0xFF}:
                 body[at] = value
-                quick += self.is_read_in_c(bytes(body), 0, len(body))
+                read_in_c += self.is_read_in_c(bytes(body), 0, len(body))
             body[at] = usual
-        self.assertGreater(quick, len(body))
+        self.assertGreater(read_in_c, len(body))
 
     def test_any_part_of_it_missing(self) -> None:
         """Cut short, begun late, or without any one of its bytes, there is nothing that is taken for facts."""
@@ -435,7 +435,7 @@ class CFormTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=500)
     @given(BODIES, st.binary(max_size=3), st.binary(max_size=3))
     def test_any_built_hello(self, body: bytes, before: bytes, after: bytes) -> None:
-        """Whatever a hello is built of, whatever stands around it, both read the same."""
+        """Both forms read any hello alike, whatever is around it."""
         self.is_read_in_c(before + body + after, len(before), len(before) + len(body))
 
     @settings(deadline=None, max_examples=200)
@@ -450,13 +450,13 @@ class CFormTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=200)
     @given(st.binary(max_size=200))
     def test_any_bytes(self, rest: bytes) -> None:
-        """What is no hello at all is none to either, also behind the beginning of one."""
+        """Bytes that are no hello are none to either form, also behind the beginning of one."""
         head = build_body(None)
         for data in (rest, head + rest, head + vector(2, rest)):
             self.is_read_in_c(data, 0, len(data))
 
     def test_it_reads_nothing_outside(self) -> None:
-        """Where a message cannot be, nothing is read."""
+        """Positions outside the bytes are refused."""
         read_in_c: Any = hello_message._read_facts_in_c
         for start, end in ((-1, 9), (5, 4), (0, 10), (10, 11)):
             self.assertRaises(ValueError, read_in_c, bytes(9), start, end)

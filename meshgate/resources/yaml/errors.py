@@ -35,7 +35,7 @@ class YamlError(Exception):
 # A pattern for the parser's context and problem, and the message and hint to show instead. {start} is the line where
 # the collection or scalar began that the parser was reading, {what} the last thing that the parser's problem quotes.
 _IN_WORDS: Final = (
-    (r"character '\\t'", "a tab stands where YAML wants spaces", "indent with spaces"),
+    (r"character '\\t'", "there is a tab where YAML needs spaces", "indent with spaces"),
     (
         r"that cannot start any token",
         "a text cannot start with {what}",
@@ -43,7 +43,7 @@ _IN_WORDS: Final = (
     ),
     (
         r"mapping values are not allowed",
-        "a colon stands where no key can be",
+        "there is a colon where no key can be",
         'indent the line as its neighbors, or quote a text that contains ": "',
     ),
     (r"quoted scalar.*(end of stream|document separator)", "a quote is never closed", "close the quote"),

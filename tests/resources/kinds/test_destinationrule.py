@@ -26,7 +26,7 @@ def faults(spec: dict[str, Any]) -> list[str]:
 
 
 class FieldTests(SynchronousTestCase):
-    """What is read, in which unit."""
+    """The fields, and the units of their values."""
 
     def test_every_part_of_a_policy(self) -> None:
         """Durations are seconds, numbers are numbers, choices are choices."""
@@ -105,7 +105,7 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual((spec.subsets, spec.export_to), ((), EXPORTED_TO_ALL))
 
     def test_zero_is_as_good_as_unset(self) -> None:
-        """Where protobuf cannot tell the two apart, the default counts."""
+        """Protobuf cannot distinguish 0 from unset in some fields, where the default counts."""
         spec = spec_of(
             "DestinationRule",
             policy(connectionPool={"tcp": {"maxConnections": 0}}, outlierDetection={"maxEjectionPercent": 0}),
@@ -206,7 +206,7 @@ class RuleTests(SynchronousTestCase):
         )
 
     def test_certificates_are_used_in_two_modes_only(self) -> None:
-        """Where there is no TLS, or the mesh's own, what is said of certificates does not matter."""
+        """Certificates are not checked where there is no TLS, or the mesh's own."""
         for mode in ("DISABLE", "ISTIO_MUTUAL"):
             tls = {"mode": mode, "insecureSkipVerify": True, "caCertificates": "/ca", "credentialName": "db"}
             self.assertEqual(faults(policy(tls=tls)), [], mode)
@@ -218,7 +218,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(faults(policy(tls={"mode": "SIMPLE", **tls})), ["MG1074 trafficPolicy.tls.credentialName"])
 
     def test_a_config_map_of_the_own_namespace(self) -> None:
-        """It can be named with its namespace or without."""
+        """A ConfigMap can be named with its namespace or without."""
         for name in ("configmap://shop/ca", "configmap://ca", "other/ca"):
             self.assertEqual(faults(policy(tls={"mode": "SIMPLE", "credentialName": name})), [], name)
 

@@ -22,16 +22,16 @@ def valid_server(number: Any = 443, protocol: str = "TLS", **rest: Any) -> dict[
 
 
 def server_faults(*servers: Any) -> set[tuple[str, str]]:
-    """What is said of a Gateway with these servers, the paths from the servers on."""
+    """Path and code of each problem of a Gateway with these servers, with paths from the servers on."""
     prefix = "spec.servers"
     return {(path.removeprefix(prefix), code) for path, code in judging.faults("Gateway", {"servers": list(servers)})}
 
 
 class GatewayTests(SynchronousTestCase):
-    """What is read."""
+    """The fields."""
 
     def test_all_fields(self) -> None:
-        """Each is read under its Istio name, even where they contradict each other."""
+        """Each field is read by its Istio name, even where fields contradict each other."""
         tls = {
             "httpsRedirect": True,
             "mode": "MUTUAL",
@@ -126,12 +126,12 @@ def server(protocol: str = "TCP", tls: Any = None, hosts: Any = ("*",), **fields
 
 
 def faults(*servers: dict[str, Any]) -> list[str]:
-    """What is wrong with a Gateway that has these servers."""
+    """The errors of a Gateway with these servers."""
     return faults_of("Gateway", {"servers": list(servers)})
 
 
 class ProtocolTests(SynchronousTestCase):
-    """Which protocols go with which tls settings."""
+    """Protocols and the tls settings that go with them."""
 
     def test_tls_needs_settings(self) -> None:
         """Any that are right by themselves will do."""
@@ -156,7 +156,7 @@ class ProtocolTests(SynchronousTestCase):
                 self.assertEqual(faults(server(protocol, tls)), ["MG1029 servers[0].tls"], (protocol, tls))
 
     def test_other_protocols_are_refused(self) -> None:
-        """Whatever the settings, it is the protocol that is wrong."""
+        """An unknown protocol is the only fault, whatever the tls settings."""
         for protocol in UNKNOWN_PROTOCOLS:
             for tls in (None, *PASSING, *ENDING):
                 self.assertEqual(faults(server(protocol, tls)), ["MG1004 servers[0].port.protocol"])

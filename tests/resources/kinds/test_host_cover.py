@@ -1,4 +1,4 @@
-"""Which hosts take in others."""
+"""Hosts that cover others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HostCoverTests(SynchronousTestCase):
     """The index of hosts against the comparison of two."""
 
     def test_wildcards_take_in_what_ends_like_them(self) -> None:
-        """Any depth, but not the name itself without what the star stands for."""
+        """A wildcard covers names of any depth, but not the bare domain."""
         cover = HostCover(enumerate(["*.example.com", "b.org"]))
         for name in ("a.example.com", "a.b.example.com", "*.a.example.com", "*.example.com", "b.org"):
             self.assertTrue(cover.includes(name), name)
@@ -34,7 +34,7 @@ class HostCoverTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(HOSTS)
     def test_overlaps_are_those_of_pairs(self, hosts: list[str]) -> None:
-        """Each host that overlaps with an earlier one is found once, with such a one."""
+        """Each host that overlaps with an earlier one is found once, together with an earlier one."""
         found = list(overlapping(list(enumerate(hosts))))
         late = [n for n, host in enumerate(hosts) if any(matches(other, host) for other in hosts[:n])]
         self.assertEqual([later for later, _ in found], late, hosts)

@@ -15,7 +15,7 @@ PARTS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=3).filte
 
 
 def overlapping(localities: Sequence[str]) -> list[int]:
-    """Which of the localities, as sources of traffic, overlap with one before."""
+    """Find the localities, as sources of traffic, that overlap with an earlier one."""
     distribute = [{"from": locality, "to": {"*": 100}} for locality in localities]
     balancer = {"localityLbSetting": {"distribute": distribute}}
     found = faults_of("DestinationRule", {"host": "db", "trafficPolicy": {"loadBalancer": balancer}})
@@ -35,7 +35,7 @@ class PrimeTests(SynchronousTestCase):
         self.assertEqual([is_prime(number) for number in range(2000)], sieve)
 
     def test_the_usual_size_and_the_bound(self) -> None:
-        """Large numbers are judged right, too."""
+        """The check is right for large numbers as well."""
         self.assertTrue(is_prime(65537))
         self.assertTrue(is_prime(TABLE_BOUND))
         self.assertFalse(is_prime(65537 * 3))
@@ -60,8 +60,8 @@ class LocalityTests(SynchronousTestCase):
 
     @given(st.lists(PARTS, min_size=1, max_size=4))
     @settings(deadline=None, max_examples=200)
-    def test_those_that_are_found_share_a_place(self, localities: Sequence[Sequence[str]]) -> None:
-        """Of each locality that overlaps there is one before with which it has a place in common."""
+    def test_localities_that_are_found_really_overlap(self, localities: Sequence[Sequence[str]]) -> None:
+        """A locality that overlaps has a concrete locality in common with an earlier one."""
 
         def share(first: Sequence[str], second: Sequence[str]) -> bool:
             return all(one == other or "*" in (one, other) for one, other in zip(first, second, strict=False))

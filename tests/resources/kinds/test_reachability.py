@@ -47,7 +47,7 @@ class HttpTests(SynchronousTestCase):
         self.assertEqual(self.found(None, None), ["MG1051 http[1]"])
 
     def test_shorter_prefixes_cover_longer_ones(self) -> None:
-        """Where the block with the shorter one has no further condition that the other has not."""
+        """A shorter prefix covers a longer one unless it has a condition that the other lacks."""
         for first, second, covered in [
             (under("/a"), under("/ab"), True),
             (under("/ab"), under("/a"), False),
@@ -64,12 +64,12 @@ class HttpTests(SynchronousTestCase):
             (under("/a", headers={"x": {}}), under("/ab", headers={"y": {"exact": "v"}}), False),
             (under("/a", statPrefix="s"), under("/ab"), True),
         ]:
-            told = self.found([first], [second])
-            self.assertEqual(told, ["MG1053 http[1].match[0]"] if covered else [], (first, second))
+            problems = self.found([first], [second])
+            self.assertEqual(problems, ["MG1053 http[1].match[0]"] if covered else [], (first, second))
             self.assertEqual(bool(self.found([first, second])), covered)
 
-    def test_whatever_stands_there(self) -> None:
-        """What has not the form of a rule is no rule that takes everything, and no reason to fall over."""
+    def test_malformed_rules_for_http(self) -> None:
+        """A rule that is not well-formed is no catch-all, and raises no exception."""
         for rules in ([3, 4], [{"match": 3}], [{"match": [None, 3, {"uri": 4}, {"uri": {"prefix": 5}}, under("")]}]):
             spec = {"hosts": ["a.example.com"], "gateways": ["gw"], "http": rules}
             self.assertEqual([each.code for each in problems_of("VirtualService", spec)], ["MG1010"])
@@ -79,7 +79,7 @@ class ReachTests(SynchronousTestCase):
     """Rules in order."""
 
     def test_only_the_last_rule_may_take_everything(self) -> None:
-        """Whatever stands behind a rule without match is never reached."""
+        """No rule behind one without match is ever reached."""
         self.assertEqual(found("tcp", [{"port": 1}], None), [])
         self.assertEqual(found("tcp", None, [{"port": 1}], None), ["MG1051 tcp[1]", "MG1051 tcp[2]"])
 
@@ -92,7 +92,7 @@ class ReachTests(SynchronousTestCase):
         )
 
     def test_rules_with_repeated_blocks_alone(self) -> None:
-        """Where every block is a repetition, so is the rule."""
+        """A rule of which every block is a repetition is never reached."""
         self.assertEqual(
             found("tls", [names("a.example.com")], [names("a.example.com")]),
             ["MG1052 tls[1].match[0]", "MG1051 tls[1]"],

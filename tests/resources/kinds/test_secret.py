@@ -41,12 +41,12 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual(secret.spec.type, "kubernetes.io/tls")
         self.assertEqual(secret.spec.keys, {"tls.key", "tls.crt", "note"})
 
-    def test_its_values_are_not_kept(self) -> None:
-        """They are nowhere in what the reader gives."""
+    def test_its_content_is_not_kept(self) -> None:
+        """No content of a Secret is anywhere in the reader's result."""
         self.assertNotIn(HIDDEN, repr(read_text(SECRET, "it.yaml")))
 
     def test_a_secret_may_be_empty(self) -> None:
-        """It then has no keys and the usual type."""
+        """An empty Secret has no entries and the default type."""
         (secret,) = read_text("{apiVersion: v1, kind: Secret, metadata: {name: s}, data: null}", "it.yaml").resources
         self.assertEqual((secret.spec.type, secret.spec.keys), ("Opaque", frozenset()))
 
@@ -70,7 +70,7 @@ class SecretTests(SynchronousTestCase):
 
 
 class KeyPairTests(SynchronousTestCase):
-    """What is seen of certificates and keys without keeping them."""
+    """Public facts of certificates and keys, which are not kept."""
 
     def spec(self, **fields: Any) -> SecretSpec:
         """The spec of a Secret."""
@@ -104,7 +104,7 @@ class KeyPairTests(SynchronousTestCase):
                 self.assertNotIn(line[:20], shown)
 
     def test_what_is_neither(self) -> None:
-        """Whatever else stands there cannot be read, and is not quoted."""
+        """Content that is neither a certificate nor a key cannot be read, and is not quoted."""
         _, key = (text.decode() for text in pem(credential()))
         for content in ("%%%", base64.b64encode(b"hush").decode(), 31415, None, [1], "aHVzaA==\n"):
             spec = self.spec(data={"tls.crt": content, "tls.key": content, "ca.crt": content})
@@ -124,7 +124,7 @@ class PodTests(SynchronousTestCase):
     """Pods."""
 
     def test_its_metadata_is_read_and_nothing_else(self) -> None:
-        """Whatever a Pod runs, it has labels."""
+        """The labels of a Pod are read, whatever its spec."""
         text = """\
 apiVersion: v1
 kind: Pod

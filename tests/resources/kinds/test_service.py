@@ -50,7 +50,7 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(faults("Service", {"ports": [port]}), {(f"spec.ports[0].{field}", code)})
 
     def test_several_ports_need_names(self) -> None:
-        """Each its own."""
+        """Each port needs a name of its own."""
         ports = [{"port": 80}, {"port": 81, "name": "a"}, {"port": 82, "name": "a"}]
         self.assertEqual(
             faults("Service", {"ports": ports}), {("spec.ports[0].name", "MG1002"), ("spec.ports[2].name", "MG1009")}

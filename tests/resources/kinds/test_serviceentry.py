@@ -29,7 +29,7 @@ def codes(metadata: dict[str, Any], **fields: Any) -> list[str]:
 
 
 class FieldTests(SynchronousTestCase):
-    """What is read."""
+    """The fields."""
 
     def test_every_field(self) -> None:
         """With endpoints that have everything an endpoint can have."""
@@ -67,10 +67,10 @@ class FieldTests(SynchronousTestCase):
 
 
 class ResolutionTests(SynchronousTestCase):
-    """Which endpoints and hosts go with which resolution."""
+    """Endpoints and hosts that go with each resolution."""
 
     def test_endpoints(self) -> None:
-        """Each resolution takes addresses of its own."""
+        """Each resolution allows its own form of addresses."""
         by_dns = ("DNS", "DNS_ROUND_ROBIN")
         allowed = {
             "10.0.0.1": ("STATIC", *by_dns),
@@ -110,20 +110,20 @@ class ResolutionTests(SynchronousTestCase):
         self.assertEqual(faults(hosts=wildcard), [])
 
     def test_dynamic_hosts_inside_the_mesh(self) -> None:
-        """They work without a waypoint, or with the word for none."""
+        """Dynamic names work without a waypoint, or with the label value that means none."""
         dynamic = {"hosts": ["*.example.com"], "resolution": "DYNAMIC_DNS", "location": "MESH_INTERNAL"}
         for waypoint, expected in (("none", []), ("mine", ["MG1087"])):
             self.assertEqual(codes({"labels": {"istio.io/use-waypoint": waypoint}}, **dynamic), expected)
         self.assertEqual(codes({}, **dynamic), [])
 
     def test_dynamic_hosts_have_protocols_that_name_them(self) -> None:
-        """TCP does not say which host is meant, nor does what is not said at all."""
+        """TCP does not say which host is meant, nor does a port without protocol."""
         for protocol, expected in (("GRPC", []), ("http2", []), ("MONGO", ["MG1087 ports[0].protocol"])):
             port = {"number": 1, "name": "p", "protocol": protocol}
             self.assertEqual(faults(hosts=["*.a.com"], resolution="DYNAMIC_DNS", ports=[port]), expected)
 
-    def test_what_cannot_be_judged_is_not(self) -> None:
-        """With an unknown resolution nothing is said of endpoints and hosts, and other faults are still found."""
+    def test_rules_about_an_unknown_resolution_are_silent(self) -> None:
+        """With an unknown resolution, endpoints and hosts are not checked, but other faults are still found."""
         found = faults(
             hosts=["a.example.com", "b.example.com"],
             resolution="MAGIC",
@@ -146,7 +146,7 @@ class PortTests(SynchronousTestCase):
     """Ports of services and of their endpoints."""
 
     def test_names_and_numbers_are_unique(self) -> None:
-        """Each of them."""
+        """Both names and numbers of ports are unique."""
         self.assertEqual(faults(ports=[TLS, TLS]), ["MG1009 ports[1].name", "MG1009 ports[1].number"])
 
     def test_several_hosts_need_ports_that_name_them(self) -> None:
@@ -192,7 +192,7 @@ class WorkloadEntryTests(SynchronousTestCase):
     """WorkloadEntries by themselves."""
 
     def test_addresses(self) -> None:
-        """Whatever any ServiceEntry could take."""
+        """A WorkloadEntry may have any address that an endpoint of some ServiceEntry may have."""
         for address in ("10.0.0.1", "::1", "db", "db.example.com.", "unix:///run/db", "unix://@db"):
             self.assertEqual(faults_of("WorkloadEntry", {"address": address}), [], address)
         for address, code in (("", "MG1002"), ("a_b", "MG1094"), ("*.a.com", "MG1094"), ("unix://", "MG1095")):

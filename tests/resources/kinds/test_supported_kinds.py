@@ -9,7 +9,7 @@ from meshgate.resources.kinds.supported_kinds import KINDS, Kind, find_kind
 
 
 class FindKindTests(SynchronousTestCase):
-    """What a document is."""
+    """The kind of a document."""
 
     def test_every_kind_in_every_api_version(self) -> None:
         """The three of Istio, and Kubernetes' own."""

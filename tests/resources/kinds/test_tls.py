@@ -36,7 +36,7 @@ def warnings(**tls: Any) -> list[str]:
 
 
 class CertificateTests(SynchronousTestCase):
-    """Where certificates come from."""
+    """Sources of certificates."""
 
     def test_secrets_are_enough(self) -> None:
         """With a secret, no file is needed in any mode."""
@@ -58,7 +58,7 @@ class CertificateTests(SynchronousTestCase):
             self.assertEqual(errors(mode=mode, **FILES), ["MG1036 caCertificates"])
 
     def test_several_pairs(self) -> None:
-        """Each of them is whole; more than two are too many."""
+        """Each pair of files is complete; more than two pairs are too many."""
         self.assertEqual(errors(mode="SIMPLE", tlsCertificates=[FILES, FILES]), [])
         half = [FILES, {"serverCertificate": "b.crt"}]
         self.assertEqual(errors(mode="SIMPLE", tlsCertificates=half), ["MG1036 tlsCertificates[1].privateKey"])
@@ -109,6 +109,6 @@ class CipherTests(SynchronousTestCase):
         self.assertEqual(warnings(cipherSuites=["ECDHE-RSA-AES128-GCM-SHA256", "", "ALL", "-ALL", "!aNULL"]), [])
 
     def test_suites_that_are_ignored(self) -> None:
-        """Unknown ones and repetitions, each at its place."""
+        """Unknown cipher suites and repetitions are reported, each by its path."""
         suites = ["FOO", "AES128-SHA", "ALL", "AES128-SHA"]
         self.assertEqual(warnings(cipherSuites=suites), ["MG1032 cipherSuites[0]", "MG1032 cipherSuites[3]"])

@@ -24,10 +24,10 @@ def tls_rule(**match: Any) -> dict[str, Any]:
 
 
 class VirtualServiceTests(SynchronousTestCase):
-    """What is read."""
+    """The fields."""
 
     def test_all_fields(self) -> None:
-        """Each is read under its Istio name."""
+        """Each field is read by its Istio name."""
         block = {
             "destinationSubnets": ["10.0.0.0/8"],
             "port": 443,
@@ -109,7 +109,7 @@ class VirtualServiceTests(SynchronousTestCase):
         )
 
     def test_http_rules_are_taken_and_reported(self) -> None:
-        """Whatever they say, as they are not served; the rest serves."""
+        """Rules for HTTP of any content are reported and not served; the other rules serve."""
         reading = judging.judge(
             "VirtualService", short_spec(http=[{"match": [{"any": ["thing"]}]}, {}], tcp=[{"route": SHORT_ROUTE}])
         )
@@ -161,7 +161,7 @@ class HostTests(SynchronousTestCase):
             self.assertEqual(faults(hosts=[host]), [], host)
 
     def test_bad_hosts(self) -> None:
-        """What is no domain name."""
+        """Hosts that are no domain names are refused."""
         for host in ("", "a_b", "a.*.com", "ba!r", "10.0.0.1.2", "a.1"):
             self.assertEqual(faults(hosts=[host]), ["MG1021 hosts[0]"], host)
 
@@ -210,13 +210,13 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual(faults(gateways=[name]), ["MG1044 gateways[0]"], name)
 
     def test_istio_stops_at_the_first_name_without_namespace(self) -> None:
-        """What stands behind is no error there; here it is a warning."""
+        """References behind the first one without a namespace are no errors in Istio; here they are warnings."""
         self.assertEqual(faults(gateways=["ns/gw", "a_b"]), ["MG1044 gateways[1]"])
         self.assertEqual(faults(gateways=["gw", "a_b", "/"]), [])
         self.assertEqual(warnings(gateways=["gw", "a_b", "/"]), ["MG1044 gateways[1]", "MG1044 gateways[2]"])
 
-    def test_those_of_match_blocks(self) -> None:
-        """They have the same forms."""
+    def test_references_in_match_blocks(self) -> None:
+        """References in match blocks have the same forms."""
         self.assertEqual(faults(tcp=tcp(gateways=["ns/"])), ["MG1044 tcp[0].match[0].gateways[0]"])
 
 
@@ -242,11 +242,11 @@ class ServerNameTests(SynchronousTestCase):
             self.assertEqual(faults(hosts=[host], tls=tls(name)), ["MG1048 tls[0].match[0].sniHosts[0]"], (host, name))
 
     def test_each_name_is_judged(self) -> None:
-        """Bad ones, addresses and outsiders each have their place."""
+        """Malformed names, addresses and names outside the hosts are each reported by their path."""
         rules = tls("a.example.com", "a_b", "10.0.0.1", "b.com")
-        place = "tls[0].match[0].sniHosts"
-        self.assertEqual(faults(tls=rules), [f"MG1021 {place}[1]", f"MG1048 {place}[3]"])
-        self.assertEqual(warnings(tls=rules), [f"MG1049 {place}[2]"])
+        path = "tls[0].match[0].sniHosts"
+        self.assertEqual(faults(tls=rules), [f"MG1021 {path}[1]", f"MG1048 {path}[3]"])
+        self.assertEqual(warnings(tls=rules), [f"MG1049 {path}[2]"])
 
 
 class MatchTests(SynchronousTestCase):
@@ -284,29 +284,29 @@ class MatchTests(SynchronousTestCase):
 class DestinationTests(SynchronousTestCase):
     """Destinations and their weights."""
 
-    def place(self, **destination: Any) -> list[str]:
-        """What is wrong with a destination."""
+    def faults_of_destination(self, **destination: Any) -> list[str]:
+        """Destinations."""
         prefix = "tcp[0].route[0].destination"
         return [fault.replace(prefix, "") for fault in faults(tcp=[{"route": [{"destination": destination}]}])]
 
     def test_hosts(self) -> None:
         """Names and partial wildcards; neither everything nor an address."""
         for host in ("app", "app.ns.svc.cluster.local", "*.example.com"):
-            self.assertEqual(self.place(host=host), [], host)
+            self.assertEqual(self.faults_of_destination(host=host), [], host)
         for host in ("*", "10.0.0.1", "::1", "ns/app", "a_b", "", "*.*.com"):
-            self.assertEqual(self.place(host=host), ["MG1021 .host"], host)
-        self.assertEqual(self.place(), ["MG1002 .host"])
+            self.assertEqual(self.faults_of_destination(host=host), ["MG1021 .host"], host)
+        self.assertEqual(self.faults_of_destination(), ["MG1002 .host"])
         self.assertEqual(faults(tcp=[{"route": [{}]}]), ["MG1002 tcp[0].route[0].destination"])
 
     def test_subsets_and_ports(self) -> None:
         """A subset is a label, and a port is given by its number."""
-        self.assertEqual(self.place(host="a", subset="v1", port={"number": 80}), [])
-        self.assertEqual(self.place(host="a", subset="v1.2"), ["MG1020 .subset"])
-        self.assertEqual(self.place(host="a", port={"number": 0}), ["MG1005 .port.number"])
-        self.assertEqual(self.place(host="a", port={}), ["MG1002 .port.number"])
+        self.assertEqual(self.faults_of_destination(host="a", subset="v1", port={"number": 80}), [])
+        self.assertEqual(self.faults_of_destination(host="a", subset="v1.2"), ["MG1020 .subset"])
+        self.assertEqual(self.faults_of_destination(host="a", port={"number": 0}), ["MG1005 .port.number"])
+        self.assertEqual(self.faults_of_destination(host="a", port={}), ["MG1002 .port.number"])
 
     def test_weights(self) -> None:
-        """They need not add up to 100, but several destinations need some."""
+        """Weights need not add up to 100, but several destinations need at least one."""
         for weights, wrong in (
             ([0], []),
             ([1, 1], []),
@@ -322,7 +322,7 @@ class ExportTests(SynchronousTestCase):
     """Namespaces that it is exported to; its own is shop."""
 
     def test_entries(self) -> None:
-        """Each once, and * alone."""
+        """Each namespace may come once, and * only alone."""
         for names in ([], ["*"], ["."], [".", "infra"]):
             self.assertEqual(faults(exportTo=names), [], names)
         for names, wrong in (
@@ -338,8 +338,8 @@ class ExportTests(SynchronousTestCase):
 class HttpTests(SynchronousTestCase):
     """Http rules."""
 
-    def test_they_are_counted_and_not_read(self) -> None:
-        """Whatever is in them, they are neither refused nor served, and that is said."""
+    def test_they_are_counted_and_not_validated(self) -> None:
+        """Rules of any content are neither refused nor served, which a problem says."""
         fields = spec(http=[{"match": 1}, {"nonsense": True}])
         self.assertEqual(len(spec_of("VirtualService", fields).http_rules), 2)
         self.assertEqual([problem.code for problem in problems_of("VirtualService", fields)], ["MG1010"])

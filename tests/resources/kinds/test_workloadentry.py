@@ -13,7 +13,7 @@ class WorkloadEntryTests(SynchronousTestCase):
     """Fields and rules."""
 
     def test_all_fields(self) -> None:
-        """Each is read under its Istio name."""
+        """Each field is read by its Istio name."""
         whole = {
             "address": "10.0.0.1",
             "ports": {"http": 8080, "https": 8443},

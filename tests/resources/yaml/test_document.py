@@ -20,12 +20,12 @@ def only(text: str | bytes) -> YamlDocument:
 class ValueTests(SynchronousTestCase):
     """Plain values."""
 
-    def assert_refused(self, text: str | bytes, place: tuple[int, int], part: str) -> None:
-        """The text is refused at a place, with certain words."""
+    def assert_refused(self, text: str | bytes, position: tuple[int, int], words: str) -> None:
+        """Check that the text is refused at a position, with certain words."""
         with self.assertRaises(YamlError) as caught:
             parse_documents(text)
-        self.assertEqual((caught.exception.line, caught.exception.column), place)
-        self.assertIn(part, str(caught.exception))
+        self.assertEqual((caught.exception.line, caught.exception.column), position)
+        self.assertIn(words, str(caught.exception))
 
     def test_block_and_flow_style(self) -> None:
         """The ordinary forms."""
@@ -56,7 +56,7 @@ class ValueTests(SynchronousTestCase):
         self.assert_refused("1: a\n'1': b\n", (2, 1), "written twice")
 
     def test_anchors_aliases_and_merge_keys(self) -> None:
-        """What is merged yields to what is written, and a former mapping goes before a latter."""
+        """A mapping's own keys come before merged ones, and an earlier merged mapping before a later one."""
         text = "a: &a {x: 1, v: 2}\nb: &b {v: 3, z: 4}\nc: {<<: [*a, *b], x: 5}\nd: *a\ne: {<<: *b}\n"
         value = only(text).value
         self.assertEqual(value["c"], {"x": 5, "v": 2, "z": 4})
@@ -67,7 +67,7 @@ class ValueTests(SynchronousTestCase):
         self.assert_refused("a: &a 1\nb:\n  <<: *a\n", (3, 3), "takes a mapping")
 
     def test_an_alias_within_itself_is_refused(self) -> None:
-        """It would never end."""
+        """An anchor that contains its own alias would never end."""
         for text in ("a: &a [*a]", "&a {b: {c: *a}}", "a: &a {<<: *a}"):
             with self.assertRaisesRegex(YamlError, "contain themselves"):
                 parse_documents(text)
@@ -104,7 +104,7 @@ class ValueTests(SynchronousTestCase):
         self.assert_refused("a: 1\né: é".encode() + b"\xff", (2, 5), "the byte 0xff at position 11 is not UTF-8")
 
     def test_ambiguous_words_are_warned_of(self) -> None:
-        """Once each, with the place, and whether they are values or keys."""
+        """Each word has one warning with its position, as a value or as a key."""
         document = only("a: &x [on, 'on']\nb: *x\nyes: 010\n")
         self.assertEqual(document.value, {"a": [True, "on"], "b": [True, "on"], "true": 8})
         self.assertEqual([(w.line, w.column) for w in document.warnings], [(1, 8), (3, 1), (3, 6)])
@@ -141,7 +141,7 @@ class PositionTests(SynchronousTestCase):
         self.assertEqual((document.line, document.column), (3, 1))
 
     def test_of_values_and_keys(self) -> None:
-        """Each where it is written."""
+        """Each value has the position at which it is written."""
         document = only(self.TEXT)
         number = ("spec", "servers", 0, "port", "number")
         self.assertEqual(document.position(number), (6, 15))
@@ -151,7 +151,7 @@ class PositionTests(SynchronousTestCase):
         self.assertEqual(document.position(("spec", "servers", 0, "hosts", 1, "é")), (9, 12))
 
     def test_of_what_is_missing_or_empty(self) -> None:
-        """What would contain it; the key that has no value."""
+        """A missing value has the position of its container; an empty one, that of its key."""
         document = only(self.TEXT)
         self.assertEqual(document.position(("spec", "servers", 0, "bind")), (5, 5))
         self.assertEqual(document.key_position(("spec", "servers", 0, "bind")), (5, 5))
@@ -161,7 +161,7 @@ class PositionTests(SynchronousTestCase):
         self.assertEqual(document.position(("other",)), (3, 1))
 
     def test_through_aliases_and_merge_keys(self) -> None:
-        """Where the value is really written."""
+        """A merged value has the position at which it is written."""
         document = only("a: &a\n  x: 1\nb:\n  <<: *a\nc: *a\n1: d\n")
         self.assertEqual(document.position(("b", "x")), (2, 6))
         self.assertEqual(document.key_position(("c", "x")), (2, 3))

@@ -52,7 +52,7 @@ def paths(value: Any, before: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
 
 
 def everything(text: str, use_c: bool) -> Any:
-    """All that can be known of a text: values, warnings and every position; or the error."""
+    """The reading of a text: values, warnings and every position; or the error."""
     try:
         documents = parse_documents(text, use_c=use_c)
     except YamlError as error:
@@ -68,7 +68,7 @@ def everything(text: str, use_c: bool) -> Any:
 
 
 class ComposeTests(SynchronousTestCase):
-    """What both parsers do."""
+    """Both parsers give the same."""
 
     def test_it_tells_plain_words_from_quoted_ones(self) -> None:
         """Only a plain word has still to be resolved."""
@@ -118,7 +118,7 @@ class AgreementTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=500)
     @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(lambda parts: "k: 1\n---\nr:\n  " + "".join(parts)))
     def test_they_agree_on_any_text(self, text: str) -> None:
-        """Values, positions, warnings, and the error with its place, whatever follows a good document."""
+        """Values, positions, warnings and errors are the same, whatever follows a good document."""
         self.assertEqual(everything(text, True), everything(text, False))
 
     def test_what_only_the_pure_parser_takes_is_taken(self) -> None:
@@ -135,7 +135,7 @@ class AgreementTests(SynchronousTestCase):
         self.assertEqual((caught.exception.line, caught.exception.column), (602, 1))
 
     def test_text_after_a_document_is_not_one_of_its_own(self) -> None:
-        """What the C parser refuses between documents stays refused, though alone it would be YAML."""
+        """Text between documents that the C parser refuses stays refused, though it would be YAML on its own."""
         for text in ("a: 1\n---\n  b: 1\n c: 2\n", '"a" b', "[] c\n"):
             with self.assertRaises(YamlError):
                 parse_documents(text, use_c=True)

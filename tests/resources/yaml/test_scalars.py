@@ -15,7 +15,7 @@ class PlainValueTests(SynchronousTestCase):
     """The value of a word."""
 
     def assert_values(self, wanted: dict[str, Scalar]) -> None:
-        """Each word has the wanted value, of the wanted type."""
+        """Each word has the expected value, of the expected type."""
         found = {word: plain_value(word) for word in wanted}
         self.assertEqual(found, wanted)
         self.assertEqual({word: type(value) for word, value in found.items()}, {w: type(v) for w, v in wanted.items()})
@@ -110,7 +110,7 @@ class KeyTextTests(SynchronousTestCase):
 
 
 class OtherReadingTests(SynchronousTestCase):
-    """Where YAML 1.2 differs."""
+    """Words that YAML 1.2 reads differently."""
 
     def test_it_tells_the_meaning_in_yaml_1_2(self) -> None:
         """Words of YAML 1.1 only, octal numbers, and numbers with underscores."""
