@@ -20,6 +20,8 @@ DATA_PATH_TESTS := tests.wire tests.proxy \
 	poller_stand_in port sockets transport) \
 	tests.routing.test_lookup tests.routing.test_loops tests.workers.test_workers \
 	$(addprefix tests.test_,control dead_endpoints end_to_end families_of_names soak)
+# The tests that judge the files of tests/golden.
+GOLDEN_TESTS := tests.test_golden $(addprefix tests.settings.test_,load expectation_file)
 TEST_FILES = $(shell find tests -name 'test_*.py')
 # Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
 SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' $(TEST_FILES)) \
@@ -77,7 +79,7 @@ $(COMPILED)/.compiled: setup.py pyproject.toml $(shell find meshgate twisted -na
 	@touch $@
 
 golden: $(VENV)/.installed-dev  ## write the texts of problems into tests/golden as they are shown now, to be read like code
-	MESHGATE_GOLDEN=rewrite $(BIN)/python -m twisted.trial tests.test_golden
+	MESHGATE_GOLDEN=rewrite $(BIN)/python -m twisted.trial $(GOLDEN_TESTS)
 	@git status --short tests/golden
 
 lint: $(VENV)/.installed-dev  ## check style and types

@@ -1,9 +1,8 @@
-"""Tests of what people read: one for each file of :mod:`tests.golden`, and one that needs a key of its own."""
+"""Golden texts of routes: one test for each file of :mod:`tests.golden`, and one that needs a key of its own."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,64 +10,52 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.resources.codes import CODES
 from meshgate.resources.latest import latest
 from meshgate.resources.problem import Phase, Problem, has_errors
-from meshgate.resources.reader import Reading, read_text
+from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
 from tests.configurations import PROXY, compiled
-from tests.golden import COMPILED, Golden, all_cases, fold
+from tests.golden import COMPILED, Golden, GoldenTestCase, all_cases
 from tests.key_pairs import key_pair, terminating
 
-CASES = list(all_cases())
-REWRITE = os.environ.get("MESHGATE_GOLDEN") == "rewrite"
+READ = ("destinationrule", "documents", "fields", "gateway", "serviceentry", "virtualservice")
+LOADED = ("expectations", "settings")
 OF_OTHER_TESTS = {"MG2073"}
 
 
-def analyzed(reading: Reading, group: str) -> list[Problem]:
-    """The problems of compiling what was read."""
-    proxy = replace(PROXY, extended=True) if group == "extended" else PROXY
-    resources, _ = latest(reading.resources)
-    return list(compile_table(resources, proxy, refused=reading.refused).problems)
+class ReadingTests(GoldenTestCase, groups=READ):
+    """Problems of reading and validation."""
+
+    def judge(self, case: Golden) -> Iterable[Problem]:
+        """Read the routes."""
+        return [each for each in read_text(case.text, "routes.yaml").all_problems if each.code == case.code]
 
 
-class GoldenTests(SynchronousTestCase):
-    """One test for each file, made below."""
+class AnalysisTests(GoldenTestCase, groups=COMPILED):
+    """Problems of compiling and analysis."""
 
-    maxDiff = None
-
-    def judge(self, case: Golden) -> None:
-        """The file's problems with its code, and no others, are shown in these words."""
+    def judge(self, case: Golden) -> Iterable[Problem]:
+        """Compile the routes."""
         reading = read_text(case.text, "routes.yaml")
-        if case.group in COMPILED:
-            invalid = (has_errors(reading.all_problems), bool(reading.refused))
-            self.assertEqual(invalid, (case.group == "refused",) * 2, reading.all_problems)
-            problems = [each for each in analyzed(reading, case.group) if each.code == case.code]
-            self.assertEqual({problem.phase for problem in problems}, {Phase.ANALYSIS})
-        else:
-            problems = [each for each in reading.all_problems if each.code == case.code]
-        shown = fold(problems)
-        if REWRITE:
-            case.rewrite(shown)
-        else:
-            self.assertEqual(shown, case.shown)
+        invalid = (has_errors(reading.all_problems), bool(reading.refused))
+        self.assertEqual(invalid, (case.group == "refused",) * 2, reading.all_problems)
+        proxy = replace(PROXY, extended=True) if case.group == "extended" else PROXY
+        resources, _ = latest(reading.resources)
+        compilation = compile_table(resources, proxy, refused=reading.refused)
+        problems = [each for each in compilation.problems if each.code == case.code]
+        self.assertEqual({problem.phase for problem in problems}, {Phase.ANALYSIS})
+        return problems
 
 
-def _test(case: Golden) -> Callable[[GoldenTests], None]:
-    def test(self: GoldenTests) -> None:
-        self.judge(case)
-
-    return test
-
-
-for _case in CASES:
-    setattr(GoldenTests, f"test_{_case.group}_{_case.name}", _test(_case))
-
-
-class CodeTests(SynchronousTestCase):
-    """Which codes have a text."""
+class CompletenessTests(SynchronousTestCase):
+    """Every code has a text, and every text a test."""
 
     def test_each_code_of_a_rule_has_a_text(self) -> None:
         """A new rule of validation or analysis comes with a case."""
         rules = {code for code in CODES if code.startswith(("MG1", "MG2"))}
-        self.assertEqual(rules - {case.code for case in CASES}, OF_OTHER_TESTS)
+        self.assertEqual(rules - {case.code for case in all_cases()}, OF_OTHER_TESTS)
+
+    def test_each_group_has_its_tests(self) -> None:
+        """A new group comes with tests that judge it."""
+        self.assertEqual({case.group for case in all_cases()}, {*READ, *COMPILED, *LOADED})
 
     def test_the_key_of_another_certificate(self) -> None:
         """The text for a Secret whose certificate and key do not belong together shows neither."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.codes import CODES
 from meshgate.routing.tell.expectation import Target
 from meshgate.routing.tell.explain import Call
 from meshgate.settings.expectation_file import Expectations, ExpectationsError, load_expectations
+from tests.golden import Golden, GoldenTestCase
 from tests.support import new_folder
 
 WHOLE = """\
@@ -28,67 +31,32 @@ expect:
 - {port: 9001, no_listener: true}
 """
 
-BROKEN = {
-    "a list": ("- a\n", ["1:1: error[MG0201]: the file of expectations must be a mapping, not a list"]),
-    "nothing": ("", ["error[MG0201]: the file of expectations is empty (write at least one expectation under expect)"]),
-    "no YAML": ("a: [\n", ["2:1: error[MG0001]"]),
-    "no expectation": (
-        "routes: [a]\nexpect: []\n",
-        ["2:9: error[MG0204]: expect: the list needs at least one entry"],
-    ),
-    "misspelled keys": (
-        "route: [a]\ngateway: {lables: {a: b}}\nexpect: [{port: 1, close: true}]\n",
-        [
-            "1:1: error[MG0202]: route: unknown key route (did you mean routes?)",
-            "2:11: error[MG0202]: gateway.lables: unknown key lables (did you mean labels?)",
-            "3:10: error[MG0203]: expect[0]: nothing is expected of the connection to port 1",
-            "3:20: error[MG0202]: expect[0].close: unknown key close (did you mean closed?)",
-        ],
-    ),
-    "no port": (
-        "expect: [{closed: true}]\n",
-        ["1:10: error[MG0203]: expect[0].port: the required field port is missing"],
-    ),
-    "wrong values": (
-        "expect:\n- port: 70000\n  destination: a:0\n  bind: here\n- port: 1\n  destination: {a: 0}\n",
-        [
-            "2:9: error[MG0204]: expect[0].port",
-            '3:16: error[MG0204]: expect[0].destination: must be a destination, not the text "a:0" (write it as',
-            "4:9: error[MG0204]: expect[0].bind: must be an IP address",
-            "6:16: error[MG0204]: expect[1].destination: the weight 0 is out of range",
-        ],
-    ),
-    "no destination": (
-        "expect: [{port: 1, destination: []}]\n",
-        ["1:33: error[MG0204]: expect[0].destination: a list"],
-    ),
-    "two ends": (
-        "expect: [{port: 1, closed: true, destination: a}]\n",
-        ["1:20: error[MG0204]: expect[0].closed: closed excludes destination: a connection has one end"],
-    ),
-    "plain text with a name": (
-        "expect: [{port: 1, plain: true, sni: a, closed: true}]\n",
-        ["1:33: error[MG0204]: expect[0].sni: plain text carries no server name"],
-    ),
-    "a source": (
-        "expect: [{port: 1, source: 10.0.0.1, closed: true}]\n",
-        ["1:20: error[MG0204]: expect[0].source: the address decides nothing here"],
-    ),
-}
-"""What is wrong, and how each problem begins after the file's name."""
 
-
-class LoadTests(SynchronousTestCase):
-    """:func:`load_expectations`."""
+class ExpectationsTestCase(SynchronousTestCase):
+    """A file of expectations in a folder of its own."""
 
     def setUp(self) -> None:
         """Choose a file."""
         self.file = new_folder(self) / "expectations.yaml"
 
     def load(self, text: str) -> Expectations:
-        """What the text says."""
+        """Load the expectations of a text."""
         self.file.write_text(text)
         return load_expectations(self.file)
+
+
+class GoldenTests(ExpectationsTestCase, GoldenTestCase, groups=["expectations"]):
+    """Every problem of a file at once, in the order of the file."""
+
+    def judge(self, case: Golden) -> Iterable[str]:
+        """Load the expectations."""
+        problems = self.assertRaises(ExpectationsError, self.load, case.text).problems
+        self.assertLessEqual({problem.code for problem in problems}, CODES.keys())
+        return [str(each).replace(str(self.file), "expectations.yaml") for each in problems]
+
+
+class LoadTests(ExpectationsTestCase):
+    """Loading files without problems, and files that are not there."""
 
     def test_whole_file(self) -> None:
         """Everything that may stand in the file is read, and routes are relative to it."""
@@ -114,16 +82,6 @@ class LoadTests(SynchronousTestCase):
         found = self.load("expect: [{port: 1, closed: true}]\n")
         told = found.routes, found.labels, found.namespace, found.default_namespace, found.domain_suffix
         self.assertEqual(told, ((), None, "", "", None))
-
-    def test_broken_files(self) -> None:
-        """Every problem is said at once, with its place."""
-        for what, (text, expected) in BROKEN.items():
-            with self.subTest(what):
-                error = self.assertRaises(ExpectationsError, self.load, text)
-                lines = [line.removeprefix(f"{self.file}:").strip() for line in str(error).splitlines()]
-                begun = [line[: len(start)] for line, start in zip(lines, expected, strict=True)]
-                self.assertEqual(begun, expected)
-                self.assertLessEqual({problem.code for problem in error.problems}, CODES.keys())
 
     def test_a_file_that_is_not_there(self) -> None:
         """No file is a problem like any other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.settings import load as settings_module
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EchoSettings, GatewaySettings
-from tests.broken_settings import BROKEN, ONE_PROVIDER
+from tests.golden import Golden, GoldenTestCase
 from tests.support import new_folder
+
+ONE_PROVIDER = "providers: [{name: files, type: inventory, hosts: []}]\n"
+"""A first line that is in order."""
 
 SMALLEST = """\
 gateway: {labels: {istio: ingressgateway}, namespace: istio-system}
@@ -286,18 +289,16 @@ class BrokenFileTests(SettingsTestCase):
         self.assertEqual(load_settings(self.path, REGISTRY).warnings, ())
 
 
+class GoldenTests(SettingsTestCase, GoldenTestCase, groups=["settings"]):
+    """Every problem of a file at once, in the order of the file."""
+
+    def judge(self, case: Golden) -> Iterable[str]:
+        """Load the settings."""
+        return [str(each).replace(str(self.path), "settings.yaml") for each in self.problems(case.text)]
+
+
 class ProblemTests(SettingsTestCase):
     """What is said of files that can be read and not be used."""
-
-    maxDiff = None
-
-    def test_every_problem_is_said_at_once_and_in_place(self) -> None:
-        """The table of broken settings: exact texts, in the order of the file."""
-        said = {
-            what: "\n".join(map(str, self.problems(text))).replace(str(self.path), "FILE")
-            for what, (text, _) in BROKEN.items()
-        }
-        self.assertEqual(said, {what: "\n".join(lines) for what, (_, lines) in BROKEN.items()})
 
     def test_the_error_prints_as_compilers_do(self) -> None:
         """The text of the error is all of its problems, one a line."""
