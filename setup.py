@@ -44,7 +44,7 @@ COMPILED = (
     "meshgate/proxy/racing.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
-    "meshgate/proxy/entrance.py",
+    "meshgate/proxy/served_listener.py",
     "meshgate/proxy/connection.py",
     "meshgate/proxy/dataplane.py",
 )

@@ -198,6 +198,12 @@ class GatewayUnderTest:
         self._clients.append(client)
         return client
 
+    def live_records(self) -> list[ConnectionRecord]:
+        """The records of the live connections, with their counts up to date."""
+        for connection in self.plane.connections:
+            connection.update_counts()
+        return [connection.record for connection in self.plane.connections]
+
     async def record(self, number: int = 0) -> ConnectionRecord:
         """Wait for a connection to end."""
         await wait_for(lambda: len(self.records) > number, f"record {number}")

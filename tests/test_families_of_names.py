@@ -169,7 +169,7 @@ class FamilyTests(TestCase):
         gateway.serve(listener)
         client = await gateway.connect(listener)
         client.send(b"one ")
-        await wait_for(lambda: any(connection.destination for connection in gateway.plane), "the dial")
+        await wait_for(lambda: any(record.destination for record in gateway.live_records()), "the dial")
         client.send(b"two ")
         await wait_for(lambda: host.peers, "the winner")
         client.send(b"three")

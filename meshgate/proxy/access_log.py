@@ -36,7 +36,7 @@ FLUSH_AT: Final = 64 * 1024
 RETRY_AFTER: Final = 0.1
 """Seconds after which lines that could not be written are tried again."""
 
-MAX_WAITING: Final = 8 * 1024 * 1024
+MAX_PENDING: Final = 8 * 1024 * 1024
 """Bytes of lines kept while they cannot be written, unless told otherwise. What comes on top is counted and dropped."""
 
 CLOSE_WITHIN: Final = 2.0
@@ -79,7 +79,7 @@ class AccessLog:
     :param open_output: opens what is written to, and returns its file descriptor, which then belongs to the log.
     :param format: how the lines read.
     :param clock: for the times at which lines are written.
-    :ivar max_waiting: bytes of lines kept while they cannot be written.
+    :ivar max_pending: bytes of lines kept while they cannot be written.
     :raises AccessLogError: as ``open_output`` does.
     """
 
@@ -90,9 +90,9 @@ class AccessLog:
         self._clock = clock
         self._lines: list[str] = []
         self._batches: deque[memoryview] = deque()
-        self.max_waiting = MAX_WAITING
-        self._waiting = 0
-        self._since_flush = 0
+        self.max_pending = MAX_PENDING
+        self._pending = 0
+        self._unflushed = 0
         self._lost = 0
         self._faulty = False
         self._timer: IDelayedCall | None = None
@@ -105,23 +105,23 @@ class AccessLog:
             return
         line = self._format_line(record)
         length = len(line) + 1
-        self._since_flush += length
-        if self._waiting + length > self.max_waiting:
+        self._unflushed += length
+        if self._pending + length > self.max_pending:
             self._lost += 1
-            self._report("its reader has stopped reading")
+            self._report_fault("its reader has stopped reading")
         else:
             if self._lost:
-                self._own_up()
+                self._add_lost_line()
             self._lines.append(line)
-            self._waiting += length
-        if self._since_flush >= FLUSH_AT:
+            self._pending += length
+        if self._unflushed >= FLUSH_AT:
             self.flush()
         elif self._timer is None:
             self._timer = self._clock.callLater(FLUSH_AFTER, self.flush)
 
     def flush(self) -> None:
         """Write as much as the output takes now; try again later with the rest."""
-        self._since_flush = 0
+        self._unflushed = 0
         self._cancel_timer()
         if self._output.closed:
             return
@@ -129,11 +129,11 @@ class AccessLog:
         try:
             self._write_out()
         except OSError as error:
-            self._report(os.strerror(error.errno or 0))
+            self._report_fault(os.strerror(error.errno or 0))
             broken = True
-        if self._closed is not None and (not self._waiting or broken or self._clock.seconds() >= self._close_by):
+        if self._closed is not None and (not self._pending or broken or self._clock.seconds() >= self._close_by):
             self._end(self._closed)
-        elif self._waiting:
+        elif self._pending:
             self._timer = self._clock.callLater(FLUSH_AFTER if broken else RETRY_AFTER, self.flush)
 
     def reopen(self) -> None:
@@ -166,14 +166,14 @@ class AccessLog:
             taken = self._output.write(self._batches[0])
             if not taken:
                 return
-            self._waiting -= taken
+            self._pending -= taken
             rest = self._batches[0][taken:]
             if rest:
                 self._batches[0] = rest
             else:
                 self._batches.popleft()
             if self._lost and not self._batches:
-                self._own_up()
+                self._add_lost_line()
                 self._gather()
         if self._faulty:
             self._faulty = False
@@ -184,19 +184,19 @@ class AccessLog:
             self._batches.append(memoryview("\n".join([*self._lines, ""]).encode("ascii")))
             self._lines.clear()
 
-    def _own_up(self) -> None:
+    def _add_lost_line(self) -> None:
         line = self._format_lost(self._lost, time.time())
         self._lost = 0
         self._lines.append(line)
-        self._waiting += len(line) + 1
+        self._pending += len(line) + 1
 
-    def _report(self, reason: str) -> None:
+    def _report_fault(self, reason: str) -> None:
         if not self._faulty:
             self._faulty = True
             _log.error(
                 "the access log cannot be written: {reason}; {limit} MiB of lines are kept, more are dropped",
                 reason=reason,
-                limit=self.max_waiting >> 20,
+                limit=self.max_pending >> 20,
             )
 
     def _cancel_timer(self) -> None:
@@ -206,7 +206,7 @@ class AccessLog:
 
     def _end(self, closed: Deferred[None]) -> None:
         self._output.close()
-        if self._waiting or self._lost:
+        if self._pending or self._lost:
             _log.error("the last lines of the access log could not be written")
         closed.callback(None)
 
@@ -217,7 +217,7 @@ class _Output:
     write to the same place.
 
     It is not made non-blocking: that would hold for every process that shares it, as is usual for standard
-    output. Instead, the kernel is asked before each piece, and no piece is longer than what a pipe with room
+    output. Instead, the kernel is asked before each chunk, and no chunk is longer than what a pipe with room
     surely has room for and takes in one go (pipe(7), PIPE_BUF). A file is never full in this sense, and takes
     everything at once.
     """
@@ -226,7 +226,7 @@ class _Output:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
-        self._piece = MAX_WAITING if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
+        self._chunk = MAX_PENDING if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
 
     @property
     def closed(self) -> bool:
@@ -239,12 +239,12 @@ class _Output:
         """
         if not self._poll.poll(0):
             return 0
-        piece = data[: self._piece]
-        if len(piece) < len(data):
-            # A line that is longer than a piece has to be cut after all.
-            piece = piece[: bytes(piece).rfind(b"\n") + 1] or piece
+        chunk = data[: self._chunk]
+        if len(chunk) < len(data):
+            # A line that is longer than a chunk has to be cut after all.
+            chunk = chunk[: bytes(chunk).rfind(b"\n") + 1] or chunk
         try:
-            return os.write(self._descriptor, piece)
+            return os.write(self._descriptor, chunk)
         except BlockingIOError:
             return 0
 

@@ -13,12 +13,12 @@ from functools import lru_cache
 from typing import Final
 
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.shared_counts import EVERYTHING, SharedCounts, Slots
+from meshgate.proxy.shared_counts import EVERYTHING, CounterPair, SharedCounts
 
 IPV6_CLIENT: Final = 64
 """Leading bits of an IPv6 address by which clients are told apart: a single client has all the addresses below."""
 
-Counted = tuple[Slots, ...]
+CountedIn = tuple[CounterPair, ...]
 """Where a connection is counted."""
 
 
@@ -31,9 +31,9 @@ class Admission:
 
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
-        self._listener_slots = lru_cache(1024)(lambda listener: counts.slots(f"listener {listener}"))
+        self._listener_pair = lru_cache(1024)(lambda listener: counts.pair(f"listener {listener}"))
 
-    def enter(self, limits: Limits, listener: str, client: str) -> Counted | None:
+    def enter(self, limits: Limits, listener: str, client: str) -> CountedIn | None:
         """
         Count a connection, if there is room.
 
@@ -41,34 +41,34 @@ class Admission:
         :return: where it was counted, to be given to :meth:`leave` at its end; None if there is no room.
         """
         wanted = self._wanted(limits, listener, client)
-        for slots, most in wanted:
-            if self._counts.total(slots) >= most:
+        for pair, most in wanted:
+            if self._counts.total(pair) >= most:
                 return None
         return self._count(wanted)
 
-    def leave(self, counted: Counted) -> None:
+    def leave(self, counted: CountedIn) -> None:
         """Count a connection no more."""
-        for slots in counted:
-            self._counts.add(slots, -1)
+        for pair in counted:
+            self._counts.add(pair, -1)
 
-    def follow(self, limits: Limits, listener: str, client: str, counted: Counted) -> Counted:
+    def recount(self, limits: Limits, listener: str, client: str, counted: CountedIn) -> CountedIn:
         """Count a connection that is there as other limits want it; nobody is turned away for that."""
         self.leave(counted)
         return self._count(self._wanted(limits, listener, client))
 
-    def _count(self, wanted: list[tuple[Slots, int]]) -> Counted:
-        for slots, _ in wanted:
-            self._counts.add(slots, 1)
-        return tuple(slots for slots, _ in wanted)
+    def _count(self, wanted: list[tuple[CounterPair, int]]) -> CountedIn:
+        for pair, _ in wanted:
+            self._counts.add(pair, 1)
+        return tuple(pair for pair, _ in wanted)
 
-    def _wanted(self, limits: Limits, listener: str, client: str) -> list[tuple[Slots, int]]:
-        wanted: list[tuple[Slots, int]] = []
+    def _wanted(self, limits: Limits, listener: str, client: str) -> list[tuple[CounterPair, int]]:
+        wanted: list[tuple[CounterPair, int]] = []
         if limits.connections:
             wanted.append((EVERYTHING, limits.connections))
         if limits.connections_per_listener:
-            wanted.append((self._listener_slots(listener), limits.connections_per_listener))
+            wanted.append((self._listener_pair(listener), limits.connections_per_listener))
         if limits.connections_per_client:
-            wanted.append((self._counts.slots(f"client {client_key(client)}"), limits.connections_per_client))
+            wanted.append((self._counts.pair(f"client {client_key(client)}"), limits.connections_per_client))
         return wanted
 
 

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from twisted.logger import Logger
 
-from meshgate.proxy.shared_counts import SharedCounts, Slots
+from meshgate.proxy.shared_counts import CounterPair, SharedCounts
 from meshgate.routing.backoff import endpoint_key
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
@@ -30,7 +30,7 @@ from meshgate.routing.families import Families
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
 from meshgate.routing.table import Destination, Endpoint
 
-Known = Callable[[str], tuple[str, ...] | None]
+AddressLookup = Callable[[str], tuple[str, ...] | None]
 """Gives the addresses of a name; None where they are not known."""
 
 
@@ -49,11 +49,11 @@ class Cluster:
         "_answers",
         "_backoffs",
         "_balancer",
-        "_by_marks",
-        "_counted",
+        "_counters",
         "_counts",
         "_ejections",
         "_endpoints",
+        "_failing",
         "_families",
         "_families_seen",
         "_families_until",
@@ -64,8 +64,8 @@ class Cluster:
         "_next_probe",
         "_policy",
         "_serving",
-        "_troubled",
         "_turn",
+        "_use_marks",
         "_words",
         "active",
         "name",
@@ -75,13 +75,13 @@ class Cluster:
     _log: ClassVar = Logger()
 
     def __init__(
-        self, destination: Destination, counts: SharedCounts, families: Families, troubled: set[Cluster]
+        self, destination: Destination, counts: SharedCounts, families: Families, failing: set[Cluster]
     ) -> None:
         self.active = 0
         self.name = str(destination)
         self.names: tuple[str, ...] = ()
         self._counts = counts
-        self._counted: Slots | None = None
+        self._counters: CounterPair | None = None
         self._endpoints: tuple[Endpoint, ...] = ()
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
@@ -97,13 +97,13 @@ class Cluster:
         self._words = counts.backoffs.words
         # A look at the marks is due when their first word is another one than at the last look.
         self._marks_seen = 0
-        self._by_marks = True
+        self._use_marks = True
         self._next_probe = math.inf
         self._families = families
-        self._troubled = troubled
+        self._failing = failing
         self._families_seen = 0
         self._families_until = math.inf
-        self.follow(destination)
+        self.update(destination)
 
     @property
     def loads(self) -> Sequence[EndpointLoad]:
@@ -114,15 +114,15 @@ class Cluster:
     def full(self) -> bool:
         """Whether there are as many connections, in all workers, as the policy allows."""
         most = self._policy.max_connections
-        return most is not None and self._counted is not None and self._counts.total(self._counted) >= most
+        return most is not None and self._counters is not None and self._counts.total(self._counters) >= most
 
     def count(self, by: int) -> None:
         """There are more connections, or with a negative number fewer."""
         self.active += by
-        if self._counted is not None:
-            self._counts.add(self._counted, by)
+        if self._counters is not None:
+            self._counts.add(self._counters, by)
 
-    def follow(self, destination: Destination) -> bool:
+    def update(self, destination: Destination) -> bool:
         """
         Take over what the table in force says.
 
@@ -135,12 +135,12 @@ class Cluster:
 
     def candidates(
         self,
-        known: Known,
+        known: AddressLookup,
         source: str | None,
         rng: random.Random,
         now: float,
         lease: float = 10.0,
-        by_marks: bool = True,
+        use_marks: bool = True,
     ) -> Iterator[EndpointLoad]:
         """
         The endpoints in the order in which the next connection tries them.
@@ -148,16 +148,16 @@ class Cluster:
         :param source: the client's address, where it is what balancers choose by.
         :param now: the clock's seconds.
         :param lease: seconds after which a dial has an outcome.
-        :param by_marks: endpoints whose last dial failed are tried last; else their order is the policy's alone.
+        :param use_marks: endpoints whose last dial failed are tried last; else their order is the policy's alone.
         """
         if self._policy.outliers is not None:
             if self._ejections is None:
                 self._ejections = Ejections(self._policy.outliers, now)
             elif self._ejections.readmit(now):
                 self._balancer = None
-        if self._words[0] != self._marks_seen or by_marks != self._by_marks:
-            self._by_marks = by_marks
-            self._look_at_marks()
+        if self._words[0] != self._marks_seen or use_marks != self._use_marks:
+            self._use_marks = use_marks
+            self._read_marks()
         chosen_by = self._balancer
         if chosen_by is None or self.names:
             if self._families.changes != self._families_seen or now >= self._families_until:
@@ -165,7 +165,7 @@ class Cluster:
             answers = [known(name) or () for name in self.names]
             if chosen_by is None or answers != self._answers:
                 self._answers = answers
-                chosen_by = self._balancer = self._make(dict(zip(self.names, answers, strict=True)), now)
+                chosen_by = self._balancer = self._make_balancer(dict(zip(self.names, answers, strict=True)), now)
         turn, self._turn = self._turn, self._turn + 1
         if now >= self._next_probe:
             probe = self._claim_probe(chosen_by, turn, source, rng, now, lease)
@@ -178,7 +178,7 @@ class Cluster:
         if self._ejections is not None:
             self._ejections.succeeded(load)
         if load.marked:
-            self._flag(load, False)
+            self._set_marked(load, False)
             if self._backoffs.succeeded(self._key(load), now):
                 self._log.info(
                     "{endpoint} of {destination} answers again", endpoint=load.endpoint, destination=self.name
@@ -209,11 +209,11 @@ class Cluster:
 
         :return: whether it was not marked before.
         """
-        if not self._by_marks:
+        if not self._use_marks:
             return False
         new, tell = self._backoffs.failed(self._key(load), started, now, rng)
-        self._flag(load, True)
-        self._troubled.add(self)
+        self._set_marked(load, True)
+        self._failing.add(self)
         if tell:
             self._log.warn(
                 "{endpoint} of {destination} fails: it is tried last until it answers again",
@@ -222,7 +222,7 @@ class Cluster:
             )
         return new
 
-    def untold(self, load: EndpointLoad) -> None:
+    def dial_abandoned(self, load: EndpointLoad) -> None:
         """A dial was given up before there was an outcome."""
         if load.marked:
             self._backoffs.release(self._key(load))
@@ -236,17 +236,17 @@ class Cluster:
             load.key = endpoint_key(load.name)
         return load.key
 
-    def _look_at_marks(self) -> None:
+    def _read_marks(self) -> None:
         """Find out which endpoints are marked now; if they are others than before, they are chosen by anew."""
         self._marks_seen = seen = int(self._words[0])
         self._next_probe = math.inf
         for load in self._serving:
-            due_at = self._backoffs.due_at(self._key(load)) if seen and self._by_marks else 0.0
+            due_at = self._backoffs.due_at(self._key(load)) if seen and self._use_marks else 0.0
             if due_at:
                 self._next_probe = min(self._next_probe, due_at)
-            self._flag(load, due_at > 0)
+            self._set_marked(load, due_at > 0)
 
-    def _flag(self, load: EndpointLoad, marked: bool) -> None:
+    def _set_marked(self, load: EndpointLoad, marked: bool) -> None:
         if load.marked is not marked:
             load.marked = marked
             self._balancer = None
@@ -267,7 +267,7 @@ class Cluster:
                     probe = load
                     break
         if asked:
-            self._look_at_marks()  # for the next time when there is something to claim
+            self._read_marks()  # for the next time when there is something to claim
         return probe
 
     def left_out(self, now: float) -> list[LeftOut]:
@@ -289,19 +289,19 @@ class Cluster:
             self._balancer = self._hash = None
         self._endpoints, self._policy = destination.endpoints, policy
         self.names = tuple(dict.fromkeys([each.address for each in destination.endpoints if each.dns]))
-        if (policy.max_connections is None) != (self._counted is None):
+        if (policy.max_connections is None) != (self._counters is None):
             self._begin_or_end_counting()
 
     def _begin_or_end_counting(self) -> None:
         """Only where there is a limit, connections are counted over all workers: those that there are now at once."""
-        if self._counted is None:
-            self._counted = self._counts.slots(f"connections to {self.name}")
-            self._counts.add(self._counted, self.active)
+        if self._counters is None:
+            self._counters = self._counts.pair(f"connections to {self.name}")
+            self._counts.add(self._counters, self.active)
         else:
-            self._counts.add(self._counted, -self.active)
-            self._counted = None
+            self._counts.add(self._counters, -self.active)
+            self._counters = None
 
-    def _make(self, addresses: dict[str, tuple[str, ...]], now: float) -> Balancer:
+    def _make_balancer(self, addresses: dict[str, tuple[str, ...]], now: float) -> Balancer:
         """One for the endpoints as they are now, with the counts of those that were there before."""
         before = self._loads
         self._loads = {}
@@ -312,7 +312,7 @@ class Cluster:
         if self._ejections is not None:
             self._ejections.forget_all_but(self._serving)
             self._serving = tuple(self._ejections.serving(self._serving))
-        self._look_at_marks()
+        self._read_marks()
         tiers = self._tiers(self._serving, now)
         if not hashes(self._policy.balancing):
             return tiered(tiers, self._policy.balancing)
@@ -368,7 +368,7 @@ class Clusters:
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
         self._families = Families()
-        self._troubled: set[Cluster] = set()
+        self._failing: set[Cluster] = set()
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
         # Those whose cluster is known to follow them, by identity: several routes may bring one of their own.
         self._known: dict[int, tuple[Cluster, Destination]] = {}
@@ -381,9 +381,9 @@ class Clusters:
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
             cluster = self._clusters[destination.cluster] = Cluster(
-                destination, self._counts, self._families, self._troubled
+                destination, self._counts, self._families, self._failing
             )
-        elif cluster.follow(destination):
+        elif cluster.update(destination):
             # Another one may say what this one said before.
             self._known = {key: each for key, each in self._known.items() if each[0] is not cluster}
         self._known[id(destination)] = (cluster, destination)
@@ -396,22 +396,22 @@ class Clusters:
         :param now: the clock's seconds, in which the times are told.
         """
         found: list[LeftOut] = []
-        for cluster in tuple(self._troubled):
+        for cluster in tuple(self._failing):
             left_out = cluster.left_out(now)
             found += left_out
             if not left_out:
-                self._troubled.discard(cluster)
+                self._failing.discard(cluster)
         return found
 
     def forget_all_but(self, destinations: Iterable[Destination]) -> None:
         """Drop those that no route has any more and no connection is in, so that they do not pile up over the years."""
         kept = {destination.cluster for destination in destinations}
         self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
-        self._troubled.intersection_update(self._clusters.values())
+        self._failing.intersection_update(self._clusters.values())
         self._known.clear()
 
 
-class Slot:
+class CountedConnection:
     """
     One connection's part in the counts of a cluster and of its endpoint, from the first dial to the end.
 
@@ -425,12 +425,12 @@ class Slot:
         self._counted = False
         self._load: EndpointLoad | None = None
 
-    def take(self) -> None:
+    def start_counting(self) -> None:
         """Count from now on."""
         self._counted = True
         self._cluster.count(1)
 
-    def move(self, load: EndpointLoad | None) -> None:
+    def count_for(self, load: EndpointLoad | None) -> None:
         """Count for another endpoint, or for none."""
         if self._load is not None:
             self._load.active -= 1
@@ -438,9 +438,9 @@ class Slot:
             load.active += 1
         self._load = load
 
-    def free(self) -> None:
+    def stop_counting(self) -> None:
         """Count no more, if it did."""
         if self._counted:
             self._counted = False
             self._cluster.count(-1)
-            self.move(None)
+            self.count_for(None)

@@ -18,12 +18,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from meshgate.proxy.admission import Counted
+from meshgate.proxy.admission import CountedIn
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.entrance import Entrance
-from meshgate.proxy.reaching import Reach, Waiting
+from meshgate.proxy.reaching import EndpointSearch, SearchOwner
 from meshgate.proxy.record import ConnectionRecord
-from meshgate.proxy.relay import Leg, Relay, Upstream
+from meshgate.proxy.relay import Relay, Side, Upstream
+from meshgate.proxy.served_listener import ServedListener
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
@@ -80,43 +80,43 @@ class _Reactions(NamedTuple):
     lost: Callable[[Inbound], None]
 
 
-class Inbound(Waiting):
+class Inbound(SearchOwner):
     """
     One client.
 
     What has not happened yet is not stored: one is made for every connection.
 
-    :param entrance: the listener that accepted it.
+    :param listener: the listener that accepted it.
     :param record: filled in as things happen, and given to the data plane at the end.
     """
 
-    __deletable__ = ("_leg",)
+    __deletable__ = ("_side",)
 
     transport: Any
     #: There in the phase RELAYING.
-    _leg: Leg
+    _side: Side
 
     #: What the client has said before its endpoint was there, and how many bytes that is.
     _held: list[bytes] | bytes = b""
-    _held_size = 0
+    held_size = 0
     #: There once a hello has not come in one go.
     _parser: HelloParser | None = None
     #: How many of them went with the dial.
     _sent_first = 0
     _finished = False
     #: It has reset the connection while its endpoint was being dialed, which is still to get what it has said.
-    _vanished_early = False
+    _lost_early = False
     #: Where the data plane counts it.
-    counted: Counted = ()
+    counted: CountedIn = ()
     _timer: Timer | None = None
     _deadline: Timer | None = None
-    _reach: Reach | None = None
-    _relay: Relay | None = None
+    _search: EndpointSearch | None = None
+    relay: Relay | None = None
 
-    def __init__(self, dataplane: Dataplane, entrance: Entrance, record: ConnectionRecord) -> None:
+    def __init__(self, dataplane: Dataplane, listener: ServedListener, record: ConnectionRecord) -> None:
         self.record = record
         self._dataplane = dataplane
-        self.entrance = entrance
+        self.listener = listener
         self._policy = _NO_POLICY
         self._reactions = _HELLO
 
@@ -139,7 +139,7 @@ class Inbound(Waiting):
         self.transport = transport
         plane = self._dataplane
         plane.opened(self)
-        if self.entrance.sniffs:
+        if self.listener.sniffs:
             if early:
                 transport.read()
             if self._reactions is _HELLO:
@@ -160,8 +160,8 @@ class Inbound(Waiting):
 
     def writeConnectionLost(self) -> None:
         """The client has been sent everything."""
-        if self._relay is not None:
-            self._leg.write_finished()
+        if self.relay is not None:
+            self._side.write_finished()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection with the client is gone."""
@@ -175,23 +175,23 @@ class Inbound(Waiting):
 
         :param at_once: do not let anything that was read leave before.
         """
-        if self._relay is not None:
-            self._relay.close(ending, at_once)
+        if self.relay is not None:
+            self.relay.close(ending, at_once)
             return
-        if self._vanished_early:
-            self._give_up()
+        if self._lost_early:
+            self._end_lost()
             return
         self._end(ending)
         self._reactions = _CLOSING
-        self._stop_waiting()
+        self._stop_timer_and_search()
         if at_once or self.record.ending is _DRAINED:
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
 
-    def tally(self) -> None:
+    def update_counts(self) -> None:
         """Bring the record's counters up to date."""
-        relay, record = self._relay, self.record
+        relay, record = self.relay, self.record
         if relay is not None:
             upstream = relay.upstream
             record.bytes_in, record.bytes_out = relay.client.count, upstream.count
@@ -227,26 +227,26 @@ class Inbound(Waiting):
     def _hello_timed_out(self) -> None:
         self._refuse(Ending.HELLO_TIMEOUT)
 
-    def _left_early(self) -> None:
+    def _closed_early(self) -> None:
         self.close(Ending.CLIENT_CLOSED_EARLY)
 
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
         """Choose the route by the table as it is now; without one, end."""
-        entrance = self.entrance
-        chain = self._by_address(sni) if entrance.by_address else entrance.chain(sni)
+        listener = self.listener
+        chain = self._chain_by_address(sni) if listener.by_address else listener.chain(sni)
         if chain is None:
-            self._refuse(otherwise if entrance.listener is not None else _NO_ROUTE)
+            self._refuse(otherwise if listener.in_table is not None else _NO_ROUTE)
         else:
-            self._take(chain)
+            self._dial(chain)
 
-    def _by_address(self, sni: str | None) -> Chain | None:
-        listener = self.entrance.listener
+    def _chain_by_address(self, sni: str | None) -> Chain | None:
+        listener = self.listener.in_table
         if listener is None:
             return None
         here = self.transport.getHost().host
         return listener.lookup_from(sni, address(self.record.client[0]), address(here))
 
-    def _take(self, chain: Chain) -> None:
+    def _dial(self, chain: Chain) -> None:
         plane, record = self._dataplane, self.record
         record.gateway, record.virtual_service = chain.gateway, chain.virtual_service
         if chain.refusal:
@@ -269,8 +269,8 @@ class Inbound(Waiting):
                 self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
             if policy.by_source:
                 source = record.client[0]
-        reach = self._reach = Reach(plane, destination, self, source)
-        reach.start()
+        search = self._search = EndpointSearch(plane, destination, self, source)
+        search.start()
 
     # DIALING
 
@@ -286,63 +286,63 @@ class Inbound(Waiting):
             held.append(data)
         else:
             self._held = [held, data]
-        self._held_size += len(data)
+        self.held_size += len(data)
 
     def _stop_reading_when_full(self) -> None:
-        if self._held_size >= HELD_BYTES:
+        if self.held_size >= HELD_BYTES:
             self.transport.pauseProducing()
 
-    def first(self) -> bytes:
-        """As :class:`~meshgate.proxy.reaching.Waiting`: all that the client has said so far."""
+    def first_bytes(self) -> bytes:
+        """As :class:`~meshgate.proxy.reaching.SearchOwner`: all that the client has said so far."""
         if isinstance(self._held, list):
             self._held = b"".join(self._held)
-        self._sent_first = self._held_size
+        self._sent_first = self.held_size
         return self._held
 
-    def _remember_finish(self) -> None:
+    def _hold_finish(self) -> None:
         self._finished = True
 
-    def reached(self, upstream: Upstream) -> None:
-        """As :class:`~meshgate.proxy.reaching.Waiting`: join both sides."""
+    def endpoint_found(self, upstream: Upstream) -> None:
+        """As :class:`~meshgate.proxy.reaching.SearchOwner`: join both sides."""
         plane, transport = self._dataplane, self.transport
         limits = plane.limits
         if self._policy is not _NO_POLICY and self._policy.idle is not None:
             limits = limits.under(self._policy)
         plane.joined += 1
-        relay = self._relay = Relay(
+        relay = self.relay = Relay(
             plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
         )
-        leg = self._leg = relay.client
-        upstream.leg = relay.upstream
+        side = self._side = relay.client
+        upstream.side = relay.upstream
         self._reactions = _RELAYING
         # A transport that has reported its end of stream would report it again when resumed.
-        if not self._finished and not self._vanished_early:
+        if not self._finished and not self._lost_early:
             transport.resumeProducing()
-        sent = leg.count = self._sent_first
-        reach = self._reach
-        relay.start(reach.keepalive if reach is not None else None)
-        if self._held_size > sent:
-            leg.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
+        sent = side.count = self._sent_first
+        search = self._search
+        relay.start(search.keepalive if search is not None else None)
+        if self.held_size > sent:
+            side.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
         self._held = b""
         if self._finished:
-            leg.read_finished()
-        if self._vanished_early:
-            leg.lost()
+            side.read_finished()
+        if self._lost_early:
+            side.lost()
 
-    def not_reached(self, ending: Ending) -> None:
-        """As :class:`~meshgate.proxy.reaching.Waiting`: there is no endpoint."""
-        if self._vanished_early:
-            self._give_up()
+    def no_endpoint(self, ending: Ending) -> None:
+        """As :class:`~meshgate.proxy.reaching.SearchOwner`: there is no endpoint."""
+        if self._lost_early:
+            self._end_lost()
         else:
             self._refuse(ending)
 
-    def _vanished(self) -> None:
-        if self._reactions is _DIALING and self._held_size:
-            self._vanished_early = True
+    def _lost_before_relaying(self) -> None:
+        if self._reactions is _DIALING and self.held_size:
+            self._lost_early = True
         else:
-            self._give_up()
+            self._end_lost()
 
-    def _give_up(self) -> None:
+    def _end_lost(self) -> None:
         """The client is gone, and nothing of what it has said can be passed on."""
         self._end(Ending.CLIENT_TIMED_OUT if timed_out(self.transport) else Ending.CLIENT_RESET)
         self._reactions = _CLOSING
@@ -350,18 +350,18 @@ class Inbound(Waiting):
 
     # RELAYING
 
-    def _pass_on(self, data: bytes) -> None:
-        self._leg.received(data)
+    def _relay_data(self, data: bytes) -> None:
+        self._side.received(data)
 
-    def _pass_finish_on(self) -> None:
-        self._leg.read_finished()
+    def _relay_finish(self) -> None:
+        self._side.read_finished()
 
-    def _pass_loss_on(self) -> None:
-        self._leg.lost()
+    def _relay_loss(self) -> None:
+        self._side.lost()
 
     def _endpoint_left(self, in_order: bool) -> None:
-        if self._reach is not None:
-            self._reach.left_early(in_order)
+        if self._search is not None:
+            self._search.endpoint_left_early(in_order)
 
     # CLOSING
 
@@ -369,7 +369,7 @@ class Inbound(Waiting):
         """End without an endpoint, in a way that lets the client read it."""
         self._end(ending)
         self._reactions = _CLOSING
-        self._stop_waiting()
+        self._stop_timer_and_search()
         if ending is _NO_ROUTE and self.record.sni and self._dataplane.limits.unknown_sni_alert:
             self.transport.write(UNRECOGNIZED_NAME)
         if self._finished:
@@ -382,19 +382,19 @@ class Inbound(Waiting):
     def _discard(self, data: bytes) -> None:
         """Read on, so that the close does not become a reset."""
 
-    def _client_has_seen_it(self) -> None:
+    def _client_finished(self) -> None:
         self.transport.loseConnection()
 
     def _gone(self) -> None:
-        self._stop_waiting()
-        reach, self._reach = self._reach, None
-        if reach is not None:
-            reach.free()
-        relay, self._relay = self._relay, None
+        self._stop_timer_and_search()
+        search, self._search = self._search, None
+        if search is not None:
+            search.stop_counting()
+        relay, self.relay = self.relay, None
         if relay is not None:
             self._dataplane.joined -= 1
-            relay.take_apart()
-            del self._leg
+            relay.release()
+            del self._side
         self._dataplane.closed(self)
 
     # In any phase.
@@ -404,25 +404,25 @@ class Inbound(Waiting):
         if self._deadline is not None:
             self._deadline.cancel()
         if record.ending is None:
-            self.tally()
-            if ending is not _OK and self._relay is not None:
+            self.update_counts()
+            if ending is not _OK and self.relay is not None:
                 record.bytes_out -= self.transport.unacknowledged()
             record.ending = ending
             plane = self._dataplane
             record.duration = plane.seconds() - record.accepted
             plane.ended(record)
 
-    def _stop_waiting(self) -> None:
+    def _stop_timer_and_search(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._reach is not None:
-            self._reach.cancel()
+        if self._search is not None:
+            self._search.cancel()
 
 
 classImplements(Inbound, IProtocol, IHalfCloseableProtocol)
 
 # The whole protocol: what a client's event does in each phase.
-_HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._left_early, Inbound._vanished)
-_DIALING: Final = _Reactions(Phase.DIALING, Inbound._hold, Inbound._remember_finish, Inbound._vanished)
-_RELAYING: Final = _Reactions(Phase.RELAYING, Inbound._pass_on, Inbound._pass_finish_on, Inbound._pass_loss_on)
-_CLOSING: Final = _Reactions(Phase.CLOSING, Inbound._discard, Inbound._client_has_seen_it, Inbound._gone)
+_HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._closed_early, Inbound._lost_before_relaying)
+_DIALING: Final = _Reactions(Phase.DIALING, Inbound._hold, Inbound._hold_finish, Inbound._lost_before_relaying)
+_RELAYING: Final = _Reactions(Phase.RELAYING, Inbound._relay_data, Inbound._relay_finish, Inbound._relay_loss)
+_CLOSING: Final = _Reactions(Phase.CLOSING, Inbound._discard, Inbound._client_finished, Inbound._gone)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol, cast
 
@@ -22,9 +22,9 @@ from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.connection import Inbound
 from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.entrance import Entrance
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.served_listener import ServedListener
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.transport.descriptors import PortLoad
@@ -34,7 +34,7 @@ _IPV4_MAPPED = "::ffff:"
 _DEFAULT_LIMITS = Limits()
 
 
-class Names(Protocol):
+class NameResolver(Protocol):
     """What the data plane needs of a resolver; :class:`meshgate.transport.dns.resolver.Resolver` is one."""
 
     def cached(self, name: str) -> tuple[str, ...] | None:
@@ -65,7 +65,7 @@ class Dataplane:
     def __init__(
         self,
         reactor: Any,
-        resolver: Names,
+        resolver: NameResolver,
         rng: random.Random,
         ended: Callable[[ConnectionRecord], None],
         limits: Limits = _DEFAULT_LIMITS,
@@ -87,11 +87,11 @@ class Dataplane:
         self._limits = limits
         self._room_is_limited = limits.room_is_limited
         self._table = RoutingTable()
-        self._entrances: dict[ListenerKey, Entrance] = {}
+        self._listeners: dict[ListenerKey, ServedListener] = {}
         self.wall_clock = wall_clock
         self.ids = count(1)
         self.draining = False
-        self._live: set[Inbound] = set()
+        self.connections: set[Inbound] = set()
         self.joined = 0
         self._drained: list[Deferred[None]] = []
 
@@ -105,9 +105,9 @@ class Dataplane:
         before, self._limits = self._room_is_limited, limits
         self._room_is_limited = limits.room_is_limited
         if before or self._room_is_limited:
-            for connection in self._live:
+            for connection in self.connections:
                 record = connection.record
-                connection.counted = self._admission.follow(
+                connection.counted = self._admission.recount(
                     limits, record.listener, record.client[0], connection.counted
                 )
 
@@ -119,27 +119,21 @@ class Dataplane:
     @table.setter
     def table(self, table: RoutingTable) -> None:
         self._table = table
-        for entrance in self._entrances.values():
-            entrance.follow(table)
+        for listener in self._listeners.values():
+            listener.update(table)
 
     @property
     def count(self) -> int:
         """How many connections live."""
-        return len(self._live)
-
-    def __iter__(self) -> Iterator[ConnectionRecord]:
-        """The records of the connections that live, up to date, in no order."""
-        for connection in tuple(self._live):
-            connection.tally()
-            yield connection.record
+        return len(self.connections)
 
     def factory(self, key: ListenerKey) -> IProtocolFactory:
         """What serves the clients of one listener."""
-        entrance = self._entrances.get(key)
-        if entrance is None:
-            entrance = self._entrances[key] = Entrance(key)
-            entrance.follow(self._table)
-        return _Door(self, entrance)
+        listener = self._listeners.get(key)
+        if listener is None:
+            listener = self._listeners[key] = ServedListener(key)
+            listener.update(self._table)
+        return _InboundFactory(self, listener)
 
     def drain(self) -> Deferred[None]:
         """
@@ -150,15 +144,15 @@ class Dataplane:
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self.draining = True
-        for connection in tuple(self._live):
+        for connection in tuple(self.connections):
             connection.close(Ending.DRAINED)
-        self._tell_when_drained()
+        self._fire_when_drained()
         return drained
 
     def end_at_once(self) -> None:
         """Reset every connection, and take no new ones from now on: a drain then waits for none of them."""
         self.draining = True
-        for connection in tuple(self._live):
+        for connection in tuple(self.connections):
             connection.close(Ending.DRAINED, at_once=True)
 
     # For the connections.
@@ -177,30 +171,30 @@ class Dataplane:
 
     def opened(self, connection: Inbound) -> None:
         """A connection lives."""
-        self._live.add(connection)
-        connection.entrance.live += 1
+        self.connections.add(connection)
+        connection.listener.active += 1
 
     def closed(self, connection: Inbound) -> None:
         """A connection is gone, on both sides."""
-        if connection in self._live:
-            self._live.remove(connection)
-            connection.entrance.live -= 1
+        if connection in self.connections:
+            self.connections.remove(connection)
+            connection.listener.active -= 1
         if connection.counted:
             self._admission.leave(connection.counted)
             connection.counted = ()
-        self._tell_when_drained()
+        self._fire_when_drained()
 
-    def _tell_when_drained(self) -> None:
-        while self._drained and not self._live:
+    def _fire_when_drained(self) -> None:
+        while self._drained and not self.connections:
             self._drained.pop().callback(None)
 
 
-class _Door:
+class _InboundFactory:
     """What serves the clients of one listener."""
 
-    def __init__(self, dataplane: Dataplane, entrance: Entrance) -> None:
+    def __init__(self, dataplane: Dataplane, listener: ServedListener) -> None:
         self._dataplane = dataplane
-        self._entrance = entrance
+        self._listener = listener
 
     def doStart(self) -> None:
         """Nothing is needed before the first client."""
@@ -210,11 +204,11 @@ class _Door:
 
     def logPrefix(self) -> str:
         """How the reactor calls this listener in its log."""
-        return f"listener {self._entrance.name}"
+        return f"listener {self._listener.name}"
 
     def load(self) -> PortLoad:
         """Count its connections, and those of all listeners that have no endpoint yet."""
-        return PortLoad(self._entrance.live, self._dataplane.count - self._dataplane.joined)
+        return PortLoad(self._listener.active, self._dataplane.count - self._dataplane.joined)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """One client; none any more while draining."""
@@ -229,9 +223,9 @@ class _Door:
         # On a port of both families, an IPv4 client comes in as an IPv6 address that holds its own.
         if ":" in host and "." in host:
             host = host.removeprefix(_IPV4_MAPPED)
-        way_in = self._entrance
-        record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), way_in.name, (host, port))
-        return plane.admit(Inbound(plane, way_in, record))
+        listener = self._listener
+        record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), listener.name, (host, port))
+        return plane.admit(Inbound(plane, listener, record))
 
 
-classImplements(_Door, IProtocolFactory, ILoggingContext)
+classImplements(_InboundFactory, IProtocolFactory, ILoggingContext)

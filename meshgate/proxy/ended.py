@@ -11,7 +11,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
 
 
-class Ended:
+class EndedConnections:
     """
     Those of one process.
 
@@ -23,7 +23,7 @@ class Ended:
         self.counts: dict[Ending, int] = {}
         self.access_log: AccessLog | None = None
 
-    def note(self, record: ConnectionRecord) -> None:
+    def add(self, record: ConnectionRecord) -> None:
         """One more; its record is complete."""
         ending = record.ending
         if ending is not None:

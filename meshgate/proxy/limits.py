@@ -11,7 +11,7 @@ from typing import Final
 
 from meshgate.routing.connection_policy import ConnectionPolicy, Keepalive
 
-SETTLED: Final = 5.0
+FIRST_PROBE_AGE: Final = 5.0
 """Seconds that a connection has to live until it is worth while to ask for signs of life."""
 
 
@@ -36,7 +36,7 @@ class Limits:
     :ivar client_keepalive: the probes that accepted connections have; None for none.
     :ivar upstream_keepalive: the probes that connections to endpoints get, unless their destination has its own; None
         for none.
-    :ivar first_look: seconds until a relayed connection is looked at for the first time; 0 for never.
+    :ivar first_check: seconds until a relayed connection is looked at for the first time; 0 for never.
     """
 
     hello_timeout: float = 15.0
@@ -51,15 +51,15 @@ class Limits:
     unknown_sni_alert: bool = False
     client_keepalive: Keepalive | None = None
     upstream_keepalive: Keepalive | None = None
-    first_look: float = field(init=False, compare=False)
+    first_check: float = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find out once what every connection asks for."""
-        looks = [self.idle, self.half_close] if self.idle else []
+        checks = [self.idle, self.half_close] if self.idle else []
         for keepalive in (self.client_keepalive, self.upstream_keepalive):
             if keepalive is not None:
-                looks += [SETTLED, max(1.0, (keepalive.time + keepalive.interval * keepalive.probes) / 2)]
-        object.__setattr__(self, "first_look", min(looks, default=0.0))
+                checks += [FIRST_PROBE_AGE, max(1.0, (keepalive.time + keepalive.interval * keepalive.probes) / 2)]
+        object.__setattr__(self, "first_check", min(checks, default=0.0))
 
     @property
     def room_is_limited(self) -> bool:

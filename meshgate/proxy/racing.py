@@ -17,7 +17,7 @@ from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.transport.dialing import Attempt, DialError
 
 if TYPE_CHECKING:
-    from meshgate.proxy.reaching import Reach
+    from meshgate.proxy.reaching import EndpointSearch
 
 HEAD_START: Final = 0.25
 """Seconds that an endpoint has to answer before another one is dialed, too."""
@@ -46,7 +46,7 @@ class Race:
         "_timer",
     )
 
-    def __init__(self, owner: Reach, reactor: Any, network: Any, timeout: float, first_bytes: bytes) -> None:
+    def __init__(self, owner: EndpointSearch, reactor: Any, network: Any, timeout: float, first_bytes: bytes) -> None:
         self._owner = owner
         self._reactor = reactor
         self._network = network
@@ -112,10 +112,10 @@ class Race:
         self._entering = True
         others = len(self._entrants)
         while not self._over and len(self._entrants) == others:
-            rival = self._owner.rival(self._first or last, last, others)
-            if rival is None:
+            next_entrant = self._owner.next_entrant(self._first or last, last, others)
+            if next_entrant is None:
                 break
-            self._enter(rival, self._owner.seconds())
+            self._enter(next_entrant, self._owner.seconds())
         self._entering = False
 
     def _end(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import DeferredList
 
-from meshgate.proxy.clusters import Slot
+from meshgate.proxy.clusters import CountedConnection
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
 
 
-LEASE: Final = 2.0
+PROBE_LEASE: Final = 2.0
 """Seconds after the connect timeout in which a probe that is not given up has an outcome."""
 
-SILENT: Final = 1.0
+SILENCE: Final = 1.0
 """Seconds after which a dial that is given up counts as not answered; a client that leaves sooner tells nothing."""
 
-AT_ONCE: Final = 1.0
+EARLY_END: Final = 1.0
 """Seconds after the dial within which an endpoint that finishes without a word has not served anybody."""
 
-SPARE: Final = 16
+FREE_REFUSALS: Final = 16
 """
 How many refusals of endpoints that had failed before use up no attempt: what one client may cost where all are dead.
 """
@@ -51,7 +51,7 @@ _ENDINGS: Final[dict[type[DialError], Ending]] = {
 }
 
 
-class Waiting:
+class SearchOwner:
     """
     Who waits for an endpoint.
 
@@ -60,20 +60,20 @@ class Waiting:
 
     record: ConnectionRecord
 
-    def first(self) -> bytes:
+    def first_bytes(self) -> bytes:
         """What the client has said so far; it is sent to whoever answers."""
         raise NotImplementedError
 
-    def reached(self, upstream: Upstream) -> None:
+    def endpoint_found(self, upstream: Upstream) -> None:
         """There is an endpoint."""
         raise NotImplementedError
 
-    def not_reached(self, ending: Ending) -> None:
+    def no_endpoint(self, ending: Ending) -> None:
         """There is none."""
         raise NotImplementedError
 
 
-class Reach(Slot):
+class EndpointSearch(CountedConnection):
     """
     The search for an endpoint that answers, for one connection; after that, its part in the counts, which is to be
     freed when the connection is gone.
@@ -84,12 +84,11 @@ class Reach(Slot):
     they are raced (:mod:`meshgate.proxy.racing`): an address of a name against the name's other addresses, and an
     endpoint whose last dial failed against those that follow.
 
-    :param waiting: told of the outcome, once, unless it cancels.
+    :param owner: told of the outcome, once, unless it cancels.
     :param source: the client's address, where the endpoint is chosen by it.
     """
 
     __slots__ = (
-        "_at_once",
         "_attempts_left",
         "_candidates",
         "_dataplane",
@@ -97,6 +96,8 @@ class Reach(Slot):
         "_dialing",
         "_error",
         "_first_dial_at",
+        "_free_refusals",
+        "_owner",
         "_policy",
         "_probing",
         "_race_limit",
@@ -104,27 +105,26 @@ class Reach(Slot):
         "_resolving",
         "_single",
         "_source",
-        "_spare",
-        "_waiting",
+        "_starting",
     )
 
     _attempts_left: int
     _candidates: Iterator[EndpointLoad]
     _dial_at: float
 
-    def __init__(self, dataplane: Dataplane, destination: Destination, waiting: Waiting, source: str | None) -> None:
+    def __init__(self, dataplane: Dataplane, destination: Destination, owner: SearchOwner, source: str | None) -> None:
         self._cluster = cluster = dataplane.clusters.of(destination)
         self._counted = False
         self._load = None
         self._dataplane = dataplane
         self._policy = destination.policy
         self._source = source
-        self._waiting: Waiting | None = waiting
+        self._owner: SearchOwner | None = owner
         self._resolving: Timer | None = None
         self._dialing: Attempt | None = None
-        self._at_once = False
+        self._starting = False
         self._error: DialError | None = None
-        self._record = record = waiting.record
+        self._record = record = owner.record
         record.destination = cluster.name
 
     def start(self) -> None:
@@ -142,21 +142,21 @@ class Reach(Slot):
 
     def cancel(self) -> None:
         """Give up; nothing happens if the endpoint is there already."""
-        if self._waiting is None:
+        if self._owner is None:
             return
-        self._waiting = None
-        self._stop_waiting()
+        self._owner = None
+        self._stop_resolving()
         dialing, self._dialing = self._dialing, None
         if isinstance(dialing, Race):
             for load, started in dialing.under_way():
-                self._leave(load, started)
+                self._abandon(load, started)
         elif dialing is not None and self._load is not None:
-            self._leave(self._load, self._dial_at)
+            self._abandon(self._load, self._dial_at)
         if dialing is not None:
             dialing.cancel()
-        self.free()
+        self.stop_counting()
 
-    def left_early(self, in_order: bool) -> None:
+    def endpoint_left_early(self, in_order: bool) -> None:
         """
         The endpoint that was reached has gone before the client said anything. That is as good as a failed dial, if it
         came as soon as one: a server also loses patience with a client that stays silent, and is well.
@@ -166,7 +166,7 @@ class Reach(Slot):
         load, plane = self._load, self._dataplane
         if load is not None:
             now = plane.seconds()
-            if now - self._dial_at < (AT_ONCE if in_order else self._timeout()):
+            if now - self._dial_at < (EARLY_END if in_order else self._timeout()):
                 self._cluster.mark(load, self._dial_at, now, plane.rng)
 
     @property
@@ -178,14 +178,14 @@ class Reach(Slot):
         own = None if self._policy is _NO_POLICY else self._policy.connect_timeout
         return self._dataplane.limits.connect_timeout if own is None else own
 
-    def _stop_waiting(self) -> None:
-        waiting, self._resolving = self._resolving, None
-        if waiting is not None:
-            waiting.cancel()
+    def _stop_resolving(self) -> None:
+        timer, self._resolving = self._resolving, None
+        if timer is not None:
+            timer.cancel()
 
     def _resolved(self) -> None:
         if self._resolving is not None:
-            self._stop_waiting()
+            self._stop_resolving()
             self._dial_first()
 
     def _dial_first(self) -> None:
@@ -193,26 +193,26 @@ class Reach(Slot):
         if self._cluster.full:
             self._fail(Ending.OVER_LIMIT)
             return
-        self.take()
+        self.start_counting()
         self._first_dial_at = self._dial_at = now = plane.seconds()
         self._attempts_left = attempts = plane.limits.dial_attempts
         self._single = attempts == 1
         self._race_limit = 0
         self._probing = False
-        self._spare = SPARE
+        self._free_refusals = FREE_REFUSALS
         self._candidates = self._cluster.candidates(
-            plane.resolver.cached, self._source, plane.rng, now, self._timeout() + LEASE, attempts > 1
+            plane.resolver.cached, self._source, plane.rng, now, self._timeout() + PROBE_LEASE, attempts > 1
         )
         self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
         """Dial the next endpoint, or fail if there is none left. Those that fail at once are passed over in a loop."""
-        while self._waiting is not None:
+        while self._owner is not None:
             load = next(self._candidates, None) if self._attempts_left > 0 else None
             if load is None:
                 self._fail(otherwise)
                 return
-            self.move(load)
+            self.count_for(load)
             self._record.endpoint = load.name
             if load.marked or load.shared_name:
                 self._race(load)
@@ -226,25 +226,25 @@ class Reach(Slot):
                 self._fail(otherwise)
 
     def _dial(self, load: EndpointLoad) -> None:
-        waiting = self._waiting
-        if waiting is not None:
-            self._at_once = True
+        owner = self._owner
+        if owner is not None:
+            self._starting = True
             dialing = self._dataplane.network.dial(
-                load.address, load.port, Upstream(), self._timeout(), waiting.first(), self
+                load.address, load.port, Upstream(), self._timeout(), owner.first_bytes(), self
             )
-            self._at_once = False
+            self._starting = False
             if dialing is not None:
                 self._dialing = dialing
 
     def _race(self, load: EndpointLoad) -> None:
-        waiting, plane = self._waiting, self._dataplane
-        if waiting is not None:
-            self._at_once = True
+        owner, plane = self._owner, self._dataplane
+        if owner is not None:
+            self._starting = True
             self._race_limit = max(2, self._attempts_left)
             self._probing = load.marked
-            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), waiting.first())
+            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), owner.first_bytes())
             race.start(load, self._dial_at)
-            self._at_once = False
+            self._starting = False
 
     def _failed(self, load: EndpointLoad, error: DialError, started: float) -> None:
         """An endpoint has not answered."""
@@ -253,57 +253,57 @@ class Reach(Slot):
         self._record.note_dial_error(error.name)
         new = False
         if error.ours:
-            self._cluster.untold(load)
+            self._cluster.dial_abandoned(load)
             plane.dial_log.note(error, self._record, load.name)
         else:
             new = self._cluster.failed(load, started, now, plane.rng)
         # A host that is not there is told of after seconds, by a router or the kernel.
-        if self._single or isinstance(error, DialTimeout) or now - started >= SILENT:
+        if self._single or isinstance(error, DialTimeout) or now - started >= SILENCE:
             self._attempts_left -= 1
             self._race_limit -= 1
         elif not new:
-            self._spare -= 1
-            if not self._spare:
+            self._free_refusals -= 1
+            if not self._free_refusals:
                 self._attempts_left = 0
 
-    def _leave(self, load: EndpointLoad, started: float) -> None:
+    def _abandon(self, load: EndpointLoad, started: float) -> None:
         """A dial is given up. If it has been silent for long, that says as much as a refusal."""
         plane = self._dataplane
         now = plane.seconds()
-        if now - started >= SILENT:
+        if now - started >= SILENCE:
             self._cluster.mark(load, started, now, plane.rng)
         else:
-            self._cluster.untold(load)
+            self._cluster.dial_abandoned(load)
 
     def _fail(self, ending: Ending) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.free()
-            waiting.not_reached(ending)
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            self.stop_counting()
+            owner.no_endpoint(ending)
 
     # For the network.
 
     def dialed(self, upstream: Upstream) -> None:
         """An endpoint has answered."""
-        waiting, self._waiting = self._waiting, None
+        owner, self._owner = self._owner, None
         self._dialing = None
-        if waiting is None:
+        if owner is None:
             return
         now = self._dataplane.seconds()
         self._record.dial = now - self._first_dial_at
         if self._load is not None:
             self._cluster.succeeded(self._load, now)
-        waiting.reached(upstream)
+        owner.endpoint_found(upstream)
 
     def dial_failed(self, error: DialError) -> None:
         """An endpoint has not answered."""
         self._dialing = None
         if self._load is not None:
             self._failed(self._load, error, self._dial_at)
-        self._over(error)
+        self._try_next(error)
 
-    def _over(self, error: DialError) -> None:
-        if self._at_once:
+    def _try_next(self, error: DialError) -> None:
+        if self._starting:
             self._error = error
         elif error.hopeless:
             self._fail(_ENDINGS[type(error)])
@@ -317,7 +317,7 @@ class Reach(Slot):
         now: float = self._dataplane.seconds()
         return now
 
-    def rival(self, first: EndpointLoad, last: EndpointLoad, started: int) -> EndpointLoad | None:
+    def next_entrant(self, first: EndpointLoad, last: EndpointLoad, started: int) -> EndpointLoad | None:
         """
         The endpoint that is dialed while others stay silent: of a name the next address, preferably of the other
         family; of an endpoint whose last dial failed whatever comes next. With a single attempt, only the other family.
@@ -358,7 +358,7 @@ class Reach(Slot):
             if other.is_ipv6 is load.is_ipv6 or other.marked:
                 self._cluster.mark(other, began, now, plane.rng)
         if self._load is not load:
-            self.move(load)
+            self.count_for(load)
         self._record.endpoint = load.name
         self._dial_at = started
         self.dialed(upstream)
@@ -372,4 +372,4 @@ class Reach(Slot):
         self._failed(load, error, started)
         if last:
             self._dialing = None
-            self._over(error)
+            self._try_next(error)

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from meshgate.proxy.access_log import Format, open_access_log
 from meshgate.proxy.dataplane import Dataplane
-from meshgate.proxy.ended import Ended
+from meshgate.proxy.ended import EndedConnections
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
@@ -71,7 +71,7 @@ class Serving:
         self._reactor = reactor
         self._settings = settings
         self._on_change = on_change
-        self._ended = Ended()
+        self._ended = EndedConnections()
         self._output = ("", "")
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
@@ -81,7 +81,7 @@ class Serving:
             limits=settings.limits,
             resolver=self._resolver,
             rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
-            ended=self._ended.note,
+            ended=self._ended.add,
             wall_clock=time.time,
             network=self._network,
             counts=counts,

@@ -22,10 +22,10 @@ from meshgate.routing.backoff import WORDS, Backoffs
 BUCKETS: Final = 1 << 14
 """Counters in each of the two tables of a row."""
 
-Slots = tuple[int, int]
+CounterPair = tuple[int, int]
 """Where something is counted: its two counters in a row."""
 
-EVERYTHING: Final[Slots] = (0, 1)
+EVERYTHING: Final[CounterPair] = (0, 1)
 """Where all is counted that needs no key; nothing else is counted there."""
 
 _TABLES: Final = (len(EVERYTHING), len(EVERYTHING) + BUCKETS)
@@ -49,40 +49,40 @@ class SharedCounts:
     The counts, as one worker sees them.
 
     :param memory: :func:`bytes_for` bytes, shared with the other workers if there are any.
-    :param place: which row is this worker's, from 0.
+    :param slot: which row is this worker's, from 0.
     :param seed: as :func:`new_seed` gives it.
     :ivar backoffs: the marks of endpoints.
     """
 
-    def __init__(self, memory: bytearray | mmap, place: int, seed: bytes) -> None:
+    def __init__(self, memory: bytearray | mmap, slot: int, seed: bytes) -> None:
         words = memoryview(memory).cast("q")
         self._counters = words[:-WORDS]
-        self.backoffs = Backoffs(words[-WORDS:], place)
-        self._row = self._row_of(place)
+        self.backoffs = Backoffs(words[-WORDS:], slot)
+        self._row = self._row_of(slot)
         self._seed = seed
 
-    def slots(self, key: str) -> Slots:
+    def pair(self, key: str) -> CounterPair:
         """Where a key is counted. To be remembered by whoever counts it: it costs more than the counting."""
         number = int.from_bytes(blake2b(key.encode(), digest_size=8, key=self._seed).digest(), "little")
         first, second = _TABLES
         return first + (number & _MASK), second + (number >> 32 & _MASK)
 
-    def add(self, slots: Slots, by: int) -> None:
+    def add(self, pair: CounterPair, by: int) -> None:
         """Count, or with a negative number count back."""
         row = self._row
-        for slot in slots:
+        for slot in pair:
             row[slot] += by
 
-    def total(self, slots: Slots) -> int:
+    def total(self, pair: CounterPair) -> int:
         """What all workers have counted there: never too low, and too high only where keys share both counters."""
-        first, second = slots
+        first, second = pair
         counters = self._counters
         return min(sum(counters[first::_COUNTERS]), sum(counters[second::_COUNTERS]))
 
-    def clear(self, place: int) -> None:
+    def clear(self, slot: int) -> None:
         """Forget what a worker has counted that has died: its connections are gone as well."""
-        row = self._row_of(place)
+        row = self._row_of(slot)
         row[:] = memoryview(bytes(len(row) * _COUNTER_BYTES)).cast("q")
 
-    def _row_of(self, place: int) -> memoryview:
-        return self._counters[place * _COUNTERS : (place + 1) * _COUNTERS]
+    def _row_of(self, slot: int) -> memoryview:
+        return self._counters[slot * _COUNTERS : (slot + 1) * _COUNTERS]

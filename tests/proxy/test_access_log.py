@@ -21,7 +21,7 @@ from meshgate.proxy.access_log import (
     CLOSE_WITHIN,
     FLUSH_AFTER,
     FLUSH_AT,
-    MAX_WAITING,
+    MAX_PENDING,
     RETRY_AFTER,
     AccessLog,
     AccessLogError,
@@ -190,8 +190,8 @@ class PipeTests(AccessLogTestCase):
     def read(self) -> str:
         """What comes out of the pipe, with time going by as long as something does."""
         pieces: list[bytes] = []
-        while select.select([self.reader], [], [], 0)[0] and (piece := os.read(self.reader, 1 << 20)):
-            pieces.append(piece)
+        while select.select([self.reader], [], [], 0)[0] and (chunk := os.read(self.reader, 1 << 20)):
+            pieces.append(chunk)
             self.clock.advance(RETRY_AFTER)
         return b"".join(pieces).decode()
 
@@ -229,7 +229,7 @@ class PipeTests(AccessLogTestCase):
 
     def test_lost_lines_are_counted(self) -> None:
         """Lines over the limit are dropped; one line in their place says how many, and the log says so once."""
-        self.log.max_waiting = 1_000_000
+        self.log.max_pending = 1_000_000
         with capturedLogs() as events:
             self.write(self.log, 1, 10_000)
             text = self.read()
@@ -247,7 +247,7 @@ class PipeTests(AccessLogTestCase):
 
     def test_the_loss_stands_where_it_happened(self) -> None:
         """Lines that come while older ones still wait stand after the line for those lost between them."""
-        self.log.max_waiting = 200_000
+        self.log.max_pending = 200_000
         self.write(self.log, 1, 3000)
         text = os.read(self.reader, 1 << 16).decode()
         self.clock.advance(FLUSH_AFTER)
@@ -266,7 +266,7 @@ class PipeTests(AccessLogTestCase):
             self.write(self.log, start, start + 199)
             text += os.read(self.reader, 1 << 20).decode() if select.select([self.reader], [], [], 0)[0] else ""
         text += self.read_after_a_second()
-        self.assertGreater(len(text), MAX_WAITING)
+        self.assertGreater(len(text), MAX_PENDING)
         self.assertEqual(numbers(text), list(range(1, 100_001)))
         self.log.close()
         os.close(self.reader)
@@ -274,7 +274,7 @@ class PipeTests(AccessLogTestCase):
     def test_a_reader_that_is_gone_harms_nobody(self) -> None:
         """A broken pipe is logged once, memory stays bounded, and closing does not wait."""
         os.close(self.reader)
-        self.log.max_waiting = 100_000
+        self.log.max_pending = 100_000
         with capturedLogs() as events:
             self.write(self.log, 1, 5000)
             self.clock.advance(FLUSH_AFTER)

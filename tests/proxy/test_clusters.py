@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.proxy.clusters import Cluster, Clusters, Slot
+from meshgate.proxy.clusters import Cluster, Clusters, CountedConnection
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
@@ -71,14 +71,14 @@ class ClusterTests(SynchronousTestCase):
         limited = replace(A, policy=replace(IN_TURN, max_connections=2))
         memory = bytearray(bytes_for(2))
         one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
-        slots = [Slot(one.of(A)), Slot(other.of(limited))]
-        for slot in slots:
-            slot.take()
+        slots = [CountedConnection(one.of(A)), CountedConnection(other.of(limited))]
+        for counted in slots:
+            counted.start_counting()
         self.assertFalse(other.of(limited).full)
         self.assertTrue(one.of(limited).full)
         self.assertTrue(other.of(limited).full)
         self.assertFalse(one.of(replace(limited, policy=replace(IN_TURN, max_connections=3))).full)
-        slots[0].free()
+        slots[0].stop_counting()
         self.assertFalse(other.of(limited).full)
         self.assertFalse(one.of(A).full)
         self.assertEqual((one.of(A).active, other.of(A).active), (0, 1))
@@ -94,13 +94,13 @@ class ClusterTests(SynchronousTestCase):
         """An endpoint that stays keeps the count of its connections."""
         clusters = Clusters(own_counts())
         cluster = clusters.of(A)
-        slot = Slot(cluster)
-        slot.take()
-        slot.move(next(cluster.candidates(lambda name: None, None, random.Random(1), 0)))
+        counted = CountedConnection(cluster)
+        counted.start_counting()
+        counted.count_for(next(cluster.candidates(lambda name: None, None, random.Random(1), 0)))
         next_of(clusters.of(replace(A, endpoints=ENDPOINTS[:2])))
         self.assertEqual([load.active for load in cluster.loads], [1, 0])
-        slot.free()
-        slot.free()
+        counted.stop_counting()
+        counted.stop_counting()
         self.assertEqual(([load.active for load in cluster.loads], cluster.active), ([0, 0], 0))
 
     def test_endpoints_that_fail_are_left_out(self) -> None:
@@ -165,7 +165,7 @@ class ClusterTests(SynchronousTestCase):
         self.assertEqual([next_of(cluster) for _ in range(3)], [2, 3, 1])
         cluster.succeeded(cluster.loads[2], 0)
         self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
-        firsts = [next(cluster.candidates(lambda name: None, None, RNG, 0, by_marks=False)).port for _ in range(3)]
+        firsts = [next(cluster.candidates(lambda name: None, None, RNG, 0, use_marks=False)).port for _ in range(3)]
         self.assertEqual(firsts, [2, 3, 1])
         self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
 
@@ -211,11 +211,11 @@ class ClusterTests(SynchronousTestCase):
         """A destination that goes starts over when it comes back, but not while a connection is still in it."""
         clusters = Clusters(own_counts())
         cluster, busy = clusters.of(A), clusters.of(B)
-        slot = Slot(busy)
-        slot.take()
+        counted = CountedConnection(busy)
+        counted.start_counting()
         clusters.forget_all_but([])
         self.assertIsNot(clusters.of(A), cluster)
         self.assertIs(clusters.of(B), busy)
-        slot.free()
+        counted.stop_counting()
         clusters.forget_all_but([A])
         self.assertIsNot(clusters.of(B), busy)

@@ -406,7 +406,7 @@ class RealTests(TestCase):
 
     def held(self, gateway: GatewayUnderTest) -> int:
         """How many bytes the one live connection holds back."""
-        return sum(connection._held_size for connection in gateway.plane._live)
+        return sum(connection.held_size for connection in gateway.plane.connections)
 
     async def test_the_alert_survives_pending_bytes(self) -> None:
         """A client that keeps sending behind its hello still reads the alert and an orderly end."""

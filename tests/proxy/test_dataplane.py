@@ -94,7 +94,7 @@ class DataplaneTests(TestCase):
         client.send(b"question")
         await client.got(b"a")
         await (await self.a.peer()).got(b"question")
-        (record,) = self.gateway.plane
+        (record,) = self.gateway.live_records()
         self.assertEqual((record.bytes_in, record.bytes_out, record.ending), (8, 1, None))
         self.assertEqual(record.endpoint, str(self.a.endpoint))
         self.assertEqual(record.client, (LOOPBACK, client.transport.getHost().port))
@@ -138,9 +138,9 @@ class DataplaneTests(TestCase):
 
     def reads_nothing_more(self) -> bool:
         """Whether the gateway has stopped reading from the endpoint."""
-        (connection,) = self.gateway.plane._live
-        assert connection._relay is not None
-        transport: Any = connection._relay.upstream.transport
+        (connection,) = self.gateway.plane.connections
+        assert connection.relay is not None
+        transport: Any = connection.relay.upstream.transport
         return transport not in reactor.getReaders()
 
     async def test_nobody_is_taken_while_draining(self) -> None:

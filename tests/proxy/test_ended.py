@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.access_log import open_access_log
-from meshgate.proxy.ended import Ended
+from meshgate.proxy.ended import EndedConnections
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import format_text
 from meshgate.proxy.record import ConnectionRecord
@@ -25,21 +25,21 @@ class EndedTests(SynchronousTestCase):
 
     def test_they_are_counted(self) -> None:
         """Each by its ending; those that never came have no count."""
-        ended = Ended()
+        ended = EndedConnections()
         self.assertEqual(ended.counts, {})
         for number, ending in enumerate((Ending.OK, Ending.NO_ROUTE, Ending.OK), 1):
-            ended.note(record(number, ending))
+            ended.add(record(number, ending))
         self.assertEqual(ended.counts, {Ending.OK: 2, Ending.NO_ROUTE: 1})
 
     def test_they_are_logged(self) -> None:
         """Each leaves its line where there is a log, and none where there is none, or no more."""
         clock, file = Clock(), new_folder(self) / "access.log"
         records = [record(number, Ending.OK) for number in range(1, 4)]
-        ended = Ended()
-        ended.note(records[0])
+        ended = EndedConnections()
+        ended.add(records[0])
         log = ended.access_log = open_access_log(str(file), "text", clock)
-        ended.note(records[1])
+        ended.add(records[1])
         ended.access_log = None
-        ended.note(records[2])
+        ended.add(records[2])
         log.close()
         self.assertEqual(file.read_text(), f"{format_text(records[1])}\n")

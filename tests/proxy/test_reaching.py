@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import SETTLED, Limits
+from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
 from meshgate.proxy.relay import Upstream
 from meshgate.routing.connection_policy import (
     Algorithm,
@@ -360,7 +360,7 @@ class RealTests(TestCase):
             return [[handle.getsockopt(*option) for option in options] for handle in found]
 
         self.assertEqual(values(), [own, own])
-        await wait_for(lambda: all(on for on, *_ in values()), "the probes", SETTLED + 2 * TICK)
+        await wait_for(lambda: all(on for on, *_ in values()), "the probes", FIRST_PROBE_AGE + 2 * TICK)
         self.assertEqual(values(), [[1, 4, 30, own[3]], [1, own[1], own[2], 7]])
 
     async def test_a_dead_endpoint_costs_nobody_a_connection(self) -> None:

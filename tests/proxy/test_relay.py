@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.relay import GRACE, LAST_RECORD, Leg, Relay
+from meshgate.proxy.relay import GRACE, LAST_RECORD, Relay, Side
 from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.wheel import SOON, TICK, Wheel
@@ -24,18 +24,18 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-class LegProtocol:
-    """Puts a relay's leg on a fake transport."""
+class SideProtocol:
+    """Puts a relay's side on a fake transport."""
 
-    def __init__(self, leg: Leg) -> None:
-        self.dataReceived = leg.received
-        self.readConnectionLost = leg.read_finished
-        self.writeConnectionLost = leg.write_finished
-        self._leg = leg
+    def __init__(self, side: Side) -> None:
+        self.dataReceived = side.received
+        self.readConnectionLost = side.read_finished
+        self.writeConnectionLost = side.write_finished
+        self._side = side
 
     def connectionLost(self, reason: Failure) -> None:
-        """Tell the leg."""
-        self._leg.lost()
+        """Tell the side."""
+        self._side.lost()
 
 
 class FakedRelay:
@@ -51,8 +51,8 @@ class FakedRelay:
         self.relay = Relay(
             self.wheel, limits, self.client, self.upstream, self.endings.append, self._gone, self.left.append
         )
-        self.client.protocol = LegProtocol(self.relay.client)
-        self.upstream.protocol = LegProtocol(self.relay.upstream)
+        self.client.protocol = SideProtocol(self.relay.client)
+        self.upstream.protocol = SideProtocol(self.relay.upstream)
         self.relay.start()
 
     def _gone(self) -> None:
@@ -450,8 +450,10 @@ class RealTests(TestCase):
         upstream = await self.origin.peer()
         upstream.send(b"answer, and a last record that nobody reads")
         upstream.finish()
-        (leg,) = (connection._leg for connection in self.gateway.plane._live)
-        await wait_for(lambda: leg.served, "the end of the answer")
+        (connection,) = self.gateway.plane.connections
+        assert connection.relay is not None
+        side = connection.relay.client
+        await wait_for(lambda: side.fin_sent, "the end of the answer")
         client.close()
         await upstream.got_reset()
         self.assertEqual((await self.gateway.record()).ending, Ending.OK)
@@ -489,16 +491,16 @@ class RealTests(TestCase):
 
     def gateway_transports(self) -> list[Any]:
         """Both transports of the one live connection, seen from inside: their buffers are the memory."""
-        (connection,) = self.gateway.plane._live
-        assert connection._relay is not None
-        return [connection._relay.client.transport, connection._relay.upstream.transport]
+        (connection,) = self.gateway.plane.connections
+        assert connection.relay is not None
+        return [connection.relay.client.transport, connection.relay.upstream.transport]
 
     async def no_more_progress(self) -> None:
         """Wait until the gateway has read nothing for a while, after it has read something."""
         seen: list[int] = []
 
         def stalled() -> bool:
-            (record,) = self.gateway.plane
+            (record,) = self.gateway.live_records()
             seen.append(record.bytes_in + record.bytes_out)
             return seen[-1] > 0 and len(seen) > 20 and seen[-20] == seen[-1]
 

@@ -23,9 +23,9 @@ import mmap, sys
 from meshgate.proxy.shared_counts import EVERYTHING, SharedCounts, bytes_for
 
 counts = SharedCounts(mmap.mmap(int(sys.argv[1]), bytes_for(2)), 1, bytes(16))
-counts.add(counts.slots("192.0.2.1"), 3)
+counts.add(counts.pair("192.0.2.1"), 3)
 counts.add(EVERYTHING, 3)
-print(counts.total(counts.slots("192.0.2.1")))
+print(counts.total(counts.pair("192.0.2.1")))
 """
 
 
@@ -45,11 +45,11 @@ class SharedCountsTests(SynchronousTestCase):
         wanted: Counter[str] = Counter()
         for place, key, by in changes:
             worker = self.workers[place]
-            worker.add(worker.slots(key), by)
+            worker.add(worker.pair(key), by)
             worker.add(EVERYTHING, by)
             wanted[key] += by
         for worker in self.workers:
-            self.assertEqual({key: worker.total(worker.slots(key)) for key in wanted}, dict(wanted))
+            self.assertEqual({key: worker.total(worker.pair(key)) for key in wanted}, dict(wanted))
             self.assertEqual(worker.total(EVERYTHING), sum(wanted.values()))
 
     def test_a_count_is_never_too_low(self) -> None:
@@ -57,14 +57,14 @@ class SharedCountsTests(SynchronousTestCase):
         counts = self.workers[0]
         keys = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(5_000)]
         for key in keys:
-            counts.add(counts.slots(key), 1)
-        totals = Counter(counts.total(counts.slots(key)) for key in keys)
+            counts.add(counts.pair(key), 1)
+        totals = Counter(counts.total(counts.pair(key)) for key in keys)
         self.assertEqual(min(totals), 1)
         self.assertLess(sum(number for total, number in totals.items() if total > 1), 0.1 * len(keys))
 
     def test_what_a_dead_worker_counted_is_forgotten(self) -> None:
         """Clearing its row takes away what it had, and nothing else."""
-        slots = self.workers[0].slots("a")
+        slots = self.workers[0].pair("a")
         for worker in self.workers:
             worker.add(slots, 2)
         self.workers[0].clear(1)
@@ -73,7 +73,7 @@ class SharedCountsTests(SynchronousTestCase):
     def test_the_seed_decides_who_shares(self) -> None:
         """Where a key is counted cannot be known without the seed, and every key has two different counters."""
         memory = bytearray(bytes_for(1))
-        places = {SharedCounts(memory, 0, new_seed()).slots("192.0.2.1") for _ in range(8)}
+        places = {SharedCounts(memory, 0, new_seed()).pair("192.0.2.1") for _ in range(8)}
         self.assertGreater(len(places), 1)
         self.assertTrue(all(first != second for first, second in places))
 
@@ -83,7 +83,7 @@ class SharedCountsTests(SynchronousTestCase):
         self.addCleanup(os.close, memory)
         os.ftruncate(memory, bytes_for(2))
         counts = SharedCounts(mmap.mmap(memory, bytes_for(2)), 0, SEED)
-        counts.add(counts.slots("192.0.2.1"), 4)
+        counts.add(counts.pair("192.0.2.1"), 4)
         child = subprocess.run(
             [sys.executable, "-c", CHILD, str(memory)],
             pass_fds=[memory],

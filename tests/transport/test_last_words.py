@@ -79,7 +79,7 @@ class LastWordsCase(TestCase):
         seen: list[int] = []
 
         def no_more() -> bool:
-            seen.append(sum(record.bytes_in + record.bytes_out for record in self.gateway.plane))
+            seen.append(sum(record.bytes_in + record.bytes_out for record in self.gateway.live_records()))
             return seen[-1] > 0 and len(seen) > 20 and seen[-20] == seen[-1]
 
         await wait_for(no_more, "a standstill")
@@ -140,7 +140,7 @@ class LastWordsTests(LastWordsCase):
             sending.addErrback(lambda _: None)
             await sending
             await self.still()
-            (record,) = self.gateway.plane
+            (record,) = self.gateway.live_records()
             count, was_reset = await threads.deferToThread(read_all, client)
             self.assertTrue(was_reset)
             self.assertGreaterEqual(count, min(size, 2 * MIB))
@@ -151,7 +151,7 @@ class LastWordsTests(LastWordsCase):
         """The connection is there, and its ending is not told, while bytes are on their way."""
         for _ in range(20):
             await wait_for(lambda: True, "a turn")
-        self.assertEqual([record.ending for record in self.gateway.plane], [None])
+        self.assertEqual([record.ending for record in self.gateway.live_records()], [None])
 
     async def test_a_last_request(self) -> None:
         """A client that says something and resets: the endpoint gets it, and then the reset."""
@@ -182,7 +182,7 @@ class LastWordsTests(LastWordsCase):
         for number in range(ROUNDS):
             client = self.raw_client()
             upstream = await self.stubborn.accept()
-            await wait_for(lambda: all(one._relay for one in self.gateway.plane._live), "the relay")
+            await wait_for(lambda: all(one.relay for one in self.gateway.plane.connections), "the relay")
             client.sendall(b"x" * 100000)
             upstream.sendall(b"y" * 100000)
             reset(client)
@@ -201,7 +201,7 @@ class LastWordsTests(LastWordsCase):
         client = socket.create_connection(self.gateway.addresses[listener.key])
         await wait_for(lambda: self.gateway.resolver.asked, "the question")
         client.sendall(b"x" * 100000)
-        await wait_for(lambda: any(one._held_size for one in self.gateway.plane._live), "the first bytes")
+        await wait_for(lambda: any(one.held_size for one in self.gateway.plane.connections), "the first bytes")
         reset(client)
         self.gateway.resolver.answer("later.test", LOOPBACK)
         upstream = await origin.peer()
@@ -222,7 +222,7 @@ class LastWordsTests(LastWordsCase):
 
     def unacknowledged(self) -> int:
         """How much of what the gateway has for its only client is on its way."""
-        (connection,) = self.gateway.plane._live
+        (connection,) = self.gateway.plane.connections
         count: int = connection.transport.unacknowledged()
         return count
 

@@ -12,7 +12,7 @@ import time
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import SETTLED, Limits
+from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
 from meshgate.routing.connection_policy import Keepalive, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.silence import unanswered_since
@@ -167,12 +167,14 @@ class VanishingTests(TestCase):
             destination = Destination("far", 80, endpoints=(self.far_endpoint(),), policy=policy)
             gateway.serve(listener := tcp_listener(destination, bind=f"127.0.0.{number}"))
             clients += [await gateway.connect(listener) for _ in range(2)]
-        await wait_for(lambda: len([r for r in gateway.plane if r.dial is not None]) == len(clients), "the dials")
+        await wait_for(
+            lambda: len([r for r in gateway.live_records() if r.dial is not None]) == len(clients), "the dials"
+        )
         self.far.vanish()
         vanished = time.monotonic()
         for client in clients[::2]:
             client.send(b"is anybody there?")
-        settling = SETTLED if policies[0].keepalive is not None else 0.0
+        settling = FIRST_PROBE_AGE if policies[0].keepalive is not None else 0.0
         await self.all_end(gateway, len(clients), Ending.UPSTREAM_TIMED_OUT, vanished, settling)
         for client in clients:
             await client.got_reset()
@@ -273,4 +275,4 @@ class WorkerTests(WorkersTestCase):
             await lab.logged(ending="client_timed_out", client=client.name),
             await lab.logged(ending="upstream_timed_out", client=near.name),
         ):
-            self.assertLess(line["duration"], PATIENCE + LATE + SETTLED)
+            self.assertLess(line["duration"], PATIENCE + LATE + FIRST_PROBE_AGE)

@@ -145,7 +145,7 @@ class ShortageTests(TestCase):
 
     def sources(self) -> Counter[str]:
         """From where the endpoint was dialed."""
-        names = [inbound._relay.upstream.transport.getHost().host for inbound in self.gateway.plane._live]  # type: ignore[union-attr]
+        names = [inbound.relay.upstream.transport.getHost().host for inbound in self.gateway.plane.connections]  # type: ignore[union-attr]
         return Counter(names)
 
     async def test_several_sources_are_used_alike(self) -> None:

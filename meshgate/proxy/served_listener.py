@@ -15,13 +15,13 @@ from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 _NONE: Final[Mapping[str, Chain]] = {}
 
 
-class Entrance:
+class ServedListener:
     """
     One listener, for as long as the process runs.
 
     :ivar name: what it listens on, as the log has it.
-    :ivar live: how many connections that came in by it live.
-    :ivar listener: as the table has it; None if it has none, or no more.
+    :ivar active: how many connections that came in by it live.
+    :ivar in_table: as the table has it; None if it has none, or no more.
     :ivar sniffs: as of the listener.
     :ivar by_address: whether addresses matter, too, so that :meth:`chain` does not know.
     """
@@ -29,16 +29,16 @@ class Entrance:
     def __init__(self, key: ListenerKey) -> None:
         self.key = key
         self.name = str(key)
-        self.live = 0
-        self.listener: Listener | None = None
+        self.active = 0
+        self.in_table: Listener | None = None
         self.sniffs = False
         self.by_address = False
         self._exact = self._suffixes = _NONE
         self._catch_all: Chain | None = None
 
-    def follow(self, table: RoutingTable) -> None:
+    def update(self, table: RoutingTable) -> None:
         """There is another table."""
-        listener = self.listener = table.listeners.get(self.key)
+        listener = self.in_table = table.listeners.get(self.key)
         if listener is None:
             self.sniffs = self.by_address = False
             self._exact = self._suffixes = _NONE
