@@ -96,11 +96,11 @@ def kind_entry(kind: Kind) -> Entry:
     """The entry of a kind, with all its fields."""
     root = (kind.name,)
     head = (
-        Entry((*root, "apiVersion"), " or ".join(kind.api_versions), "the version to read it in", True),
-        Entry((*root, "kind"), kind.name, "what the document is", True),
-        _branch(Metadata, (*root, "metadata"), "what it is called", True),
+        Entry((*root, "apiVersion"), " or ".join(kind.api_versions), "the version of the kind", True),
+        Entry((*root, "kind"), kind.name, "the kind of the document", True),
+        _branch(Metadata, (*root, "metadata"), "its name, namespace, labels and annotations", True),
     )
-    spec = _branch(kind.model, (*root, "spec"), "what it says", True)
+    spec = _branch(kind.model, (*root, "spec"), "its content", True)
     content = fields_of(kind.model, root) if kind.flat else (spec,)
     return Entry(root, "mapping", _about(kind), fields=(*head, *content))
 

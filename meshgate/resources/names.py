@@ -125,7 +125,7 @@ def labels(mapping: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _label_key_fault(key: str) -> str:
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > _LONGEST_PREFIX or not _KEY_PREFIX.fullmatch(prefix)):
-        return f"{quoted(key)} is not a label's key: what stands before the slash must be a domain name"
+        return f"{quoted(key)} is not a label's key: the text before the slash must be a domain name"
     if len(name) > _LONGEST_LABEL:
         return f"{quoted(key)} is not a label's key: its name has more than {_LONGEST_LABEL} characters"
     if not _QUALIFIED.fullmatch(name):

@@ -20,7 +20,7 @@ from meshgate.resources.wording import quoted
 class Subset(Model):
     """Some of a service's endpoints, by their labels."""
 
-    name: DnsLabel = Field(description="by which a route names it")
+    name: DnsLabel = Field(description="name that routes use")
     labels: Labels = Field(default=Labels(), description="labels that an endpoint must have; empty for all endpoints")
     traffic_policy: TrafficPolicy | None = Field(
         default=None, description="policy for the subset, each section of which overrides that of the rule"
@@ -43,7 +43,7 @@ class DestinationRuleSpec(Model):
         default=EXPORTED_TO_ALL, description="namespaces that may see it: * for all, . for its own"
     )
     workload_selector: WorkloadSelector | None = Field(
-        default=None, description="the proxies it is for; unset for all that see it"
+        default=None, description="proxies that the rule is for; unset for all that see it"
     )
 
 

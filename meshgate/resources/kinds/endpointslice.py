@@ -28,13 +28,13 @@ class Conditions(KubernetesModel):
 
     ready: bool | None = Field(default=None, description="takes connections; unset is true")
     serving: bool | None = Field(default=None, description="answers, though perhaps terminating")
-    terminating: bool | None = Field(default=None, description="is about to end")
+    terminating: bool | None = Field(default=None, description="is about to stop")
 
 
 class TargetRef(KubernetesModel):
     """The object to which an endpoint belongs."""
 
-    kind: str = Field(default="", description="what it is, as a rule Pod")
+    kind: str = Field(default="", description="its kind, usually Pod")
     namespace: str = Field(default="", description="its namespace; empty for the slice's own")
     name: str = Field(default="", description="its name")
 
@@ -56,12 +56,12 @@ class SlicePort(KubernetesModel):
     protocol: Annotated[TransportProtocol, Field(strict=False)] = Field(
         default=TransportProtocol.TCP, description="TCP"
     )
-    app_protocol: str | None = Field(default=None, description="what is spoken on it")
+    app_protocol: str | None = Field(default=None, description="its application protocol")
 
 
 class EndpointSliceSpec(KubernetesModel):
     """The content of an EndpointSlice."""
 
-    address_type: Annotated[AddressType, Field(strict=False)] = Field(description="what the addresses are")
+    address_type: Annotated[AddressType, Field(strict=False)] = Field(description="type of the addresses")
     endpoints: Items[SliceEndpoint] = Field(default=(), description="the endpoints")
     ports: Items[SlicePort] = Field(default=(), description="the ports of each of them")

@@ -50,7 +50,7 @@ def _host_fault(text: str) -> tuple[str, str]:
         return f"{quoted(name)} is a short name, which a server's host cannot be", hint
     if "*" in name and name != "*" and not name.startswith("*."):
         hint = f'did you mean "*.{name.lstrip("*.")}"?' if "*" not in name.lstrip("*") else ""
-        return f'{quoted(name)} is not a wildcard that a server takes: "*" must be the whole first label', hint
+        return f'{quoted(name)} is not a wildcard that a server may have: "*" must be the whole first label', hint
     return ("" if is_ip_address(name) else wildcard_domain(name)), ""
 
 
@@ -64,15 +64,17 @@ class Port(Model):
     """A port to listen on."""
 
     number: OptionalPortNumber = Field(default=0, description="1 to 65535; 0 where bind is a Unix socket")
-    protocol: Protocol = Field(description="what arrives there, in any case: TCP, TLS, HTTPS, HTTP …")
-    name: NonEmpty = Field(description="a name of its own in the Gateway")
+    protocol: Protocol = Field(
+        description="protocol of its connections, in upper or lower case: TCP, TLS, HTTPS, HTTP …"
+    )
+    name: NonEmpty = Field(description="name, unique in the Gateway")
     target_port: UInt32 = Field(default=0, description="no longer allowed")
 
 
 class Server(Model):
     """One listening port with its hosts."""
 
-    port: Port = Field(description="where to listen")
+    port: Port = Field(description="port to listen on")
     bind: Annotated[str, checked_by(lambda text: text and _bind_fault(text), "MG1025", _BIND_HINT)] = Field(
         default="", description="IP address or unix:// path to listen on; empty for every address"
     )
@@ -80,14 +82,14 @@ class Server(Model):
         description="names to serve, each with an optional namespace/ before it; * for any"
     )
     tls: ServerTLSSettings | None = Field(default=None, description="required for the protocols HTTPS and TLS")
-    default_endpoint: str = Field(default="", description="not implemented by Istio either")
-    name: str = Field(default="", description="prefix of statistics")
+    default_endpoint: str = Field(default="", description="has no effect, as in Istio")
+    name: str = Field(default="", description="prefix of the server's statistics")
 
 
 class GatewaySpec(Model):
     """The spec of a Gateway."""
 
-    servers: Annotated[Items[Server], Field(min_length=1)] = Field(description="what to listen for")
+    servers: Annotated[Items[Server], Field(min_length=1)] = Field(description="ports to open, each with its hosts")
     selector: Labels = Field(default=Labels(), description="labels that a gateway must have; empty for all gateways")
 
 
@@ -154,12 +156,12 @@ def _protocol_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
             yield Fault((*path, "tls"), "MG1028", f"a server with the protocol {protocol} needs tls settings", hint)
     elif tls is not None:
         if protocol not in HTTP_PROTOCOLS:
-            message = f"a server with the protocol {protocol} takes no tls settings"
+            message = f"a server with the protocol {protocol} may have no tls settings"
             yield Fault(
                 (*path, "tls"), "MG1029", message, "write the protocol TLS, or leave tls out", points_at_key=True
             )
         elif tls.mode not in PASSTHROUGH_MODES or _has_files(tls):
-            message = f"a server with the protocol {protocol} takes no tls settings but httpsRedirect"
+            message = f"a server with the protocol {protocol} may have no tls settings but httpsRedirect"
             yield Fault(
                 (*path, "tls"), "MG1029", message, "write the protocol HTTPS, or leave tls out", points_at_key=True
             )
@@ -171,6 +173,6 @@ def _has_files(tls: ServerTLSSettings) -> bool:
 
 def _redirect_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     if server.tls is not None and server.tls.https_redirect and server.port.protocol not in HTTP_PROTOCOLS:
-        message = f"no plain HTTP to redirect arrives at a server with the protocol {server.port.protocol}"
+        message = f"a server with the protocol {server.port.protocol} receives no plain HTTP to redirect"
         hint = "write it in the server for HTTP"
         yield Fault((*path, "tls", "httpsRedirect"), "MG1030", message, hint, Severity.WARNING, points_at_key=True)

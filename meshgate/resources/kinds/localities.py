@@ -54,18 +54,18 @@ class LocalityLbSetting(Model):
     """Preference of near endpoints, by percentages or in steps."""
 
     distribute: Items[Distribute] = Field(default=(), description="percentages by locality")
-    failover: Items[Failover] = Field(default=(), description="which region stands in for which")
+    failover: Items[Failover] = Field(default=(), description="regions that take over from others")
     failover_priority: Items[str] = Field(
         default=(), description="labels that near endpoints share with the gateway, the most important first"
     )
-    enabled: bool | None = Field(default=None, description="unset for as the mesh has it, which is on")
+    enabled: bool | None = Field(default=None, description="unset for the default of the mesh, which is on")
 
 
 class ZoneAwareLbSetting(Model):
-    """Preference of the own zone, as far as its endpoints can take it."""
+    """Preference of the gateway's own zone, as far as its endpoints can serve the connections."""
 
-    enabled: bool | None = Field(default=None, description="unset for as the mesh has it")
-    failover: Items[Failover] = Field(default=(), description="which region stands in for which")
+    enabled: bool | None = Field(default=None, description="unset for the default of the mesh")
+    failover: Items[Failover] = Field(default=(), description="regions that take over from others")
     failover_priority: Items[str] = Field(
         default=(), description="labels that near endpoints share with the gateway, the most important first"
     )
@@ -150,7 +150,7 @@ def _region_faults(entry: Failover, path: FieldPath) -> Iterator[Fault]:
         elif "*" in region:
             yield Fault((*path, field), "MG1073", f"{quoted(region)} is a wildcard, not a region", "name one region")
     if entry.source == entry.to:
-        yield Fault((*path, "to"), "MG1073", "a region cannot stand in for itself", "name another region")
+        yield Fault((*path, "to"), "MG1073", "a region cannot fail over to itself", "name another region")
 
 
 def _form_faults(localities: Iterable[tuple[FieldPath, str]], points_at_key: bool = False) -> Iterator[Fault]:

@@ -53,7 +53,7 @@ class ServicePort(KubernetesModel):
     protocol: Annotated[TransportProtocol, Field(strict=False)] = Field(
         default=TransportProtocol.TCP, description="TCP"
     )
-    app_protocol: str | None = Field(default=None, description="what is spoken on it, for instance https")
+    app_protocol: str | None = Field(default=None, description="its application protocol, for instance https")
 
 
 class ServiceSpec(KubernetesModel):

@@ -53,8 +53,8 @@ class ServiceEntryPort(Model):
     """A port of the service."""
 
     number: PortNumber = Field(description="1 to 65535")
-    name: DnsLabel = Field(description="a name of its own in the ServiceEntry")
-    protocol: OptionalProtocol = Field(default="", description="what is spoken on it; empty to find out")
+    name: DnsLabel = Field(description="name, unique in the ServiceEntry")
+    protocol: OptionalProtocol = Field(default="", description="its protocol; empty to detect it")
     target_port: OptionalPortNumber = Field(default=0, description="the endpoints' port; 0 for the same number")
 
 
@@ -195,7 +195,7 @@ def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> It
             yield Fault(
                 ("spec", "ports", index),
                 "MG1090",
-                "a TCP port without addresses cannot be told from others by sidecars",
+                "sidecars cannot distinguish a TCP port without addresses from others",
                 "list addresses, or set the protocol TLS if it is that; a gateway needs none",
                 Severity.WARNING,
             )

@@ -53,7 +53,7 @@ class TLSCertificate(Model):
 
     server_certificate: str = Field(default="", description="file with the certificate chain")
     private_key: str = Field(default="", description="file with the private key")
-    ca_certificates: str = Field(default="", description="file with the authorities that client certificates come from")
+    ca_certificates: str = Field(default="", description="file with the authorities that issue client certificates")
 
 
 class ServerTLSSettings(Model):
@@ -61,16 +61,18 @@ class ServerTLSSettings(Model):
 
     https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
     mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
-        default=TLSMode.PASSTHROUGH, description="pass TLS through, or end it here"
+        default=TLSMode.PASSTHROUGH, description="pass TLS through, or terminate it here"
     )
     server_certificate: str = Field(default="", description="file with the certificate chain")
     private_key: str = Field(default="", description="file with the private key")
-    ca_certificates: str = Field(default="", description="file with the authorities that client certificates come from")
+    ca_certificates: str = Field(default="", description="file with the authorities that issue client certificates")
     ca_crl: str = Field(default="", description="file with the revoked client certificates")
     credential_name: str = Field(default="", description="secret that holds the certificate and key")
-    credential_names: Items[str] = Field(default=(), description="secrets, one each for RSA and ECDSA")
+    credential_names: Items[str] = Field(default=(), description="secrets, at most one for RSA and one for ECDSA")
     ca_cert_credential_name: str = Field(default="", description="secret that holds the authorities")
-    tls_certificates: Items[TLSCertificate] = Field(default=(), description="files, one entry each for RSA and ECDSA")
+    tls_certificates: Items[TLSCertificate] = Field(
+        default=(), description="files, at most one entry for RSA and one for ECDSA"
+    )
     subject_alt_names: Items[str] = Field(default=(), description="names of which a client certificate must have one")
     verify_certificate_spki: Items[str] = Field(default=(), description="SHA-256 of allowed client keys, in base64")
     verify_certificate_hash: Items[str] = Field(
@@ -83,7 +85,7 @@ class ServerTLSSettings(Model):
         default=TLSProtocol.TLS_AUTO, description="highest version of TLS"
     )
     cipher_suites: Items[str] = Field(default=(), description="cipher suites to offer, in OpenSSL's names")
-    insecure_skip_verify: bool | None = Field(default=None, description="take any client certificate")
+    insecure_skip_verify: bool | None = Field(default=None, description="accept any client certificate")
 
 
 # The cipher suites of Envoy's TLS library, by OpenSSL's names (Istio, pkg/config/security/security.go).
@@ -128,7 +130,7 @@ def _version_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
         yield Fault(
             (*path, "minProtocolVersion"),
             "MG1031",
-            f"{tls.min_protocol_version} cannot be spoken with the default cipher suites",
+            f"{tls.min_protocol_version} cannot be used with the default cipher suites",
             "name older ones in cipherSuites, as ECDHE-RSA-AES128-SHA, or write TLSV1_2",
             Severity.WARNING,
         )
@@ -181,7 +183,7 @@ def _unused_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     fields = _given(tls, (*_CERTIFICATES, "ca_crl"))
     if fields:
         message = f"the mode {tls.mode} passes TLS through, which needs no {_listed(fields, 'or')}"
-        hint = "leave out what has no effect, or write the mode SIMPLE to end TLS here"
+        hint = "leave out what has no effect, or write the mode SIMPLE to terminate TLS here"
         yield Fault((*path, fields[0]), "MG1034", message, hint, Severity.WARNING, points_at_key=True)
 
 
@@ -256,18 +258,20 @@ class ClientTLSSettings(Model):
     """TLS that the gateway originates towards a service."""
 
     mode: Annotated[ClientTLSMode, Field(strict=False), by_number(ClientTLSMode)] = Field(
-        default=ClientTLSMode.DISABLE, description="none, TLS, TLS with a client certificate, or the mesh's own"
+        default=ClientTLSMode.DISABLE,
+        description="no TLS, TLS, TLS with a client certificate, or the mesh's mutual TLS",
     )
     client_certificate: str = Field(default="", description="file with the client's certificate, for MUTUAL")
     private_key: str = Field(default="", description="file with its key, for MUTUAL")
     ca_certificates: str = Field(
-        default="", description="file with the authorities that the service's certificate comes from; else the system's"
+        default="",
+        description="file with the authorities that issue the service's certificate; unset for those of the system",
     )
     ca_crl: str = Field(default="", description="file with revoked certificates")
     credential_name: str = Field(default="", description="secret that holds all of these, instead of files")
     subject_alt_names: Items[str] = Field(default=(), description="names of which the service must have one")
     sni: str = Field(default="", description="server name to ask for")
-    insecure_skip_verify: bool = Field(default=False, description="take any certificate")
+    insecure_skip_verify: bool = Field(default=False, description="accept any certificate")
 
 
 CONFIG_MAP: Final = "configmap://"
@@ -315,7 +319,7 @@ def _client_unverified_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterat
             yield Fault(
                 (*path, field),
                 "MG1074",
-                f"{field} has no use with insecureSkipVerify, which takes any certificate",
+                f"{field} has no use with insecureSkipVerify, which accepts any certificate",
                 "leave one of them out",
                 points_at_key=True,
             )

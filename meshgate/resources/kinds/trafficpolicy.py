@@ -48,11 +48,13 @@ class TCPSettings(Model):
     """Limits of the connections to a service."""
 
     max_connections: Annotated[Count, AfterValidator(lambda limit: limit or MAX_UINT32)] = Field(
-        default=MAX_UINT32, description="how many at once; 0 and unset for as many as there are"
+        default=MAX_UINT32, description="number of connections at once; 0 and unset for no limit"
     )
     connect_timeout: Duration = Field(default=10.0, description="time to connect in; 10s if unset")
     tcp_keepalive: TcpKeepalive | None = Field(default=None, description="probes on idle connections; unset for none")
-    max_connection_duration: Duration | None = Field(default=None, description="longest time; unset for no end")
+    max_connection_duration: Duration | None = Field(
+        default=None, description="longest time of a connection; unset for no limit"
+    )
     idle_timeout: IdleDuration | None = Field(
         default=None, description="time without a byte after which a connection ends; 1h if unset, 0s for never"
     )
@@ -85,24 +87,24 @@ class OutlierDetection(Model):
 
     consecutive_errors: Int32 = Field(default=0, description="deprecated: write consecutive5xxErrors")
     split_external_local_origin_errors: bool = Field(
-        default=False, description="count failures to connect apart from those that the service answers"
+        default=False, description="count failures to connect separately from errors that the service answers"
     )
     consecutive_local_origin_failures: UInt32 = Field(
-        default=5, description="failures to connect, where they are counted apart; 0 for 5"
+        default=5, description="failures to connect, where they are counted separately; 0 for 5"
     )
-    consecutive_gateway_errors: UInt32 = Field(default=0, description="failures in a row of gateways; 0 for off")
+    consecutive_gateway_errors: UInt32 = Field(default=0, description="gateway errors in a row; 0 for off")
     consecutive_5xx_errors: UInt32 = Field(
         default=5, alias="consecutive5xxErrors", description="failures in a row; 0 for off"
     )
-    interval: Duration = Field(default=10.0, description="time between two looks at the endpoints; 10s if unset")
+    interval: Duration = Field(default=10.0, description="time between two checks of the endpoints; 10s if unset")
     base_ejection_time: Duration = Field(
-        default=30.0, description="how long to leave out, times how often it was before; 30s if unset"
+        default=30.0, description="time of the first ejection, multiplied by the number of ejections; 30s if unset"
     )
     max_ejection_percent: Annotated[Percent, AfterValidator(lambda percent: percent or 10)] = Field(
-        default=10, description="how many of the endpoints at most; 0 and unset are 10"
+        default=10, description="percentage of endpoints that may be ejected; 0 and unset are 10"
     )
     min_health_percent: Percent = Field(
-        default=0, description="with fewer good endpoints than this all are used; 0 for never"
+        default=0, description="with a smaller percentage of good endpoints, all are used; 0 for never"
     )
 
 

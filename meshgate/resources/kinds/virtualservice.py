@@ -71,7 +71,7 @@ class Destination(Model):
     subset: OptionalDnsLabel = Field(default="", description="name of a subset of the service's endpoints")
     port: PortSelector | None = Field(
         default=None,
-        description="may be left out where the service has one port; else the port of the listener is taken",
+        description="unset for the only port of the service, or else for the port of the listener",
     )
 
 
@@ -88,13 +88,13 @@ class L4MatchAttributes(Model):
     """Conditions that must all hold for a connection of a tcp rule."""
 
     destination_subnets: Items[Subnet] = Field(
-        default=(), description="networks the client connects to; a gateway ignores them"
+        default=(), description="networks that the client connects to; a gateway ignores them"
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
     source_subnet: str = Field(default="", description="network of the client; a gateway ignores it")
     source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
     gateways: Items[str] = Field(
-        default=(), description="Gateways the rule is for; empty for all of the VirtualService"
+        default=(), description="Gateways that the rule is for; empty for all of the VirtualService"
     )
     source_namespace: str = Field(default="", description="namespace of the client; a gateway ignores it")
 
@@ -106,12 +106,12 @@ class TLSMatchAttributes(Model):
         description="server names, each within one of the VirtualService's hosts"
     )
     destination_subnets: Items[Subnet] = Field(
-        default=(), description="networks the client connects to; a gateway ignores them"
+        default=(), description="networks that the client connects to; a gateway ignores them"
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
     source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
     gateways: Items[str] = Field(
-        default=(), description="Gateways the rule is for; empty for all of the VirtualService"
+        default=(), description="Gateways that the rule is for; empty for all of the VirtualService"
     )
     source_namespace: str = Field(default="", description="namespace of the client; a gateway ignores it")
 
@@ -192,10 +192,10 @@ def _well_formed(targets: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Dest
 class VirtualServiceSpec(Model):
     """The spec of a VirtualService."""
 
-    hosts: Items[str] = Field(default=(), description="names the rules are for; * for any")
+    hosts: Items[str] = Field(default=(), description="names that the rules are for; * for any")
     gateways: Items[str] = Field(
         default=(),
-        description="Gateways the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
+        description="Gateways that the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
     http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), ValueForm("list")] = Field(
         default=(), alias="http", description="rules for HTTP, of which none is served"
