@@ -27,7 +27,7 @@ Section = Sequence[dns.RRHeader]
 
 
 class Fault(enum.Enum):
-    """What the server can do instead of answering."""
+    """Faults of the server."""
 
     SERVFAIL = dns.ESERVER
     REFUSED = dns.EREFUSED
@@ -38,7 +38,7 @@ class Fault(enum.Enum):
 
 
 def open_questions() -> int:
-    """How many questions of this process have a UDP socket now."""
+    """Return the number of this process's UDP sockets for questions."""
     return sum(reader.logPrefix() == "DNS question" for reader in reactor.getReaders())
 
 
@@ -72,13 +72,13 @@ class DnsServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, as a resolver takes it."""
+        """The server's address, as a resolver takes it."""
         host = self._ports[0].getHost()
         return host.host, host.port
 
     @property
     def connections(self) -> int:
-        """How many TCP connections it has now."""
+        """Return the number of the server's TCP connections."""
         return len(self._factory.connections)
 
     def start(self) -> None:
@@ -142,11 +142,11 @@ class DnsServer:
         self._faults.clear()
 
     def count(self, name: str, record_type: int = dns.A, tcp: bool = False) -> int:
-        """How often a question was asked."""
+        """Count the queries of a question."""
         return self.asked.count(Asked(name, record_type, tcp))
 
     def fault(self, asked: Asked) -> Fault | None:
-        """What goes wrong with a question, if anything."""
+        """Return the fault for a question, or None."""
         return self._faults.get((asked.name, asked.type))
 
     def answers(self, name: str, record_type: int) -> list[dns.RRHeader] | None:
@@ -206,7 +206,7 @@ class _Factory(DNSServerFactory):
         return self.sendReply(protocol, reply, address)
 
     def _send_forgeries(self, query: dns.Message, protocol: Any, address: Any) -> None:
-        """What a stranger might send who does not see the query, and what is no message at all."""
+        """Send what a stranger might, who does not see the query, and bytes that are no message."""
         protocol.transport.write(b"no DNS message", address)
         forged = dns.Record_A("192.0.2.66", 60)
         for identifier, name in ((query.id ^ 1, query.queries[0].name.name), (query.id, b"other.example")):

@@ -165,7 +165,7 @@ class End:
 
     @property
     def unsent(self) -> int:
-        """How many bytes the kernel has not taken."""
+        """Return the number of bytes that the kernel has not taken."""
         return len(self._unsent)
 
     def send(self, data: bytes) -> None:
@@ -246,7 +246,7 @@ def socket_pair(buffer: int = 0, family: int = socket.AF_INET) -> tuple[socket.s
 
 
 def descriptors() -> int:
-    """How many this process has open."""
+    """Return the number of descriptors that this process has open."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -298,7 +298,7 @@ class LeanCase(SynchronousTestCase):
         return transport, transport.protocol, end
 
     def nothing_is_left(self, *ends: End) -> None:
-        """All that was opened is closed, once these are."""
+        """Check that everything is closed, once these descriptors are."""
         for end in ends:
             end.close()
         self.loop.settle()

@@ -81,7 +81,7 @@ class Peer(Protocol):
 
     @property
     def was_reset(self) -> bool:
-        """Whether the other end reset the connection."""
+        """True if the other end reset the connection."""
         return self.lost is not None and "ConnectionLost" in type(self.lost.value).__name__
 
     def send(self, data: bytes) -> None:

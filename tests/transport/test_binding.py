@@ -114,7 +114,7 @@ class OpenTests(TestCase):
                 self.assertEqual(self.reason(ours, port), "in use by another process")
 
     async def test_another_process_is_noticed_beside_our_own(self) -> None:
-        """Where we hold an overlapping listener ourselves, the other process's one is still found."""
+        """Another process's listener is found even if one of ours overlaps, too."""
         port = free_port()
         await foreign_listener(self, "127.0.0.2", port, "reuseport")
         mine = self.open("127.0.0.1", port)
@@ -128,7 +128,7 @@ class OpenTests(TestCase):
             self.open(second, port, ours=inodes(mine))
 
     async def test_without_the_kernels_table_our_own_is_not_in_the_way_either(self) -> None:
-        """Where there is no /proc, overlapping listeners of ours still work."""
+        """Overlapping listeners of ours work without /proc."""
         port = free_port()
         mine = self.open("0.0.0.0", port)
         with mock.patch.object(binding_module, "_KERNEL_TABLES", ("/nonexistent",)):
@@ -149,7 +149,7 @@ class OpenTests(TestCase):
             self.assertIn("ports below 1024 need", self.reason("127.0.0.1", 80))
 
     def test_an_unforeseen_reason_is_shown(self) -> None:
-        """What has no words of ours is shown in the system's."""
+        """An error without a text of ours has the system's."""
         with mock.patch.object(Binding, "bind", side_effect=OSError(105, "No buffer space available")):
             self.assertEqual(self.reason("127.0.0.1", 80), "No buffer space available")
 

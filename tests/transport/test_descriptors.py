@@ -101,7 +101,7 @@ class ShortageTests(SynchronousTestCase):
         self.shortage.measure()
 
     def test_a_descriptor_is_left_for_each_endpoint(self) -> None:
-        """What connections without an endpoint will need counts as if it were used already."""
+        """Descriptors that connections without an endpoint will need count as used."""
         self.limited(1000)
         self.ports[0].waiting = 399
         self.assertFalse(self.shortage.stops(self.ports[0], 568))
@@ -144,7 +144,7 @@ class ShortageTests(SynchronousTestCase):
         self.assertEqual((self.accepting(), self.clock.getDelayedCalls()), ([True, True], []))
 
     def test_a_shortage_of_all_keeps_who_is_held(self) -> None:
-        """When the others go on, a port that has its share still waits."""
+        """A port that has its share still waits when the others go on."""
         self.limited(1000)
         greedy = self.ports[0]
         greedy.connections = self.shortage.share
@@ -202,7 +202,7 @@ while True:
 
 
 def greeted(client: socket.socket) -> bool:
-    """Whether the origin's greeting has come."""
+    """Return True if the origin's greeting has come."""
     try:
         return client.recv(5, socket.MSG_PEEK) == b"hello"
     except BlockingIOError:

@@ -98,10 +98,10 @@ class DialTests(TestCase):
 
 
 class FailureTests(SynchronousTestCase):
-    """What the reactor reports, in the words of the data plane."""
+    """The reactor's errors, as the data plane's."""
 
     def outcome(self, reason: Exception) -> DialError:
-        """How a dial fails when the reactor reports this."""
+        """Return the error of a dial for which the reactor reports this one."""
         fake: Any = FakeReactor()
         attempt = dial(fake, "192.0.2.1", 80, Peer(), 10)
         factory = fake.tcpClients[0][2]
@@ -121,7 +121,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual((error.name, error.ours, error.hopeless), ("EHOSTUNREACH", False, False))
 
     def test_our_own_time_limit_has_the_kernels_word(self) -> None:
-        """Whoever gives up first, it is ETIMEDOUT."""
+        """The kernel's and our own time limit both are ETIMEDOUT."""
         for reason in (ConnectTimeout(), TCPTimedOutError(110, "Connection timed out")):
             error = self.outcome(reason)
             self.assertEqual((type(error), error.name, error.ours), (DialTimeout, "ETIMEDOUT", False))
@@ -152,7 +152,7 @@ class FailureTests(SynchronousTestCase):
 
 
 class NetworkTests(TestCase):
-    """What the kernel says, in a network of the test's own."""
+    """The kernel's errors, in a network namespace of the test."""
 
     def test_a_family_that_is_off(self) -> None:
         """Without IPv6, its addresses cannot be reached, though the kernel's word is that for missing ports."""

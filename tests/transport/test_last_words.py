@@ -48,7 +48,7 @@ def reset(sock: socket.socket) -> None:
 
 
 def read_all(sock: socket.socket) -> tuple[int, bool]:
-    """How many bytes come, and whether a reset ends them."""
+    """The number of bytes that arrive, and True if a reset ends them."""
     count = 0
     try:
         while data := sock.recv(MIB):
@@ -128,7 +128,7 @@ class LastWordsTests(LastWordsCase):
             self.assertEqual((record.ending, record.bytes_out), (Ending.UPSTREAM_RESET, len(REFUSAL)))
 
     async def test_a_slow_reader(self) -> None:
-        """What the gateway had when the endpoint reset, in its buffers and the kernel's, arrives at a slow reader."""
+        """A slow reader gets all bytes that the gateway and its kernel had when the endpoint reset."""
         for number, size in enumerate((MIB, 4 * MIB)):
             client = self.raw_client()
             upstream = await self.stubborn.accept()
@@ -193,7 +193,7 @@ class LastWordsTests(LastWordsCase):
         await wait_for(lambda: not self.gateway.plane.count, "the ends")
 
     async def test_a_client_that_resets_before_the_endpoint_is_there(self) -> None:
-        """What it said before goes to the endpoint, once that has answered."""
+        """The endpoint gets the bytes that the client sent before, once it has answered."""
         origin = Origin(self)
         self.gateway.serve(
             listener := tcp_listener(Endpoint("later.test", origin.endpoint.port, dns=True), bind="127.0.0.2")
@@ -221,7 +221,7 @@ class LastWordsTests(LastWordsCase):
         return client, upstream
 
     def unacknowledged(self) -> int:
-        """How much of what the gateway has for its only client is on its way."""
+        """The bytes for the gateway's only client that it has not acknowledged."""
         (connection,) = self.gateway.plane.connections
         count: int = connection.transport.unacknowledged()
         return count
@@ -278,7 +278,7 @@ class LastWordsTests(LastWordsCase):
         self.assertEqual((await self.gateway.record()).ending, Ending.CLIENT_RESET)
 
     async def test_draining_cuts_by_reset(self) -> None:
-        """When the gateway stops, a download that is under way is seen as cut, behind all that was read for it."""
+        """When the gateway stops, an unfinished download ends by a reset, behind all bytes that were read for it."""
         client = self.raw_client()
         upstream = await self.stubborn.accept()
         upstream.sendall(bytes(100000))
@@ -296,7 +296,7 @@ class AtOnceTests(LastWordsCase):
     """A stop that waits for nobody."""
 
     async def test_ending_at_once(self) -> None:
-        """Whoever does not read is not waited for, not even where the gateway has begun to drain; nor is a dial."""
+        """A client that does not read delays the end neither before nor after the drain has begun; nor does a dial."""
         client = self.raw_client()
         upstream = await self.stubborn.accept()
         sending = threads.deferToThread(upstream.sendall, bytes(64 * MIB))

@@ -92,7 +92,7 @@ class Serving(Factory):
 
 @on_every_transport
 class NetworkTests(TestCase):
-    """What either network does, in a real reactor."""
+    """Ports and dials of both networks, in a real reactor."""
 
     transport = TWISTED
 

@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 class Plain(Protocol):
-    """Knows nothing of half-close."""
+    """A protocol without half-close."""
 
     lost: Failure | None = None
 
@@ -123,7 +123,7 @@ class ProtocolTests(TestCase):
             self.assertEqual((server.lost.type, client.lost.type), (here, there))
 
     async def test_a_plain_protocol_is_closed_by_an_end_of_stream(self) -> None:
-        """Who knows nothing of half-close is done when the other side has finished, and closes."""
+        """A protocol without half-close is closed when the other side has finished."""
         client, server = await self.pair(Plain)
         client.finish()
         await client.got_finish()
@@ -143,7 +143,7 @@ class ProtocolTests(TestCase):
         self.assertEqual(client.finished, 3 * MIB)
 
     async def test_a_connection_as_anothers_producer(self) -> None:
-        """What is read from one is written to the other: everything arrives, though the reader stops for a while."""
+        """Bytes read from one connection are written to the other, and all arrive, although the reader pauses."""
         sender, inward = await self.pair()
         reader, outward = await self.pair()
         producer = Told(inward.transport)

@@ -24,7 +24,7 @@ INTERFACES = (
 
 
 class CoverTests(TestCase):
-    """What a bound socket would accept."""
+    """Dials that a bound socket would accept."""
 
     def setUp(self) -> None:
         """A network with addresses of both families, and no socket in it."""
@@ -43,7 +43,7 @@ class CoverTests(TestCase):
         return listening
 
     def covered(self, *addresses: str, port: int = 31400) -> list[str]:
-        """Those that would come back to us."""
+        """Dials that would come back to us."""
         return [address for address in addresses if self.own.would_accept(address, port)]
 
     def test_one_address(self) -> None:
@@ -77,7 +77,7 @@ class CoverTests(TestCase):
         self.assertEqual(self.covered("fe80::5%d0", "fe80::5%d1", "fe80::6%d0"), ["fe80::5%d0"])
 
     def test_a_neighbour_with_the_same_port(self) -> None:
-        """What is bound to just the address dialed takes the connection from a socket for all: it is no loop."""
+        """A foreign socket on just the dialed address gets the connection, not ours on all addresses: it is no loop."""
         self.own.add(self.listen("0.0.0.0"))
         self.listen("127.0.0.2")
         self.assertEqual(self.covered("127.0.0.2", "127.0.0.3"), ["127.0.0.3"])

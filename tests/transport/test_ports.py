@@ -64,7 +64,7 @@ class PortsTests(TestCase):
         self.network.close()
 
     def factory(self, key: ListenerKey) -> KeyedFactory:
-        """What serves a listener."""
+        """Make the factory of a listener."""
         self.made.append(key)
         return KeyedFactory(key, self.peers)
 
@@ -73,7 +73,7 @@ class PortsTests(TestCase):
         self.changes += 1
 
     async def greeting(self, host: str, port: int) -> str:
-        """What a client of this address is greeted with."""
+        """Return the greeting of a client of this address."""
         return bytes((await self.client(host, port)).received).decode()
 
     async def client(self, host: str, port: int) -> Peer:
@@ -113,7 +113,7 @@ class PortsTests(TestCase):
         await client.got(f"{going.key} goes on".encode())
 
     async def test_a_socket_that_others_hold_goes_on(self) -> None:
-        """When it is stopped here, what comes in waits for whoever holds it too, and is nobody's business here."""
+        """After stopping here, new connections wait for the other process that shares the socket."""
         listening = socket.create_server((LOOPBACK, 0))
         self.addCleanup(listening.close)
         listening.setblocking(False)
@@ -182,7 +182,7 @@ class PortsTests(TestCase):
         self.assertEqual(await self.greeting("::1", port), f"[::]:{port}")
 
     async def test_unset_and_written_out_are_not_the_same(self) -> None:
-        """When 0.0.0.0 is written out, IPv6 clients are not taken any more."""
+        """IPv6 clients are refused once the bind is 0.0.0.0."""
         port = free_port()
         self.ports.reconcile([listener("0.0.0.0", port, dual_stack=True)])
         self.assertEqual(await self.greeting("::1", port), f"0.0.0.0:{port}")
@@ -310,7 +310,7 @@ def refuse_permission(*_: object) -> None:
 
 
 def accepts(host: str, port: int) -> bool:
-    """Whether anybody listens."""
+    """Return True if anybody listens."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except ConnectionError:

@@ -73,13 +73,13 @@ class UnansweredTests(SynchronousTestCase):
         self.assertIsNone(self.look(1030.0, 1, 930.0))
 
     def test_silence_before_counts_for_nothing(self) -> None:
-        """What is sent after a long silence counts from when it was tried first, as far as the kernel tells."""
+        """Bytes sent after a long silence count from their first try, as far as the kernel tells."""
         began = 1000.0 - 0.2 * (2**6 - 1)
         self.assertAlmostEqual(self.look(1000.0, 6, 900.0) or 0, began)
         self.assertAlmostEqual(self.look(1050.0, 8, 950.0) or 0, began)
 
     def test_an_answer_begins_it_anew(self) -> None:
-        """Whoever acknowledges something lives, be it that there are tries again."""
+        """A peer that acknowledges anything lives, even if there are unanswered tries again."""
         self.look(1000.0, 2, 900.0)
         self.assertEqual(self.look(1060.0, 3, 5.0), 1055.0)
         self.assertEqual(self.look(1115.0, 8, 60.0), 1055.0)
@@ -152,7 +152,7 @@ class VanishingTests(TestCase):
             await peer.got_reset()
 
     async def test_clients(self) -> None:
-        """Those that are gone end as client_timed_out, whether or not anything was under way to them."""
+        """Vanished clients end as client_timed_out, with bytes on their way to them or without."""
         await self.clients_vanish(unreachable=False)
 
     async def test_clients_that_the_network_misses(self) -> None:
@@ -180,7 +180,7 @@ class VanishingTests(TestCase):
             await client.got_reset()
 
     async def test_endpoints(self) -> None:
-        """Those that are gone end as upstream_timed_out, and their clients are reset."""
+        """Vanished endpoints end as upstream_timed_out, and their clients are reset."""
         await self.endpoints_vanish(LIMITS, UpstreamPolicy())
 
     async def test_a_destination_rule_wins(self) -> None:
@@ -191,7 +191,7 @@ class VanishingTests(TestCase):
 
 @on_every_transport
 class LivingTests(TestCase):
-    """Who lives is left alone."""
+    """Living peers are never given up."""
 
     timeout = 60
 
@@ -249,7 +249,7 @@ class WorkerTests(WorkersTestCase):
     """A real gateway with two workers."""
 
     async def test_a_reload_brings_probes_to_open_ports(self) -> None:
-        """Who connects after it is probed as it says, on ports that were open before; so are the endpoints."""
+        """New clients of open ports get the new probes, and so do their endpoints."""
         far = FarNetwork(self)
         with far.inside():
             endpoint = socket.create_server((FAR, 0))

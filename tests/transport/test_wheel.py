@@ -67,7 +67,7 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual((len(self.wheel), self.clock.getDelayedCalls(), self.fired), (0, [], []))
 
     def test_calling_off(self) -> None:
-        """What was called off does not come; calling off twice, or too late, does nothing."""
+        """A cancelled call does not come; cancelling twice, or too late, does nothing."""
         off, on = self.wheel.callLater(3, self.fire, "off"), self.wheel.callLater(3, self.fire, "on")
         self.assertTrue(off.active())
         off.cancel()
@@ -115,7 +115,7 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual((self.fired, self.clock.getDelayedCalls()), ([], []))
 
     def test_soon(self) -> None:
-        """Those that cannot wait for a tick share one call of the clock, and can be called off."""
+        """Calls that come sooner than a tick share one call of the clock, and can be cancelled."""
         self.wheel.call_soon(self.fire)
         self.wheel.call_soon(self.fire).cancel()
         self.assertEqual((len(self.wheel), len(self.clock.getDelayedCalls())), (1, 1))
@@ -126,7 +126,7 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual(len(self.fired), 2)
 
     def test_once_over_it_holds_nobody(self) -> None:
-        """Who has a timer that calls it goes without the garbage collector, the timer called off or come."""
+        """A timer and the object that it calls are freed without the collector, after the call or its cancelling."""
 
         class Owner:
             def ring(self) -> None:

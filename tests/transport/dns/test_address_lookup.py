@@ -49,10 +49,10 @@ class LookupTestCase(TestCase):
 
 
 class AnswerTests(LookupTestCase):
-    """What replies mean."""
+    """The meaning of DNS replies."""
 
     async def test_addresses_come_in_the_order_received(self) -> None:
-        """All addresses of the family, with their time to live."""
+        """An answer has all addresses of the family, with their time to live."""
         self.server.set("a.example", a=["192.0.2.9", "192.0.2.1"], aaaa=["2001:db8::1"], ttl=7)
         self.assertEqual(await self.lookup("a.example", dns.A), Answer(("192.0.2.9", "192.0.2.1"), 7))
         self.assertEqual(await self.lookup("a.example", dns.AAAA), Answer(("2001:db8::1",), 7))

@@ -43,7 +43,7 @@ class HostsTests(TestCase):
         self.assertEqual(hosts.addresses("notlocalhost"), ())
 
     def test_a_line_for_localhost_wins(self) -> None:
-        """Who has written localhost's addresses means them."""
+        """Addresses of localhost in the file take the place of the standard ones."""
         self.assertEqual(self.hosts("127.0.0.1 localhost").addresses("localhost"), ("127.0.0.1",))
 
     def test_an_address_is_its_own(self) -> None:

@@ -25,11 +25,11 @@ class _Names:
         self.open: dict[tuple[str, int], Deferred[Answer]] = {}
 
     def set(self, name: str, a: Answer | str | None, aaaa: Answer | str | None = NOTHING) -> None:
-        """What is answered from now on: a failure's reason is text, silence is None."""
+        """Set the answers from now on: a string is a failure's reason, None is silence."""
         self.replies[name, dns.A], self.replies[name, dns.AAAA] = a, aaaa
 
     def lookup(self, name: str, family: int) -> Deferred[Answer]:
-        """What the resolver calls to find the addresses of one family."""
+        """Find the addresses of one family, for the resolver."""
         self.asked.append((name, family))
         reply = self.replies.get((name, family), NOTHING)
         if isinstance(reply, Answer):
@@ -40,7 +40,7 @@ class _Names:
         return silence
 
     def count(self, name: str) -> int:
-        """How often the name was asked for."""
+        """Count the lookups of a name."""
         return self.asked.count((name, dns.A))
 
 
@@ -64,7 +64,7 @@ class ClockTestCase(SynchronousTestCase):
         self.clock.pump([0.5] * int(seconds / 0.5))
 
     def resolved(self, name: str) -> tuple[str, ...]:
-        """What a name resolves to without waiting."""
+        """Resolve a name without waiting."""
         addresses: tuple[str, ...] = self.successResultOf(self.resolver.resolve(name))
         return addresses
 
@@ -264,7 +264,7 @@ class WatchTests(ClockTestCase):
         self.assertEqual(self.names.count("a.example"), 1)
 
     def test_a_name_asked_for_before_is_taken_over(self) -> None:
-        """What is known of a name is kept when it becomes watched, and renewed in its time."""
+        """A name keeps its answer when it becomes watched, and is looked up again in its time."""
         self.names.set("a.example", V4)
         self.resolved("a.example")
         self.turn(20)
@@ -274,7 +274,7 @@ class WatchTests(ClockTestCase):
         self.assertEqual(self.names.count("a.example"), 2)
 
     def test_asking_at_the_last_moment_leaves_one_timer(self) -> None:
-        """Who asks in the very moment when a watched name's time ends does not double its questions."""
+        """Resolving a watched name in the moment when its time ends does not double its lookups."""
         self.names.set("a.example", V4)
         self.resolver.watch(["a.example"])
         self.clock.rightNow += 60
@@ -282,7 +282,7 @@ class WatchTests(ClockTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_news(self) -> None:
-        """What was answered, or not, since somebody looked; names that are not watched any more are gone."""
+        """The names looked up since the last call, answered or not; None for names not watched any more."""
         start = 1_700_000_000.0
         self.names.set("a.example", Answer(("192.0.2.1",), 10))
         self.names.set("b.example", None)
@@ -353,14 +353,14 @@ class QueueTests(ClockTestCase):
         self.assertEqual(self.names.asked[-2], ("a.example", dns.A))
 
     def test_a_name_that_nobody_waits_for_any_more_is_not_asked_for(self) -> None:
-        """Who leaves before the turn of an unwatched name has come spares its question."""
+        """An unwatched name is not looked up if nobody waits for it any more when its turn comes."""
         self.resolver.resolve("a.example").addErrback(lambda _: None).cancel()
         self.names.open[self.names.asked[0]].callback(V4)
         self.clock.advance(0)
         self.assertEqual(self.names.count("a.example"), 0)
 
     def test_stopping_ends_the_wait(self) -> None:
-        """Whoever waits for a name whose turn has not come is told that there is nothing."""
+        """Waiting for a name whose turn has not come ends with no addresses."""
         asker = self.resolver.resolve("a.example")
         self.successResultOf(self.resolver.stop())
         self.assertEqual(self.successResultOf(asker), ())
@@ -445,7 +445,7 @@ class StopTests(ClockTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nothing_is_asked_afterwards(self) -> None:
-        """What is known can still be had; new names and new questions go nowhere."""
+        """The cache still answers; new names are not looked up."""
         self.names.set("a.example", V4)
         self.resolver.watch(["a.example"])
         self.resolver.stop()

@@ -110,7 +110,7 @@ class SuccessTests(DialCase):
         self.assertEqual(self.peer.received, b"welcome")
 
     def test_more_than_the_kernel_takes_at_once(self) -> None:
-        """What is left of the first bytes follows in order, before what is written later."""
+        """The rest of the first bytes follows in order, before bytes that are written later."""
         endpoint = self.endpoint()
         data = bytes(range(256)) * (MIB // 32)
         self.dial(endpoint.getsockname()[1], data)
@@ -192,7 +192,7 @@ class FailureTests(DialCase):
             self.assertIsInstance(self.told(), DialRefused)
 
     def test_an_unreachable_address(self) -> None:
-        """What the kernel refuses at once is told at once."""
+        """A refusal by the kernel is reported at once."""
         self.assertIsNone(self.dial(80, address="255.255.255.255"))
         error = self.told()
         self.assertIsInstance(error, DialRefused)

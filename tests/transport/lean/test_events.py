@@ -106,7 +106,7 @@ class HandOutTests(EventsCase):
         self.assertEqual((self.events.hand_out(), self.told.batch_size, self.heard), (0, 0, []))
 
     def test_the_crowd_is_known_to_the_first(self) -> None:
-        """How many there are stands there before the first call, batch for batch."""
+        """The size of each batch is set before its first call."""
         sizes: list[int] = []
         ends = [self.watched(lambda: sizes.append(self.told.batch_size))[1] for _ in range(3)]
         self.events.hand_out()
@@ -116,7 +116,7 @@ class HandOutTests(EventsCase):
         self.assertEqual((sizes, self.told.batch_size), ([3, 3, 3, 1], 0))
 
     def test_more_than_a_batch(self) -> None:
-        """What does not fit in one batch comes with the next."""
+        """Events that do not fit in one batch come with the next."""
         for _ in range(BATCH + 10):
             descriptor = os.eventfd(1)
             self.addCleanup(os.close, descriptor)
@@ -153,7 +153,7 @@ class HandOutTests(EventsCase):
         self.assertRaises(LookupError, self.events.hand_out)
 
     def test_who_is_dropped_in_a_batch_hears_nothing(self) -> None:
-        """Whoever comes first takes all others from the calls, and is the only one to be called."""
+        """The first call takes all others from the calls, and no other is called."""
 
         def drop_the_others() -> None:
             for descriptor in list(self.calls):
@@ -172,7 +172,7 @@ class HandOutTests(EventsCase):
         self.assertEqual((self.events.hand_out(), self.heard), (1, [(descriptor, select.EPOLLIN)]))
 
     def test_an_exit_is_no_failure(self) -> None:
-        """What ends the process goes on to the caller."""
+        """An exception that ends the process reaches the caller."""
 
         def leave() -> None:
             raise SystemExit(3)
@@ -182,7 +182,7 @@ class HandOutTests(EventsCase):
         self.assertEqual(self.told.failures, [])
 
     def test_the_end_of_a_batch(self) -> None:
-        """What has to be done after a batch is told when all were called, and only if there is any."""
+        """The owner closes after all calls of a batch, and only if there is anything to close."""
         self.watched(lambda: self.told.to_close.append(len(self.heard)))
         self.watched(lambda: self.told.to_close.append(len(self.heard)))
         self.events.hand_out()
@@ -221,7 +221,7 @@ class ServeTests(EventsCase):
         self.assertEqual((self.heard, self.told.batch_size), ([], 0))
 
     def test_it_goes_on_until_somebody_says_so(self) -> None:
-        """What comes of one event is served at once; True of any call of a batch ends it after that batch."""
+        """Events that a call causes are served at once; True from any call ends it after the batch."""
         last, to_last = self.watched(lambda: True, ready=False)
         middle, to_middle = self.watched(lambda: to_last.send(b"x") < 0, ready=False)
         first, _ = self.watched(lambda: to_middle.send(b"x") < 0)
@@ -229,7 +229,7 @@ class ServeTests(EventsCase):
         self.assertEqual([descriptor for descriptor, _ in self.heard], [first, middle, last])
 
     def test_all_of_a_batch_are_called(self) -> None:
-        """Whoever asks for the end keeps none of the others from being called."""
+        """A call that returns True does not keep others from being called."""
         for _ in range(3):
             self.watched(lambda: len(self.heard) == 1)
         self.serve()
@@ -307,7 +307,7 @@ class ServeTests(EventsCase):
 
 
 class DescriptorTests(EventsCase):
-    """What is watched, and by what."""
+    """Registering, modifying and unregistering descriptors."""
 
     def test_what_is_watched_for_can_be_changed(self) -> None:
         """To be watched for something else is to be looked at again; for nothing, not to be told."""
@@ -371,7 +371,7 @@ class DescriptorTests(EventsCase):
 
 
 class ArgumentTests(EventsCase):
-    """What the compiled form does not take; it has no compiler that would say so."""
+    """Wrong arguments of the C form, which no type checker sees."""
 
     skip = None if IN_C else "only where it is compiled: make test-compiled"
 

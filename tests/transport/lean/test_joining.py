@@ -59,7 +59,7 @@ class Joined:
         case.assertTrue(join(self.out, self.back))
 
     def finished(self) -> bool:
-        """Whether both ends have got an end of stream."""
+        """Return True if both ends have got an end of stream."""
         return self.here.finished and self.there.finished
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class JoinCase(LeanCase):
         self.assertEqual((joined.out.count, joined.back.count), (len(data), len(data)))
 
     def cleans_up(self, *pairs: Joined) -> None:
-        """When all are closed, no pipe is lent and nothing is open."""
+        """After closing all, no pipe is lent and nothing is open."""
         for joined in pairs:
             joined.close()
             joined.here.close()
@@ -180,7 +180,7 @@ class CopyingTests(JoinCase):
         self.assertTrue(joined.far.getTcpNoDelay())
 
     def test_pending_bytes_come_first(self) -> None:
-        """What a transport holds when it is joined leaves before what is read from the other one."""
+        """Bytes that wait in a transport when it is joined leave before those read from the other one."""
         near, _, here = self.connection(SMALL)
         far, _, there = self.connection(SMALL)
         there.reads = False
@@ -278,7 +278,7 @@ class SplicingTests(JoinCase):
         self.carries(Joined(self))
 
     def test_without_pipes_it_is_copied(self) -> None:
-        """Where all pipes are lent, everything arrives all the same."""
+        """All bytes arrive even if all pipes are lent."""
         self.loop.poller.pipes = Pipes(0)
         joined = Joined(self)
         self.carries(joined)

@@ -81,7 +81,7 @@ class TlsTests(SynchronousTestCase):
         self.assertTrue(self.client.received == b"pong" + data[::-1])
 
     def test_the_certificate_is_seen(self) -> None:
-        """What TLS knows of the peer is to be had, and so are the addresses of the connection below."""
+        """The transport tells the peer's certificate, and the addresses of the connection below."""
         self.assertIn(NAME, str(self.client.transport.getPeerCertificate().to_cryptography().extensions))
         self.assertEqual(self.client.transport.getPeer(), self.server.transport.getHost())
 

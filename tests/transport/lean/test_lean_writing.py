@@ -9,7 +9,7 @@ from tests.lean_loop import MIB, SMALL, Counting, End, LeanCase
 
 
 class WritingTests(LeanCase):
-    """What is written leaves, in order and whole, before any end."""
+    """Written bytes leave in order, all of them, before any end."""
 
     def full(self) -> tuple[LeanTransport, Counting, End, bytes]:
         """A transport with bytes that the kernel does not take, and all of those bytes."""
@@ -21,7 +21,7 @@ class WritingTests(LeanCase):
         return transport, peer, end, data
 
     def test_it_leaves_at_once(self) -> None:
-        """What the kernel takes needs no event."""
+        """Bytes that the kernel takes at once need no event."""
         transport, _, end = self.connection()
         transport.writeSequence([b"a", b"b"])
         end.act()
@@ -57,7 +57,7 @@ class WritingTests(LeanCase):
         self.nothing_is_left(end)
 
     def test_a_closing_one_hears_nothing_more(self) -> None:
-        """What comes after loseConnection is not handed over, nor is an end of stream."""
+        """Bytes and ends of stream that come after loseConnection reach no protocol."""
         transport, peer, end, _ = self.full()
         transport.loseConnection()
         transport.resumeProducing()
@@ -153,7 +153,7 @@ class Pull(Push):
 
 
 class ProducerTests(LeanCase):
-    """Those who write as fast as they are let."""
+    """Producers."""
 
     def setUp(self) -> None:
         """A connection whose other end does not read."""
@@ -204,7 +204,7 @@ class ProducerTests(LeanCase):
             self.assertEqual(len(end.received), MIB)
 
     def test_a_pull_producer_is_asked_until_it_has_no_more(self) -> None:
-        """Whether the kernel takes a piece at once or not, the next one is asked for when it has left."""
+        """The next chunk is asked for when the last one has left, at once or later."""
         for size in (10, MIB):
             transport, peer, end = self.connection(SMALL)
             transport.registerProducer(Pull(transport, 5, size), False)

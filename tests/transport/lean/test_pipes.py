@@ -77,7 +77,7 @@ class PipesTests(SynchronousTestCase):
         self.assertIsNone(self.pool.borrow())
 
     def test_a_small_one_is_not_worth_it(self) -> None:
-        """Where the kernel refuses to enlarge it, it is closed: so small a pipe costs more than copying."""
+        """A pipe that the kernel refuses to enlarge is closed: it would cost more than copying."""
         control = fcntl.fcntl
 
         def refuse(descriptor: int, command: int, argument: int = 0) -> int:

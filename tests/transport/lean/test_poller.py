@@ -84,7 +84,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(self.loop.readers, set())
 
     def test_an_event_comes_once(self) -> None:
-        """What is there and stays there is reported once, and once more when it is asked for."""
+        """Bytes that nobody reads are reported once, and once more after each rearm."""
         one = self.watched()
         one.theirs.send(b"x")
         self.loop.turn()
@@ -110,7 +110,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual({len(one.events) for one in many}, {1})
 
     def test_the_reactor_gets_its_turn(self) -> None:
-        """Whoever always has something to do is left for the next event of the reactor after some rounds."""
+        """After some rounds, a descriptor that is always ready waits for the reactor's next turn."""
         busy: Watched = self.watched(lambda: self.poller.rearm(busy.descriptor, READ))
         busy.theirs.send(b"x")
         self.poller.doRead()
@@ -146,7 +146,7 @@ class PollerTests(SynchronousTestCase):
         self.assertNotIn(numbers[0], [one.descriptor for one in others])
 
     def test_a_reused_number_gets_no_event_of_the_old_one(self) -> None:
-        """Who comes to be in the place of one that has just died hears only of itself."""
+        """A socket with the number of one that was just closed gets only its own events."""
         born: list[Watched] = []
 
         class Reborn(Watched):
@@ -194,7 +194,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_failure_of_nobodys(self) -> None:
-        """Where the events go to a function by the time something raises, it is logged, and others are served."""
+        """An exception is logged even if a plain function gets the events by then, and others are served."""
         of_a_module: Any = math.sqrt  # as compiled ones are, bound to its module
 
         def fail() -> None:
@@ -210,7 +210,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_failing_end_is_logged(self) -> None:
-        """What goes wrong while one is closed keeps nobody else from being closed."""
+        """An exception of one close does not keep others from being closed."""
         one, other = self.watched(), self.watched()
         one.close_now = lambda: 1 // 0  # type: ignore[assignment]
         one.die()
@@ -236,7 +236,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_closing_buries_the_dead(self) -> None:
-        """Whoever waits to be closed is closed with the poller, and its descriptor is gone for the reactor."""
+        """Sockets that wait to be closed are closed with the poller, and its descriptor leaves the reactor."""
         one = self.watched()
         one.die()
         self.poller.close()

@@ -102,12 +102,12 @@ class ReactorCase(SynchronousTestCase):
         self.assertTrue(self.in_time, "the reactor was not stopped in time")
 
     def stands_in(self) -> bool:
-        """Whether the poller waits in place of the reactor."""
+        """Return True if the poller waits in the reactor's place."""
         return "doIteration" in vars(self.reactor)
 
 
 class AnyReactorTests(ReactorCase):
-    """What holds for every reactor that watches descriptors."""
+    """Tests for every reactor that watches descriptors."""
 
     def test_timers_fire(self) -> None:
         """While something quiet is watched, in their order and at their time."""
@@ -205,7 +205,7 @@ class AnyReactorTests(ReactorCase):
         self.assertEqual((left, self.stands_in(), self.reactor.getReaders()), ([], False, self.readers()))
 
     def readers(self) -> list[Any]:
-        """Those that the reactor has of its own."""
+        """The reactor's own connections."""
         return list(self.reactor._internalReaders)
 
     def test_twisteds_own_beside_it(self) -> None:
@@ -306,7 +306,7 @@ class AnyReactorTests(ReactorCase):
 
 
 class StandingInTests(ReactorCase):
-    """What only who stands in can do wrong."""
+    """Tests for reactors in whose place the poller waits."""
 
     def test_the_last_one_goes(self) -> None:
         """Once nothing is watched any more, the reactor waits by itself again, and what it watches is not forgotten."""
@@ -320,7 +320,7 @@ class StandingInTests(ReactorCase):
             self.assertNotIn("doIteration", vars(self.reactor))
 
     def test_another_thread_wakes_it(self) -> None:
-        """What a thread asks for while nothing is going on ends the waiting."""
+        """A call from a thread ends the waiting."""
         self.watched()
         waits = threading.Event()
         events = self.poller._events

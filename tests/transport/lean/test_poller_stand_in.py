@@ -71,7 +71,7 @@ class StandInTests(SynchronousTestCase):
         return one
 
     def stands_in(self) -> bool:
-        """Whether the reactor waits by a poller."""
+        """Return True if a poller waits in the reactor's place."""
         return "doIteration" in vars(self.reactor)
 
     def test_as_long_as_somebody_is_watched(self) -> None:
@@ -108,7 +108,7 @@ class StandInTests(SynchronousTestCase):
         self.assertEqual(called, ["from a thread", "due"])
 
     def test_a_second_one(self) -> None:
-        """Where another one stands in already, it is read as anything else, and stays so when that one has gone."""
+        """A second poller is a reader of the reactor, and stays one when the first one has gone."""
         other = self.new_poller()
         one, two = self.watched(), self.watched(other)
         for each in (one, two):
@@ -125,7 +125,7 @@ class StandInTests(SynchronousTestCase):
         self.assertNotIn(other, self.reactor.getReaders())
 
     def test_the_last_one_goes_within_a_batch(self) -> None:
-        """What came for the reactor in the same batch is not lost, nor is it a failure."""
+        """An event of the reactor in the same batch is not lost, and is no failure."""
         for _ in range(20):  # who comes first is the kernel's choice
             last = self.watched()
             last._act = last.close_now

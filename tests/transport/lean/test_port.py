@@ -48,7 +48,7 @@ class Serving(Factory):
         return self.peers[-1]
 
     def peer(self) -> Any:
-        """What serves a client; None for nobody."""
+        """Make the protocol of a client; None for none."""
         return Counting()
 
 
@@ -155,7 +155,7 @@ class AcceptTests(PortCase):
         self.loop.until(lambda: client.over, "the end")
 
     def test_a_failure_is_that_of_one(self) -> None:
-        """Where a protocol cannot be made or started, its connection is reset, and the next one served."""
+        """If a protocol cannot be made or started, its connection is reset, and the next one served."""
 
         class Failing(Eager):
             def connectionMade(self) -> None:
@@ -181,7 +181,7 @@ class AcceptTests(PortCase):
         self.loop.until(lambda: self.factory.peers[-1].received, "the next one")
 
     def test_first_bytes_are_read_at_once(self) -> None:
-        """Who waits for them gets what is there as soon as it is accepted, and the end of stream behind it after it."""
+        """A protocol that reads early gets the bytes as it is accepted, and the end of stream behind them later."""
         self.factory.peer = Eager  # type: ignore[method-assign]
         port: Any = self.listen()
         client = self.client()

@@ -27,7 +27,7 @@ DONTWAIT = socket.MSG_DONTWAIT
 
 
 def has_ipv6() -> bool:
-    """Whether there is the address ::1."""
+    """Return True if there is the address ::1."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -184,7 +184,7 @@ class AcceptTests(SocketCase):
         self.assertEqual((peer, sock.getpeername()), (wanted, wanted))
 
     def test_first_come_first_served(self) -> None:
-        """Those who wait are taken in their order, each with a descriptor of its own."""
+        """Waiting connections are accepted in order, each with a descriptor of its own."""
         listening = self.listening()
         clients = [self.client(listening) for _ in range(5)]
         taken = [self.accepted(listening) for _ in clients]
@@ -208,10 +208,10 @@ class AcceptTests(SocketCase):
 
 
 class SocketTests(SocketCase):
-    """What a socket answers."""
+    """The calls of a socket."""
 
     def test_bytes_both_ways(self) -> None:
-        """What is sent arrives, what comes is read, in pieces of the size asked for."""
+        """Bytes that are sent arrive, and are read in chunks of the size asked for."""
         ours, theirs = self.pair()
         self.assertEqual(ours.send(b"question"), 8)
         self.assertEqual(ours.send(memoryview(b"-questions-")[1:4], DONTWAIT), 3)
@@ -231,7 +231,7 @@ class SocketTests(SocketCase):
         self.assertEqual((ours.recv_into(buffer), bytes(buffer)), (4, b"efghcd"))
 
     def test_nothing_is_there(self) -> None:
-        """Who does not want to wait is told that nothing has come, or that nothing more can be sent."""
+        """A call that may not wait raises if nothing has come, or nothing more can be sent."""
         ours, _ = self.pair(SMALL)
         self.assertRaises(BlockingIOError, ours.recv, 1, DONTWAIT)
         self.assertRaises(BlockingIOError, ours.recv_into, bytearray(1), 1, DONTWAIT)
@@ -270,7 +270,7 @@ class SocketTests(SocketCase):
         self.assertEqual(self.error_of(lambda: ours.shutdown(socket.SHUT_RD)), errno.ENOTCONN)
 
     def test_closing(self) -> None:
-        """What is closed has no descriptor, answers by errors, and may be closed again."""
+        """A closed socket has no descriptor, raises errors, and may be closed again."""
         ours, theirs = self.pair()
         descriptor, before = ours.fileno(), descriptors()
         self.assertGreaterEqual(descriptor, 0)
@@ -314,7 +314,7 @@ class SocketTests(SocketCase):
             self.assertEqual(ours.getpeername(), theirs.getsockname())
 
     def test_a_socket_without_a_peer(self) -> None:
-        """Who is not connected has no peer's name, and cannot be read, as with the standard library."""
+        """A socket without a connection has no peer and cannot be read, as with the standard library."""
         ours = Socket(socket.AF_INET, AT_ONCE)
         self.addCleanup(ours.close)
         self.assertEqual(ours.getsockname(), ("0.0.0.0", 0))
@@ -323,7 +323,7 @@ class SocketTests(SocketCase):
         self.assertFalse(os.get_blocking(ours.fileno()) or os.get_inheritable(ours.fileno()))
 
     def test_options(self) -> None:
-        """What is set here is seen by the standard library, and the other way round."""
+        """The standard library sees options that are set here, and vice versa."""
         ours, theirs = self.pair()
         standard = self.standard(ours)
         for level, option, value in (
@@ -360,7 +360,7 @@ class ConnectTests(SocketCase):
     """Connections that are begun here."""
 
     def number(self, family: int, name: tuple[Any, ...]) -> tuple[int, int]:
-        """What beginning a connection gives, and what has become of it."""
+        """Beginning connections."""
         ours = Socket(family, AT_ONCE)
         self.addCleanup(ours.close)
         number = ours.connect_ex(name)
@@ -369,7 +369,7 @@ class ConnectTests(SocketCase):
         return number, ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def unused(self) -> tuple[str, int]:
-        """Where nobody listens, and nobody will."""
+        """An address on which nobody listens, nor will."""
         taken = socket.socket()
         self.addCleanup(taken.close)
         taken.bind((LOOPBACK, 0))
@@ -402,7 +402,7 @@ class ConnectTests(SocketCase):
         self.assertEqual((number, taken), (wanted, 0))
 
     def test_the_first_bytes(self) -> None:
-        """What is to be sent first arrives once, by the kernel's hand at once or by the caller's later."""
+        """The first bytes arrive once, sent by the call itself or later."""
         for first in (b"first", b""):
             listening = self.listening()
             made, number, taken = connect(socket.AF_INET, listening.getsockname(), first)
@@ -442,7 +442,7 @@ class ConnectTests(SocketCase):
         self.assertEqual((number, made.getsockname()[0]), (0, "::1"))
 
     def test_nobody_takes_the_first_bytes(self) -> None:
-        """Where nobody listens no byte is taken, and the socket says so if the call has not."""
+        """If nobody listens, no byte is taken, and the call or the socket has the error."""
         made, number, taken = connect(socket.AF_INET, self.unused(), b"first")
         self.addCleanup(made.close)
         self.wait_to_write(made)
@@ -460,7 +460,7 @@ class ForwardTests(SocketCase):
         self.sink, self.receiver = self.pair(SMALL)
 
     def test_bytes_are_moved(self) -> None:
-        """What has come is sent on, and counted; then there is nothing."""
+        """Bytes that have come are sent on and counted; then nothing is left."""
         for data in (b"x", b"hello" * 100):
             self.sender.sendall(data)
             self.wait(self.source)
@@ -469,7 +469,7 @@ class ForwardTests(SocketCase):
         self.assertEqual(forward(self.source, self.sink), -1)
 
     def test_more_than_one_read(self) -> None:
-        """What does not fit in one read is left for the next."""
+        """Bytes that do not fit in one read are left for the next."""
         self.sender.sendall(bytes(READ_SIZE + 10))
         counts: list[Any] = []
         while sum(counts) < READ_SIZE + 10:
@@ -487,13 +487,13 @@ class ForwardTests(SocketCase):
         self.assertRaises(BlockingIOError, self.receiver.recv, 1)
 
     def test_without_a_sink(self) -> None:
-        """What is read for nobody is gone."""
+        """Bytes that are read without a sink are dropped."""
         self.sender.sendall(b"gone")
         self.wait(self.source)
         self.assertEqual([forward(self.source, None), forward(self.source, None)], [4, -1])
 
     def test_a_full_sink(self) -> None:
-        """What a full sink does not take is handed back, all of it, and no error."""
+        """All bytes that a full sink does not take are returned, without an error."""
         self.fill(self.sink)
         data = random.Random(1).randbytes(1000)
         self.sender.sendall(data)
@@ -565,7 +565,7 @@ class ForwardTests(SocketCase):
 
 
 class ArgumentTests(SocketCase):
-    """What the compiled form does not take; it has no compiler that would say so."""
+    """Wrong arguments of the C form, which no type checker sees."""
 
     skip = None if IN_C else "only where it is compiled: make test-compiled"
 

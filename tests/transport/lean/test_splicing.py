@@ -66,7 +66,7 @@ class SplicingCase(JoinCase):
                 raise AssertionError(f"waited in vain for {count} bytes to be there")
 
     def splices(self, joined: Joined) -> bool:
-        """Whether the next event finds it splicing."""
+        """Return True if the next event will be spliced."""
         return joined.out._streak >= STREAK
 
     def splicing(self) -> Joined:
@@ -89,7 +89,7 @@ class SplicingCase(JoinCase):
 
 
 class ModeTests(SplicingCase):
-    """When a flow splices, and when it copies."""
+    """The choice between splicing and copying."""
 
     def test_full_reads_in_a_row_begin_it(self) -> None:
         """So many full reads, and what comes next is spliced; a short one before that starts the count anew."""
@@ -105,7 +105,7 @@ class ModeTests(SplicingCase):
         self.assertEqual((self.splices(joined), self.borrowed), (True, {True: 2}))
 
     def test_little_ends_it(self) -> None:
-        """What would not fill a read is spliced once more, then copied; much begins it anew; every byte counts."""
+        """After less than a full read the flow copies; full reads begin splicing anew; every byte is counted."""
         joined = self.splicing()
         for word, borrowed in ((b"little", 2), (b"less", 2)):
             joined.here.send(word)
@@ -145,7 +145,7 @@ class ModeTests(SplicingCase):
 
 
 class WaitingTests(SplicingCase):
-    """What waits in a pipe."""
+    """Bytes that wait in a pipe."""
 
     def test_room_that_comes_in_crumbs(self) -> None:
         """A pipe may be emptied bit by bit; an end of stream behind it comes last, and once."""
@@ -176,7 +176,7 @@ class WaitingTests(SplicingCase):
         self.assertTrue(sent.startswith(joined.there.received))
 
     def test_a_close_waits_for_it(self) -> None:
-        """What was read before both were closed is sent before the end, to the last byte that was counted."""
+        """Bytes that were read before both were closed are sent before the end, to the last one counted."""
         joined, sent = self.stuck()
         joined.near.abortConnection()
         joined.far.loseConnection()
@@ -242,7 +242,7 @@ class WaitingTests(SplicingCase):
         self.cleans_up(joined)
 
     def test_a_loss_with_more_to_come(self) -> None:
-        """Who waits for room is told that there is none any more, though nothing more comes from it."""
+        """A flow that waits for room learns of the loss, although no more bytes come."""
         joined, _ = self.stuck()
         joined.there.reset()
         self.loop.until(lambda: joined.near_peer.lost, "the other loss")
@@ -296,6 +296,6 @@ class WaitingTests(SplicingCase):
 
 
 def readable(descriptor: int) -> int:
-    """How many bytes wait to be read."""
+    """Return the number of bytes that wait to be read."""
     count: int = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0]
     return count

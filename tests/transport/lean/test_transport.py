@@ -19,7 +19,7 @@ from tests.peers import LOOPBACK
 
 
 class ReadingTests(LeanCase):
-    """What comes, comes whole, and so does its end."""
+    """All bytes arrive, and so does the end of the stream."""
 
     def test_bytes_and_end_in_one_segment(self) -> None:
         """Two thousand times an answer with the end of stream in the same segment: neither is lost."""
@@ -66,7 +66,7 @@ class ReadingTests(LeanCase):
             self.loop.ends.clear()
 
     def test_more_than_the_budget_comes_without_more_events(self) -> None:
-        """What a turn leaves in the kernel is asked for again, though nothing more comes; others are served between."""
+        """Bytes left in the kernel after a turn are read although no more come; others are served between."""
         self.patch(lean, "READ_SIZE", 1000)
         self.patch(lean, "BUDGET", 3000)
         order: list[str] = []
@@ -136,7 +136,7 @@ class ReadingTests(LeanCase):
         self.nothing_is_left(end)
 
     def test_another_protocol_takes_over(self) -> None:
-        """Whoever is the protocol hears of what comes."""
+        """The protocol assigned last gets the bytes."""
         transport, first, end = self.connection()
         end.send(b"a")
         self.loop.until(lambda: first.received, "the byte")
@@ -177,10 +177,10 @@ class FailureTests(LeanCase):
 
 
 class PropertyTests(LeanCase):
-    """What a protocol can ask a transport."""
+    """Addresses and options of a transport."""
 
     def test_it_is_a_tcp_transport(self) -> None:
-        """All of Twisted's interface is there."""
+        """The transport provides all of Twisted's interface."""
         self.assertTrue(verifyClass(ITCPTransport, LeanTransport))
 
     def test_addresses(self) -> None:
