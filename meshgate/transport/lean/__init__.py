@@ -1,1 +1,1 @@
-"""Lean transports on a private epoll; the only place that knows epoll and splice."""
+"""Lean transports on a private epoll descriptor; no other modules use epoll and splice."""

@@ -148,7 +148,7 @@ static int report_failure(Events *self, PyObject *descriptor)
     PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback)
         PyException_SetTraceback(value, traceback);
-    reported = PyObject_CallMethod(self->owner, "failed", "OO", descriptor, value);
+    reported = PyObject_CallMethod(self->owner, "call_failed", "OO", descriptor, value);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
@@ -156,7 +156,7 @@ static int report_failure(Events *self, PyObject *descriptor)
     return reported != NULL;
 }
 
-/* What may have happened while events were handed out. */
+/* What the calls of a batch returned: nothing but False, None, or True. */
 enum { NOTHING_ELSE, SOMETHING, MUST_GO_ON };
 
 /* Dispatch one event; 0 with an exception set if it must leave the loop. */
@@ -207,7 +207,7 @@ static int announce(Events *self, int count)
     return 1;
 }
 
-/* Wait, and hand out what there is; the number of events, or -1 with an exception set. A signal ends the wait. */
+/* Wait, and dispatch what is ready; the number of events, or -1 with an exception set. A signal ends the wait. */
 static int batch(Events *self, int milliseconds, int *happened)
 {
     struct epoll_event events[BATCH];
@@ -239,7 +239,7 @@ static int batch(Events *self, int milliseconds, int *happened)
     return count;
 }
 
-static PyObject *Events_hand_out(Events *self, PyObject *nothing)
+static PyObject *Events_dispatch(Events *self, PyObject *nothing)
 {
     int happened = NOTHING_ELSE, count = batch(self, 0, &happened);
 
@@ -310,7 +310,7 @@ static PyObject *Events_serve(Events *self, PyObject *const *arguments, Py_ssize
 static PyMethodDef Events_methods[] = {
     {"close", (PyCFunction)Events_close, METH_NOARGS, NULL},
     {"fileno", (PyCFunction)Events_fileno, METH_NOARGS, NULL},
-    {"hand_out", (PyCFunction)Events_hand_out, METH_NOARGS, NULL},
+    {"dispatch", (PyCFunction)Events_dispatch, METH_NOARGS, NULL},
     {"modify", (PyCFunction)(void (*)(void))Events_modify, METH_FASTCALL, NULL},
     {"register", (PyCFunction)(void (*)(void))Events_register, METH_FASTCALL, NULL},
     {"serve", (PyCFunction)(void (*)(void))Events_serve, METH_FASTCALL, NULL},

@@ -66,7 +66,7 @@ def dial(
             transport.pending = bytearray(memoryview(first)[sent:])
         _establish(transport, protocol, dialer)
         return None
-    return _Waiting(transport, wheel, (address, port), protocol, timeout, first, dialer)
+    return _DialAttempt(transport, wheel, (address, port), protocol, timeout, first, dialer)
 
 
 def _connect_from(
@@ -94,7 +94,7 @@ def _establish(transport: LeanTransport, protocol: Any, dialer: Dialer) -> None:
     transport.watch()
 
 
-class _Waiting:
+class _DialAttempt:
     """An attempt that the endpoint has not answered yet."""
 
     def __init__(

@@ -38,7 +38,7 @@ class EventsOwner(Protocol):
     batch_size: int
     to_close: list[Any]
 
-    def failed(self, descriptor: int, error: Exception) -> None:
+    def call_failed(self, descriptor: int, error: Exception) -> None:
         """Act on an exception that the call for an event has raised."""
 
     def close_waiting(self) -> None:
@@ -64,7 +64,7 @@ class Events:
         self.unregister = self._epoll.unregister
         self.close = self._epoll.close
 
-    def hand_out(self) -> int:
+    def dispatch(self) -> int:
         """
         Dispatch the events that are ready, without waiting.
 
@@ -105,7 +105,7 @@ class Events:
                         happened.add(result)
                 except Exception as error:
                     happened.add(None)
-                    self._owner.failed(descriptor, error)
+                    self._owner.call_failed(descriptor, error)
         if self._owner.to_close:
             self._owner.close_waiting()
         return len(events), happened

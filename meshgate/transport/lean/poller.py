@@ -104,7 +104,7 @@ class Poller:
         try:
             for _ in range(ROUNDS):
                 # A call may have closed the poller.
-                if not self._events.hand_out() or self._closed:
+                if not self._events.dispatch() or self._closed:
                     return
         finally:
             self._dispatching = False
@@ -120,7 +120,7 @@ class Poller:
             if delay or delay is None:
                 self._events.serve(inf if delay is None else delay, vars(self._reactor))
             else:
-                self._events.hand_out()
+                self._events.dispatch()
         finally:
             self._dispatching = False
 
@@ -221,7 +221,7 @@ class Poller:
                     self._log.failure("the end of a connection could not be acted on")
         self._dispatching = dispatching
 
-    def failed(self, descriptor: int, error: Exception) -> None:
+    def call_failed(self, descriptor: int, error: Exception) -> None:
         """Log the exception that a call raised, and call ``crashed`` of the object it belongs to."""
         call = self._calls.get(descriptor)
         if call is None:

@@ -22,8 +22,8 @@ from tests.lean_loop import DEADLINE, descriptors
 IN_C = not str(events.Events.__module__).endswith(".events")
 
 
-class Notes:
-    """As Told: notes what it is told."""
+class NotingOwner:
+    """An owner that notes its calls."""
 
     def __init__(self) -> None:
         self.batch_size = -1
@@ -31,7 +31,7 @@ class Notes:
         self.failures: list[tuple[int, Exception]] = []
         self.batches: list[list[Any]] = []
 
-    def failed(self, descriptor: int, error: Exception) -> None:
+    def call_failed(self, descriptor: int, error: Exception) -> None:
         """Note it."""
         self.failures.append((descriptor, error))
 
@@ -47,8 +47,8 @@ class EventsCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Nothing is watched yet."""
         self.calls: dict[int, Call] = {}
-        self.told = Notes()
-        self.events = Events(self.calls, self.told)
+        self.owner = NotingOwner()
+        self.events = Events(self.calls, self.owner)
         self.addCleanup(self.events.close)
         self.heard: list[tuple[int, int]] = []
         self.reactor: dict[str, Any] = {
@@ -86,7 +86,7 @@ class EventsCase(SynchronousTestCase):
         self.assertLess(time.monotonic() - began, DEADLINE)
 
 
-class HandOutTests(EventsCase):
+class DispatchTests(EventsCase):
     """Events that are there already."""
 
     def test_events_reach_whom_they_are_for(self) -> None:
@@ -95,25 +95,25 @@ class HandOutTests(EventsCase):
         self.watched(ready=False)
         other, end = self.watched()
         end.close()
-        self.assertEqual(self.events.hand_out(), 2)
+        self.assertEqual(self.events.dispatch(), 2)
         self.assertEqual(set(self.heard), {(one, select.EPOLLIN), (other, select.EPOLLIN | select.EPOLLHUP)})
         self.assertEqual(len(self.heard), 2)
 
     def test_nothing_has_happened(self) -> None:
-        """It does not wait, and says so by the crowd too."""
-        self.assertEqual((self.events.hand_out(), self.told.batch_size), (0, 0))
+        """It does not wait, and says so by the batch size, too."""
+        self.assertEqual((self.events.dispatch(), self.owner.batch_size), (0, 0))
         self.watched(ready=False)
-        self.assertEqual((self.events.hand_out(), self.told.batch_size, self.heard), (0, 0, []))
+        self.assertEqual((self.events.dispatch(), self.owner.batch_size, self.heard), (0, 0, []))
 
-    def test_the_crowd_is_known_to_the_first(self) -> None:
+    def test_the_batch_size_is_set_before_the_first_call(self) -> None:
         """The size of each batch is set before its first call."""
         sizes: list[int] = []
-        ends = [self.watched(lambda: sizes.append(self.told.batch_size))[1] for _ in range(3)]
-        self.events.hand_out()
+        ends = [self.watched(lambda: sizes.append(self.owner.batch_size))[1] for _ in range(3)]
+        self.events.dispatch()
         ends[0].send(b"x")
-        self.events.hand_out()
-        self.events.hand_out()
-        self.assertEqual((sizes, self.told.batch_size), ([3, 3, 3, 1], 0))
+        self.events.dispatch()
+        self.events.dispatch()
+        self.assertEqual((sizes, self.owner.batch_size), ([3, 3, 3, 1], 0))
 
     def test_more_than_a_batch(self) -> None:
         """Events that do not fit in one batch come with the next."""
@@ -122,10 +122,10 @@ class HandOutTests(EventsCase):
             self.addCleanup(os.close, descriptor)
             self.calls[descriptor] = lambda event: None
             self.events.register(descriptor, select.EPOLLIN | select.EPOLLET)
-        self.assertEqual([self.events.hand_out() for _ in range(3)], [BATCH, 10, 0])
+        self.assertEqual([self.events.dispatch() for _ in range(3)], [BATCH, 10, 0])
 
-    def test_a_failure_is_told(self) -> None:
-        """An exception is told with whose it is and where it came from, and everybody else is called."""
+    def test_a_failure_is_reported(self) -> None:
+        """The owner gets an exception with its descriptor and traceback, and all others are called."""
 
         def fail() -> None:
             raise ZeroDivisionError("of a test")
@@ -133,14 +133,14 @@ class HandOutTests(EventsCase):
         self.watched()
         failing, _ = self.watched(fail)
         self.watched()
-        self.assertEqual(self.events.hand_out(), 3)
+        self.assertEqual(self.events.dispatch(), 3)
         self.assertEqual(len(self.heard), 3)
-        [(descriptor, error)] = self.told.failures
+        [(descriptor, error)] = self.owner.failures
         self.assertEqual((descriptor, type(error), str(error)), (failing, ZeroDivisionError, "of a test"))
         self.assertEqual(traceback.extract_tb(error.__traceback__)[-1].name, "fail")
 
-    def test_a_failure_that_cannot_be_told(self) -> None:
-        """An exception of who is told is the caller's."""
+    def test_a_failure_that_cannot_be_reported(self) -> None:
+        """An exception of the owner reaches the caller."""
 
         def fail() -> None:
             raise ZeroDivisionError
@@ -148,9 +148,9 @@ class HandOutTests(EventsCase):
         def refuse(descriptor: int, error: Exception) -> None:
             raise LookupError
 
-        self.told.failed = refuse  # type: ignore[method-assign]
+        self.owner.call_failed = refuse  # type: ignore[method-assign]
         self.watched(fail)
-        self.assertRaises(LookupError, self.events.hand_out)
+        self.assertRaises(LookupError, self.events.dispatch)
 
     def test_who_is_dropped_in_a_batch_hears_nothing(self) -> None:
         """The first call takes all others from the calls, and no other is called."""
@@ -162,14 +162,14 @@ class HandOutTests(EventsCase):
 
         for _ in range(4):
             self.watched(drop_the_others)
-        self.assertEqual((self.events.hand_out(), len(self.heard), self.told.failures), (4, 1, []))
+        self.assertEqual((self.events.dispatch(), len(self.heard), self.owner.failures), (4, 1, []))
 
     def test_who_drops_itself(self) -> None:
         """A call may be the last thing to hold what it belongs to."""
         descriptor, end = self.watched(lambda: self.calls.clear())
-        self.events.hand_out()
+        self.events.dispatch()
         end.send(b"x")
-        self.assertEqual((self.events.hand_out(), self.heard), (1, [(descriptor, select.EPOLLIN)]))
+        self.assertEqual((self.events.dispatch(), self.heard), (1, [(descriptor, select.EPOLLIN)]))
 
     def test_an_exit_is_no_failure(self) -> None:
         """An exception that ends the process reaches the caller."""
@@ -178,28 +178,28 @@ class HandOutTests(EventsCase):
             raise SystemExit(3)
 
         self.watched(leave)
-        self.assertRaises(SystemExit, self.events.hand_out)
-        self.assertEqual(self.told.failures, [])
+        self.assertRaises(SystemExit, self.events.dispatch)
+        self.assertEqual(self.owner.failures, [])
 
     def test_the_end_of_a_batch(self) -> None:
         """The owner closes after all calls of a batch, and only if there is anything to close."""
-        self.watched(lambda: self.told.to_close.append(len(self.heard)))
-        self.watched(lambda: self.told.to_close.append(len(self.heard)))
-        self.events.hand_out()
+        self.watched(lambda: self.owner.to_close.append(len(self.heard)))
+        self.watched(lambda: self.owner.to_close.append(len(self.heard)))
+        self.events.dispatch()
         self.watched()
-        self.events.hand_out()
-        self.assertEqual(self.told.batches, [[1, 2]])
+        self.events.dispatch()
+        self.assertEqual(self.owner.batches, [[1, 2]])
 
     def test_the_end_of_a_batch_with_a_failure(self) -> None:
         """A call that fails has asked for nothing less than the others."""
 
         def fail() -> None:
-            self.told.to_close.append("something")
+            self.owner.to_close.append("something")
             raise ZeroDivisionError
 
         self.watched(fail)
-        self.events.hand_out()
-        self.assertEqual(self.told.batches, [["something"]])
+        self.events.dispatch()
+        self.assertEqual(self.owner.batches, [["something"]])
 
 
 class ServeTests(EventsCase):
@@ -218,7 +218,7 @@ class ServeTests(EventsCase):
         began = time.monotonic()
         self.events.serve(0.02, self.reactor)
         self.assertTrue(0.02 <= time.monotonic() - began < DEADLINE)
-        self.assertEqual((self.heard, self.told.batch_size), ([], 0))
+        self.assertEqual((self.heard, self.owner.batch_size), ([], 0))
 
     def test_it_goes_on_until_somebody_says_so(self) -> None:
         """Events that a call causes are served at once; True from any call ends it after the batch."""
@@ -255,7 +255,7 @@ class ServeTests(EventsCase):
         self.watched(lambda: self.events.close())
         self.watched()
         self.serve()
-        self.assertEqual((len(self.heard), self.told.failures), (2, []))
+        self.assertEqual((len(self.heard), self.owner.failures), (2, []))
 
     def test_failures_do_not_end_it(self) -> None:
         """It goes on after an exception, but not after an exit."""
@@ -270,7 +270,7 @@ class ServeTests(EventsCase):
         _, to_last = self.watched(leave, ready=False)
         self.watched(fail)
         self.assertRaises(SystemExit, self.serve)
-        self.assertEqual((len(self.heard), len(self.told.failures)), (2, 1))
+        self.assertEqual((len(self.heard), len(self.owner.failures)), (2, 1))
 
     def on_alarm(self, act: Callable[[], object], delay: float = 0.02) -> None:
         """Have something done by a signal in a moment."""
@@ -310,22 +310,22 @@ class DescriptorTests(EventsCase):
     """Registering, modifying and unregistering descriptors."""
 
     def test_what_is_watched_for_can_be_changed(self) -> None:
-        """To be watched for something else is to be looked at again; for nothing, not to be told."""
+        """Modifying a descriptor reports it again, for no events never."""
         descriptor, end = self.watched(ready=False)
         self.events.modify(descriptor, select.EPOLLOUT | select.EPOLLET)
-        self.events.hand_out()
+        self.events.dispatch()
         self.events.modify(descriptor, 0)
         end.send(b"x")
-        self.assertEqual(self.events.hand_out(), 0)
+        self.assertEqual(self.events.dispatch(), 0)
         self.events.modify(descriptor, select.EPOLLIN)
-        self.assertEqual([self.events.hand_out(), self.events.hand_out()], [1, 1])
+        self.assertEqual([self.events.dispatch(), self.events.dispatch()], [1, 1])
         self.assertEqual([event for _, event in self.heard], [select.EPOLLOUT, select.EPOLLIN, select.EPOLLIN])
 
     def test_who_is_not_watched_any_more(self) -> None:
         """There are no more events of a descriptor once it was unregistered."""
         descriptor, _ = self.watched()
         self.events.unregister(descriptor)
-        self.assertEqual((self.events.hand_out(), self.heard), (0, []))
+        self.assertEqual((self.events.dispatch(), self.heard), (0, []))
 
     def test_what_the_kernel_refuses(self) -> None:
         """A descriptor that is watched already, or not at all, or not open, is an error."""
@@ -351,21 +351,21 @@ class DescriptorTests(EventsCase):
     def test_closing(self) -> None:
         """Nothing is left of it, it may be closed again, and it hands out nothing any more."""
         before = descriptors()
-        extra = Events({}, self.told)
+        extra = Events({}, self.owner)
         self.assertEqual(descriptors(), before + 1)
         extra.close()
         extra.close()
         self.assertEqual(descriptors(), before)
-        self.assertRaises((OSError, ValueError), extra.hand_out)
+        self.assertRaises((OSError, ValueError), extra.dispatch)
 
     def test_what_nobody_has_any_more_is_closed(self) -> None:
         """Also where it is known to whom it tells."""
         before = descriptors()
-        told: Any = Notes()
+        owner: Any = NotingOwner()
         calls: dict[int, Call] = {}
-        told.events = Events(calls, told)
-        calls[told.events.fileno()] = told.events.modify
-        del told, calls
+        owner.events = Events(calls, owner)
+        calls[owner.events.fileno()] = owner.events.modify
+        del owner, calls
         gc.collect()
         self.assertEqual(descriptors(), before)
 
@@ -380,21 +380,21 @@ class ArgumentTests(EventsCase):
         made: Any = Events
         ours: Any = self.events
         headless: Any = object()
-        self.told.to_close = ()  # type: ignore[assignment]
+        self.owner.to_close = ()  # type: ignore[assignment]
         before = descriptors()
         for call in (
             lambda: made(),
             lambda: made({}),
-            lambda: made([], Notes()),
-            lambda: made({}, self.told),
-            lambda: made(calls={}, told=Notes()),
+            lambda: made([], NotingOwner()),
+            lambda: made({}, self.owner),
+            lambda: made(calls={}, owner=NotingOwner()),
             lambda: ours.register(1),
             lambda: ours.register("1", select.EPOLLIN),
             lambda: ours.register(1, "in"),
             lambda: ours.modify(1),
             lambda: ours.unregister(),
             lambda: ours.unregister(1, 2),
-            lambda: ours.hand_out(0),
+            lambda: ours.dispatch(0),
             lambda: ours.serve(),
             lambda: ours.serve(0.0),
             lambda: ours.serve("now", self.reactor),

@@ -19,7 +19,7 @@ class Watched:
     """
     One end of a socket pair on the poller, which does what the test says.
 
-    :ivar events: what it was told.
+    :ivar events: the events that it has got.
     """
 
     def __init__(self, poller: Poller, act: Any = None) -> None:
@@ -181,7 +181,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(self.loop.getDelayedCalls(), [])
 
     def test_a_failure_is_the_failing_ones(self) -> None:
-        """An exception is logged, its owner told, and everybody else served."""
+        """An exception is logged, its object notified, and all others are served."""
 
         def fail() -> None:
             raise ZeroDivisionError
@@ -235,7 +235,7 @@ class PollerTests(SynchronousTestCase):
         self.assertEqual(sorted(len(one.events) for one in everybody), [0, 0, 0, 1])
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_closing_buries_the_dead(self) -> None:
+    def test_closing_closes_what_waits(self) -> None:
         """Sockets that wait to be closed are closed with the poller, and its descriptor leaves the reactor."""
         one = self.watched()
         one.die()

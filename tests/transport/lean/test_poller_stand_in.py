@@ -13,7 +13,7 @@ from tests.transport.lean.test_poller import Watched
 
 
 class Reader:
-    """Something that the reactor itself watches; counts what it is told."""
+    """A reader of the reactor itself; counts the bytes that it reads."""
 
     def __init__(self, test: SynchronousTestCase) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -88,7 +88,7 @@ class StandInTests(SynchronousTestCase):
         self.assertEqual(self.reader.reads, 1)
 
     def test_both_are_served(self) -> None:
-        """In one turn, whoever is whose; and again, as the reactor's readers are told until they have read."""
+        """All are served in one turn; and again, as the reactor reports its readers until they have read."""
         one = self.watched()
         for number in range(1, 4):
             one.theirs.send(b"x")

@@ -105,14 +105,14 @@ class AcceptTests(PortCase):
     def test_others_get_their_turn(self) -> None:
         """For one event only so many are accepted, one where nothing else happens; the rest is reported again."""
         self.patch(lean_port, "ACCEPTS", 2)
-        for crowd, expected in ((2, [2, 4, 5]), (1, [1, 2, 3, 4, 5])):
+        for size, expected in ((2, [2, 4, 5]), (1, [1, 2, 3, 4, 5])):
             self.factory = Serving()
             port: Any = self.listen()
             for _ in range(5):
                 self.client()
             counts = []
             while len(self.factory.peers) < 5:
-                self.loop.poller.batch_size = crowd
+                self.loop.poller.batch_size = size
                 port.ready(0)
                 counts.append(len(self.factory.peers))
             self.assertEqual(counts, expected)
