@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from meshgate.transport.lean.events import Call
 from meshgate.transport.lean.pipes import Pipe
-from meshgate.transport.lean.poller import ENDING
+from meshgate.transport.lean.poller import ENDING, ERROR, OUT
 from meshgate.transport.lean.sockets import READ_SIZE, forward
 from meshgate.transport.lean.transport import Inflow, LeanTransport
 from meshgate.transport.wheel import Wheel
@@ -39,8 +39,6 @@ BUDGET: Final = 1024 * 1024
 _forward: Final = forward
 
 _SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
-_OUT: Final = 4  # select.EPOLLOUT
-_ERROR: Final = 8  # select.EPOLLERR
 
 
 class Flow(Inflow):
@@ -135,12 +133,12 @@ class Flow(Inflow):
     def event_while_blocked(self, event: int) -> None:
         """Act on an event of the transport while this direction or the other one is blocked."""
         transport: LeanTransport = self.transport
-        if event & _OUT and self.peer.blocked:
+        if event & OUT and self.peer.blocked:
             transport.flush()
         if transport.lost:
             return
         if self.blocked or transport.done_reading:
-            if event & _ERROR:
+            if event & ERROR:
                 transport.check_for_error()
         elif self._streak >= STREAK:
             self.splice(event)
@@ -180,7 +178,7 @@ class Flow(Inflow):
             return
         transport.done_reading = True
         self.read_finished()
-        if event & _ERROR and not transport.lost:
+        if event & ERROR and not transport.lost:
             transport.check_for_error()  # no other event will report it
 
     def _drop(self) -> None:

@@ -32,25 +32,25 @@ from meshgate.transport.lean.pipes import Pipes
 ROUNDS: Final = 8
 """Batches dispatched before the reactor gets its turn."""
 
-# <sys/epoll.h>. Systems without epoll import this module, too, and have no such names in select.
-_IN: Final = 0x1
-_OUT: Final = 0x4
-_ERR: Final = 0x8
+# Bits of <sys/epoll.h>. Systems without epoll import this module, too, and have no such names in select.
+IN: Final = 0x1
+OUT: Final = 0x4
+ERROR: Final = 0x8
 _HUP: Final = 0x10
 _RDHUP: Final = 0x2000
 _ET: Final = 1 << 31
 
-READ: Final = _IN | _RDHUP | _ET
+READ: Final = IN | _RDHUP | _ET
 """Incoming bytes and ends of streams; epoll reports errors and hang-ups in any case."""
 
-READ_WRITE: Final = READ | _OUT
+READ_WRITE: Final = READ | OUT
 
 NEITHER: Final = _ET
 """Errors and hang-ups only, while nothing is read from the socket."""
 
-WRITE: Final = NEITHER | _OUT
+WRITE: Final = NEITHER | OUT
 
-ENDING: Final = _RDHUP | _HUP | _ERR
+ENDING: Final = _RDHUP | _HUP | ERROR
 """Events that may hide an end of stream: after a short read, there may be more to read."""
 
 
@@ -186,7 +186,7 @@ class Poller:
             reactor.addReader(self)
             return
         self._outer = reactor._poller.fileno()
-        self._events.register(self._outer, _IN)
+        self._events.register(self._outer, IN)
         self._calls[self._outer] = self._iterate_reactor
         vars(reactor)["doIteration"] = self.iterate
 

@@ -16,7 +16,7 @@ from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import accept_waiting, defer_accept
 from meshgate.transport.descriptors import PortLoad, Shortage
 from meshgate.transport.keepalive import keep_alive
-from meshgate.transport.lean.poller import Poller
+from meshgate.transport.lean.poller import IN, Poller
 from meshgate.transport.lean.sockets import Socket, accept
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
@@ -24,7 +24,6 @@ from meshgate.transport.own_sockets import OwnSockets
 ACCEPTS: Final = 16
 """Connections accepted for one event before other sockets get their turn, while several events are ready."""
 
-_IN: Final = 1  # select.EPOLLIN: level-triggered, so that connections left in the queue are reported again
 _SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -84,7 +83,7 @@ class LeanPort:
         return self.stop()
 
     def _accept_some(self) -> bool:
-        self.ready(_IN)
+        self.ready(IN)
         return self._open and self._shortage.allows(self)
 
     def defer_accept(self, wanted: bool) -> None:
@@ -102,7 +101,8 @@ class LeanPort:
     def resume(self) -> None:
         """Accept connections again, the longest waiting ones first."""
         if self._open:
-            self._poller.modify(self._descriptor, _IN if self._shortage.allows(self) else 0)
+            # Level-triggered: connections that are left in the queue are reported again.
+            self._poller.modify(self._descriptor, IN if self._shortage.allows(self) else 0)
 
     def load(self) -> PortLoad:
         """As :class:`~meshgate.transport.descriptors.Pausable`."""

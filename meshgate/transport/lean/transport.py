@@ -34,7 +34,7 @@ from zope.interface import classImplements
 
 from meshgate.transport.lean.connected_socket import LeanSocket
 from meshgate.transport.lean.events import Call
-from meshgate.transport.lean.poller import ENDING, NEITHER, READ, READ_WRITE, WRITE, Poller
+from meshgate.transport.lean.poller import ENDING, ERROR, NEITHER, OUT, READ, READ_WRITE, WRITE, Poller
 from meshgate.transport.lean.sockets import READ_SIZE, Socket, queued
 from meshgate.transport.silence import SILENT
 
@@ -47,8 +47,6 @@ HIGH_WATER: Final = 64 * 1024
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-_OUT: Final = 4  # select.EPOLLOUT
-_ERROR: Final = 8  # select.EPOLLERR
 
 # Making a Failure takes longer than moving a packet, and these two always hold the same.
 DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
@@ -189,12 +187,12 @@ class LeanTransport(LeanSocket):
 
     def ready(self, event: int) -> None:
         """Act on an event while the protocol gets the bytes."""
-        if event & _OUT and self._waits():
+        if event & OUT and self._waits():
             self.flush()
-        if event & ~_OUT and not self.lost:
+        if event & ~OUT and not self.lost:
             if self._reading and not self.done_reading:
                 self.read(event)
-            elif event & _ERROR:
+            elif event & ERROR:
                 self.check_for_error()
 
     def read(self, event: int = 0) -> None:
