@@ -30,7 +30,7 @@ class Options(usage.Options):
     longdesc = (
         "An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough. "
         "'meshgate init DIR' writes an installation to start from. "
-        "SIGHUP reads everything again; SIGUSR1 opens the logs anew; SIGTERM drains and ends; SIGQUIT ends at once."
+        "SIGHUP reads everything again; SIGUSR1 reopens the logs; SIGTERM drains and ends; SIGQUIT ends at once."
     )
     optFlags = [["validate", None, "Load everything, print the problems, and exit with 0 or 1."]]  # noqa: RUF012
     optParameters = [["config", "c", None, "The settings file."]]  # noqa: RUF012

@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import TestCase
 
-from tests.cli_runs import BROKEN, UNROUTED, written
+from tests.cli.command_runs import BROKEN, UNROUTED, file_text
 from tests.configurations import tcp_rule, tls_rule, virtual_service
 from tests.installation import Installation, run_meshgate
 from tests.support import once_more
@@ -30,7 +30,7 @@ class SameMessagesTests(TestCase):
 
         async def start() -> Installation:
             installation = Installation(self)
-            (installation.routes / "99-faulty.yaml").write_text(written(*FAULTY))
+            (installation.routes / "99-faulty.yaml").write_text(file_text(*FAULTY))
             await installation.start()
             return installation
 

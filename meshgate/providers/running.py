@@ -132,6 +132,6 @@ class Providers:
             self._log.warn("the provider {name!r} could not stop: {why}", name=name, why=describe(error))
             log_traceback(self._log, f"provider {name!r}", error)
 
-    def _report(self, sink: ISnapshotSink, name: str, what: str, error: Exception) -> None:
+    def _report(self, sink: ISnapshotSink, name: str, failure: str, error: Exception) -> None:
         log_traceback(self._log, f"provider {name!r}", error)
-        sink.failed(f"it {what}: {describe(error)}")
+        sink.failed(f"it {failure}: {describe(error)}")

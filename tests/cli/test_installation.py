@@ -42,7 +42,7 @@ class WriteInstallationTests(SynchronousTestCase):
         self.assertEqual(contents(self.folder), {name: (DEFAULTS / name).read_bytes() for name in names})
 
     def test_what_it_writes_is_ready_to_start(self) -> None:
-        """The settings load from their new place and lead to the routes beside them."""
+        """The settings load from the new folder and lead to the routes beside them."""
         settings_file, *_ = write_installation(self.folder)
         settings = load_settings(settings_file, Registry({"directory": DirectoryFactory()}))
         self.assertEqual(settings.warnings, ())

@@ -9,7 +9,7 @@ from tests.configurations import compiled, gateway, tcp_rule, tcp_server, tls_ru
 
 
 class BannerTests(SynchronousTestCase):
-    """What the lab says when it is up."""
+    """The text that the lab prints when it is up."""
 
     def test_lines_to_try(self) -> None:
         """Every port is named with the command that reaches it; names that are refused are not offered."""

@@ -128,7 +128,7 @@ class EnsureTests(SynchronousTestCase):
         return {name for name, content in self.contents().items() if self.before.get(name) != content}
 
     def again(self, now: datetime = NOW + DAY) -> list[str]:
-        """Do it again, check that all is valid, and return what the log said."""
+        """Ensure the certificates again, check that all are valid, and return the log."""
         with capturedLogs() as events:
             self.leaves = ensure_certificates(self.folder, LEAVES, now)
         self.assert_valid(now)
@@ -141,7 +141,7 @@ class EnsureTests(SynchronousTestCase):
                 verify(self.folder, self.leaves[name], host.replace("*", "any"), now)
 
     def test_the_first_start_makes_a_valid_chain(self) -> None:
-        """A client that is given the chain's file takes every leaf under its own names, and says nothing."""
+        """A client with the chain's file accepts every leaf under its own names."""
         self.assert_valid()
 
     def test_another_name_is_refused(self) -> None:
@@ -150,7 +150,7 @@ class EnsureTests(SynchronousTestCase):
             verify(self.folder, self.leaves[ONE], "simple-sni-2.istioinaction.io", NOW)
 
     def test_openssl_agrees(self) -> None:
-        """OpenSSL, told to be strict, takes the leaf under its name and refuses it under another."""
+        """OpenSSL in strict mode accepts the leaf under its name and refuses it under another."""
         openssl = require_program("openssl")
         leaf = str(self.leaves[ONE].certificate_chain)
         chain = str(self.folder / "ca-chain.cert.pem")
@@ -184,7 +184,7 @@ class EnsureTests(SynchronousTestCase):
         self.assertEqual(self.changed(), set())
 
     def test_order_and_case_of_names_do_not_matter(self) -> None:
-        """The same names written otherwise are the same names."""
+        """The same names in another order, or in capitals, are the same names."""
         ensure_certificates(self.folder, {TWO: [host.upper() for host in reversed(LEAVES[TWO])]}, NOW)
         self.assertEqual(self.changed(), set())
 
@@ -197,10 +197,10 @@ class EnsureTests(SynchronousTestCase):
 
     def test_a_leaf_near_its_end_is_made_anew(self) -> None:
         """With less than thirty days left, leaves are issued anew by the same authority."""
-        said = self.again(NOW + 368 * DAY)
+        log = self.again(NOW + 368 * DAY)
         self.assertEqual(self.changed(), {f"{name}.{what}.pem" for name in LEAVES for what in ("cert", "key")})
-        self.assertEqual(len(said), 2)
-        self.assertIn(f"{ONE} is issued again, because {ONE}.cert.pem ends on 2027-12-24", said[0])
+        self.assertEqual(len(log), 2)
+        self.assertIn(f"{ONE} is issued again, because {ONE}.cert.pem ends on 2027-12-24", log[0])
 
     def test_a_leaf_with_other_names_is_made_anew(self) -> None:
         """A host more or less means a new certificate for that leaf, and no new authority."""
@@ -227,8 +227,8 @@ class EnsureTests(SynchronousTestCase):
         for reason, damage in damages.items():
             for path, content in damage.items():
                 path.write_bytes(content)
-            (said,) = self.again()
-            self.assertIn(reason, said)
+            (line,) = self.again()
+            self.assertIn(reason, line)
             self.assertEqual(self.changed(), {chain.name, key.name})
             for name, content in self.before.items():
                 (self.folder / name).write_bytes(content)
@@ -242,7 +242,7 @@ class EnsureTests(SynchronousTestCase):
             self.assertEqual(self.changed(), set())
 
     def test_an_unusable_authority_means_all_is_made_anew(self) -> None:
-        """Missing, damaged, mixed up: everything is replaced, with exactly one warning that says why."""
+        """Missing, damaged, mixed up: everything is replaced, with exactly one warning that gives the reason."""
         other = new_folder(self)
         ensure_certificates(other, LEAVES, NOW)
         damages = {
@@ -255,9 +255,9 @@ class EnsureTests(SynchronousTestCase):
                 (self.folder / name).unlink()
             else:
                 (self.folder / name).write_bytes(content)
-            (said,) = self.again()
-            self.assertTrue(said.startswith("warn: all certificates in "), said)
-            self.assertIn(reason, said)
+            (line,) = self.again()
+            self.assertTrue(line.startswith("warn: all certificates in "), line)
+            self.assertIn(reason, line)
             self.assertEqual(self.changed(), set(self.before))
             self.before = self.contents()
 
@@ -267,19 +267,19 @@ class EnsureTests(SynchronousTestCase):
         ensure_certificates(other, LEAVES, NOW)
         for name in ("root.cert.pem", "root.key.pem"):
             (self.folder / name).write_bytes((other / name).read_bytes())
-        (said,) = self.again()
-        self.assertIn("intermediate.cert.pem was not signed by the root beside it", said)
+        (line,) = self.again()
+        self.assertIn("intermediate.cert.pem was not signed by the root beside it", line)
 
     def test_an_authority_near_its_end_means_all_is_made_anew(self) -> None:
         """After five years, everything is replaced, with one warning."""
-        (said,) = self.again(NOW + 1800 * DAY)
-        self.assertIn("because intermediate.cert.pem ends on 2031-11-22", said)
+        (line,) = self.again(NOW + 1800 * DAY)
+        self.assertIn("because intermediate.cert.pem ends on 2031-11-22", line)
         self.assertEqual(self.changed(), set(self.before))
 
     def test_a_clock_set_back_means_all_is_made_anew(self) -> None:
         """Certificates of the future are refused by every client, so they are not kept."""
-        (said,) = self.again(NOW - 10 * DAY)
-        self.assertIn("is not valid before 2026-11-22", said)
+        (line,) = self.again(NOW - 10 * DAY)
+        self.assertIn("is not valid before 2026-11-22", line)
 
     def test_keys_are_their_owners_alone(self) -> None:
         """Even without a umask, keys have mode 0600 and a new folder 0700; certificates are for all."""
@@ -293,7 +293,7 @@ class EnsureTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
 
     def test_keys_are_private_before_they_are_complete(self) -> None:
-        """A file that is still being written is its owner's alone, whatever it will be."""
+        """Only the owner can read a file that is still being written."""
         self.addCleanup(os.umask, os.umask(0))
         modes = []
         self.patch(os, "fsync", lambda descriptor: None)
@@ -328,7 +328,7 @@ class EnsureTests(SynchronousTestCase):
             self.again()
 
     def test_a_full_disk_is_an_error_for_people_and_harms_nothing(self) -> None:
-        """When a file cannot be written, what was there stays and the message says where and why."""
+        """When a file cannot be written, the old one stays, and the message has the folder and the reason."""
 
         def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
@@ -343,7 +343,7 @@ class EnsureTests(SynchronousTestCase):
         self.assertEqual(self.contents(), self.before)
 
     def test_a_folder_that_cannot_be_made_is_an_error_for_people(self) -> None:
-        """A file in the place of the folder: the message names the folder."""
+        """If the folder is a file, the message names it."""
         path = new_folder(self) / "file"
         path.write_text("not a folder")
         for folder in (path, path / "below"):
@@ -367,10 +367,10 @@ class EnsureTests(SynchronousTestCase):
             "'a.*.example.com'": {"one": ["a.*.example.com"]},
             f"'{'l' * 64}.com'": {"one": ["l" * 64 + ".com"]},
         }
-        for said, leaves in refused.items():
+        for message, leaves in refused.items():
             with self.assertRaises(CertificatesError) as caught:
                 ensure_certificates(self.folder, leaves, NOW)
-            self.assertIn(said, str(caught.exception))
+            self.assertIn(message, str(caught.exception))
         self.assertEqual(self.contents(), self.before)
 
 

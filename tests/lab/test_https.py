@@ -104,7 +104,7 @@ class HttpsTests(TestCase):
         self.assertTrue(body.endswith(b"}\n"))
 
     async def test_head_has_the_headers_and_no_body(self) -> None:
-        """HEAD says how long the document would be, and the connection stays usable."""
+        """The answer to HEAD has the length of the document, and the connection stays usable."""
         with capturedLogs() as events:
             head, get = await self.in_thread(self.ask, ("HEAD", "/"), ("GET", "/"))
         self.assertEqual((head[0], head[2]), (200, b""))
@@ -216,7 +216,7 @@ class HttpsTests(TestCase):
 
 
 class FormatTests(SynchronousTestCase):
-    """How times are written."""
+    """Times in answers."""
 
     def test_times_have_six_digits_of_microseconds(self) -> None:
         """A moment in UTC, also where the microseconds begin with zeros."""
@@ -254,7 +254,7 @@ class LoadTests(SynchronousTestCase):
             load_tls(certificate, key)
         return str(caught.exception)
 
-    def written(self, key: Any, password: bytes | None = None) -> Path:
+    def stored(self, key: Any, password: bytes | None = None) -> Path:
         """A key in a file."""
         encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
         path = self.folder / "given.pem"
@@ -275,24 +275,24 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(self.refusal(self.one.certificate_chain, missing), f"the key {reason}")
 
     def test_files_that_hold_something_else(self) -> None:
-        """The two given in the wrong order are told apart."""
+        """A key and a certificate in the wrong order are an error."""
         chain, key = self.one.certificate_chain, self.one.key
         self.assertEqual(self.refusal(key, key), f"the certificate {key} is not a PEM certificate")
         self.assertEqual(self.refusal(chain, chain), f"the key {chain} is not a PEM private key")
 
     def test_a_key_that_belongs_to_another_certificate(self) -> None:
         """The message names both files."""
-        said = self.refusal(self.one.certificate_chain, self.two.key)
+        message = self.refusal(self.one.certificate_chain, self.two.key)
         self.assertEqual(
-            said, f"the key {self.two.key} does not belong to the certificate {self.one.certificate_chain}"
+            message, f"the key {self.two.key} does not belong to the certificate {self.one.certificate_chain}"
         )
 
     def test_a_key_with_a_password(self) -> None:
-        """A service cannot ask for it, and says so."""
-        key = self.written(ec.generate_private_key(ec.SECP256R1()), b"secret")
+        """A service cannot ask for a password."""
+        key = self.stored(ec.generate_private_key(ec.SECP256R1()), b"secret")
         self.assertIn(f"the key {key} is encrypted", self.refusal(self.one.certificate_chain, key))
 
     def test_a_key_that_cannot_sign(self) -> None:
         """A key for key exchange only is no server's key."""
-        key = self.written(x25519.X25519PrivateKey.generate())
+        key = self.stored(x25519.X25519PrivateKey.generate())
         self.assertIn("is of a kind that TLS servers do not use", self.refusal(self.one.certificate_chain, key))

@@ -40,7 +40,7 @@ class TapTestCase(TestCase):
         self.assertNotIn("Traceback", process.stdout + process.stderr)
         return process
 
-    async def said(self, *arguments: str) -> str:
+    async def output(self, *arguments: str) -> str:
         """What twistd prints and is done."""
         process = TwistdProcess(self, arguments)
         self.assertEqual(await process.exit_status(), 0)
@@ -58,14 +58,14 @@ class CommonTests(TapTestCase):
 
     async def test_twistd_lists_both(self) -> None:
         """The plug-ins are found and say what they are."""
-        text = await self.said("--help")
+        text = await self.output("--help")
         self.assertIn("meshgate-echo ", text)
         self.assertIn("meshgate-https ", text)
 
     async def test_help_says_what_it_does_and_how_to_try_it(self) -> None:
         """Every option, the defaults, and a line to try."""
-        echo = await self.said("meshgate-echo", "--help")
-        https = await self.said("meshgate-https", "--help")
+        echo = await self.output("meshgate-echo", "--help")
+        https = await self.output("meshgate-https", "--help")
         for wanted in (
             "--port",
             "[default: 2701]",
@@ -87,10 +87,10 @@ class CommonTests(TapTestCase):
 
     async def test_version_is_ours(self) -> None:
         """--version is about meshgate, not Twisted."""
-        self.assertEqual(await self.said("meshgate-echo", "--version"), f"meshgate {__version__}\n")
+        self.assertEqual(await self.output("meshgate-echo", "--version"), f"meshgate {__version__}\n")
 
     async def test_bad_values_are_refused(self) -> None:
-        """What is no port and what is no address is said to be none."""
+        """The message names what is no port, and what is no address."""
         for port in ("0", "65536", "http"):
             process = await self.refused("meshgate-echo", f"--port={port}")
             self.assertIn(f"{port!r} is not a port, a number from 1 to 65535", process.stdout)

@@ -78,7 +78,7 @@ class LabTests(TestCase):
         return document
 
     async def test_every_workload_serves(self) -> None:
-        """Echo greets as it was told, and each HTTPS service answers under its own name and message."""
+        """Echo sends the greeting of its settings, and each HTTPS service answers with its own name and message."""
         self.started([self.echo], self.https)
         self.assertEqual(
             await deferToThread(first_line, self.echo.port),
@@ -162,12 +162,12 @@ class LabTests(TestCase):
 
     def test_an_address_of_another_machine_is_an_error_for_people(self) -> None:
         """The address stands in the message as it was given, IPv6 in brackets."""
-        for bind, written in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]")):
+        for bind, text in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]")):
             lab = make_lab(lab_of([EchoSettings(port=self.echo.port, bind=bind)], []), self.folder, reactor)
             with self.assertRaises(WorkloadError) as caught:
                 lab.startService()
             self.assertIn(
-                f"port {written}:{self.echo.port} for the lab's echo service cannot be bound: ",
+                f"port {text}:{self.echo.port} for the lab's echo service cannot be bound: ",
                 str(caught.exception),
             )
 
@@ -179,14 +179,14 @@ class LabTests(TestCase):
         self.assertIn("two HTTPS services", str(caught.exception))
 
     def test_certificates_that_cannot_be_made_are_an_error_for_people(self) -> None:
-        """What the certificates' folder is short of is said, and no port stays open."""
+        """An unusable folder of certificates is an error, and no port stays open."""
         self.folder.write_text("a file")
         with self.assertRaises(CertificatesError):
             make_lab(lab_of([self.echo], self.https), self.folder, reactor).startService()
         self.assertTrue(can_bind(self.echo.port))
 
     def test_the_clock_is_the_callers(self) -> None:
-        """Certificates are made for the time that the lab is told."""
+        """Certificates are made for the time that the lab is given."""
         past = datetime(2020, 1, 1, tzinfo=UTC)
         lab = make_lab(lab_of([], self.https), self.folder, reactor, now=lambda: past)
         lab.startService()

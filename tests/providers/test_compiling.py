@@ -35,7 +35,7 @@ class CompilingTests(SynchronousTestCase):
     """States become tables."""
 
     def setUp(self) -> None:
-        """Note what is told."""
+        """Record the tables and compilations."""
         self.clock = SteppingClock()
         self.tables: list[RoutingTable] = []
         self.finished: list[Compilation] = []
@@ -53,7 +53,7 @@ class CompilingTests(SynchronousTestCase):
             self.clock.step()
 
     def test_at_once(self) -> None:
-        """At the start everything is known when it returns, and nobody else is told."""
+        """The first compilation is done at once, without a call of install or finished."""
         table = self.compiling.compile_now(state(1), PROXY).table
         self.assertEqual([key.port for key in table.listeners], [1])
         self.assertEqual((self.tables, self.finished), ([], []))
@@ -108,7 +108,7 @@ class CompilingTests(SynchronousTestCase):
         self.assertEqual((self.tables, self.clock.getDelayedCalls()), ([], []))
 
     def test_a_fault_of_ours_is_logged_and_passes(self) -> None:
-        """If compiling raises, the log says so, and what came in the meantime is compiled all the same."""
+        """A failed compilation is logged, and the states that have come meanwhile are compiled all the same."""
 
         async def broken(*arguments: Any) -> None:
             rest = arguments[5]

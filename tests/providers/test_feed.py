@@ -52,7 +52,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual([names(state) for state in self.states], [["a"]])
 
     def test_figures_and_recovery(self) -> None:
-        """Each provider is told with its last snapshot and since when it fails; that it does not any more is logged."""
+        """Each provider has the figures of its last snapshot and its failure; its recovery is logged."""
         now = 100.0
         feed = Feed(self.clock, self.states.append, lambda: now)
         sink = feed.sink("files")
@@ -115,7 +115,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(len(self.states), 1)
 
     def test_there_and_back_is_no_change(self) -> None:
-        """A change that is taken back within the moment passes nothing on."""
+        """A change that is undone at once is not passed on."""
         sink = self.feed.sink("files")
         sink.publish(snapshot("a"))
         self.clock.advance(1)
@@ -157,13 +157,13 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_problems_of_a_snapshot_are_passed_on(self) -> None:
-        """What a provider could not read is part of the state."""
+        """The problems of resources that a provider could not read belong to the state."""
         problem = Problem(Severity.WARNING, "MG1001", "unknown field")
         self.feed.sink("files").publish(Snapshot((), (problem,)))
         self.assertEqual(self.feed.flush().problems, (problem,))
 
     def test_refused_resources_are_passed_on(self) -> None:
-        """What is not valid is part of the state, apart from what serves."""
+        """Invalid resources belong to the state, apart from those that serve."""
         self.feed.sink("files").publish(Snapshot(refused=(gateway("a"),)))
         state = self.feed.flush()
         self.assertEqual((state.resources, [each.name for each in state.refused]), ((), ["a"]))
@@ -300,7 +300,7 @@ class ThreadTests(TestCase):
     """Publishing from another thread, on the real reactor."""
 
     async def test_a_thread_may_publish(self) -> None:
-        """Snapshots from a thread are taken in by the reactor's thread, the last one last."""
+        """The reactor's thread accepts snapshots of other threads, in their order."""
         threads = set()
         call_later = reactor.callLater
 

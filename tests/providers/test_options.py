@@ -8,10 +8,10 @@ from meshgate.providers.options import OptionProblem, OptionsError, unknown_opti
 
 
 class OptionsTests(SynchronousTestCase):
-    """How a provider says that its options are wrong."""
+    """Faults in a provider's options."""
 
     def test_known_options_pass(self) -> None:
-        """Nothing is said about options that are known."""
+        """Known options are no fault."""
         self.assertEqual(unknown_options({"paths": []}, ("paths", "poll")), [])
 
     def test_a_misspelled_option_names_the_nearest(self) -> None:

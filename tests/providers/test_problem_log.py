@@ -24,7 +24,7 @@ class ProblemLogTests(SynchronousTestCase):
         self.events: list[dict[str, Any]] = []
         self.log = ProblemLog(Logger("test", observer=self.events.append))  # type: ignore[arg-type]
 
-    def said(self) -> list[str]:
+    def logged(self) -> list[str]:
         """The log's lines so far."""
         return [formatEvent(event) for event in self.events]
 
@@ -32,23 +32,23 @@ class ProblemLogTests(SynchronousTestCase):
         """A problem that stays is not repeated."""
         self.log.report([WARNING])
         self.log.report([WARNING])
-        self.assertEqual(self.said(), ["a.yaml:3:5: warning[MG1001]: unknown field {x}"])
+        self.assertEqual(self.logged(), ["a.yaml:3:5: warning[MG1001]: unknown field {x}"])
 
     def test_only_what_is_new_is_said(self) -> None:
         """A new problem beside an old one is the only line."""
         self.log.report([WARNING])
         self.log.report([WARNING, INFO])
-        self.assertEqual(self.said()[1:], ["info[MG0006]: not a routing resource"])
+        self.assertEqual(self.logged()[1:], ["info[MG0006]: not a routing resource"])
 
     def test_a_problem_that_comes_back_is_said_again(self) -> None:
         """What had gone in between is news."""
         self.log.report([WARNING])
         self.log.report([])
         self.log.report([WARNING])
-        self.assertEqual(len(self.said()), 2)
+        self.assertEqual(len(self.logged()), 2)
 
     def test_a_repaired_file_is_said(self) -> None:
-        """A file without errors is said once, unless it is gone, or only its warnings are."""
+        """A file that has no errors any more is logged once, unless it is gone or only warnings are."""
         file = new_folder(self) / "a.yaml"
         file.touch()
         error = replace(WARNING, severity=Severity.ERROR, file=str(file))
@@ -57,7 +57,7 @@ class ProblemLogTests(SynchronousTestCase):
         self.log.report([replace(error, line=4)])
         self.log.report([])
         self.log.report([])
-        self.assertEqual(self.said()[4:], [f"{file} has no errors any more"])
+        self.assertEqual(self.logged()[4:], [f"{file} has no errors any more"])
 
     def test_levels(self) -> None:
         """Errors and warnings are warnings in the log, infos are infos."""

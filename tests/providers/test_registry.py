@@ -168,7 +168,7 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(error.hint, "the known types are directory, picky")
 
     def test_an_unknown_type_may_be_a_broken_plug_in(self) -> None:
-        """What kept a plug-in from being found is said where its type is missed."""
+        """The hint for an unknown type has the problems of plug-ins that cannot be used."""
         broken = Problem(Severity.WARNING, "MG3002", "the plug-in file cannot be loaded: no", file="x.py")
         error = self.assertRaises(UnknownProviderTypeError, Registry({}, (broken,)).get, "mine")
         self.assertIn("; x.py: warning[MG3002]: the plug-in file cannot be loaded: no", error.hint)

@@ -161,7 +161,7 @@ class ProvidersTests(SynchronousTestCase):
         self.assertEqual(names(self.state()), ["c"])
 
     def test_a_stop_has_its_time(self) -> None:
-        """A provider that does not stop is given up, and the log says so."""
+        """The gateway logs a provider that does not stop, and goes on without it."""
         self.apply(one={"stopping": Deferred()})
         applied = self.apply()
         self.clock.advance(STOP_TIMEOUT - 0.1)
@@ -182,7 +182,7 @@ class ProvidersTests(SynchronousTestCase):
         self.successResultOf(stopped)
 
     def test_reload_reaches_all(self) -> None:
-        """Every running provider is asked to look again, also after one that raised."""
+        """Every running provider is reloaded, also after one that raised."""
         self.apply(one={"raises": ["reload"], "publish": ["a"]}, two={})
         self.providers.reload()
         self.assertEqual(self.factory.diary[2:], ["reload one", "reload two"])

@@ -25,7 +25,7 @@ class FromDocumentsTests(SynchronousTestCase):
     """:meth:`Snapshot.from_documents`."""
 
     def test_documents_become_resources(self) -> None:
-        """Each in its place, with the provider and the source as origin, and the default namespace."""
+        """Each resource has the provider and the source as its origin, and the default namespace."""
         documents = [document("a"), document("b")]
         snapshot = Snapshot.from_documents(
             documents, provider="hosts", source="http://inventory/", default_namespace="edge"

@@ -19,7 +19,7 @@ How often everything is scanned:
 - at once on a reload, and when an event concerns more than entries of known folders.
 
 Invariants: after a look, ``_tree`` is what the look has seen. A path that may have changed since is in ``_suspects``.
-``_settled`` is true only if the last two looks agree and ``_files`` has what they agree on.
+``_applied`` is true only if the last two looks agree and ``_files`` has read the result.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class DirectoryProvider:
         self._path_problems: tuple[Problem, ...] = ()
         self._tree = Tree()
         self._suspects: Suspects = frozenset()
-        self._settled = True
+        self._applied = True
         self._next_look: IDelayedCall | None = None
         self._current_look: Deferred[None] | None = None
         # Of the last scan: when it ended, how long it took, and if every change after it makes inotify report it.
@@ -172,7 +172,7 @@ class DirectoryProvider:
     def reload(self) -> None:
         """Scan now, and read all files again, also those whose signatures are the same."""
         self._files.invalidate()
-        self._settled = False
+        self._applied = False
         self._suspects = None
         self._look_after(0)
 
@@ -231,8 +231,8 @@ class DirectoryProvider:
             paths = None
             changed = self._scan()
         agreed = not changed and self._tree == before
-        if not (agreed and self._settled):
-            self._settled = agreed
+        if not (agreed and self._applied):
+            self._applied = agreed
             await self._apply(before, paths, changed)
         if agreed:
             self._look_after(self._pause())
@@ -250,7 +250,7 @@ class DirectoryProvider:
             return None
         if paths:
             return recheck(paths, self._tree)
-        nothing_unseen = self._is_watched and self._settled and not self._tree.has_links
+        nothing_unseen = self._is_watched and self._applied and not self._tree.has_links
         return frozenset() if nothing_unseen and lead_to(self._options.paths, self._tree) else None
 
     def _scan(self) -> Set[str]:

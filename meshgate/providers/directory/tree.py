@@ -194,8 +194,8 @@ def _scan_entry(entry: os.DirEntry[str], tree: Tree, before: Tree, folders: list
         elif entry.name.endswith(SUFFIXES):
             status = entry.stat()
             tree.has_links = tree.has_links or status.st_nlink > 1
-            state, known = _state(status), before.files.get(entry.path)
-            tree.files[entry.path] = known if known is not None and known == state else state
+            state, earlier = _state(status), before.files.get(entry.path)
+            tree.files[entry.path] = earlier if earlier is not None and earlier == state else state
     except FileNotFoundError:
         if entry.is_symlink() and entry.name.endswith(SUFFIXES):
             tree.files[entry.path] = "a symbolic link that leads nowhere"

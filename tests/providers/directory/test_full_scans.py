@@ -119,7 +119,7 @@ class FullScanTests(Scenarios, TestCase):
         self.assertGreaterEqual(self.scans_within(10), 15)
 
     def test_links(self) -> None:
-        """What a link leads to, and a file with another name elsewhere, may change where nobody hears it."""
+        """The target of a link, and a file with a second name elsewhere, may change without an event."""
         elsewhere = self.home / "elsewhere"
         elsewhere.write_text(gateway("b"))
         for make in (os.symlink, os.link):

@@ -68,7 +68,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual([each.namespace for each in self.sink.last.resources], ["edge", "other"])
 
     def test_unknown_fields_are_warnings(self) -> None:
-        """A running gateway serves a resource with a field it does not know, and says so."""
+        """A running gateway serves a resource with an unknown field, and warns."""
         self.write("a.yaml", gateway("a") + "  colour: red\n")
         self.update()
         self.assertEqual(list(self.sink.ports), ["a"])
@@ -120,7 +120,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertIs(self.sink.snapshots[1].resources[0], self.sink.snapshots[0].resources[0])
 
     def test_an_unparsable_file_stays_as_it_was(self) -> None:
-        """The whole file keeps its last good version; the fault and that are both said."""
+        """The whole file keeps its last good version; the problems name the fault, and that."""
         path = self.write("a.yaml", gateway("a"), gateway("b"))
         self.update()
         self.write("a.yaml", gateway("a", 8443), UNPARSABLE)
@@ -142,7 +142,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual((self.sink.ports, self.sink.codes), ({"a": 8443}, []))
 
     def test_a_file_that_was_never_good(self) -> None:
-        """There is nothing to keep, and nothing is said of it."""
+        """There is no last good version, and no problem about one."""
         self.write("a.yaml", UNPARSABLE)
         self.write("b.yaml", gateway("b"))
         self.update()
@@ -159,7 +159,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(self.problem("MG3012").subject(), "Gateway default/a")
 
     def test_what_is_kept_stands_where_it_is_now(self) -> None:
-        """A kept resource has the place of its present, invalid document, which one has to go to."""
+        """A kept resource has the location of its present, invalid document, which is to be repaired."""
         self.write("a.yaml", gateway("a"))
         self.update()
         self.write("a.yaml", gateway("new"), broken_gateway("a"))
@@ -185,7 +185,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual([each.name for each in self.sink.last.refused], ["a"])
 
     def test_what_is_kept_is_not_refused(self) -> None:
-        """What is said of all resources together is about the version that serves; and of none once that is gone."""
+        """The analysis looks at the version that serves, and at none once that is gone."""
         self.write("a.yaml", gateway("a"))
         self.update()
         self.write("a.yaml", broken_gateway("a"))
@@ -275,7 +275,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(self.problem("MG3010").message, "the file is larger than 1 MiB and is not read")
 
     def test_a_file_that_is_not_text(self) -> None:
-        """Bytes that are not UTF-8 are a fault of the file, with its place."""
+        """Bytes that are not UTF-8 are a fault of the file, with a location."""
         (self.folder / "a.yaml").write_bytes(b"kind: \xff\n")
         self.update()
         self.assertEqual(self.sink.codes, ["MG0001"])

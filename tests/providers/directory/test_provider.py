@@ -54,7 +54,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options.paths, (str(self.folder / "routes"), str(self.folder / "more.yaml")))
 
     def test_absolute_paths_stay(self) -> None:
-        """An absolute path is taken as it is."""
+        """An absolute path stays as it is."""
         elsewhere = new_folder(self)
         self.assertEqual(self.parse(paths=[str(elsewhere)]).paths, (str(elsewhere),))
 

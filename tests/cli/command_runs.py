@@ -31,7 +31,7 @@ SHOP = (
     service("x", {"port": 80, "name": "tcp"}, selector={"app": "x"}),
     workload("x1", "127.0.0.1", {"app": "x"}),
 )
-"""A configuration in which nothing is wrong: a name on port 443, and port 31400."""
+"""A configuration without problems: a name on port 443, and port 31400."""
 
 MOVED = (
     SHOP[0],
@@ -39,20 +39,20 @@ MOVED = (
     *SHOP[2:],
     service("y", {"port": 80}, selector={"app": "x"}),
 )
-"""The same, with its name moved."""
+"""The same, with another destination for the name."""
 
 UNROUTED = gateway("lonely", tls_server(8443))
-"""A Gateway that brings a warning: nothing is routed from its port."""
+"""A Gateway with a warning: nothing is routed from its port."""
 
 ROUTED = ("--port", "443", "--sni", "www.example.com")
-"""Options for the connection that it routes by name."""
+"""Options for a connection by name in that configuration."""
 
 BROKEN = {**SHOP[0], "spec": {"servers": []}}
-"""A Gateway that brings an error."""
+"""A Gateway with an error."""
 
 
-def written(*documents: Document) -> str:
-    """Documents as one file."""
+def file_text(*documents: Document) -> str:
+    """Return documents as the text of one file."""
     return "\n---\n".join(json.dumps(one) for one in documents)
 
 
@@ -64,11 +64,11 @@ class CommandTestCase(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        """Go to a new folder that holds ``routes/shop.yaml``."""
+        """Go to a new folder with ``routes/shop.yaml``."""
         self.folder = new_folder(self)
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(self.folder)
-        self.write("routes/shop.yaml", written(*SHOP))
+        self.write("routes/shop.yaml", file_text(*SHOP))
 
     def write(self, name: str, text: str | bytes) -> None:
         """Write a file below the folder."""
@@ -80,7 +80,7 @@ class CommandTestCase(SynchronousTestCase):
         """
         Run a command, which has to end with the exit code, and never with a traceback.
 
-        :param stdin: what it is given on standard input.
+        :param stdin: the bytes or text of standard input.
         """
         result = CliRunner().invoke(main, list(arguments), input=stdin, prog_name="meshgate")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -89,5 +89,5 @@ class CommandTestCase(SynchronousTestCase):
         return result
 
     def run_json(self, *arguments: str, exit_code: int = 0, stdin: str = "") -> Any:
-        """Run a command for programs; gives what it printed."""
+        """Run a command with JSON output, and return the document."""
         return json.loads(self.run_command(*arguments, "--format", "json", exit_code=exit_code, stdin=stdin).stdout)

@@ -9,7 +9,7 @@ from typing import Any
 from meshgate.processes.identity import own_identity
 from meshgate.state import status_text as status
 from meshgate.state.folder import Holder, StateFolder
-from tests.cli_runs import CommandTestCase
+from tests.cli.command_runs import CommandTestCase
 from tests.hello_builder import build_hello
 
 STATUS = {
@@ -87,7 +87,7 @@ class ExplainFieldTests(CommandTestCase):
         self.assertIn("Gateway", [kind["kind"] for kind in self.run_json("explain-field")])
 
     def test_leaf(self) -> None:
-        """A leaf is told with its type, default and meaning."""
+        """A leaf is shown with its type, default and meaning."""
         title, kind, meaning = self.run_command("explain-field", "Gateway.spec.servers.tls.mode").stdout.splitlines()
         self.assertEqual(title, "Gateway.spec.servers.tls.mode")
         self.assertRegex(kind, "^  one of PASSTHROUGH, SIMPLE, .*; default PASSTHROUGH$")
@@ -114,7 +114,7 @@ class SniffTests(CommandTestCase):
     """``meshgate sniff``."""
 
     def test_files_and_standard_input(self) -> None:
-        """Each file is told on a line of its own."""
+        """Each file has a line of its own."""
         hello = build_hello(sni="www.example.com")
         self.write("hello", hello)
         self.write("plain", b"GET / HTTP/1.1\r\n\r\n")
@@ -194,7 +194,7 @@ class StatusTests(CommandTestCase):
             self.assertIn("port 0.0.0.0:2 TCP open", self.run_command("status").stdout)
 
     def test_killed(self) -> None:
-        """Nobody holds the folder, whatever stands in the files: no port is open, and the exit status tells it."""
+        """If nobody holds the folder, no port is open, whatever the files contain; the exit status is 3."""
         self.play(STATUS, FIGURES)
         self.state.release()
         text = self.run_command("status", exit_code=3).stdout
@@ -208,7 +208,7 @@ class StatusTests(CommandTestCase):
         self.assertEqual([each["state"] for each in found["listeners"]], ["failed", "closed"])
 
     def test_ended(self) -> None:
-        """How the last process ended is told, be it another one than that which wrote the status."""
+        """The end of the last process is shown, also if another process has written the status."""
         self.play(STATUS, FIGURES)
         self.state.tell(end="ended in order", ended="at last")
         self.state.release()
@@ -222,7 +222,7 @@ class StatusTests(CommandTestCase):
         self.assertIn("the last status of process 7", text)
 
     def test_starting(self) -> None:
-        """A gateway that has not written anything is running; what another one has left is not its."""
+        """A gateway that has not written a status yet runs; the status of another one is not shown."""
         for left in (None, {**STATUS, "started": "before"}):
             self.play(left, FIGURES)
             text = self.run_command("status").stdout
@@ -232,7 +232,7 @@ class StatusTests(CommandTestCase):
         self.assertIn("is therefore old: No space left on device\n", self.run_command("status").stdout)
 
     def test_what_cannot_be_asked(self) -> None:
-        """Where the lock cannot be opened, the process is looked for."""
+        """If the lock cannot be opened, the process decides."""
         own = own_identity()
         facts = {"pid": own.pid, "boot_id": own.boot_id, "process_start": own.start}
         (self.folder / "etc/state/meshgate.lock").mkdir(parents=True)

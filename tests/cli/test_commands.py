@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.cli`: what its commands have in common, and real processes."""
+"""Tests of :mod:`meshgate.cli`: the common base of its commands, and real processes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.cli import COMMANDS, main
-from tests.cli_runs import BROKEN, ROUTED, SHOP, CommandTestCase, written
+from tests.cli.command_runs import BROKEN, ROUTED, SHOP, CommandTestCase, file_text
 from tests.installation import run_meshgate
 from tests.support import IMPORT_ROOT
 
 
 class GroupTests(CommandTestCase):
-    """What all commands have in common."""
+    """The common base of all commands."""
 
     def test_every_command_is_there(self) -> None:
         """Each command is found, has the help that the list announces, and options -h and --help."""
@@ -33,13 +33,13 @@ class GroupTests(CommandTestCase):
             self.assertIn(first_line[:40], self.run_command(name, "-h").stdout)
 
     def test_help_lists_every_command(self) -> None:
-        """The help of the whole names each."""
+        """The help of meshgate names each command."""
         listed = self.run_command("--help").stdout
         for name in COMMANDS:
             self.assertIn(f"\n  {name} ", listed)
 
     def test_unknown_command(self) -> None:
-        """A command that is not there is answered by the nearest."""
+        """The error for an unknown command names the nearest."""
         result = self.run_command("chek", exit_code=2)
         self.assertIn("there is no command chek; did you mean check?", result.stderr)
 
@@ -52,7 +52,7 @@ class GroupTests(CommandTestCase):
         self.assertEqual(done.stdout, b"[]\n")
 
     def test_modules_have_the_names_of_their_commands(self) -> None:
-        """Where a command is found is no secret."""
+        """The name of a command is the name of its module."""
         for name in COMMANDS:
             self.assertTrue(import_module(f"meshgate.cli.{name.replace('-', '_')}").__doc__, name)
 
@@ -92,8 +92,8 @@ class RouteOptionTests(CommandTestCase):
 
     def test_standard_input(self) -> None:
         """A dash stands for standard input."""
-        self.assertIn("no problems in 5 resources", self.run_command("check", "-", stdin=written(*SHOP)).stdout)
-        self.assertIn("<stdin>:1:", self.run_command("check", "-", stdin=written(BROKEN), exit_code=1).stdout)
+        self.assertIn("no problems in 5 resources", self.run_command("check", "-", stdin=file_text(*SHOP)).stdout)
+        self.assertIn("<stdin>:1:", self.run_command("check", "-", stdin=file_text(BROKEN), exit_code=1).stdout)
 
     def test_standard_input_twice(self) -> None:
         """Standard input can be read once."""
@@ -108,7 +108,7 @@ class RouteOptionTests(CommandTestCase):
         self.assertEqual(len(overruled), 2)
 
     def test_broken_settings(self) -> None:
-        """Settings that cannot be used are said as they are when the gateway starts."""
+        """Settings that cannot be used give the same message as at the start of the gateway."""
         self.write("meshgate.yaml", "providrs: []\n")
         result = self.run_command("routes", "--config", "meshgate.yaml", exit_code=1)
         self.assertIn("meshgate.yaml:1:1: error[MG0102]", result.stderr)
@@ -125,13 +125,13 @@ class RouteOptionTests(CommandTestCase):
         documents = json.loads(json.dumps(SHOP))
         for each in documents:
             del each["metadata"]["namespace"]
-        self.write("open.yaml", written(*documents))
+        self.write("open.yaml", file_text(*documents))
         rows = self.run_json("routes", "-n", "shop", "open.yaml")
         self.assertEqual({row["virtual_service"] for row in rows}, {"shop/web", "shop/db"})
 
     def test_what_an_answer_rests_on(self) -> None:
         """Commands that do not list problems say on standard error how many there are, and what was not read."""
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         self.write("routes/unreadable.yaml", "a: [\n")
         for command in self.COMMANDS[1:]:
             result = self.run_command(*command, "routes")
@@ -174,20 +174,20 @@ class FileTests(CommandTestCase):
     def test_a_name_that_is_not_utf_8(self) -> None:
         """A file may have any name."""
         os.rename(os.fsencode(self.folder / "routes" / "shop.yaml"), os.fsencode(self.folder) + b"/routes/\xff.yaml")
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         done = run_meshgate(["check", self.folder / "routes"])
         self.assertEqual((done.returncode, b"Traceback" in done.stderr), (1, False), done.stderr)
 
     def test_bytes_that_are_not_utf_8(self) -> None:
-        """A file in another encoding says where."""
+        """A file in another encoding is an error with a location."""
         self.write("routes/latin.yaml", b"name: caf\xe9\n")
         result = self.run_command("check", "routes", exit_code=1)
         self.assertIn("routes/latin.yaml:1:10: error[MG0001]: the byte 0xe9", result.stdout)
 
     def test_hidden_files_are_passed_over(self) -> None:
         """What begins with a dot is not read, unless it is named itself."""
-        self.write("routes/.git/shop.yaml", written(BROKEN))
-        self.write("routes/.broken.yaml", written(BROKEN))
+        self.write("routes/.git/shop.yaml", file_text(BROKEN))
+        self.write("routes/.broken.yaml", file_text(BROKEN))
         self.run_command("check", "routes")
         self.run_command("check", "routes/.broken.yaml", exit_code=1)
 
@@ -202,9 +202,9 @@ class ProcessTests(SynchronousTestCase):
 
     def test_check(self) -> None:
         """Standard input to standard output, with the exit status."""
-        done = run_meshgate(["check", "-"], written(*SHOP).encode())
+        done = run_meshgate(["check", "-"], file_text(*SHOP).encode())
         self.assertEqual((done.returncode, done.stdout), (0, b"no problems in 5 resources\n"), done.stderr)
-        self.assertEqual(run_meshgate(["check", "-"], written(BROKEN).encode()).returncode, 1)
+        self.assertEqual(run_meshgate(["check", "-"], file_text(BROKEN).encode()).returncode, 1)
 
     def test_help_and_version(self) -> None:
         """Help is called meshgate, however it is started."""
@@ -219,6 +219,6 @@ class ProcessTests(SynchronousTestCase):
 
     def test_pipes_carry_no_colors(self) -> None:
         """What goes to a pipe is plain, arrows and all, in any locale."""
-        done = run_meshgate(["diff", "-", "/dev/null"], written(*SHOP).encode())
+        done = run_meshgate(["diff", "-", "/dev/null"], file_text(*SHOP).encode())
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertNotIn(b"\x1b", done.stdout)

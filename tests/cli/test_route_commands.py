@@ -6,7 +6,7 @@ import json
 import os
 
 from meshgate.resources.codes import CODES
-from tests.cli_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, written
+from tests.cli.command_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, file_text
 from tests.configurations import destination_rule, gateway, target, tcp_rule, tcp_server, virtual_service
 
 EXPECTATIONS = """\
@@ -24,30 +24,30 @@ class CheckTests(CommandTestCase):
     def test_exit_status(self) -> None:
         """An error fails; a warning fails where that is asked for."""
         self.run_command("check", "--fail-on", "warning", "routes")
-        self.write("routes/lonely.yaml", written(UNROUTED))
+        self.write("routes/lonely.yaml", file_text(UNROUTED))
         self.run_command("check", "routes")
         self.run_command("check", "--fail-on", "warning", "routes", exit_code=1)
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         self.run_command("check", "routes", exit_code=1)
         self.run_command("check", "--fail-on", "info", "routes", exit_code=2)
 
     def test_text(self) -> None:
         """Each problem is a line, and the last line counts them."""
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         *lines, last = self.run_command("check", "routes", exit_code=1).stdout.splitlines()
         self.assertIn("routes/broken.yaml:1:", lines[0])
         self.assertRegex(last, r"^1 error, \d+ warnings? in 5 resources$|^1 error in 5 resources$")
 
     def test_json(self) -> None:
         """The JSON form has every problem and the number of resources."""
-        self.write("routes/lonely.yaml", written(UNROUTED))
+        self.write("routes/lonely.yaml", file_text(UNROUTED))
         found = self.run_json("check", "routes")
         self.assertEqual(found["resources"], 6)
         self.assertEqual({problem["name"] for problem in found["problems"]}, {"lonely"})
 
     def test_github(self) -> None:
         """Each problem is a workflow command, and nothing else is printed."""
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         lines = self.run_command("check", "--format", "github", "routes", exit_code=1).stdout.splitlines()
         self.assertTrue(lines)
         for line in lines:
@@ -55,7 +55,7 @@ class CheckTests(CommandTestCase):
 
     def test_sarif(self) -> None:
         """The log has a result for each problem, and a rule for each code."""
-        self.write("routes/broken.yaml", written(BROKEN))
+        self.write("routes/broken.yaml", file_text(BROKEN))
         log = json.loads(self.run_command("check", "--format", "sarif", "routes", exit_code=1).stdout)
         (run,) = log["runs"]
         self.assertEqual([rule["id"] for rule in run["tool"]["driver"]["rules"]], sorted(CODES))
@@ -68,16 +68,16 @@ class CheckTests(CommandTestCase):
 
 
 class OrderTests(CommandTestCase):
-    """The order of what ``meshgate check`` says."""
+    """The order of the problems of ``meshgate check``."""
 
     def test_a_file_reads_from_top_to_bottom(self) -> None:
-        """What is wrong with one resource and with all together stands side by side, file by file."""
+        """Problems of one resource and of several together are sorted by file and line."""
         for name in ("one", "two"):
             lost = virtual_service(name, gateways=["gone"], tcp=[tcp_rule("gone")])
-            self.write(f"{name}.yaml", f"{written(lost)}\n---\n{written({**lost, 'kind': 'Gateway'})}\n")
+            self.write(f"{name}.yaml", f"{file_text(lost)}\n---\n{file_text({**lost, 'kind': 'Gateway'})}\n")
         shown = self.run_command("check", "two.yaml", "one.yaml", exit_code=1).stdout.splitlines()[:-1]
-        places = [line.split(": ")[0].split(":") for line in shown]
-        lines = [(file, int(line), int(column)) for file, line, column in places]
+        locations = [line.split(": ")[0].split(":") for line in shown]
+        lines = [(file, int(line), int(column)) for file, line, column in locations]
         self.assertEqual(lines, sorted(lines))
         self.assertEqual({file for file, _, _ in lines}, {"one.yaml", "two.yaml"})
         self.assertTrue({"MG1001", "MG2010"} <= {line.split("[")[1][:6] for line in shown})
@@ -96,7 +96,7 @@ class ExplainTests(CommandTestCase):
     def test_what_lost_is_told(self) -> None:
         """A rule that lost a name stands below the story of the one that has it."""
         loser = virtual_service("younger", tls=SHOP[1]["spec"]["tls"])
-        self.write("routes/younger.yaml", written(loser))
+        self.write("routes/younger.yaml", file_text(loser))
         story = self.run_command("explain", *ROUTED, "routes").stdout
         self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:203: error[MG2005]", story)
 
@@ -111,13 +111,13 @@ class ExplainTests(CommandTestCase):
 
     def test_ends_that_are_none(self) -> None:
         """Addresses are addresses, and a server name is what a client can send."""
-        for option, value, said in [
+        for option, value, message in [
             ("--bind", "here", "'here' is not an IP address"),
             ("--source", "there", "'there' is not an IP address"),
             ("--sni", "b\u00fccher.example", "clients send names in ASCII"),
         ]:
             result = self.run_command("explain", "--port", "443", option, value, "routes", exit_code=2)
-            self.assertIn(said, result.stderr)
+            self.assertIn(message, result.stderr)
 
     def test_calls(self) -> None:
         """Many calls are answered one a line, in their order; empty lines are passed over."""
@@ -173,11 +173,11 @@ class RoutesTests(CommandTestCase):
     """``meshgate routes``."""
 
     def test_text(self) -> None:
-        """A route is a row with everything that matters."""
+        """A route is a row with its port, names, resources and endpoints."""
         rows = self.run_command("routes", "routes").stdout.splitlines()
         self.assertEqual(len(rows), 3)
-        for part in ("443", "TLS", "www.example.com", "default/gw", "default/web", "127.0.0.1:80"):
-            self.assertIn(part, rows[1])
+        for text in ("443", "TLS", "www.example.com", "default/gw", "default/web", "127.0.0.1:80"):
+            self.assertIn(text, rows[1])
 
     def test_json(self) -> None:
         """The rows are those of the status."""
@@ -190,7 +190,7 @@ class DiffTests(CommandTestCase):
     def setUp(self) -> None:
         """Write a second configuration."""
         super().setUp()
-        self.write("moved.yaml", written(*MOVED))
+        self.write("moved.yaml", file_text(*MOVED))
 
     def test_nothing(self) -> None:
         """Exit status 0, and a line that says so."""
@@ -216,7 +216,7 @@ class DiffTests(CommandTestCase):
         """What a DestinationRule changes is told in words, and counted; a tidied file changes nothing."""
         pool = {"tcp": {"maxConnections": 9, "idleTimeout": "5s"}}
         rule = destination_rule("d", "x", trafficPolicy={"connectionPool": pool, "loadBalancer": {"simple": "RANDOM"}})
-        self.write("ruled.yaml", written(*SHOP, rule))
+        self.write("ruled.yaml", file_text(*SHOP, rule))
         self.assertEqual(
             self.run_command("diff", "routes", "ruled.yaml", exit_code=1).stdout,
             "  connections for 2 names\n"
@@ -245,7 +245,7 @@ class DiffTests(CommandTestCase):
 
     def test_endpoints(self) -> None:
         """Endpoints are told once, with the names that they serve counted."""
-        self.write("other.yaml", written(*SHOP).replace("127.0.0.1", "127.0.0.9"))
+        self.write("other.yaml", file_text(*SHOP).replace("127.0.0.1", "127.0.0.9"))
         self.assertEqual(
             self.run_command("diff", "routes", "other.yaml", exit_code=1).stdout,
             "  destination x.default.svc.cluster.local:80, for 2 names\n"
@@ -256,7 +256,7 @@ class DiffTests(CommandTestCase):
 
     def test_weights_and_manner(self) -> None:
         """Shares are told in percent, and a port whose first bytes count from now on is told as such."""
-        old, new = (written(*SHOP, virtual_service("s", tls=[split(*weights)])) for weights in ((1, 1), (3, 1)))
+        old, new = (file_text(*SHOP, virtual_service("s", tls=[split(*weights)])) for weights in ((1, 1), (3, 1)))
         self.write("old.yaml", old)
         self.write("new.yaml", new)
         text = self.run_command("diff", "old.yaml", "new.yaml", exit_code=1).stdout
@@ -265,7 +265,7 @@ class DiffTests(CommandTestCase):
 
     def test_a_port_in_another_manner(self) -> None:
         """A port that turns from plain TCP to TLS is told as changed."""
-        text = written(*SHOP)
+        text = file_text(*SHOP)
         tcp = '"name": "tcp-31400", "protocol": "TCP"}, "hosts": ["*"]'
         self.assertIn(tcp, text)
         tls = tcp.replace("TCP", "TLS") + ', "tls": {"mode": "PASSTHROUGH"}'
@@ -281,7 +281,7 @@ class DiffTests(CommandTestCase):
 
     def test_standard_input(self) -> None:
         """One of the two may be standard input, and not both."""
-        self.run_command("diff", "-", "routes", stdin=written(*SHOP))
+        self.run_command("diff", "-", "routes", stdin=file_text(*SHOP))
         self.assertIn("only once", self.run_command("diff", "-", "-", exit_code=2).stderr)
 
     def test_wrong_calls(self) -> None:
@@ -329,7 +329,7 @@ class TestTests(CommandTestCase):
         near = {"match": [{"sourceSubnet": "10.0.0.0/8"}], "route": [target("near")]}
         far = {"route": [target("far")]}
         self.write(
-            "by-address.yaml", written(gateway("gw", tcp_server(31400)), virtual_service("v", ["*"], tcp=[near, far]))
+            "by-address.yaml", file_text(gateway("gw", tcp_server(31400)), virtual_service("v", ["*"], tcp=[near, far]))
         )
         self.write(
             "expectations.yaml",
@@ -344,7 +344,7 @@ class TestTests(CommandTestCase):
 
     def test_one_fails(self) -> None:
         """It says where it is written, what is otherwise, and how that came."""
-        self.write("moved.yaml", written(*MOVED))
+        self.write("moved.yaml", file_text(*MOVED))
         text = self.run_command("test", "expectations.yaml", "moved.yaml", exit_code=1).stdout
         self.assertTrue(
             text.startswith(

@@ -51,7 +51,7 @@ class WorkflowCommandTests(SynchronousTestCase):
     """Problems as workflow commands."""
 
     def test_whole(self) -> None:
-        """Everything has its place; colons and commas of properties are escaped, those of the message are not."""
+        """Colons and commas of properties are escaped, those of the message are not."""
         problem = Problem(
             Severity.ERROR,
             "MG1004",
@@ -79,7 +79,7 @@ class WorkflowCommandTests(SynchronousTestCase):
     @given(PROBLEMS)
     @settings(deadline=None, max_examples=200)
     def test_nothing_breaks_out(self, problem: Problem) -> None:
-        """Whatever stands in a problem, the runner gets one command with a place and a message."""
+        """Whatever a problem contains, the runner gets one command with a location and a message."""
         _, properties, message = parsed(workflow_command(problem))
         self.assertLessEqual(properties.keys(), {"file", "line", "col", "title"})
         self.assertEqual(properties.get("file", ""), "" if problem.file == "<stdin>" else problem.file)
@@ -90,7 +90,7 @@ class SarifTests(SynchronousTestCase):
     """Problems as a SARIF log."""
 
     def verify(self, log: dict[str, Any]) -> None:
-        """Hold a log against what the standard demands of the parts that are used."""
+        """Check a log against the standard, as far as it is used."""
         self.assertEqual(log["version"], "2.1.0")
         self.assertTrue(log["$schema"].endswith("sarif-schema-2.1.0.json"))
         (run,) = log["runs"]
@@ -109,7 +109,7 @@ class SarifTests(SynchronousTestCase):
                 self.verify_location(location)
 
     def verify_location(self, location: dict[str, Any]) -> None:
-        """A location says something, its URI is one, and lines and columns count from 1."""
+        """A location is not empty, its URI is valid, and lines and columns count from 1."""
         self.assertTrue(location)
         physical = location.get("physicalLocation")
         if physical is not None:
@@ -121,7 +121,7 @@ class SarifTests(SynchronousTestCase):
             self.assertTrue(logical["fullyQualifiedName"])
 
     def test_whole(self) -> None:
-        """A problem with everything has level, rule, text, place and resource."""
+        """A problem with everything has level, rule, text, location and resource."""
         problem = Problem(
             Severity.WARNING,
             "MG1007",
