@@ -102,8 +102,8 @@ class DifferenceTests(SynchronousTestCase):
     def test_they_do_so_in_parts_and_as_bytes(self, before: RoutingTable, after: RoutingTable) -> None:
         """Sent in parts to somebody who has the first table, they make the second there."""
         draft, unpacker = Draft(before), Unpacker()
-        for part in pack_edits(edits_between(before, after)):
-            draft.apply(unpacker.unpack(part))
+        for chunk in pack_edits(edits_between(before, after)):
+            draft.apply(unpacker.unpack(chunk))
         self.assertEqual(draft.table(), after)
 
     @settings(deadline=None, max_examples=100)
@@ -150,14 +150,14 @@ class DifferenceTests(SynchronousTestCase):
         self.assertIs(made.listeners[KEY], before.listeners[KEY])
 
 
-class PartTests(SynchronousTestCase):
+class ChunkTests(SynchronousTestCase):
     """Edits as bytes."""
 
     def test_a_large_table_comes_in_many_parts(self) -> None:
         """No part has more edits than can be read in a moment."""
         parts = list(pack_edits(edits_between(RoutingTable(), table_of(1000))))
         unpacker = Unpacker()
-        sizes = [len(unpacker.unpack(part)) for part in parts]
+        sizes = [len(unpacker.unpack(chunk)) for part in parts]
         self.assertEqual(max(sizes), EDITS_IN_CHUNK)
         self.assertGreater(len(sizes), 1000 / EDITS_IN_CHUNK)
 
@@ -167,6 +167,6 @@ class PartTests(SynchronousTestCase):
         names = [f"host-{n}.example.com" for n in range(3 * EDITS_IN_CHUNK)]
         table = RoutingTable(1, {KEY: Listener(KEY, True, True, dict.fromkeys(names, shared))})
         draft, unpacker = Draft(RoutingTable()), Unpacker()
-        for part in pack_edits(edits_between(RoutingTable(), table)):
-            draft.apply(unpacker.unpack(part))
+        for chunk in pack_edits(edits_between(RoutingTable(), table)):
+            draft.apply(unpacker.unpack(chunk))
         self.assertEqual(len(set(map(id, draft.table().listeners[KEY].exact.values()))), 1)

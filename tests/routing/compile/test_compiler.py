@@ -49,38 +49,6 @@ def ports(compilation: Compilation) -> list[int]:
 class GatewayTests(SynchronousTestCase):
     """Which servers are taken, and which lose."""
 
-    def test_selector(self) -> None:
-        """A Gateway for other labels is left alone and said; one without a selector is for everybody."""
-        other = gateway("other", tcp_server(1))
-        other["spec"]["selector"] = {"istio": "egress"}
-        everybody = gateway("all", tcp_server(2))
-        everybody["spec"].pop("selector")
-        route = virtual_service("v", gateways=["other", "all"], tcp=[tcp_rule("x")])
-        found = compiled(other, everybody, route)
-        self.assertEqual(ports(found), [2])
-        self.assertIn("MG2040", codes(found.problems))
-
-    def test_two_plain_servers_on_a_port(self) -> None:
-        """The later one is dropped, and told who won."""
-        found = compiled(
-            gateway("gw", tcp_server(9000)),
-            gateway("late", tcp_server(9000)),
-            virtual_service("v", tcp=[tcp_rule("first")]),
-            virtual_service("w", gateways=["late"], tcp=[tcp_rule("second")]),
-        )
-        self.assertEqual(goes(found, None, 9000), "first")
-        clash = next(problem for problem in found.problems if problem.code == "MG2003")
-        self.assertEqual((clash.name, clash.path), ("late", "spec.servers[0].port.number"))
-        self.assertIn("default/gw", clash.message)
-
-    def test_plain_before_tls_drops_tls(self) -> None:
-        """A plain server that comes first keeps a TLS server off its port."""
-        found = compiled(
-            gateway("gw", tcp_server(9000), tls_server(9000)),
-            virtual_service("v", tcp=[tcp_rule("plain")], tls=[tls_rule(["*"], "secure")]),
-        )
-        self.assertEqual(goes(found, A, 9000), "plain")
-
     def test_tls_before_plain_keeps_both(self) -> None:
         """A plain server that comes second takes what no name takes."""
         found = compiled(
@@ -93,17 +61,6 @@ class GatewayTests(SynchronousTestCase):
         )
         self.assertTrue(found.table.listeners[ListenerKey("0.0.0.0", 9000)].sniffs)
 
-    def test_duplicate_hosts_drop_the_whole_server(self) -> None:
-        """A server that repeats a host of an older one loses its other hosts too."""
-        found = compiled(
-            gateway("gw", tls_server(443, [A, B])),
-            gateway("late", tls_server(443, [B, C])),
-            virtual_service("v", [A, B], tls=[tls_rule([A], "a"), tls_rule([B], "b")]),
-            virtual_service("w", [C], ["late"], tls=[tls_rule([C], "c")]),
-        )
-        self.assertEqual([goes(found, name) for name in (A, B, C)], ["a", "b", None])
-        self.assertIn("MG2002", codes(found.problems))
-
     def test_other_bind_is_another_listener(self) -> None:
         """The same port on two addresses makes two listeners."""
         found = compiled(
@@ -112,17 +69,6 @@ class GatewayTests(SynchronousTestCase):
         )
         self.assertEqual(sorted(found.table.listeners), [("127.0.0.1", 9000), ("127.0.0.2", 9000)])
         self.assertFalse(any(listener.dual_stack for listener in found.table.listeners.values()))
-
-    def test_port_translation(self) -> None:
-        """Where the gateway's own Service has the port, its targetPort is listened on."""
-        ingress = service(
-            "ingress",
-            {"port": 443, "targetPort": 8443},
-            selector={"istio": "ingressgateway"},
-            namespace="istio-system",
-        )
-        found = compiled(ingress, gateway("gw", tls_server(443)), virtual_service("v", tls=[tls_rule(["*"], "x")]))
-        self.assertEqual(ports(found), [8443])
 
     def test_http_opens_no_port(self) -> None:
         """HTTP servers are passed over with an info, and still keep others off their port."""
@@ -149,13 +95,6 @@ class GatewayTests(SynchronousTestCase):
 
 class BindingTests(SynchronousTestCase):
     """Which VirtualServices a server gets."""
-
-    def test_hosts_must_meet(self) -> None:
-        """A VirtualService for other hosts opens no port, and the reason is said."""
-        found = compiled(gateway("gw", tls_server(443, [A])), virtual_service("v", [B], tls=[tls_rule([B], "x")]))
-        self.assertEqual(ports(found), [])
-        said = next(problem for problem in found.problems if problem.code == "MG2008")
-        self.assertIn("no host of default/v", said.message)
 
     def test_unknown_gateway(self) -> None:
         """A Gateway that does not exist is an error, with the one that has the name elsewhere as a hint."""
@@ -208,42 +147,6 @@ class BindingTests(SynchronousTestCase):
 class TcpTests(SynchronousTestCase):
     """TCP servers: one rule takes everything."""
 
-    def test_first_virtual_service_wins_the_port(self) -> None:
-        """A second one gets nothing, and is told."""
-        found = compiled(
-            gateway("gw", tcp_server(9000)),
-            virtual_service("v", tcp=[tcp_rule("first")]),
-            virtual_service("w", tcp=[tcp_rule("second")]),
-        )
-        self.assertEqual(goes(found, None, 9000), "first")
-        said = next(problem for problem in found.problems if problem.code == "MG2009")
-        self.assertEqual(said.name, "w")
-
-    def test_port_and_gateway_of_a_match(self) -> None:
-        """Only port and gateways of a match count; blocks are ORed."""
-        found = compiled(
-            gateway("gw", tcp_server(1), tcp_server(2), tcp_server(3)),
-            virtual_service(
-                "v",
-                tcp=[
-                    tcp_rule("one", match=[{"port": 1}, {"port": 9}]),
-                    tcp_rule("never", match=[{"gateways": ["other"]}]),
-                    tcp_rule("rest", match=[{"gateways": ["gw"], "port": 3}]),
-                ],
-            ),
-        )
-        self.assertEqual([goes(found, None, port) for port in (1, 2, 3)], ["one", None, "rest"])
-
-    def test_ignored_fields_are_said(self) -> None:
-        """DestinationSubnets and its like mean nothing on a gateway: a warning, and the rule serves."""
-        found = compiled(
-            gateway("gw", tcp_server(1)),
-            virtual_service("v", tcp=[tcp_rule("x", match=[{"destinationSubnets": ["10.0.0.0/8"]}])]),
-        )
-        self.assertEqual(goes(found, None, 1), "x")
-        said = next(problem for problem in found.problems if problem.code == "MG2006")
-        self.assertIn("destinationSubnets", said.message)
-
     def test_plain_listener_does_not_sniff(self) -> None:
         """A port with nothing but a TCP route dials at once."""
         found = compiled(gateway("gw", tcp_server(1)), virtual_service("v", tcp=[tcp_rule("x")]))
@@ -260,18 +163,6 @@ class PassthroughTests(SynchronousTestCase):
         rules = [tls_rule(["*.example.com"], "wide"), tls_rule(["A.example.com"], "exact")]
         found = compiled(gateway("gw", tls_server(443)), virtual_service("v", tls=rules))
         self.assertEqual([goes(found, A), goes(found, B), goes(found, "example.com")], ["exact", "wide", None])
-
-    def test_duplicate_name_drops_the_block(self) -> None:
-        """A block that repeats an older name is dropped with its new names; the older route is named."""
-        found = compiled(
-            gateway("gw", tls_server(443)),
-            virtual_service("v", tls=[tls_rule([A, B], "old")]),
-            virtual_service("w", tls=[tls_rule([B, C], "new")]),
-        )
-        self.assertEqual([goes(found, name) for name in (A, B, C)], ["old", "old", None])
-        said = next(problem for problem in found.problems if problem.code == "MG2005")
-        self.assertEqual((said.name, said.path), ("w", "spec.tls[0].match[0].sniHosts[0]"))
-        self.assertIn("default/v", said.message)
 
     def test_age_decides(self) -> None:
         """With time stamps the older wins, wherever it stands; then the name."""
@@ -303,15 +194,6 @@ class PassthroughTests(SynchronousTestCase):
         )
         self.assertEqual(goes(found, B), "x")
         self.assertIn("MG2007", codes(found.problems))
-
-    def test_rule_that_meets_two_servers_loses_nothing(self) -> None:
-        """One rule on two servers of a port is no conflict with itself."""
-        found = compiled(
-            gateway("gw", tls_server(443, [A]), tls_server(443, [B])),
-            virtual_service("v", ["*.example.com"], tls=[tls_rule([A], "a"), tls_rule([B], "b")]),
-        )
-        self.assertEqual([goes(found, A), goes(found, B)], ["a", "b"])
-        self.assertNotIn("MG2005", codes(found.problems))
 
 
 class DestinationTests(SynchronousTestCase):

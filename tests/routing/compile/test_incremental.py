@@ -12,14 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.latest import LatestResources, ResourceChange, latest
 from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.resource import Resource
-from meshgate.routing.compile.claims import ClaimReader, NewResolver, ServerClaims
 from meshgate.routing.compile.compiler import CLAIMS_AT_ONCE, Compilation, Compiler, compile_change, compile_table
-from meshgate.routing.compile.servers import BoundServer, Proxy
+from meshgate.routing.compile.servers import Proxy
 from tests.configurations import (
     PROXY,
     Document,
@@ -369,48 +367,6 @@ class IncrementalTests(SynchronousTestCase):
         documents = self.small_gateways(tls_server(443, ["h0.example.com"]), *ending[1:])
         for after in (None, gateway("g0", ending[0])):
             self.follow_edit(documents, 0, after)
-
-    def test_one_of_many_is_read_again(self) -> None:
-        """Of many VirtualServices of a Gateway that change one after the other, the others' claims are not read."""
-        documents = [gateway("g0", tls_server(443, ["*"])), *(simple_route(number) for number in range(20))]
-        files, known, compiler = Files(documents), LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
-        at_once(compile_change(compiler, known.update(tuple(files.resources())), 1))
-        read_again: list[str] = []
-        read_claims = ClaimReader.read
-
-        def counted(
-            reader: ClaimReader, server: BoundServer, one: VirtualService, new_resolver: NewResolver
-        ) -> ServerClaims:
-            read_again.append(one.qualified_name)
-            return read_claims(reader, server, one, new_resolver)
-
-        self.patch(ClaimReader, "read", counted)
-        for generation, number in enumerate((3, 7, 3), 2):
-            files.write([(number + 1, simple_route(number, f"fresh{generation}"))])
-            found = at_once(compile_change(compiler, known.update(tuple(files.resources())), generation))
-            (listener,) = found.table.listeners.values()
-            self.assertIn(f"fresh{generation}.example.com", listener.exact)
-            self.assertEqual(len(listener.exact), 20)
-        self.assertEqual(read_again, ["default/v3", "default/v7", "default/v3"])
-
-    def test_a_gateway_that_has_not_changed_is_not_compiled_again(self) -> None:
-        """Of many Gateways one changes: the chains of the others are the same objects, another port's listener too."""
-        hosts = [f"h{number}.example.com" for number in range(5)]
-        documents = [gateway(f"g{number}", tls_server(443, [host])) for number, host in enumerate(hosts)]
-        documents += [
-            virtual_service(f"v{number}", [host], [f"g{number}"], tls=[tls_rule([host], "x")])
-            for number, host in enumerate(hosts)
-        ]
-        documents += [gateway("p", tcp_server(5000)), virtual_service("p", ["*"], ["p"], tcp=[tcp_rule("x")])]
-        files, known, compiler = Files(documents), LatestResources(), Compiler(Proxy({"istio": "ig"}, "istio-system"))
-        before = at_once(compile_change(compiler, known.update(tuple(files.resources())), 1)).table
-        files.write([(0, gateway("g0", tls_server(443, ["h0.example.com", "more.example.com"])))])
-        after = at_once(compile_change(compiler, known.update(tuple(files.resources())), 2)).table
-        by_port = {key.port: (before.listeners[key], listener) for key, listener in after.listeners.items()}
-        self.assertIs(*by_port[5000])
-        old, new = by_port[443]
-        for number in range(1, 5):
-            self.assertIs(old.exact[f"h{number}.example.com"], new.exact[f"h{number}.example.com"])
 
     def test_claims_are_read_in_phases(self) -> None:
         """A Gateway with more VirtualServices than one phase reads is compiled all the same, with rests."""

@@ -1,0 +1,143 @@
+"""Tests of :mod:`meshgate.routing.compile.listeners`: one listener, chain by chain."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.addresses import EVERYWHERE, network
+from meshgate.routing.compile.listeners import ListenerBuilder, Owner
+from meshgate.routing.compile.servers import BoundServer
+from meshgate.routing.table import ANYWHERE, Addresses, Chain, Listener
+from tests.configurations import gateway, tls_server
+from tests.routing.compile.bound import server
+
+A, B = "a.example.com", "b.example.com"
+OLD, YOUNG = "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"
+
+
+def tls(name: str = "gw", bind: str = "", created: str = OLD) -> BoundServer:
+    """A passthrough server."""
+    return server(gateway(name, tls_server(443, **({"bind": bind} if bind else {})), creationTimestamp=created))
+
+
+SERVER = tls()
+OWNER = Owner(SERVER, "the first rule")
+
+
+def chain(*names: str, refusal: str = "", virtual_service: str = "ns/vs") -> Chain:
+    """A chain for some names."""
+    return Chain(names, "ns/gw", "tls", virtual_service, "spec.tls[0].match[0]", (), refusal=refusal)
+
+
+def builder(*chains: Chain, server: BoundServer = SERVER) -> ListenerBuilder:
+    """A builder with some chains."""
+    result = ListenerBuilder(server)
+    for each in chains:
+        result.add(each, OWNER, sniffs=True)
+    return result
+
+
+def listener(built: ListenerBuilder) -> Listener:
+    """A listener that serves something."""
+    found = built.build()
+    assert found is not None
+    return found
+
+
+class RefusalTests(SynchronousTestCase):
+    """Chains that Envoy would refuse."""
+
+    def test_names(self) -> None:
+        """Partial wildcards, a name twice in one chain, and names that an earlier chain has."""
+        built = builder(chain(A), chain("*.example.com"))
+        for names, reason in [
+            (("*x.com",), "*x.com is a partial wildcard"),
+            ((B, B), f"{B} stands twice"),
+            ((B, A), f"{A} goes to the first rule already"),
+            (("*.example.com",), "*.example.com goes to the first rule already"),
+        ]:
+            self.assertIn(reason, built.refuse(names) or "", names)
+
+    def test_a_second_catch_all(self) -> None:
+        """No name at all and ``*`` both stand for every name."""
+        for first, second in [((), ()), ((), ("*",)), (("*",), ()), (("*",), (A, "*"))]:
+            self.assertIn("connections without a matching name", builder(chain(*first)).refuse(second) or "")
+
+    def test_what_is_free(self) -> None:
+        """A wildcard over a name that is taken, a name under a wildcard, and the catch-all beside both."""
+        built = builder(chain(A), chain("*.example.com"))
+        for names in ((B,), ("*.com",), (), ("*",)):
+            self.assertIsNone(built.refuse(names), names)
+
+
+class BuildingTests(SynchronousTestCase):
+    """From chains to a listener."""
+
+    def test_chains_by_name(self) -> None:
+        """Full names, wildcards and the catch-all are looked up apart."""
+        both, every = chain(A, "*.example.com"), chain("*")
+        found = listener(builder(both, every))
+        self.assertEqual((found.exact, found.suffixes, found.catch_all), ({A: both}, {"example.com": both}, every))
+
+    def test_a_listener_that_serves_nothing(self) -> None:
+        """Without a chain of a rule the port stays closed, be it that HTTP servers hold names on it."""
+        self.assertIsNone(builder().build())
+        self.assertIsNone(builder(chain(A, refusal="HTTP", virtual_service="")).build())
+        self.assertIsNotNone(builder(chain(A, refusal="it terminates")).build())
+
+    def test_sniffing(self) -> None:
+        """One chain of a TLS server is enough."""
+        built = ListenerBuilder(SERVER)
+        built.add(chain(), OWNER, sniffs=False)
+        self.assertFalse(listener(built).sniffs)
+        built.add(chain(A), OWNER, sniffs=True)
+        self.assertTrue(listener(built).sniffs)
+
+    def test_the_oldest_server_decides_about_ipv6(self) -> None:
+        """Its bind counts, whatever the order in which servers are added."""
+        unset, ipv4 = tls("a"), tls("b", bind="0.0.0.0", created=YOUNG)
+        for servers in ([unset, ipv4], [ipv4, unset]):
+            built = builder(chain(A), server=servers[0])
+            built.add_server(servers[1])
+            self.assertTrue(listener(built).dual_stack)
+
+    def test_merging(self) -> None:
+        """The chains of both are there, and one that sniffs and serves is enough."""
+        merged = builder(chain(A, refusal="HTTP", virtual_service=""), server=tls("young", created=YOUNG))
+        merged.merge(builder(chain("*.org"), chain()))
+        found = listener(merged)
+        self.assertEqual((list(found.exact), list(found.suffixes)), ([A], ["org"]))
+        self.assertIsNotNone(found.catch_all)
+        self.assertTrue(found.sniffs)
+        self.assertEqual(merged.oldest, SERVER)
+
+
+class AddressTests(SynchronousTestCase):
+    """Chains for some addresses only."""
+
+    def setUp(self) -> None:
+        """Some networks, and a builder without chains."""
+        ten = network("10.0.0.0/8")
+        assert ten is not None
+        self.ten = Addresses(ten, EVERYWHERE)
+        self.built = ListenerBuilder(SERVER)
+
+    def add(self, name: str, addresses: Addresses, owner: Owner = OWNER) -> Owner | None:
+        """Add a chain; the owner that has the name and the addresses, if there is one."""
+        return self.built.add_by_address(name, addresses, chain(name), owner, sniffs=True)
+
+    def test_the_same_addresses(self) -> None:
+        """The earlier chain keeps them; another name, and every other address, are free."""
+        other = Owner(SERVER, "the second rule")
+        self.assertIsNone(self.add(A, self.ten))
+        self.assertEqual(self.add(A, self.ten, other), OWNER)
+        self.assertIsNone(self.add(B, self.ten, other))
+        self.assertIsNone(self.add(A, ANYWHERE, other))
+        self.assertEqual(self.add(A, ANYWHERE), other)
+        found = listener(self.built)
+        self.assertEqual((sorted(found.by_address), list(found.exact)), ([A, B], [A]))
+
+    def test_a_name_of_another_server(self) -> None:
+        """It is taken for all addresses: a server that terminates TLS for a name has it to itself."""
+        self.add(A, ANYWHERE)
+        self.assertEqual(self.add(A, self.ten, Owner(tls("other"), "another rule")), OWNER)
