@@ -99,8 +99,8 @@ class DifferenceTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=100)
     @given(TABLES, TABLES)
-    def test_they_do_so_in_parts_and_as_bytes(self, before: RoutingTable, after: RoutingTable) -> None:
-        """Sent in parts to somebody who has the first table, they make the second there."""
+    def test_edits_as_chunks(self, before: RoutingTable, after: RoutingTable) -> None:
+        """Packed to chunks and applied to the first table one chunk after the other, they make the second."""
         draft, unpacker = Draft(before), Unpacker()
         for chunk in pack_edits(edits_between(before, after)):
             draft.apply(unpacker.unpack(chunk))
@@ -110,12 +110,11 @@ class DifferenceTests(SynchronousTestCase):
     @given(TABLES)
     def test_nothing_new_is_nothing(self, table: RoutingTable) -> None:
         """An equal table, be it of other objects, needs no edits."""
-        self.assertEqual(
-            list(edits_between(table, applied(RoutingTable(), list(edits_between(RoutingTable(), table))))), []
-        )
+        equal = applied(RoutingTable(), list(edits_between(RoutingTable(), table)))
+        self.assertEqual(list(edits_between(table, equal)), [])
 
     def test_one_route_of_many_is_one_edit(self) -> None:
-        """What is said does not grow with what stays, and what stays is the same object afterwards."""
+        """The edits do not grow with the size of the table, and what stays is the same object afterwards."""
         before = table_of(1000)
         old = before.listeners[KEY]
         changed = replace(chain("host-7.example.com"), virtual_service="ns/other")
@@ -153,11 +152,11 @@ class DifferenceTests(SynchronousTestCase):
 class ChunkTests(SynchronousTestCase):
     """Edits as bytes."""
 
-    def test_a_large_table_comes_in_many_parts(self) -> None:
-        """No part has more edits than can be read in a moment."""
-        parts = list(pack_edits(edits_between(RoutingTable(), table_of(1000))))
+    def test_a_large_table_comes_in_many_chunks(self) -> None:
+        """No chunk has more edits than can be applied in a moment."""
+        chunks = list(pack_edits(edits_between(RoutingTable(), table_of(1000))))
         unpacker = Unpacker()
-        sizes = [len(unpacker.unpack(chunk)) for part in parts]
+        sizes = [len(unpacker.unpack(chunk)) for chunk in chunks]
         self.assertEqual(max(sizes), EDITS_IN_CHUNK)
         self.assertGreater(len(sizes), 1000 / EDITS_IN_CHUNK)
 
