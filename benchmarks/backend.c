@@ -1,7 +1,7 @@
 /*
- * The backend of the benchmarks: answers as wire.h says. One thread, one epoll loop, loopback only.
+ * The backend of the benchmarks: answers as wire.h defines. One thread, one epoll loop, loopback only.
  *
- * Prints the port it listens on, and ends when its standard input does, so that it never outlives its parent.
+ * Prints the port it listens on, and ends with its standard input, so that it never outlives its parent.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -43,13 +43,13 @@ static void end(struct connection *connection)
     free(connection);
 }
 
-/* A message always fits, as its client waits for it before it sends more. */
+/* A message always fits, since the client waits for it before sending more. */
 static int say(struct connection *connection, const unsigned char message[MESSAGE])
 {
     return send(connection->fd, message, MESSAGE, MSG_NOSIGNAL) == MESSAGE;
 }
 
-/* Each of these says whether the connection goes on. */
+/* Each of these returns whether the connection goes on. */
 
 static int command(struct connection *connection)
 {

@@ -110,7 +110,7 @@ void client_finish(struct client *client)
         fail_by_errno(client);
 }
 
-/* All that comes is one message, which is known. */
+/* Expect exactly one message, whose bytes are known. */
 static void read_message(struct client *client)
 {
     unsigned char surplus;
@@ -202,7 +202,7 @@ void client_event(struct client *client, uint32_t events)
     case ENDING:
         read_end(client);
         break;
-    case READY: /* nothing is asked for, so only an end can come */
+    case READY: /* nothing was requested, so only an end can come */
         client_end(client, events & EPOLLERR ? RESET : EARLY);
         break;
     case UNUSED:

@@ -31,7 +31,7 @@ static void put_extension(unsigned type, const char *body, size_t length)
     put(body, length);
 }
 
-/* RFC 8446 4.1.2; the lengths are those of what follows up to the end of the hello. */
+/* RFC 8446 4.1.2; each length is that of the rest of the hello. */
 static void build(void)
 {
     put("\x16\x03\x01", 3);

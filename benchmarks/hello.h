@@ -4,7 +4,7 @@
 
 enum { HELLO_LENGTH = 517, NAME_COUNT_LIMIT = 1000000 };
 
-/* The hello that asks for nNNNNNN.example.com; the same buffer at every call. */
+/* The hello for nNNNNNN.example.com; every call returns the same buffer. */
 const unsigned char *hello_for(unsigned number);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * The load generator of the benchmarks: TLS connections by server name through a proxy, and what is done over them.
+ * The load generator of the benchmarks: TLS connections by server name through a proxy, and traffic over them.
  *
- * Kept connections are set up first. Then it prints "ready", waits for a line on its standard input, works, prints a
- * report in JSON, and holds the connections until its standard input ends. Everything that comes back is verified; the
- * exit status is 1 if anything was not as it has to be. Latencies are counted from when something was due.
+ * It sets up kept connections, prints "ready", waits for a line on its standard input, works, prints a report in JSON,
+ * and holds the connections until its standard input ends. It verifies all answers; the exit status is 1 if any was
+ * wrong or missing. Latencies count from the time at which an exchange was due.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "options.h"
 #include "report.h"
 
-/* Connections on their way at once while kept ones are set up: fewer than any proxy lets wait. */
+/* Concurrent attempts while kept connections are set up: fewer than the backlog of any proxy. */
 enum { CONNECTING_LIMIT = 64 };
 
 static const uint64_t SECOND = 1000000000;
@@ -27,7 +27,7 @@ static const uint64_t SECOND = 1000000000;
 static struct options options;
 static struct client *clients;
 
-/* Clients that may begin something: UNUSED ones while connections are made, READY ones afterwards. A ring. */
+/* A ring of clients that may begin: UNUSED ones while connections are made, READY ones afterwards. */
 static struct client **waiting;
 static unsigned long waiting_at, waiting_count;
 
@@ -89,7 +89,7 @@ void client_ended(struct client *client, enum outcome outcome)
 
 static void connect_one(uint64_t due)
 {
-    /* 7919 is a prime: every name gets its turn, and no two neighbours follow each other. */
+    /* 7919 is a prime: every name is used, and no two neighbours follow each other. */
     unsigned name = (unsigned)(connected++ * 7919 % options.names);
     client_start(pop(), (uint16_t)options.port, name, due);
 }
@@ -124,7 +124,7 @@ static void set_timer(uint64_t due)
         die("timerfd_settime");
 }
 
-/* Begin what is due; whatever ends at once, with a fault, makes room for the next. */
+/* Begin everything that is due; an exchange that fails at once makes room for the next. */
 static void begin_due(void)
 {
     while (waiting_count && issued < total()) {
@@ -161,7 +161,7 @@ static void set_up(void)
     }
 }
 
-/* A kept connection that is lost ends the work, as its place cannot be taken. */
+/* The loss of a kept connection ends the work, since it cannot be replaced. */
 static int complete(void)
 {
     return options.mode == CONNECTIONS ? ended == total() : done == total() || report_faults();

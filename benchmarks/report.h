@@ -1,4 +1,4 @@
-/* What the load generator counts, and how it tells. */
+/* The counters of the load generator, and its report. */
 #ifndef REPORT_H
 #define REPORT_H
 
@@ -7,16 +7,16 @@
 #include "client.h"
 #include "options.h"
 
-/* For so many latencies at most. */
+/* Make room for so many latencies. */
 void report_init(unsigned long count);
 
 void report_latency(uint64_t ns);
 void report_outcome(enum outcome outcome);
 
-/* How many connections have ended in any other way than DONE. */
+/* The number of connections that have not ended as DONE. */
 unsigned long report_faults(void);
 
-/* One line of JSON. */
+/* Print one line of JSON. */
 void report_print(const struct options *options, unsigned long connections, unsigned long done, uint64_t ns);
 
 #endif

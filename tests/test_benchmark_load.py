@@ -19,12 +19,12 @@ SECONDS = 20.0
 
 
 class LoadTests(SynchronousTestCase):
-    """What the load generator says of a backend that is right, and of ones that are not."""
+    """The load generator against the backend, and against wrong servers."""
 
     folder: ClassVar[Path | None] = None
 
     def setUp(self) -> None:
-        """Compile both, once for all tests."""
+        """Compile load generator and backend, once for all tests."""
         if not (IMPORT_ROOT / "Makefile").exists():
             raise SkipTest("these tests are not run from a checkout")
         require_program("cc")
@@ -38,7 +38,7 @@ class LoadTests(SynchronousTestCase):
         self.programs = LoadTests.folder
 
     def backend(self) -> int:
-        """Run the backend until the test ends; gives its port."""
+        """Run the backend until the test ends; returns its port."""
         process = subprocess.Popen(
             [self.programs / "backend"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -51,7 +51,7 @@ class LoadTests(SynchronousTestCase):
         return int(cast("IO[str]", process.stdout).readline())
 
     def run_load(self, *arguments: str, answers: Sequence[str] = ("ready",)) -> tuple[int, dict[str, Any]]:
-        """Run the load generator to its end; gives its exit status and its report."""
+        """Run the load generator to its end; returns its exit status and its report."""
         done = subprocess.run(
             [self.programs / "load", *arguments, "--seconds", "10"],
             input="\n",
@@ -65,7 +65,7 @@ class LoadTests(SynchronousTestCase):
         return done.returncode, json.loads(report)
 
     def test_every_mode(self) -> None:
-        """Everything asked for is done, without a fault, and is timed."""
+        """The whole load is done, without a fault, and is timed."""
         port = str(self.backend())
         cases: list[tuple[list[str], int, int]] = [
             (["connections", "--count", "50", "--concurrent", "8", "--names", "7"], 50, 50),
@@ -84,12 +84,12 @@ class LoadTests(SynchronousTestCase):
             self.assertGreaterEqual(report["latency_us"]["max"], report["latency_us"]["p99"])
 
     def test_nobody_listens(self) -> None:
-        """Refused connections are counted, all of them."""
+        """All refused connections are counted."""
         status, report = self.run_load("connections", "--count", "5", "--port", str(free_port()))
         self.assertEqual((status, report["done"], report["faults"]["refused"]), (1, 0, 5))
 
     def test_wrong_arguments(self) -> None:
-        """What makes no sense is refused before anything is done."""
+        """Wrong arguments are refused at once."""
         for arguments in (
             ["sing", "--port", "1"],
             ["upload"],
@@ -101,7 +101,7 @@ class LoadTests(SynchronousTestCase):
             self.assertTrue(done.stderr)
 
     def answering(self, answer: bytes) -> tuple[str, list[bytes]]:
-        """A server of one connection that gives an answer and closes; gives its port and what it gets."""
+        """Run a server of one connection that answers and closes; returns its port and the list of received bytes."""
         server = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(server.close)
         got: list[bytes] = []
@@ -128,13 +128,13 @@ class LoadTests(SynchronousTestCase):
             self.assertEqual((status, report["faults"][fault], report["faults"]["all"]), (1, 1, 1), answer)
 
     def test_a_connection_that_cannot_be_set_up(self) -> None:
-        """Kept connections that fail are told instead of being ready."""
+        """A kept connection that fails is reported, and the load does not begin."""
         port, _ = self.answering(b"A" * 64)
         status, report = self.run_load("round-trips", "--concurrent", "1", "--port", port, answers=())
         self.assertEqual((status, report["done"], report["faults"]["wrong"]), (1, 0, 1))
 
     def test_the_hello(self) -> None:
-        """It has 517 bytes and is a ClientHello with the name that its turn gives it."""
+        """It has 517 bytes and is a ClientHello with one of the names, in turn."""
         port, got = self.answering(b"")
         self.run_load("connections", "--count", "1", "--names", "10", "--port", port)
         self.assertEqual(len(got[0]), 517)

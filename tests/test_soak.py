@@ -1,4 +1,4 @@
-"""The soak, in small: many kinds of connections through a real gateway, and nothing that they leave behind."""
+"""The soak, in small: connections of all kinds through a real gateway must leave nothing behind."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SoakTests(TestCase):
     async def test_nothing_is_left(self) -> None:
         """
         Each of 2,000 connections has its line with the right ending, and no descriptor stays open: though an endpoint
-        fails and heals, a route leads back to the gateway, and the wall clock is stepped. It is what is compiled that
-        serves where these tests run on it.
+        fails and heals, a route leads back to the gateway, and the wall clock is stepped. The compiled data path
+        serves if these tests run on it.
         """
         for program in ("make", "cc"):
             require_program(program)
@@ -33,7 +33,7 @@ class SoakTests(TestCase):
             command.append("--interpreted")
         soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
         self.assertEqual((await soak.exit_status(160), soak.stderr), (0, ""), soak.stdout)
-        # Some more than asked for find out that the endpoint has healed: the slower the machine, the more.
+        # Some further connections find out that the endpoint has healed: the slower the machine, the more.
         self.assertRegex(soak.stdout, r"\n2\d{3} lines")
         self.assertRegex(soak.stdout, r"\nthe endpoint failed [1-9]")
         if "the wall clock is not stepped" not in soak.stdout:
@@ -41,25 +41,25 @@ class SoakTests(TestCase):
 
 
 class MissedTests(SynchronousTestCase):
-    """What the soak holds against a gateway."""
+    """The checks of the soak."""
 
     def setUp(self) -> None:
-        """A soak of ten connections that went well, and what was there before."""
+        """A soak of ten good connections, and the state before it."""
         self.soak = Soak(0, b"", 1)
         self.soak.endings.update({"ok": 8, "idle": 2})
         self.before = State(Counter(socket=1, pipe=4, file=3), 1000)
 
     def points(self, logged: Counter[str], end: State) -> list[str]:
-        """What is missed with these lines, and this state at the end."""
+        """The failed checks with these lines, and this state at the end."""
         return list(missed(self.soak, logged, self.before, self.before, end, 1))
 
     def test_a_good_one(self) -> None:
-        """A little memory, and pipes that are kept for the next, are no fault."""
+        """A little memory, and pipes that are kept for later connections, are no fault."""
         end = State(Counter(socket=1, pipe=20, file=3), 1050)
         self.assertEqual(self.points(Counter(ok=8, idle=2), end), [])
 
     def test_what_is_left(self) -> None:
-        """A socket, a pipe too many, and memory are told of."""
+        """A socket, a pipe too many, and memory are reported."""
         points = self.points(Counter(ok=8, idle=2), State(Counter(socket=2, pipe=21, file=3), 1051))
         self.assertEqual(
             points,
@@ -71,7 +71,7 @@ class MissedTests(SynchronousTestCase):
         )
 
     def test_lines(self) -> None:
-        """A line too few, one too many, one with another ending, and one without any are told of."""
+        """A line too few, one too many, one with another ending, and one without any are reported."""
         points = self.points(Counter({"ok": 7, "idle": 2, "no_sni": 1, "-": 1}), self.before)
         self.assertEqual(
             points,
@@ -83,12 +83,12 @@ class MissedTests(SynchronousTestCase):
         )
 
     def test_what_a_client_saw(self) -> None:
-        """So is a client that did not get what it had to."""
+        """So is a client that saw something unexpected."""
         self.soak.faults["short: TimeoutError "] += 3
         self.assertEqual(self.points(Counter(ok=8, idle=2), self.before), ["3 times short: TimeoutError "])
 
     def test_the_mixture(self) -> None:
-        """Every hundred holds each kind by its share; what is left over is a part of one."""
+        """Every hundred connections have each kind by its share."""
         self.assertEqual(sum(kind.share for kind in KINDS), 100)
         kinds = Counter(mixed(250, random.Random(1)))
         self.assertEqual(kinds.total(), 250)

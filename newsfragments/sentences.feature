@@ -1,1 +1,0 @@
-Help texts, messages and the status say in plain English what is wrong, where, and what to do; plurals are right.
