@@ -56,19 +56,19 @@ RESOURCE_ANALYZERS: Final[Sequence[Analyzer]] = (
     idle_subsets,
     unverified_servers,
 )
-"""Of one Service, ServiceEntry or DestinationRule. They depend on no Gateway or VirtualService, nor on its like."""
+"""Analyzers of one Service, ServiceEntry or DestinationRule, which depend on no others, Gateways or VirtualServices."""
 
 SERVICE_ENTRY_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_protocols,)
-"""Of ServiceEntries. They depend on all ServiceEntries."""
+"""Analyzers of ServiceEntries, which depend on all ServiceEntries."""
 
 GATEWAY_ANALYZERS: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
-"""Of one Gateway. They depend on no other Gateway and on no VirtualService, but on the time."""
+"""Analyzers of one Gateway, which depend on the time, but on no other Gateway and on no VirtualService."""
 
 RIVAL_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
-"""Of Gateways that have a binding in common. They depend on no other Gateways, and on no VirtualService."""
+"""Analyzers of Gateways that have a binding in common, which depend on these Gateways alone."""
 
 CERTIFICATE_ANALYZERS: Final[Sequence[Analyzer]] = (shared_certificates,)
-"""Of Gateways with certificates. They depend on all such Gateways, and on no VirtualService."""
+"""Analyzers of Gateways with certificates, which depend on all such Gateways, and on no VirtualService."""
 
 VIRTUAL_SERVICE_ANALYZERS: Final[Sequence[Analyzer]] = (
     hosts_not_in_gateway,
@@ -77,11 +77,12 @@ VIRTUAL_SERVICE_ANALYZERS: Final[Sequence[Analyzer]] = (
     rules_without_effect,
 )
 """
-Of one VirtualService. They depend on the Gateways that it names, and on VirtualServices that choose between subsets.
+Analyzers of one VirtualService, which depend on the Gateways that it names, and on VirtualServices that choose between
+subsets.
 """
 
 MESH_ANALYZERS: Final[Sequence[Analyzer]] = (mesh_conflicts,)
-"""Of VirtualServices of the mesh, which are for sidecars. They depend on all such VirtualServices."""
+"""Analyzers of VirtualServices of the mesh, which are for sidecars; they depend on all such VirtualServices."""
 
 
 class Analysis:
@@ -99,7 +100,7 @@ class Analysis:
         self._virtual_service_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
         self._mesh_problems: tuple[Problem, ...] = ()
         self._stale_gateways: dict[str, None] = {}
-        self._stale: dict[ResourceKey, None] = {}
+        self._stale_virtual_services: dict[ResourceKey, None] = {}
         self._gateways_by_binding: dict[Binding, dict[str, None]] = {}
         self._shared_bindings: dict[Binding, None] = {}
         self._certificate_problems: tuple[Problem, ...] = ()
@@ -107,18 +108,18 @@ class Analysis:
         self._certificates_are_stale = False
         # The problems of certificates hold from the first of these moments to the second.
         self._certificates_hold: tuple[datetime, datetime] | None = None
-        self._members: dict[ResourceKey, VirtualService] = {}
-        self._members_are_stale = False
+        self._mesh_members: dict[ResourceKey, VirtualService] = {}
+        self._mesh_is_stale = False
         self._subset_owners: dict[str, SubsetOwners] = {}
         # The hosts between whose subsets a VirtualService chooses, by VirtualService.
-        self._owned: dict[ResourceKey, dict[str, None]] = {}
+        self._hosts_by_owner: dict[ResourceKey, dict[str, None]] = {}
         self._owners_are_stale = False
         # Made when a VirtualService that names the Gateway is first analyzed.
         self._host_indexes: dict[str, HostIndex] = {}
 
     def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
         """Mark VirtualServices as stale, because a Gateway that they name has changed."""
-        self._stale.update(dict.fromkeys(virtual_services))
+        self._stale_virtual_services.update(dict.fromkeys(virtual_services))
 
     def add_gateway(self, gateway: Gateway) -> None:
         """Add a Gateway."""
@@ -152,22 +153,22 @@ class Analysis:
 
     def add_virtual_service(self, virtual_service: VirtualService, proxy: Proxy) -> None:
         """Add a VirtualService."""
-        self._stale[virtual_service.key] = None
+        self._stale_virtual_services[virtual_service.key] = None
         if in_mesh(virtual_service):
-            self._members[virtual_service.key] = virtual_service
-            self._members_are_stale = True
+            self._mesh_members[virtual_service.key] = virtual_service
+            self._mesh_is_stale = True
         for host, path in subset_hosts(virtual_service, proxy.domain_suffix):
-            self._owned.setdefault(virtual_service.key, {})[host] = None
+            self._hosts_by_owner.setdefault(virtual_service.key, {})[host] = None
             self._subset_owners.setdefault(host, {}).setdefault(virtual_service.key, (virtual_service, path))
             self._owners_are_stale = True
 
     def drop_virtual_service(self, virtual_service: VirtualService) -> None:
         """Drop a VirtualService, and its problems."""
         self._virtual_service_problems.pop(virtual_service.key, None)
-        self._stale.pop(virtual_service.key, None)
-        if self._members.pop(virtual_service.key, None) is not None:
-            self._members_are_stale = True
-        for host in self._owned.pop(virtual_service.key, ()):
+        self._stale_virtual_services.pop(virtual_service.key, None)
+        if self._mesh_members.pop(virtual_service.key, None) is not None:
+            self._mesh_is_stale = True
+        for host in self._hosts_by_owner.pop(virtual_service.key, ()):
             del self._subset_owners[host][virtual_service.key]
             if not self._subset_owners[host]:
                 del self._subset_owners[host]
@@ -204,24 +205,24 @@ class Analysis:
             gateways = sorted(self._with_certificates.values(), key=Resource.order)
             self._certificate_problems = _run(CERTIFICATE_ANALYZERS, given.narrow(gateways=gateways))
             self._certificates_are_stale = False
-        if self._members_are_stale:
-            members = sorted(self._members.values(), key=Resource.order)
+        if self._mesh_is_stale:
+            members = sorted(self._mesh_members.values(), key=Resource.order)
             self._mesh_problems = _run(MESH_ANALYZERS, given.narrow(virtual_services=members))
-            self._members_are_stale = False
+            self._mesh_is_stale = False
         if self._owners_are_stale:
-            self._stale.update(dict.fromkeys(virtual_services))
+            self._stale_virtual_services.update(dict.fromkeys(virtual_services))
             self._owners_are_stale = False
         for name in list(islice(self._stale_gateways, budget)):
             narrowed = given.narrow(gateways=[self._gateways[name]])
             _keep(self._gateway_problems, name, _run(GATEWAY_ANALYZERS, narrowed))
             del self._stale_gateways[name]
-        for key in list(islice(self._stale, budget)):
+        for key in list(islice(self._stale_virtual_services, budget)):
             one = virtual_services[key]
             self._index_hosts(one)
             narrowed = given.narrow(virtual_services=[one], subset_owners=self._subset_owners)
             _keep(self._virtual_service_problems, key, _run(VIRTUAL_SERVICE_ANALYZERS, narrowed))
-            del self._stale[key]
-        return not (self._stale or self._stale_gateways)
+            del self._stale_virtual_services[key]
+        return not (self._stale_virtual_services or self._stale_gateways)
 
     def problems(self, dropped: Collection[tuple[ResourceKey, int]]) -> list[Problem]:
         """
