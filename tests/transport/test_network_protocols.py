@@ -44,26 +44,26 @@ class Lines(LineReceiver):
         self.transport.loseConnection()  # type: ignore[union-attr]
 
 
-class Told:
-    """A push producer that notes what it is told, and passes it on."""
+class NotingProducer:
+    """A push producer that notes its calls and passes them on."""
 
     def __init__(self, real: Any) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self._real = real
 
     def pauseProducing(self) -> None:
         """As IPushProducer."""
-        self.told.append("pause")
+        self.calls.append("pause")
         self._real.pauseProducing()
 
     def resumeProducing(self) -> None:
         """As IPushProducer."""
-        self.told.append("resume")
+        self.calls.append("resume")
         self._real.resumeProducing()
 
     def stopProducing(self) -> None:
         """As IPushProducer."""
-        self.told.append("stop")
+        self.calls.append("stop")
 
 
 @on_every_transport
@@ -146,17 +146,17 @@ class ProtocolTests(TestCase):
         """Bytes read from one connection are written to the other, and all arrive, although the reader pauses."""
         sender, inward = await self.pair()
         reader, outward = await self.pair()
-        producer = Told(inward.transport)
+        producer = NotingProducer(inward.transport)
         outward.transport.registerProducer(producer, True)
         inward.dataReceived = outward.transport.write
         reader.transport.pauseProducing()
         sender.send(bytes(16 * MIB))
-        await wait_for(lambda: producer.told, "the pause")
+        await wait_for(lambda: producer.calls, "the pause")
         reader.transport.resumeProducing()
         await reader.got(bytes(16 * MIB))
-        await wait_for(lambda: producer.told[-1] == "resume", "to go on")
+        await wait_for(lambda: producer.calls[-1] == "resume", "to go on")
         outward.transport.unregisterProducer()
-        self.assertEqual(producer.told[:2], ["pause", "resume"])
+        self.assertEqual(producer.calls[:2], ["pause", "resume"])
 
     async def test_lines_behind_a_close(self) -> None:
         """A line receiver that closes is given none of the lines that came with the last one."""

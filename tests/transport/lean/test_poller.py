@@ -28,7 +28,7 @@ class Watched:
         self.descriptor = self.ours.fileno()
         self.events: list[int] = []
         self.crashes = 0
-        self.buried = False
+        self.is_closed = False
         self._act = act
         poller.watch(self.descriptor, self.ready, READ)
 
@@ -43,12 +43,12 @@ class Watched:
         self.crashes += 1
 
     def close_now(self) -> None:
-        """As Mortal."""
-        self.buried = True
+        """As Closable."""
+        self.is_closed = True
         self.poller.forget(self.descriptor)
         self.close()
 
-    def die(self) -> None:
+    def close_soon(self) -> None:
         """Be closed after the batch."""
         self.poller.close_soon(self)
 
@@ -127,13 +127,13 @@ class PollerTests(SynchronousTestCase):
         self.loop.turn()
         self.assertEqual((one.events, heard), ([], [select.EPOLLIN]))
 
-    def test_who_dies_in_a_batch_is_closed_after_it(self) -> None:
+    def test_a_close_within_a_batch_comes_after_it(self) -> None:
         """The number of a closed descriptor is not given to anybody as long as events for the old one are about."""
         numbers: list[int] = []
 
         def kill_the_others() -> None:
             for one in others:
-                one.die()
+                one.close_soon()
             with socket.socket() as fresh:
                 numbers.append(fresh.fileno())
 
@@ -142,7 +142,7 @@ class PollerTests(SynchronousTestCase):
         for one in (killer, *others):
             one.theirs.send(b"x")
         self.loop.turn()
-        self.assertTrue(all(one.buried for one in others))
+        self.assertTrue(all(one.is_closed for one in others))
         self.assertNotIn(numbers[0], [one.descriptor for one in others])
 
     def test_a_reused_number_gets_no_event_of_the_old_one(self) -> None:
@@ -158,7 +158,7 @@ class PollerTests(SynchronousTestCase):
         dying: list[Watched] = []
         for _ in range(50):
             one: Watched = Reborn(self.poller)
-            one._act = one.die
+            one._act = one.close_soon
             dying.append(one)
         for one in dying:
             one.theirs.send(b"x")
@@ -171,13 +171,13 @@ class PollerTests(SynchronousTestCase):
         self.loop.turn()
         self.assertEqual([one.events for one in born], [[select.EPOLLIN]] * 50)
 
-    def test_who_dies_outside_a_batch_is_closed_at_the_next_turn(self) -> None:
+    def test_a_close_outside_a_batch_comes_in_the_next_turn(self) -> None:
         """Nobody is closed while something of his may still be under way."""
         one = self.watched()
-        one.die()
-        self.assertFalse(one.buried)
+        one.close_soon()
+        self.assertFalse(one.is_closed)
         self.loop.advance(0)
-        self.assertTrue(one.buried)
+        self.assertTrue(one.is_closed)
         self.assertEqual(self.loop.getDelayedCalls(), [])
 
     def test_a_failure_is_the_failing_ones(self) -> None:
@@ -213,10 +213,10 @@ class PollerTests(SynchronousTestCase):
         """An exception of one close does not keep others from being closed."""
         one, other = self.watched(), self.watched()
         one.close_now = lambda: 1 // 0  # type: ignore[assignment]
-        one.die()
-        other.die()
+        one.close_soon()
+        other.close_soon()
         self.loop.advance(0)
-        self.assertTrue(other.buried)
+        self.assertTrue(other.is_closed)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_who_is_dropped_in_a_batch_hears_no_more(self) -> None:
@@ -238,9 +238,9 @@ class PollerTests(SynchronousTestCase):
     def test_closing_closes_what_waits(self) -> None:
         """Sockets that wait to be closed are closed with the poller, and its descriptor leaves the reactor."""
         one = self.watched()
-        one.die()
+        one.close_soon()
         self.poller.close()
-        self.assertTrue(one.buried)
+        self.assertTrue(one.is_closed)
         self.assertEqual((self.poller.fileno(), self.loop.getDelayedCalls()), (-1, []))
 
     def test_closing_within_a_batch(self) -> None:
@@ -252,7 +252,7 @@ class PollerTests(SynchronousTestCase):
                 self.poller.close()
 
         last = Last(self.poller)
-        last._act = last.die
+        last._act = last.close_soon
         last.theirs.send(b"x")
         self.loop.turn()
         self.assertEqual(self.poller.fileno(), -1)

@@ -134,7 +134,7 @@ class StandInTests(SynchronousTestCase):
             self.reader.theirs.send(b"x")
             self.reactor.iterate(0)
             self.reactor.iterate(0)
-            self.assertEqual((last.buried, self.stands_in(), self.reader.reads), (True, False, before + 1))
+            self.assertEqual((last.is_closed, self.stands_in(), self.reader.reads), (True, False, before + 1))
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_failure_of_the_reactors_own(self) -> None:
