@@ -155,16 +155,17 @@ def check(routes: Path) -> dict[str, Any]:
 
 def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[str, Any]:
     """The figures of a running gateway, while nothing changes and while one file after the other is replaced."""
-    twistd = Path(sys.executable).with_name("twistd")
+    log, turns = settings.parent / "log", settings.parent / "turns"
+    twistd = [sys.executable, "-m", "benchmarks.reactor_turns", str(turns), "-n", "--pidfile="]
     begin = time.monotonic()
-    gateway = subprocess.Popen(
-        [str(twistd), "-n", "--pidfile=", "meshgate", "--config", str(settings)],
-        env=ENVIRONMENT,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as stderr:
+        gateway = subprocess.Popen([*twistd, "meshgate", "--config", str(settings)], env=ENVIRONMENT, stderr=stderr)
     try:
         wait_until(lambda: accepts(plain) and answers(plain, b"ready"), "the gateway to serve", PAUSE)
         started = time.monotonic() - begin
+        wait_until(lambda: (settings.parent / "state" / "figures.json").exists(), "the end of the start", PAUSE)
+        time.sleep(PERIOD)
+        turns.write_text("")
         figures: dict[str, Any] = {}
         effects: list[float] = []
         steady = client_hello(f"h{count - 1}.example.com")
@@ -186,6 +187,11 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
         memory = resident(gateway.pid)
         status = json.loads((settings.parent / "state" / "figures.json").read_text())
         workers = [resident(worker["pid"]) for worker in status["workers"]]
+        figures["control_longest_turn_ms_while_changing"] = longest_turn(turns)
+        gateway.send_signal(signal.SIGHUP)
+        wait_until(lambda: "everything was read again" in log.read_text(), "the reload", PAUSE)
+        time.sleep(CHANGES * PERIOD)  # for the analysis and the status
+        figures["control_longest_turn_ms_at_reload"] = longest_turn(turns)
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.wait(DEADLINE)
@@ -197,6 +203,13 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
         "change_to_effect_longest_seconds": round(max(effects), 3),
         **figures,
     }
+
+
+def longest_turn(turns: Path) -> float:
+    """The longest turn of the control process' reactor since the last call, in milliseconds; 0 for less than 10."""
+    longest = max(map(float, turns.read_text().split()), default=0.0)
+    turns.write_text("")
+    return longest
 
 
 def change(routes: Path, number: int, tls: int) -> float:

@@ -1,1 +1,1 @@
-"""Processes of meshgate's own, beside the one that was started by the user: how they start, and how they end."""
+"""Processes in general: how one starts, logs, gets signals, and starts others."""

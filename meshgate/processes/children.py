@@ -1,8 +1,4 @@
-"""
-How a process of meshgate's own is started: by the same Python, from the same modules, with signals held back.
-
-Knows the operating system; must not know what the process does, nor whether there will be another one.
-"""
+"""Child processes of meshgate's own: started by the same Python, with the same modules, and with signals held back."""
 
 from __future__ import annotations
 
@@ -16,23 +12,23 @@ from typing import Final
 from meshgate.processes.signals import HANDLED
 
 HELD_BACK: Final = HANDLED
-"""Signals that a process is started with blocked: a terminal sends them to all, and the parent is the one to act."""
+"""Signals that are blocked in a child until it handles them: a terminal sends them to all processes at once."""
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module."""
-    # -P, lest a file in the folder we run in is taken for a module; the path is ours, given by the environment.
+    """The command that runs a module as a program."""
+    # -P keeps files in the current folder from being imported as modules; the path comes from the environment.
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def python_environment() -> dict[str, str]:
-    """The environment in which it finds the modules that we find."""
+    """The environment in which a child finds the same modules as this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """What is started in here has the signals blocked."""
+    """Block the signals for the processes that are started in this context."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
         yield
@@ -42,8 +38,8 @@ def held_back() -> Iterator[None]:
 
 def fate(status: int) -> str:
     """
-    How a process ended, in words.
+    The end of a process, in words.
 
-    :param status: its exit status; negative for the signal that killed it.
+    :param status: its exit status; the negative number of the signal if one killed it.
     """
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

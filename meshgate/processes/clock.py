@@ -1,10 +1,9 @@
 """
-The clock that a process measures by.
+The monotonic clock for the reactor.
 
-Twisted's reactors count time by the wall clock, which people and time servers set: moved back an hour, no timer would
-be due for an hour; moved forward, every session would have been idle for long. So the reactor is given the monotonic
-clock, before its first delayed call, and the wall clock is asked only for what people read, and for the dates of
-certificates.
+Twisted's reactors measure time by the wall clock, which people and time servers set: moved back by an hour, no timer
+would be due for an hour; moved forward, every session would seem idle. So the reactor gets the monotonic clock before
+its first delayed call. The wall clock is only for times that people read, and for the dates of certificates.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 
 def follow_monotonic_clock(reactor: Any) -> None:
     """
-    Have a reactor, with all its delayed calls, go by the monotonic clock.
+    Have a reactor and its delayed calls measure by the monotonic clock.
 
-    :param reactor: one of Twisted's, without delayed calls so far: theirs would be due at times of another clock.
+    :param reactor: one of Twisted's, without delayed calls: they would be due at times of the other clock.
     """
     reactor.seconds = time.monotonic

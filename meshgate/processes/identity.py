@@ -1,8 +1,8 @@
 """
-Processes told apart from later ones with the same number.
+The identity of a process, which a later process with the same number does not have.
 
-A number is given out again: after a restart of the machine, and each time a container starts, where most gateways are
-process 1. The boot and the moment of the start, in the kernel's clock ticks since that boot, make it unique.
+The kernel reuses numbers: after a restart of the machine, and each time a container starts, where most gateways are
+process 1. Together with the boot and the time of the start, in clock ticks since that boot, the number is unique.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _START_FIELD: Final = 19
-"""Where the start stands behind the command in ``/proc/PID/stat`` (``starttime`` in proc(5))."""
+"""The index of the start among the fields after the command in ``/proc/PID/stat`` (``starttime`` in proc(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
     """
-    One process.
+    The identity of one process.
 
-    :ivar boot_id: of the boot in which it was started; empty where the system does not tell.
-    :ivar start: clock ticks from the boot to its start; 0 where the system does not tell.
+    :ivar boot_id: the kernel's name of the boot; empty if unknown.
+    :ivar start: clock ticks from the boot to the start of the process; 0 if unknown.
     """
 
     pid: int
@@ -31,13 +31,13 @@ class ProcessIdentity:
     start: int
 
     def lives(self) -> bool:
-        """Whether this very process is there, as far as this process can see."""
+        """True if the process still runs, as far as this process can see."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # another user's, but there
+            pass  # it runs for another user
         except OverflowError:
             return False
         return self.boot_id in ("", boot_id()) and (self.start == 0 or start_of(self.pid) in (0, self.start))
@@ -50,7 +50,7 @@ def own_identity() -> ProcessIdentity:
 
 
 def boot_id() -> str:
-    """What the kernel calls this boot; empty where it does not tell."""
+    """The kernel's name of this boot; empty if unknown."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -58,19 +58,19 @@ def boot_id() -> str:
 
 
 def start_of(pid: int) -> int:
-    """When a process was started, in clock ticks since the boot; 0 where the system does not tell, or it is gone."""
+    """The start of a process in clock ticks since the boot; 0 if it is gone or unknown."""
     try:
-        # The command stands in parentheses, and may hold spaces and parentheses of its own.
-        behind = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
-        return int(behind.split()[_START_FIELD])
+        # The command is in parentheses, and may contain spaces and parentheses itself.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+        return int(fields.split()[_START_FIELD])
     except (OSError, IndexError, ValueError):
         return 0
 
 
 def has_ended(pid: int) -> bool:
-    """Whether nothing is left of a process but how it ended, which its parent has not asked for yet (a zombie)."""
+    """True if a process is a zombie: it has ended, and its parent has not asked for its exit status yet."""
     try:
-        behind = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
     except OSError:
         return False
-    return behind.split()[0] in (b"Z", b"X")
+    return fields.split()[0] in (b"Z", b"X")

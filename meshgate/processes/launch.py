@@ -1,10 +1,15 @@
 """
-A program under twistd: its pidfile, its log, its way to the background, and what is told of a start that fails.
+The start of a program under twistd: its pidfile, its log, its way to the background, and the report of a failure.
 
-twistd itself refuses to start beside a pidfile whose number is anybody's, and waits for ever for a child that ends by
-anything but an Exception. So twistd is always told to stay in the foreground: going to the background is done here,
-before anything is opened, and whoever started the program waits for one byte over a pipe whose other end only the
-program holds. The message of a start that fails goes, whole, to the standard error of the beginning, and to the log.
+The problem: twistd refuses to start if any process has the number in a pidfile, and its parent waits forever if the
+child ends by anything but an Exception.
+
+The approach: twistd always believes that it stays in the foreground. This module forks before anything is opened. The
+process that was started waits for one byte on a pipe of which only the program in the background has the other end:
+the byte says how the start went, and an end of file that the program ended before.
+
+The invariants: the message of a start that fails goes, whole, to the standard error of the process that was started,
+and to the log; its exit status is then 1.
 """
 
 from __future__ import annotations
@@ -29,15 +34,14 @@ from meshgate.processes.pidfile import PidfileError, clear_stale, hold, require_
 from meshgate.processes.signals import Signals, restore_defaults
 
 DEFAULT_LOG: Final = "twistd.log"
-"""The file that twistd logs to in the background."""
+"""The name of the log file in the background."""
 
 STARTED: Final = b"0"
 FAILED: Final = b"1"
-"""What the program answers to whoever waits for its start; after FAILED nothing is left to say."""
-
+"""The bytes by which the program reports its start. Before FAILED, it has written its message."""
 
 AT_ONCE_WITHIN: Final = 5.0
-"""Seconds that a program may take to end where it is to end at once."""
+"""Seconds within which a program has to end that is to end at once."""
 
 
 Result = TypeVar("Result")
@@ -48,17 +52,17 @@ class StartError(Exception):
 
 
 def _nothing() -> None:
-    """No duty."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duties:
     """
-    What a program does on signals.
+    The actions of a program on signals, beside those of any program.
 
-    :ivar end_at_once: do not wait for anything while ending. Called before the service is stopped, or meanwhile.
-    :ivar reopen_logs: open anew what is written to besides the program's own log.
-    :ivar reload: read everything again, and open the logs anew.
+    :ivar end_at_once: wait for nothing while ending. Called before or while the service stops.
+    :ivar reopen_logs: reopen the files that are written to, except the program's own log.
+    :ivar reload: read everything again, and reopen the logs.
     """
 
     end_at_once: Callable[[], None] = _nothing
@@ -68,13 +72,13 @@ class Duties:
 
 class Launch:
     """
-    The start of a program, from the reading of the options to the running reactor.
+    The start of a program, from the reading of its options to the running reactor.
 
-    :param twistd: the options of twistd itself, read and not yet acted on.
-    :param name: of the program, which its messages begin with.
-    :ivar background: the program is to run in the background.
-    :ivar signals: those of the process, handled from now on.
-    :ivar log_file: what the program logs to, if that is a file and not twistd's business.
+    :param twistd: the options of twistd itself.
+    :param name: the name of the program, with which its messages begin.
+    :ivar background: True if the program is to run in the background.
+    :ivar signals: the signals of the process.
+    :ivar log_file: the program's log, if that is a file which this module has opened.
     """
 
     _log = Logger()
@@ -96,9 +100,9 @@ class Launch:
 
     def prepare(self) -> None:
         """
-        Handle signals from now on, and see to the pidfile: in the foreground there is none unless one is named.
+        Handle signals from now on, and check the pidfile; in the foreground there is none unless an option names it.
 
-        :raises SystemExit: with a message when the process of the pidfile runs, or it cannot be written.
+        :raises SystemExit: with a message if the process of the pidfile runs, or if the file cannot be written.
         """
         self.signals.install()
         twistd = self._twistd
@@ -126,11 +130,11 @@ class Launch:
 
     def begin(self, reactor: Any, in_foreground: Any) -> None:
         """
-        Open the log, and go to the background if that is asked for; whoever started the program waits there until
-        :meth:`run` has had it started, and never comes back from here.
+        Open the log, and go to the background if the options say so. The process that was started then never returns
+        from here: it waits until the program in the background has started, and exits.
 
-        :param in_foreground: the stream to log to in the foreground, unless the options say something else.
-        :raises SystemExit: with a message when the log cannot be opened, or the system has no room for a process.
+        :param in_foreground: the stream for the log in the foreground, unless the options name another.
+        :raises SystemExit: with a message if the log cannot be opened, or if the system has no room for a process.
         """
         twistd = self._twistd
         if not (twistd["logger"] or twistd["syslog"] or twistd["logfile"] == "-"):
@@ -146,10 +150,10 @@ class Launch:
 
     def run(self, service: IService, reactor: Any, duties: Duties | None = None) -> IService:
         """
-        The service as the whole program.
+        Make the service the whole program.
 
-        :param service: may raise :exc:`StartError` when it is started.
-        :param duties: what signals mean to it, besides what they do to any program.
+        :param service: its start may raise :exc:`StartError`.
+        :param duties: its actions on signals.
         """
         duties = duties or Duties()
 
@@ -186,11 +190,11 @@ class Launch:
 
     def attempt(self, step: Callable[[], Result]) -> Result:
         """
-        Take a step of the start, and give up if it fails.
+        Do a step of the start, and give up if it fails.
 
-        :param step: may raise :exc:`StartError`. Anything else is a bug, which twistd tells in the foreground.
-        :return: what the step does.
-        :raises SystemExit: when it fails.
+        :param step: may raise :exc:`StartError`. Any other exception is a bug, which twistd reports in the foreground.
+        :return: the result of the step.
+        :raises SystemExit: if the step fails.
         """
         try:
             return step()
@@ -204,7 +208,7 @@ class Launch:
 
     def fail(self, message: str) -> NoReturn:
         """
-        Give up the start: the message goes to standard error, and to the log if that is another place.
+        Give up the start. The message goes to standard error, and to the log, if that is not the same stream.
 
         :raises SystemExit: with status 1.
         """
@@ -230,12 +234,12 @@ class Launch:
     # For the program.
 
     def give_log_to(self, application: Any) -> None:
-        """Have twistd log to what was opened."""
+        """Have twistd log to the log that was opened."""
         if self._observer is not None:
             application.setComponent(ILogObserver, self._observer)
 
     def hold_pidfile(self) -> None:
-        """Lock the pidfile, which twistd has written by now."""
+        """Lock the pidfile, which twistd has written before."""
         if self._pidfile is not None:
             self._lock = hold(self._pidfile)
             self._wrote_pidfile = True
@@ -244,19 +248,19 @@ class Launch:
         """
         Start the service.
 
-        :raises SystemExit: when that fails.
+        :raises SystemExit: if that fails.
         """
         if self.signals.asked_to_end:
             self._give_up(f"{self._name}: ended by a signal before it had started")
             raise SystemExit(0)
-        # Should the reactor itself fail, twistd leaves a file that says why only for what runs in the background.
+        # If the reactor itself fails, twistd leaves a file with the reason only for programs in the background.
         self._twistd["nodaemon"] = not self.background
         self.attempt(start)
         self.signals.hold_back()
 
     def started(self) -> None:
-        """The reactor runs."""
-        self._tell(STARTED)
+        """Report that the program has started: the reactor runs."""
+        self._report(STARTED)
 
     def _open_log(self, path: Path) -> LogFile:
         try:
@@ -295,7 +299,7 @@ class Launch:
             twistd["umask"] = 0o077
 
     def _wait(self, pipe: int) -> NoReturn:
-        """Wait for the program in the background, and end as its start did."""
+        """Wait for the start of the program in the background, and exit with its result."""
         restore_defaults()
         answer = os.read(pipe, 1)
         if not answer:
@@ -303,37 +307,37 @@ class Launch:
         os._exit(0 if answer == STARTED else 1)
 
     def _early_log(self) -> Logger:
-        """The log, be it that twistd has not begun it yet."""
+        """The log, which works before twistd has begun logging."""
         return self._log if self._observer is None else Logger(observer=self._observer)
 
     def _give_up(self, message: str) -> None:
         self._gave_up = True
         self._say(message)
         if self._wrote_pidfile and self._pidfile is not None:
-            with suppress(OSError):  # another user's by now; whoever starts next finds it stale
-                self._pidfile.unlink()  # twistd does so only after an Exception
-        self._tell(FAILED)
+            with suppress(OSError):  # the user has changed since; the next start finds the pidfile stale
+                self._pidfile.unlink()  # twistd removes it only after an Exception
+        self._report(FAILED)
 
-    def _tell(self, answer: bytes) -> None:
+    def _report(self, answer: bytes) -> None:
         descriptor, self._answer = self._answer, None
         if descriptor is None:
             return
-        with suppress(BrokenPipeError):  # nobody waits any more
+        with suppress(BrokenPipeError):  # the waiting process was killed
             os.write(descriptor, answer)
         os.close(descriptor)
         os.close(self._errors)
         self._errors = 2
 
     def _say(self, message: str) -> None:
-        """Write to standard error itself: ``sys.stderr`` leads to the log, once that has begun."""
-        with suppress(OSError):  # nobody reads it any more
+        """Write to standard error itself: ``sys.stderr`` leads to the log once logging has begun."""
+        with suppress(OSError):  # standard error is closed
             os.write(self._errors, f"{message}\n".encode("utf-8", "backslashreplace"))
 
     def _see_log(self) -> str:
         return f"; see {self.log_file.path}" if self.log_file is not None else "; see the log"
 
     def _exit_at_last(self) -> None:
-        """Something does not end, a plug-in perhaps; whoever wants an end at once gets one."""
+        """Exit without waiting any longer: something does not end, perhaps a plug-in."""
         self._log.critical("not ended within {seconds:g} s, so it exits as it is", seconds=AT_ONCE_WITHIN)
         os._exit(1)
 
@@ -354,17 +358,17 @@ class _Program(MultiService):
         cast("Any", service).setServiceParent(self)
 
     def setServiceParent(self, parent: Any) -> None:
-        """Become twistd's application, which gets the log."""
+        """Become a child of twistd's application, which gets the log."""
         self._launch.give_log_to(parent)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
-        """Lock the pidfile while it may be read: it may be root's."""
+        """Lock the pidfile before the user changes: the file may be root's."""
         self._launch.hold_pidfile()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
-        """Start; whoever waits for it hears of that before anything else happens in the reactor."""
+        """Start, and report it before anything else happens in the reactor."""
         self._reactor.callWhenRunning(self._run)
         self._launch.start(super().startService)
 
@@ -374,7 +378,7 @@ class _Program(MultiService):
 
 
 def _names_pidfile(twistd: Any) -> bool:
-    """True if a pidfile is named on the command line, be it the one that is the default."""
+    """True if the command line names a pidfile, even the default one."""
     if twistd["pidfile"] != twistd.defaults["pidfile"]:
         return True
     try:
@@ -385,7 +389,7 @@ def _names_pidfile(twistd: Any) -> bool:
 
 
 def _copy(descriptor: int, instead: int) -> int:
-    """A copy of a descriptor that no other process inherits; of another where it is closed."""
+    """A copy of a descriptor, or of another one if that is closed. No child inherits it."""
     try:
         return os.dup(descriptor)
     except OSError:

@@ -1,8 +1,8 @@
 """
 The program's own log in a file.
 
-Other programs rotate it: they rename the file, and have this one open it anew. It rotates itself only where that is
-asked for, and then keeps a bounded number of old files.
+Usually another program rotates the log: it renames the file, and has this one reopen it. If the settings ask for it,
+the log rotates itself, and keeps a bounded number of old files.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 from pathlib import Path
 from typing import Final
 
-# Non-blocking for the sake of named pipes; O_NOCTTY lest a terminal becomes the daemon's own.
+# O_NONBLOCK for named pipes; O_NOCTTY keeps a terminal from becoming the controlling one of a daemon.
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class LogFile:
     """
-    A file that is appended to; what Twisted's observers take for one.
+    A file to which Twisted's log observers append.
 
-    :param path: absolute. The file is created with mode 0644.
-    :ivar rotate_at: bytes that the file may have before it is renamed to ``FILE.1``; 0 for any number.
-    :ivar keep: how many renamed files are kept, the oldest of which has the highest number.
-    :raises OSError: when it cannot be opened.
+    :param path: the absolute path. The file is created with mode 0644.
+    :ivar rotate_at: the size in bytes at which the file is renamed to ``FILE.1``; 0 for never.
+    :ivar keep: the number of renamed files to keep; the oldest one has the highest number.
+    :raises OSError: if the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class LogFile:
         """
         Append a text.
 
-        :raises OSError: when it cannot be written.
+        :raises OSError: if it cannot be written.
         """
         data = text.encode("utf-8", "backslashreplace")
         if self.rotate_at and self._size and self._size + len(data) > self.rotate_at:
@@ -46,16 +46,16 @@ class LogFile:
             data = data[os.write(self._descriptor, data) :]
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: every text is written at once."""
 
     def reopen(self) -> None:
         """
-        Open the file anew under its name, after another program has renamed it.
+        Reopen the file under its name, after another program has renamed it.
 
-        :raises OSError: when that fails; the old one stays in use.
+        :raises OSError: if that fails; the old file stays in use.
         """
         descriptor = os.open(self.path, _FLAGS, 0o644)
-        # In one step and under the same number, since threads write to the log too.
+        # In one step and under the same number, since threads write to the log, too.
         os.dup2(descriptor, self._descriptor, inheritable=False)
         os.close(descriptor)
         self._size = os.fstat(self._descriptor).st_size
@@ -69,7 +69,7 @@ class LogFile:
             self.path.replace(self._numbered(1))
             self.reopen()
         except OSError:
-            self._size = 0  # in vain: it goes on here, and tries again after as much more
+            self._size = 0  # go on with this file, and try again after as many bytes
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

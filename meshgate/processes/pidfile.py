@@ -1,11 +1,12 @@
 """
 Pidfiles, and the processes that wrote them.
 
-A pidfile outlives a process that was killed, and its number is given to another process sooner or later: in a container
-that is started again, to the very process that reads it. So the number proves nothing. A running process holds a lock
-on its pidfile, which decides at once and whatever the clock does. Where nobody holds one, as with other programs under
-twistd and on file systems without locks, the process with the number has to have been started shortly before the file
-was written: whoever has got the number since was started after that.
+The problem: a pidfile outlives a process that was killed, and the kernel gives its number to another process sooner or
+later; in a container that is started again, to the very process that reads the file. So the number proves nothing.
+
+The approach: a running process holds a lock on its pidfile, which decides. If nobody holds a lock, as with other
+programs under twistd and on file systems without locks, the process with the number must have been started shortly
+before the file was written: a process that got the number since was started after that.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from typing import Final
 from meshgate.processes.identity import has_ended, start_of
 
 SAME_MOMENT: Final = 1.0
-"""Seconds by which a file may seem older than the process that wrote it: some file systems know whole seconds only."""
+"""Seconds by which a file may seem older than the process that wrote it: some file systems keep whole seconds only."""
 
 LONGEST_START: Final = 60.0
-"""Seconds at most from the start of a process to its pidfile, on a machine that has a lot to do."""
+"""The most seconds from the start of a process to its pidfile, on a busy machine."""
 
 _LONGEST: Final = 32
-"""Bytes that the content of a pidfile has at most."""
+"""The most bytes in a pidfile."""
 
 
 class PidfileError(Exception):
-    """The pidfile is in the way. The message is for people, and says what to do."""
+    """The pidfile cannot be used. The message is for people, and says what to do."""
 
 
 def running(path: Path) -> int | None:
     """
     The number of the process that wrote a pidfile, if it still runs.
 
-    :raises PidfileError: when the file is no pidfile.
+    :raises PidfileError: if the file is no pidfile.
     """
     number, runs = _look(path)
     return number if runs else None
@@ -46,11 +47,11 @@ def running(path: Path) -> int | None:
 
 def clear_stale(path: Path) -> int | None:
     """
-    Make way for a new pidfile: remove the one that a process has left behind that is gone.
+    Remove the pidfile that a process has left behind.
 
-    :param path: of the pidfile, absolute. That it does not exist is fine.
-    :return: the number in the file that was removed, 0 for an empty one; None if there was no file.
-    :raises PidfileError: when the process that wrote it still runs, or the file is no pidfile, or it cannot be removed.
+    :param path: the absolute path of the pidfile, which need not exist.
+    :return: the number in the removed file, 0 for an empty file; None if there was no file.
+    :raises PidfileError: if the process that wrote it still runs, or if the file is no pidfile or cannot be removed.
     """
     number, runs = _look(path)
     if runs:
@@ -68,9 +69,9 @@ def clear_stale(path: Path) -> int | None:
 
 def require_writable(path: Path) -> None:
     """
-    Find out before a start whether a pidfile can be written.
+    Check before the start that a pidfile can be written.
 
-    :raises PidfileError: when it cannot.
+    :raises PidfileError: if it cannot.
     """
     why = ""
     if not path.parent.is_dir():
@@ -85,7 +86,7 @@ def hold(path: Path) -> int | None:
     """
     Lock the pidfile of this process for as long as the process lives.
 
-    :return: the descriptor that holds the lock; None where that is not possible.
+    :return: the descriptor that holds the lock; None if the file cannot be locked.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -100,7 +101,7 @@ def hold(path: Path) -> int | None:
 
 
 def _look(path: Path) -> tuple[int | None, bool]:
-    """The number in a pidfile, None without a file; and whether the process that wrote it runs."""
+    """The number in a pidfile, None without a file; and True if the process that wrote it runs."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +119,7 @@ def _look(path: Path) -> tuple[int | None, bool]:
 
 
 def _number_in(content: bytes, path: Path) -> int:
-    """The number of the process; 0 for an empty file, which an interrupted start leaves."""
+    """The number in the content; 0 for an empty file, which an interrupted start leaves."""
     text = content.strip()
     if not text:
         return 0
@@ -133,7 +134,7 @@ def _number_in(content: bytes, path: Path) -> int:
 
 def _is_locked(descriptor: int) -> bool:
     try:
-        # Shared, so that two that look at the same time do not take each other for the process.
+        # Shared, so that two readers at the same time do not take each other for the running process.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -143,8 +144,8 @@ def _is_locked(descriptor: int) -> bool:
     return False
 
 
-def _wrote(number: int, written: float) -> bool:
-    """True if the process with the number can have written a file at that time, in seconds since the epoch."""
+def _wrote(number: int, modified: float) -> bool:
+    """True if the process with the number can have written a file at a time in seconds since the epoch."""
     if number == os.getpid() or has_ended(number):
         return False
     ticks = start_of(number)
@@ -152,11 +153,11 @@ def _wrote(number: int, written: float) -> bool:
         return _exists(number)
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     started = booted + ticks / os.sysconf("SC_CLK_TCK")
-    return started - SAME_MOMENT <= written <= started + LONGEST_START
+    return started - SAME_MOMENT <= modified <= started + LONGEST_START
 
 
 def _exists(number: int) -> bool:
-    """For systems without /proc, and for processes that it hides: nothing tells when they were started."""
+    """True if a process exists. For systems without /proc, and for processes that it hides."""
     try:
         os.kill(number, 0)
     except PermissionError:

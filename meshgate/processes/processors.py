@@ -1,7 +1,7 @@
 """
-Processors: how many this process may use, and who goes first where there are fewer than processes.
+Processors: how many this process may use, and which process goes first where there are more processes than processors.
 
-A limit of a container is a share of processor time (cgroup ``cpu.max``), not a set of processors: one and a half
+A container is limited to a share of processor time (cgroup ``cpu.max``), not to a set of processors: one and a half
 processors keep two workers busy.
 """
 
@@ -20,7 +20,7 @@ _OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
 def usable_processors() -> int:
-    """How many processors this process may use: those it may run on, or as much as its cgroups allow; at least 1."""
+    """The number of processors that the affinity and the cgroups of this process let it use, at least 1."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     limits = [limit for limit in _cgroup_limits(_OWN_CGROUPS, _CGROUPS) if limit is not None]
@@ -28,20 +28,21 @@ def usable_processors() -> int:
 
 
 def connections_are_spread() -> bool:
-    """Tell whether the system spreads the connections of a port over the processes that listen on it: Linux does."""
+    """True if the system balances the connections of a port over its sockets with SO_REUSEPORT, as Linux does."""
     return sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 
 
 def give_way() -> None:
     """
-    Let other processes go first from now on: what this one does is no connection's business. Its threads and children
-    begin the same way; a child calls :func:`take_turns` to be as any other process again.
+    Let other processes go first from now on, by the scheduling policy SCHED_BATCH (sched(7)): the kernel does not let
+    such a process preempt a worker that wakes up. Threads and children inherit it; a worker undoes it for itself by
+    :func:`take_turns`, which needs no privilege, unlike a lower niceness.
     """
     _schedule("SCHED_BATCH")
 
 
 def take_turns() -> None:
-    """Compete for the processor as any process does."""
+    """Compete for the processor as any other process."""
     _schedule("SCHED_OTHER")
 
 
@@ -49,8 +50,8 @@ def quota(text: str) -> float | None:
     """
     The limit in a ``cpu.max`` file, in processors.
 
-    :param text: ``150000 100000`` for one and a half, or ``max 100000`` for none.
-    :return: None where there is no limit, or where it cannot be read.
+    :param text: ``150000 100000`` for one and a half processors, or ``max 100000`` for no limit.
+    :return: None if there is no limit, or if the text is no limit.
     """
     most, _, period = text.strip().partition(" ")
     try:
@@ -60,7 +61,7 @@ def quota(text: str) -> float | None:
 
 
 def _cgroup_limits(own: Path, root: Path) -> Iterator[float | None]:
-    """The limits of this process's cgroup (version 2) and of those around it; nothing where there are none."""
+    """The limits of the cgroup (version 2) of this process and of those that contain it."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -83,4 +84,4 @@ def _schedule(policy: str) -> None:
         try:
             os.sched_setscheduler(0, number, os.sched_param(0))
         except OSError:
-            pass  # a container may forbid it; then all are equal
+            pass  # a container may forbid it; then all processes are equal

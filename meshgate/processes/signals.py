@@ -1,12 +1,12 @@
 """
 Signals to the process, from the reading of its options on.
 
-Python's own way is to die of them, and twistd's to end with exit status 143. Here each has a meaning, also before
-there is anything to act on: what comes during the start is remembered, and acted on once when the reactor runs. The
-reactor installs handlers of its own when it starts, so signals are held back for that moment.
+By default, a signal ends Python at once, and twistd with exit status 143. Here each signal has a meaning, even before
+there is anything to act on: a signal during the start is remembered, and acted on once the reactor runs. The reactor
+installs its own handlers when it starts, so signals are blocked for that moment.
 
-A signal to all processes of a program, as a terminal or a service manager sends it, reaches the worker processes too,
-and so does one that was meant for the program but sent to a worker. They pass it on, and it counts once.
+A terminal or a service manager sends a signal to all processes of a program, and people may send one to a worker by
+mistake. Workers pass the signals on that are meant for the program. Those that come within a second count as one.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 ENDING: Final = (Number.SIGTERM, Number.SIGINT, Number.SIGQUIT)
-"""Signals that end the process."""
+"""The signals that end the process."""
 
 PASSED_ON: Final = (Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2, Number.SIGQUIT)
-"""Signals that a worker process passes on."""
+"""The signals that a worker passes on."""
 
 HANDLED: Final = (*ENDING, Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2)
 
 TOGETHER: Final = 1.0
-"""Seconds within which a signal to several processes is one."""
+"""Seconds within which signals to several processes count as one."""
 
 GATHER: Final = 0.1
-"""Seconds that one which was passed on waits, in case it reaches this process too."""
+"""Seconds that a signal from a worker waits, in case the same signal reaches this process itself."""
 
 
 class Signals:
     """
-    The signals that this process gets.
+    The signals of this process.
 
-    :ivar asked_to_end: one came that ends the process.
+    :ivar asked_to_end: True if a signal that ends the process has come.
     """
 
     _log = Logger()
@@ -48,24 +48,24 @@ class Signals:
         self._reactor: Any = None
         self._actions: Mapping[Number, Callable[[], None]] = {}
         self._early: list[Number] = []
-        self._taken: dict[Number, float] = {}
+        self._acted: dict[Number, float] = {}
         self.asked_to_end = False
 
     def install(self) -> None:
-        """Handle them from now on."""
+        """Handle the signals from now on."""
         for number in HANDLED:
             signal.signal(number, self._received)
 
     def hold_back(self) -> None:
-        """Let them wait until :meth:`follow`: the reactor is about to install its handlers."""
+        """Block the signals until :meth:`follow`: the reactor is about to install its handlers."""
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
     def follow(self, reactor: Any, actions: Mapping[Number, Callable[[], None]]) -> None:
         """
-        Act on those that came before, each once, and on those to come.
+        Act on the signals that have come, each once, and on those to come.
 
         :param reactor: running; provides IReactorTime and IReactorFromThreads.
-        :param actions: what each means.
+        :param actions: the action for each signal.
         """
         self._reactor = reactor
         self._actions = actions
@@ -77,39 +77,39 @@ class Signals:
 
     def passed_on(self, number: Number, when: float) -> None:
         """
-        Act on a signal that a worker process got, unless this process got it too, or another worker did.
+        Act on a signal that a worker got, unless this process or another worker got it, too.
 
-        :param when: it came, on the monotonic clock.
+        :param when: the moment when it came, in seconds of the monotonic clock.
         """
         if self._reactor is not None:
-            self._reactor.callLater(GATHER, self._take, number, when)
+            self._reactor.callLater(GATHER, self._act_once, number, when)
 
     def _received(self, number: int, frame: object) -> None:
         got = Number(number)
         again = got in ENDING and self.asked_to_end
         self.asked_to_end |= got in ENDING
         if self._reactor is not None:
-            self._taken[got] = time.monotonic()
+            self._acted[got] = time.monotonic()
             self._reactor.callFromThread(self._act, got)
         elif again:
-            os._exit(128 + number)  # nobody is served yet, and somebody is in a hurry
+            os._exit(128 + number)  # the second signal to end: do not wait for the start
         elif got not in self._early:
             self._early.append(got)
 
-    def _take(self, number: Number, when: float) -> None:
-        if when - self._taken.get(number, when - 2 * TOGETHER) > TOGETHER:
-            self._taken[number] = when
+    def _act_once(self, number: Number, when: float) -> None:
+        if when - self._acted.get(number, when - 2 * TOGETHER) > TOGETHER:
+            self._acted[number] = when
             self._act(number)
 
     def _act(self, number: Number) -> None:
         try:
             self._actions[number]()
         except Exception:
-            # A bug of ours; the next signal has to find everything as it was.
+            # A bug of ours: log it, and stay ready for the next signal.
             self._log.failure("{signal} could not be followed", signal=number.name)
 
 
 def restore_defaults(numbers: Iterable[Number] = HANDLED) -> None:
-    """Have signals do what they do to any process; for one that only waits for another."""
+    """Restore the default effect of signals, for a process that only waits for another one."""
     for number in numbers:
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The wall clock's times as people and programs read them."""
+"""Times of the wall clock as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 def iso_time(seconds: float | None = None) -> str:
     """
-    A time in UTC, in the form of ISO 8601 with milliseconds.
+    A time in UTC as ISO 8601 with milliseconds, as ``2026-01-31T12:00:00.000Z``.
 
     :param seconds: since the epoch; None for now.
     """

@@ -1,9 +1,9 @@
 """
-``figures.json``: what changes all the time, in a small file beside ``status.json``, which grows with the routes.
+``figures.json``: counts that change all the time, in a small file beside ``status.json``, which grows with the routes.
 
-Looked at twice a second and written, by a thread, when something has changed: so no figure is older than a second, the
-time included that a worker takes to tell its own. The same look finds out whether the state folder is still there, and
-has everything written anew where it is not.
+The figures are gathered twice a second, and a thread writes them if they have changed. So no figure is older than a
+second, including the time that a worker takes to send its own. The same thread checks that the state folder still
+exists; if it does not, everything is written again.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.workers.slot import WorkerFigures
 
 PERIOD: Final = 0.5
-"""Seconds from one look to the next. What workers tell comes up to
-:data:`~meshgate.workers.worker.COUNT_EVERY` seconds later."""
+"""Seconds between two gatherings. The figures of workers are up to
+:data:`~meshgate.workers.worker.COUNT_EVERY` seconds older."""
 
 PATIENCE: Final = 20.0
-"""The next look waits at least this many times as long as the last took, which matters with thousands of names."""
+"""The least pause after a gathering, as a multiple of its time; it matters with thousands of names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """
-    What the file tells.
+    The content of the file.
 
-    :ivar process: facts that tell whose figures they are.
-    :ivar generation: of the routing table in force.
-    :ivar live_generation: the latest that is served in every worker.
-    :ivar ended: how many connections have ended, by the word for how.
-    :ivar names: those of endpoints that have to be resolved.
-    :ivar failing_endpoints: those that get no connections for a time, or are tried last.
+    :ivar process: the facts that identify the process.
+    :ivar generation: the generation of the routing table in force.
+    :ivar live_generation: the latest generation that every worker serves.
+    :ivar ended: the number of ended connections for each ending.
+    :ivar names: the figures of each endpoint name that has to be resolved.
+    :ivar failing_endpoints: the endpoints that get no connections for a time, or are tried last.
     """
 
     process: Mapping[str, Any]
@@ -60,13 +60,13 @@ class Figures:
 
 
 class FiguresText:
-    """Makes the text of the file, one after the other. The row of a name that is still the same is not made again."""
+    """Makes one text of the file after the other. The row of a name whose figures are the same object is kept."""
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[NameFigures, str]] = {}
 
     def make(self, figures: Figures) -> str:
-        """The text, without the time."""
+        """Make the text, without the time."""
         head = {
             **figures.process,
             "generation": figures.generation,
@@ -97,8 +97,8 @@ class FiguresFile:
     The file of a running gateway.
 
     :param reactor: provides IReactorTime and IReactorThreads.
-    :param gather: gives what there is to tell.
-    :param renew: called when the state folder had to be made anew, or its other file is gone.
+    :param gather: returns the figures.
+    :param renew: called if the state folder had to be made again, or if the status in it is gone.
     """
 
     _log = Logger()
@@ -122,14 +122,14 @@ class FiguresFile:
         self._writing: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Look, and go on looking until :meth:`stop`."""
+        """Gather and write figures from now on, until :meth:`stop`."""
         began = self._reactor.seconds()
-        self._look()
+        self._gather_and_write()
         took = self._reactor.seconds() - began
         self._next = self._reactor.callLater(max(PERIOD, PATIENCE * took), self.start)
 
     async def stop(self) -> None:
-        """Look no more; what is being written is waited for."""
+        """Stop, and wait for a file that is being written."""
         if self._next is not None and self._next.active():
             self._next.cancel()
         if self._writing is not None:
@@ -138,7 +138,7 @@ class FiguresFile:
             await ended
 
     def write_now(self) -> None:
-        """Make and write it before anything else."""
+        """Gather and write figures before anything else."""
         text = self._text.make(self._gather())
         try:
             self._write(text)
@@ -147,14 +147,14 @@ class FiguresFile:
         else:
             self._written = (self._state.path, text)
 
-    def _look(self) -> None:
+    def _gather_and_write(self) -> None:
         if self._writing is not None:
-            return  # a slow disk; what is new meanwhile is told by the next look
+            return  # the disk is slow; the next gathering has what is new meanwhile
         try:
             text = self._text.make(self._gather())
         except Exception:
-            # A fault of ours, and no reason to tell nothing any more.
-            self._log.failure("the figures could not be told")
+            # A bug of ours: log it, and go on.
+            self._log.failure("the figures could not be gathered")
             return
         new = (self._state.path, text)
         self._writing = writing = deferToThreadPool(
@@ -165,9 +165,9 @@ class FiguresFile:
 
     def _renew_and_write(self, text: str, changed: bool) -> tuple[bool, OSError | None]:
         """
-        In a thread.
+        Check the folder, and write the figures if they have changed. Called in a thread.
 
-        :return: whether something of what was written has been removed, and why the folder is not held, if it is not.
+        :return: True if a file has been removed; and the reason if the folder is not held, else None.
         """
         removed, unheld = False, None
         try:
@@ -175,7 +175,7 @@ class FiguresFile:
         except FolderInUseError:
             raise
         except OSError as error:
-            unheld = error  # not every file system has locks; it may be possible to write all the same
+            unheld = error  # not every file system has locks; writing may be possible all the same
         removed = removed or not self._state.has(STATUS_NAME)
         if changed or removed or not self._state.has(FIGURES_NAME):
             self._write(text)
@@ -208,6 +208,6 @@ class FiguresFile:
 
 
 def _with_times(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """With these seconds since the epoch as people read them."""
+    """The values, with those of these names, seconds since the epoch, as text."""
     times = {name: iso_time(values[name]) for name in names if values[name] is not None}
     return {**values, **times}

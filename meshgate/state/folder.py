@@ -1,12 +1,14 @@
 """
-The state folder of one gateway: held by a lock for as long as the gateway lives, which is how others know that it does.
+The state folder of one gateway, which holds a lock on it for as long as it lives.
 
-The kernel lets go of a lock with the process that holds it, however that ends: killed, failed or in order. So a held
-lock says that a gateway runs, and a pid in a file only which one it was. The lock is ``flock``'s on a file that is
-never removed; its descriptor is not inherited, so that workers which still drain do not hold it for a parent that was
-killed. The file tells of the process, and of how its start or its end went.
+The problem: others must know if a gateway runs. A pid in a file does not prove it, since the kernel reuses numbers.
 
-Anybody may take the lock shared for a moment, to ask: ``flock --shared --nonblock state/meshgate.lock true``.
+The approach: a lock by ``flock`` on a file in the folder. The kernel releases it when the process ends in whatever way.
+The content of the file only describes the process, and how its start or its end went. Anybody may ask by trying to get
+the lock shared for a moment: ``flock --shared --nonblock state/meshgate.lock true``.
+
+The invariants: the file is never removed, since a lock on a removed file excludes nobody; and the descriptor is not
+inherited, so that workers which still drain do not hold the lock of a control process that was killed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ LOCK_NAME: Final = "meshgate.lock"
 
 _ATTEMPTS: Final = 5
 _PAUSE: Final = 0.01
-"""Seconds between two attempts to take the lock: somebody who asks holds it for less."""
+"""Seconds between two attempts to get the lock: those who only ask hold it for less."""
 
 
 class FolderInUseError(OSError):
@@ -38,10 +40,10 @@ class FolderInUseError(OSError):
 @dataclass(frozen=True, slots=True)
 class Holder:
     """
-    Who holds, or last held, a state folder.
+    The process that holds a state folder, or that held it last.
 
-    :ivar held: whether a process holds it now; None where that cannot be found out.
-    :ivar facts: of that process, as :meth:`StateFolder.tell` wrote them; empty where they cannot be read.
+    :ivar held: True if a process holds the folder now; None if that cannot be found out.
+    :ivar facts: facts of the process, as :meth:`StateFolder.note` wrote them; empty if they cannot be read.
     """
 
     held: bool | None
@@ -50,46 +52,46 @@ class Holder:
 
 class StateFolder:
     """
-    Holds the state folder of this process. Blocks for as long as the file system takes.
+    The state folder of this process. Its methods block while the file system works.
 
-    :ivar path: the folder in use; None before the first.
+    :ivar path: the folder in use; None before the first one.
     """
 
     def __init__(self) -> None:
         self.path: Path | None = None
         self._facts: dict[str, Any] = {}
         self._lock = -1
-        self._taken: FolderInUseError | None = None
+        self._in_use: FolderInUseError | None = None
 
     def hold(self, path: Path) -> None:
         """
-        Make a folder if it is not there, and hold it instead of the one before.
+        Make a folder unless it exists, and hold it instead of the one before.
 
-        :raises FolderInUseError: when another gateway holds it.
-        :raises OSError: when the folder or the lock in it cannot be made. The first folder is in use all the same: it
-            may be possible to write there, and :meth:`renew` tries again. Of another one, the one before stays.
+        :raises FolderInUseError: if another gateway holds it.
+        :raises OSError: if the folder or its lock cannot be made. If it is the first folder, it is in use all the same,
+            since it may be possible to write there, and :meth:`renew` tries again; otherwise the one before stays.
         """
         if path == self.path and self._is_held():
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
-            lock = _take(path / LOCK_NAME)
+            lock = _acquire(path / LOCK_NAME)
         except OSError as error:
             if self.path is None or self.path == path:
-                self._let_go()
+                self._close_lock()
                 self.path = path
-                self._taken = error if isinstance(error, FolderInUseError) else None
+                self._in_use = error if isinstance(error, FolderInUseError) else None
             raise
-        self._let_go()
-        self.path, self._lock, self._taken = path, lock, None
-        self.tell()
+        self._close_lock()
+        self.path, self._lock, self._in_use = path, lock, None
+        self.note()
 
     def renew(self) -> bool:
         """
-        Hold the folder anew if somebody has removed or replaced it, or if it could not be held before.
+        Hold the folder again if somebody has removed or replaced it, or if it could not be held before.
 
-        :return: whether that was so: then what was written there may be gone.
-        :raises OSError: as :meth:`hold`.
+        :return: True if that was so: the files in the folder may be gone.
+        :raises OSError: as :meth:`hold` does.
         """
         if self.path is None or self._is_held():
             return False
@@ -98,52 +100,52 @@ class StateFolder:
 
     def file(self, name: str) -> Path:
         """
-        The path of a file in the folder, to be written.
+        The path of a file in the folder that is about to be written.
 
-        :raises FolderInUseError: when another gateway holds the folder by now.
-        :raises FileNotFoundError: when there is no folder in use.
+        :raises FolderInUseError: if another gateway holds the folder by now.
+        :raises FileNotFoundError: if no folder is in use.
         """
-        if self._taken is not None:
-            raise self._taken
+        if self._in_use is not None:
+            raise self._in_use
         if self.path is None:
             raise FileNotFoundError("no state folder is in use")
         return self.path / name
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """True if the folder has a file of this name."""
         return self.path is not None and (self.path / name).exists()
 
-    def tell(self, **facts: Any) -> None:
+    def note(self, **facts: Any) -> None:
         """
-        Have others know something more of this process. What cannot be written is left out: the lock counts without.
+        Add facts of this process to the lock's file. A failure to write is ignored: the lock counts without them.
 
-        :param facts: values of JSON; None takes one back.
+        :param facts: JSON values; None removes a fact.
         """
         self._facts.update(facts)
         if self._lock < 0:
             return
         text = json.dumps({name: value for name, value in self._facts.items() if value is not None}).encode()
         with suppress(OSError):
-            # Over what is there, and cut after it: a full disk has room for that.
+            # Overwrite first, then truncate: that works on a full disk.
             os.pwrite(self._lock, text, 0)
             os.ftruncate(self._lock, len(text))
 
     def release(self) -> None:
-        """Let go of the folder."""
-        self._let_go()
-        self.path = self._taken = None
+        """Release the folder."""
+        self._close_lock()
+        self.path = self._in_use = None
 
     def _is_held(self) -> bool:
         return self.path is not None and self._lock >= 0 and _is_file(self._lock, self.path / LOCK_NAME)
 
-    def _let_go(self) -> None:
+    def _close_lock(self) -> None:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
 
 def holder(folder: Path) -> Holder:
-    """Ask who holds a state folder. Disturbs nobody."""
+    """Find out who holds a state folder."""
     try:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -159,15 +161,15 @@ def holder(folder: Path) -> Holder:
 
 
 def identity_in(facts: Mapping[str, Any]) -> ProcessIdentity | None:
-    """The process that facts are of, those of a lock or of a status; None where they do not tell."""
+    """The process that the facts of a lock or of a status describe; None if they do not say."""
     pid, boot, start = (facts.get(name) for name in ("pid", "boot_id", "process_start"))
     if not isinstance(pid, int) or pid < 1:
         return None
     return ProcessIdentity(pid, boot if isinstance(boot, str) else "", start if isinstance(start, int) else 0)
 
 
-def _take(file: Path) -> int:
-    """A descriptor that holds the lock."""
+def _acquire(file: Path) -> int:
+    """Acquire the lock; returns the descriptor that holds it."""
     while True:
         descriptor = _open(file)
         try:
@@ -177,7 +179,7 @@ def _take(file: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # somebody has replaced it meanwhile
+        os.close(descriptor)  # somebody has replaced the file meanwhile
 
 
 def _open(file: Path) -> int:
@@ -186,10 +188,10 @@ def _open(file: Path) -> int:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM) or not file.exists():
             raise
-        # Nothing can be told there, but the lock that another gateway has left can be held.
+        # The file cannot be written, but one that another gateway has left can be locked.
         return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     with suppress(OSError):
-        os.fchmod(descriptor, 0o644)  # whatever the umask: others may ask
+        os.fchmod(descriptor, 0o644)  # whatever the umask is: others may ask
     return descriptor
 
 
@@ -219,7 +221,7 @@ def _is_held(descriptor: int) -> bool:
 
 
 def _is_file(descriptor: int, file: Path) -> bool:
-    """Whether the path still leads to the open file."""
+    """True if the path still leads to the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except OSError:

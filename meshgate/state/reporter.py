@@ -88,7 +88,7 @@ class Reporter:
             "process_start": identity.start,
             "started": iso_time(),
         }
-        self._folder.tell(**self._process)
+        self._folder.note(**self._process)
 
     def open_folder(self, path: Path) -> None:
         """
@@ -114,7 +114,7 @@ class Reporter:
 
     def failed(self, reason: str) -> None:
         """Note that the start has failed, and release the state folder."""
-        self._folder.tell(end=f"could not start: {reason}")
+        self._folder.note(end=f"could not start: {reason}")
         self._folder.release()
 
     def stopping(self) -> None:
@@ -130,7 +130,7 @@ class Reporter:
         await self._status.stop()
         self._stopped = True
         self._write_now()
-        self._folder.tell(end="ended in order", ended=iso_time())
+        self._folder.note(end="ended in order", ended=iso_time())
         self._folder.release()
 
     # Changes.

@@ -1,7 +1,8 @@
 """
-``status.json`` kept up to date: its text is made in phases, and a thread writes it.
+``status.json``, kept up to date: its text is made in phases, and a thread writes it.
 
-Knows when, and tries again what could not be written; what the document tells is gathered by whoever owns this.
+A document is made at most once at a time, and after each the work rests for ten times as long as it took: however fast
+the routes change, the status takes a tenth of the time. A document that cannot be written is made again later.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from meshgate.state.status_text import StatusContent, StatusText
 from meshgate.state.writing import STATUS_NAME, WriteReport, replace_file
 
 PATIENCE = 10.0
-"""The next document waits this many times as long as the work for the last took, so that it takes no more than a tenth
-of the time."""
+"""The pause after a document, as a multiple of the time that the document took."""
 
 RETRY = 1.0
-"""Seconds until what could not be written is tried again, at least."""
+"""The least seconds until a document that could not be written is made again."""
 
 
 class StatusFile:
@@ -34,10 +34,10 @@ class StatusFile:
     The document of a running gateway.
 
     :param reactor: provides IReactorTime and IReactorThreads.
-    :param state: where to write it.
-    :param report: told whether it could be written.
-    :param gather: gives what the document tells.
-    :ivar took: seconds of work that the last document took.
+    :param state: the folder of the file.
+    :param report: notes if the file can be written.
+    :param gather: returns the content of the document.
+    :ivar took: the seconds of work that the last document took.
     """
 
     _log = Logger()
@@ -61,27 +61,27 @@ class StatusFile:
 
     def write_now(self) -> None:
         """
-        Make and write it before anything else; for the start and the end, when nobody is connected.
+        Make and write a document before anything else: at the start and at the end.
 
-        :raises OSError: when it cannot be written, which the report was told.
+        :raises OSError: if it cannot be written, which the report has noted.
         """
-        pieces = at_once(self._text.text(self._gather()))
+        chunks = at_once(self._text.text(self._gather()))
         try:
-            replace_file(self._state, STATUS_NAME, pieces)
+            replace_file(self._state, STATUS_NAME, chunks)
         except OSError as error:
             self._report.failed(STATUS_NAME, error)
             raise
         self._report.succeeded(STATUS_NAME)
 
     def write_soon(self) -> None:
-        """Make and write it while connections are served; what is asked for meanwhile is one more."""
+        """Make and write a document in phases. Calls meanwhile lead to one more document."""
         self._wanted = True
         if self._work is None:
             self._work = Deferred.fromCoroutine(self._run())
-            self._work.addErrback(_given_up)
+            self._work.addErrback(_ignore_cancellation)
 
     async def stop(self) -> None:
-        """Write no more; what is being written is waited for, so that it does not come after something newer."""
+        """Stop, and wait for a document that is being written, so that it does not replace a newer one."""
         self._wanted = False
         work, self._work = self._work, None
         if self._writing is not None:
@@ -89,7 +89,7 @@ class StatusFile:
             self._writing.addBoth(lambda _: ended.callback(None))
             await ended
         if work is not None:
-            # It may wait for its next turn, even where only just now a document was written.
+            # It may be waiting for its next turn.
             work.cancel()
 
     async def _run(self) -> None:
@@ -100,10 +100,10 @@ class StatusFile:
             pause = 0.0
             try:
                 begin = self._reactor.seconds()
-                pieces = await self._text.text(self._gather(), rest)
+                chunks = await self._text.text(self._gather(), rest)
                 self.took = self._reactor.seconds() - begin
                 self._writing = deferToThreadPool(
-                    self._reactor, self._reactor.getThreadPool(), replace_file, self._state, STATUS_NAME, pieces
+                    self._reactor, self._reactor.getThreadPool(), replace_file, self._state, STATUS_NAME, chunks
                 )
                 await self._writing
                 self._report.succeeded(STATUS_NAME)
@@ -113,13 +113,13 @@ class StatusFile:
                 self._report.failed(STATUS_NAME, error)
                 self._wanted, pause = True, RETRY
             except Exception:
-                # A fault of ours, and no reason to tell nothing any more.
-                self._log.failure("the status could not be told")
+                # A bug of ours: log it, and go on with the next document.
+                self._log.failure("the status could not be made")
             finally:
                 self._writing = None
             await deferLater(self._reactor, max(pause, PATIENCE * self.took))
         self._work = None
 
 
-def _given_up(failure: Failure) -> None:
+def _ignore_cancellation(failure: Failure) -> None:
     failure.trap(CancelledError)  # type: ignore[no-untyped-call]

@@ -1,7 +1,9 @@
 """
-``status.json``: what the running gateway has in force, for ``meshgate status`` and for anything that watches files.
+The text of ``status.json``: everything that the gateway has in force, for ``meshgate status`` and other programs.
 
-Knows what the document tells, and how it is read together with the figures and the lock of the state folder.
+A document of thousands of routes takes long to make, so the rows of routes and resources are kept: a row whose chain or
+status is the same object is not made again. Readers get the document together with the figures and the lock of the
+state folder, by :func:`read_status`.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from meshgate.state.folder import holder, identity_in
 from meshgate.state.writing import FIGURES_NAME, STATUS_NAME
 
 ROWS_AT_ONCE: Final = 2000
-"""How many rows one phase makes: some 0.05 s."""
+"""The number of rows that one phase makes, in some 0.05 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusContent:
     """
-    What the document tells.
+    The content of the document.
 
     :ivar failures: the listeners whose port is not open, each with the reason.
-    :ivar process: facts of the process: ``pid``, ``boot_id``, ``process_start``, ``version``, ``started``, ``updated``,
-        ``running``.
-    :ivar statuses: what became of each resource.
+    :ivar process: the facts of the process: ``pid``, ``boot_id``, ``process_start``, ``version``, ``started``,
+        ``updated``, ``running``.
+    :ivar statuses: the status of each resource.
     """
 
     table: RoutingTable
@@ -44,7 +46,7 @@ class StatusContent:
 
 
 class _Row(NamedTuple):
-    """A row of the routes, with what it was made of."""
+    """A row of the routes, with the objects that it was made from."""
 
     chain: Chain
     sniffs: bool
@@ -53,10 +55,7 @@ class _Row(NamedTuple):
 
 
 class StatusText:
-    """
-    Makes the text of the document, one after the other. The rows of routes and resources that are still the same are
-    not made again.
-    """
+    """Makes the texts of one document after the other."""
 
     def __init__(self) -> None:
         self._routes: dict[int, _Row] = {}
@@ -64,25 +63,26 @@ class StatusText:
 
     async def text(self, content: StatusContent, rest: Rest = no_rest) -> list[str]:
         """
-        The text in pieces, made in phases.
+        Make the text in phases.
 
         :param rest: awaited between two phases.
+        :return: the text, in chunks.
         """
         listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
         head = {**content.process, "generation": content.table.generation}
-        pieces = [json.dumps(head)[:-1], ', "listeners": [']
-        pieces += _separated(json.dumps(_listener(each, content)) for each in listeners)
-        pieces.append('], "routes": [')
-        pieces += _separated(await self._routes_of(listeners, rest))
-        pieces.append('], "endpoints": {')
+        chunks = [json.dumps(head)[:-1], ', "listeners": [']
+        chunks += _separated(json.dumps(_listener(each, content)) for each in listeners)
+        chunks.append('], "routes": [')
+        chunks += _separated(await self._routes_of(listeners, rest))
+        chunks.append('], "endpoints": {')
         endpoints = {str(each): [str(one) for one in each.endpoints] for each in content.table.destinations()}
-        pieces += _separated(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in endpoints.items())
-        pieces.append('}, "resources": [')
-        pieces += _separated(await self._resource_rows(content.statuses, rest))
-        pieces.append('], "problems": [')
-        pieces += _separated(json.dumps(each.as_json()) for each in content.problems)
-        pieces.append("]}\n")
-        return pieces
+        chunks += _separated(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in endpoints.items())
+        chunks.append('}, "resources": [')
+        chunks += _separated(await self._resource_rows(content.statuses, rest))
+        chunks.append('], "problems": [')
+        chunks += _separated(json.dumps(each.as_json()) for each in content.problems)
+        chunks.append("]}\n")
+        return chunks
 
     async def _routes_of(self, listeners: Iterable[Listener], rest: Rest) -> list[str]:
         rows: dict[int, _Row] = {}
@@ -114,22 +114,22 @@ async def _rest_after(rows: int, rest: Rest) -> None:
 
 
 def _separated(rows: Iterable[str]) -> list[str]:
-    """Rows with commas between them, in one piece."""
+    """Rows with commas between them, as one chunk."""
     return [", ".join(rows)]
 
 
 def read_status(state_dir: Path) -> dict[str, Any]:
     """
-    What the gateway wrote last, with the latest figures, and whether it runs.
+    Read the last status of a gateway with its latest figures, and find out if it runs.
 
-    The lock decides whether it runs; where it cannot be asked, the process that wrote the status is looked for. Of a
-    gateway that does not run no port is open, whatever was written.
+    The lock says if the gateway runs; if the lock cannot be read, the process that wrote the status is looked for. The
+    ports of a gateway that does not run are closed, whatever the document says.
 
-    :return: the document and the figures in one, with ``running``, and under ``process`` what the lock tells of the
-        process that holds or last held it.
-    :raises FileNotFoundError: no gateway has ever run with this state folder.
-    :raises OSError: the status cannot be read.
-    :raises ValueError: the file is not a status document.
+    :return: the document and the figures in one, with ``running``, and under ``process`` the facts of the process that
+        holds or last held the lock.
+    :raises FileNotFoundError: if no gateway has ever run with this state folder.
+    :raises OSError: if the status cannot be read.
+    :raises ValueError: if the file is not a status document.
     """
     lock = holder(state_dir)
     document = _read_document(state_dir / STATUS_NAME, missing_ok=bool(lock.held or lock.facts))
@@ -138,7 +138,7 @@ def read_status(state_dir: Path) -> dict[str, Any]:
         wrote = identity_in(document)
         running = bool(document.get("running")) and wrote is not None and wrote.lives()
     if running and lock.facts and not _of_one_process(document, lock.facts):
-        document = {}  # of another process; this one has not written its own yet
+        document = {}  # by another process; this one has not written its own yet
     figures = _read_figures(state_dir / FIGURES_NAME)
     if document and _of_one_process(document, figures):
         document = {**figures, **document}
@@ -160,7 +160,7 @@ def _read_document(file: Path, missing_ok: bool) -> dict[str, Any]:
 
 
 def _read_figures(file: Path) -> dict[str, Any]:
-    """The figures; nothing where there are none that can be read: the rest is worth showing without them."""
+    """The figures; none if they cannot be read, since the rest is worth showing without them."""
     try:
         figures = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -169,7 +169,7 @@ def _read_figures(file: Path) -> dict[str, Any]:
 
 
 def _of_one_process(document: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether the same process wrote both."""
+    """True if the same process wrote both documents."""
     return all(name in other and document.get(name) == other[name] for name in ("pid", "started"))
 
 
@@ -178,7 +178,7 @@ def _closed(state: str) -> str:
 
 
 def routes(listener: Listener) -> list[dict[str, Any]]:
-    """The chains of a listener as rows: the columns of ``meshgate routes`` and the entries of ``status.json``."""
+    """The chains of a listener as rows: for ``meshgate routes`` and ``status.json``."""
     return [_route(listener, chain) for chain in listener.chains()]
 
 

@@ -148,7 +148,7 @@ class StatusTests(CommandTestCase):
 
     def play(self, status: Mapping[str, Any] | None = None, figures: Mapping[str, Any] | None = None) -> None:
         """A gateway runs, and has written this."""
-        self.state.tell(pid=7, started="then", version="1")
+        self.state.note(pid=7, started="then", version="1")
         self.state.hold(self.folder / "etc/state")
         self.tell(status, figures)
 
@@ -210,11 +210,11 @@ class StatusTests(CommandTestCase):
     def test_ended(self) -> None:
         """The end of the last process is shown, also if another process has written the status."""
         self.play(STATUS, FIGURES)
-        self.state.tell(end="ended in order", ended="at last")
+        self.state.note(end="ended in order", ended="at last")
         self.state.release()
         text = self.run_command("status", exit_code=3).stdout
         self.assertIn("not running: process 7, started then, ended in order at at last\n", text)
-        self.state.tell(pid=9, started="later", ended=None, end="could not start: port 1 is taken")
+        self.state.note(pid=9, started="later", ended=None, end="could not start: port 1 is taken")
         self.state.hold(self.folder / "etc/state")
         self.state.release()
         text = self.run_command("status", exit_code=3).stdout
@@ -228,7 +228,7 @@ class StatusTests(CommandTestCase):
             text = self.run_command("status").stdout
             self.assertEqual(text, "meshgate 1, process 7, running\nthe gateway has not written its status yet\n")
             self.assertEqual(self.run_json("status")["running"], True)
-        self.state.tell(not_written="No space left on device")
+        self.state.note(not_written="No space left on device")
         self.assertIn("is therefore old: No space left on device\n", self.run_command("status").stdout)
 
     def test_what_cannot_be_asked(self) -> None:

@@ -20,7 +20,7 @@ import sys, subprocess
 from pathlib import Path
 from meshgate.state.folder import StateFolder
 folder = StateFolder()
-folder.tell(pid=4711, started="then")
+folder.note(pid=4711, started="then")
 folder.hold(Path(sys.argv[1]))
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 print(child.pid, flush=True)
@@ -38,7 +38,7 @@ class StateFolderTests(SynchronousTestCase):
     def held(self) -> StateFolder:
         """A folder that this test holds."""
         folder = StateFolder()
-        folder.tell(pid=os.getpid(), started="now")
+        folder.note(pid=os.getpid(), started="now")
         self.addCleanup(folder.release)
         folder.hold(self.path)
         return folder
@@ -49,7 +49,7 @@ class StateFolderTests(SynchronousTestCase):
         folder = self.held()
         self.assertEqual(holder(self.path).held, True)
         self.assertEqual(holder(self.path).facts, {"pid": os.getpid(), "started": "now"})
-        folder.tell(ending="in order")
+        folder.note(ending="in order")
         folder.release()
         self.assertEqual(holder(self.path).held, False)
         self.assertEqual(holder(self.path).facts["ending"], "in order")
@@ -57,8 +57,8 @@ class StateFolderTests(SynchronousTestCase):
     def test_facts_are_replaced(self) -> None:
         """A fact may be taken back, and a shorter text leaves nothing of a longer one."""
         folder = self.held()
-        folder.tell(trouble="x" * 100)
-        folder.tell(trouble=None)
+        folder.note(trouble="x" * 100)
+        folder.note(trouble=None)
         self.assertEqual(holder(self.path).facts, {"pid": os.getpid(), "started": "now"})
 
     def test_a_second_one_is_refused(self) -> None:
