@@ -80,7 +80,7 @@ class WriteReportTests(StateFilesTestCase):
             self.report.failed(name, full)
         ((level, text),) = self.said()
         self.assertEqual(level, LogLevel.warn)
-        self.assertIn(f"a.json in {self.path} cannot be written: No space left on device; the gateway tries again", text)
+        self.assertIn(f"a.json in {self.path} cannot be written: No space left on device; the gateway tries", text)
         self.assertEqual(holder(self.path).facts, {"not_written": "No space left on device"})
         self.report.succeeded("a.json")
         self.assertEqual(self.said(), [])
