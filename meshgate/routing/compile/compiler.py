@@ -120,7 +120,7 @@ async def compile_change(
         await rest()
     problems = compiler.problems()
     await rest()
-    return Compilation(table, problems, compiler.statuses(table, problems))
+    return Compilation(table, problems, compiler.statuses(problems))
 
 
 class Compiler:
@@ -149,7 +149,7 @@ class Compiler:
         self._catalog_with_refused = self._catalog
         self._rules = DestinationRules((), proxy)
         self._gateway_pods = GatewayPods()
-        self._reader = (ExtendedClaimReader if proxy.extended else ClaimReader)()
+        self._reader = self._new_reader()
         self._bindings = Bindings(proxy)
         self._gateways = Gateways(
             lambda gateway: servers_of(gateway, self._gateway_pods, proxy),
@@ -170,9 +170,8 @@ class Compiler:
             del self._resources[resource.key]
             self._statuses.touch(resource.key)
             if isinstance(resource.spec, GatewaySpec):
-                del self._gateways.by_name[resource.qualified_name]
+                self._gateways.remove(resource)
                 self._families.remove(resource)
-                self._gateways.invalidate([resource.qualified_name])
                 self._stop_analyzing_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.remove(resource).gateways)
@@ -186,9 +185,8 @@ class Compiler:
             self._resources[resource.key] = resource
             self._statuses.touch(resource.key)
             if isinstance(resource.spec, GatewaySpec):
-                self._gateways.by_name[resource.qualified_name] = resource
+                self._gateways.add(resource)
                 self._families.add(resource)
-                self._gateways.invalidate([resource.qualified_name])
                 self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.add(resource).gateways)
@@ -212,7 +210,7 @@ class Compiler:
                 self._shared_is_stale = True
 
     def refresh_shared_state(self) -> None:
-        """Rebuild everything that is made of neither Gateways nor VirtualServices, if any of these has changed."""
+        """Rebuild what is made of resources other than Gateways and VirtualServices, if any of these has changed."""
         if not self._shared_is_stale:
             return
         shared = list(self._shared.values())
@@ -229,11 +227,12 @@ class Compiler:
         if gateway_pods != self._gateway_pods:
             self._gateway_pods = gateway_pods
             self._gateways.begin_epoch()
-        self._reader = (ExtendedClaimReader if self.proxy.extended else ClaimReader)()
+        # The old reader keeps destinations of the old catalog.
+        self._reader = self._new_reader()
         changed = self._catalog.changed_hosts(before) | self._catalog_with_refused.changed_hosts(before_with_refused)
         self._invalidate_destinations(changed | self._rules.changed_hosts(rules_before))
-        given = AnalysisInput([*shared, *faulty], self.proxy, self._catalog_with_refused)
-        self._analysis.refresh_shared_state(given)
+        analysis_input = AnalysisInput([*shared, *faulty], self.proxy, self._catalog_with_refused)
+        self._analysis.refresh_shared_state(analysis_input)
         self._shared_is_stale = False
 
     def compile_gateways(self, budget: int) -> bool:
@@ -283,10 +282,14 @@ class Compiler:
         problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
         return _in_order(problems)
 
-    def statuses(self, table: RoutingTable, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:
-        """The statuses of all resources, by kind and name."""
+    def statuses(self, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:
+        """
+        The statuses of all resources, by kind and name.
+
+        :param problems: as :meth:`problems` gives them.
+        """
         used = {key for output in self._gateways.outputs() for key in output.used}
-        return self._statuses.renew(self._resources, table, used, problems)
+        return self._statuses.renew(self._resources, self._table, used, problems)
 
     def _invalidate_destinations(self, changed: Set[str]) -> None:
         """Have VirtualServices read and checked again whose destinations name a changed host."""
@@ -339,6 +342,9 @@ class Compiler:
         self._analysis.drop_virtual_service(virtual_service)
         self._unchecked.pop(virtual_service.key, None)
         self._destination_problems.pop(virtual_service.key, None)
+
+    def _new_reader(self) -> ClaimReader:
+        return ExtendedClaimReader() if self.proxy.extended else ClaimReader()
 
     def _new_resolver(self) -> DestinationResolver:
         return DestinationResolver(self._catalog, self._rules, self.proxy, self._catalog_with_refused)

@@ -115,7 +115,7 @@ class Gateways:
     :param servers_of: gives the servers of a Gateway, or the problem that the Gateway does not select this gateway.
     :param read_claims: gives the claims of a VirtualService to a server.
     :param builder: the class that builds the chains.
-    :ivar by_name: the Gateways by ``namespace/name``; call :meth:`invalidate` for each that has changed.
+    :ivar by_name: the Gateways by ``namespace/name``.
     """
 
     def __init__(
@@ -137,8 +137,18 @@ class Gateways:
         self._joint_key: tuple[tuple[GatewayOutput, ...], Mapping[Group, Age]] = ((), {})
         self._listeners: dict[ListenerKey, tuple[list[ListenerBuilder], Listener | None]] = {}
 
+    def add(self, gateway: Gateway) -> None:
+        """Add a Gateway, or replace the one with its name."""
+        self.by_name[gateway.qualified_name] = gateway
+        self.invalidate([gateway.qualified_name])
+
+    def remove(self, gateway: Gateway) -> None:
+        """Remove a Gateway."""
+        del self.by_name[gateway.qualified_name]
+        self.invalidate([gateway.qualified_name])
+
     def invalidate(self, names: Iterable[str]) -> None:
-        """Have Gateways compiled again, since they or the VirtualServices that name them have changed."""
+        """Have Gateways compiled again, since the VirtualServices that name them have changed."""
         self._stale.update(dict.fromkeys(names))
 
     def begin_epoch(self) -> None:

@@ -57,15 +57,10 @@ class Compiled:
         resources = read(*documents)
         self._read_claims = claims_by(resources)
         for each in gateways(resources):
-            self.set_gateway(each)
+            self.gateways.add(each)
         self.routes = {each.name: each for each in virtual_services(resources)}
         for route in self.routes.values():
             self.gateways.invalidate(self.bindings.add(route).gateways)
-
-    def set_gateway(self, one: Gateway) -> None:
-        """A Gateway has come, or changed."""
-        self.gateways.by_name[one.qualified_name] = one
-        self.gateways.invalidate([one.qualified_name])
 
     def set_route(self, document: Document) -> None:
         """A VirtualService has changed."""
@@ -125,7 +120,7 @@ class MemoTests(SynchronousTestCase):
 
     def test_a_gateway_changes(self) -> None:
         """Its servers are bound again and its claims read; chains of others, and other listeners, are the same."""
-        self.compiled.set_gateway(first_gateway(gateway("a", tls_server(443, ["a.example.com", "more.org"]))))
+        self.compiled.gateways.add(first_gateway(gateway("a", tls_server(443, ["a.example.com", "more.org"]))))
         after = self.compiled.join()
         self.assertEqual((self.compiled.bound, self.compiled.read), (["a"], ["a"]))
         self.assertIs(after[KEY].exact["b.example.com"], self.before[KEY].exact["b.example.com"])
@@ -152,8 +147,7 @@ class MemoTests(SynchronousTestCase):
 
     def test_a_gateway_goes(self) -> None:
         """Its names are gone, and nothing else is compiled."""
-        del self.compiled.gateways.by_name["default/a"]
-        self.compiled.gateways.invalidate(["default/a"])
+        self.compiled.gateways.remove(self.compiled.gateways.by_name["default/a"])
         after = self.compiled.join()
         self.assertEqual((self.compiled.bound, sorted(rules(after[KEY]))), ([], ["b.example.com", "c.example.com"]))
 
@@ -161,7 +155,7 @@ class MemoTests(SynchronousTestCase):
         """It has a problem, and no listener."""
         other = gateway("a", tls_server(443, ["a.example.com"]))
         other["spec"]["selector"] = {"istio": "egress"}
-        self.compiled.set_gateway(first_gateway(other))
+        self.compiled.gateways.add(first_gateway(other))
         self.assertNotIn("a.example.com", self.compiled.join()[KEY].exact)
         self.assertEqual(self.compiled.problems(), ["MG2040"])
 
@@ -197,8 +191,7 @@ class ContestTests(SynchronousTestCase):
         compiled = Compiled(*pair("a", "x.org"), *pair("b", "x.org"), *pair("c"))
         self.assertEqual(rules(compiled.join()[KEY]), {"x.org": "a", "c.example.com": "c"})
         self.assertEqual(compiled.problems(), ["MG2002"])
-        del compiled.gateways.by_name["default/a"]
-        compiled.gateways.invalidate(["default/a"])
+        compiled.gateways.remove(compiled.gateways.by_name["default/a"])
         self.assertEqual(rules(compiled.join()[KEY]), {"x.org": "b", "c.example.com": "c"})
         self.assertEqual(compiled.problems(), [])
 
@@ -224,7 +217,7 @@ class ContestTests(SynchronousTestCase):
         compiled = Compiled(*pair("a", "x.org"), *pair("b", "x.org"), *pair("c", port=8443))
         before = compiled.join()
         *_, joint = compiled.gateways.outputs()
-        compiled.set_gateway(first_gateway(*pair("c", "other.org", 8443)))
+        compiled.gateways.add(first_gateway(*pair("c", "other.org", 8443)))
         after = compiled.join()
         *_, same = compiled.gateways.outputs()
         self.assertIs(joint, same)
