@@ -42,6 +42,7 @@ COMPILED = (
     "meshgate/proxy/ended.py",
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/racing.py",
+    "meshgate/proxy/sides.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
     "meshgate/proxy/served_listener.py",

@@ -1,9 +1,14 @@
 """
-The access log: one line for each connection, at its end, written in batches and never in anybody's way.
+The access log: one line for each connection, written at its end, in batches.
 
-Knows lines, descriptors and time; must not know what a line says, which is :mod:`meshgate.proxy.log_line`'s
-business. Nothing that goes wrong with the writing reaches the proxy: a full disk or a reader that has stopped
-reading costs log lines, counted, and nothing else.
+The problem: a full disk, a slow reader or a rotated file must never delay a connection or stop the gateway, and other
+processes may write to the same output.
+
+The approach: lines are gathered and written once a second, or at 64 KiB. Before each write the kernel is asked if the
+output takes anything; if not, the lines wait, up to :data:`MAX_PENDING` bytes, and later lines are dropped.
+
+The invariants: no write blocks. An output gets whole lines, in order. Dropped lines are counted, and a line in their
+place says how many there were.
 """
 
 from __future__ import annotations
@@ -28,21 +33,21 @@ from meshgate.proxy.record import ConnectionRecord
 Format = Literal["text", "json"]
 
 FLUSH_AFTER: Final = 1.0
-"""Seconds after which a line is written at the latest."""
+"""Seconds within which a line is written."""
 
 FLUSH_AT: Final = 64 * 1024
-"""Bytes of lines gathered at which they are written at once."""
+"""Size in bytes at which gathered lines are written at once."""
 
 RETRY_AFTER: Final = 0.1
-"""Seconds after which lines that could not be written are tried again."""
+"""Seconds after which the writing of waiting lines is tried again."""
 
 MAX_PENDING: Final = 8 * 1024 * 1024
-"""Bytes of lines kept while they cannot be written, unless told otherwise. What comes on top is counted and dropped."""
+"""Size in bytes of the lines that are kept while they cannot be written; further lines are counted and dropped."""
 
 CLOSE_WITHIN: Final = 2.0
-"""Seconds that closing waits for a slow reader to take what is left."""
+"""Seconds that closing waits for a slow reader to take the last lines."""
 
-# Non-blocking for the sake of named pipes; O_NOCTTY lest a terminal becomes the daemon's own.
+# O_NONBLOCK for named pipes; O_NOCTTY so that no terminal becomes the daemon's controlling one.
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
 
 _HINTS: Final = {
@@ -56,7 +61,7 @@ _FORMATS: Final = {"text": (format_text, lost_text), "json": (format_json, lost_
 
 
 class AccessLogError(Exception):
-    """The access log cannot be opened. The text says which and why, for people."""
+    """The access log cannot be opened. The text says which one and why."""
 
 
 def open_access_log(path: str, format: Format, clock: IReactorTime) -> AccessLog:  # noqa: A002
@@ -65,22 +70,22 @@ def open_access_log(path: str, format: Format, clock: IReactorTime) -> AccessLog
 
     :param path: a file, to be appended to and created with mode 0640; ``-`` for standard output. That is file
         descriptor 1 itself: under twistd, ``sys.stdout`` leads to the program's own log.
-    :param format: how the lines read.
-    :param clock: for the times at which lines are written.
-    :raises AccessLogError: when it cannot be opened.
+    :param format: the format of the lines.
+    :param clock: provides the timers.
+    :raises AccessLogError: if it cannot be opened.
     """
     return AccessLog(partial(_open_path, path), format, clock)
 
 
 class AccessLog:
     """
-    Gathers lines and writes them: after a second, at 64 KiB, and when closed.
+    An open access log.
 
-    :param open_output: opens what is written to, and returns its file descriptor, which then belongs to the log.
-    :param format: how the lines read.
-    :param clock: for the times at which lines are written.
-    :ivar max_pending: bytes of lines kept while they cannot be written.
-    :raises AccessLogError: as ``open_output`` does.
+    :param open_output: opens the output and returns its file descriptor, which then belongs to the log.
+    :param format: the format of the lines.
+    :param clock: provides the timers.
+    :ivar max_pending: size in bytes of the lines that are kept while they cannot be written.
+    :raises AccessLogError: if ``open_output`` does.
     """
 
     def __init__(self, open_output: Callable[[], int], format: Format, clock: IReactorTime) -> None:  # noqa: A002
@@ -100,7 +105,7 @@ class AccessLog:
         self._close_by = 0.0
 
     def write(self, record: ConnectionRecord) -> None:
-        """Log a connection that has ended. Never fails because of the output, and never waits for it."""
+        """Log a connection that has ended. Neither fails because of the output nor waits for it."""
         if self._output.closed:
             return
         line = self._format_line(record)
@@ -120,7 +125,7 @@ class AccessLog:
             self._timer = self._clock.callLater(FLUSH_AFTER, self.flush)
 
     def flush(self) -> None:
-        """Write as much as the output takes now; try again later with the rest."""
+        """Write as much as the output takes now, and the rest later."""
         self._unflushed = 0
         self._cancel_timer()
         if self._output.closed:
@@ -138,9 +143,9 @@ class AccessLog:
 
     def reopen(self) -> None:
         """
-        Open the output anew, once the file was renamed by a log rotation.
+        Open the output again, after a log rotation has renamed the file.
 
-        :raises AccessLogError: when it cannot be opened; the old one stays in use.
+        :raises AccessLogError: if it cannot be opened. The old output stays in use.
         """
         self.flush()
         output = _Output(self._open_output())
@@ -150,9 +155,9 @@ class AccessLog:
 
     def close(self) -> Deferred[None]:
         """
-        Write what is left and close the output.
+        Write the last lines and close the output.
 
-        :return: fires when all is written, or could not be within two seconds.
+        :return: fires when everything is written, or after :data:`CLOSE_WITHIN` seconds.
         """
         if self._closed is None:
             self._closed = Deferred()
@@ -214,12 +219,11 @@ class AccessLog:
 class _Output:
     """
     A descriptor that is written to only when that does not block, and by whole lines, since other processes may
-    write to the same place.
+    write to the same output.
 
-    It is not made non-blocking: that would hold for every process that shares it, as is usual for standard
-    output. Instead, the kernel is asked before each chunk, and no chunk is longer than what a pipe with room
-    surely has room for and takes in one go (pipe(7), PIPE_BUF). A file is never full in this sense, and takes
-    everything at once.
+    The descriptor is not made non-blocking: standard output is often shared, and the flag would hold for every process.
+    Instead, the kernel is asked before each chunk, and a chunk is so short that a pipe with any room takes it in one go
+    (pipe(7), PIPE_BUF). A file takes everything at once.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -234,14 +238,16 @@ class _Output:
 
     def write(self, data: memoryview) -> int:
         """
-        :return: how many bytes were taken; 0 when it would block.
-        :raises OSError: when it cannot be written to.
+        Write as many whole lines as fit.
+
+        :return: number of bytes written; 0 if writing would block.
+        :raises OSError: if writing fails.
         """
         if not self._poll.poll(0):
             return 0
         chunk = data[: self._chunk]
         if len(chunk) < len(data):
-            # A line that is longer than a chunk has to be cut after all.
+            # A line that is longer than a chunk has to be cut.
             chunk = chunk[: bytes(chunk).rfind(b"\n") + 1] or chunk
         try:
             return os.write(self._descriptor, chunk)
@@ -264,8 +270,8 @@ def _open_path(path: str) -> int:
 
 
 def _open_stdout() -> int:
-    # Opened anew, it may be made non-blocking: a terminal stopped by Ctrl-S polls as writable, and another process may
-    # fill a pipe in the moment between asking and writing. A file would lose its place by that.
+    # A descriptor that is opened again may be non-blocking: a terminal stopped by Ctrl-S polls as writable, and another
+    # process may fill a pipe between the poll and the write. A file must not be opened again: its offset would be lost.
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
         return os.open("/proc/self/fd/1" if stat.S_ISFIFO(os.fstat(1).st_mode) else os.ttyname(1), flags)

@@ -1,9 +1,8 @@
 """
-Overload: which connections there is no room for, by limits over all of them, over those of one listener and over those
-of one client.
+Admission: connections are turned away when a limit is reached, over all connections, over those of one listener or over
+those of one client.
 
-Knows counts and limits; must not know how a connection is turned away. What is counted is counted over all workers
-(:mod:`meshgate.proxy.shared_counts`), and only where a limit is set.
+Connections are counted over all workers (:mod:`meshgate.proxy.shared_counts`), and only for the limits that are set.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import EVERYTHING, CounterPair, SharedCounts
 
 IPV6_CLIENT: Final = 64
-"""Leading bits of an IPv6 address by which clients are told apart: a single client has all the addresses below."""
+"""Leading bits of an IPv6 address by which clients are distinguished: one client usually has a whole /64 network."""
 
 CountedIn = tuple[CounterPair, ...]
-"""Where a connection is counted."""
+"""The counters that a connection is counted in."""
 
 
 class Admission:
     """
-    Lets connections in, as long as there is room.
+    Admits connections while no limit is reached.
 
-    :param counts: over all workers.
+    :param counts: the counts that all workers share.
     """
 
     def __init__(self, counts: SharedCounts) -> None:
@@ -35,10 +34,10 @@ class Admission:
 
     def enter(self, limits: Limits, listener: str, client: str) -> CountedIn | None:
         """
-        Count a connection, if there is room.
+        Count a connection, unless a limit is reached.
 
-        :param client: its IP address.
-        :return: where it was counted, to be given to :meth:`leave` at its end; None if there is no room.
+        :param client: the client's IP address.
+        :return: the counters, to be passed to :meth:`leave` at its end; None if a limit is reached.
         """
         wanted = self._wanted(limits, listener, client)
         for pair, most in wanted:
@@ -52,7 +51,7 @@ class Admission:
             self._counts.add(pair, -1)
 
     def recount(self, limits: Limits, listener: str, client: str, counted: CountedIn) -> CountedIn:
-        """Count a connection that is there as other limits want it; nobody is turned away for that."""
+        """Count a live connection by new limits; it stays even if they are exceeded."""
         self.leave(counted)
         return self._count(self._wanted(limits, listener, client))
 
@@ -74,9 +73,9 @@ class Admission:
 
 def client_key(address: str) -> str:
     """
-    What a client is counted by: an IPv4 address, or the network of an IPv6 one.
+    Return the key that a client is counted by: an IPv4 address, or the network of an IPv6 address.
 
-    :param address: an IP address, perhaps with a zone.
+    :param address: an IP address, with or without a zone.
     """
     if ":" not in address:
         return address

@@ -1,14 +1,19 @@
 """
-What the connections to one destination share: how many there are, per endpoint too, whose turn it is, and which
-endpoints are left out or tried last since they failed.
+Clusters: what the connections to one destination share, and the order in which they try its endpoints.
 
-Knows neither sockets nor how an endpoint is chosen or left out. It outlives the tables: a destination that stays keeps
-its counts and its turn.
+The problem: connections are balanced by counts and turns that outlive any table, dead endpoints must cost clients
+little, and a DNS name with addresses of both families is one set of hosts and not two.
 
-Endpoints are tried in three tiers. In the first are those that connections are balanced over. In the second are
-addresses of a DNS name that belong to the family that is not used of this name: A and AAAA records are two ways to the
-same hosts, and not twice as many endpoints. In the third are those whose last dial failed
-(:mod:`meshgate.routing.backoff`); one whose back-off is over is tried first by one connection, its probe.
+The approach: a cluster keeps the endpoint loads and the turn of its destination, and a balancer for the endpoints as
+they are now. The balancer is made anew when the endpoints, the answers of DNS, the policy or the marks change. It
+orders the endpoints by three tiers: the endpoints that connections are balanced over; the addresses of a DNS name that
+belong to the family that is not in use for that name; and the endpoints whose last dial failed, which are marked
+(:mod:`meshgate.routing.backoff`). When the back-off of a marked endpoint is over, one connection tries it first, as its
+probe.
+
+The invariants: a destination that stays keeps its counts and its turn whatever table is installed. Marks are shared by
+all workers, and read again when their first word has changed. An endpoint that outlier detection has ejected is in no
+tier.
 """
 
 from __future__ import annotations
@@ -31,18 +36,19 @@ from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
 from meshgate.routing.table import Destination, Endpoint
 
 AddressLookup = Callable[[str], tuple[str, ...] | None]
-"""Gives the addresses of a name; None where they are not known."""
+"""Returns the addresses of a DNS name; None while they are unknown."""
 
 
 class Cluster:
     """
-    What the connections to one destination share.
+    The state that the connections to one destination share.
 
-    :param counts: where connections are counted that have a limit, and endpoints are marked that fail.
-    :param families: which family is used of each name.
-    :ivar active: how many connections of this process there are, those that are being dialed among them.
-    :ivar name: the destination in words.
-    :ivar names: those of its endpoints that have to be resolved.
+    :param counts: the shared counts of limited connections, and the marks of endpoints.
+    :param families: the family in use for each DNS name.
+    :param failing: the clusters with marked endpoints; the cluster adds itself.
+    :ivar active: number of this process's connections, those that are being dialed included.
+    :ivar name: the destination as text.
+    :ivar names: the DNS names among its endpoints.
     """
 
     __slots__ = (
@@ -87,7 +93,7 @@ class Cluster:
         self._turn = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
         self._serving: Sequence[EndpointLoad] = ()
-        # Making a hash takes long. It is kept while the endpoints stay, whatever fails.
+        # A hash ring or table takes long to make. It is kept while the endpoints stay, whatever fails.
         self._hash: Balancer | None = None
         self._hashed: Sequence[EndpointLoad] = ()
         self._answers: list[tuple[str, ...]] = []
@@ -95,7 +101,7 @@ class Cluster:
         self._ejections: Ejections | None = None
         self._backoffs = counts.backoffs
         self._words = counts.backoffs.words
-        # A look at the marks is due when their first word is another one than at the last look.
+        # The first word of the marks, as it was when they were read.
         self._marks_seen = 0
         self._use_marks = True
         self._next_probe = math.inf
@@ -112,21 +118,21 @@ class Cluster:
 
     @property
     def full(self) -> bool:
-        """Whether there are as many connections, in all workers, as the policy allows."""
+        """True if the connections of all workers have reached the limit of the policy."""
         most = self._policy.max_connections
         return most is not None and self._counters is not None and self._counts.total(self._counters) >= most
 
     def count(self, by: int) -> None:
-        """There are more connections, or with a negative number fewer."""
+        """Add to the number of connections; a negative number subtracts."""
         self.active += by
         if self._counters is not None:
             self._counts.add(self._counters, by)
 
     def update(self, destination: Destination) -> bool:
         """
-        Take over what the table in force says.
+        Apply a destination of the table in force.
 
-        :return: whether that is news.
+        :return: True if its endpoints or its policy have changed.
         """
         if (destination.endpoints, destination.policy) == (self._endpoints, self._policy):
             return False
@@ -143,12 +149,13 @@ class Cluster:
         use_marks: bool = True,
     ) -> Iterator[EndpointLoad]:
         """
-        The endpoints in the order in which the next connection tries them.
+        Order the endpoints for the next connection.
 
-        :param source: the client's address, where it is what balancers choose by.
+        :param known: gives the addresses of DNS names.
+        :param source: the client's address if the endpoint is chosen by it; else None.
         :param now: the clock's seconds.
-        :param lease: seconds after which a dial has an outcome.
-        :param use_marks: endpoints whose last dial failed are tried last; else their order is the policy's alone.
+        :param lease: seconds within which a dial has an outcome.
+        :param use_marks: try marked endpoints last; otherwise the policy alone decides the order.
         """
         if self._policy.outliers is not None:
             if self._ejections is None:
@@ -174,7 +181,7 @@ class Cluster:
         return chosen_by.order(turn, source, rng)
 
     def succeeded(self, load: EndpointLoad, now: float) -> None:
-        """An endpoint was connected to."""
+        """Note that a dial has succeeded."""
         if self._ejections is not None:
             self._ejections.succeeded(load)
         if load.marked:
@@ -186,10 +193,10 @@ class Cluster:
 
     def failed(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
         """
-        An endpoint could not be connected to.
+        Note that a dial has failed.
 
-        :param started: when the dial began.
-        :return: whether that was not to be expected: its last dial had not failed.
+        :param started: the clock's seconds when the dial began.
+        :return: True if the endpoint was not marked before.
         """
         if self._ejections is not None and self._loads.get(load.endpoint) is load:
             until = self._ejections.failed(load, len(self._loads), now)
@@ -205,9 +212,9 @@ class Cluster:
 
     def mark(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
         """
-        Have an endpoint tried last, until a probe connects. For outlier detection, nothing has failed.
+        Mark an endpoint, so that it is tried last until a probe connects. Outlier detection does not count this.
 
-        :return: whether it was not marked before.
+        :return: True if the endpoint was not marked before.
         """
         if not self._use_marks:
             return False
@@ -223,12 +230,12 @@ class Cluster:
         return new
 
     def dial_abandoned(self, load: EndpointLoad) -> None:
-        """A dial was given up before there was an outcome."""
+        """Note that a dial was given up before it had an outcome."""
         if load.marked:
             self._backoffs.release(self._key(load))
 
     def prefer(self, winner: EndpointLoad, now: float) -> None:
-        """An address of a name has answered, and one of the other family has not."""
+        """Use the family of an address from now on, since an address of the other family has not answered."""
         self._families.prefer(winner.shared_name, winner.is_ipv6, now)
 
     def _key(self, load: EndpointLoad) -> int:
@@ -237,7 +244,7 @@ class Cluster:
         return load.key
 
     def _read_marks(self) -> None:
-        """Find out which endpoints are marked now; if they are others than before, they are chosen by anew."""
+        """Read the marks; if they have changed, the next connection makes a new balancer."""
         self._marks_seen = seen = int(self._words[0])
         self._next_probe = math.inf
         for load in self._serving:
@@ -254,7 +261,10 @@ class Cluster:
     def _claim_probe(
         self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random, now: float, lease: float
     ) -> EndpointLoad | None:
-        """An endpoint whose back-off is over, for this connection alone; by a hash, only if it is the client's own."""
+        """
+        Claim a marked endpoint whose back-off is over as the probe of this connection. If endpoints are chosen by a
+        hash, only the client's own endpoint is probed.
+        """
         due: Iterable[EndpointLoad] = self._serving
         if hashes(self._policy.balancing):
             untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
@@ -267,11 +277,11 @@ class Cluster:
                     probe = load
                     break
         if asked:
-            self._read_marks()  # for the next time when there is something to claim
+            self._read_marks()  # for the time when the next back-off is over
         return probe
 
     def left_out(self, now: float) -> list[LeftOut]:
-        """The endpoints that get no connections for a time, or are tried last."""
+        """Return the endpoints that are ejected, or tried last."""
         ejections = self._ejections
         found = [] if ejections is None else [(load, until) for load, until in ejections.ejected() if until > now]
         ejected = {load for load, _ in found}
@@ -293,7 +303,7 @@ class Cluster:
             self._begin_or_end_counting()
 
     def _begin_or_end_counting(self) -> None:
-        """Only where there is a limit, connections are counted over all workers: those that there are now at once."""
+        """Count over all workers only while there is a limit; the live connections are added or subtracted at once."""
         if self._counters is None:
             self._counters = self._counts.pair(f"connections to {self.name}")
             self._counts.add(self._counters, self.active)
@@ -302,7 +312,7 @@ class Cluster:
             self._counters = None
 
     def _make_balancer(self, addresses: dict[str, tuple[str, ...]], now: float) -> Balancer:
-        """One for the endpoints as they are now, with the counts of those that were there before."""
+        """Make a balancer for the endpoints as they are now; loads that stay keep their counts."""
         before = self._loads
         self._loads = {}
         for endpoint, shared_name in self._resolved(addresses):
@@ -323,7 +333,7 @@ class Cluster:
     def _tiers(
         self, loads: Sequence[EndpointLoad], now: float
     ) -> tuple[list[EndpointLoad], list[EndpointLoad], list[EndpointLoad]]:
-        """Those that are balanced over, those of the family that is not used, and those that are marked."""
+        """Sort the endpoints into the balanced ones, those of the family that is not in use, and the marked ones."""
         families = self._families
         self._families_seen, self._families_until = families.changes, math.inf
         unmarked = [load for load in loads if not load.marked]
@@ -339,7 +349,7 @@ class Cluster:
         return first, second, [load for load in loads if load.marked]
 
     def _resolved(self, addresses: dict[str, tuple[str, ...]]) -> Iterator[tuple[Endpoint, str]]:
-        """The endpoints, one for each address of a name; and the name that several share."""
+        """Yield an endpoint for each address, with the DNS name that it shares with others, or ""."""
         for endpoint in self._endpoints:
             if endpoint.dns:
                 found = addresses[endpoint.address]
@@ -351,7 +361,7 @@ class Cluster:
 
 
 def _first(one: EndpointLoad, loads: Iterator[EndpointLoad]) -> Iterator[EndpointLoad]:
-    """One endpoint before all others."""
+    """Yield one endpoint, and then all others."""
     yield one
     for load in loads:
         if load is not one:
@@ -360,9 +370,9 @@ def _first(one: EndpointLoad, loads: Iterator[EndpointLoad]) -> Iterator[Endpoin
 
 class Clusters:
     """
-    All clusters, by host, port and subset of their destinations.
+    The clusters of a worker, by host, port and subset of their destinations.
 
-    :param counts: as of :class:`Cluster`.
+    :param counts: as for :class:`Cluster`.
     """
 
     def __init__(self, counts: SharedCounts) -> None:
@@ -370,30 +380,30 @@ class Clusters:
         self._families = Families()
         self._failing: set[Cluster] = set()
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
-        # Those whose cluster is known to follow them, by identity: several routes may bring one of their own.
-        self._known: dict[int, tuple[Cluster, Destination]] = {}
+        # Destinations that their cluster has applied, by identity: several routes may have equal destinations.
+        self._applied: dict[int, tuple[Cluster, Destination]] = {}
 
     def of(self, destination: Destination) -> Cluster:
-        """That of a destination of the table in force."""
-        known = self._known.get(id(destination))
-        if known is not None:
-            return known[0]
+        """Return the cluster of a destination of the table in force."""
+        applied = self._applied.get(id(destination))
+        if applied is not None:
+            return applied[0]
         cluster = self._clusters.get(destination.cluster)
         if cluster is None:
             cluster = self._clusters[destination.cluster] = Cluster(
                 destination, self._counts, self._families, self._failing
             )
         elif cluster.update(destination):
-            # Another one may say what this one said before.
-            self._known = {key: each for key, each in self._known.items() if each[0] is not cluster}
-        self._known[id(destination)] = (cluster, destination)
+            # Another destination of the same cluster may differ, and has to be applied again.
+            self._applied = {key: each for key, each in self._applied.items() if each[0] is not cluster}
+        self._applied[id(destination)] = (cluster, destination)
         return cluster
 
     def left_out(self, now: float) -> list[LeftOut]:
         """
-        The endpoints of all of them that get no connections for a time, or are tried last.
+        Return the endpoints of all clusters that are ejected, or tried last.
 
-        :param now: the clock's seconds, in which the times are told.
+        :param now: the clock's seconds.
         """
         found: list[LeftOut] = []
         for cluster in tuple(self._failing):
@@ -404,18 +414,18 @@ class Clusters:
         return found
 
     def forget_all_but(self, destinations: Iterable[Destination]) -> None:
-        """Drop those that no route has any more and no connection is in, so that they do not pile up over the years."""
+        """Drop the clusters that have neither a route nor a connection any more."""
         kept = {destination.cluster for destination in destinations}
         self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
         self._failing.intersection_update(self._clusters.values())
-        self._known.clear()
+        self._applied.clear()
 
 
 class CountedConnection:
     """
-    One connection's part in the counts of a cluster and of its endpoint, from the first dial to the end.
+    One connection in the counts of its cluster and of its endpoint, from the first dial to its end.
 
-    :param cluster: where it does not count yet.
+    :param cluster: does not count the connection yet.
     """
 
     __slots__ = ("_cluster", "_counted", "_load")
@@ -426,12 +436,12 @@ class CountedConnection:
         self._load: EndpointLoad | None = None
 
     def start_counting(self) -> None:
-        """Count from now on."""
+        """Count the connection for its cluster."""
         self._counted = True
         self._cluster.count(1)
 
     def count_for(self, load: EndpointLoad | None) -> None:
-        """Count for another endpoint, or for none."""
+        """Count the connection for another endpoint, or for none."""
         if self._load is not None:
             self._load.active -= 1
         if load is not None:
@@ -439,7 +449,7 @@ class CountedConnection:
         self._load = load
 
     def stop_counting(self) -> None:
-        """Count no more, if it did."""
+        """Count the connection no more; do nothing if it is not counted."""
         if self._counted:
             self._counted = False
             self._cluster.count(-1)

@@ -1,10 +1,22 @@
 """
-The client's connection: from the accept to the endpoint, by its first bytes where they decide.
+The client's connection, from the accept to its end.
 
-Knows the phases of a connection, what each event means in each of them, and what is held back for the
-endpoint until it is there. Knows neither routes (it asks the table that is current when it has to decide),
-nor how an endpoint is found (:mod:`meshgate.proxy.reaching`), nor what happens once it is
-(:mod:`meshgate.proxy.relay`).
+The problem: what each event means depends on how far the connection has come, and a client may send, finish or reset at
+any time.
+
+The approach: a connection goes through four phases, and never back. A phase is a row of the table at the end of this
+file: the client's three events (bytes, end of stream, loss), and a method for each.
+
+========  ============================================================================================
+HELLO     on a listener that sniffs, the ClientHello is read, and its server name chooses the route
+DIALING   the route is chosen, and an endpoint is searched (:mod:`meshgate.proxy.reaching`)
+RELAYING  client and endpoint are joined (:mod:`meshgate.proxy.relay`)
+CLOSING   the record is complete; a refused client may still read what was written to it
+========  ============================================================================================
+
+The invariants: the route is looked up in the table that is in force when the connection needs it, and once. What the
+client sends before the endpoint is connected is held, up to about :data:`HELD_BYTES`, and reaches the endpoint first.
+The record gets one ending.
 """
 
 from __future__ import annotations
@@ -22,8 +34,9 @@ from meshgate.proxy.admission import CountedIn
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.reaching import EndpointSearch, SearchOwner
 from meshgate.proxy.record import ConnectionRecord
-from meshgate.proxy.relay import Relay, Side, Upstream
+from meshgate.proxy.relay import Relay
 from meshgate.proxy.served_listener import ServedListener
+from meshgate.proxy.sides import Side, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
@@ -43,9 +56,11 @@ from meshgate.wire.clienthello import (
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
 
-#: Bytes held for an endpoint that is not there yet. Reading stops with the read that reaches it; before, it
-#: goes on, since only a connection that is being read tells that its client is gone.
 HELD_BYTES: Final = 16384
+"""
+Number of held bytes at which reading stops until the endpoint is connected. Below it, reading goes on, since a loss is
+noticed only while the connection is read.
+"""
 
 # Looking up a member of an enum takes longer than all the rest of a line.
 _OK: Final = Ending.OK
@@ -53,17 +68,18 @@ _DRAINED: Final = Ending.DRAINED
 _NO_SNI: Final = Ending.NO_SNI
 _NO_ROUTE: Final = Ending.NO_ROUTE
 
-#: Seconds that a refused client has to read the end of stream and close. Closing at once while its bytes are
-#: still coming in would make the kernel send a reset, which can overtake an alert.
 LINGER: Final = 1.0
+"""
+Seconds that a refused client has to read the end of stream and close. If the gateway closed at once while bytes still
+come in, the kernel would send a reset, which can overtake an alert.
+"""
 
-
-# Nearly all connections have this one, and it asks for nothing.
+# The policy of nearly all connections; it sets no limit.
 _NO_POLICY: Final = NO_CONNECTION_POLICY
 
 
 class Phase(enum.Enum):
-    """Where a connection is on its way. It never goes back."""
+    """The phase of a connection."""
 
     HELLO = "the client's first bytes are awaited"
     DIALING = "the route is chosen; its endpoint is being resolved and dialed"
@@ -72,7 +88,7 @@ class Phase(enum.Enum):
 
 
 class _Reactions(NamedTuple):
-    """What the client's three events mean in one phase."""
+    """The methods for the client's three events in one phase."""
 
     phase: Phase
     received: Callable[[Inbound, bytes], None]
@@ -82,31 +98,32 @@ class _Reactions(NamedTuple):
 
 class Inbound(SearchOwner):
     """
-    One client.
+    The protocol of one client.
 
-    What has not happened yet is not stored: one is made for every connection.
+    Attributes of later phases are defaults of the class until then: every connection makes one of these objects.
 
-    :param listener: the listener that accepted it.
-    :param record: filled in as things happen, and given to the data plane at the end.
+    :param listener: the listener that accepted the client.
+    :param record: filled in as things happen, and passed to the data plane at the end.
+    :ivar held_size: number of bytes that the client has sent before its endpoint was connected.
+    :ivar counted: the counters of the limits that the connection is counted in.
+    :ivar relay: the relay, in the phase RELAYING.
     """
 
     __deletable__ = ("_side",)
 
     transport: Any
-    #: There in the phase RELAYING.
+    #: The client's side of the relay, in the phase RELAYING.
     _side: Side
 
-    #: What the client has said before its endpoint was there, and how many bytes that is.
     _held: list[bytes] | bytes = b""
     held_size = 0
-    #: There once a hello has not come in one go.
+    #: Set once a ClientHello has not come in one read.
     _parser: HelloParser | None = None
-    #: How many of them went with the dial.
+    #: The number of held bytes that were sent with the dial.
     _sent_first = 0
     _finished = False
-    #: It has reset the connection while its endpoint was being dialed, which is still to get what it has said.
+    #: The client has reset the connection during the dial; the endpoint still gets what the client has sent.
     _lost_early = False
-    #: Where the data plane counts it.
     counted: CountedIn = ()
     _timer: Timer | None = None
     _deadline: Timer | None = None
@@ -122,17 +139,17 @@ class Inbound(SearchOwner):
 
     @property
     def phase(self) -> Phase:
-        """Where it is on its way."""
+        """The phase that the connection is in."""
         return self._reactions.phase
 
-    # What the transport reports.
+    # For the transport.
 
     def makeConnection(self, transport: Any) -> None:
-        """Wait for the first bytes, or dial at once on a listener where they decide nothing."""
+        """Wait for the ClientHello, or dial at once on a listener that does not sniff."""
         self._begin(transport, early=False)
 
     def make_early_connection(self, transport: Any) -> None:
-        """The same where the first bytes may be there already."""
+        """As :meth:`makeConnection`, for a client whose first bytes may have come already."""
         self._begin(transport, early=True)
 
     def _begin(self, transport: Any, early: bool) -> None:
@@ -148,32 +165,32 @@ class Inbound(SearchOwner):
             self._decide(None, _NO_ROUTE)
 
     def connectionMade(self) -> None:
-        """All there is to do is done already."""
+        """Do nothing: :meth:`makeConnection` has done everything."""
 
     def dataReceived(self, data: bytes) -> None:
-        """The client said something."""
+        """Act on bytes of the client."""
         self._reactions.received(self, data)
 
     def readConnectionLost(self) -> None:
-        """The client has finished."""
+        """Act on the client's end of stream."""
         self._reactions.finished(self)
 
     def writeConnectionLost(self) -> None:
-        """The client has been sent everything."""
+        """Note that the end of stream was sent to the client."""
         if self.relay is not None:
             self._side.write_finished()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection with the client is gone."""
+        """Act on the loss of the client's connection."""
         self._reactions.lost(self)
 
-    # What the data plane asks.
+    # For the data plane.
 
     def close(self, ending: Ending, at_once: bool = False) -> None:
         """
-        End the connection from here; if it has ended already, do not wait for the client to see it.
+        End the connection. If it has ended already, close it without waiting for the client.
 
-        :param at_once: do not let anything that was read leave before.
+        :param at_once: reset it without sending what was read before.
         """
         if self.relay is not None:
             self.relay.close(ending, at_once)
@@ -190,7 +207,7 @@ class Inbound(SearchOwner):
             self.transport.loseConnection()
 
     def update_counts(self) -> None:
-        """Bring the record's counters up to date."""
+        """Update the byte counts of the record."""
         relay, record = self.relay, self.record
         if relay is not None:
             upstream = relay.upstream
@@ -231,7 +248,7 @@ class Inbound(SearchOwner):
         self.close(Ending.CLIENT_CLOSED_EARLY)
 
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
-        """Choose the route by the table as it is now; without one, end."""
+        """Choose the route by the table in force and dial it, or end with ``otherwise`` if there is none."""
         listener = self.listener
         chain = self._chain_by_address(sni) if listener.by_address else listener.chain(sni)
         if chain is None:
@@ -293,7 +310,7 @@ class Inbound(SearchOwner):
             self.transport.pauseProducing()
 
     def first_bytes(self) -> bytes:
-        """As :class:`~meshgate.proxy.reaching.SearchOwner`: all that the client has said so far."""
+        """Return all bytes that the client has sent so far."""
         if isinstance(self._held, list):
             self._held = b"".join(self._held)
         self._sent_first = self.held_size
@@ -303,7 +320,7 @@ class Inbound(SearchOwner):
         self._finished = True
 
     def endpoint_found(self, upstream: Upstream) -> None:
-        """As :class:`~meshgate.proxy.reaching.SearchOwner`: join both sides."""
+        """Join the client with the endpoint."""
         plane, transport = self._dataplane, self.transport
         limits = plane.limits
         if self._policy is not _NO_POLICY and self._policy.idle is not None:
@@ -330,7 +347,7 @@ class Inbound(SearchOwner):
             side.lost()
 
     def no_endpoint(self, ending: Ending) -> None:
-        """As :class:`~meshgate.proxy.reaching.SearchOwner`: there is no endpoint."""
+        """End without an endpoint."""
         if self._lost_early:
             self._end_lost()
         else:
@@ -343,7 +360,7 @@ class Inbound(SearchOwner):
             self._end_lost()
 
     def _end_lost(self) -> None:
-        """The client is gone, and nothing of what it has said can be passed on."""
+        """End after the loss of the client, when there is no endpoint to pass its bytes on to."""
         self._end(Ending.CLIENT_TIMED_OUT if timed_out(self.transport) else Ending.CLIENT_RESET)
         self._reactions = _CLOSING
         self._gone()
@@ -366,7 +383,7 @@ class Inbound(SearchOwner):
     # CLOSING
 
     def _refuse(self, ending: Ending) -> None:
-        """End without an endpoint, in a way that lets the client read it."""
+        """End without an endpoint, and let the client read the alert and the end of stream."""
         self._end(ending)
         self._reactions = _CLOSING
         self._stop_timer_and_search()
@@ -380,7 +397,7 @@ class Inbound(SearchOwner):
         self._timer = self._dataplane.wheel.callLater(LINGER, self.transport.loseConnection)
 
     def _discard(self, data: bytes) -> None:
-        """Read on, so that the close does not become a reset."""
+        """Read on and ignore the bytes, so that the close does not become a reset."""
 
     def _client_finished(self) -> None:
         self.transport.loseConnection()
@@ -397,7 +414,7 @@ class Inbound(SearchOwner):
             del self._side
         self._dataplane.closed(self)
 
-    # In any phase.
+    # In every phase.
 
     def _end(self, ending: Ending) -> None:
         record = self.record
@@ -421,7 +438,7 @@ class Inbound(SearchOwner):
 
 classImplements(Inbound, IProtocol, IHalfCloseableProtocol)
 
-# The whole protocol: what a client's event does in each phase.
+# The table of phases.
 _HELLO: Final = _Reactions(Phase.HELLO, Inbound._sniff, Inbound._closed_early, Inbound._lost_before_relaying)
 _DIALING: Final = _Reactions(Phase.DIALING, Inbound._hold, Inbound._hold_finish, Inbound._lost_before_relaying)
 _RELAYING: Final = _Reactions(Phase.RELAYING, Inbound._relay_data, Inbound._relay_finish, Inbound._relay_loss)

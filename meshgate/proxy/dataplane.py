@@ -1,7 +1,8 @@
 """
-What all connections share: the current routing table, the limits, and the list of those that live.
+The data plane: the table in force, the limits, and the live connections of one worker.
 
-Knows no bytes and no sockets. The table is replaced whole; a connection looks at it when it has to decide.
+A new table replaces the old one as a whole. A connection looks its route up when it needs it, and keeps it: a change of
+routes neither moves nor ends a live connection.
 """
 
 from __future__ import annotations
@@ -35,31 +36,32 @@ _DEFAULT_LIMITS = Limits()
 
 
 class NameResolver(Protocol):
-    """What the data plane needs of a resolver; :class:`meshgate.transport.dns.resolver.Resolver` is one."""
+    """A resolver as the data plane uses it; :class:`meshgate.transport.dns.resolver.Resolver` is one."""
 
     def cached(self, name: str) -> tuple[str, ...] | None:
-        """The last good answer; None if there never was one."""
+        """Return the last good answer; None if there never was one."""
 
     def resolve(self, name: str) -> Deferred[tuple[str, ...]]:
-        """The addresses as they are now, perhaps none. Never fails."""
+        """Resolve the name to its current addresses, perhaps none. Never fails."""
 
 
 class Dataplane:
     """
-    All connections of the gateway.
+    The connections of one worker.
 
     :param reactor: provides IReactorTCP and IReactorTime.
     :param ended: called once for each connection, with its complete record; must not raise.
-    :param wall_clock: gives seconds since the epoch.
-    :param network: what carries the bytes; Twisted's own transports unless given.
-    :param counts: what limits over all workers go by; of one's own unless given.
+    :param wall_clock: returns seconds since the epoch.
+    :param network: the transports; Twisted's own by default.
+    :param counts: the counts that all workers share; by default those of a single worker.
     :ivar wheel: the clock for time limits.
-    :ivar seconds: gives the reactor's exact time.
-    :ivar clusters: what the connections to each destination share.
-    :ivar dial_log: tells of dials that failed for a reason of this machine's.
-    :ivar ids: the numbers of the connections to come.
-    :ivar joined: how many connections have an endpoint.
-    :ivar draining: every connection is being closed, and new ones are turned away.
+    :ivar seconds: returns the reactor's exact time.
+    :ivar clusters: the state that the connections to each destination share.
+    :ivar dial_log: logs dials that failed because of this machine.
+    :ivar ids: the numbers of the next connections.
+    :ivar connections: the live connections.
+    :ivar joined: number of connections that have an endpoint.
+    :ivar draining: all connections are being closed, and new ones are turned away.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Dataplane:
 
     @property
     def limits(self) -> Limits:
-        """Those of every connection; assign others at any time."""
+        """The limits of every connection; new ones may be assigned at any time."""
         return self._limits
 
     @limits.setter
@@ -113,7 +115,7 @@ class Dataplane:
 
     @property
     def table(self) -> RoutingTable:
-        """The current routing table; assign a new one at any time."""
+        """The routing table in force; a new one may be assigned at any time."""
         return self._table
 
     @table.setter
@@ -124,11 +126,11 @@ class Dataplane:
 
     @property
     def count(self) -> int:
-        """How many connections live."""
+        """The number of live connections."""
         return len(self.connections)
 
     def factory(self, key: ListenerKey) -> IProtocolFactory:
-        """What serves the clients of one listener."""
+        """Return the factory that serves the clients of one listener."""
         listener = self._listeners.get(key)
         if listener is None:
             listener = self._listeners[key] = ServedListener(key)
@@ -137,9 +139,9 @@ class Dataplane:
 
     def drain(self) -> Deferred[None]:
         """
-        Close every connection, and take no new ones from now on.
+        Close every connection, and accept no new ones from now on.
 
-        :return: fires when the last one is gone.
+        :return: fires when the last connection is gone.
         """
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
@@ -150,7 +152,7 @@ class Dataplane:
         return drained
 
     def end_at_once(self) -> None:
-        """Reset every connection, and take no new ones from now on: a drain then waits for none of them."""
+        """Reset every connection, and accept no new ones from now on; a drain then waits for none of them."""
         self.draining = True
         for connection in tuple(self.connections):
             connection.close(Ending.DRAINED, at_once=True)
@@ -158,7 +160,7 @@ class Dataplane:
     # For the connections.
 
     def admit(self, connection: Inbound) -> Inbound | None:
-        """Let a connection in; if there is no room for it, that is its end."""
+        """Admit a connection, or end it as over the limit and return None."""
         if self._room_is_limited:
             record = connection.record
             counted = self._admission.enter(self._limits, record.listener, record.client[0])
@@ -170,12 +172,12 @@ class Dataplane:
         return connection
 
     def opened(self, connection: Inbound) -> None:
-        """A connection lives."""
+        """Add a live connection."""
         self.connections.add(connection)
         connection.listener.active += 1
 
     def closed(self, connection: Inbound) -> None:
-        """A connection is gone, on both sides."""
+        """Remove a connection that is gone on both sides."""
         if connection in self.connections:
             self.connections.remove(connection)
             connection.listener.active -= 1
@@ -190,37 +192,37 @@ class Dataplane:
 
 
 class _InboundFactory:
-    """What serves the clients of one listener."""
+    """The factory that serves the clients of one listener."""
 
     def __init__(self, dataplane: Dataplane, listener: ServedListener) -> None:
         self._dataplane = dataplane
         self._listener = listener
 
     def doStart(self) -> None:
-        """Nothing is needed before the first client."""
+        """Do nothing: the first client needs no preparation."""
 
     def doStop(self) -> None:
-        """Nothing is held but what the data plane holds."""
+        """Do nothing: the data plane holds everything."""
 
     def logPrefix(self) -> str:
-        """How the reactor calls this listener in its log."""
+        """Return the listener's name in the reactor's log."""
         return f"listener {self._listener.name}"
 
     def load(self) -> PortLoad:
-        """Count its connections, and those of all listeners that have no endpoint yet."""
+        """Return the number of its connections, and of all listeners' connections without an endpoint yet."""
         return PortLoad(self._listener.active, self._dataplane.count - self._dataplane.joined)
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
-        """One client; none any more while draining."""
+        """Make the protocol for a client; return None while draining."""
         peer = cast("IPv4Address | IPv6Address", addr)
         return self.for_client(peer.host, peer.port)
 
     def for_client(self, host: str, port: int) -> Inbound | None:
-        """The same, without an address to be made first."""
+        """As :meth:`buildProtocol`, without an address object."""
         plane = self._dataplane
         if plane.draining:
             return None
-        # On a port of both families, an IPv4 client comes in as an IPv6 address that holds its own.
+        # On a socket of both families, an IPv4 client has an IPv4-mapped IPv6 address.
         if ":" in host and "." in host:
             host = host.removeprefix(_IPV4_MAPPED)
         listener = self._listener

@@ -1,7 +1,8 @@
 """
-The log of dials that failed for a reason of this machine's: what is missing, or which route leads back to us.
+The log of dials that failed because of this machine: it is out of ports, descriptors or memory, or a route leads back
+to the gateway itself.
 
-It is said in the log since nobody else says it, and rarely, since it happens to every connection then.
+Such a failure happens to every connection at once, so each kind is logged once a minute.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PAUSE: Final = 60.0
 """Seconds between two lines about the same thing."""
 
 _REMEMBERED: Final = 1024
-"""How many things are kept in mind."""
+"""Number of reasons whose last line is remembered."""
 
 _NO_PORT: Final = (
     "give the gateway more source addresses (upstream_source, each an address of this machine), widen "
@@ -41,9 +42,9 @@ _REMEDIES: Final = {
 
 class DialLog:
     """
-    Tells of failed dials that are not the endpoint's fault; each kind once a minute.
+    Logs failed dials that are not the endpoint's fault.
 
-    :param seconds: gives the time.
+    :param seconds: returns the clock's seconds.
     """
 
     log: ClassVar = Logger()
@@ -54,10 +55,10 @@ class DialLog:
 
     def note(self, error: DialError, record: ConnectionRecord, endpoint: str) -> None:
         """
-        Tell of a dial, unless the like was told of within the last minute.
+        Log a failed dial, unless the same reason was logged within the last minute.
 
-        :param record: of the connection that it was for.
-        :param endpoint: what was to be dialed.
+        :param record: the record of the connection.
+        :param endpoint: the endpoint that was dialed.
         """
         loop = isinstance(error, DialLoop)
         if not self._is_due((record.virtual_service, endpoint) if loop else error.errno):

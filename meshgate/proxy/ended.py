@@ -1,8 +1,4 @@
-"""
-What becomes of connections that have ended: they are counted by how, and logged.
-
-Knows records and where their lines go; knows nothing of connections that live.
-"""
+"""Connections that have ended: the number of each ending, and a line in the access log."""
 
 from __future__ import annotations
 
@@ -13,10 +9,10 @@ from meshgate.proxy.record import ConnectionRecord
 
 class EndedConnections:
     """
-    Those of one process.
+    The ended connections of one worker.
 
-    :ivar counts: how many there were, by how they ended.
-    :ivar access_log: where each leaves a line; None while nothing is logged.
+    :ivar counts: number of connections for each ending.
+    :ivar access_log: the log for a line of each connection; None until it is open.
     """
 
     def __init__(self) -> None:
@@ -24,7 +20,7 @@ class EndedConnections:
         self.access_log: AccessLog | None = None
 
     def add(self, record: ConnectionRecord) -> None:
-        """One more; its record is complete."""
+        """Count and log a connection; its record is complete."""
         ending = record.ending
         if ending is not None:
             self.counts[ending] = self.counts.get(ending, 0) + 1

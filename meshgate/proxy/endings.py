@@ -1,4 +1,4 @@
-"""How a connection can end: one closed vocabulary for access log, counters, docs and tests."""
+"""The endings of connections: one closed vocabulary for the access log, counters, docs and tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Ending(enum.Enum):
-    """The one reason a connection ended: ``value`` is the word in the log, ``meaning`` says it in the docs."""
+    """The reason why a connection ended: ``value`` is the word in the log, ``meaning`` explains it in the docs."""
 
     _value_: str
     meaning: str
@@ -45,11 +45,11 @@ class Ending(enum.Enum):
     DRAINED = "drained", "the gateway was stopping"
 
     def __new__(cls, word: str, meaning: str) -> Ending:
-        """A member: the word is its value."""
+        """Make a member whose value is the word."""
         member = object.__new__(cls)
         member._value_ = word
         member.meaning = meaning
         return member
 
-    # Members are counted by, for every connection, and Enum's own is far slower.
+    # Every connection is counted by its ending, and Enum's own hash is far slower.
     __hash__ = object.__hash__

@@ -1,8 +1,4 @@
-"""
-The limits of one connection: how long it may wait for what, and how much it may say first.
-
-Knows numbers only; they come from the settings, and for a single connection from its traffic policy.
-"""
+"""The limits of a connection: times, sizes and numbers from the settings and from its traffic policy."""
 
 from __future__ import annotations
 
@@ -12,31 +8,31 @@ from typing import Final
 from meshgate.routing.connection_policy import ConnectionPolicy, Keepalive
 
 FIRST_PROBE_AGE: Final = 5.0
-"""Seconds that a connection has to live until it is worth while to ask for signs of life."""
+"""Age of a connection in seconds at which its sides get their keepalive and are first checked for signs of life."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    Limits and choices that hold for every connection.
+    Limits that hold for every connection.
 
-    :ivar hello_timeout: seconds for the whole ClientHello, from accept (Istio's gateway gives it 15).
-    :ivar hello_bytes: bytes of a ClientHello.
-    :ivar connect_timeout: seconds for each dial, and for resolving names of which nothing is known.
-    :ivar dial_attempts: endpoints that may stay silent before one connection is given up; 1 tries no second one, as
-        Istio.
+    :ivar hello_timeout: seconds for the whole ClientHello, from accept (15 in Istio's gateway).
+    :ivar hello_bytes: largest size of a ClientHello.
+    :ivar connect_timeout: seconds for each dial, and for resolving names without a known address.
+    :ivar dial_attempts: number of endpoints that may stay silent before a connection ends; with 1, no second endpoint
+        is tried, as in Istio.
     :ivar idle: seconds without a byte either way; 0 for no limit.
-    :ivar half_close: seconds without a byte after one side has finished; never off, since a reset from that
-        side goes unnoticed from then on.
-    :ivar connections: how many there may be at once, over all workers; 0 for as many as there are descriptors.
-    :ivar connections_per_listener: how many of them by one listener; 0 for no limit.
-    :ivar connections_per_client: how many of them from one IPv4 address, or one IPv6 network of 64 bits; 0 for no
-        limit.
-    :ivar unknown_sni_alert: tell a client by a TLS alert that its server name is unknown, before closing.
-    :ivar client_keepalive: the probes that accepted connections have; None for none.
-    :ivar upstream_keepalive: the probes that connections to endpoints get, unless their destination has its own; None
-        for none.
-    :ivar first_check: seconds until a relayed connection is looked at for the first time; 0 for never.
+    :ivar half_close: seconds without a byte after one side has finished; never 0, since a later reset by that side
+        may go unnoticed.
+    :ivar connections: largest number of connections at once, over all workers; 0 for no limit but descriptors.
+    :ivar connections_per_listener: largest number of connections of one listener; 0 for no limit.
+    :ivar connections_per_client: largest number of connections from one IPv4 address, or one IPv6 network of 64 bits;
+        0 for no limit.
+    :ivar unknown_sni_alert: send a TLS alert to a client whose server name is unknown, before closing.
+    :ivar client_keepalive: the keepalive of accepted connections; None for none.
+    :ivar upstream_keepalive: the keepalive of connections to endpoints, unless their destination sets one; None for
+        none.
+    :ivar first_check: age in seconds at which a relayed connection is checked for the first time; 0 for never.
     """
 
     hello_timeout: float = 15.0
@@ -54,7 +50,7 @@ class Limits:
     first_check: float = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Find out once what every connection asks for."""
+        """Compute the time of the first check once, for all connections."""
         checks = [self.idle, self.half_close] if self.idle else []
         for keepalive in (self.client_keepalive, self.upstream_keepalive):
             if keepalive is not None:
@@ -63,9 +59,9 @@ class Limits:
 
     @property
     def room_is_limited(self) -> bool:
-        """Whether connections have to be counted."""
+        """True if a limit on the number of connections is set."""
         return bool(self.connections or self.connections_per_listener or self.connections_per_client)
 
     def under(self, policy: ConnectionPolicy) -> Limits:
-        """Those of a connection with this policy."""
+        """Return the limits of a connection with a policy."""
         return self if policy.idle is None else replace(self, idle=policy.idle)

@@ -1,18 +1,20 @@
 """
-A race: dials that are under way at the same time, of which the first that is answered wins (RFC 8305, section 5).
+A race: several dials for one connection, the first of which to be answered wins (RFC 8305, section 5).
 
-The first endpoint has a head start. While it stays silent, another one is dialed every quarter of a second; when one
-fails, the next is dialed at once. The winner is told of and the others are cancelled. All of them are given the same
-first bytes, of which only the winner's arrive: a connection that is not there yet takes none.
+The problem: a dead address answers nothing, and a client would wait for a whole connect timeout.
 
-Knows dials and their order in time; which endpoints they are, and what a failure means, is the owner's to say.
+The approach: the first endpoint has a head start. While it stays silent, another endpoint is dialed every quarter of a
+second; when a dial fails, the next one begins at once. The owner chooses the endpoints and judges failures.
+
+The invariants: the owner is told of one winner, or of a last failure. All other dials are cancelled. Every dial carries
+the same first bytes, but only the winner's arrive: a connection that is not established yet takes none.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from meshgate.proxy.relay import Upstream
+from meshgate.proxy.sides import Upstream
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.transport.dialing import Attempt, DialError
 
@@ -20,17 +22,17 @@ if TYPE_CHECKING:
     from meshgate.proxy.reaching import EndpointSearch
 
 HEAD_START: Final = 0.25
-"""Seconds that an endpoint has to answer before another one is dialed, too."""
+"""Seconds without an answer after which another endpoint is dialed as well."""
 
 
 class Race:
     """
     The dials for one connection.
 
-    :param owner: says whom to dial next, and is told what comes of it.
+    :param owner: chooses the endpoints, and is told of failures and of the winner.
     :param reactor: provides IReactorTime.
     :param timeout: seconds for each dial.
-    :param first_bytes: what is written to the endpoint before anything else.
+    :param first_bytes: written to the endpoint before anything else.
     """
 
     __slots__ = (
@@ -64,18 +66,18 @@ class Race:
         self._enter(load, now)
 
     def cancel(self) -> None:
-        """Give all of them up."""
+        """Cancel all dials."""
         self._end()
         entrants, self._entrants = self._entrants, []
         for entrant in entrants:
             entrant.cancel()
 
     def under_way(self) -> list[tuple[EndpointLoad, float]]:
-        """The endpoints that are being dialed, each with the time when that began."""
+        """Return the endpoints that are being dialed, each with the clock's seconds when its dial began."""
         return [(entrant.load, entrant.started) for entrant in self._entrants]
 
     def answered(self, winner: Entrant, upstream: Upstream) -> None:
-        """An endpoint has answered, for the entrant."""
+        """End the race: an entrant has won."""
         self._end()
         at = self._entrants.index(winner)
         beaten = [(entrant.load, entrant.started) for entrant in self._entrants[:at]]
@@ -86,7 +88,7 @@ class Race:
         self._owner.race_won(winner.load, upstream, winner.started, beaten)
 
     def failed(self, entrant: Entrant, error: DialError) -> None:
-        """An endpoint has not answered, for the entrant."""
+        """Go on without an entrant whose dial has failed."""
         self._entrants.remove(entrant)
         last = not self._entrants
         if last:
@@ -107,7 +109,7 @@ class Race:
         self._enter_next(self._entrants[-1].load)
 
     def _enter_next(self, last: EndpointLoad) -> None:
-        """Dial another endpoint, and another one for each that fails at once."""
+        """Dial another endpoint; if it fails at once, the one after it, in a loop."""
         self._stop_timer()
         self._entering = True
         others = len(self._entrants)
@@ -130,9 +132,9 @@ class Race:
 
 class Entrant:
     """
-    One dial.
+    One dial of a race.
 
-    :ivar started: when it began, in the clock's seconds.
+    :ivar started: the clock's seconds when it began.
     """
 
     __slots__ = ("_dialing", "_race", "load", "started")
@@ -144,11 +146,11 @@ class Entrant:
         self.started = started
 
     def dial(self, network: Any, timeout: float, first_bytes: bytes) -> None:
-        """Begin."""
+        """Begin the dial."""
         self._dialing = network.dial(self.load.address, self.load.port, Upstream(), timeout, first_bytes, self)
 
     def cancel(self) -> None:
-        """Give up; too late, nothing happens."""
+        """Cancel the dial; do nothing if it is over."""
         dialing, self._dialing = self._dialing, None
         if dialing is not None:
             dialing.cancel()
@@ -156,11 +158,11 @@ class Entrant:
     # For the network.
 
     def dialed(self, upstream: Upstream) -> None:
-        """The endpoint has answered."""
+        """Win the race."""
         self._dialing = None
         self._race.answered(self, upstream)
 
     def dial_failed(self, error: DialError) -> None:
-        """The endpoint has not answered."""
+        """Leave the race."""
         self._dialing = None
         self._race.failed(self, error)

@@ -1,7 +1,19 @@
 """
-Reaching a destination: the names of its endpoints resolved, one endpoint after the other dialed.
+The search for an endpoint: the names of a destination are resolved, and its endpoints dialed, until one answers.
 
-Knows endpoints, attempts and what their failures are called; knows nothing of the client that waits.
+The problem: a client should not pay for a dead endpoint, a dead host is found dead only by a timeout, and nobody may
+dial all endpoints of a large destination for one client.
+
+The approach: the cluster says the order of the endpoints, and they are dialed one after the other.
+
+- A dial without an answer uses up one of the attempts (``dial_attempts``).
+- A refused dial costs the client no time, and uses up none while an endpoint is left. If a single attempt is allowed,
+  it is the end, as in Istio.
+- An endpoint that may stay silent and has a good alternative is raced (:mod:`meshgate.proxy.racing`): an address of a
+  DNS name against the name's other addresses, and an endpoint whose last dial failed against those that follow.
+
+The invariants: the owner is told of one outcome, unless it cancels before. Each dial that has begun is reported to the
+cluster as succeeded, failed or abandoned. The connection counts for its cluster from the first dial to its end.
 """
 
 from __future__ import annotations
@@ -15,7 +27,7 @@ from meshgate.proxy.clusters import CountedConnection
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
-from meshgate.proxy.relay import Upstream
+from meshgate.proxy.sides import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.table import Destination
@@ -27,17 +39,18 @@ if TYPE_CHECKING:
 
 
 PROBE_LEASE: Final = 2.0
-"""Seconds after the connect timeout in which a probe that is not given up has an outcome."""
+"""Seconds after the connect timeout within which every probe has an outcome, unless its client leaves."""
 
 SILENCE: Final = 1.0
-"""Seconds after which a dial that is given up counts as not answered; a client that leaves sooner tells nothing."""
+"""Seconds after which an abandoned dial counts as unanswered. A client that leaves sooner proves nothing."""
 
 EARLY_END: Final = 1.0
-"""Seconds after the dial within which an endpoint that finishes without a word has not served anybody."""
+"""Seconds after the dial within which an endpoint that ends its stream without a byte counts as failed."""
 
 FREE_REFUSALS: Final = 16
 """
-How many refusals of endpoints that had failed before use up no attempt: what one client may cost where all are dead.
+Number of refusals by endpoints that had failed before which use up no attempt. It bounds the dials for one client if
+all endpoints are dead.
 """
 
 _NO_ENDPOINT: Final = Ending.NO_ENDPOINT
@@ -53,39 +66,33 @@ _ENDINGS: Final[dict[type[DialError], Ending]] = {
 
 class SearchOwner:
     """
-    Who waits for an endpoint.
+    The owner of a search, who wants the endpoint.
 
-    :ivar record: gets the destination, the endpoint last tried, and how long dialing took.
+    :ivar record: the search fills in the destination, the endpoint dialed last, and the time that dialing took.
     """
 
     record: ConnectionRecord
 
     def first_bytes(self) -> bytes:
-        """What the client has said so far; it is sent to whoever answers."""
+        """Return what the client has sent so far; it is sent to the endpoint that answers."""
         raise NotImplementedError
 
     def endpoint_found(self, upstream: Upstream) -> None:
-        """There is an endpoint."""
+        """Take the connection to an endpoint."""
         raise NotImplementedError
 
     def no_endpoint(self, ending: Ending) -> None:
-        """There is none."""
+        """End: no endpoint was found."""
         raise NotImplementedError
 
 
 class EndpointSearch(CountedConnection):
     """
-    The search for an endpoint that answers, for one connection; after that, its part in the counts, which is to be
-    freed when the connection is gone.
+    The search for an endpoint, for one connection. When it is over, the object goes on counting the connection, until
+    :meth:`stop_counting` is called.
 
-    Endpoints are dialed one after the other, in the order that their cluster says. A dial that is not answered uses up
-    one of the attempts. A refused one does not while an endpoint is left, since it costs the client no time; only where
-    a single attempt is allowed it is the end, as in Istio. Where an endpoint may stay silent that has a good stand-in,
-    they are raced (:mod:`meshgate.proxy.racing`): an address of a name against the name's other addresses, and an
-    endpoint whose last dial failed against those that follow.
-
-    :param owner: told of the outcome, once, unless it cancels.
-    :param source: the client's address, where the endpoint is chosen by it.
+    :param owner: told of the outcome.
+    :param source: the client's address if the endpoint is chosen by it; else None.
     """
 
     __slots__ = (
@@ -128,20 +135,20 @@ class EndpointSearch(CountedConnection):
         record.destination = cluster.name
 
     def start(self) -> None:
-        """Begin: at once where the addresses are known, else when their names are resolved."""
+        """Dial at once if all addresses are known, else as soon as the names are resolved."""
         names = self._cluster.names
         if names:
             resolver = self._dataplane.resolver
             unknown = [name for name in names if resolver.cached(name) is None]
             if unknown:
-                # The answers are for everybody: this connection stops waiting for them, and never cancels them.
+                # Other connections wait for the same answers: this one stops waiting, but never cancels them.
                 self._resolving = self._dataplane.wheel.callLater(self._timeout(), self._resolved)
                 DeferredList([resolver.resolve(name) for name in unknown]).addCallback(lambda _: self._resolved())
                 return
         self._dial_first()
 
     def cancel(self) -> None:
-        """Give up; nothing happens if the endpoint is there already."""
+        """Give up the search; do nothing if an endpoint was found."""
         if self._owner is None:
             return
         self._owner = None
@@ -158,10 +165,10 @@ class EndpointSearch(CountedConnection):
 
     def endpoint_left_early(self, in_order: bool) -> None:
         """
-        The endpoint that was reached has gone before the client said anything. That is as good as a failed dial, if it
-        came as soon as one: a server also loses patience with a client that stays silent, and is well.
+        Act on an endpoint that has left before the client sent anything. If it left as soon as a dial would have
+        failed, that counts as a failed dial. Later it does not: a healthy server also closes on a silent client.
 
-        :param in_order: by an end of stream, not by a reset.
+        :param in_order: the endpoint has left by an end of stream, not by a reset.
         """
         load, plane = self._load, self._dataplane
         if load is not None:
@@ -171,7 +178,7 @@ class EndpointSearch(CountedConnection):
 
     @property
     def keepalive(self) -> Keepalive | None:
-        """The probes that the destination wants for the connection to its endpoint, if it has a wish."""
+        """The destination's keepalive for the connection to its endpoint; None if its policy sets none."""
         return None if self._policy is _NO_POLICY else self._policy.keepalive
 
     def _timeout(self) -> float:
@@ -206,7 +213,10 @@ class EndpointSearch(CountedConnection):
         self._dial_next(_NO_ENDPOINT)
 
     def _dial_next(self, otherwise: Ending) -> None:
-        """Dial the next endpoint, or fail if there is none left. Those that fail at once are passed over in a loop."""
+        """
+        Dial the next endpoint, or end with ``otherwise`` if none is left. Endpoints that fail at once are passed over
+        in a loop, not by recursion.
+        """
         while self._owner is not None:
             load = next(self._candidates, None) if self._attempts_left > 0 else None
             if load is None:
@@ -247,7 +257,7 @@ class EndpointSearch(CountedConnection):
             self._starting = False
 
     def _failed(self, load: EndpointLoad, error: DialError, started: float) -> None:
-        """An endpoint has not answered."""
+        """Report a failed dial, and count it against the attempts."""
         plane = self._dataplane
         self._dial_at = now = plane.seconds()
         self._record.note_dial_error(error.name)
@@ -257,7 +267,7 @@ class EndpointSearch(CountedConnection):
             plane.dial_log.note(error, self._record, load.name)
         else:
             new = self._cluster.failed(load, started, now, plane.rng)
-        # A host that is not there is told of after seconds, by a router or the kernel.
+        # For a host that does not exist, a router or the kernel refuses the dial after some seconds.
         if self._single or isinstance(error, DialTimeout) or now - started >= SILENCE:
             self._attempts_left -= 1
             self._race_limit -= 1
@@ -267,7 +277,7 @@ class EndpointSearch(CountedConnection):
                 self._attempts_left = 0
 
     def _abandon(self, load: EndpointLoad, started: float) -> None:
-        """A dial is given up. If it has been silent for long, that says as much as a refusal."""
+        """Report an abandoned dial: as a failure if it was silent for long, else without an outcome."""
         plane = self._dataplane
         now = plane.seconds()
         if now - started >= SILENCE:
@@ -284,7 +294,7 @@ class EndpointSearch(CountedConnection):
     # For the network.
 
     def dialed(self, upstream: Upstream) -> None:
-        """An endpoint has answered."""
+        """Pass the connected endpoint to the owner."""
         owner, self._owner = self._owner, None
         self._dialing = None
         if owner is None:
@@ -296,7 +306,7 @@ class EndpointSearch(CountedConnection):
         owner.endpoint_found(upstream)
 
     def dial_failed(self, error: DialError) -> None:
-        """An endpoint has not answered."""
+        """Try the next endpoint."""
         self._dialing = None
         if self._load is not None:
             self._failed(self._load, error, self._dial_at)
@@ -313,16 +323,20 @@ class EndpointSearch(CountedConnection):
     # For the race.
 
     def seconds(self) -> float:
-        """The time."""
+        """Return the clock's seconds."""
         now: float = self._dataplane.seconds()
         return now
 
     def next_entrant(self, first: EndpointLoad, last: EndpointLoad, started: int) -> EndpointLoad | None:
         """
-        The endpoint that is dialed while others stay silent: of a name the next address, preferably of the other
-        family; of an endpoint whose last dial failed whatever comes next. With a single attempt, only the other family.
+        Choose the endpoint to dial while others stay silent. For an address of a DNS name, it is the name's next
+        address, preferably of the other family; with a single attempt, only of the other family. For an endpoint whose
+        last dial failed, it is the next endpoint of any kind.
 
-        :param started: how many are under way.
+        :param first: the endpoint that the race has begun with.
+        :param last: the endpoint dialed last.
+        :param started: number of dials under way.
+        :return: None for no further endpoint.
         """
         if started >= self._race_limit or self._attempts_left <= 0:
             return None
@@ -346,9 +360,10 @@ class EndpointSearch(CountedConnection):
         self, load: EndpointLoad, upstream: Upstream, started: float, beaten: list[tuple[EndpointLoad, float]]
     ) -> None:
         """
-        An endpoint has answered first.
+        Pass the endpoint that has answered first to the owner.
 
-        :param beaten: those that were dialed before it and have not answered, with the times when that began.
+        :param started: the clock's seconds when its dial began.
+        :param beaten: the endpoints that were dialed before it and have not answered, with the start of each dial.
         """
         plane = self._dataplane
         now = plane.seconds()
@@ -365,9 +380,9 @@ class EndpointSearch(CountedConnection):
 
     def race_failed(self, load: EndpointLoad, error: DialError, started: float, last: bool) -> None:
         """
-        An endpoint has not answered.
+        Report a failed dial of the race.
 
-        :param last: no other one is under way.
+        :param last: no other dial is under way.
         """
         self._failed(load, error, started)
         if last:

@@ -1,4 +1,4 @@
-"""What one connection leaves behind: the facts of its life, filled in as they happen, logged at its end."""
+"""The record of a connection: the facts of its life, filled in as they happen, and logged at its end."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from meshgate.proxy.endings import Ending
 
 class ConnectionRecord:
     """
-    The record of one connection. Mutable while it lives; complete once :attr:`ending` is set.
+    The record of one connection, complete once :attr:`ending` is set.
 
-    What has not happened yet is not stored: a record is made for every connection.
+    Facts that have not happened yet are defaults of the class: every connection makes a record.
 
-    :ivar id: counts the connections of one process, from 1.
+    :ivar id: number of the connection.
     :ivar started: seconds since the epoch, for the log line's time.
     :ivar accepted: the reactor clock's seconds at accept; durations are counted from here.
-    :ivar listener: ``bind:port`` as the gateway knows it.
+    :ivar listener: the address and port of the listener.
     :ivar client: ``(address, port)``.
-    :ivar bytes_in: bytes read from the client that were sent on to the endpoint.
-    :ivar bytes_out: bytes read from the endpoint that were sent on to the client; at any end but an orderly one, those
-        that the client's side has acknowledged.
-    :ivar dial: seconds from the first dial to the connection with the endpoint, None before.
-    :ivar dial_error: why dials failed, each reason once and in order, with commas between them; empty for none.
-    :ivar first_byte: seconds from accept to the endpoint's first byte, None before.
+    :ivar bytes_in: number of bytes read from the client and sent on to the endpoint.
+    :ivar bytes_out: number of bytes read from the endpoint and sent on to the client; for any ending but ``ok``, only
+        those that the client has acknowledged.
+    :ivar dial: seconds from the first dial to the connection to the endpoint; None without one.
+    :ivar dial_error: the reasons of failed dials, each once, in order, with commas between them.
+    :ivar first_byte: seconds from accept to the endpoint's first byte; None without one.
     :ivar duration: seconds from accept to the end.
     """
 
@@ -46,7 +46,7 @@ class ConnectionRecord:
 
     def __init__(
         self,
-        id: int,  # noqa: A002 -- what it is called in the log
+        id: int,  # noqa: A002 -- its name in the log
         started: float,
         accepted: float,
         listener: str,
@@ -60,9 +60,9 @@ class ConnectionRecord:
 
     def note_dial_error(self, name: str) -> None:
         """
-        Add why a dial failed.
+        Add the reason of a failed dial.
 
-        :param name: as of :class:`meshgate.transport.dialing.DialError`.
+        :param name: the name of a :class:`meshgate.transport.dialing.DialError`.
         """
         before = self.dial_error
         if not before:

@@ -1,19 +1,31 @@
 """
 The relay: two connections joined into one, in both directions alike.
 
-Knows two transports, when to stop reading (backpressure), how an end of stream, a reset and silence pass from
-one side to the other, and how that makes the connection end. Knows neither why these two were joined nor how
-they came about, nor how bytes move between lean transports (:mod:`meshgate.transport.lean.joining`).
+The problem: an end of stream, a reset and silence have to pass from one side to the other without losing bytes that
+are still on their way, and the record has to say truly how the connection ended and how much the client got.
 
-A side that resets, or whom the gateway cuts off, is not followed at once by a reset of the other side: a reset throws
-away what is still queued for whom it is sent to. The relay *parts* first. It passes on what had arrived before, waits
-until the other side has acknowledged all of it or makes no progress any more, and resets then. Whoever has closed has
-its ending told, so that the count of bytes sent to the client is what the client has acknowledged.
+The approach: each side reports four events, and the relay acts on them by this table.
 
-Rules of Twisted's transports that the order of calls here answers to: a transport with a registered producer
-may never send its FIN nor close, so the producer is unregistered first; resuming one that has read its end of
-stream reports that end again; after both ends of stream a transport still waits for ``loseConnection``; and
-two transports that are each other's producers close each other when one is lost, so each side is the producer.
+=============  =============================================================================
+finished       pass the end of stream on, after the last byte; after the second one, close
+reset, lost    wind down: deliver what came before, then reset the other side
+bytes dropped  bytes came for a side that is gone: wind down
+silence        close, with the ending of the limit that has run out
+=============  =============================================================================
+
+Winding down takes its time because a reset throws away what is still queued for its receiver. The relay waits until
+the other side has acknowledged all of it, or makes no progress any more, and resets it then. The record is completed
+at that moment, so its count of bytes sent to the client is the count of bytes that the client has acknowledged.
+
+A reset need not mean that anything was lost: a kernel turns a close into a reset if bytes are unread or come later. So
+a TLS client that closes while the server's last record (close_notify) is under way resets. A side that lacks no more
+than a last record has closed in order if the other side ends as well, within a moment.
+
+The invariants: ``ended`` is called once, before ``gone``, which is called once, when both connections are lost. The
+order of calls answers to four rules of Twisted's transports. A transport with a registered producer never sends its
+end of stream nor closes, so the producer is unregistered first. Resuming a transport that has read its end of stream
+reports that end again. After both ends of stream, a transport still waits for ``loseConnection``. Two transports that
+are each other's producers close each other when one is lost, so the sides are the producers.
 """
 
 from __future__ import annotations
@@ -22,190 +34,47 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from zope.interface import classImplements
-
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
+from meshgate.proxy.sides import Side
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.keepalive import INHERITED, keep_alive, patience
 from meshgate.transport.last_words import defer_reset
-from meshgate.transport.lean.joining import Flow, join
-from meshgate.transport.silence import note_errors, timed_out, unanswered_since
+from meshgate.transport.lean.joining import join
+from meshgate.transport.silence import note_errors, unanswered_since
 from meshgate.transport.wheel import TICK, Timer, Wheel
 
-#: Bytes that a side may leave unread when it closes. The record that ends TLS (close_notify) has 23 to 85 bytes, and a
-#: last frame of HTTP/2 (GOAWAY) before it some 40.
 LAST_RECORD: Final = 128
+"""
+Number of bytes that a side may leave unread when it closes. The record that ends TLS (close_notify) has 23 to 85 bytes,
+and a last frame of HTTP/2 (GOAWAY) before it some 40.
+"""
 
-#: Seconds for what has been written to leave, when the gateway itself closes; then the connection is aborted.
 GRACE: Final = 1.0
+"""Seconds that a side has to take what was written when the gateway closes, or to end when the other side is gone."""
 
-#: Seconds without progress during which a side that is to be closed from is looked at often.
 POLL_OFTEN: Final = 1.0
+"""Seconds without progress for which winding down checks for acknowledgements at every turn, and not at every tick."""
 
 # Looking up a member of an enum takes longer than all the rest of a line.
 _OK: Final = Ending.OK
 _CLIENT_RESET: Final = Ending.CLIENT_RESET
 _UPSTREAM_RESET: Final = Ending.UPSTREAM_RESET
-_CLIENT_TIMED_OUT: Final = Ending.CLIENT_TIMED_OUT
-_UPSTREAM_TIMED_OUT: Final = Ending.UPSTREAM_TIMED_OUT
 _DRAINED: Final = Ending.DRAINED
 
-#: Seconds by which a time may be early, by the way floating-point numbers are added.
 _EPSILON: Final = 0.001
-
-
-class Side(Flow):
-    """
-    One side of a relay: what is read from it is sent to its peer. The flow does that by itself between lean
-    transports; between others, a protocol hands over what it reads, and the side is the producer of its peer's
-    transport: when the peer cannot take any more, this side stops reading.
-
-    :ivar finished: its end of stream has been read.
-    :ivar fin_sent: all that its peer had to say has been sent to it, the end of stream included.
-    :ivar gone: its connection is lost.
-    :ivar dead: it has answered nothing for so long that its connection was given up here.
-    :ivar closed: we have closed or reset its connection.
-    :ivar missed: bytes that were read for it after nothing could be sent to it any more.
-    :ivar unanswered_since: since when it has been tried without an answer, as of the last look.
-    """
-
-    __slots__ = ("_relay", "_reset", "closed", "dead", "fin_sent", "finished", "gone", "missed", "unanswered_since")
-
-    def __init__(self, transport: Any, reset: Ending, relay: Relay) -> None:
-        # All in one place, since two are made for every connection.
-        self.transport = transport
-        self.clock = clock = relay.clock
-        self.count = self._streak = self._in_pipe = 0
-        self.first_at = self._pipe = None
-        self.seen = clock.now
-        self.blocked = False
-        self._reset = reset
-        self.dead = False
-        self.unanswered_since: float | None = None
-        self.finished = False
-        self.fin_sent = False
-        self.gone = False
-        self.closed = False
-        self.missed = 0
-        self._relay = relay
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether its connection was given up, here or by the kernel, since it answered nothing any more."""
-        return self.dead or timed_out(self.transport)
-
-    @property
-    def reset(self) -> Ending:
-        """How the connection ends when this side is lost."""
-        if not self.timed_out:
-            return self._reset
-        return _CLIENT_TIMED_OUT if self._reset is _CLIENT_RESET else _UPSTREAM_TIMED_OUT
-
-    def received(self, data: bytes) -> None:
-        """Bytes were read from this side."""
-        peer = self._relay.other(self)
-        if peer.transport.unwritable:
-            self.bytes_dropped(len(data))
-            return
-        if self.first_at is None:
-            self.first_at = self.clock.seconds()
-        self.count += len(data)
-        self.seen = self.clock.now
-        peer.transport.write(data)
-
-    def bytes_dropped(self, count: int) -> None:
-        """Bytes were read for a peer that nothing can be sent to any more."""
-        self._relay.cut_short(self._relay.other(self), count)
-
-    def peer_reset(self) -> None:
-        """It has reset the connection; what it had said before is still being read."""
-        self._relay.side_reset(self)
-
-    def read_finished(self) -> None:
-        """The end of its stream was read."""
-        self.finished = True
-        self._relay.side_finished(self)
-
-    def write_finished(self) -> None:
-        """Our end of stream was sent to it."""
-        self.fin_sent = True
-
-    def lost(self) -> None:
-        """Its connection is gone."""
-        self.gone = True
-        self._relay.side_lost(self)
-
-    def release(self) -> None:
-        """It is over, on both sides."""
-        self.peer = None
-
-    def pauseProducing(self) -> None:
-        """The peer has enough to write."""
-        self.blocked = True
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """The peer has written it."""
-        self.blocked = False
-        self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """The peer's connection is gone; how this side follows is up to the relay."""
-
-
-classImplements(Side, IPushProducer)
-
-
-class Upstream:
-    """
-    The connection with the endpoint.
-
-    :ivar side: its side of the relay, given to it as soon as it is connected.
-    """
-
-    side: Side
-    transport: Any = None
-
-    def makeConnection(self, transport: Any) -> None:
-        """It is connected."""
-        self.transport = transport
-
-    def connectionMade(self) -> None:
-        """Nothing is done before its side of the relay is there."""
-
-    def dataReceived(self, data: bytes) -> None:
-        """The endpoint said something."""
-        self.side.received(data)
-
-    def readConnectionLost(self) -> None:
-        """The endpoint has finished."""
-        self.side.read_finished()
-
-    def writeConnectionLost(self) -> None:
-        """The endpoint has been sent everything."""
-        self.side.write_finished()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection with the endpoint is gone."""
-        self.side.lost()
-
-
-classImplements(Upstream, IProtocol, IHalfCloseableProtocol)
+"""Seconds by which a timer may fire early, since floating-point sums are not exact."""
 
 
 class Relay:
     """
     Two joined connections.
 
-    :param clock: for time limits, and the time.
+    :param clock: gives the time, and the timers of limits.
     :param client: the client's transport.
     :param upstream: the endpoint's transport.
     :param ended: called once, with the ending, as soon as it is certain.
-    :param gone: called once, after that, when both connections are lost.
+    :param gone: called once, after ``ended``, when both connections are lost.
     :param left_early: called if the endpoint leaves before the client has sent anything: with True if it has ended its
         stream without sending anything itself, with False if it has reset the connection.
     """
@@ -264,7 +133,7 @@ class Relay:
         """
         Begin to relay.
 
-        :param keepalive: the probes that the destination wants for its endpoint, if it has a wish.
+        :param keepalive: the destination's keepalive for its endpoint; None for that of the limits.
         """
         self._joined = join(self.client, self.upstream)
         if not self._joined:
@@ -280,22 +149,21 @@ class Relay:
             self._timer = self.clock.callLater(first_check, self._check)
 
     def other(self, side: Side) -> Side:
-        """The side across."""
+        """Return the other side."""
         return self.upstream if side is self.client else self.client
 
     def release(self) -> None:
-        """Let go of everything, so that nothing has to look for what only holds itself."""
+        """Break the reference cycles, so that the connection is freed without the garbage collector."""
         self.client.release()
         self.upstream.release()
         del self.client, self.upstream
 
     def close(self, ending: Ending, at_once: bool = False) -> None:
         """
-        End the relay from here: nothing more is read, and what was read may still leave, for :data:`GRACE` seconds.
-        A connection that ends because the gateway stops is reset then, so that nobody takes what has come for all
-        there is; any other one is closed.
+        End the relay: read nothing more, send what was read for :data:`GRACE` seconds at most, and close both sides.
+        If the gateway is stopping, reset them instead, so that neither takes a part of a message for the whole.
 
-        :param at_once: do not wait for anything.
+        :param at_once: wait for nothing.
         """
         if self._ending is None:
             self._by_reset = ending is _DRAINED
@@ -305,7 +173,7 @@ class Relay:
         self._wind_down(self._ending or ending, 0.0 if at_once else GRACE)
 
     def side_finished(self, side: Side) -> None:
-        """An end of stream was read: pass it on after the last byte; after the second one, close."""
+        """Pass an end of stream on, after the last byte; after the second one, close."""
         if self._closing:
             return
         peer = self.other(side)
@@ -325,15 +193,12 @@ class Relay:
 
     def side_lost(self, side: Side) -> None:
         """
-        A connection is gone, and all that was read from it has been sent on. If nobody asked for that, it was reset,
-        and the other side is reset as well, once it has taken what there is for it; but once both sides have finished,
-        there is nothing left that a reset could cut short.
-
-        A client that has been sent everything and then resets has simply closed: its kernel turns a close into a reset
-        if bytes are left unread or come later, as a TLS client leaves the server's last record (close_notify).
+        Act on the loss of a connection, all bytes of which have been sent on. Unless the relay has closed it, it was
+        reset, and the other side is to be reset as well, after what there is for it. After both ends of stream, a reset
+        cuts nothing short.
         """
         peer = self.other(side)
-        last = peer.gone  # what follows may lose the other one as well, and that comes here by itself
+        last = peer.gone  # read first: what follows may lose the peer, whose own call of this method then is the last
         if self._closing:
             self._check_progress()
         elif side.finished and peer.finished:
@@ -351,7 +216,7 @@ class Relay:
             self._gone()
 
     def side_reset(self, side: Side) -> None:
-        """A side has reset its connection, and what it had said before is still being read, as fast as it is taken."""
+        """Act on a reset by a side; what it had sent before is still being read, as fast as the other side takes it."""
         if self._closing:
             return
         if self._may_have_closed(side):
@@ -360,16 +225,16 @@ class Relay:
             self._pass_reset_on(side)
 
     def cut_short(self, side: Side, count: int) -> None:
-        """A side is gone, and the other one has more to say to it."""
+        """Act on bytes that came for a side to which nothing can be sent any more."""
         side.missed += count
         if not self._closing and not self._may_have_closed(side):
             self._wind_down(side.reset, self._limits.half_close)
 
     def _may_have_closed(self, side: Side) -> bool:
         """
-        Tell whether a side that has reset its connection may have done no more than close it, before it had been sent
-        everything: it lacks a last record at most. A side that had finished before lacks what came for it since; a
-        client that had not, all that it has not acknowledged, and it must have been answered at all.
+        Tell if a side that has reset its connection, before everything was sent to it, may have just closed it: it
+        lacks no more than a last record. A side that had finished lacks what came for it after the reset. A client that
+        had not finished also lacks what it has not acknowledged, and it must have had an answer.
         """
         if side.fin_sent or side.missed > LAST_RECORD or side.timed_out:
             return False
@@ -380,9 +245,8 @@ class Relay:
 
     def _await_end(self, side: Side) -> None:
         """
-        A side has closed, and its kernel has answered by a reset what came for it. Whether that cut anything short
-        shows in a moment: not if the other side has nothing left to send but a last record and its own end. So a TLS
-        client that closes after its answer, while the server's last record is under way, ends as it should.
+        Give the other side a moment to end, after a side has closed and its kernel has sent a reset. Nothing was cut
+        short if the other side sends no more than a last record and its end of stream.
         """
         peer = self.other(side)
         if peer.finished:
@@ -397,20 +261,21 @@ class Relay:
         self._wind_down(side.reset, self._limits.half_close)
 
     def _pass_reset_on(self, side: Side) -> None:
-        """A side has reset its connection; so is the other one, once it has taken what there is for it."""
+        """Reset the other side of one that has reset its connection, once it has taken what there is for it."""
         peer = self.other(side)
         if side is self.upstream and not peer.count and not peer.finished:
             self._left_early(False)
         if not self._joined and not peer.gone and not peer.finished:
-            peer.transport.resumeProducing()  # it may have been paused for the one that is gone
+            peer.transport.resumeProducing()  # it may have been paused for the side that is gone
         in_order = side is self.client and side.fin_sent and not side.timed_out
         self._wind_down(_OK if in_order else side.reset, self._limits.half_close)
 
     def _wind_down(self, ending: Ending, patience: float) -> None:
         """
-        Part from both sides.
+        Close both sides, each as soon as it has acknowledged everything.
 
-        :param patience: how many seconds a side may take nothing; at all, if it is us who stop.
+        :param patience: seconds without progress after which a side is not waited for any more; if the gateway has
+            stopped reading, seconds in all.
         """
         self._closing = True
         self._cancel_timer()
@@ -421,7 +286,7 @@ class Relay:
         self._check_progress()
 
     def _check_progress(self) -> None:
-        """Part from whoever has taken all, or takes nothing any more; look again for the others."""
+        """Close the sides that have taken everything or make no progress; check the others again."""
         self._cancel_timer()
         now, progress = self.clock.seconds(), self.client.count + self.upstream.count
         done: list[Side] = []
@@ -440,19 +305,19 @@ class Relay:
         if quiet >= self._stall_limit - _EPSILON:
             done += waiting
         elif waiting:
-            # What is on its way arrives within a moment, or when somebody who is slow has read what came before.
+            # Most acknowledgements come within a moment; those of a slow reader come when it reads.
             later = (
                 self.clock.call_soon(self._check_progress)
                 if quiet < POLL_OFTEN
                 else self.clock.callLater(TICK, self._check_progress)
             )
             self._timer = later
-        # By this, both may be lost before it returns.
+        # Both connections may be lost before this returns.
         for side in done:
             self._close_side(side)
 
     def _close_side(self, side: Side) -> None:
-        """Close or reset the connection of a side, and have the ending told if it is the client's."""
+        """Close or reset the connection of a side; if it is the client's, report the ending first."""
         if side.closed:
             return
         side.closed = True
@@ -486,7 +351,7 @@ class Relay:
         upstream.loseConnection()
 
     def _silence_limit(self) -> tuple[float, Ending]:
-        """How long silence may last now, and what it ends in; 0 for ever."""
+        """Return the seconds that silence may last now, 0 for no limit, and the ending after that."""
         half_closed = self.client.finished or self.upstream.finished
         if half_closed and not 0 < self._limits.idle < self._limits.half_close:
             return self._limits.half_close, Ending.HALF_CLOSE_TIMEOUT
@@ -494,9 +359,9 @@ class Relay:
 
     def _check(self) -> None:
         """
-        Look whether silence has lasted too long, and whether both sides live. Not to be early, a byte counts as having
-        come at the end of its tick. The next look is near enough that a side that finishes meanwhile needs no timer of
-        its own.
+        Check the limit of silence, and if both sides live. A byte counts as having come at the end of its tick, so that
+        the check is never early. The next check comes within the limit of half-closed connections, so that a side that
+        finishes in between needs no timer of its own.
         """
         self._timer = None
         now = self.clock.seconds()
@@ -513,9 +378,9 @@ class Relay:
 
     def _abort_dead(self, now: float) -> float:
         """
-        Give up a side that is dead.
+        Abort the connection of a side that acknowledges nothing any more.
 
-        :return: when to look again.
+        :return: the clock's seconds of the next check.
         """
         limits = self._limits
         probed, self._probed = self._probed, True

@@ -1,8 +1,4 @@
-"""
-The way in by one listener: what the table in force has for it, laid out for those who come in.
-
-Knows a listener's key and the parts of the table that are asked for every connection; knows nothing of connections.
-"""
+"""A listener that is served, with the routes that the table in force has for it."""
 
 from __future__ import annotations
 
@@ -19,11 +15,11 @@ class ServedListener:
     """
     One listener, for as long as the process runs.
 
-    :ivar name: what it listens on, as the log has it.
-    :ivar active: how many connections that came in by it live.
-    :ivar in_table: as the table has it; None if it has none, or no more.
-    :ivar sniffs: as of the listener.
-    :ivar by_address: whether addresses matter, too, so that :meth:`chain` does not know.
+    :ivar name: its address and port, as the access log names them.
+    :ivar active: number of live connections that it has accepted.
+    :ivar in_table: the listener of the table in force; None if the table does not have it.
+    :ivar sniffs: as in the table.
+    :ivar by_address: routes also depend on addresses, so that :meth:`chain` cannot choose one.
     """
 
     def __init__(self, key: ListenerKey) -> None:
@@ -37,7 +33,7 @@ class ServedListener:
         self._catch_all: Chain | None = None
 
     def update(self, table: RoutingTable) -> None:
-        """There is another table."""
+        """Apply another table."""
         listener = self.in_table = table.listeners.get(self.key)
         if listener is None:
             self.sniffs = self.by_address = False
@@ -50,5 +46,5 @@ class ServedListener:
             self._catch_all = listener.catch_all
 
     def chain(self, sni: str | None) -> Chain | None:
-        """The chain for a server name, as :func:`~meshgate.routing.lookup.find_chain`."""
+        """Look up the chain for a server name, as :func:`~meshgate.routing.lookup.find_chain`."""
         return find_chain(sni, self._exact, self._suffixes, self._catch_all)

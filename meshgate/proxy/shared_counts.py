@@ -1,13 +1,16 @@
 """
-Counts over all workers, in memory that they share: how many connections there are in all, and of whom.
+Counts over all workers, in memory that they share: the number of connections in all, and for each key.
 
-Knows memory and arithmetic; must not know what is counted, nor what the limits are. There are no locks: each worker
-changes only its own row, and everybody reads all of them. What is read may be a moment old, so workers that decide at
-the same instant may together go over a limit, by less than one connection for each of them.
+The problem: limits hold for all workers together, a count must cost next to nothing, and the keys (such as the
+addresses of clients) are not known before and may be many.
 
-Keys are not known before, so they share a fixed number of counters: each has two, chosen by a hash, and the smaller
-one counts (a count-min sketch). So a count can be too high, where a key shares both counters with others, but never
-too low. The hash is keyed, so that nobody can choose addresses to share the counters of others.
+The approach: each worker has a row of counters that it alone changes, so there are no locks, and every worker reads all
+rows. A key has two counters in a row, chosen by a hash, and the smaller sum counts (a count-min sketch). The hash has a
+secret key, so that nobody can choose an address that shares the counters of another one.
+
+The invariants: a count is never too low. It is too high only if a key shares both counters with other keys. A read
+may be a moment old, so workers that decide at the same instant may together exceed a limit, by less than one connection
+each.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ BUCKETS: Final = 1 << 14
 """Counters in each of the two tables of a row."""
 
 CounterPair = tuple[int, int]
-"""Where something is counted: its two counters in a row."""
+"""The indexes of a key's two counters in a row."""
 
 EVERYTHING: Final[CounterPair] = (0, 1)
-"""Where all is counted that needs no key; nothing else is counted there."""
+"""The counters of all connections, which no key shares."""
 
 _TABLES: Final = (len(EVERYTHING), len(EVERYTHING) + BUCKETS)
 _COUNTERS: Final = len(EVERYTHING) + 2 * BUCKETS
@@ -35,12 +38,12 @@ _MASK: Final = BUCKETS - 1
 
 
 def new_seed() -> bytes:
-    """A key for the hash: secret, and the same for all who share the memory."""
+    """Return a new key for the hash. It is secret, and the same for all workers."""
     return os.urandom(16)
 
 
 def bytes_for(workers: int) -> int:
-    """How much memory so many workers need, all of it zero at first."""
+    """Return the bytes of memory for a number of workers, all of them zero at first."""
     return (workers * _COUNTERS + WORDS) * _COUNTER_BYTES
 
 
@@ -48,9 +51,9 @@ class SharedCounts:
     """
     The counts, as one worker sees them.
 
-    :param memory: :func:`bytes_for` bytes, shared with the other workers if there are any.
-    :param slot: which row is this worker's, from 0.
-    :param seed: as :func:`new_seed` gives it.
+    :param memory: :func:`bytes_for` bytes, shared with the other workers.
+    :param slot: the index of the worker's slot, from 0, which is its row.
+    :param seed: a result of :func:`new_seed`.
     :ivar backoffs: the marks of endpoints.
     """
 
@@ -62,25 +65,25 @@ class SharedCounts:
         self._seed = seed
 
     def pair(self, key: str) -> CounterPair:
-        """Where a key is counted. To be remembered by whoever counts it: it costs more than the counting."""
+        """Return the counters of a key. Keep the result: the hash costs more than the counting."""
         number = int.from_bytes(blake2b(key.encode(), digest_size=8, key=self._seed).digest(), "little")
         first, second = _TABLES
         return first + (number & _MASK), second + (number >> 32 & _MASK)
 
     def add(self, pair: CounterPair, by: int) -> None:
-        """Count, or with a negative number count back."""
+        """Add to two counters; a negative number subtracts."""
         row = self._row
         for slot in pair:
             row[slot] += by
 
     def total(self, pair: CounterPair) -> int:
-        """What all workers have counted there: never too low, and too high only where keys share both counters."""
+        """Return the count of all workers: never too low, and too high only if keys share both counters."""
         first, second = pair
         counters = self._counters
         return min(sum(counters[first::_COUNTERS]), sum(counters[second::_COUNTERS]))
 
     def clear(self, slot: int) -> None:
-        """Forget what a worker has counted that has died: its connections are gone as well."""
+        """Set the counts of a worker that has died to zero: its connections are gone."""
         row = self._row_of(slot)
         row[:] = memoryview(bytes(len(row) * _COUNTER_BYTES)).cast("q")
 

@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 from meshgate.proxy.connection import LINGER
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.relay import GRACE, Upstream
+from meshgate.proxy.relay import GRACE
+from meshgate.proxy.sides import Upstream
 from meshgate.routing.table import Destination
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, chain, on_every_transport, sni_listener, tcp_listener
@@ -158,8 +159,8 @@ class DataplaneTests(TestCase):
     async def test_both_sides_hear_of_half_close(self) -> None:
         """Both protocols say that they can be half-closed; the reactor would otherwise close them."""
         self.gateway.serve(listener := tcp_listener(self.a.endpoint))
-        door: Any = self.gateway.plane.factory(listener.key)
-        for protocol in (door.buildProtocol(IPv4Address("TCP", LOOPBACK, 1)), Upstream()):
+        factory: Any = self.gateway.plane.factory(listener.key)
+        for protocol in (factory.buildProtocol(IPv4Address("TCP", LOOPBACK, 1)), Upstream()):
             self.assertTrue(verifyObject(IHalfCloseableProtocol, protocol))
 
     async def test_random_lives(self) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
-from meshgate.proxy.relay import Upstream
+from meshgate.proxy.sides import Upstream
 from meshgate.routing.connection_policy import (
     Algorithm,
     Balancing,

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.relay import GRACE, LAST_RECORD, Relay, Side
+from meshgate.proxy.relay import GRACE, LAST_RECORD, Relay
+from meshgate.proxy.sides import Side
 from meshgate.routing.connection_policy import ConnectionPolicy
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.wheel import SOON, TICK, Wheel
