@@ -140,34 +140,15 @@ class ExtendedClaimReader(ClaimReader):
         hosts = self._lower_hosts(server, virtual_service.namespace)
         kept: list[tuple[str, str]] = []
         for index, sni_host in _first_indexes(map(str.lower, names)):
+            name_path = f"{path}.sniHosts[{index}]"
             if sni_host.startswith("*") and sni_host[1:2] not in ("", "."):
-                faults.append(
-                    virtual_service.problem(
-                        Severity.ERROR,
-                        "MG2004",
-                        f"the server name {sni_host} is dropped: a wildcard stands for whole labels",
-                        path=f"{path}.sniHosts[{index}]",
-                        hint="Envoy would refuse the whole listener",
-                        listener=str(server.address),
-                    )
-                )
-                continue
-            if hosts.index.covers(sni_host):
+                faults.append(_partial_wildcard(server, virtual_service, name_path, sni_host))
+            elif hosts.index.covers(sni_host):
                 kept.append((sni_host, sni_host))
-                continue
-            within = [host for host in hosts.names if covers(sni_host, host)] if is_wildcard(sni_host) else []
-            kept += [(host, sni_host) for host in within]
-            left = ", ".join(within) or "nothing, since it has none of these names"
-            faults.append(
-                virtual_service.problem(
-                    Severity.INFO if within else Severity.WARNING,
-                    "MG2067",
-                    f"{sni_host} is cut to the hosts of the {server}: {left}",
-                    path=f"{path}.sniHosts[{index}]",
-                    hint="Istio would route all of it",
-                    listener=str(server.address),
-                )
-            )
+            else:
+                within = [host for host in hosts.names if covers(sni_host, host)] if is_wildcard(sni_host) else []
+                kept += [(host, sni_host) for host in within]
+                faults.append(_cut_name(server, virtual_service, name_path, sni_host, within))
         return kept
 
     def _lower_hosts(self, server: BoundServer, namespace: str) -> _LowerHosts:
@@ -274,6 +255,31 @@ def _first_indexes(names: Iterable[str]) -> Iterator[tuple[int, str]]:
     for index, name in enumerate(names):
         seen.setdefault(name, index)
     return ((index, name) for name, index in seen.items())
+
+
+def _partial_wildcard(server: BoundServer, virtual_service: VirtualService, path: str, sni_host: str) -> Problem:
+    return virtual_service.problem(
+        Severity.ERROR,
+        "MG2004",
+        f"the server name {sni_host} is dropped: a wildcard stands for whole labels",
+        path=path,
+        hint="Envoy would refuse the whole listener",
+        listener=str(server.address),
+    )
+
+
+def _cut_name(
+    server: BoundServer, virtual_service: VirtualService, path: str, sni_host: str, within: Sequence[str]
+) -> Problem:
+    left = ", ".join(within) or "nothing, since it has none of these names"
+    return virtual_service.problem(
+        Severity.INFO if within else Severity.WARNING,
+        "MG2067",
+        f"{sni_host} is cut to the hosts of the {server}: {left}",
+        path=path,
+        hint="Istio would route all of it",
+        listener=str(server.address),
+    )
 
 
 def _unreadable(virtual_service: VirtualService, path: str, texts: Iterable[str]) -> Problem:

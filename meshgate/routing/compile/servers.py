@@ -54,7 +54,7 @@ class Proxy:
     :ivar namespace: the pod's namespace.
     :ivar domain_suffix: the cluster domain.
     :ivar extended: the extended semantics: what Istio ignores on a gateway counts.
-    :ivar in_cluster: it stands for a gateway in a cluster, where the Service exists that Istio installs.
+    :ivar in_cluster: the configuration is for a gateway in a cluster, where the Service exists that Istio installs.
     :ivar ipv6: the machine has IPv6, so servers without a bind serve both families.
     """
 
@@ -132,7 +132,7 @@ class BoundServer:
     @cached_property
     def is_passthrough(self) -> bool:
         """True if the endpoint ends TLS, and not the gateway."""
-        return self.server.tls is not None and str(self.server.tls.mode) in PASSTHROUGH_MODES
+        return self.server.tls is not None and self.server.tls.mode in PASSTHROUGH_MODES
 
     def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
         """
