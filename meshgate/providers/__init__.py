@@ -1,1 +1,1 @@
-"""Where routes come from: the plug-in interfaces, the feed of snapshots, and the built-in providers."""
+"""Route providers: the plug-in interfaces, the feed of snapshots, and the built-in providers."""

@@ -152,7 +152,7 @@ class FileTests(CommandTestCase):
         self.assertIn("MG0009", self.run_command("routes", "empty").stderr)
 
     def test_unreadable_files(self) -> None:
-        """What cannot be read is an error of its own, and the rest is judged."""
+        """A file that cannot be read is an error of its own, and the others are checked."""
         (self.folder / "routes" / "dangling.yaml").symlink_to("nowhere")
         os.mkfifo(self.folder / "routes" / "pipe.yaml")
         found = self.run_json("check", "routes", exit_code=1)
@@ -185,7 +185,7 @@ class FileTests(CommandTestCase):
         self.assertIn("routes/latin.yaml:1:10: error[MG0001]: the byte 0xe9", result.stdout)
 
     def test_hidden_files_are_passed_over(self) -> None:
-        """What begins with a dot is not read, unless it is named itself."""
+        """Names that begin with a dot are skipped, unless they are named."""
         self.write("routes/.git/shop.yaml", file_text(BROKEN))
         self.write("routes/.broken.yaml", file_text(BROKEN))
         self.run_command("check", "routes")
@@ -218,7 +218,7 @@ class ProcessTests(SynchronousTestCase):
         self.assertNotIn(b"Traceback", done.stderr)
 
     def test_pipes_carry_no_colors(self) -> None:
-        """What goes to a pipe is plain, arrows and all, in any locale."""
+        """Output to a pipe is plain UTF-8, also the arrows, in any locale."""
         done = run_meshgate(["diff", "-", "/dev/null"], file_text(*SHOP).encode())
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertNotIn(b"\x1b", done.stdout)

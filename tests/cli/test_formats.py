@@ -41,7 +41,7 @@ def parsed(command: str) -> tuple[str, dict[str, str], str]:
 
 
 def unescaped(text: str) -> str:
-    """What was escaped; the percent sign last, as the runner does it."""
+    """Unescape a text as the runner does, the percent sign last."""
     for character, escape in (("\r", "%0D"), ("\n", "%0A"), (":", "%3A"), (",", "%2C"), ("%", "%25")):
         text = text.replace(escape, character)
     return text

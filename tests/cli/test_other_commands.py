@@ -159,7 +159,7 @@ class StatusTests(CommandTestCase):
                 self.write(f"etc/state/{name}.json", json.dumps(content))
 
     def test_text_and_json(self) -> None:
-        """What the gateway wrote last is shown; the settings are found where they lie by default."""
+        """The last status is shown; the settings file has a default path."""
         self.play(STATUS, FIGURES)
         text = self.run_command("status").stdout
         for line in (
@@ -287,13 +287,13 @@ class InitTests(CommandTestCase):
     """``meshgate init``."""
 
     def test_it_writes_an_installation_that_is_fine(self) -> None:
-        """What it writes is listed, and nothing is wrong with it."""
+        """The files are listed, and have no problems."""
         written_files = self.run_command("init", "lab").stdout
         self.assertIn("lab/meshgate.yaml\n", written_files)
         self.assertIn("no problems", self.run_command("check", "--config", "lab/meshgate.yaml").stdout)
 
     def test_it_overwrites_nothing(self) -> None:
-        """Where files are, it writes none."""
+        """Existing files are not overwritten."""
         self.run_command("init", "lab")
         self.assertIn("these files exist already", self.run_command("init", "lab", exit_code=1).stderr)
         self.run_command("init", "routes/shop.yaml", exit_code=2)

@@ -62,7 +62,7 @@ class CheckTests(CommandTestCase):
         self.assertTrue(run["results"])
 
     def test_sarif_of_nothing(self) -> None:
-        """Where nothing is wrong, the log has no results; services close old alerts by that."""
+        """Without problems, the log has no results, by which services close old alerts."""
         log = json.loads(self.run_command("check", "--format", "sarif", "routes").stdout)
         self.assertEqual(log["runs"][0]["results"], [])
 
@@ -156,7 +156,7 @@ class ExplainTests(CommandTestCase):
             self.assertEqual(result.stdout, "")
 
     def test_wrong_options(self) -> None:
-        """What does not go together is refused."""
+        """Options that exclude each other are refused."""
         for arguments, message in (
             ((), "give either --port for one connection, or --calls"),
             (("--port", "1", "--calls", "-"), "give either --port for one connection, or --calls"),
@@ -213,7 +213,7 @@ class DiffTests(CommandTestCase):
         self.assertEqual(name["after"]["destinations"], [{"name": "y.default.svc.cluster.local:80", "share": 1.0}])
 
     def test_policies(self) -> None:
-        """What a DestinationRule changes is told in words, and counted; a tidied file changes nothing."""
+        """The changes of a DestinationRule are described and counted; a tidied file is no change."""
         pool = {"tcp": {"maxConnections": 9, "idleTimeout": "5s"}}
         rule = destination_rule("d", "x", trafficPolicy={"connectionPool": pool, "loadBalancer": {"simple": "RANDOM"}})
         self.write("ruled.yaml", file_text(*SHOP, rule))
@@ -343,7 +343,7 @@ class TestTests(CommandTestCase):
         )
 
     def test_one_fails(self) -> None:
-        """It says where it is written, what is otherwise, and how that came."""
+        """The report has the location, the differences, and the steps of the connection."""
         self.write("moved.yaml", file_text(*MOVED))
         text = self.run_command("test", "expectations.yaml", "moved.yaml", exit_code=1).stdout
         self.assertTrue(

@@ -45,7 +45,7 @@ def verify(folder: Path, leaf: Leaf, name: str, now: datetime) -> None:
 
 
 class IssuingTests(SynchronousTestCase):
-    """What stands in the certificates."""
+    """The fields of the certificates."""
 
     def setUp(self) -> None:
         """Issue one of each."""
@@ -179,7 +179,7 @@ class EnsureTests(SynchronousTestCase):
         self.assertIn(b"BEGIN PRIVATE KEY", leaf.key.read_bytes())
 
     def test_a_second_start_changes_nothing(self) -> None:
-        """What is good is reused, byte for byte, without a word, for as long as it is good."""
+        """Good certificates are reused, byte for byte, without a line in the log."""
         self.assertEqual(self.again(NOW + 366 * DAY), [])
         self.assertEqual(self.changed(), set())
 
@@ -234,7 +234,7 @@ class EnsureTests(SynchronousTestCase):
                 (self.folder / name).write_bytes(content)
 
     def test_a_lost_chain_file_is_written_again(self) -> None:
-        """What is given to clients is put right without touching any certificate."""
+        """The chain for clients is repaired without touching any certificate."""
         chain = self.folder / "ca-chain.cert.pem"
         for spoil in (chain.unlink, lambda: chain.write_bytes(b"half")):
             spoil()

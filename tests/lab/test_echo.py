@@ -104,7 +104,7 @@ class EchoTests(TestCase):
         return payload[:sent]
 
     def paused(self) -> bool:
-        """Whether the service has stopped reading from its first client."""
+        """Return true if the service has stopped reading from its first client."""
         return self.transport() not in reactor.getReaders()
 
     async def test_it_greets_before_the_client_says_anything(self) -> None:

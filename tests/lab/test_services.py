@@ -41,7 +41,7 @@ class TapTestCase(TestCase):
         return process
 
     async def output(self, *arguments: str) -> str:
-        """What twistd prints and is done."""
+        """Run twistd, and return its output."""
         process = TwistdProcess(self, arguments)
         self.assertEqual(await process.exit_status(), 0)
         return process.stdout
@@ -54,7 +54,7 @@ class TapTestCase(TestCase):
 
 
 class CommonTests(TapTestCase):
-    """What the two plug-ins have in common."""
+    """The common base of the two plug-ins."""
 
     async def test_twistd_lists_both(self) -> None:
         """The plug-ins are found and say what they are."""
@@ -178,7 +178,7 @@ class HttpsTapTests(TapTestCase):
         )
 
     async def fetch(self, port: int) -> dict[str, object]:
-        """What curl gets, verifying the name, without a proxy."""
+        """Return the output of curl, which verifies the name, without a proxy."""
         curl = Program(
             self,
             [

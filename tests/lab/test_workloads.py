@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 
 
 def can_bind(port: int) -> bool:
-    """Whether nobody listens on a port."""
+    """Return true if nobody listens on a port."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:
@@ -49,7 +49,7 @@ def lab_of(echo: Sequence[EchoSettings], https: Sequence[HttpsSettings]) -> LabS
 
 
 class LabTests(TestCase):
-    """All workloads as one service."""
+    """The workloads as one service."""
 
     def setUp(self) -> None:
         """Choose a folder and ports."""
@@ -199,5 +199,5 @@ class LabTests(TestCase):
         self.assertNotEqual(self.modified(), before)
 
     def modified(self) -> dict[Path, bytes]:
-        """What the certificates' folder holds."""
+        """Return the content of the certificates' folder."""
         return {path: path.read_bytes() for path in self.folder.iterdir()}

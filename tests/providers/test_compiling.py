@@ -88,7 +88,7 @@ class CompilingTests(SynchronousTestCase):
         self.successResultOf(done)
 
     def test_nothing_goes_in_circles(self) -> None:
-        """What earlier tables were made of is freed by itself: the collector never walks it."""
+        """Earlier tables are freed without the garbage collector."""
         self.compiling.compile_now(state(1), PROXY)
         gc.collect()
         self.addCleanup(gc.unfreeze)
@@ -101,7 +101,7 @@ class CompilingTests(SynchronousTestCase):
         self.assertEqual(gc.collect(), 0)
 
     def test_stop(self) -> None:
-        """What is under way is given up, and nothing is left behind."""
+        """A compilation under way is cancelled, and nothing is left behind."""
         self.compiling.compile_soon(state(1), PROXY)
         self.work(2)
         self.compiling.stop()

@@ -44,7 +44,7 @@ class FeedTests(SynchronousTestCase):
         self.feed = Feed(self.clock, self.states.append)
 
     def test_a_snapshot_is_passed_on(self) -> None:
-        """What a provider publishes arrives after the quiet moment, not before."""
+        """A snapshot is passed on after the quiet moment, not before."""
         self.feed.sink("files").publish(snapshot("a"))
         self.clock.advance(QUIET * 0.9)
         self.assertEqual(self.states, [])
@@ -131,7 +131,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(names(self.feed.flush()), ["a", "z2", "z1"])
 
     def test_thousands_are_not_copied(self) -> None:
-        """Where one provider has all resources, they are passed on as they are."""
+        """If one provider has all resources, their tuple is passed on without a copy."""
         published = snapshot("a", "b")
         self.feed.sink("files").publish(published)
         self.feed.sink("empty").publish(Snapshot())
@@ -202,7 +202,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(state.problems[0].hint, "")
 
     def test_a_failure_after_a_failure(self) -> None:
-        """What was published before both keeps serving, and only the last reason is shown."""
+        """The last snapshot before both failures keeps serving, and only the last reason is shown."""
         sink = self.feed.sink("hosts")
         sink.publish(snapshot("a"))
         sink.failed("one")
@@ -257,7 +257,7 @@ class FeedTests(SynchronousTestCase):
 
 
 class StrangeSnapshotTests(SynchronousTestCase):
-    """What a provider publishes that is not a snapshot is the provider's fault, and breaks nothing."""
+    """Anything but a snapshot is a fault of the provider, and breaks nothing."""
 
     def published(self, strange: Any) -> FeedState:
         """The state after something strange followed a good snapshot."""
@@ -286,7 +286,7 @@ class StrangeSnapshotTests(SynchronousTestCase):
         self.assertIn("a Snapshot with dict instead of Resource", message)
 
     def test_strange_refusals(self) -> None:
-        """What is refused is read as far as that goes."""
+        """Refused resources are read as far as possible."""
         strange = Snapshot(refused=({"kind": "Gateway"},))  # type: ignore[arg-type]
         self.assertIn("a Snapshot with dict instead of Resource", self.published(strange).problems[0].message)
 
@@ -331,7 +331,7 @@ class ThreadTests(TestCase):
         self.assertIn("no luck", (await arrived).problems[0].message)
 
     async def test_a_thread_that_comes_too_late(self) -> None:
-        """What a thread published before its provider was removed, and what arrives after, is dropped."""
+        """Snapshots of a thread are dropped once its provider has been removed."""
         states: list[FeedState] = []
         feed = Feed(reactor, states.append)
         sink = feed.sink("threaded")

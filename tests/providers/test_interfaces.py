@@ -61,7 +61,7 @@ class InterfaceTests(SynchronousTestCase):
             self.assertEqual(provider.name, "mine")
 
     def test_sinks(self) -> None:
-        """What the feed gives to providers is a sink."""
+        """The feed gives sinks to providers."""
         self.assertTrue(verifyObject(ISnapshotSink, Feed(Clock(), lambda state: None).sink("mine")))
 
     def test_installed_plug_ins(self) -> None:

@@ -41,7 +41,7 @@ class ProblemLogTests(SynchronousTestCase):
         self.assertEqual(self.logged()[1:], ["info[MG0006]: not a routing resource"])
 
     def test_a_problem_that_comes_back_is_said_again(self) -> None:
-        """What had gone in between is news."""
+        """A problem that was gone in between is logged again."""
         self.log.report([WARNING])
         self.log.report([])
         self.log.report([WARNING])

@@ -179,7 +179,7 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual((choice.name, choice.type_name, choice.options), ("mine", "picky", ("/etc", 3)))
 
     def test_choices_are_the_same_by_type_and_options(self) -> None:
-        """What decides whether a running provider is kept is its type and its options."""
+        """A running provider goes on if its type and its options are the same."""
         choice = self.registry.choose("mine", "picky", {"size": 3}, "/etc")
         self.assertTrue(choice.same_as(self.registry.choose("mine", "picky", {"size": 3}, "/etc")))
         self.assertFalse(choice.same_as(self.registry.choose("mine", "picky", {"size": 4}, "/etc")))

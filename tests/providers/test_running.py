@@ -21,7 +21,7 @@ from tests.providers.test_feed import names, snapshot
 
 
 class ScriptedError(Exception):
-    """What the providers of these tests raise."""
+    """The error that the providers of these tests raise."""
 
 
 def logged(events: Iterable[LogEvent], level: str) -> list[str]:
@@ -101,7 +101,7 @@ class ProvidersTests(SynchronousTestCase):
         return self.providers.apply(choices, self.context)
 
     def state(self) -> FeedState:
-        """What the feed holds now."""
+        """Return the state of the feed."""
         return self.feed.flush()
 
     def test_the_first_ones_start_at_once(self) -> None:
@@ -130,7 +130,7 @@ class ProvidersTests(SynchronousTestCase):
         self.assertEqual(self.factory.diary, ["start one", "stop one", "start one"])
 
     def test_a_provider_that_is_gone_is_withdrawn(self) -> None:
-        """What the settings do not name any more is stopped, and its routes go at once."""
+        """A provider that the settings no longer name is stopped, and its routes are withdrawn at once."""
         stopping: Deferred[None] = Deferred()
         self.apply(one={"publish": ["a"], "stopping": stopping}, two={"publish": ["b"]})
         self.apply(two={"publish": ["b"]})
@@ -201,7 +201,7 @@ class ProvidersTests(SynchronousTestCase):
         )
 
     def test_one_that_is_no_provider(self) -> None:
-        """What a factory makes has to keep the contract."""
+        """A factory's product has to keep the contract."""
         self.apply(bad={"instead": "a string"})
         (problem,) = self.state().problems
         self.assertIn("could not be made", problem.message)

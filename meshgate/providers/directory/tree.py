@@ -6,7 +6,7 @@ right whatever happens meanwhile:
 
 - A file or folder that cannot be examined is unknown, not gone (:attr:`Tree.unreadable`), so that its routes stay.
 - A folder that several links lead to is scanned once, so that links in a circle end.
-- A file that has a second name may change under that one, unseen by whoever watches the first (:attr:`Tree.has_links`).
+- A file that has a second name may change under that one without an event for the first (:attr:`Tree.has_links`).
 """
 
 from __future__ import annotations

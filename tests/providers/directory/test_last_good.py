@@ -206,7 +206,7 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(moved, line + 1)
 
     def test_a_document_that_is_gone_is_withdrawn(self) -> None:
-        """What a readable file does not hold any more, does not serve any more."""
+        """A resource that a readable file no longer contains no longer serves."""
         self.write("a.yaml", gateway("a"), gateway("b"))
         self.update()
         self.write("a.yaml", gateway("b"))

@@ -194,7 +194,7 @@ class Scenarios:
         self.assert_equal(len(self.sink.snapshots), 3)
 
     def mount(self, version: str, **files: str) -> None:
-        """What the kubelet does with a new version of a ConfigMap, in its order."""
+        """Write a new version of a ConfigMap as the kubelet does, in the same order."""
         (self.folder / version).mkdir(parents=True)
         for name, text in files.items():
             self.write(f"{version}/{name}.yaml", text)
@@ -405,7 +405,7 @@ class PollingTests(Scenarios, TestCase):
         self.assertEqual(len(self.sink.snapshots), 1)
 
     def test_stop_in_the_middle_of_reading(self) -> None:
-        """What is being read when the provider stops is not published."""
+        """A file that is being read when the provider stops is not published."""
         provider = self.begin()
         rests: list[Deferred[None]] = []
 

@@ -49,7 +49,7 @@ class ScanTests(SynchronousTestCase):
         self.assertEqual(self.found(), [])
 
     def test_a_named_file_needs_no_suffix(self) -> None:
-        """What the user named himself is a route file whatever its name."""
+        """A file that the user names is a route file whatever its name."""
         self.assertEqual(self.found(self.write("routes.conf")), ["routes.conf"])
 
     def test_a_file_named_twice_is_there_once(self) -> None:
@@ -126,7 +126,7 @@ class ScanTests(SynchronousTestCase):
         self.assertEqual(tree.missing, {str(self.folder / "b"), str(path / "c")})
 
     def test_a_folder_that_cannot_be_listed_hides(self) -> None:
-        """What is in it is unknown, which is not the same as gone."""
+        """The content of such a folder is unknown, which is not the same as gone."""
         path = self.write("deep/a.yaml")
         real = os.scandir
 
