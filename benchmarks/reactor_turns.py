@@ -1,10 +1,10 @@
 """
-twistd with a stopwatch: notes how long each turn of the control process's reactor takes.
+twistd with a stopwatch: notes the long turns of the control process' reactor.
 
-``python benchmarks/reactor_turns.py FILE ARGUMENTS...`` runs twistd with the arguments, and appends a line with the
-milliseconds to FILE for each turn that takes longer than :data:`NOTED`. A turn lasts from one return of ``epoll_wait``
-to the next call of it: for so long no other event is looked at. Workers are started by another command, so they are
-not watched.
+``python -m benchmarks.reactor_turns FILE ARGUMENTS...`` runs twistd with the arguments. For each turn that takes longer
+than :data:`NOTED`, it appends a line to FILE: the milliseconds by the clock, and those of processor time. A turn lasts
+from one return of ``epoll_wait`` to the next call of it: for so long no other event is handled. Workers are started by
+another command, so they are not watched.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class WatchedPoll:
 
     def __init__(self, size: int = -1) -> None:
         self._epoll = _EPOLL(size)
-        self._returned: float | None = None
+        self._returned = 0.0
+        self._used = 0.0
 
     def poll(self, *arguments: Any) -> Any:
         """Note the turn that ends here, and wait."""
-        if self._returned is not None:
-            took = time.monotonic() - self._returned
-            if took > NOTED:
-                os.write(self.notes, b"%.1f\n" % (took * 1000))
+        took, used = time.monotonic() - self._returned, time.thread_time() - self._used
+        if self._returned and took > NOTED:
+            os.write(self.notes, b"%.1f %.1f\n" % (took * 1000, used * 1000))
         found = self._epoll.poll(*arguments)
-        self._returned = time.monotonic()
+        self._returned, self._used = time.monotonic(), time.thread_time()
         return found
 
     def __getattr__(self, name: str) -> Any:

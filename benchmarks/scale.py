@@ -187,11 +187,11 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
         memory = resident(gateway.pid)
         status = json.loads((settings.parent / "state" / "figures.json").read_text())
         workers = [resident(worker["pid"]) for worker in status["workers"]]
-        figures["control_longest_turn_ms_while_changing"] = longest_turn(turns)
+        figures |= longest_turn(turns, "while_changing")
         gateway.send_signal(signal.SIGHUP)
         wait_until(lambda: "everything was read again" in log.read_text(), "the reload", PAUSE)
         time.sleep(CHANGES * PERIOD)  # for the analysis and the status
-        figures["control_longest_turn_ms_at_reload"] = longest_turn(turns)
+        figures |= longest_turn(turns, "at_reload")
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.wait(DEADLINE)
@@ -205,11 +205,12 @@ def run(settings: Path, routes: Path, plain: int, tls: int, count: int) -> dict[
     }
 
 
-def longest_turn(turns: Path) -> float:
-    """The longest turn of the control process' reactor since the last call, in milliseconds; 0 for less than 10."""
-    longest = max(map(float, turns.read_text().split()), default=0.0)
+def longest_turn(turns: Path, when: str) -> dict[str, float]:
+    """The longest turn of the control process' reactor since the last call, by the clock and by processor time."""
+    rows = [tuple(map(float, line.split())) for line in turns.read_text().splitlines()] or [(0.0, 0.0)]
     turns.write_text("")
-    return longest
+    names = f"control_longest_turn_ms_{when}", f"control_longest_turn_processor_ms_{when}"
+    return dict(zip(names, map(max, zip(*rows, strict=True)), strict=True))
 
 
 def change(routes: Path, number: int, tls: int) -> float:

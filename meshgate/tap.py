@@ -1,7 +1,7 @@
 """
-``twistd meshgate``: its options, and the service made from them.
+The plug-in ``twistd meshgate``: its options, and the service made from them.
 
-Everything a user can have got wrong is found before the reactor runs: twistd's exit status is 0 after that.
+Mistakes of users are found before the reactor runs, since twistd's exit status is 0 after that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Options(usage.Options):
     """
     The options behind ``twistd -n meshgate``.
 
-    :ivar launch: the start that they ask for; None where nothing is started.
+    :ivar launch: the start of the program; None if nothing is to be started.
     """
 
     synopsis = "--config FILE [--validate]"
@@ -42,7 +42,7 @@ class Options(usage.Options):
         raise SystemExit(0)
 
     def postOptions(self) -> None:
-        """Refuse to start without a settings file; ``--validate`` starts nothing, so it looks at no pidfile."""
+        """Refuse to start without a settings file. ``--validate`` starts nothing, so it ignores pidfiles."""
         if not self["config"]:
             raise usage.UsageError("--config FILE is missing; 'meshgate init DIR' writes one to start from")
         twistd: Any = self.parent
@@ -55,10 +55,10 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """
-    The gateway as a service. In the foreground its own log goes to standard error, since standard output may carry the
-    access log.
+    Make the service of the gateway. In the foreground its log goes to standard error, since standard output may be that
+    of the access log.
 
-    :raises SystemExit: with a message when the settings are broken, and with ``--validate`` always.
+    :raises SystemExit: with a message if the settings are broken; with ``--validate`` always.
     """
     from twisted.internet import reactor
 
@@ -72,11 +72,11 @@ def makeService(options: Options) -> IService:
     return launch.attempt(lambda: _make_program(path, any_reactor, launch))
 
 
-# Both import what takes a while only now: signals are handled by then.
+# Both functions import the rest only now, since it takes a while: signals are handled by then.
 
 
 def _validate(path: Path, reactor: Any) -> int | str:
-    """An exit status, or a message."""
+    """Validate, and return an exit status or a message."""
     from meshgate.control import validate
     from meshgate.settings.load import SettingsError
 

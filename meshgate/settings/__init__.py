@@ -1,1 +1,1 @@
-"""The settings: read, judged and given on in one form."""
+"""The settings of the gateway: their models, their file, and their reference."""

@@ -1,8 +1,7 @@
 """
-The file of expectations that ``meshgate test`` holds routes against: what may stand in it, and how it is read.
+The file of expectations with which ``meshgate test`` compares routes: its models, and the reading of it.
 
-Says everything that is wrong with it at once, with its place. Whether an expectation holds is
-:mod:`meshgate.routing.tell.expectation`'s business.
+Every problem of a file is reported at once. :mod:`meshgate.routing.tell.expectation` finds out if expectations hold.
 """
 
 from __future__ import annotations
@@ -75,15 +74,15 @@ def _weight(value: object) -> int:
     return weight
 
 
-class GatewayPart(Section):
-    """The gateway that the expectations are about."""
+class GatewaySection(Section):
+    """The gateway for which the expectations are."""
 
     labels: Labels | None = Field(default=None, description="its labels, which Gateways select by")
     namespace: Name = Field(default="", description="the namespace it runs in")
 
 
-class ExpectationPart(Section):
-    """A connection, and what is to become of it."""
+class ExpectationSection(Section):
+    """A connection, and its expected destination or end."""
 
     name: str = Field(default="", description="what the report calls it")
     port: PortNumber = Field(description="the port that the client connects to")
@@ -104,7 +103,7 @@ class ExpectationPart(Section):
     no_listener: bool = Field(default=False, description="nothing listens there")
 
     def result(self) -> Result | None:
-        """What is expected at all; None where nothing is."""
+        """The expected result; None if nothing is expected."""
         if self.closed:
             return "closed"
         if self.no_listener:
@@ -116,13 +115,13 @@ class ExpectationsFile(Section):
     """The whole file."""
 
     routes: Items[NonEmpty] = Field(default=(), description="files and folders, relative to the folder of this file")
-    gateway: GatewayPart = Field(default=GatewayPart(), description="the gateway; that of Istio unless given")
+    gateway: GatewaySection = Field(default=GatewaySection(), description="the gateway; that of Istio unless given")
     default_namespace: Name = Field(default="", description="the namespace of the documents that name none")
     domain_suffix: DnsName | None = Field(default=None, description="the domain of the cluster")
     semantics: Annotated[
         Literal["", "istio", "extended"], BeforeValidator(one_of("istio", EXTENDED)), ValueForm("choice")
     ] = Field(default="", description="whose rules decide where a connection goes: istio, or extended")
-    expect: Annotated[Items[ExpectationPart], Field(min_length=1)] = Field(description="the expectations")
+    expect: Annotated[Items[ExpectationSection], Field(min_length=1)] = Field(description="the expectations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +129,8 @@ class Case:
     """
     One expectation of a file.
 
-    :ivar name: empty where it has none.
-    :ivar line: where it begins.
+    :ivar name: its name; empty if it has none.
+    :ivar line: the line on which it begins.
     """
 
     name: str
@@ -142,10 +141,10 @@ class Case:
 @dataclass(frozen=True, slots=True)
 class Expectations:
     """
-    A file of expectations. What it leaves open is None or empty.
+    The content of a file of expectations. Keys that the file leaves out are None or empty.
 
-    :ivar routes: as the user would name them from where he is.
-    :ivar warnings: what is not wrong, but worth saying.
+    :ivar routes: the files and folders of routes, relative to the current folder.
+    :ivar warnings: problems that do not keep the file from being used.
     """
 
     routes: tuple[str, ...]
@@ -160,16 +159,16 @@ class Expectations:
 
 def load_expectations(path: Path) -> Expectations:
     """
-    Read a file of expectations. Blocks for as long as reading the file takes.
+    Read a file of expectations. Blocks while the file is read.
 
-    :raises ExpectationsError: when they cannot be used.
+    :raises ExpectationsError: if the file cannot be used.
     """
     document = read_mapping(path, FORM)
     content, judged = judge(ExpectationsFile, document.value, FORM)
     if content is not None:
         extended = content.semantics == EXTENDED
-        for index, part in enumerate(content.expect):
-            judged += _contradictions(part, ("expect", index), extended)
+        for index, section in enumerate(content.expect):
+            judged += _contradictions(section, ("expect", index), extended)
     problems = located(judged, document, path)
     if content is None or has_errors(problems):
         raise ExpectationsError(problems)
@@ -186,37 +185,37 @@ def load_expectations(path: Path) -> Expectations:
     )
 
 
-def _case(part: ExpectationPart, line: int) -> Case:
-    addresses = (part.source or "", part.destination_address or "")
-    call = Call(part.port, part.bind, not part.plain, part.sni, *addresses)
+def _case(section: ExpectationSection, line: int) -> Case:
+    addresses = (section.source or "", section.destination_address or "")
+    call = Call(section.port, section.bind, not section.plain, section.sni, *addresses)
     expectation = Expectation(
-        call, part.result() or "routed", part.virtual_service, part.gateway, destinations=part.destination
+        call, section.result() or "routed", section.virtual_service, section.gateway, destinations=section.destination
     )
-    return Case(part.name, line, expectation)
+    return Case(section.name, line, expectation)
 
 
-def _contradictions(part: ExpectationPart, path: tuple[str | int, ...], extended: bool) -> Iterator[Fault]:
-    """The rules between the keys of one expectation, and the semantics that they are under."""
-    if part.plain and part.sni is not None:
+def _contradictions(section: ExpectationSection, path: tuple[str | int, ...], extended: bool) -> Iterator[Fault]:
+    """Faults of one expectation whose keys contradict each other, or the semantics."""
+    if section.plain and section.sni is not None:
         yield Fault(
             (*path, "sni"), UNUSABLE, "plain text carries no server name", "leave out plain or sni", points_at_key=True
         )
     for name in ("source", "destination_address"):
-        if getattr(part, name) is not None and not extended:
+        if getattr(section, name) is not None and not extended:
             message = "the address decides nothing here: Istio's gateway does not look at it"
             yield Fault(
                 (*path, name), UNUSABLE, message, "leave it out, or write semantics: extended", points_at_key=True
             )
-    routed = [name for name in ("virtual_service", "gateway", "destination") if getattr(part, name)]
-    ends = [name for name in ("closed", "no_listener") if getattr(part, name)]
+    routed = [name for name in ("virtual_service", "gateway", "destination") if getattr(section, name)]
+    ends = [name for name in ("closed", "no_listener") if getattr(section, name)]
     if ends and len(ends) + len(routed) > 1:
         others = ", ".join((*ends[1:], *routed))
         message = f"{ends[0]} excludes {others}: a connection has one end"
         yield Fault((*path, ends[0]), UNUSABLE, message, "split it into several expectations", points_at_key=True)
     if not ends and not routed:
         hint = "add virtual_service, gateway or destination, or closed: true, or no_listener: true"
-        yield Fault(path, "MG0203", f"nothing is expected of {_described(part)}", hint)
+        yield Fault(path, "MG0203", f"nothing is expected of {_described(section)}", hint)
 
 
-def _described(part: ExpectationPart) -> str:
-    return quoted(part.name) if part.name else f"the connection to port {part.port}"
+def _described(section: ExpectationSection) -> str:
+    return quoted(section.name) if section.name else f"the connection to port {section.port}"

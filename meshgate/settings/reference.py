@@ -1,7 +1,7 @@
 """
-The reference of the settings file, in reStructuredText: every key with its meaning, its form and its default.
+The reference of the settings file in reStructuredText: every key with its meaning, its form and its default.
 
-ValueForm by the models, so that it cannot say anything else than they do. Knows nothing of Sphinx.
+It is made from the models, so it always agrees with them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from meshgate.settings.schema import Section, SettingsFile, keys
 
 
 def settings_reference() -> str:
-    """The definition list of all keys, each by its full name, as ``lab.echo[].port``."""
+    """A definition list of all keys by their full names, as ``lab.echo[].port``."""
     return "\n".join(_entries(SettingsFile, ""))
 
 
 def default_text(field: FieldInfo) -> str:
-    """The default of a key as it would be written in the file; empty for a required one."""
+    """The default of a key as people write it in the file; empty for a required key."""
     return "" if field.is_required() else _flow(field.default)
 
 
@@ -31,7 +31,7 @@ def _flow(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(part)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_flow(content)}" for key, content in value.items()) + "}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_flow, value))}]"
     return f'"{value}"' if value in ("", "-") else str(value)
@@ -50,7 +50,7 @@ def _entries(section: type[Section], prefix: str) -> Iterator[str]:
 
 
 def _form(field: FieldInfo) -> str:
-    """How the value is written."""
+    """The form of the value, in words."""
     choices = [f"``{word}``" for word in get_args(field.annotation) if isinstance(word, str)]
     if choices:
         return " or ".join(choices)

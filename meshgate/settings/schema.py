@@ -1,9 +1,9 @@
 """
-The settings file as models: which keys there are, what they mean, and their defaults.
+The models of the settings file: its keys, their meanings, and their defaults.
 
-The single source of the reference and of the comments in the shipped file, which a test holds to it: a description
-gives meaning and unit, and a default is written as a user would write it. Knows nothing of files and folders, nor of
-the options of providers, which every provider judges for itself.
+They are frozen, and everybody reads the settings from them. They are also the only source of the reference and of the
+comments in the shipped file, which a test compares with them: a description has meaning and unit, and a default is
+written as a user would write it. Providers validate their own options.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ from meshgate.settings.values import (
 )
 
 EXTENDED = "extended"
-"""The semantics under which what Istio ignores on a gateway counts."""
+"""The semantics that honour the fields which Istio ignores on a gateway."""
 
 STANDARD_OUTPUT = "-"
-"""What stands for standard output instead of the access log's path."""
+"""The path of the access log that means standard output."""
 
 
 def _key(description: str, default: Any = ..., **rules: Any) -> Any:
     """
     A key of the file.
 
-    :param description: meaning and unit, as a sentence.
-    :param default: as it would be written; none for a required key.
+    :param description: its meaning and unit, as a sentence.
+    :param default: its default, as a user would write it; none for a required key.
     :param rules: further arguments of :func:`pydantic.Field`.
     """
     return Field(default, description=description, validate_default=True, **rules)
 
 
 class Section(Model):
-    """A mapping of the file. A key without a value is as good as absent."""
+    """A mapping of the file. A key without a value counts as absent."""
 
     model_config = ConfigDict(alias_generator=None)
 
 
 class GatewaySettings(Section):
-    """What this gateway is to Istio: the pod that Gateways select."""
+    """The gateway as Istio sees it: the pod that Gateways select."""
 
     labels: Annotated[Labels, ValueForm("Mapping")] = _key(
         "The labels of the gateway: it serves every Gateway whose selector asks for nothing but these.",
@@ -78,7 +78,7 @@ class ProviderEntry(Section):
 
 
 class DnsSettings(Section):
-    """How the names of endpoints are resolved."""
+    """The resolving of endpoint names."""
 
     servers: Annotated[Items[NameServer], ValueForm("List of addresses")] = _key(
         "The name servers to ask, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353; the port is 53 unless given. "
@@ -88,7 +88,7 @@ class DnsSettings(Section):
 
 
 class TimeoutSettings(Section):
-    """How long things may take; in seconds, once loaded."""
+    """Time limits; in seconds once loaded."""
 
     hello: LimitDuration = _key("How long a client may take to send its whole ClientHello.", "15s")
     connect: LimitDuration = _key("How long one attempt to connect to an endpoint may take.", "10s")
@@ -101,7 +101,7 @@ class TimeoutSettings(Section):
 
 
 class ProbeSettings(Section):
-    """Probes on connections of one side. It is given up after idle and count times interval in which it is silent."""
+    """Probes on connections of one side, which is given up when it is silent for idle and count times interval."""
 
     idle: ProbeSeconds = _key("How long nothing comes from it before the first probe; 0 means no probes.", "60s")
     interval: ProbeInterval = _key("How long after a probe the next one follows, while there is no answer.", "15s")
@@ -111,7 +111,7 @@ class ProbeSettings(Section):
 
 
 class KeepaliveSettings(Section):
-    """How it is noticed that the other side is gone without a word."""
+    """Keepalive: how to notice that the other side is gone without a word."""
 
     client: ProbeSettings = _key(
         "For clients: silent ones are probed by the kernel. A client that acknowledges nothing that it is sent is "
@@ -126,7 +126,7 @@ class KeepaliveSettings(Section):
 
 
 class LimitSettings(Section):
-    """How much of something a connection may use."""
+    """Limits of one connection, and of their number."""
 
     hello_bytes: Size = _key(
         "The largest ClientHello, in bytes or with the unit KiB: from 512 bytes to 64KiB.",
@@ -158,7 +158,7 @@ class LimitSettings(Section):
 
 
 class ListeningSettings(Section):
-    """How connections are taken in."""
+    """The accepting of connections."""
 
     backlog: Annotated[int, ValueForm("Number")] = _key(
         "How many connections may wait to be accepted, for each port and worker, from 1 to 65535; the system may allow "
@@ -193,7 +193,7 @@ class AccessLogSettings(Section):
 
 
 class LogSettings(Section):
-    """The program's own log, where it goes to a file."""
+    """The program's own log in a file."""
 
     rotate: Size = _key(
         "The size at which the gateway itself renames its log to FILE.1 and begins a new one, in bytes or with the "
@@ -207,7 +207,7 @@ class LogSettings(Section):
 
 
 class EchoSettings(Section):
-    """A TCP echo service. All but the address it listens on is only said in its greeting."""
+    """A TCP echo service. Except for its port and address, the keys are texts of its greeting."""
 
     port: Port = _key("The TCP port that the service listens on.")
     bind: Address = _key("The IP address that the service listens on.", "127.0.0.1")
@@ -219,7 +219,7 @@ class EchoSettings(Section):
 
 
 class HttpsSettings(Section):
-    """An HTTPS service that answers with JSON, over a certificate of its own."""
+    """An HTTPS service with a certificate of its own, which answers with JSON."""
 
     name: Name = _key("The name that the service gives itself in its answers, and its certificate's files have.")
     hosts: Annotated[Items[DnsName], ValueForm("List of DNS names")] = _key(
@@ -305,10 +305,10 @@ class SettingsFile(Section):
 
 class Key(NamedTuple):
     """
-    A key that a section knows.
+    A key of a section.
 
-    :ivar name: as it is written.
-    :ivar section: what stands under the key, if that is a section, or a list of such.
+    :ivar name: the name of the key in the file.
+    :ivar section: the section under the key, or of which there is a list; None if the key has another value.
     """
 
     name: str
@@ -323,7 +323,7 @@ def keys(section: type[Section]) -> Iterator[Key]:
 
 
 def _section_in(annotation: Any) -> type[Section] | None:
-    """The section within an annotation, whatever unions and lists are around it."""
+    """The section within an annotation, inside any unions and lists."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next(filter(None, map(_section_in, get_args(annotation))), None)

@@ -1,8 +1,4 @@
-"""
-The values that settings are written in, and what becomes of them: durations, sizes, addresses, names, choices.
-
-Knows texts and numbers; knows nothing of the keys they stand under.
-"""
+"""Types of the values of settings: durations, sizes, addresses, names and choices, with their validators."""
 
 from __future__ import annotations
 
@@ -22,10 +18,10 @@ UNUSABLE: Final = "MG0104"
 
 DNS_PORT: Final = 53
 AUTO: Final = "auto"
-"""As many as there are processors to run on."""
+"""The number of workers that means one for each usable processor."""
 MAX_WORKERS: Final = 64
 LONGEST_PROBING: Final = 32767
-"""Seconds: what Linux takes at the most for a pause before or between probes."""
+"""The longest pause in seconds that Linux accepts before or between probes."""
 _SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
 _SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -68,7 +64,7 @@ def _not_zero(seconds: int) -> int:
 
 def read_probe_seconds(value: object) -> int:
     """
-    A duration that the kernel probes by: whole seconds, or 0.
+    A pause of the kernel's probes: whole seconds, or 0.
 
     :return: seconds.
     """
@@ -96,7 +92,7 @@ def read_server(value: object) -> tuple[str, int]:
     """
     A name server: an IP address alone, ``address:port``, or ``[address]:port`` for IPv6.
 
-    :return: the address in its usual form, and the port, 53 where none is given.
+    :return: the address in its usual form, and the port, 53 if none is given.
     """
     text = value if isinstance(value, str) else ""
     match = _SERVER_V4.fullmatch(text) or _SERVER_V6.fullmatch(text)
@@ -113,7 +109,7 @@ def read_server(value: object) -> tuple[str, int]:
 
 
 def one_of(*words: str) -> Callable[[object], str]:
-    """A validator that lets only these words pass."""
+    """A validator that accepts only these words."""
 
     def judge(value: object) -> str:
         if value in words:
@@ -133,7 +129,7 @@ def _read_address(text: str) -> str:
 
 
 def read_source(text: str) -> str:
-    """An address that connections can be made from, in its usual form."""
+    """An address from which connections can be made, in its usual form."""
     address = ipaddress.ip_address(_read_address(text))
     if address.is_unspecified or address.is_multicast or address.is_link_local:
         _refuse(f"{text} is no address to dial from", "write one that this machine has, as 192.0.2.10 or 2001:db8::10")
@@ -154,7 +150,7 @@ def _refuse(message: str, hint: str = "") -> NoReturn:
 
 
 def read_workers(value: object) -> int | str:
-    """A number of worker processes, or ``auto``."""
+    """A number of workers, or ``auto``."""
     if value == AUTO:
         return AUTO
     if type(value) is not int:
