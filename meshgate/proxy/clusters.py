@@ -218,10 +218,10 @@ class Cluster:
         """
         if not self._use_marks:
             return False
-        new, tell = self._backoffs.failed(self._key(load), started, now, rng)
+        new, log = self._backoffs.failed(self._key(load), started, now, rng)
         self._set_marked(load, True)
         self._failing.add(self)
-        if tell:
+        if log:
             self._log.warn(
                 "{endpoint} of {destination} fails: it is tried last until it answers again",
                 endpoint=load.endpoint,

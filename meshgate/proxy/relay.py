@@ -161,7 +161,7 @@ class Relay:
     def close(self, ending: Ending, at_once: bool = False) -> None:
         """
         End the relay: read nothing more, send what was read for :data:`GRACE` seconds at most, and close both sides.
-        If the gateway is stopping, reset them instead, so that neither takes a part of a message for the whole.
+        If the gateway is stopping, reset them instead, so that neither takes half a message for a whole one.
 
         :param at_once: wait for nothing.
         """

@@ -103,7 +103,7 @@ class FileTests(AccessLogTestCase):
         self.assertEqual(numbers(self.path.read_text()), [1, 2])
 
     def test_a_file_is_appended_to(self) -> None:
-        """What an earlier run has written stays."""
+        """The lines of an earlier run stay."""
         for number in (1, 2):
             log = self.open_file()
             log.write(record(number))
@@ -188,7 +188,7 @@ class PipeTests(AccessLogTestCase):
         self.log = AccessLog(partial(os.dup, self.writer), "text", self.clock)
 
     def read(self) -> str:
-        """What comes out of the pipe, with time going by as long as something does."""
+        """Read the pipe, and let time pass as long as bytes come."""
         pieces: list[bytes] = []
         while select.select([self.reader], [], [], 0)[0] and (chunk := os.read(self.reader, 1 << 20)):
             pieces.append(chunk)
@@ -303,7 +303,7 @@ class PipeTests(AccessLogTestCase):
         os.close(self.reader)
 
     def read_after_a_second(self) -> str:
-        """What comes out of the pipe once the lines gathered are due."""
+        """Read the pipe after the time at which gathered lines are written."""
         self.clock.advance(FLUSH_AFTER)
         return self.read()
 

@@ -26,14 +26,14 @@ def admission() -> Admission:
 
 
 class AdmissionTests(SynchronousTestCase):
-    """Who is let in."""
+    """Connections are admitted or turned away."""
 
     def test_without_limits_nothing_is_counted(self) -> None:
         """Everybody is let in, and there is nothing to be given back."""
         self.assertEqual(admission().enter(Limits(), "one", HERE), ())
 
     def test_each_limit_counts_its_own(self) -> None:
-        """All connections, those of a listener and those of a client have a limit each."""
+        """There are limits for all connections, for those of a listener and for those of a client."""
         for limits, others in [
             (Limits(connections=2), [False, False]),
             (Limits(connections_per_listener=2), [True, False]),
@@ -80,7 +80,7 @@ class AdmissionTests(SynchronousTestCase):
 
 
 class ClientKeyTests(SynchronousTestCase):
-    """What counts as one client."""
+    """The key that a client is counted by."""
 
     def test_addresses(self) -> None:
         """IPv4 by address; IPv6 by network, since one client has all the addresses in it."""

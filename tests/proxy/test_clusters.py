@@ -37,7 +37,7 @@ def owners(cluster: Cluster, now: float = 0) -> list[int]:
 
 
 class ClusterTests(SynchronousTestCase):
-    """What destinations share."""
+    """Destinations share clusters."""
 
     def test_one_for_host_port_and_subset(self) -> None:
         """Two routes to a destination have its turns in common, whatever their weights; a subset has its own."""
@@ -146,7 +146,7 @@ class ClusterTests(SynchronousTestCase):
             self.assertEqual(owners(cluster, 1), before)
 
     def test_a_mark_is_shared(self) -> None:
-        """What one worker finds dead, another one tries last, in every destination; so does a new table."""
+        """A worker tries endpoints last that another worker has found dead, in every destination and in a new table."""
         memory = bytearray(bytes_for(2))
         one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
         next_of(one.of(A))

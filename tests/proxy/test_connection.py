@@ -159,10 +159,10 @@ class EndingTests(SynchronousTestCase):
 
 
 class DecisionTests(SynchronousTestCase):
-    """What decides the route."""
+    """The choice of the route."""
 
     def test_a_plain_listener_dials_at_once(self) -> None:
-        """Where the first bytes decide nothing, none are awaited."""
+        """A listener that does not sniff dials without waiting for the first bytes."""
         self.assertEqual(faked(tcp_listener(A)).reactor.dialed, [("192.0.2.1", 443)])
 
     def test_the_name_decides(self) -> None:
@@ -231,7 +231,7 @@ class DecisionTests(SynchronousTestCase):
         self.assertEqual(record.endpoint, "192.0.2.1:443")
 
     def test_the_name_is_recorded_on_a_miss(self) -> None:
-        """What a refused client asked for is in its record."""
+        """The record of a refused client has the server name that it asked for."""
         self.assertEqual(dialing(first=build_hello("other.org")).records[0].sni, "other.org")
 
     def test_an_ipv4_client_of_both_families_is_shown_as_ipv4(self) -> None:
@@ -242,7 +242,7 @@ class DecisionTests(SynchronousTestCase):
 
 
 class HoldingTests(SynchronousTestCase):
-    """What happens to the client's bytes and events until the endpoint is there."""
+    """The client's bytes and events until the endpoint is connected."""
 
     def test_the_exact_bytes_come_first(self) -> None:
         """The hello and what came behind it arrive unchanged and in order, and once."""
@@ -300,7 +300,7 @@ class HoldingTests(SynchronousTestCase):
         self.assertTrue(gateway.reactor.dial_is_given_up())
 
     def test_last_words_before_the_endpoint_is_there(self) -> None:
-        """What a client said before it reset goes to the endpoint all the same, and then the reset."""
+        """The endpoint gets what a client sent before its reset, and then the reset."""
         gateway = dialing()
         gateway.client.peer_sends(b"more")
         gateway.client.peer_resets()
@@ -324,7 +324,7 @@ class HoldingTests(SynchronousTestCase):
 
 
 class RefusalTests(SynchronousTestCase):
-    """How a client is sent away."""
+    """Refused clients."""
 
     def test_it_can_read_the_end(self) -> None:
         """The end of stream is sent, and the connection closed once the client has seen it."""
@@ -405,7 +405,7 @@ class RealTests(TestCase):
         await (await origin.peer()).got(HELLO)
 
     def held(self, gateway: GatewayUnderTest) -> int:
-        """How many bytes the one live connection holds back."""
+        """Return the number of bytes that the only connection holds for its endpoint."""
         return sum(connection.held_size for connection in gateway.plane.connections)
 
     async def test_the_alert_survives_pending_bytes(self) -> None:

@@ -138,7 +138,7 @@ class DataplaneTests(TestCase):
         await upstream.got_reset()
 
     def reads_nothing_more(self) -> bool:
-        """Whether the gateway has stopped reading from the endpoint."""
+        """Return True if the gateway has stopped reading from the endpoint."""
         (connection,) = self.gateway.plane.connections
         assert connection.relay is not None
         transport: Any = connection.relay.upstream.transport

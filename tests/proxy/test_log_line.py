@@ -49,7 +49,7 @@ BARE = ConnectionRecord(1, 0.0, 0.0, "0.0.0.0:31400", ("2001:db8::1", 40001))
 anything = st.text(st.characters(), max_size=40)
 """Any text, half surrogate pairs among it."""
 offers = st.lists(st.text(st.characters(), max_size=MAX_ALPN_LENGTH // MAX_ALPN), max_size=MAX_ALPN).map(tuple)
-"""What a client may offer and what is logged whole."""
+"""Offers of a client that are logged as a whole."""
 
 
 def complete(**changes: Any) -> ConnectionRecord:
@@ -67,7 +67,7 @@ def parse_text(line: str) -> dict[str, str]:
 
 
 def unescape(value: str) -> str:
-    """What stood in a value before it was escaped."""
+    """Return a value as it was before it was escaped."""
     escapes = r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})"
     return re.sub(escapes, lambda match: chr(int(next(filter(None, match.groups())), 16)), value)
 
@@ -125,7 +125,7 @@ class TextTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=100)
     @given(anything)
     def test_any_route_stays_one_line(self, name: str) -> None:
-        """What users have written cannot break the line either."""
+        """Names that users choose cannot break the line either."""
         record = complete(gateway=name, virtual_service=name, destination=name, endpoint=name)
         self.assertRegex(format_text(record), r"\A[ -~]+\Z")
 
@@ -180,7 +180,7 @@ class JsonTests(SynchronousTestCase):
 
 
 class BothTests(SynchronousTestCase):
-    """What holds for text and JSON alike."""
+    """Rules for text and JSON alike."""
 
     def test_every_ending_is_its_word(self) -> None:
         """The log uses the words of the closed vocabulary."""

@@ -176,7 +176,7 @@ class AttemptTests(SynchronousTestCase):
 
 
 class PolicyTests(SynchronousTestCase):
-    """What a destination's policy asks for."""
+    """Settings of a destination's policy."""
 
     def test_its_own_connect_timeout(self) -> None:
         """It counts instead of the gateway's, for dials and for names alike."""
@@ -214,7 +214,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual((gateway.ending, cluster.active, counts), (Ending.DIAL_REFUSED, 0, [0, 0]))
 
     def test_by_the_clients_address(self) -> None:
-        """Where the chain hashes addresses, a client gets the same endpoint each time, and others get others."""
+        """A chain that hashes addresses gives a client the same endpoint each time, and others other ones."""
         policy = UpstreamPolicy(balancing=Balancing(Algorithm.RING_HASH, 1024))
         listener = tcp_listener(several(*ADDRESSES, policy=policy), policy=ConnectionPolicy(by_source=True))
         gateway = FakedGateway(listener, Limits())

@@ -176,7 +176,7 @@ class SilenceTests(SynchronousTestCase):
 
 
 class OrderTests(SynchronousTestCase):
-    """What has to be done in the right order on a transport with a producer."""
+    """The order of calls on a transport with a producer."""
 
     def test_finish_comes_through_a_full_buffer(self) -> None:
         """An end of stream right behind more bytes than the other side takes still arrives after them."""
@@ -207,7 +207,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual((faked.client.written, faked.endings, faked.gone), (b"tail", [Ending.OK], 1))
 
     def test_closing_flushes_a_full_buffer(self) -> None:
-        """What was written leaves before a close, even where the other side had been paused for it."""
+        """A close waits until everything that was written has left, even if the other side was paused for it."""
         for ending in (Ending.IDLE, Ending.DRAINED):
             faked = FakedRelay(Limits())
             big = bytes(faked.client.bufferSize + 1)
@@ -242,7 +242,7 @@ class OrderTests(SynchronousTestCase):
 
 
 class ResetTests(SynchronousTestCase):
-    """What a reset means depends on what had been sent before."""
+    """A reset means an ending that depends on what had been sent before."""
 
     def test_after_the_whole_answer_a_reset_is_a_close(self) -> None:
         """A client that resets after the endpoint's end of stream was sent to it has just closed."""
@@ -324,7 +324,7 @@ class Slow(Peer):
 
 
 def waiting(transport: Any) -> int:
-    """How many bytes a transport holds that the kernel has not taken."""
+    """Return the number of bytes that a transport holds because the kernel has not taken them."""
     if isinstance(transport, LeanTransport):
         return len(transport.pending or b"")
     return len(transport.dataBuffer) + int(transport._tempDataLen)

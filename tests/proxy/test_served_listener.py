@@ -11,16 +11,16 @@ KEY = ListenerKey("0.0.0.0", 443)
 EXACT, SUFFIX, ANY = (Chain((), name, "tls", "", "", ()) for name in ("exact", "suffix", "any"))
 
 
-class EntranceTests(SynchronousTestCase):
-    """What those who come in are told is what the table in force says."""
+class ServedListenerTests(SynchronousTestCase):
+    """A served listener finds the routes of the table in force."""
 
     def found(self, served: ServedListener) -> list[str | None]:
-        """The chains of a full name, a name below a suffix, another one, and none."""
+        """Return the gateways of the chains for a full name, a name below a suffix, another name, and no name."""
         chains = [served.chain(sni) for sni in ("a.com", "x.b.com", "c.org", None)]
         return [None if chain is None else chain.gateway for chain in chains]
 
     def test_it_follows_the_table(self) -> None:
-        """A listener that comes, changes and goes: there is nothing before it, and nothing is left of it after."""
+        """A listener has no routes before it is in the table, new ones when it changes, and none when it has left."""
         served = ServedListener(KEY)
         self.assertEqual((served.in_table, served.sniffs, self.found(served)), (None, False, [None] * 4))
         for catch_all, other in ((None, None), (ANY, "any")):

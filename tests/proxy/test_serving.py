@@ -68,7 +68,7 @@ class ServingTests(TestCase):
         await wait_for(lambda: f" id={FIRST_ID} " in self.log.read_text(), "the line")
 
     async def test_a_table_is_live_at_once(self) -> None:
-        """What is installed is what the next connection gets."""
+        """The next connection is routed by the installed table."""
         other = Origin(self, b"another welcome")
         self.serving.install(self.table(2, other.endpoint), frozenset())
         client: Peer = await dial(reactor, LOOPBACK, self.port_number, Peer(), timeout=10)

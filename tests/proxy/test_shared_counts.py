@@ -71,14 +71,14 @@ class SharedCountsTests(SynchronousTestCase):
         self.assertEqual(self.workers[2].total(slots), 4)
 
     def test_the_seed_decides_who_shares(self) -> None:
-        """Where a key is counted cannot be known without the seed, and every key has two different counters."""
+        """Every key has two different counters, which nobody can compute without the seed."""
         memory = bytearray(bytes_for(1))
         places = {SharedCounts(memory, 0, new_seed()).pair("192.0.2.1") for _ in range(8)}
         self.assertGreater(len(places), 1)
         self.assertTrue(all(first != second for first, second in places))
 
     def test_across_processes(self) -> None:
-        """What one process counts, another reads."""
+        """A process reads the counts of another one."""
         memory = os.memfd_create("test")
         self.addCleanup(os.close, memory)
         os.ftruncate(memory, bytes_for(2))
