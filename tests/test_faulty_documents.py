@@ -1,4 +1,4 @@
-"""Documents with any number of faults, wherever they are: the reader names them, and never fails itself."""
+"""Tests with junk in documents: the reader and the compiler report it, and never fail themselves."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ CONFIGURATIONS = [
 JUNK: tuple[Any, ...] = (None, -1, 3.5, True, "", "x", "*", "10s", 10**30, [], {}, [None], [{}], {"": None}, {"a": [1]})
 
 
-def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The paths of everything within a value."""
+def paths_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all values within a value."""
     steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, inner in steps:
         yield (*path, step)
-        yield from places(inner, (*path, step))
+        yield from paths_in(inner, (*path, step))
 
 
 def spoil(document: Any, data: st.DataObject, times: int) -> None:
-    """Put junk in some places of a document's spec."""
+    """Put junk at some paths of a document's spec."""
     for _ in range(times):
-        found = [path for path in places(document) if path[0] == "spec"]
+        found = [path for path in paths_in(document) if path[0] == "spec"]
         path = data.draw(st.sampled_from(found)) if found else ("spec",)
         parent = document
         for step in path[:-1]:
@@ -47,12 +47,12 @@ def spoil(document: Any, data: st.DataObject, times: int) -> None:
 
 
 class FaultyDocumentTests(SynchronousTestCase):
-    """:func:`read_document` with junk in any place."""
+    """:func:`read_document` with junk at any path."""
 
     @given(st.data(), st.integers(0, len(DOCUMENTS) - 1), st.integers(1, 3))
     @settings(deadline=None, max_examples=400)
     def test_junk_is_named(self, data: st.DataObject, number: int, times: int) -> None:
-        """Every problem has a code that is documented, and a text; and what is junk does not serve."""
+        """Every problem has a documented code and a text, and a resource with an error does not serve."""
         document = copy.deepcopy(DOCUMENTS[number])
         spoil(document, data, times)
         reading = read_document(document, Origin(file="it.yaml"))
@@ -67,11 +67,11 @@ class FaultyDocumentTests(SynchronousTestCase):
     @given(st.data(), st.integers(0, len(CONFIGURATIONS) - 1), st.integers(1, 3))
     @settings(deadline=None, max_examples=400)
     def test_junk_is_analyzed(self, data: st.DataObject, number: int, times: int) -> None:
-        """Whatever of a configuration is junk, all that is said of the rest is said in words of its own."""
+        """Whatever in a configuration is junk, every problem has a documented code, and a text without traces of it."""
         readings = []
-        for place, document in enumerate(copy.deepcopy(CONFIGURATIONS[number])):
+        for index, document in enumerate(copy.deepcopy(CONFIGURATIONS[number])):
             spoil(document, data, times if data.draw(st.booleans()) else 0)
-            readings.append(read_document(document, Origin(file="it.yaml", document=place)))
+            readings.append(read_document(document, Origin(file="it.yaml", document=index)))
         resources = [reading.resource for reading in readings if reading.resource is not None]
         refused = [reading.refused for reading in readings if reading.refused is not None]
         for proxy in (PROXY, replace(PROXY, extended=True, in_cluster=True)):
