@@ -29,7 +29,7 @@ EVERY_V4, EVERY_V6 = {"bind": "0.0.0.0"}, {"bind": "::"}
 
 
 def addresses(compilation: Compilation) -> list[str]:
-    """What the listeners listen on."""
+    """The addresses of the listeners."""
     return sorted(str(listener.address) for listener in compilation.table.listeners.values())
 
 
@@ -39,7 +39,7 @@ def warned(compilation: Compilation) -> list[str]:
 
 
 class TableTests(SynchronousTestCase):
-    """What the table has."""
+    """The listeners of the table."""
 
     def test_each_bind_by_itself(self) -> None:
         """Without a bind both families, otherwise the one that is written."""
@@ -50,7 +50,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(listener.dual_stack, bind == UNSET)
 
     def test_without_ipv6(self) -> None:
-        """Where there is no IPv6, a server without a bind is one for IPv4, and nobody is warned."""
+        """Without IPv6, a server without a bind is one for IPv4, and there is no warning."""
         documents = [gateway("gw", tcp_server(1), tcp_server(2, **EVERY_V4), tcp_server(2, ["a.com"])), TCP]
         texts = "\n---\n".join(map(json.dumps, documents))
         found = compile_table(read_text(texts, "routes.yaml").resources, replace(PROXY, ipv6=False))
@@ -75,7 +75,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual([addresses(clash), len(lost)], [[want], 1])
 
     def test_ipv6_of_another_server(self) -> None:
-        """Where a server is bound to ::, one without a bind has the IPv4 of the port."""
+        """Beside a server bound to ::, one without a bind has the IPv4 of the port."""
         found = compiled(gateway("gw", tcp_server(1)), gateway("six", tcp_server(1, **EVERY_V6)), self._both())
         self.assertEqual((addresses(found), warned(found)), (["0.0.0.0:1", "[::]:1"], ["gw"]))
         self.assertFalse(any(listener.dual_stack for listener in found.table.listeners.values()))

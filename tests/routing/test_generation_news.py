@@ -48,7 +48,7 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual(bool(generation_news(old, new)), bool(diff_traffic(old, new)))
 
     def test_names_and_ports(self) -> None:
-        """What comes, goes and moves is told with its port."""
+        """Names that come, go and move are listed with their port."""
         before = table(
             gateway("gw", tls_server(443), tcp_server(31400)),
             virtual_service("a", ["a.org", "b.org"], tls=[tls_rule(["a.org"], "x"), tls_rule(["b.org"], "x")]),
@@ -97,7 +97,7 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual(generation_news(before, after), f"~ www.example.com on 443 to {X}, {Y}")
 
     def test_nothing(self) -> None:
-        """What serves nobody is no news: another rule with the same outcome, an endpoint of nobody."""
+        """Changes without effect are no news: another rule with the same outcome, an endpoint without connections."""
         one = shop(tls_rule(["www.example.com"], "x"))
         other = shop(tls_rule(["www.example.com"], "x"), name="another")
         self.assertEqual(generation_news(one, other), "")
@@ -122,7 +122,7 @@ class ListedTests(SynchronousTestCase):
     """:func:`listed`."""
 
     def test_more(self) -> None:
-        """What is not shown is counted."""
+        """Things beyond the limit are counted."""
         self.assertEqual(listed(["a", "b"], 2), "a, b")
         self.assertEqual(listed(["a", "b"], 14), "a, b and 12 more")
         self.assertEqual(listed([], 0), "")

@@ -113,7 +113,7 @@ class LoopTests(TestCase):
 
 
 class LogTests(TestCase):
-    """What is logged, and how often."""
+    """The log of loops, and its limit."""
 
     def setUp(self) -> None:
         """A log on a clock of the test."""

@@ -1,4 +1,4 @@
-"""What tests of single modules of the compiler need: servers at their ports, and claims read from documents."""
+"""Servers and claims read from documents, for tests of single modules of the compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.compile.compiler` and what it is made of: Istio's rules, one by one."""
+"""Tests of :mod:`meshgate.routing.compile.compiler` over all of its modules: Istio's rules, one by one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ A, B, C = "a.example.com", "b.example.com", "c.example.com"
 
 
 def goes(compilation: Compilation, sni: str | None, port: int = 443, bind: str = "0.0.0.0") -> str | None:
-    """The host that a name goes to, without the cluster domain; None where nothing takes it."""
+    """The host that a name goes to, without the cluster domain; None if no chain takes it."""
     listener = compilation.table.listeners.get(ListenerKey(bind, port))
     chain = listener.lookup(sni) if listener else None
     return chain.destinations[0].host.removesuffix(".default.svc.cluster.local") if chain else None
@@ -47,10 +47,10 @@ def ports(compilation: Compilation) -> list[int]:
 
 
 class GatewayTests(SynchronousTestCase):
-    """Which servers are taken, and which lose."""
+    """Servers that share a port."""
 
     def test_tls_before_plain_keeps_both(self) -> None:
-        """A plain server that comes second takes what no name takes."""
+        """A plain server that comes second gets the connections without a matching name."""
         found = compiled(
             gateway("gw", tls_server(9000, [A]), tcp_server(9000)),
             virtual_service("v", tcp=[tcp_rule("plain")], tls=[tls_rule([A], "secure")], hosts=[A]),
@@ -94,7 +94,7 @@ class GatewayTests(SynchronousTestCase):
 
 
 class BindingTests(SynchronousTestCase):
-    """Which VirtualServices a server gets."""
+    """The VirtualServices that are bound to a server."""
 
     def test_unknown_gateway(self) -> None:
         """A Gateway that does not exist is an error, with the one that has the name elsewhere as a hint."""
@@ -112,7 +112,7 @@ class BindingTests(SynchronousTestCase):
         self.assertEqual([goes(found, A), goes(found, B)], ["x", None])
 
     def test_private_comes_first(self) -> None:
-        """What is private to the gateway's namespace comes before older public rules."""
+        """VirtualServices private to the gateway's namespace come before older public ones."""
         found = compiled(
             gateway("gw", tls_server(443)),
             virtual_service("old", [A], tls=[tls_rule([A], "public")]),
@@ -186,7 +186,7 @@ class PassthroughTests(SynchronousTestCase):
             self.assertEqual(hosts, {"kept", "all"}, names)
             self.assertTrue({"MG2004", "MG2005"} & set(codes(found.problems)), names)
 
-    def test_names_beyond_the_server_are_routed_and_said(self) -> None:
+    def test_names_beyond_the_server_are_routed_with_a_warning(self) -> None:
         """Istio does not cut server names to the server's hosts; a warning says so."""
         found = compiled(
             gateway("gw", tls_server(443, [A])),
@@ -197,7 +197,7 @@ class PassthroughTests(SynchronousTestCase):
 
 
 class DestinationTests(SynchronousTestCase):
-    """Where routes end."""
+    """The destinations of routes."""
 
     def test_port_falls_back(self) -> None:
         """Without a port of its own: the Service's only one, else the server's; none where the host is unknown."""
@@ -213,7 +213,7 @@ class DestinationTests(SynchronousTestCase):
             assert chain is not None
             self.assertEqual(chain.destinations[0].port, want)
 
-    def test_what_is_missing_is_said(self) -> None:
+    def test_missing_hosts_ports_and_endpoints(self) -> None:
         """An unknown host, an unknown port and a host without endpoints are three different things."""
         for documents, code in [
             ([], "MG2020"),
@@ -263,7 +263,7 @@ def configurations(draw: st.DrawFn) -> list[Document]:
 
 
 class PropertyTests(SynchronousTestCase):
-    """What holds for any configuration."""
+    """Properties of any configuration."""
 
     @given(configurations(), st.randoms(use_true_random=False))
     @settings(deadline=None, max_examples=150)

@@ -31,7 +31,7 @@ def rules(*documents: Document, proxy: Proxy = PROXY) -> DestinationRules:
 
 
 class ChoiceTests(SynchronousTestCase):
-    """Which namespace's rule, and which of its hosts."""
+    """The choice of a rule by namespace and host."""
 
     def test_namespaces_in_order(self) -> None:
         """The gateway's own namespace comes before the service's, and that before the root's."""
@@ -79,7 +79,7 @@ class MergeTests(SynchronousTestCase):
     """Several rules for one host."""
 
     def merged(self, *documents: Document) -> tuple[MergedRule, list[str]]:
-        """What they make together, and the codes of what is lost."""
+        """The merged rule, and the codes of what is lost."""
         all_rules = rules(*documents)
         merged = all_rules.find(HOST, "shop")
         assert merged is not None

@@ -31,7 +31,7 @@ def only(compilation: Compilation) -> Destination:
 
 
 def routed(*documents: Document, subset: str = "", host: str = "db") -> Compilation:
-    """What comes of a rule that leads to a subset of a host."""
+    """Compile a rule that leads to a subset of a host."""
     rule = {"route": [target(host, subset=subset)]}
     return compiled(gateway("gw", tcp_server(9000)), virtual_service("v", tcp=[rule]), *documents)
 
@@ -139,10 +139,10 @@ class VisibilityTests(SynchronousTestCase):
 
 
 class PolicyTests(SynchronousTestCase):
-    """What policies ask for and this gateway does not do."""
+    """Policies that this gateway does not serve."""
 
     def test_tls_to_the_endpoint_is_never_left_out(self) -> None:
-        """Where TLS is to be begun, nothing is dialed; a port's or a subset's own settings count before the rule's."""
+        """An endpoint that expects TLS is not dialed; settings of a port or a subset override those of the rule."""
         simple, off = {"mode": "SIMPLE", "caCertificates": "/ca"}, {"mode": "DISABLE"}
         for policy, subset_policy, dialed in [
             ({"tls": simple}, {}, False),
@@ -159,7 +159,7 @@ class PolicyTests(SynchronousTestCase):
             self.assertEqual(addresses(found), ["10.0.0.1"] if dialed else [], (policy, subset_policy))
             self.assertEqual("MG2045" in codes(found.problems), not dialed)
 
-    def test_what_is_not_done_is_told_once(self) -> None:
+    def test_unserved_settings_are_reported_once(self) -> None:
         """Every field that means something to TCP is named, once for however many routes."""
         balancing = {
             "simple": "ROUND_ROBIN",

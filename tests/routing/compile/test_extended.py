@@ -46,7 +46,7 @@ def goes(found: Compilation, sni: str | None, source: str = "", destination: str
 
 
 def extended(*documents: Document) -> Compilation:
-    """What documents come to under the extended semantics."""
+    """Compile documents under the extended semantics."""
     return compiled(*documents, proxy=EXTENDED)
 
 

@@ -161,7 +161,7 @@ class MemoTests(SynchronousTestCase):
 
 
 class BudgetTests(SynchronousTestCase):
-    """How much one call does."""
+    """The work of one call."""
 
     def test_budget(self) -> None:
         """A Gateway with more VirtualServices than the budget is finished by further calls, which read none twice."""

@@ -99,7 +99,7 @@ def routes(draw: st.DrawFn) -> Document:
 
 @st.composite
 def others(draw: st.DrawFn) -> Document:
-    """What routes and Gateways rest on."""
+    """A resource that routes or Gateways use."""
     number, port = draw(NUMBERS), draw(st.sampled_from([80, 81]))
     name, labels = draw(st.sampled_from(["x", "y"])), {"app": "x", "version": draw(st.sampled_from(["v1", "v2"]))}
     return draw(
@@ -155,7 +155,7 @@ class Crowd:
         self._mixed = rng.random() < 0.3
 
     def documents(self) -> list[Document]:
-        """All of it, each in its file."""
+        """Every document, each in its file."""
         return [self.document(number) for number in range(self.MANY + 2 * self.SMALL + 3)]
 
     def edit(self) -> tuple[int, Document | None]:
@@ -232,7 +232,7 @@ PROXIES = st.sampled_from([False, True]).map(lambda extended: Proxy({"istio": "i
 
 
 def reading_of(one: Document | None, number: int) -> Reading:
-    """What a document says, in a file of its own."""
+    """The reading of a document in a file of its own."""
     if one is None:
         return read_text("", "none.yaml")
     if one["kind"] == "Gateway" and one["spec"].get("selector") == {"istio": "ingressgateway"}:
@@ -253,15 +253,15 @@ class Files:
             self._files[number] = reading_of(each, number)
 
     def resources(self) -> list[Resource[Any]]:
-        """What is valid."""
+        """The valid resources."""
         return [each for number in sorted(self._files) for each in self._files[number].resources]
 
     def refused(self) -> list[Resource[Any]]:
-        """What can be read of the others."""
+        """The invalid resources, as far as they can be read."""
         return [each for number in sorted(self._files) for each in self._files[number].refused]
 
     def compiled(self, proxy: Proxy) -> Compilation:
-        """As a new gateway would."""
+        """Compile everything from scratch."""
         return compile_table(latest(self.resources())[0], proxy, refused=self.refused(), now=NOW)
 
 
@@ -316,7 +316,7 @@ class IncrementalTests(SynchronousTestCase):
         self.assertEqual({key.port for key in after.table.listeners}, {443})
 
     def follow_edit(self, documents: list[Document], number: int, after: Document | None) -> None:
-        """One edit, brought to its end."""
+        """Compile before and after one edit."""
         self.follow(Proxy({"istio": "ig"}, "istio-system"), documents, [[(number, after)]], random.Random(0))
 
     def test_a_server_that_lost_gets_nothing_later(self) -> None:
@@ -329,14 +329,14 @@ class IncrementalTests(SynchronousTestCase):
         self.follow_edit([gateway("g0", first, lost), *routes], 4, come)
 
     def test_a_name_falls_to_the_server_that_ends_it(self) -> None:
-        """The name that a passthrough rule lets go of is held by the server that ends TLS for it."""
+        """A name that a passthrough rule gives up is held by the server that terminates TLS for it."""
         ends = tls_server(443, ["h1.example.com"], mode="SIMPLE")
         ends["port"].update(name="ends", protocol="HTTPS")
         documents = [gateway("g0", tls_server(443, ["*"]), ends), simple_route(0), simple_route(1), simple_route(2)]
         self.follow_edit(documents, 2, simple_route(1, "other"))
 
-    def test_a_place_that_two_servers_have(self) -> None:
-        """A Gateway with the same port and host twice, which it then has once, is an odd one, and no more than that."""
+    def test_two_servers_with_one_port_and_host(self) -> None:
+        """A Gateway has the same port and host twice, and then once, beside a rival."""
         twice = [tls_server(443, ["*.example.com"]), tls_server(443, ["*.example.com"])]
         twice[1]["port"]["name"] = "again"
         rival = gateway("g1", tls_server(443, ["*.example.com"]))
@@ -360,7 +360,7 @@ class IncrementalTests(SynchronousTestCase):
             self.follow_edit(documents, 0, after)
 
     def test_the_only_one_that_serves_goes(self) -> None:
-        """A port on which only servers are left that serve nothing is closed."""
+        """A port is closed when only servers are left that serve nothing."""
         ending = [tls_server(443, [f"h{number}.example.com"], mode="SIMPLE") for number in range(5)]
         for each in ending:
             each["port"]["protocol"] = "HTTPS"
@@ -406,7 +406,7 @@ class IncrementalTests(SynchronousTestCase):
                 self.assertEqual(list(listener.chains()), list(expected.table.listeners[key].chains()))
 
     def test_certificates_expire(self) -> None:
-        """What is said of a certificate changes with the time, without any change to the resources, back as well."""
+        """Problems of certificates follow the time without any change to the resources, forward and back."""
         resources = read(terminating("c"), key_pair("c"))
         compiler = Compiler(PROXY)
         said: list[bool] = []
@@ -419,7 +419,7 @@ class IncrementalTests(SynchronousTestCase):
         self.assertEqual(said, [False, False, True, True, False])
 
     def test_two_secrets_with_one_certificate(self) -> None:
-        """That two Gateways have one certificate is seen whenever the second comes, under whatever name."""
+        """Two Gateways with one certificate are found whenever the second comes, under whatever name."""
         one = read(terminating("c"), key_pair("c"), key_pair("d"))
         other = read(terminating("d", "later", "b.example.com"), file="more.yaml")
         compiler = Compiler(PROXY)

@@ -45,7 +45,7 @@ SERVICES = [
 
 
 def routed(*rules: Document, route: Any = None) -> Compilation:
-    """What comes of a rule with this route, to ``db`` unless given."""
+    """Compile a rule with this route, to ``db`` unless given."""
     rule = {"route": route or [target("db")]}
     return compiled(gateway("gw", tcp_server(9000)), virtual_service("v", tcp=[rule]), *SERVICES, *rules)
 
@@ -58,7 +58,7 @@ def chain(compilation: Compilation) -> Chain:
 
 
 def upstream(policy: Document | None, subset_policy: Document | None = None, **route: Any) -> UpstreamPolicy:
-    """What connections to the destination ``db`` come to; to its subset, where that has a policy."""
+    """The policy of connections to ``db``, or to its subset if that has a policy."""
     subsets = [] if subset_policy is None else [{"name": "v1", "trafficPolicy": subset_policy}]
     whole: dict[str, Any] = {} if policy is None else {"trafficPolicy": policy}
     rule = destination_rule("d", "db", *subsets, **whole)
@@ -82,7 +82,7 @@ def hashing(**fields: Any) -> Document:
 
 
 class UpstreamTests(SynchronousTestCase):
-    """How connections to a destination are made."""
+    """Policies of connections to a destination."""
 
     def test_no_policy(self) -> None:
         """Without a policy, or with one that says nothing of this, endpoints are chosen as Istio does by default."""
@@ -178,7 +178,7 @@ class OutlierTests(SynchronousTestCase):
             self.assertEqual(found.failures if found is not None else None, failures, written)
 
     def test_times_and_shares(self) -> None:
-        """What is not written is as Envoy has it."""
+        """Settings left out have Envoy's defaults."""
         self.assertEqual(upstream({"outlierDetection": {}}).outliers, Outliers(5, 10, 30, 10, 0))
         written = {
             "interval": "1s",
@@ -189,7 +189,7 @@ class OutlierTests(SynchronousTestCase):
         self.assertEqual(upstream({"outlierDetection": written}).outliers, Outliers(5, 1, 5, 50, 20))
 
     def test_what_is_never_left_out(self) -> None:
-        """Where one endpoint is more than may be out, that is told; the more there are, the fewer percent one is."""
+        """It is reported if one endpoint is more than may be ejected; the more endpoints, the fewer percent one is."""
         for percent, expected in [(50, ["MG2072"]), (100, [])]:
             policy = {"outlierDetection": {"maxEjectionPercent": percent}}
             self.assertEqual(codes(routed(destination_rule("d", "db", trafficPolicy=policy)).problems), expected)
@@ -245,7 +245,7 @@ class MergeTests(SynchronousTestCase):
         self.assertEqual((found.max_connections, found.balancing.algorithm), (limit, way))
 
     def test_origins(self) -> None:
-        """Where parts come from two places, both are named."""
+        """If sections come from two sources, both are named."""
         self.assertEqual(
             upstream(tcp(maxConnections=1), simple("RANDOM")).origin,
             "DestinationRule default/d (routes.yaml:13:187) spec.subsets[0].trafficPolicy and "
@@ -254,7 +254,7 @@ class MergeTests(SynchronousTestCase):
 
 
 class ConnectionTests(SynchronousTestCase):
-    """How the connections of a chain are treated."""
+    """Policies of the connections of a chain."""
 
     def test_times_of_the_whole_rule(self) -> None:
         """They come from the rule's own policy, and 0 switches the idle time off."""
@@ -344,7 +344,7 @@ class ConnectionTests(SynchronousTestCase):
 
 
 class HashNoteTests(SynchronousTestCase):
-    """What of hashing is said."""
+    """Notes on hashing."""
 
     def test_keys_that_tcp_does_not_have(self) -> None:
         """Each is named."""
