@@ -153,7 +153,7 @@ class NameChanges:
 
 @dataclass(frozen=True, slots=True)
 class CurrentProblems:
-    """All problems that the worker has now; they replace those it reported before."""
+    """The problems that the worker has now, all of them: they replace those it reported before."""
 
     problems: tuple[Problem, ...]
 
