@@ -11,7 +11,7 @@ class Ending(enum.Enum):
     _value_: str
     meaning: str
 
-    OK = "ok", "both sides finished, or the client closed after it had been sent everything"
+    OK = "ok", "both sides finished, or the client closed and lacked at most a last record (TLS's close_notify)"
     NO_ROUTE = "no_route", "no chain takes the server name that the client asked for"
     NO_SNI = "no_sni", "a well-formed ClientHello without a server name, and no chain takes those"
     NOT_TLS = "not_tls", "the first bytes are not TLS, and no chain takes plain text"
