@@ -57,8 +57,12 @@ class FallbackTests(TestCase):
         route = lab.routes / "31-sni-route-1.yaml"
         route.write_text(route.read_text().replace("simple-sni-1.", "other."))
         await wait_for(lambda: curl(lab, NAME_1, port).returncode, "the route to be gone")
-        workers = [worker["pid"] for worker in lab.status()["workers"]]
-        for pid in (lab.process.pid, *workers):
+
+        def processes() -> list[int | None]:
+            return [lab.process.pid, *(worker["pid"] for worker in lab.status()["workers"])]
+
+        await wait_for(lambda: None not in processes(), "the figures of all workers")
+        for pid in processes():
             self.assertTrue((folder / str(pid)).exists(), pid)
         return lab
 
