@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from meshgate.cli.installation import write_installation
+from meshgate.cli.init import write_installation
 from meshgate.lab.certificates import CHAIN_FILE
 from meshgate.state.status_text import read_status
 from tests.support import IMPORT_ROOT, TwistdProcess, free_port, new_folder, once_more, wait_for

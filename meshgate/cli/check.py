@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from meshgate.cli.formats import sarif_log, workflow_command
 from meshgate.cli.output import print_json
 from meshgate.cli.sources import Source, route_options
 from meshgate.report import print_problems
@@ -43,12 +44,8 @@ def command(source: Source, fail_on: str, form: str) -> None:
     if form == "json":
         print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
     elif form == "sarif":
-        from meshgate.cli.sarif import sarif_log
-
         print_json(sarif_log(problems))
     elif form == "github":
-        from meshgate.cli.github import workflow_command
-
         for problem in problems:
             click.echo(workflow_command(problem))
     else:

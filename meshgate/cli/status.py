@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+from rich.markup import escape
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import read_settings
-from meshgate.cli.status_report import print_status
+from meshgate.report import make_table, print_problems, print_routes, print_table
+from meshgate.resources.codes import CODES
+from meshgate.resources.problem import Phase, Problem, Severity
+from meshgate.resources.wording import count_of
+from meshgate.routing.outliers import TRIED_LAST
+from meshgate.routing.table import ListenerKey
 from meshgate.state.status_text import read_status
 
-DEFAULT_CONFIG = "etc/meshgate.yaml"
+DEFAULT_CONFIG: Final = "etc/meshgate.yaml"
 
 NOT_RUNNING: Final = 3
 """The exit status for a program that does not run, as in init scripts."""
+
+NAMES_SHOWN: Final = 10
+"""The number of resolved names to show without ``--all``."""
 
 
 @click.command("status")
@@ -50,6 +61,166 @@ def command(config: Path, everything: bool, form: str) -> None:
     if form == "json":
         print_json(document)
     else:
-        print_status(document, everything=everything)
+        _print_status(document, everything=everything)
     if not document["running"]:
         raise SystemExit(NOT_RUNNING)
+
+
+def _print_status(document: Mapping[str, Any], *, everything: bool = False) -> None:
+    """
+    Print the status of a gateway: process, figures, ports, routes, resources and problems.
+
+    :param document: from :func:`meshgate.state.status_text.read_status`.
+    :param everything: list also the resources without a problem, and all names.
+    """
+    now = datetime.now(UTC)
+    process = document["process"]
+    if document["running"]:
+        _print_running(document, process)
+    else:
+        click.echo(f"meshgate is not running: {_last_end(process)}")
+    if "generation" not in document:
+        return
+    author = "" if document["running"] else f"; the last status of process {document['pid']}"
+    click.echo(f"generation {document['generation']}, of {document['updated']}; started {document['started']}{author}")
+    if document["running"]:
+        _print_figures(document, now, everything)
+    for listener in document["listeners"]:
+        state = listener["state"]
+        mark = click.style(state, fg="red") if state == "failed" else state
+        reason = f": {listener['reason']}" if listener["reason"] else ""
+        address = ListenerKey(listener["bind"], listener["port"])
+        click.echo(f"port {address} {listener['protocol']} {mark}{reason}")
+    click.echo()
+    print_routes(document["routes"])
+    click.echo()
+    _print_resources(document.get("resources", ()), everything)
+    click.echo()
+    print_problems([_problem(values) for values in document["problems"]])
+
+
+def _print_running(document: Mapping[str, Any], process: Mapping[str, Any]) -> None:
+    facts = {**process, **document}
+    which = f", process {facts['pid']}" if "pid" in facts else ""
+    click.echo(f"meshgate {facts.get('version', '')}{which}, running")
+    if "not_written" in process:
+        click.echo(f"the gateway cannot write its status, which is therefore old: {process['not_written']}")
+    elif "generation" not in document:
+        click.echo("the gateway has not written its status yet")
+
+
+def _last_end(process: Mapping[str, Any]) -> str:
+    """Describe how the last process of a state folder ended."""
+    if not process:
+        return "nothing is known of its last process"
+    which = f"process {process.get('pid')}, started {process.get('started')},"
+    if "ended" in process:
+        return f"{which} {process['end']} at {process['ended']}"
+    return f"{which} {process.get('end', 'was killed, or the machine stopped')}"
+
+
+def _print_figures(document: Mapping[str, Any], now: datetime, everything: bool) -> None:
+    """Print the figures, if the gateway has written them yet."""
+    if "connections" not in document:
+        return
+    ended: Mapping[str, int] = document["ended"]
+    how = ", ".join(f"{number} {ending}" for ending, number in ended.items())
+    total = sum(ended.values())
+    ends = f"{total} {'has' if total == 1 else 'have'} ended: {how}" if ended else "none has ended"
+    click.echo(f"{count_of(document['connections'], 'connection')}; {ends}")
+    if document["live_generation"] < document["generation"]:
+        click.echo(f"generation {document['live_generation']} is the last that all workers serve")
+    if len(document["workers"]) > 1:
+        _print_workers(document["workers"])
+    for provider in document["providers"]:
+        _print_provider(provider, now)
+    _print_names(document["names"], now, everything)
+    for each in document["failing_endpoints"]:
+        endpoint = f"endpoint {each['endpoint']} of {each['destination']}"
+        if each["state"] == TRIED_LAST:
+            click.echo(f"{endpoint} fails: it is tried last, and again at {each['until']}")
+        else:
+            workers = f" from {count_of(each['workers'], 'worker')}" if len(document["workers"]) > 1 else ""
+            click.echo(f"{endpoint} fails: it gets no connections{workers} until {each['until']}")
+
+
+def _print_workers(workers: Iterable[Mapping[str, Any]]) -> None:
+    for worker in workers:
+        process = "no process" if worker["pid"] is None else f"process {worker['pid']}"
+        connections, restarts = (count_of(worker[key], key.removesuffix("s")) for key in ("connections", "restarts"))
+        click.echo(f"worker {worker['worker']}: {process}, {connections}, {restarts}")
+
+
+def _print_provider(provider: Mapping[str, Any], now: datetime) -> None:
+    published, failing = provider["published"], provider["failing_since"]
+    text = "has published nothing yet"
+    if published is not None:
+        text = f"{count_of(provider['resources'], 'resource')}, published {_age(published, now)} ago"
+    if failing is not None:
+        text += f"; has failed for {_age(failing, now)}: {provider['reason']}"
+    click.echo(f"provider {provider['name']}: {text}")
+
+
+def _print_names(names: Sequence[Mapping[str, Any]], now: datetime, everything: bool) -> None:
+    """Print the names of endpoints, those that cannot be resolved first."""
+    failing = [each for each in names if each["failing_since"] is not None]
+    resolved = [each for each in names if each["failing_since"] is None]
+    shown = resolved if everything else resolved[:NAMES_SHOWN]
+    for each in (*failing, *shown):
+        text = "is being resolved"
+        if each["answered"] is not None:
+            text = f"{', '.join(each['addresses'])}, resolved {_age(each['answered'], now)} ago"
+        elif each["failing_since"] is not None:
+            text = "no address"
+        if each["failing_since"] is not None:
+            text += f"; has failed to resolve for {_age(each['failing_since'], now)}: {each['reason']}"
+        click.echo(f"name {each['name']}: {text}")
+    if len(shown) < len(resolved):
+        click.echo(f"and {count_of(len(resolved) - len(shown), 'more name')}; --all shows them")
+
+
+def _age(moment: str, now: datetime) -> str:
+    """Return the time since a moment, in its largest unit."""
+    seconds = max(0, int((now - datetime.fromisoformat(moment)).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _print_resources(resources: Sequence[Mapping[str, Any]], everything: bool) -> None:
+    """Print the conditions of resources, those with a problem first. The reasons are the titles of the codes."""
+    table = make_table(("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS"), ())
+    faulty = [each for each in resources if _has_problem(each)]
+    sound = (each for each in resources if everything and not _has_problem(each))
+    for each in (*faulty, *sound):
+        table.add_row(
+            escape(each["kind"]),
+            escape(f"{each['namespace']}/{each['name']}"),
+            "yes" if each["accepted"] else "[red]no",
+            "yes" if each["programmed"] else "no",
+            "[yellow]yes" if each["conflicted"] else "no",
+            escape(", ".join(_titles(each["reasons"]))),
+        )
+    if table.row_count:
+        print_table(table)
+    total = count_of(len(resources), "resource")
+    if not faulty:
+        click.echo(f"{total}, none with a problem")
+    else:
+        more = "; --all shows the others as well" if len(faulty) < len(resources) and not everything else ""
+        click.echo(f"{len(faulty)} of {total} {'has' if len(faulty) == 1 else 'have'} a problem{more}")
+
+
+def _has_problem(resource: Mapping[str, Any]) -> bool:
+    return bool(resource["reasons"]) or resource["conflicted"] or not resource["accepted"]
+
+
+def _titles(reasons: Iterable[str]) -> list[str]:
+    """Return the titles of the reasons' codes, each once."""
+    codes = dict.fromkeys(reason.partition(":")[0] for reason in reasons)
+    return [f"{code}: {CODES[code]}" if code in CODES else code for code in codes]
+
+
+def _problem(values: Mapping[str, Any]) -> Problem:
+    return Problem(**{**values, "severity": Severity(values["severity"]), "phase": Phase(values["phase"])})

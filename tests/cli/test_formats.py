@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.cli.github` and :mod:`meshgate.cli.sarif`."""
+"""Tests of :mod:`meshgate.cli.formats`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.cli.github import workflow_command
-from meshgate.cli.sarif import sarif_log
+from meshgate.cli.formats import sarif_log, workflow_command
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Problem, Severity
 

@@ -1,4 +1,4 @@
-"""Tests of the commands about anything else than routes: explain-field, sniff, status and init."""
+"""Tests of the commands about anything else than routes: explain-field, sniff and status."""
 
 from __future__ import annotations
 
@@ -281,19 +281,3 @@ class StatusTests(CommandTestCase):
     def test_no_settings(self) -> None:
         """Settings that are not there are the caller's mistake."""
         self.assertIn("nowhere", self.run_command("status", "--config", "nowhere", exit_code=2).stderr)
-
-
-class InitTests(CommandTestCase):
-    """``meshgate init``."""
-
-    def test_it_writes_an_installation_that_is_fine(self) -> None:
-        """The files are listed, and have no problems."""
-        written_files = self.run_command("init", "lab").stdout
-        self.assertIn("lab/meshgate.yaml\n", written_files)
-        self.assertIn("no problems", self.run_command("check", "--config", "lab/meshgate.yaml").stdout)
-
-    def test_it_overwrites_nothing(self) -> None:
-        """Existing files are not overwritten."""
-        self.run_command("init", "lab")
-        self.assertIn("these files exist already", self.run_command("init", "lab", exit_code=1).stderr)
-        self.run_command("init", "routes/shop.yaml", exit_code=2)

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.cli.installation`."""
+"""Tests of :mod:`meshgate.cli.init`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.cli import installation
-from meshgate.cli.installation import InstallationError, write_installation
+from meshgate.cli import init
+from meshgate.cli.init import InstallationError, write_installation
 from meshgate.providers.directory.provider import DirectoryFactory
 from meshgate.providers.registry import Registry
 from meshgate.settings.load import load_settings
+from tests.cli.command_runs import CommandTestCase
 from tests.support import IMPORT_ROOT, new_folder
 
 DEFAULTS = IMPORT_ROOT / "meshgate" / "defaults"
@@ -100,6 +101,22 @@ class WriteInstallationTests(SynchronousTestCase):
         key.parent.mkdir(parents=True, exist_ok=True)
         key.write_text("secret")
         (package / "defaults" / "routes" / "10-services.yaml~").write_text("an editor's copy")
-        self.patch(installation, "files", lambda name: package)
+        self.patch(init, "files", lambda name: package)
         write_installation(self.folder)
         self.assertEqual({name.rpartition(".")[2] for name in contents(self.folder)}, {"yaml"})
+
+
+class InitTests(CommandTestCase):
+    """``meshgate init``."""
+
+    def test_it_writes_an_installation_that_is_fine(self) -> None:
+        """The files are listed, and have no problems."""
+        written_files = self.run_command("init", "lab").stdout
+        self.assertIn("lab/meshgate.yaml\n", written_files)
+        self.assertIn("no problems", self.run_command("check", "--config", "lab/meshgate.yaml").stdout)
+
+    def test_it_overwrites_nothing(self) -> None:
+        """Existing files are not overwritten."""
+        self.run_command("init", "lab")
+        self.assertIn("these files exist already", self.run_command("init", "lab", exit_code=1).stderr)
+        self.run_command("init", "routes/shop.yaml", exit_code=2)

@@ -1,7 +1,9 @@
 """
-Problems as a SARIF log, which code scanning services read.
+Problems in the formats of other programs: workflow commands of GitHub Actions, and a SARIF log.
 
-The form is that of OASIS' Static Analysis Results Interchange Format, version 2.1.0.
+GitHub Actions shows workflow commands beside the lines of a pull request; their form is that of the runner
+(actions/toolkit, packages/core/src/command.ts). Code scanning services read SARIF, OASIS' Static Analysis Results
+Interchange Format, version 2.1.0.
 """
 
 from __future__ import annotations
@@ -16,8 +18,31 @@ from meshgate.cli.loading import STANDARD_INPUT_NAME
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Problem, Severity
 
-SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+GITHUB_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SARIF_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def workflow_command(problem: Problem) -> str:
+    """Write a problem as one line. An unknown location, and standard input, are left out."""
+    in_file = problem.file if problem.file != STANDARD_INPUT_NAME else ""
+    properties = {
+        "file": in_file,
+        "line": str(problem.line or "") if in_file else "",
+        "col": str(problem.column or "") if in_file else "",
+        "title": ": ".join(each for each in (problem.code, CODES.get(problem.code, "")) if each),
+    }
+    text = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+    return f"::{GITHUB_LEVELS[problem.severity]} {text}::{_data(problem.description())}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
@@ -26,7 +51,7 @@ def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
     rule_indexes = {code: index for index, code in enumerate(codes)}
     rules = [{"id": code, "shortDescription": {"text": CODES[code]}} for code in codes]
     return {
-        "$schema": SCHEMA,
+        "$schema": SARIF_SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
@@ -41,7 +66,7 @@ def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
 def _result(problem: Problem, rule_indexes: dict[str, int]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": problem.code,
-        "level": LEVELS[problem.severity],
+        "level": SARIF_LEVELS[problem.severity],
         "message": {"text": problem.description()},
     }
     if problem.code in rule_indexes:
