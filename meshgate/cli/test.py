@@ -12,8 +12,7 @@ from meshgate.cli.sources import Gateway, Source, gateway_options
 from meshgate.report import call_text, print_case, problem_line
 from meshgate.resources.problem import Problem
 from meshgate.resources.wording import count_of
-from meshgate.routing.tell.expectation import mismatches
-from meshgate.routing.tell.explain import explain
+from meshgate.routing.tell.explain import explain, mismatches
 from meshgate.settings.expectation_file import Case, Expectations, ExpectationsError, load_expectations
 
 

@@ -1,7 +1,7 @@
 """
 The file of expectations with which ``meshgate test`` compares routes: its models, and the reading of it.
 
-Every problem of a file is reported at once. :mod:`meshgate.routing.tell.expectation` finds out if expectations hold.
+Every problem of a file is reported at once. :mod:`meshgate.routing.tell.explain` finds out if expectations hold.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from meshgate.resources.fault import Fault
 from meshgate.resources.model import MAX_PORT, Items, Labels, NonEmpty, PortNumber, ValueForm, refuse, whole_number
 from meshgate.resources.problem import Problem, has_errors
 from meshgate.resources.wording import quoted, value_text
-from meshgate.routing.tell.expectation import Expectation, Target
-from meshgate.routing.tell.explain import Call, Result
+from meshgate.routing.tell.explain import Call, Expectation, Result, Target
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import EXTENDED, Section
 from meshgate.settings.values import Address, DnsName, Name, one_of

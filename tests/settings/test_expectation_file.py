@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.codes import CODES
-from meshgate.routing.tell.expectation import Target
-from meshgate.routing.tell.explain import Call
+from meshgate.routing.tell.explain import Call, Target
 from meshgate.settings.expectation_file import Expectations, ExpectationsError, load_expectations
 from tests.golden import Golden, GoldenTestCase
 from tests.support import new_folder

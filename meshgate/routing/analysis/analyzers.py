@@ -33,12 +33,14 @@ from meshgate.routing.analysis.certificate_checks import (
 )
 from meshgate.routing.analysis.destination_rule_checks import idle_subsets, unknown_hosts, unverified_servers
 from meshgate.routing.analysis.gateway_checks import Binding, bindings_of, conflicting_gateways, ports_not_on_service
-from meshgate.routing.analysis.mesh_checks import mesh_conflicts, rules_without_effect, subset_hosts
 from meshgate.routing.analysis.service_checks import conflicting_protocols, missing_addresses, unnamed_protocols
 from meshgate.routing.analysis.virtual_service_checks import (
     host_index,
     hostless_destinations,
     hosts_not_in_gateway,
+    mesh_conflicts,
+    rules_without_effect,
+    subset_hosts,
     unreached_rules,
 )
 from meshgate.routing.compile.catalog import Catalog
