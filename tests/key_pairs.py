@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from meshgate.lab.issuing import Credential, make_leaf, make_root
+from meshgate.lab.certificates import Credential, make_leaf, make_root
 from tests.configurations import Document, document, gateway, tls_server
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

@@ -7,13 +7,14 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     IPushProducer,
+    IReactorTCP,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from meshgate.lab.listening import LiveConnections
+from meshgate.lab.listening import ListeningService, LiveConnections
 from meshgate.settings.schema import EchoSettings
 
 
@@ -105,3 +106,9 @@ class EchoFactory(ServerFactory):
         protocol = EchoProtocol(self._greeting, self.live)
         protocol.factory = self
         return protocol
+
+
+def echo_service(settings: EchoSettings, reactor: IReactorTCP) -> ListeningService:
+    """Make an echo service."""
+    factory = EchoFactory(settings)
+    return ListeningService("the lab's echo service", settings.bind, settings.port, factory, factory.live, reactor)

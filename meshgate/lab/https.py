@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from OpenSSL.crypto import X509, PKey
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -30,7 +30,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from meshgate import __version__
-from meshgate.lab.listening import LiveConnections, WorkloadError
+from meshgate.lab.listening import ListeningService, LiveConnections, WorkloadError
+from meshgate.settings.schema import HttpsSettings
 
 _SERVER = f"meshgate/{__version__}".encode()
 _METHODS = (b"GET", b"HEAD")
@@ -193,3 +194,19 @@ def over_tls(site: HttpsSite, tls: CertificateOptions, reactor: IReactorTime) ->
     """
     # Twisted derives the class from ClientFactory, yet it serves both sides.
     return cast(ServerFactory, TLSMemoryBIOFactory(tls, False, site, clock=reactor))
+
+
+def https_service(
+    settings: HttpsSettings, certificate_chain: Path, key: Path, reactor: IReactorTCP
+) -> ListeningService:
+    """
+    Make an HTTPS service.
+
+    :raises WorkloadError: if the certificate or the key cannot be used.
+    """
+    message = settings.message or f"Hello from {settings.name}!!!"
+    time_source = IReactorTime(reactor)
+    site = HttpsSite(HelloResource(settings.name, message), time_source)
+    factory = over_tls(site, load_tls(certificate_chain, key), time_source)
+    title = f"the lab's HTTPS service {settings.name}"
+    return ListeningService(title, settings.bind, settings.port, factory, site.live, reactor)

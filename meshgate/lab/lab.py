@@ -1,18 +1,25 @@
-"""The lab beside the gateway: started with it, replaced when its settings change, and announced on standard error."""
+"""
+The lab beside the gateway: its echo and HTTPS services, started and stopped together and replaced when the settings
+change, and the banner on standard error with a command to try on each open port.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTCP
 
-from meshgate.lab.banner import banner
-from meshgate.lab.workloads import make_lab
-from meshgate.routing.table import RoutingTable
+from meshgate.lab.certificates import CHAIN_FILE, ensure_certificates
+from meshgate.lab.echo import echo_service
+from meshgate.lab.https import https_service
+from meshgate.lab.listening import ListeningService, WorkloadError
+from meshgate.routing.table import ANY_IPV4, Listener, RoutingTable
 from meshgate.settings.schema import LabSettings
 
 
@@ -54,6 +61,95 @@ class Lab:
         """
         text = banner(table, _short(certificates), map(_short, routes))
         self._reactor.callWhenRunning(os.write, 2, text.encode())
+
+
+def make_lab(
+    settings: LabSettings,
+    certificates_folder: Path,
+    reactor: IReactorTCP,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> IService:
+    """
+    Make the service that runs all services of the lab.
+
+    Its ``startService`` makes the certificates that are needed and binds every port. If it raises
+    :exc:`~meshgate.lab.listening.WorkloadError` or :exc:`~meshgate.lab.certificates.CertificatesError`, no port stays
+    open. Its ``stopService`` frees the ports and resets the live connections.
+
+    :param certificates_folder: the folder of the HTTPS services' certificates; unused if there are none.
+    :param now: returns the present time, with its time zone.
+    """
+    return _LabServices(settings, certificates_folder, reactor, now)
+
+
+class _LabServices(Service):
+    def __init__(
+        self,
+        settings: LabSettings,
+        certificates_folder: Path,
+        reactor: IReactorTCP,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._certificates_folder = certificates_folder
+        self._reactor = reactor
+        self._now = now
+        self._services: list[ListeningService] = []
+
+    def startService(self) -> None:
+        self._services = self._make_services()
+        try:
+            for service in self._services:
+                service.startService()
+        except WorkloadError:
+            self.stopService()
+            raise
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        services, self._services = self._services, []
+        return gatherResults([service.stopService() for service in services]).addCallback(lambda _: None)
+
+    def _make_services(self) -> list[ListeningService]:
+        services = [echo_service(each, self._reactor) for each in self._settings.echo]
+        https = self._settings.https
+        if https:
+            hosts = {each.name: each.hosts for each in https}
+            if len(hosts) < len(https):
+                raise WorkloadError("two HTTPS services of the lab have the same name")
+            leaves = ensure_certificates(self._certificates_folder, hosts, self._now())
+            for each in https:
+                leaf = leaves[each.name]
+                services.append(https_service(each, leaf.certificate_chain, leaf.key, self._reactor))
+        return services
+
+
+def banner(table: RoutingTable, certificates: str, routes: Iterable[str]) -> str:
+    """
+    Write the text from the routing table in force, so that every command in it works.
+
+    :param certificates: the folder with the chain of the certificate authority.
+    :param routes: the files and folders of the routes.
+    """
+    lines = ["", "meshgate is up and listening:"]
+    for key in sorted(table.listeners):
+        lines += _commands(table.listeners[key], f"{certificates}/{CHAIN_FILE}")
+    lines += [f"Edit {', '.join(routes)} and watch the routes follow. Ctrl-C ends it.", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(listener: Listener, ca_chain: str) -> Iterator[str]:
+    bind, port = listener.key
+    address = "127.0.0.1" if bind == ANY_IPV4 else bind
+    if not listener.sniffs:
+        yield f"  port {port}, TCP:"
+        yield f"    telnet {address} {port}"
+        return
+    yield f"  port {port}, TLS by server name:"
+    for name in sorted(listener.exact):
+        if not listener.exact[name].refusal:
+            yield f"    curl --cacert {ca_chain} --resolve {name}:{port}:{address} https://{name}:{port}/"
 
 
 def _short(path: str | Path) -> str:

@@ -15,8 +15,9 @@ from twisted.application.service import IService, Service
 from twisted.python import usage
 
 from meshgate import __version__
+from meshgate.lab.echo import echo_service
+from meshgate.lab.https import https_service
 from meshgate.lab.listening import ListeningService, WorkloadError
-from meshgate.lab.workloads import echo_service, https_service
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.launch import Launch, StartError
 from meshgate.settings.schema import EchoSettings, HttpsSettings

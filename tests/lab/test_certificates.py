@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.lab.certificates` and :mod:`meshgate.lab.issuing`."""
+"""Tests of :mod:`meshgate.lab.certificates`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.lab.certificates import CertificatesError, Leaf, ensure_certificates
-from meshgate.lab.issuing import make_intermediate, make_leaf, make_root
+from meshgate.lab.certificates import (
+    CertificatesError,
+    Leaf,
+    ensure_certificates,
+    make_intermediate,
+    make_leaf,
+    make_root,
+)
 from tests.support import new_folder, require_program
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.lab.workloads` and :mod:`meshgate.lab.listening`, over real sockets."""
+"""Tests of :mod:`meshgate.lab.lab` and :mod:`meshgate.lab.listening`, the services over real sockets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from twisted.application.service import IService
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.lab.certificates import CertificatesError, ensure_certificates
+from meshgate.lab.lab import banner, make_lab
 from meshgate.lab.listening import WorkloadError
-from meshgate.lab.workloads import make_lab
 from meshgate.settings.schema import EchoSettings, HttpsSettings, LabSettings
+from tests.configurations import compiled, gateway, tcp_rule, tcp_server, tls_rule, tls_server, virtual_service
 from tests.support import free_port, new_folder, reactor, read_to_end, wait_for
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -201,3 +202,22 @@ class LabTests(TestCase):
     def modified(self) -> dict[Path, bytes]:
         """Return the content of the certificates' folder."""
         return {path: path.read_bytes() for path in self.folder.iterdir()}
+
+
+class BannerTests(SynchronousTestCase):
+    """The text that the lab prints when it is up."""
+
+    def test_lines_to_try(self) -> None:
+        """Every port is named with the command that reaches it; names that are refused are not offered."""
+        table = compiled(
+            gateway("gw", tcp_server(9000), tls_server(443, ["a.com"]), tls_server(443, ["b.com"], mode="SIMPLE")),
+            virtual_service("v", tls=[tls_rule(["a.com"], "x")], tcp=[tcp_rule("x")]),
+        ).table
+        text = banner(table, "state/certificates", ["etc/routes"])
+        self.assertIn("telnet 127.0.0.1 9000\n", text)
+        command = (
+            "curl --cacert state/certificates/ca-chain.cert.pem --resolve a.com:443:127.0.0.1 https://a.com:443/\n"
+        )
+        self.assertIn(command, text)
+        self.assertNotIn("b.com", text)
+        self.assertIn("Edit etc/routes", text)
