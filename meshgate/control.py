@@ -35,8 +35,8 @@ from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.servers import Proxy
-from meshgate.routing.generation_news import generation_news, listed
 from meshgate.routing.table import RoutingTable
+from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT
 from meshgate.settings.values import UNUSABLE

@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from meshgate.routing.generation_news import listed
+from meshgate.routing.tell.generation_news import listed
 
 MOST: Final = 10
 """The most names in one line."""

@@ -13,7 +13,7 @@ from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.catalog import scopes
 
 KNOWN_PREFIXES: Final = frozenset(
     {"double-hbone", "hbone", "mongo", "mysql", "redis", "tcp", "tls", "udp", "https"}

@@ -23,8 +23,8 @@ from meshgate.resources.names import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
+from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
-from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,

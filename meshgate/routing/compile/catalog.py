@@ -1,7 +1,8 @@
 """
 The catalog: the hosts that exist, their ports, and the endpoints behind each port, joined as Istio joins them.
 
-An endpoint with a DNS name keeps it here; the data plane resolves it.
+A host is visible from the namespaces that the ``exportTo`` of its Service or ServiceEntry names (:func:`scopes`). An
+endpoint with a DNS name keeps it here; the data plane resolves it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from meshgate.resources.kinds.endpointslice import EndpointSliceSpec, SliceEndpoint
+from meshgate.resources.kinds.export_to import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.service import ServicePort, ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.resource import Resource
-from meshgate.routing.compile.visibility import visible
 from meshgate.routing.hosts import full_name, most_specific
 from meshgate.routing.table import Endpoint
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
+
+EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
+"""The annotation that a Service has in place of ``exportTo``, its words separated by commas."""
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -260,6 +264,29 @@ class Catalog:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
                 yield _endpoint(workload.address, number, workload.weight), labels
+
+
+def export_to(resource: Resource[Any]) -> Sequence[str]:
+    """The words of a resource's ``exportTo``; if there are none, everybody may see it."""
+    if isinstance(resource.spec, ServiceSpec):
+        words_text = resource.annotations.get(EXPORT_TO_ANNOTATION, "")
+        return tuple(filter(None, map(str.strip, words_text.split(","))))
+    words: Sequence[str] = resource.spec.export_to
+    return words
+
+
+def scopes(resource: Resource[Any]) -> frozenset[str]:
+    """The namespaces that may see a resource; ``*`` alone if all may."""
+    words = export_to(resource)
+    if not words or EVERYBODY in words:
+        return frozenset([EVERYBODY])
+    return frozenset(resource.namespace if word == OWN_NAMESPACE else word for word in words)
+
+
+def visible(resource: Resource[Any], namespace: str) -> bool:
+    """True if a resource is visible from a namespace."""
+    seen_by = scopes(resource)
+    return EVERYBODY in seen_by or namespace in seen_by
 
 
 def are_the_same(some: Sequence[object], others: Sequence[object]) -> bool:

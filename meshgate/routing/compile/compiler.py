@@ -32,7 +32,6 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis.analyzers import Analysis
-from meshgate.routing.bind_families import BindFamilies
 from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
@@ -40,6 +39,7 @@ from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
 from meshgate.routing.compile.gateways import Gateways
+from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.servers import GatewayPods, Proxy, servers_of, unselected
 from meshgate.routing.hosts import full_name, wildcards_over

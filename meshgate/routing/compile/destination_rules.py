@@ -17,9 +17,8 @@ from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
-from meshgate.routing.compile.catalog import selected
+from meshgate.routing.compile.catalog import scopes, selected
 from meshgate.routing.compile.servers import Proxy
-from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import full_name, most_specific
 
 ROOT_NAMESPACE: Final = "istio-system"

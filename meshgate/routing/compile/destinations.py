@@ -18,7 +18,7 @@ from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualSer
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import spelling_hint
-from meshgate.routing.compile.catalog import Catalog, CatalogHost
+from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.compile.policy_notes import never_out, notes, overruled
 from meshgate.routing.compile.route_binding import gateways_of
@@ -32,7 +32,6 @@ from meshgate.routing.compile.traffic_policies import (
     policy_sources,
     upstream_policy,
 )
-from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.hosts import full_name, other_by_dot, unknown_host_hint
 from meshgate.routing.table import Destination, Endpoint

@@ -1,18 +1,31 @@
-"""Tests of :mod:`meshgate.routing.compile.listeners`: one listener, chain by chain."""
+"""Tests of :mod:`meshgate.routing.compile.listeners`: one listener, chain by chain, and its address families."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.problem import Problem
+from meshgate.resources.reader import read_text
 from meshgate.routing.addresses import EVERYWHERE, network
+from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.table import ANYWHERE, Addresses, Chain, Listener
-from tests.configurations import gateway, tls_server
+from meshgate.routing.tell.explain import Call, explain
+from tests.configurations import PROXY, compiled, gateway, tcp_rule, tcp_server, tls_rule, tls_server
+from tests.configurations import virtual_service as route
 from tests.routing.compile.bound import server
 
 A, B = "a.example.com", "b.example.com"
 OLD, YOUNG = "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"
+
+TCP = route("v", tcp=[tcp_rule("x")])
+UNSET: dict[str, Any] = {}
+EVERY_V4, EVERY_V6 = {"bind": "0.0.0.0"}, {"bind": "::"}
 
 
 def tls(name: str = "gw", bind: str = "", created: str = OLD) -> BoundServer:
@@ -141,3 +154,71 @@ class AddressTests(SynchronousTestCase):
         """It is taken for all addresses: a server that terminates TLS for a name has it to itself."""
         self.add(A, ANYWHERE)
         self.assertEqual(self.add(A, self.ten, Owner(tls("other"), "another rule")), OWNER)
+
+
+def addresses(compilation: Compilation) -> list[str]:
+    """The addresses of the listeners."""
+    return sorted(str(listener.address) for listener in compilation.table.listeners.values())
+
+
+def warned(compilation: Compilation) -> list[str]:
+    """The servers that are told to be reached over other families."""
+    return [problem.name for problem in compilation.problems if problem.code == "MG2074"]
+
+
+class FamilyTests(SynchronousTestCase):
+    """The address families of listeners: IPv4 alone for 0.0.0.0, both without a bind."""
+
+    def test_each_bind_by_itself(self) -> None:
+        """Without a bind both families, otherwise the one that is written."""
+        for bind, want in ((UNSET, "[::]:1"), (EVERY_V4, "0.0.0.0:1"), (EVERY_V6, "[::]:1")):
+            found = compiled(gateway("gw", tcp_server(1, **bind)), TCP)
+            self.assertEqual((addresses(found), warned(found)), ([want], []))
+            (listener,) = found.table.listeners.values()
+            self.assertEqual(listener.dual_stack, bind == UNSET)
+
+    def test_without_ipv6(self) -> None:
+        """Without IPv6, a server without a bind is one for IPv4, and there is no warning."""
+        documents = [gateway("gw", tcp_server(1), tcp_server(2, **EVERY_V4), tcp_server(2, ["a.com"])), TCP]
+        texts = "\n---\n".join(map(json.dumps, documents))
+        found = compile_table(read_text(texts, "routes.yaml").resources, replace(PROXY, ipv6=False))
+        self.assertEqual((addresses(found), warned(found)), (["0.0.0.0:1", "0.0.0.0:2"], []))
+
+    def test_the_oldest_server_of_a_listener_decides(self) -> None:
+        """Unset and 0.0.0.0 share a listener and clash on it as in Istio; who gets other families is told."""
+        for older, younger, want in ((UNSET, EVERY_V4, "[::]:1"), (EVERY_V4, UNSET, "0.0.0.0:1")):
+            found = compiled(
+                gateway("older", tls_server(1, ["a.com"], **older)),
+                gateway("younger", tls_server(1, ["b.com"], **younger)),
+                route("v", ["a.com"], ["older"], tls=[tls_rule(["a.com"], "x")]),
+                route("w", ["b.com"], ["younger"], tls=[tls_rule(["b.com"], "x")]),
+            )
+            self.assertEqual((addresses(found), warned(found)), ([want], ["younger"]))
+            clash = compiled(
+                gateway("older", tcp_server(1, **older)),
+                gateway("younger", tcp_server(1, **younger)),
+                route("v", gateways=["older", "younger"], tcp=[tcp_rule("x")]),
+            )
+            lost: list[Problem] = [each for each in clash.problems if each.code == "MG2004"]
+            self.assertEqual([addresses(clash), len(lost)], [[want], 1])
+
+    def test_ipv6_of_another_server(self) -> None:
+        """Beside a server bound to ::, one without a bind has the IPv4 of the port."""
+        found = compiled(gateway("gw", tcp_server(1)), gateway("six", tcp_server(1, **EVERY_V6)), self._both())
+        self.assertEqual((addresses(found), warned(found)), (["0.0.0.0:1", "[::]:1"], ["gw"]))
+        self.assertFalse(any(listener.dual_stack for listener in found.table.listeners.values()))
+
+    def test_explained_by_any_address(self) -> None:
+        """A listener for both families is found without an address, and by that of either family."""
+        found = compiled(gateway("gw", tcp_server(1)), TCP)
+        for bind in (None, "0.0.0.0", "::"):
+            told = explain(found, Call(1, bind=bind, tls=False))
+            self.assertEqual(told.result, "routed")
+            self.assertIn("the listener [::]:1 is open", told.steps[0])
+        found = compiled(gateway("gw", tcp_server(1, **EVERY_V4)), TCP)
+        self.assertEqual([explain(found, Call(1, bind="::", tls=False)).result], ["no_listener"])
+        self.assertIn("0.0.0.0:1", explain(found, Call(1, tls=False)).steps[0])
+
+    @staticmethod
+    def _both() -> Any:
+        return route("v", gateways=["gw", "six"], tcp=[tcp_rule("x")])

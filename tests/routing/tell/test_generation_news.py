@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.generation_news`."""
+"""Tests of :mod:`meshgate.routing.tell.generation_news`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.generation_news import generation_news, listed
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
+from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.routing.tell.traffic_diff import diff_traffic
 from tests.configurations import (
     destination_rule,
