@@ -31,6 +31,8 @@ from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.access_log import AccessLogError
+from meshgate.proxy.limits import Limits
+from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile.compiler import Compilation
@@ -38,7 +40,7 @@ from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
-from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT
+from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT, SettingsFile
 from meshgate.settings.values import UNUSABLE
 from meshgate.state.reporter import Reporter
 from meshgate.transport.binding import IN_USE, ipv6_exists
@@ -46,7 +48,6 @@ from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.transport.ports import Ports
 from meshgate.workers.pool import WorkerPool
-from meshgate.workers.worker_settings import keepalive, serving_settings
 
 PORTS_LOGGED = 20
 """The number of ports that the log names at the start; the others are counted."""
@@ -120,7 +121,7 @@ class ControlProcess(Service):
         self._providers = Providers(self._feed)
         self._compiling = Compiling(reactor, self._install, self._compiled)
         signals = launch.signals.passed_on if launch is not None else None
-        self._pool = WorkerPool(reactor, workers, serving_settings(content), self._workers_changed, signals)
+        self._pool = WorkerPool(reactor, workers, _serving(content), self._workers_changed, signals)
         self._ports = Ports(
             reactor,
             self._pool.serve,
@@ -128,7 +129,7 @@ class ControlProcess(Service):
             self._pool.sockets,
             content.listening.backlog,
             content.listening.defer_accept,
-            keepalive(content.keepalive.client),
+            content.keepalive.client.keepalive(),
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self._lab = Lab(reactor)
@@ -218,9 +219,9 @@ class ControlProcess(Service):
         problems.check_workers(settings.workers, self._pool.sockets)
         self._apply_to_process(settings)
         self._ports.backlog, self._ports.deferring = content.listening.backlog, content.listening.defer_accept
-        self._ports.keepalive = keepalive(content.keepalive.client)
+        self._ports.keepalive = content.keepalive.client.keepalive()
         self._attempt("state folder", lambda: self._reporter.open_folder(settings.state_dir))
-        self._pool.apply_settings(serving_settings(content))
+        self._pool.apply_settings(_serving(content))
         if content.lab != before.content.lab:
             self._lab.stop().addCallback(self._restart_lab)
         self._providers.apply(settings.providers, _context(settings, self._reactor))
@@ -322,3 +323,29 @@ def _proxy(settings: Settings) -> Proxy:
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:
     return ProviderContext(reactor, settings.content.default_namespace)
+
+
+def _serving(content: SettingsFile) -> ServingSettings:
+    """The settings that a worker needs, as plain values."""
+    timeouts, limits = content.timeouts, content.limits
+    return ServingSettings(
+        Limits(
+            hello_timeout=timeouts.hello,
+            hello_bytes=limits.hello_bytes,
+            connect_timeout=timeouts.connect,
+            dial_attempts=limits.dial_attempts,
+            idle=timeouts.idle,
+            half_close=timeouts.half_close,
+            connections=limits.connections,
+            connections_per_listener=limits.connections_per_listener,
+            connections_per_client=limits.connections_per_client,
+            unknown_sni_alert=content.unknown_sni == "alert",
+            client_keepalive=content.keepalive.client.keepalive(),
+            upstream_keepalive=content.keepalive.upstream.keepalive(),
+        ),
+        content.dns.servers,
+        content.access_log.path,
+        content.access_log.format,
+        content.transport,
+        content.upstream_source,
+    )

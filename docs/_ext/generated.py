@@ -24,7 +24,7 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.field_reference import Entry, fields_of, kind_entry
 from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
-from meshgate.settings.reference import settings_reference
+from meshgate.settings.schema import settings_reference
 
 DOCS = Path(__file__).parent.parent
 RESULTS = DOCS / "benchmarks" / "results.json"

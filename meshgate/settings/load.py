@@ -2,7 +2,8 @@
 The settings of one gateway, read from their file, and every problem of the file at once.
 
 There is one form of the settings: the frozen models of :mod:`meshgate.settings.schema`, with absolute paths. Only
-workers get another one, :class:`~meshgate.proxy.serving.ServingSettings`, since they import no models.
+workers get another one, :class:`~meshgate.proxy.serving.ServingSettings`, which :mod:`meshgate.control` copies from
+these, since a worker that imported the models would be 6 MiB larger.
 """
 
 from __future__ import annotations

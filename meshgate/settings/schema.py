@@ -1,20 +1,22 @@
 """
 The models of the settings file: its keys, their meanings, and their defaults.
 
-They are frozen, and everybody reads the settings from them. They are also the only source of the reference and of the
-comments in the shipped file, which a test compares with them: a description has meaning and unit, and a default is
-written as a user would write it. Providers validate their own options.
+They are frozen, and everybody reads the settings from them. They are also the only source of the reference, which
+:func:`settings_reference` makes from them, and of the comments in the shipped file, which a test compares with them: a
+description has meaning and unit, and a default is written as a user would write it. Providers validate their own
+options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from meshgate.resources.model import Items, Labels, Model, ValueForm
+from meshgate.routing.connection_policy import Keepalive
 from meshgate.settings.values import (
     AUTO,
     Address,
@@ -108,6 +110,10 @@ class ProbeSettings(Section):
     count: Annotated[int, ValueForm("Number")] = _key(
         "How many probes without an answer end the connection, from 1 to 127.", 4, ge=1, le=127
     )
+
+    def keepalive(self) -> Keepalive | None:
+        """The probes of connections; None if these settings switch them off."""
+        return Keepalive(self.count, self.idle, self.interval) if self.idle else None
 
 
 class KeepaliveSettings(Section):
@@ -327,3 +333,45 @@ def _section_in(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def settings_reference() -> str:
+    """The reference in reStructuredText: a definition list of all keys by their full names, as ``lab.echo[].port``."""
+    return "\n".join(_entries(SettingsFile, ""))
+
+
+def default_text(field: FieldInfo) -> str:
+    """The default of a key as people write it in the file; empty for a required key."""
+    return "" if field.is_required() else _flow(field.default)
+
+
+def _flow(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(content)}" for key, content in value.items()) + "}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    return f'"{value}"' if value in ("", "-") else str(value)
+
+
+def _entries(section: type[Section], prefix: str) -> Iterator[str]:
+    for key in keys(section):
+        path = prefix + key.name
+        yield from (f"``{path}``", f"    {key.field.description}", "")
+        if key.section is None:
+            default = default_text(key.field)
+            yield from (f"    {_form(key.field)}; {f'default ``{default}``' if default else 'required'}", "")
+        else:
+            is_list = key.field.default == ()
+            yield from _entries(key.section, f"{path}[]." if is_list else f"{path}.")
+
+
+def _form(field: FieldInfo) -> str:
+    """The form of the value, in words."""
+    choices = [f"``{word}``" for word in get_args(field.annotation) if isinstance(word, str)]
+    if choices:
+        return " or ".join(choices)
+    return next(one.text for one in field.metadata if isinstance(one, ValueForm))

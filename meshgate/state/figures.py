@@ -23,8 +23,15 @@ from twisted.python.failure import Failure
 from meshgate.processes.wall_time import iso_time
 from meshgate.providers.feed import ProviderFigures
 from meshgate.routing.outliers import LeftOut
-from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder
-from meshgate.state.writing import FIGURES_NAME, STATUS_NAME, WriteReport, replace_file
+from meshgate.state.folder import (
+    FIGURES_NAME,
+    LOCK_NAME,
+    STATUS_NAME,
+    FolderInUseError,
+    StateFolder,
+    WriteReport,
+    replace_file,
+)
 from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.workers.slot import WorkerFigures
 

@@ -9,6 +9,9 @@ the lock shared for a moment: ``flock --shared --nonblock state/meshgate.lock tr
 
 The invariants: the file is never removed, since a lock on a removed file excludes nobody; and the descriptor is not
 inherited, so that workers which still drain do not hold the lock of a control process that was killed.
+
+The other files of the folder are replaced in one step: each is written under another name and then renamed, so that a
+reader never sees half of it.
 """
 
 from __future__ import annotations
@@ -18,15 +21,22 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from twisted.logger import Logger
+
 from meshgate.processes.identity import ProcessIdentity
 
 LOCK_NAME: Final = "meshgate.lock"
+STATUS_NAME: Final = "status.json"
+FIGURES_NAME: Final = "figures.json"
+
+WRITE_SIZE: Final = 1 << 16
+"""The size of the buffer in bytes."""
 
 _ATTEMPTS: Final = 5
 _PAUSE: Final = 0.01
@@ -166,6 +176,59 @@ def identity_in(facts: Mapping[str, Any]) -> ProcessIdentity | None:
     if not isinstance(pid, int) or pid < 1:
         return None
     return ProcessIdentity(pid, boot if isinstance(boot, str) else "", start if isinstance(start, int) else 0)
+
+
+def replace_file(state: StateFolder, name: str, chunks: Iterable[str]) -> None:
+    """
+    Replace a file of the folder in one step.
+
+    :param chunks: the text, in chunks.
+    :raises OSError: if it cannot be written; the file before stays.
+    """
+    path, new = state.file(name), state.file(f"{name}.new")
+    new.unlink(missing_ok=True)  # left by a process that was killed
+    try:
+        with new.open("x", encoding="utf-8", buffering=WRITE_SIZE) as file:
+            file.writelines(chunks)
+        new.chmod(0o644)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+class WriteReport:
+    """
+    Logs once that files of the state folder cannot be written, and once that they can again.
+
+    :param state: the folder, whose lock gets the reason as a fact, as far as that can be written.
+    """
+
+    _log = Logger()
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+        self._reasons: dict[str, str] = {}
+
+    def failed(self, name: str, error: OSError) -> None:
+        """Note that a file cannot be written."""
+        reason = error.strerror or str(error)
+        known, self._reasons[name] = reason in self._reasons.values(), reason
+        if not known:
+            self._log.warn(
+                "{name} in {folder} cannot be written: {reason}; the gateway tries again until it can be, and "
+                "'meshgate status' shows what was written before",
+                name=name,
+                folder=self._state.path,
+                reason=reason,
+            )
+            self._state.note(not_written=reason)
+
+    def succeeded(self, name: str) -> None:
+        """Note that a file was written."""
+        if self._reasons.pop(name, None) is not None and not self._reasons:
+            self._log.info("the files in {folder} are written again", folder=self._state.path)
+            self._state.note(not_written=None)
 
 
 def _acquire(file: Path) -> int:

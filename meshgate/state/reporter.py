@@ -9,7 +9,7 @@ Changes that come in crowds, such as names that fail, are gathered for :data:`ST
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,18 +25,20 @@ from meshgate.providers.problem_log import ProblemLog
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.routing.tell.generation_news import listed
 from meshgate.state.figures import Figures, FiguresFile
-from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder
+from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder, WriteReport
 from meshgate.state.own_problems import OwnProblems
-from meshgate.state.recoveries import Recoveries
 from meshgate.state.status_file import StatusFile
 from meshgate.state.status_text import StatusContent
-from meshgate.state.writing import WriteReport
 from meshgate.transport.ports import PortFailure, Ports
 from meshgate.workers.pool import WorkerPool
 
 STATUS_DELAY: Final = 0.1
 """Seconds from a change that is no new table to the status that reports it."""
+
+RECOVERIES_LOGGED: Final = 10
+"""The most names in the line of the log that tells what works again."""
 
 
 class Reporter:
@@ -224,3 +226,27 @@ class Reporter:
         except OSError:
             if not self._stopped:
                 self._status.write_soon()  # which tries again until it succeeds
+
+
+class Recoveries:
+    """
+    Tells in the log that things of one kind, which fail at times, work again, as it told that they failed.
+
+    :param text: the line about those that work again, as ``{things} can be reached again``.
+    """
+
+    def __init__(self, log: Logger, text: str) -> None:
+        self._log = log
+        self._text = text
+        self._failing: frozenset[str] = frozenset()
+
+    def follow(self, failing: Iterable[str], exists: Callable[[str], bool]) -> None:
+        """
+        Log which of the things that failed at the last call do not fail now.
+
+        :param exists: tells if a thing still exists: one that is gone has not recovered.
+        """
+        before, self._failing = self._failing, frozenset(failing)
+        recovered = sorted(thing for thing in before - self._failing if exists(thing))
+        if recovered:
+            self._log.info(self._text, things=listed(recovered[:RECOVERIES_LOGGED], len(recovered)))

@@ -18,9 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from meshgate.resources.phases import at_once
-from meshgate.state.folder import StateFolder
+from meshgate.state.folder import STATUS_NAME, StateFolder, WriteReport, replace_file
 from meshgate.state.status_text import StatusContent, StatusText
-from meshgate.state.writing import STATUS_NAME, WriteReport, replace_file
 
 PATIENCE = 10.0
 """The pause after a document, as a multiple of the time that the document took."""

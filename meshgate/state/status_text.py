@@ -20,8 +20,7 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.policy_texts import connection_json, upstream_json
 from meshgate.routing.tell.statuses import ResourceStatus
-from meshgate.state.folder import holder, identity_in
-from meshgate.state.writing import FIGURES_NAME, STATUS_NAME
+from meshgate.state.folder import FIGURES_NAME, STATUS_NAME, holder, identity_in
 
 ROWS_AT_ONCE: Final = 2000
 """The number of rows that one phase makes, in some 0.05 s."""

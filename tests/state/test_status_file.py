@@ -9,10 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from meshgate.routing.table import RoutingTable
-from meshgate.state.folder import StateFolder, holder
+from meshgate.state.folder import StateFolder, WriteReport, holder
 from meshgate.state.status_file import StatusFile
 from meshgate.state.status_text import StatusContent, read_status
-from meshgate.state.writing import WriteReport
 from tests.support import new_folder, reactor, wait_for
 
 

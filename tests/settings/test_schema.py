@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.settings.reference`, and of the shipped settings file against what it is made from."""
+"""Tests of :mod:`meshgate.settings.schema`, and of the shipped settings file against what it is made from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from meshgate.providers.directory.provider import DEFAULT_POLL, DirectoryFactory
 from meshgate.providers.registry import Registry
 from meshgate.resources.yaml.document import YamlDocument, parse_documents
 from meshgate.settings.load import load_settings
-from meshgate.settings.reference import default_text, settings_reference
-from meshgate.settings.schema import Key, Section, SettingsFile, keys
+from meshgate.settings.schema import Key, Section, SettingsFile, default_text, keys, settings_reference
 from tests.support import IMPORT_ROOT
 
 SHIPPED = IMPORT_ROOT / "meshgate" / "defaults" / "meshgate.yaml"

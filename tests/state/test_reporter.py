@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.state.recoveries`."""
+"""Tests of :mod:`meshgate.state.reporter`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import cast
 from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.state.recoveries import Recoveries
+from meshgate.state.reporter import Recoveries
 
 
 class RecoveriesTests(SynchronousTestCase):
