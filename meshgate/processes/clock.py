@@ -1,5 +1,5 @@
 """
-The monotonic clock for the reactor.
+The two clocks: the monotonic one for the reactor, and the wall clock for times that people read.
 
 Twisted's reactors measure time by the wall clock, which people and time servers set: moved back by an hour, no timer
 would be due for an hour; moved forward, every session would seem idle. So the reactor gets the monotonic clock before
@@ -9,6 +9,7 @@ its first delayed call. The wall clock is only for times that people read, and f
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -19,3 +20,13 @@ def follow_monotonic_clock(reactor: Any) -> None:
     :param reactor: one of Twisted's, without delayed calls: they would be due at times of the other clock.
     """
     reactor.seconds = time.monotonic
+
+
+def iso_time(seconds: float | None = None) -> str:
+    """
+    A time in UTC as ISO 8601 with milliseconds, as ``2026-01-31T12:00:00.000Z``.
+
+    :param seconds: since the epoch; None for now.
+    """
+    moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

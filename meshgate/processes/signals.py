@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from signal import Signals as Number
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ PASSED_ON: Final = (Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2, Number.SIGQUI
 """The signals that a worker passes on."""
 
 HANDLED: Final = (*ENDING, Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2)
+"""All signals that have a meaning. A child is started with them blocked, and unblocks them once it handles them: a
+terminal sends them to all processes at once."""
 
 TOGETHER: Final = 1.0
 """Seconds within which signals to several processes count as one."""
@@ -113,3 +116,13 @@ def restore_defaults(numbers: Iterable[Number] = HANDLED) -> None:
     """Restore the default effect of signals, for a process that only waits for another one."""
     for number in numbers:
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Block the signals for the processes that are started in this context."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

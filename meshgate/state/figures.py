@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from meshgate.processes.wall_time import iso_time
+from meshgate.processes.clock import iso_time
 from meshgate.providers.feed import ProviderFigures
 from meshgate.routing.outliers import LeftOut
 from meshgate.state.folder import (

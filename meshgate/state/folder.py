@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from meshgate.processes.identity import ProcessIdentity
+from meshgate.processes.pidfile import ProcessIdentity
 
 LOCK_NAME: Final = "meshgate.lock"
 STATUS_NAME: Final = "status.json"

@@ -17,9 +17,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from meshgate import __version__
-from meshgate.processes.identity import own_identity
+from meshgate.processes.clock import iso_time
 from meshgate.processes.launch import StartError
-from meshgate.processes.wall_time import iso_time
+from meshgate.processes.pidfile import own_identity
 from meshgate.providers.feed import Feed
 from meshgate.providers.problem_log import ProblemLog
 from meshgate.resources.problem import Phase, Problem, Severity

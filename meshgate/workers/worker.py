@@ -25,10 +25,9 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from meshgate.processes.children import HELD_BACK
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.processors import take_turns
-from meshgate.processes.signals import PASSED_ON
+from meshgate.processes.signals import HANDLED, PASSED_ON
 from meshgate.proxy.access_log import AccessLogError
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
@@ -313,6 +312,6 @@ def main() -> None:
     for number in PASSED_ON:
         signal.signal(number, pass_on)
     signal.signal(signal.SIGTERM, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     any_reactor.run(installSignalHandlers=False)
     sys.exit(worker.status)

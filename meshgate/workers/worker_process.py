@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from signal import Signals
 from typing import Any, Final
 
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
@@ -19,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from meshgate.processes.children import fate, held_back, python_command, python_environment
+from meshgate.processes.signals import held_back
 from meshgate.workers.channel import Received, open_channel
 
 CHANNEL: Final = 3
@@ -73,7 +74,7 @@ class WorkerProcess(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """Note the way it ended."""
-        self._fate = _fate(reason.value)
+        self._fate = fate(reason.value)
         if self._killing is not None and self._killing.active():
             self._killing.cancel()
         self._report_end()
@@ -89,7 +90,25 @@ class WorkerProcess(ProcessProtocol):
             self._ended(self._fate, self._reactor.seconds() - self._started)
 
 
-def _fate(end: object) -> str:
-    if not isinstance(end, ProcessTerminated):
-        return fate(0)
-    return fate(-end.signal if end.signal is not None else end.exitCode)
+def fate(reason: object) -> str:
+    """
+    The end of a process, in words.
+
+    :param reason: the exception by which Twisted reports it.
+    """
+    if not isinstance(reason, ProcessTerminated):
+        return "ended with status 0"
+    if reason.signal is not None:
+        return f"was killed by {Signals(reason.signal).name}"
+    return f"ended with status {reason.exitCode}"
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module as a program."""
+    # -P keeps files in the current folder from being imported as modules; the path comes from the environment.
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def python_environment() -> dict[str, str]:
+    """The environment in which a child finds the same modules as this process."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from meshgate.processes.identity import own_identity
+from meshgate.processes.pidfile import own_identity
 from meshgate.state import status_text as status
 from meshgate.state.folder import Holder, StateFolder
 from tests.cli.command_runs import CommandTestCase

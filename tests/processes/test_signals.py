@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.processes.signals import GATHER, HANDLED, TOGETHER, Signals
+from meshgate.processes.signals import GATHER, HANDLED, TOGETHER, Signals, held_back
 from tests.background import Background
 from tests.installation import ECHO, SNI, Installation, running
 from tests.lab_with_workers import END_OF_GREETING, Client, WorkersTestCase
@@ -105,6 +106,18 @@ class PassedOnTests(SynchronousTestCase):
         signal.raise_signal(signal.SIGHUP)
         signal.raise_signal(signal.SIGHUP)
         self.assertEqual(self.acted, 2)
+
+
+class HeldBackTests(SynchronousTestCase):
+    """The signals of children."""
+
+    def test_signals_are_held_back(self) -> None:
+        """What is started inside has them blocked; afterwards we have not."""
+        text = "import signal; print(*sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+        with held_back():
+            answer = subprocess.run([sys.executable, "-c", text], capture_output=True, check=True)
+        self.assertEqual(answer.stdout.split(), [b"%d" % number for number in sorted(HANDLED)])
+        self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {*HANDLED}, set())
 
 
 class EarlyTests(TestCase):

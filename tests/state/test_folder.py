@@ -15,7 +15,7 @@ from typing import cast
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.processes.identity import own_identity
+from meshgate.processes.pidfile import own_identity
 from meshgate.state.folder import (
     LOCK_NAME,
     FolderInUseError,
