@@ -4,16 +4,22 @@ Faults: findings about one resource, each with a path within it but without file
 A rule is a generator that takes (a part of) a resource and yields faults. The rules of each kind stand beside its
 model, and :mod:`~meshgate.resources.validation` makes faults of pydantic's errors. The reader, which alone knows the
 file, turns faults into :class:`problems <meshgate.resources.problem.Problem>`.
+
+Rules are written as if every field were sound. Where pydantic has refused a value, :data:`BROKEN` stands for it; once
+a rule depends on ``BROKEN``, :exc:`BrokenValueError` ends this one rule, and :func:`chain_rules` keeps what it has
+found so far. So nothing may iterate over a field or compare it outside a rule, such as in the arguments of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar
 
-from meshgate.resources.partial import BrokenValueError, sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import path_text, quoted
+
+T = TypeVar("T")
 
 FieldPath = tuple[str | int, ...]
 
@@ -36,6 +42,35 @@ class Fault:
     hint: str = ""
     severity: Severity = Severity.ERROR
     points_at_key: bool = False
+
+
+class BrokenValueError(Exception):
+    """A rule depends on a value that has a fault."""
+
+
+class _Broken:
+    """The type of :data:`BROKEN`. Its fields are broken as well; every other use raises :exc:`BrokenValueError`."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> _Broken:
+        return self
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise BrokenValueError
+
+    __call__ = __getitem__ = __iter__ = __len__ = __bool__ = __contains__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _refuse
+    __str__ = __format__ = __int__ = __index__ = _refuse
+
+
+BROKEN: Final[Any] = _Broken()
+"""Stands in a partial instance for a value that has a fault."""
+
+
+def sound_items(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """The items of a list that are not broken, with their indexes."""
+    return ((index, item) for index, item in enumerate(items) if item is not BROKEN)
 
 
 def chain_rules(*rules: Iterator[Fault]) -> Iterator[Fault]:

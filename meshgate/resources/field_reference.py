@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from meshgate.resources.kinds.supported_kinds import KINDS, Kind
-from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import FrozenMapping, ValueForm
+from meshgate.resources.resource import Metadata
+from meshgate.resources.validation import models_in
 from meshgate.resources.wording import name_text, spelling_hint
 
 _WORDS: Final = {
@@ -102,7 +103,7 @@ def kind_entry(kind: Kind) -> Entry:
     )
     spec = _branch(kind.model, (*root, "spec"), "its content", True)
     content = fields_of(kind.model, root) if kind.flat else (spec,)
-    return Entry(root, "mapping", _about(kind), fields=(*head, *content))
+    return Entry(root, "mapping", kind.description, fields=(*head, *content))
 
 
 def fields_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> tuple[Entry, ...]:
@@ -167,7 +168,7 @@ def _branch(model: type[BaseModel], path: tuple[str, ...], description: str, req
 
 
 def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
-    model = _model_in(info.annotation)
+    model = next(models_in([info.annotation]), None)
     entry = Entry(
         path,
         _type_text(info.annotation, info.metadata),
@@ -178,20 +179,6 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
     if model is None:
         return entry
     return replace(entry, about=inspect.cleandoc(model.__doc__ or ""), fields=fields_of(model, path))
-
-
-def _about(kind: Kind) -> str:
-    """The description of a kind: the first paragraph of its module."""
-    module = inspect.getmodule(kind.model)
-    first = inspect.cleandoc(module.__doc__ or "" if module else "").partition("\n\n")[0]
-    return " ".join(first.split()).removeprefix(f"{kind.name}: ")
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model within an annotation, whatever unions and lists are around it."""
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:

@@ -14,13 +14,11 @@ from typing import Any, Final
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
 from meshgate.resources.kinds.supported_kinds import Kind, find_kind, ignored
-from meshgate.resources.metadata import Metadata
 from meshgate.resources.model import Labels
-from meshgate.resources.partial import without_faults
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
-from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_partially
+from meshgate.resources.resource import Metadata, Resource, ResourceKey
+from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_partially, without_faults
 from meshgate.resources.wording import name_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlError, iterate_documents
 

@@ -35,7 +35,7 @@ class CartSpec(Model):
     owners: Items[str] = Field(default=("me", "you"), description="whose it is")
 
 
-CART = Kind("Cart", ("example.org/v1", "example.org/v2"), CartSpec)
+CART = Kind("Cart", "a cart.", ("example.org/v1", "example.org/v2"), CartSpec)
 
 
 class EntryTests(SynchronousTestCase):

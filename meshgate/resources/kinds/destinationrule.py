@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults
-from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
-from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, sound_items
+from meshgate.resources.kinds.shared_fields import (
+    EXPORTED_TO_ALL,
+    ExportTo,
+    export_faults,
+    malformed_labels,
+    selector_faults,
+)
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy, policy_faults
 from meshgate.resources.model import Items, Labels, Model
 from meshgate.resources.names import DnsLabel, WildcardDomain
-from meshgate.resources.partial import sound_items
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import quoted
 

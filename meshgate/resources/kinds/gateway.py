@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, trailing_dot_faults
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, TLS_PROTOCOLS, Protocol
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, sound_items, trailing_dot_faults
+from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS, TLS_PROTOCOLS, PortProtocol
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES, ServerTLSSettings, server_tls_faults
 from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
 from meshgate.resources.names import (
@@ -20,7 +20,6 @@ from meshgate.resources.names import (
     unix_path,
     wildcard_domain,
 )
-from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import quoted
@@ -64,7 +63,7 @@ class Port(Model):
     """A port to listen on."""
 
     number: OptionalPortNumber = Field(default=0, description="1 to 65535; 0 where bind is a Unix socket")
-    protocol: Protocol = Field(
+    protocol: PortProtocol = Field(
         description="protocol of its connections, in upper or lower case: TCP, TLS, HTTPS, HTTP …"
     )
     name: NonEmpty = Field(description="name, unique in the Gateway")

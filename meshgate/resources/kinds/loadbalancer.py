@@ -10,9 +10,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.fieldtypes import AnyDuration, Duration, Number, UInt64, by_number
 from meshgate.resources.kinds.localities import LocalityLbSetting, ZoneAwareLbSetting, failover_faults, locality_faults
-from meshgate.resources.model import Model, NonEmpty, refuse
+from meshgate.resources.model import AnyDuration, Duration, Model, NonEmpty, Number, UInt64, by_number, refuse
 from meshgate.resources.problem import Severity
 
 

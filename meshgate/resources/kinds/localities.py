@@ -12,9 +12,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, sound_items
 from meshgate.resources.model import FrozenMapping, Items, Model, UInt32, refuse, whole_number
-from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted
 

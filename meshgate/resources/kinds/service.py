@@ -1,4 +1,10 @@
-"""Service of Kubernetes (core/v1): the fields that decide where its connections go."""
+"""
+The kinds of Kubernetes that say where the connections to a service go: Service and Pod (core/v1), and EndpointSlice
+(discovery.k8s.io/v1).
+
+A Service or a subset selects Pods by their labels, and nothing else of a Pod is read. The fields of an EndpointSlice
+are at the top level of the document, and a label names the Service that it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from meshgate.resources.fault import Fault, duplicate_faults
-from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, refuse
+from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, NonEmpty, refuse
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import value_text
 
@@ -77,3 +83,59 @@ def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
                 path = ("spec", "ports", index, "name")
                 yield Fault(path, "MG1002", "a Service with several ports needs a name for each")
     yield from duplicate_faults((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")
+
+
+class AddressType(enum.StrEnum):
+    """The type of the addresses of a slice."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+    FQDN = "FQDN"
+
+
+class Conditions(KubernetesModel):
+    """The state of an endpoint. A condition that is not set is None."""
+
+    ready: bool | None = Field(default=None, description="takes connections; unset is true")
+    serving: bool | None = Field(default=None, description="answers, though perhaps terminating")
+    terminating: bool | None = Field(default=None, description="is about to stop")
+
+
+class TargetRef(KubernetesModel):
+    """The object to which an endpoint belongs."""
+
+    kind: str = Field(default="", description="its kind, usually Pod")
+    namespace: str = Field(default="", description="its namespace; empty for the slice's own")
+    name: str = Field(default="", description="its name")
+
+
+class SliceEndpoint(KubernetesModel):
+    """One endpoint; its addresses are interchangeable."""
+
+    addresses: Annotated[Items[NonEmpty], Field(min_length=1)] = Field(description="IP addresses or names")
+    conditions: Conditions = Field(default=Conditions(), description="its state")
+    target_ref: TargetRef | None = Field(default=None, description="the Pod that it is, whose labels select it")
+    zone: str | None = Field(default=None, description="zone it is in")
+
+
+class SlicePort(KubernetesModel):
+    """A port of every endpoint of the slice."""
+
+    name: str = Field(default="", description="name of the Service's port")
+    port: Annotated[int, Field(ge=1, le=MAX_PORT)] | None = Field(default=None, description="its number; None for any")
+    protocol: Annotated[TransportProtocol, Field(strict=False)] = Field(
+        default=TransportProtocol.TCP, description="TCP"
+    )
+    app_protocol: str | None = Field(default=None, description="its application protocol")
+
+
+class EndpointSliceSpec(KubernetesModel):
+    """The content of an EndpointSlice."""
+
+    address_type: Annotated[AddressType, Field(strict=False)] = Field(description="type of the addresses")
+    endpoints: Items[SliceEndpoint] = Field(default=(), description="the endpoints")
+    ports: Items[SlicePort] = Field(default=(), description="the ports of each of them")
+
+
+class PodSpec(KubernetesModel):
+    """The spec of a Pod; nothing in it is read."""

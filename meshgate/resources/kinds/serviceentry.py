@@ -9,11 +9,18 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults
-from meshgate.resources.fieldtypes import by_number
-from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS, STREAM_PROTOCOLS, TLS_PROTOCOLS, OptionalProtocol
-from meshgate.resources.kinds.selectors import malformed_labels, selector_faults
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, sound_items
+from meshgate.resources.kinds.shared_fields import (
+    EXPORTED_TO_ALL,
+    HTTP_PROTOCOLS,
+    STREAM_PROTOCOLS,
+    TLS_PROTOCOLS,
+    ExportTo,
+    OptionalPortProtocol,
+    export_faults,
+    malformed_labels,
+    selector_faults,
+)
 from meshgate.resources.kinds.workloadentry import (
     WorkloadEntrySpec,
     domain_faults,
@@ -24,9 +31,8 @@ from meshgate.resources.kinds.workloadentry import (
     single_port_faults,
     unix_faults,
 )
-from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber
+from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber, by_number
 from meshgate.resources.names import DnsLabel, Subnet, WildcardDomain
-from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import quoted, spelling_hint
@@ -54,7 +60,7 @@ class ServiceEntryPort(Model):
 
     number: PortNumber = Field(description="1 to 65535")
     name: DnsLabel = Field(description="name, unique in the ServiceEntry")
-    protocol: OptionalProtocol = Field(default="", description="its protocol; empty to detect it")
+    protocol: OptionalPortProtocol = Field(default="", description="its protocol; empty to detect it")
     target_port: OptionalPortNumber = Field(default=0, description="the endpoints' port; 0 for the same number")
 
 

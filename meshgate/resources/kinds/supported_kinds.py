@@ -12,9 +12,7 @@ from pydantic import BaseModel
 from meshgate.resources.fault import Fault
 from meshgate.resources.kinds import (
     destinationrule,
-    endpointslice,
     gateway,
-    pod,
     secret,
     service,
     serviceentry,
@@ -44,6 +42,7 @@ class Kind:
     """
     A kind that meshgate reads.
 
+    :ivar description: a phrase for the reference, that ends with a full stop.
     :ivar api_versions: its apiVersions, the recommended one first.
     :ivar model: the model of its spec.
     :ivar faults: runs the rules between the fields of its spec and the resource's name and namespace.
@@ -53,6 +52,7 @@ class Kind:
     """
 
     name: str
+    description: str
     api_versions: tuple[str, ...]
     model: type[BaseModel]
     faults: Callable[[Any, ResourceKey], Iterator[Fault]] = _no_faults
@@ -69,21 +69,72 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("Gateway", _ISTIO_VERSIONS, gateway.GatewaySpec, gateway.faults),
-        Kind("VirtualService", _ISTIO_VERSIONS, virtualservice.VirtualServiceSpec, virtualservice.faults),
-        Kind("DestinationRule", _ISTIO_VERSIONS, destinationrule.DestinationRuleSpec, destinationrule.faults),
+        Kind(
+            "Gateway",
+            "the ports that a gateway opens, and for which hosts (Istio, networking/v1alpha3/gateway.proto).",
+            _ISTIO_VERSIONS,
+            gateway.GatewaySpec,
+            gateway.faults,
+        ),
+        Kind(
+            "VirtualService",
+            "where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.",
+            _ISTIO_VERSIONS,
+            virtualservice.VirtualServiceSpec,
+            virtualservice.faults,
+        ),
+        Kind(
+            "DestinationRule",
+            "policies for the connections to a service, and its subsets (Istio, destination_rule.proto).",
+            _ISTIO_VERSIONS,
+            destinationrule.DestinationRuleSpec,
+            destinationrule.faults,
+        ),
         Kind(
             "ServiceEntry",
+            "a service that Kubernetes does not know (Istio, networking/v1alpha3/service_entry.proto).",
             _ISTIO_VERSIONS,
             serviceentry.ServiceEntrySpec,
             serviceentry.faults,
             serviceentry.label_faults,
         ),
-        Kind("WorkloadEntry", _ISTIO_VERSIONS, workloadentry.WorkloadEntrySpec, workloadentry.faults),
-        Kind("Service", ("v1",), service.ServiceSpec, service.faults),
-        Kind("EndpointSlice", ("discovery.k8s.io/v1",), endpointslice.EndpointSliceSpec, flat=True),
-        Kind("Pod", ("v1",), pod.PodSpec),
-        Kind("Secret", ("v1",), secret.SecretSpec, flat=True, confidential=True),
+        Kind(
+            "WorkloadEntry",
+            "a workload outside Kubernetes (Istio, networking/v1alpha3/workload_entry.proto).",
+            _ISTIO_VERSIONS,
+            workloadentry.WorkloadEntrySpec,
+            workloadentry.faults,
+        ),
+        Kind(
+            "Service",
+            "Service of Kubernetes (core/v1): the fields that decide where its connections go.",
+            ("v1",),
+            service.ServiceSpec,
+            service.faults,
+        ),
+        Kind(
+            "EndpointSlice",
+            "EndpointSlice of Kubernetes: addresses behind a Service (discovery.k8s.io/v1).",
+            ("discovery.k8s.io/v1",),
+            service.EndpointSliceSpec,
+            flat=True,
+        ),
+        Kind(
+            "Pod",
+            "Pod of Kubernetes (core/v1), of which only the metadata counts: Services and subsets select it by its "
+            "labels.",
+            ("v1",),
+            service.PodSpec,
+        ),
+        Kind(
+            "Secret",
+            "Secret of Kubernetes (core/v1): its type, the names of its entries, and public facts of a certificate and "
+            "its key. The content of an entry is neither kept nor shown.",
+            ("v1",),
+            secret.SecretSpec,
+            flat=True,
+            confidential=True,
+        ),
     )
 }
 _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})

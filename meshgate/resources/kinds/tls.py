@@ -15,10 +15,8 @@ from typing import Annotated, Final
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.fieldtypes import by_number
-from meshgate.resources.model import Items, Model
-from meshgate.resources.partial import sound_items
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, sound_items
+from meshgate.resources.model import Items, Model, by_number
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import path_text, quoted, spelling_hint
 

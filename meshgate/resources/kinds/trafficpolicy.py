@@ -9,12 +9,25 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from meshgate.resources import names
-from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.fieldtypes import Count, Duration, IdleDuration, Number, Percent, by_number
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, sound_items
 from meshgate.resources.kinds.loadbalancer import LoadBalancer, load_balancer_faults
 from meshgate.resources.kinds.tls import ClientTLSSettings, client_tls_faults
-from meshgate.resources.model import MAX_UINT32, Int32, Items, Model, NonEmpty, PortNumber, UInt32, refuse
-from meshgate.resources.partial import sound_items
+from meshgate.resources.model import (
+    MAX_UINT32,
+    Count,
+    Duration,
+    IdleDuration,
+    Int32,
+    Items,
+    Model,
+    NonEmpty,
+    Number,
+    Percent,
+    PortNumber,
+    UInt32,
+    by_number,
+    refuse,
+)
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import quoted, spelling_hint
 

@@ -14,10 +14,9 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules, trailing_dot_faults
-from meshgate.resources.kinds.export_to import EXPORTED_TO_ALL, ExportTo, export_faults
-from meshgate.resources.kinds.host_cover import HostCover, overlapping
-from meshgate.resources.kinds.reachability import prefix_faults, reach_faults
+from meshgate.resources.fault import Fault, FieldPath, chain_rules, sound_items, trailing_dot_faults
+from meshgate.resources.kinds.covering import HostCover, overlapping, prefix_faults, reach_faults
+from meshgate.resources.kinds.shared_fields import EXPORTED_TO_ALL, ExportTo, export_faults
 from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, ValueForm, refuse
 from meshgate.resources.names import (
     DOT_HINT,
@@ -33,7 +32,6 @@ from meshgate.resources.names import (
     subnet,
     wildcard_domain,
 )
-from meshgate.resources.partial import sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.resources.wording import path_text, quoted, spelling_hint, value_text

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 
 from meshgate.resources import names
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.kinds.selectors import malformed_labels
+from meshgate.resources.kinds.shared_fields import malformed_labels
 from meshgate.resources.model import MAX_PORT, UNIX_PREFIX, FrozenMapping, Labels, Model, UInt32, whole_number
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey

@@ -19,11 +19,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.packed_positions import PackedPositions
+from meshgate.resources.problem import PackedPositions, path_checksum
 from meshgate.resources.wording import name_text, quoted
-from meshgate.resources.yaml.errors import YamlError
-from meshgate.resources.yaml.field_positions import positions_below
-from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, compose
+from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, YamlError, compose
 from meshgate.resources.yaml.scalars import LETTERS, Scalar, key_text, meaning_in_yaml_1_2, plain_value
 
 __all__ = ["YamlDocument", "YamlError", "YamlWarning", "iterate_documents", "parse_documents"]
@@ -32,6 +30,7 @@ __all__ = ["YamlDocument", "YamlError", "YamlWarning", "iterate_documents", "par
 MAX_VALUES: Final = 1_000_000
 
 _STANDARD: Final = "tag:yaml.org,2002:"
+_MERGE_KEY: Final = "<<"
 _TAGS: Final = frozenset(["str", "int", "float", "bool", "null", "timestamp", "seq", "map"])
 
 
@@ -86,7 +85,7 @@ class YamlDocument:
         :param path: the path of the mapping that has the field.
         :param name: the name of the field.
         """
-        return positions_below(self._find(path)[1], name)
+        return _pack_positions(self._find(path)[1], name)
 
     def _find(self, path: Sequence[str | int]) -> tuple[Node | None, Node]:
         key: Node | None = None
@@ -250,7 +249,7 @@ def _key(node: Node) -> str | None:
     """The key of a mapping as text; None for the merge key."""
     if not isinstance(node, ScalarNode):
         _fail(node, "a key is a list or a mapping, and Kubernetes knows texts only", "quote it if it is a text")
-    if node.ctag is PLAIN and node.value == "<<":
+    if node.ctag is PLAIN and node.value == _MERGE_KEY:
         return None
     text = key_text(_scalar_value(node))
     if text is None:
@@ -304,3 +303,59 @@ def _position(node: Node) -> tuple[int, int]:
 
 def _fail(node: Node, message: str, hint: str = "") -> NoReturn:
     raise YamlError(message, *_position(node), hint)
+
+
+def _pack_positions(root: Node, name: str) -> PackedPositions:
+    """
+    Pack the positions of a field of a document and of everything in it.
+
+    :param root: the document, or the item of a list that counts as one.
+    :param name: the name of a field at the document's top level, as ``spec``.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for key, value in root.value if isinstance(root, MappingNode) else ():
+        if key.value == name:
+            mark = _mark(key, value)
+            found[path_checksum(name)] = (mark.line + 1, mark.column + 1)
+            _collect(value, path_checksum(name), found)
+    return PackedPositions.pack(found)
+
+
+def _collect(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:
+    """
+    Collect the positions of everything in a node. A position that is there already stays: that of a mapping's own key
+    comes before that of a merged one.
+
+    :param path: the checksum of the node's path.
+    """
+    if isinstance(node, SequenceNode):
+        for index, item in enumerate(node.value):
+            inner = path_checksum(f"[{index}]", path)
+            mark = item.start_mark
+            found.setdefault(inner, (mark.line + 1, mark.column + 1))
+            if not isinstance(item, ScalarNode):
+                _collect(item, inner, found)
+    elif isinstance(node, MappingNode):
+        _collect_fields(node, path, found)
+
+
+def _collect_fields(node: MappingNode, path: int, found: dict[int, tuple[int, int]]) -> None:
+    merged: list[Any] = []
+    for key, value in node.value:
+        name = key.value
+        if name == _MERGE_KEY and key.ctag is PLAIN:
+            merged += value.value if isinstance(value, SequenceNode) else [value]
+        elif isinstance(name, str):
+            inner = path_checksum(f".{name}", path)
+            mark = _mark(key, value)
+            found.setdefault(inner, (mark.line + 1, mark.column + 1))
+            if not isinstance(value, ScalarNode):
+                _collect(value, inner, found)
+    for source in merged:
+        _collect_fields(source, path, found)
+
+
+def _mark(key: Node, value: Node) -> Any:
+    """The mark of a field's value, or of its key where the value is empty."""
+    empty = not value.value and isinstance(value, ScalarNode) and value.ctag is PLAIN
+    return (key if empty else value).start_mark

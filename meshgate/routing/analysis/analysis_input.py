@@ -16,9 +16,8 @@ from typing import Any
 
 from meshgate.resources.kinds.destinationrule import DestinationRule, DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
-from meshgate.resources.kinds.pod import PodSpec
 from meshgate.resources.kinds.secret import SecretSpec
-from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.service import PodSpec, ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey

@@ -1,7 +1,7 @@
 """
 Checks of the certificates that Gateways name: does each exist, can it be used, and does another Gateway name it, too?
 
-Private keys never come here: a Secret's spec has only what was read of them (:mod:`meshgate.resources.kinds.key_pair`).
+Private keys never come here: a Secret's spec has only what was read of them (:mod:`meshgate.resources.kinds.secret`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from meshgate.resources.kinds.gateway import Gateway
-from meshgate.resources.kinds.key_pair import Certificate, PrivateKey, Unreadable
-from meshgate.resources.kinds.secret import SecretSpec
+from meshgate.resources.kinds.secret import Certificate, PrivateKey, SecretSpec, Unreadable
 from meshgate.resources.kinds.tls import ServerTLSSettings, TLSMode
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey

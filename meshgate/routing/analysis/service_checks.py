@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from meshgate.resources.kinds.export_to import EVERYBODY
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
 from meshgate.resources.kinds.service import ServicePort, ServiceSpec, ServiceType, TransportProtocol
 from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
+from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
+from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.kinds.virtualservice import (
     L4MatchAttributes,

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshgate.resources.kinds.endpointslice import EndpointSliceSpec, SliceEndpoint
-from meshgate.resources.kinds.export_to import EVERYBODY, OWN_NAMESPACE
-from meshgate.resources.kinds.service import ServicePort, ServiceSpec
+from meshgate.resources.kinds.service import EndpointSliceSpec, ServicePort, ServiceSpec, SliceEndpoint
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
+from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.resource import Resource
 from meshgate.routing.hosts import full_name, most_specific

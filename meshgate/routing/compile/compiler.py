@@ -23,8 +23,7 @@ from typing import Any, Final
 
 from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
-from meshgate.resources.kinds.pod import PodSpec
-from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.service import PodSpec, ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshgate.resources.kinds.destinationrule import DestinationRule, Subset
-from meshgate.resources.kinds.export_to import EVERYBODY
+from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshgate.resources.kinds.export_to import EVERYBODY
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
+from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.virtualservice import Destination as RouteTarget
 from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
 from meshgate.resources.problem import Problem, Severity

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
+from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey

@@ -9,8 +9,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from meshgate.resources.kinds.export_to import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.gateway import GatewaySpec
+from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity

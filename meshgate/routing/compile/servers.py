@@ -23,8 +23,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.protocols import HTTP_PROTOCOLS
 from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey

@@ -8,9 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.key_pair import Certificate, PrivateKey, Unreadable
-from meshgate.resources.kinds.pod import PodSpec
-from meshgate.resources.kinds.secret import SecretSpec
+from meshgate.resources.kinds.secret import Certificate, PrivateKey, SecretSpec, Unreadable
+from meshgate.resources.kinds.service import PodSpec
 from meshgate.resources.reader import read_text
 from tests.configurations import document
 from tests.key_pairs import credential, pem

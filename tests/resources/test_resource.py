@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.metadata import Metadata
 from meshgate.resources.problem import Severity
+from meshgate.resources.resource import Metadata
 from meshgate.resources.validation import validate
 
 

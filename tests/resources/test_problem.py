@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.packed_positions import PackedPositions, path_checksum
+from meshgate.resources.problem import PackedPositions, path_checksum
 from meshgate.resources.wording import path_text
 from meshgate.resources.yaml.document import parse_documents
 

@@ -1,5 +1,9 @@
 """
-Rules and match blocks of a VirtualService that no connection reaches, because earlier ones take all of theirs.
+What covers what in a VirtualService: hosts that include others, and rules that take the connections of later ones.
+
+Hosts, of which each may be a wildcard, are compared as they are written, before short names are completed, as in
+Istio's validation (pkg/config/host/name.go, Matches and SubsetOf). The cost grows with the number of hosts, not with
+that of their pairs.
 
 Two match blocks are the same if all their fields are, in the same order; as in Istio, one that only covers another is
 not noticed (pkg/config/validation/validation.go). For HTTP, which meshgate reads but does not serve, a block is also
@@ -11,12 +15,66 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from meshgate.resources.fault import Fault, FieldPath
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import path_text, quoted
+
+
+class HostCover:
+    """
+    An index of hosts by which those that cover a given host are found.
+
+    :param hosts: the hosts with their indexes.
+    """
+
+    def __init__(self, hosts: Iterable[tuple[int, str]]) -> None:
+        self._exact: dict[str, int] = {}
+        self._endings: dict[str, int] = {}
+        for index, host in hosts:
+            if host.startswith("*"):
+                self._endings.setdefault(host[1:], index)
+            else:
+                self._exact.setdefault(host, index)
+        self._lengths = sorted({len(ending) for ending in self._endings})
+
+    def covering(self, host: str) -> Iterator[int]:
+        """The indexes of the hosts that include every name of this host; of equal hosts, the first index."""
+        wildcard = host.startswith("*")
+        if not wildcard and host in self._exact:
+            yield self._exact[host]
+        tail = host[1:] if wildcard else host
+        for length in self._lengths:
+            if length > len(tail):
+                return
+            index = self._endings.get(tail[len(tail) - length :])
+            if index is not None:
+                yield index
+
+    def includes(self, host: str) -> bool:
+        """Return True if any of the hosts covers this one."""
+        return any(True for _ in self.covering(host))
+
+
+def overlapping(hosts: Sequence[tuple[int, str]]) -> Iterator[tuple[int, int]]:
+    """
+    Find the hosts that have a name in common with an earlier host.
+
+    :param hosts: the hosts with their indexes, in ascending order.
+    :return: for each such host its index, and that of one earlier host.
+    """
+    if len(hosts) < 2:
+        return
+    cover = HostCover(hosts)
+    found: dict[int, int] = {}
+    for index, host in hosts:
+        for other in cover.covering(host):
+            if other != index:
+                found.setdefault(max(index, other), min(index, other))
+    yield from sorted(found.items())
+
 
 B_co = TypeVar("B_co", covariant=True)
 
