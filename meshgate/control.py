@@ -26,8 +26,8 @@ from meshgate.lab.listening import WorkloadError
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
 from meshgate.providers.compiling import CompilerState, Compiling, compile_state
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
+from meshgate.providers.interfaces import ProviderContext
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.access_log import AccessLogError

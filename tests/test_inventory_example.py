@@ -10,8 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.providers.context import ProviderContext
-from meshgate.providers.options import OptionProblem, OptionsError
+from meshgate.providers.interfaces import OptionProblem, OptionsError, ProviderContext
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import has_errors
 from meshgate.transport.dialing import dial

@@ -19,10 +19,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from meshgate.providers.faults import describe, provider_problem
 from meshgate.providers.interfaces import ISnapshotSink
+from meshgate.providers.problem_log import describe
 from meshgate.providers.snapshot import Snapshot
-from meshgate.resources.problem import Problem
+from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.resource import Resource
 
 T = TypeVar("T")
@@ -240,7 +240,8 @@ class _Sink:
 
     def failed(self, reason: str | Exception) -> None:
         message = f"the provider {self.provider!r} failed: {describe(reason)}"
-        self._deliver(self, _Published(failure=provider_problem(self.provider, message)))
+        failure = Problem(Severity.ERROR, "MG3001", message, Phase.ANALYSIS, provider=self.provider)
+        self._deliver(self, _Published(failure=failure))
 
 
 def _type_fault(snapshot: object) -> str:

@@ -1,5 +1,5 @@
 """
-The contract between the gateway and a source of routes, as zope interfaces.
+The contract between the gateway and a source of routes: zope interfaces, and the small classes that they speak of.
 
 Twisted's plug-in cache names these interfaces in every environment that has meshgate installed, so every ``twistd``
 there imports this module. It must import nothing heavy, and at run time nothing else of meshgate.
@@ -9,7 +9,9 @@ there imports this module. It must import nothing heavy, and at run time nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -17,7 +19,6 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from meshgate.providers.context import ProviderContext
     from meshgate.providers.snapshot import Snapshot
 
 
@@ -49,7 +50,7 @@ class IRouteProviderFactory(Interface):
         :param folder: the folder of the settings file; relative paths are relative to it.
         :return: the options for :meth:`create`, in any form. Equal options must compare equal: when the settings are
             read again, a provider with equal options goes on.
-        :raises meshgate.providers.options.OptionsError: with every problem found, each with the path of its option.
+        :raises OptionsError: with every problem found, each with the path of its option.
         """
 
     def create(name: str, options: Any, context: ProviderContext) -> IRouteProvider:
@@ -108,3 +109,61 @@ class ISnapshotSink(Interface):
 
         :param reason: a sentence, or an exception.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """
+    The surroundings of a provider.
+
+    :ivar reactor: for timers, connections and threads. ``Any``, since it provides more interfaces than one type can
+        name.
+    :ivar default_namespace: the namespace of documents that name none.
+    """
+
+    reactor: Any
+    default_namespace: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionProblem:
+    """
+    One fault in a provider's options. The reader of the settings file adds its line and column.
+
+    :ivar path: keys and indexes below the provider's own mapping, as ``("paths", 0)``.
+    :ivar message: the fault in one sentence, without a full stop.
+    :ivar hint: a remedy, or empty.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+class OptionsError(Exception):
+    """
+    A provider's options cannot be used.
+
+    :ivar problems: every fault found.
+    """
+
+    def __init__(self, *problems: OptionProblem) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+def unknown_options(options: Iterable[str], known: Iterable[str]) -> list[OptionProblem]:
+    """
+    Give a problem for each option that a provider does not have, with the nearest name that it has.
+
+    :param options: the names in the settings.
+    :param known: the names of the provider's options.
+    """
+    names = sorted(known)
+    problems = []
+    for option in options:
+        if option not in names:
+            near = get_close_matches(str(option), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(names)}"
+            problems.append(OptionProblem((option,), f"unknown option {option!r}", hint))
+    return problems

@@ -8,16 +8,13 @@ and the factory is imported only when the settings choose it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.plugin import IPlugin
 from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory
-
-if TYPE_CHECKING:
-    from meshgate.providers.context import ProviderContext
+from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ProviderContext
 
 
 @implementer(IPlugin, IRouteProviderFactory)

@@ -18,9 +18,8 @@ from twisted.python.modules import getModule
 from zope.interface.verify import verifyObject
 
 import twisted.plugins
-from meshgate.providers.faults import describe, log_traceback
-from meshgate.providers.interfaces import IRouteProviderFactory
-from meshgate.providers.options import OptionProblem, OptionsError
+from meshgate.providers.interfaces import IRouteProviderFactory, OptionProblem, OptionsError
+from meshgate.providers.problem_log import describe, log_traceback
 from meshgate.resources.problem import Phase, Problem, Severity
 
 _log = Logger()

@@ -15,10 +15,9 @@ from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeD
 from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
-from meshgate.providers.context import ProviderContext
-from meshgate.providers.faults import describe, log_traceback
 from meshgate.providers.feed import Feed
-from meshgate.providers.interfaces import IRouteProvider, ISnapshotSink
+from meshgate.providers.interfaces import IRouteProvider, ISnapshotSink, ProviderContext
+from meshgate.providers.problem_log import describe, log_traceback
 from meshgate.providers.registry import ProviderChoice
 
 STOP_TIMEOUT = 5.0

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshgate.processes.processors import connections_are_spread, usable_processors
 from meshgate.providers.directory.provider import DirectoryOptions
-from meshgate.providers.options import OptionsError
+from meshgate.providers.interfaces import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors

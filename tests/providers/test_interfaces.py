@@ -10,11 +10,18 @@ from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory.provider import DirectoryFactory, DirectoryOptions, DirectoryProvider
 from meshgate.providers.directory.watch import FolderWatch
 from meshgate.providers.feed import Feed
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
+from meshgate.providers.interfaces import (
+    IRouteProvider,
+    IRouteProviderFactory,
+    ISnapshotSink,
+    OptionProblem,
+    OptionsError,
+    ProviderContext,
+    unknown_options,
+)
 from meshgate.providers.plugin import RouteProviderPlugin
 from meshgate.providers.registry import find_factories
 from tests.inventory_example import example_module
@@ -70,3 +77,26 @@ class InterfaceTests(SynchronousTestCase):
         for type_name in registry.types:
             self.assertTrue(verifyObject(IRouteProviderFactory, registry.get(type_name)))
         self.assertIn("directory", registry.types)
+
+
+class OptionsTests(SynchronousTestCase):
+    """Faults in a provider's options."""
+
+    def test_known_options_pass(self) -> None:
+        """Known options are no fault."""
+        self.assertEqual(unknown_options({"paths": []}, ("paths", "poll")), [])
+
+    def test_a_misspelled_option_names_the_nearest(self) -> None:
+        """A near miss is answered with the name that was meant."""
+        expected = OptionProblem(("path",), "unknown option 'path'", "did you mean 'paths'?")
+        self.assertEqual(unknown_options({"path": "x"}, ("paths", "poll")), [expected])
+
+    def test_a_strange_option_lists_all(self) -> None:
+        """An option like no other is answered with all that there are."""
+        (problem,) = unknown_options(["url"], ("poll", "paths"))
+        self.assertEqual(problem.hint, "the options are paths, poll")
+
+    def test_the_error_says_everything(self) -> None:
+        """Whoever prints only the exception still sees every fault."""
+        error = OptionsError(OptionProblem(("a",), "a is wrong"), OptionProblem(("b",), "b is wrong"))
+        self.assertEqual(str(error), "a is wrong; b is wrong")

@@ -11,9 +11,8 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.feed import Feed, FeedState
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
+from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink, ProviderContext
 from meshgate.providers.registry import ProviderChoice
 from meshgate.providers.running import STOP_TIMEOUT, Providers
 from meshgate.providers.snapshot import Snapshot

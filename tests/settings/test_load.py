@@ -11,10 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from meshgate.processes.processors import usable_processors
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory.provider import DirectoryFactory
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory
-from meshgate.providers.options import OptionProblem, OptionsError
+from meshgate.providers.interfaces import (
+    IRouteProvider,
+    IRouteProviderFactory,
+    OptionProblem,
+    OptionsError,
+    ProviderContext,
+)
 from meshgate.providers.registry import Registry
 from meshgate.resources.problem import Problem, Severity
 from meshgate.settings import load as settings_module

@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
-from meshgate.providers.context import ProviderContext
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
-from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
+from meshgate.providers.interfaces import (
+    IRouteProvider,
+    IRouteProviderFactory,
+    ISnapshotSink,
+    OptionProblem,
+    OptionsError,
+    ProviderContext,
+    unknown_options,
+)
 from meshgate.providers.snapshot import Snapshot
 from meshgate_inventory.documents import documents
 

@@ -1,5 +1,5 @@
 """
-Route files at their last good version.
+Route files, read and kept at their last good version.
 
 A valid resource takes effect at once. For an invalid one, the last good version of the same resource keeps serving if
 there is one, whichever file of the provider it was in; for a file that is not YAML any more, all its resources do.
@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshgate.providers.directory.file_reading import read_file
-from meshgate.providers.directory.tree import FileState
+from meshgate.providers.directory.tree import FileState, Signature
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import DOCUMENTS_AT_ONCE, Reading
+from meshgate.resources.reader import DOCUMENTS_AT_ONCE, Reading, read_in_phases
 from meshgate.resources.resource import Resource, ResourceKey
+
+MAX_FILE_SIZE = 64 * 1024 * 1024
+"""Bytes, some 100,000 routes; a larger file is there by mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +155,39 @@ def _reusing_resources(after: _File, before: _File) -> _File:
     same = (by_key.get(each.key) for each in after.resources)
     resources = (each if old != each or old is None else old for each, old in zip(after.resources, same, strict=True))
     return replace(after, resources=tuple(resources))
+
+
+def content_of(path: str, state: FileState) -> bytes | str:
+    """
+    Read the bytes of a file.
+
+    :param state: of the file, as the last scan has found it.
+    :return: the bytes, or in words why they cannot be read.
+    """
+    if not isinstance(state, Signature):
+        return f"the file cannot be read: {state}"
+    too_large = f"the file is larger than {MAX_FILE_SIZE // 1024 // 1024} MiB and is not read"
+    if state.size > MAX_FILE_SIZE:
+        return too_large
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    return content if len(content) <= MAX_FILE_SIZE else too_large
+
+
+async def read_file(path: str, state: FileState, provider: str, default_namespace: str, rest: Rest) -> Reading:
+    """
+    Read the documents of a file, in phases. A file that cannot be read counts as one that is not YAML.
+
+    :param state: of the file, as the last scan has found it.
+    :param provider: the name of the file's provider.
+    :param default_namespace: of documents that name none.
+    :param rest: awaited between two phases.
+    """
+    content = content_of(path, state)
+    if isinstance(content, str):
+        problem = Problem(Severity.ERROR, "MG3010", content, file=path, provider=provider)
+        return Reading((), (problem,), readable=False)
+    return await read_in_phases(content, path, provider, default_namespace, Severity.WARNING, rest)

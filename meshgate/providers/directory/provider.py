@@ -14,7 +14,7 @@ How often everything is scanned:
 - every half second (``poll``), but a pause lasts at least ten times as long as the scan before it: 10,000 files take
   6 % of one processor, and 100,000 at most 10 %;
 - every ten seconds (:data:`FULL_SCAN`) while inotify reports each change: all folders are watched, no link leads
-  elsewhere, and the file systems are local (:mod:`.mounts`). A poll then only checks that the paths of the settings
+  elsewhere, and the file systems are local. A poll then only checks that the paths of the settings
   still lead to the same files and folders;
 - at once on a reload, and when an event concerns more than entries of known folders.
 
@@ -35,14 +35,19 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory.last_good import LastGood
-from meshgate.providers.directory.mounts import reports_every_change
 from meshgate.providers.directory.tree import Tree, lead_to, recheck, scan
-from meshgate.providers.directory.watch import FolderWatch, Interest
-from meshgate.providers.faults import log_traceback
-from meshgate.providers.interfaces import IRouteProvider, IRouteProviderFactory, ISnapshotSink
-from meshgate.providers.options import OptionProblem, OptionsError, unknown_options
+from meshgate.providers.directory.watch import FolderWatch, Interest, reports_every_change
+from meshgate.providers.interfaces import (
+    IRouteProvider,
+    IRouteProviderFactory,
+    ISnapshotSink,
+    OptionProblem,
+    OptionsError,
+    ProviderContext,
+    unknown_options,
+)
+from meshgate.providers.problem_log import log_traceback
 from meshgate.resources.durations import parse_duration
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity

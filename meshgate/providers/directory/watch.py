@@ -1,10 +1,13 @@
 """
-Events of folders, by Linux's inotify. An event is a hint to look, and nothing more.
+Events of folders, by Linux's inotify, and the file systems on which it reports every change.
+
+An event is a hint to look, and nothing more.
 
 Folders are watched, and never files: the watch of a file is lost when the file is replaced. Where there is no inotify,
 or where the system's limit of watches is reached, there are no events, and :attr:`FolderWatch.is_complete` says so.
-Even a complete watch misses changes behind links that lead out of the watched folders, and on file systems that other
-machines write to.
+Even a complete watch misses changes behind links that lead out of the watched folders. And Linux reports what this
+machine does: changes that another machine makes on a network file system, or that a host makes in a folder that it
+shares with a virtual machine, come without an event (:func:`reports_every_change`).
 
 :mod:`twisted.internet.inotify` does not serve: it closes itself, possibly twice, when a watched folder is removed.
 """
@@ -14,9 +17,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
@@ -38,6 +43,15 @@ _MASK = _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_MOVED | _IN_CREATE | _IN_DELETE | _IN
 
 _EVENT = struct.Struct("iIII")
 _READ_SIZE = 65536
+
+LOCAL_TYPES: Final = frozenset(
+    {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
+)
+"""Types of file systems that only this machine's kernel changes."""
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 class Interest(NamedTuple):
@@ -175,3 +189,48 @@ def _events(data: bytes) -> Iterator[tuple[int, int, str]]:
         start += _EVENT.size + length
         if not mask & _IN_IGNORED:  # confirms that a watch has been removed
             yield watch, mask, os.fsdecode(data[start - length : start].rstrip(b"\0"))
+
+
+def reports_every_change(paths: Iterable[str], source: Path = MOUNTS) -> bool:
+    """
+    Return true if inotify reports every change below some paths.
+
+    :param paths: absolute.
+    :param source: the kernel's list of mounts; if it cannot be read, the answer is no.
+    """
+    try:
+        mounts = list(read_mounts(source.read_text(errors="surrogateescape")))
+    except OSError:
+        return False
+    return all(is_local(os.path.realpath(path), mounts) for path in paths)
+
+
+def read_mounts(text: str) -> Iterator[tuple[str, str]]:
+    """
+    Yield the mount point and the type of each file system, in the order of mounting.
+
+    :param text: as ``proc_pid_mountinfo(5)`` has it.
+    """
+    for line in text.splitlines():
+        before, separator, after = line.partition(" - ")
+        fields, file_system = before.split(" "), after.partition(" ")[0]
+        if separator and len(fields) > 4:
+            yield _ESCAPED.sub(lambda match: chr(int(match[1], 8)), fields[4]), file_system
+
+
+def is_local(path: str, mounts: Iterable[tuple[str, str]]) -> bool:
+    """
+    Return true if a path lies on a local file system, with nothing mounted below it.
+
+    :param path: absolute, without links.
+    """
+    nearest, type_there = "", ""
+    inside = path.rstrip("/") + "/"
+    for mount_point, file_system in mounts:
+        if mount_point.startswith(inside) and mount_point != path:
+            return False
+        above = mount_point.rstrip("/") + "/"
+        # Of two file systems at one mount point, the later one hides the earlier one.
+        if inside.startswith(above) and len(above) >= len(nearest):
+            nearest, type_there = above, file_system
+    return type_there in LOCAL_TYPES

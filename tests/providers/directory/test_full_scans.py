@@ -13,11 +13,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import provider as directory
 from meshgate.providers.directory.provider import FULL_SCAN, DirectoryFactory
 from meshgate.providers.directory.tree import Tree, scan
 from meshgate.providers.directory.watch import FolderWatch, Interest
+from meshgate.providers.interfaces import ProviderContext
 from tests.providers.directory.test_provider import Scenarios
 from tests.route_files import gateway
 

@@ -14,12 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.providers.context import ProviderContext
 from meshgate.providers.directory import provider as directory
 from meshgate.providers.directory.provider import CONFIRM_AFTER, DirectoryFactory, DirectoryOptions
 from meshgate.providers.directory.tree import Tree, scan
-from meshgate.providers.interfaces import IRouteProvider
-from meshgate.providers.options import OptionProblem, OptionsError
+from meshgate.providers.interfaces import IRouteProvider, OptionProblem, OptionsError, ProviderContext
 from meshgate.resources.reader import DOCUMENTS_AT_ONCE
 from tests.route_files import UNPARSABLE, RecordingSink, broken_gateway, gateway
 from tests.support import new_folder, reactor, wait_for
