@@ -45,6 +45,11 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
+def listing(texts: Sequence[str]) -> str:
+    """Join texts as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
 def spelling_hint(name: str, known: Iterable[str]) -> str:
     """
     A hint for a word that is not among the known ones: the one that was probably meant, or else all of them.

@@ -71,6 +71,9 @@ class ServiceSpec(KubernetesModel):
         default=ServiceType.CLUSTER_IP, description="ExternalName stands for a name in the DNS"
     )
     external_name: str = Field(default="", description="the name in the DNS, for the type ExternalName")
+    traffic_distribution: str = Field(
+        default="", description="which endpoints clients prefer, for instance PreferSameZone; not followed yet"
+    )
 
 
 def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,8 +34,11 @@ NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
 
-_LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None]
-"""An endpoint with its labels; None if these are unknown."""
+LOCALITY_LABEL: Final = "istio-locality"
+"""The label of a workload that has its locality, with dots in place of slashes."""
+
+_LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None, str]
+"""An endpoint with its labels, None if these are unknown; and its locality, as ``region/zone/subzone`` or a zone."""
 
 _LabeledWorkload = tuple[WorkloadEntrySpec, Mapping[str, str]]
 
@@ -47,6 +50,7 @@ class CatalogPort:
 
     :ivar missing: the reason why there are no endpoints, in words; empty if there are some.
     :ivar labels: of each endpoint, by which subsets select; None if they are unknown.
+    :ivar localities: of each endpoint, as ``region/zone/subzone`` or a zone; empty if it is unknown.
     """
 
     number: int
@@ -54,6 +58,11 @@ class CatalogPort:
     endpoints: tuple[Endpoint, ...] = ()
     missing: str = ""
     labels: tuple[Mapping[str, str] | None, ...] = ()
+    localities: tuple[str, ...] = ()
+
+    def localities_of(self, endpoints: Collection[Endpoint]) -> list[str]:
+        """The different localities of some of the endpoints; an empty one if some are unknown."""
+        return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in endpoints})
 
     def subset(self, selector: Mapping[str, str]) -> tuple[tuple[Endpoint, ...], str]:
         """
@@ -176,7 +185,7 @@ class Catalog:
         spec = service.spec
         for port in spec.ports:
             if spec.type == "ExternalName":
-                yield CatalogPort(port.port, port.name, *_external(spec.external_name, _numeric_target(port)))
+                yield _external(spec.external_name, port)
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
             yield _with_endpoints(port.port, port.name, found, self._missing(service, port, found))
@@ -196,7 +205,7 @@ class Catalog:
                     if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
                         labels = self._pod_labels(endpoint, service.namespace)
                         for address in endpoint.addresses:
-                            yield Endpoint(address, slice_port.port), labels
+                            yield Endpoint(address, slice_port.port), labels, endpoint.zone or ""
 
     def _pod_labels(self, endpoint: SliceEndpoint, namespace: str) -> Mapping[str, str] | None:
         reference = endpoint.target_ref
@@ -209,7 +218,7 @@ class Catalog:
         for workload, labels in self._selected(service.namespace, service.spec.selector):
             number = _workload_port(workload.ports, port)
             if number is not None and not workload.address.startswith(UNIX):
-                yield _endpoint(workload.address, number, workload.weight), labels
+                yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
         """
@@ -239,30 +248,33 @@ class Catalog:
         spec = entry.spec
         for port in spec.ports:
             target = port.target_port or port.number
-            if spec.resolution == "NONE":
-                missing = "resolution NONE keeps the original destination, which a gateway does not have"
-                yield CatalogPort(port.number, port.name, (), missing)
-            elif spec.resolution == "DYNAMIC_DNS":
+            if spec.resolution == "DYNAMIC_DNS":
                 missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
                 yield CatalogPort(port.number, port.name, (), missing)
             else:
                 found = list(self._entry_endpoints(entry, host, port.name, target))
                 missing = "" if found else "the ServiceEntry has no endpoint that can be dialed"
+                if not found and spec.resolution == "NONE":
+                    missing = "resolution NONE keeps the original destination, which a gateway does not have"
                 yield _with_endpoints(port.number, port.name, found, missing)
 
     def _entry_endpoints(
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
     ) -> Iterator[_LabeledEndpoint]:
+        """
+        The endpoints of a ServiceEntry. With resolution NONE, a gateway goes to selected workloads alone
+        (pilot/pkg/networking/core/cluster_builder.go, convertResolution).
+        """
         spec = entry.spec
         workloads: list[_LabeledWorkload] = [(each, _workload_labels(each)) for each in spec.endpoints]
         if spec.workload_selector is not None:
             workloads += self._selected(entry.namespace, spec.workload_selector.labels)
-        elif not workloads and spec.resolution != "STATIC":
-            yield _endpoint(host, target), {}
+        elif not workloads and spec.resolution not in ("NONE", "STATIC"):
+            yield _endpoint(host, target), {}, ""
         for workload, labels in workloads:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
-                yield _endpoint(workload.address, number, workload.weight), labels
+                yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
 
 
 def export_to(resource: Resource[Any]) -> Sequence[str]:
@@ -301,10 +313,19 @@ def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 def _with_endpoints(number: int, name: str, found: Iterable[_LabeledEndpoint], missing: str) -> CatalogPort:
     """A port with its endpoints, each of them once."""
     labels_of: dict[Endpoint, Mapping[str, str] | None] = {}
-    for endpoint, labels in found:
+    locality_of: dict[Endpoint, str] = {}
+    for endpoint, labels, locality in found:
         if labels_of.get(endpoint) is None:
             labels_of[endpoint] = labels
-    return CatalogPort(number, name, tuple(labels_of), missing, tuple(labels_of.values()))
+        locality_of[endpoint] = locality_of.get(endpoint) or locality
+    labels_in_order, localities = tuple(labels_of.values()), tuple(locality_of.values())
+    return CatalogPort(number, name, tuple(labels_of), missing, labels_in_order, localities)
+
+
+def _locality(workload: WorkloadEntrySpec) -> str:
+    """The locality of a workload (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertEndpoint)."""
+    label = workload.labels.get(LOCALITY_LABEL, "")
+    return workload.locality or (label if "/" in label else label.replace(".", "/"))
 
 
 def _workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
@@ -329,10 +350,10 @@ def _numeric_target(port: ServicePort) -> int:
     return port.target_port if isinstance(port.target_port, int) and port.target_port else port.port
 
 
-def _external(name: str, number: int) -> tuple[tuple[Endpoint, ...], str]:
-    if not name:
-        return (), "the Service is of type ExternalName without an externalName"
-    return (_endpoint(name.removesuffix("."), number),), ""
+def _external(name: str, port: ServicePort) -> CatalogPort:
+    missing = "" if name else "the Service is of type ExternalName without an externalName"
+    found: list[_LabeledEndpoint] = [(_endpoint(name.removesuffix("."), _numeric_target(port)), {}, "")] if name else []
+    return _with_endpoints(port.port, port.name, found, missing)
 
 
 def _endpoint(address: str, port: int, weight: int | None = None) -> Endpoint:

@@ -177,6 +177,8 @@ class ClaimReader:
         resolved = resolver.destinations(virtual_service, rule_path, rule.route, server.server.port.number)
         destinations = tuple(map(self._share, resolved))
         policy = resolver.connection_policy(virtual_service, rule_path, rule.route)
+        if server.is_passthrough and CATCH_ALL not in names:
+            resolver.check_beginnings(virtual_service, rule_path, destinations)
         return Claim(
             virtual_service=virtual_service,
             path=path,

@@ -8,10 +8,12 @@ once for each route.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
+from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.virtualservice import Destination as RouteTarget
 from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
@@ -20,9 +22,10 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import spelling_hint
 from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
-from meshgate.routing.compile.policy_notes import never_out, notes, overruled
+from meshgate.routing.compile.policy_notes import nearness, never_out, notes, overruled
 from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
     ORIGINATING,
     RULE_POLICY,
@@ -37,6 +40,9 @@ from meshgate.routing.hosts import full_name, other_by_dot, unknown_host_hint
 from meshgate.routing.table import Destination, Endpoint
 
 NO_ENDPOINT = "MG2022"
+
+_OF_GATEWAYS: Final = frozenset({"MG2045", "MG2069", "MG2076"})
+"""Faults that keep this gateway from connecting, and no sidecar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,9 @@ class DestinationResolver:
         host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
         for viewer in self._viewers(virtual_service):
             lack = self._resolve(virtual_service, target, None, viewer).lack
-            if lack is not None and lack.code != NO_ENDPOINT:
+            if lack is None or lack.code == NO_ENDPOINT:
+                continue
+            if lack.code not in _OF_GATEWAYS or gateways_of(virtual_service):
                 self._report(virtual_service, path, lack)
                 break
         found = self._all_hosts.find(host)
@@ -156,6 +164,26 @@ class DestinationResolver:
             message = f"{host} has the ports {have}, and the route names none, so the server's port is used"
             hint = "name one of them under destination.port.number"
             self._report(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
+
+    def check_beginnings(self, virtual_service: VirtualService, path: str, destinations: Iterable[Destination]) -> None:
+        """
+        Inform of destinations whose clients do not begin with a ClientHello, by which their rule is chosen.
+
+        :param path: of the rule.
+        :param destinations: as :meth:`destinations` gives them.
+        """
+        for index, destination in enumerate(destinations):
+            found = self._catalog.find(destination.host, self._proxy.namespace)
+            port = found.ports.get(destination.port) if found is not None else None
+            protocol = late_hello(port) if port is not None else None
+            if protocol is not None:
+                message = (
+                    f"{protocol.name} clients {protocol.beginning}, so the gateway sees no ClientHello, and this rule "
+                    "gets none of their connections"
+                )
+                hint = f"{protocol.way_out}use a TCP server on a port of its own"
+                lack = _Lack("MG2078", message, hint, Severity.INFO)
+                self._report(virtual_service, f"{path}.route[{index}].destination", lack)
 
     def _destination(
         self, virtual_service: VirtualService, path: str, route_destination: RouteDestination, server_port: int
@@ -229,13 +257,19 @@ class DestinationResolver:
         for problem in notes(policies):
             self._report_policy(problem)
         sections = effective(policies, number)
-        lack = _tls_lack(sections.get("tls")) or _passthrough_lack(sections.get("load_balancer"))
+        lack = (
+            _tls_lack(sections.get("tls"))
+            or _preamble_lack(sections)
+            or _passthrough_lack(sections.get("load_balancer"))
+            or _no_resolution_lack(found, number)
+        )
         if lack is not None:
             return _Resolved(found.host, number, lack=lack)
         endpoints, missing = found.ports[number].subset(subset.subset.labels if subset is not None else {})
         name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         lack = _Lack(NO_ENDPOINT, f"{name} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
         policy = upstream_policy(sections)
+        self._report_policy(nearness(found, found.ports[number], endpoints, sections, name))
         if policy.outliers is not None:
             self._report_policy(never_out(sections["outlier_detection"], policy.outliers, endpoints, name))
         return _Resolved(found.host, number, endpoints, lack, _used(found, rule, subset), policy)
@@ -290,6 +324,34 @@ def _tls_lack(tls: PolicySource | None) -> _Lack | None:
         "MG2045",
         f"the endpoint expects TLS of mode {tls.value.mode}, which this gateway does not originate yet",
         f"{_named(tls, 'tls')} asks for it; nothing is sent in the clear",
+    )
+
+
+def _preamble_lack(sections: Mapping[str, PolicySource]) -> _Lack | None:
+    """The fault that an endpoint waits for something before the client's bytes, or None."""
+    header, tunnel = sections.get("proxy_protocol"), sections.get("tunnel")
+    source = header or tunnel
+    if source is None:
+        return None
+    field, what = ("proxyProtocol", "a PROXY header") if header is not None else ("tunnel", "the request for a tunnel")
+    return _Lack(
+        "MG2076",
+        f"the endpoint waits for {what}, which this gateway does not send yet",
+        f"{_named(source, field)} asks for it; without it, no connection is made, as the client's first bytes would be "
+        "taken for it",
+    )
+
+
+def _no_resolution_lack(found: CatalogHost, number: int) -> _Lack | None:
+    """The fault that a ServiceEntry leaves the original destination, which is the gateway itself, or None."""
+    spec, port = found.source.spec, found.ports[number]
+    if port.endpoints or not isinstance(spec, ServiceEntrySpec) or spec.resolution is not Resolution.NONE:
+        return None
+    return _Lack(
+        "MG2069",
+        port.missing,
+        f"{found.source.key} ({found.source.location('spec.resolution')}) has it, which serves sidecars alone; write "
+        "resolution: DNS, or STATIC with endpoints",
     )
 
 

@@ -5,21 +5,26 @@ they are set where Istio ignores them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer
+from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.tls import ClientTLSMode
 from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.resource import Resource
+from meshgate.resources.wording import listing
+from meshgate.routing.compile.catalog import CatalogHost, CatalogPort
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, PolicySource, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
 from meshgate.routing.table import Endpoint
 
-_NOT_SERVED: Final = {
-    "tunnel": "tunnel",
-    "proxy_protocol": "proxyProtocol",
-}
+_NEAREST: Final = ("PreferSameZone", "PreferClose", "PreferSameNode")
+"""The values of a Service's trafficDistribution that Istio follows."""
+
+_DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
+
 _BALANCING_NOT_SERVED: Final = {
     "locality_lb_setting": "localityLbSetting",
     "zone_aware_lb_setting": "zoneAwareLbSetting",
@@ -74,6 +79,63 @@ def never_out(source: PolicySource, policy: Outliers, endpoints: Sequence[Endpoi
     )
 
 
+def nearness(
+    host: CatalogHost, port: CatalogPort, endpoints: Sequence[Endpoint], sections: Mapping[str, PolicySource], name: str
+) -> Problem | None:
+    """
+    The note that Istio's gateway would prefer the endpoints nearest to it, which this one does not know; None if it
+    would not. Istio does so where a Service asks for it, and with any outlierDetection, unless a policy has a
+    localityLbSetting (pilot/pkg/networking/core/loadbalancer, GetLocalityLbSetting).
+
+    :param endpoints: of the destination.
+    :param sections: of the policies for the destination, those that count.
+    :param name: of the destination, for the message.
+    """
+    load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
+    if len(endpoints) == 1 or (load_balancer is not None and load_balancer.value.locality_lb_setting is not None):
+        return None
+    localities = port.localities_of(endpoints)
+    known = list(filter(None, localities))
+    here = f"the endpoints in {listing(known)}" if known else "all endpoints"
+    path, preference = _preference(host.source)
+    if preference:
+        if len(localities) == 1 and known and "node" not in preference.lower():
+            return None
+        return host.source.problem(
+            Severity.INFO,
+            "MG2077",
+            f"with {preference}, Istio's gateway prefers the endpoints that are nearest to it; here {here} get "
+            "connections alike",
+            path=path,
+            hint="meshgate does not know which are near",
+        )
+    if outliers is None or len(known) < 2:
+        return None
+    return _note(
+        outliers,
+        "outlierDetection",
+        "MG2077",
+        f"with outlierDetection, Istio's gateway prefers the endpoints of {name} that are nearest to it; here {here} "
+        "get connections alike",
+        "loadBalancer.localityLbSetting: {enabled: false} has Istio use them alike as well",
+    )
+
+
+def _preference(source: Resource[Any]) -> tuple[str, str]:
+    """
+    The path and the value of the field by which a Service or a ServiceEntry asks for near endpoints; empty if it does
+    not (pilot/pkg/model, GetTrafficDistribution).
+    """
+    field = source.spec.traffic_distribution if isinstance(source.spec, ServiceSpec) else ""
+    if field in _NEAREST:
+        return "spec.trafficDistribution", f"trafficDistribution: {field}"
+    # The older annotation, which ServiceEntries have as well, may be written in any case.
+    annotation = source.annotations.get(_DISTRIBUTION, "")
+    if annotation.lower() in map(str.lower, _NEAREST):
+        return f'metadata.annotations["{_DISTRIBUTION}"]', f"the annotation {_DISTRIBUTION}: {annotation}"
+    return "", ""
+
+
 def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:
     """The fields in which the policy of a destination differs from the policy of its chain, and so has no effect."""
     differs = {
@@ -86,9 +148,6 @@ def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:
 
 def _not_served(policy: PolicySections) -> Iterator[str]:
     """The paths, within a policy, of settings that concern TCP and are not served yet."""
-    for field, name in _NOT_SERVED.items():
-        if getattr(policy, field, None) is not None:
-            yield name
     if policy.load_balancer is not None:
         yield from (f"loadBalancer.{name}" for name in _balancing_not_served(policy.load_balancer))
     if policy.tls is not None and policy.tls.mode is ClientTLSMode.ISTIO_MUTUAL:

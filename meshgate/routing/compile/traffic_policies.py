@@ -46,6 +46,9 @@ MOST_PROBES: Final = 127
 _DEFAULT_RING: Final = 1024
 _DEFAULT_FAILURES: Final = 5
 _SECTIONS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
+_PREAMBLES: Final = ("tunnel", "proxy_protocol")
+"""What an endpoint is sent before the bytes of the client. A policy for a port does not have these fields."""
+
 _ALGORITHMS: Final = {LoadBalancing.RANDOM: Algorithm.RANDOM, LoadBalancing.ROUND_ROBIN: Algorithm.ROUND_ROBIN}
 
 
@@ -75,18 +78,19 @@ def policy_sources(rule: MergedRule, subset: OwnedSubset | None) -> Iterator[Pol
 
 def effective(policies: Iterable[PolicySource], port: int) -> Mapping[str, PolicySource]:
     """
-    The sections that count for one port. The port-level settings of a policy replace all policies before them; the
-    policy of a subset overrides that of the rule section by section (Istio, pilot/pkg/networking/util,
-    MergeTrafficPolicy).
+    The sections that count for one port, ``tunnel`` and ``proxy_protocol`` among them. The port-level settings of a
+    policy replace all policies before them, but for these two; the policy of a subset overrides that of the rule
+    section by section (Istio, pilot/pkg/networking/util, MergeTrafficPolicy).
 
     :return: by the names of the sections' fields, without those that no policy sets.
     """
     found: dict[str, PolicySource] = {}
     for rule, path, policy in policies:
-        found.update(_sections(rule, path, policy))
+        found.update(_sections(rule, path, policy, *_PREAMBLES))
         for index, port_policy in enumerate(policy.port_level_settings):
             if port_policy.port.number == port:
-                found = _sections(rule, f"{path}.portLevelSettings[{index}]", port_policy)
+                kept: dict[str, PolicySource] = {name: found[name] for name in _PREAMBLES if name in found}
+                found = {**kept, **_sections(rule, f"{path}.portLevelSettings[{index}]", port_policy)}
                 break
     return found
 
@@ -162,8 +166,8 @@ def hashes_source(load_balancer: LoadBalancer | None) -> bool:
     return by_hash is not None and by_hash.use_source_ip
 
 
-def _sections(rule: DestinationRule, path: str, policy: Any) -> dict[str, PolicySource]:
-    values = {name: getattr(policy, name) for name in _SECTIONS}
+def _sections(rule: DestinationRule, path: str, policy: Any, *others: str) -> dict[str, PolicySource]:
+    values = {name: getattr(policy, name) for name in (*_SECTIONS, *others)}
     return {name: PolicySource(rule, path, value) for name, value in values.items() if value is not None}
 
 

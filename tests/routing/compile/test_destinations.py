@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.problem import Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import Destination, ListenerKey
 from tests.configurations import (
@@ -15,7 +18,10 @@ from tests.configurations import (
     gateway,
     service,
     target,
+    tcp_rule,
     tcp_server,
+    tls_rule,
+    tls_server,
     virtual_service,
     workload,
 )
@@ -100,6 +106,12 @@ class SubsetTests(SynchronousTestCase):
         self.assertEqual(addresses(found), [])
         self.assertEqual(codes(found.problems), ["MG2022", "MG2057"])
 
+    def test_an_external_name(self) -> None:
+        """The name behind a Service of type ExternalName has no labels, so that no subset selects it."""
+        db = service("db", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="db.example.com")
+        for subset, want in [("v1", []), ("all", ["db.example.com"])]:
+            self.assertEqual(addresses(routed(db, self.rule, subset=subset)), want, subset)
+
     def test_unknown_subset(self) -> None:
         """A subset that no DestinationRule has is a destination without endpoints."""
         for documents in ([], [self.rule]):
@@ -168,7 +180,6 @@ class PolicyTests(SynchronousTestCase):
         }
         policy = {
             "loadBalancer": balancing,
-            "proxyProtocol": {"version": "V2"},
             "tls": {"mode": "ISTIO_MUTUAL"},
             "connectionPool": {"tcp": {"idleTimeout": "5s", "maxConnections": 3}, "http": {"maxRetries": 1}},
             "portLevelSettings": [
@@ -188,7 +199,155 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not served by this gateway yet: proxyProtocol, loadBalancer.localityLbSetting, loadBalancer.warmup, "
-                "tls, portLevelSettings[0].loadBalancer.warmup"
+                "not served by this gateway yet: loadBalancer.localityLbSetting, loadBalancer.warmup, tls, "
+                "portLevelSettings[0].loadBalancer.warmup"
             ],
         )
+
+    def test_an_endpoint_that_waits_for_something_first_is_not_dialed(self) -> None:
+        """
+        A PROXY header or a tunnel that is not sent keeps connections away: clients could forge it. A policy for a port
+        leaves that of the rule in force, as Istio does; one for a subset overrides it.
+        """
+        tunnel = {"targetHost": "a.example.com", "targetPort": 443}
+        for policy, subset_policy in [
+            ({"proxyProtocol": {}}, {}),
+            ({"tunnel": tunnel}, {}),
+            ({"proxyProtocol": {}, "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}]}, {}),
+            ({"tls": {"mode": "DISABLE"}}, {"trafficPolicy": {"proxyProtocol": {"version": "V2"}}}),
+        ]:
+            rule = destination_rule("d", "db", {"name": "v1", **subset_policy}, trafficPolicy=policy)
+            found = routed(DB, rule, workload("w", "10.0.0.1", {"app": "db"}), subset="v1")
+            self.assertEqual(addresses(found), [], policy)
+            self.assertEqual(codes(found.problems), ["MG2076"], policy)
+
+    def test_a_policy_for_a_subset_that_is_not_named(self) -> None:
+        """A PROXY header for one subset does not keep connections from the others."""
+        rule = destination_rule("d", "db", {"name": "v1", "trafficPolicy": {"proxyProtocol": {}}})
+        found = routed(DB, rule, workload("w", "10.0.0.1", {"app": "db"}))
+        self.assertEqual((addresses(found), codes(found.problems)), (["10.0.0.1"], []))
+
+
+class OriginalDestinationTests(SynchronousTestCase):
+    """ServiceEntries with resolution NONE."""
+
+    entry: ClassVar[Document] = {
+        "hosts": ["db.example.com"],
+        "addresses": ["192.0.2.1"],
+        "ports": [{"number": 80, "name": "tcp", "protocol": "TCP"}],
+        "resolution": "NONE",
+    }
+
+    def test_a_gateway_does_not_have_it(self) -> None:
+        """Nothing can be dialed, and that is an error: no connection ever works, in Istio either."""
+        found = routed(document("ServiceEntry", "e", self.entry), host="db.example.com")
+        (problem,) = found.problems
+        self.assertEqual((addresses(found), problem.code, problem.severity), ([], "MG2069", Severity.ERROR))
+
+    def test_sidecars_have_it(self) -> None:
+        """A ServiceEntry that only sidecars use is in order."""
+        rule = document(
+            "VirtualService", "v", {"hosts": ["db.example.com"], "tcp": [{"route": [target("db.example.com")]}]}
+        )
+        self.assertEqual(compiled(document("ServiceEntry", "e", self.entry), rule).problems, ())
+
+    def test_selected_workloads(self) -> None:
+        """Workloads that it selects are endpoints of a gateway's connections."""
+        entry = {**self.entry, "workloadSelector": {"labels": {"app": "db"}}}
+        workloads = workload("w", "10.0.0.1", {"app": "db"})
+        found = routed(document("ServiceEntry", "e", entry), workloads, host="db.example.com")
+        self.assertEqual((addresses(found), codes(found.problems)), (["10.0.0.1"], []))
+
+
+class NearnessTests(SynchronousTestCase):
+    """Endpoints in several localities, of which Istio's gateway prefers the nearest."""
+
+    outliers: ClassVar[Document] = {"outlierDetection": {"maxEjectionPercent": 100}}
+    apart: ClassVar[list[Document]] = [
+        workload("a", "10.0.0.1", {"app": "db"}, locality="eu/a"),
+        workload("b", "10.0.0.2", {"app": "db", "istio-locality": "eu.b"}),
+    ]
+
+    def test_with_outlier_detection(self) -> None:
+        """Failures that are counted switch Istio's failover on, unless a localityLbSetting says something else."""
+        found = routed(DB, destination_rule("d", "db", trafficPolicy=self.outliers), *self.apart)
+        (problem,) = found.problems
+        self.assertEqual((problem.code, problem.severity), ("MG2077", Severity.INFO))
+        self.assertIn("the endpoints in eu/a and eu/b get connections alike", problem.message)
+        off = {"loadBalancer": {"simple": "RANDOM", "localityLbSetting": {"enabled": False}}}
+        rule = destination_rule("d", "db", trafficPolicy={**self.outliers, **off})
+        self.assertEqual(routed(DB, rule, *self.apart).problems, ())
+
+    def test_one_locality(self) -> None:
+        """Endpoints that are all in one locality, or in none, are equally near."""
+        rule = destination_rule("d", "db", trafficPolicy=self.outliers)
+        for where in ({"locality": "eu/a"}, {}):
+            workloads = [workload(name, f"10.0.0.{name}", {"app": "db"}, **where) for name in ("1", "2")]
+            self.assertEqual(routed(DB, rule, *workloads).problems, ())
+
+    def test_without_outlier_detection(self) -> None:
+        """Nothing is preferred."""
+        self.assertEqual(routed(DB, *self.apart).problems, ())
+
+    def test_a_subset_in_one_locality(self) -> None:
+        """The endpoints of the subset count."""
+        subset = {"name": "near", "labels": {"topology.kubernetes.io/zone": "a"}}
+        rule = destination_rule("d", "db", subset, trafficPolicy=self.outliers)
+        self.assertEqual(routed(DB, rule, *self.apart, subset="near").problems, ())
+
+    def test_a_service_that_asks_for_it(self) -> None:
+        """A Service's trafficDistribution, and the older annotation, are said where the gateway goes to the Service."""
+        for value in ("PreferClose", "PreferSameZone", "PreferSameNode"):
+            db = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, trafficDistribution=value)
+            (problem,) = routed(db, *self.apart).problems
+            self.assertEqual((problem.code, problem.path), ("MG2077", "spec.trafficDistribution"))
+        db = document(
+            "Service", "db", DB["spec"], annotations={"networking.istio.io/traffic-distribution": "preferclose"}
+        )
+        (problem,) = routed(db, *self.apart).problems
+        self.assertEqual(problem.path, 'metadata.annotations["networking.istio.io/traffic-distribution"]')
+
+    def test_a_service_that_need_not_ask(self) -> None:
+        """Nothing is said of an unknown value, of one endpoint, of endpoints in one zone, and if a policy decides."""
+        near = {"port": 80, "name": "tcp"}
+        db = service("db", near, selector={"app": "db"}, trafficDistribution="PreferClose")
+        same_zone = [workload(name, f"10.0.0.{name}", {"app": "db"}, locality="eu/a") for name in ("1", "2")]
+        off = {"loadBalancer": {"localityLbSetting": {"enabled": False}}}
+        other = service("db", near, selector={"app": "db"}, trafficDistribution="Any")
+        for documents in (
+            [other, *self.apart],
+            [db, self.apart[0]],
+            [db, *same_zone],
+            [db, *self.apart, destination_rule("d", "db", trafficPolicy=off)],
+        ):
+            self.assertEqual(routed(*documents).problems, ())
+
+
+class BeginningTests(SynchronousTestCase):
+    """Rules by server name that lead to protocols whose clients do not begin with TLS."""
+
+    def problems(self, port: Document, sni: str = "db.example.com", protocol: str = "TLS") -> list[str]:
+        """The problems of a rule that leads to a port of a Service."""
+        server = tls_server(443) if protocol == "TLS" else tcp_server(443)
+        rules: Document = {"tls": [tls_rule([sni], "db", port["port"])]}
+        if protocol == "TCP":
+            rules = {"tcp": [tcp_rule("db", port["port"])]}
+        found = compiled(
+            gateway("gw", server),
+            virtual_service("v", hosts=["*"], **rules),
+            service("db", port, selector={"app": "db"}),
+            workload("w", "10.0.0.1", {"app": "db"}),
+        )
+        return codes(found.problems)
+
+    def test_databases(self) -> None:
+        """The name of a Service's port tells the protocol, or else its number does."""
+        for number, name in [(5432, "tcp"), (80, "tcp-postgres"), (80, "tcp-pgsql"), (3306, "tls-db"), (80, "mysql")]:
+            self.assertEqual(self.problems({"port": number, "name": name}), ["MG2078"], (number, name))
+
+    def test_other_protocols(self) -> None:
+        """Protocols that begin with TLS are in order, and so are plain TCP servers and rules for every name."""
+        for number, name in [(443, "https"), (6379, "tls-redis"), (27017, "mongo"), (389, "tls-ldaps")]:
+            self.assertEqual(self.problems({"port": number, "name": name}), [], (number, name))
+        self.assertEqual(self.problems({"port": 5432, "name": "tcp"}, protocol="TCP"), [])
+        self.assertEqual(self.problems({"port": 5432, "name": "tcp"}, sni="*"), [])
