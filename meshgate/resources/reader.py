@@ -7,6 +7,7 @@ fields reports nothing where one of these fields has a fault of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,6 +25,9 @@ from meshgate.resources.yaml.document import YamlError, iterate_documents
 
 # The fields at the top level of a document.
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+
+# An action of a Go template, as Helm has them, outside of quotes and comments.
+_TEMPLATE_ACTION: Final = re.compile(r"""[^#"'\n]*?\{\{(?=-?\s*(?:[.$/]|[a-z]\w*[\s"(]|end\b|else\b))""")
 
 DOCUMENTS_AT_ONCE: Final = 200
 """The number of documents that one phase reads, in some 0.1 s."""
@@ -117,7 +121,7 @@ async def read_in_phases(
                 if len(documents) % DOCUMENTS_AT_ONCE == 0:
                     await rest()
     except YamlError as error:
-        return Reading((), (_syntax_problem(error, file, provider),), readable=False)
+        return Reading((), (_syntax_problem(_template_error(error, text), file, provider),), readable=False)
     return Reading(tuple(documents), (), readable=True)
 
 
@@ -247,6 +251,17 @@ def _unknown_field_faults(document: Mapping[str, Any], severity: Severity) -> li
         for name in document
         if name not in _ENVELOPE
     ]
+
+
+def _template_error(error: YamlError, text: str | bytes) -> YamlError:
+    """The error of a text that is a template, if an action of one stands where the parser stopped; else the same."""
+    lines = (text.decode("utf-8", "replace") if isinstance(text, bytes) else text).splitlines()
+    for number in (error.line, error.line - 1):
+        action = _TEMPLATE_ACTION.match(lines[number - 1]) if 0 < number <= len(lines) else None
+        if action is not None:
+            hint = "render it first, as in 'helm template CHART | meshgate check -'"
+            return YamlError("the file is a template, not YAML", number, action.end() - 1, hint)
+    return error
 
 
 def _syntax_problem(error: YamlError, file: str, provider: str) -> Problem:

@@ -187,6 +187,23 @@ class ReadTextTests(SynchronousTestCase):
             (problem.severity, problem.phase, problem.provider), (Severity.ERROR, Phase.VALIDATION, "files")
         )
 
+    def test_a_template_is_named_as_one(self) -> None:
+        """A chart's template is not blamed for its syntax; the problem says how to render it."""
+        for text, location in (
+            ("metadata:\n  name: {{ .Values.name }}\n", "t.yaml:2:9"),
+            ("spec:\n{{- if .Values.tls }}\n  tls: {}\n{{- end }}\n", "t.yaml:2:1"),
+            ('metadata:\n  name: {{ include "edge.fullname" . }}\n  labels:\n', "t.yaml:2:9"),
+        ):
+            (problem,) = read_text(text, "t.yaml").problems
+            self.assertEqual((problem.location(), problem.message), (location, "the file is a template, not YAML"))
+            self.assertIn("helm template", problem.hint)
+
+    def test_a_template_within_yaml_is_not_blamed(self) -> None:
+        """An action in a quoted text or far from the fault is no reason to call the file a template."""
+        for text in ('a: "{{ .Values.x }}"\nb: [\n', "a: |\n  {{ .x }}\nb: 1\nc: 2\nd: [\n", "a: {{b: 1}: 2}\n"):
+            (problem,) = read_text(text, "t.yaml").problems
+            self.assertNotIn("template", problem.message)
+
     def test_all_problems_of_all_documents_at_once(self) -> None:
         """Problems come in the order of their positions; valid documents among them are delivered."""
         text = (

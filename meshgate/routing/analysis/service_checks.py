@@ -38,7 +38,9 @@ def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
         for index, port in enumerate(service.spec.ports):
             if not port.port:
                 continue  # the number of an invalid port that cannot be read
-            if _has_protocol(port) and not (external and port.name == "tcp"):
+            if _has_protocol(port):
+                if external and port.name == "tcp":
+                    yield _tcp_of_every_host(service, index, port)
                 continue
             what = f"the name {port.name!r} of port {port.port}" if port.name else f"port {port.port}, without a name,"
             yield service.problem(
@@ -49,6 +51,18 @@ def unnamed_protocols(given: AnalysisInput) -> Iterator[Problem]:
                 path=f"spec.ports[{index}].name",
                 hint="begin the name with the protocol, as in tcp-echo or tls-echo, or write appProtocol",
             )
+
+
+def _tcp_of_every_host(service: Resource[ServiceSpec], index: int, port: ServicePort) -> Problem:
+    """The problem of a TCP port of an external Service: it has no address, so sidecars cannot tell it from others."""
+    return service.problem(
+        Severity.WARNING,
+        "MG2049",
+        f"sidecars may take every TCP connection to port {port.port}, to whatever address, for one to this Service, "
+        "since a Service of type ExternalName has no address",
+        path=f"spec.ports[{index}].name",
+        hint="write tls or https if clients speak TLS, or a ServiceEntry with addresses in place of the Service",
+    )
 
 
 def _is_of_the_platform(service: Resource[ServiceSpec]) -> bool:
