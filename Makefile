@@ -14,8 +14,8 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All data-path tests, except those that subclass a compiled class; tests that patch constants skip themselves.
 DATA_PATH_TESTS := tests.wire tests.proxy \
-	$(addprefix tests.transport.test_,descriptors last_words network network_protocols own_sockets ports silence \
-	source_addresses wheel) \
+	$(addprefix tests.transport.test_,descriptors dialing keepalive last_words network network_protocols own_sockets \
+	ports wheel) \
 	$(addprefix tests.transport.lean.test_,connecting events lean_reset lean_tls lean_writing pipes poller poller_reactor \
 	poller_stand_in port sockets transport) \
 	tests.routing.test_lookup tests.routing.test_loops tests.workers.test_workers \

@@ -39,13 +39,11 @@ COMPILED = (
     "meshgate/proxy/record.py",
     "meshgate/proxy/log_line.py",
     "meshgate/proxy/access_log.py",
-    "meshgate/proxy/ended.py",
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/racing.py",
     "meshgate/proxy/sides.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
-    "meshgate/proxy/served_listener.py",
     "meshgate/proxy/connection.py",
     "meshgate/proxy/dataplane.py",
 )

@@ -18,7 +18,7 @@ from meshgate.routing.compile.compiler import compile_table
 from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.table_edits import Draft, edits_between
-from meshgate.workers.table_chunks import Unpacker, pack_edits
+from meshgate.workers.messages import Unpacker, pack_edits
 
 ROUTE = """\
 apiVersion: networking.istio.io/v1

@@ -33,6 +33,33 @@ spec:
 """
 """A further port for the echo service."""
 
+FLEET = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: fleet-gateway, namespace: default}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: fleet, namespace: default}}
+spec:
+  hosts: [fleet.example.com]
+  ports: [{{number: 80, name: tcp, protocol: TCP}}]
+  resolution: {resolution}
+  endpoints: [{endpoints}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: fleet, namespace: default}}
+spec:
+  hosts: ["*"]
+  gateways: [fleet-gateway]
+  tcp: [{{route: [{{destination: {{host: fleet.example.com, port: {{number: 80}}}}}}]}}]
+"""
+"""A port for endpoints of the test's own."""
+
 
 class Client:
     """One client of the echo service."""
@@ -86,6 +113,13 @@ class WorkersTestCase(TestCase):
         lab = await running(self, {"workers": "2", **settings}, self.environment)
         await self.state(lab, "both workers", lambda status: status["live_generation"] == 1)
         return lab
+
+    async def serve_fleet(self, lab: Installation, port: int, *endpoints: tuple[str, int]) -> None:
+        """Lead a port to endpoints, each an address or a name and a port, and wait until both workers serve it."""
+        resolution = "DNS" if any(address[-1].isalpha() for address, _ in endpoints) else "STATIC"
+        each = ", ".join(f"{{address: {address}, ports: {{tcp: {target}}}}}" for address, target in endpoints)
+        (lab.routes / "40-fleet.yaml").write_text(FLEET.format(port=port, resolution=resolution, endpoints=each))
+        await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
 
     async def state(self, lab: Installation, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait for a status."""

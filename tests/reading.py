@@ -12,9 +12,9 @@ from tests.configurations import document
 
 
 def spec_of(kind: str, spec: Mapping[str, Any]) -> Any:
-    """The spec of a resource that must be valid."""
+    """The spec of a resource without errors and warnings."""
     reading = read_document(document(kind, "it", spec, "shop"), Origin(file="it.yaml"))
-    if reading.resource is None:
+    if reading.resource is None or any(problem.severity is not Severity.INFO for problem in reading.problems):
         raise AssertionError("\n".join(map(str, reading.problems)))
     return reading.resource.spec
 
@@ -23,6 +23,11 @@ def problems_of(kind: str, spec: Mapping[str, Any], **metadata: Any) -> list[Pro
     """Everything that is wrong with a resource in the namespace ``shop``."""
     copied = json.loads(json.dumps(spec))
     return list(read_document(document(kind, "it", copied, "shop", **metadata), Origin(file="it.yaml")).problems)
+
+
+def codes_of(kind: str, spec: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Path and code of each problem of a resource, warnings among them."""
+    return {(problem.path, problem.code) for problem in problems_of(kind, spec)}
 
 
 def faults_of(kind: str, spec: Mapping[str, Any], **metadata: Any) -> list[str]:

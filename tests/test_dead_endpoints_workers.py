@@ -12,33 +12,6 @@ from tests.support import free_port, wait_for
 
 CLIENTS = 200
 
-ROUTE = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: fleet-gateway, namespace: default}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: fleet, namespace: default}}
-spec:
-  hosts: [fleet.example.com]
-  ports: [{{number: 80, name: tcp, protocol: TCP}}]
-  resolution: STATIC
-  endpoints:
-{endpoints}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: fleet, namespace: default}}
-spec:
-  hosts: ["*"]
-  gateways: [fleet-gateway]
-  tcp: [{{route: [{{destination: {{host: fleet.example.com, port: {{number: 80}}}}}}]}}]
-"""
-
 
 class Greeter:
     """An endpoint in a thread of its own: it greets, and keeps the connection until the client goes."""
@@ -76,10 +49,7 @@ class DeadEndpointTests(WorkersTestCase):
     async def serve(self, *ports: int) -> tuple[Installation, int]:
         """A lab with a port for endpoints on these ports."""
         lab, port = await self.start(), free_port()
-        endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{tcp: {each}}}}}" for each in ports)
-        (lab.routes / "40-fleet.yaml").write_text(ROUTE.format(port=port, endpoints=endpoints))
-        await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
-        await lab.process.wait_for_port(port)
+        await self.serve_fleet(lab, port, *(("127.0.0.1", each) for each in ports))
         return lab, port
 
     def greeted(self, port: int) -> bool:

@@ -17,7 +17,6 @@ from tests.lab_with_workers import END_OF_GREETING, SECONDS, WorkersTestCase
 from tests.networks import enter_own_network
 from tests.peers import LOOPBACK, Peer, end_all
 from tests.support import accepts, free_port, reactor, wait_for
-from tests.test_dead_endpoints_workers import ROUTE
 from tests.test_families_of_names import GREETING, LIVING_6, NAME, NETWORK, PORT, SILENT_4, Host
 
 CLIENTS = 60
@@ -47,11 +46,7 @@ class FamilyTests(WorkersTestCase):
         names.set(NAME, a=SILENT_4, aaaa=LIVING_6)
         hosts = [Host(self, address) for address in LIVING_6]
         lab, port = await self.start(servers="[{}:{}]".format(*names.address)), free_port()
-        endpoints = f"  - {{address: {NAME}, ports: {{tcp: {PORT}}}}}"
-        route = ROUTE.format(port=port, endpoints=endpoints).replace("resolution: STATIC", "resolution: DNS")
-        (lab.routes / "40-fleet.yaml").write_text(route)
-        await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
-        await lab.process.wait_for_port(port)
+        await self.serve_fleet(lab, port, (NAME, PORT))
         waits = await self.waits(port)
         slow = [wait for wait in waits if wait > 0.2]
         self.assertTrue(1 <= len(slow) <= CLIENTS // 4, waits)

@@ -15,7 +15,6 @@ from twisted.internet import threads
 from tests.installation import Installation
 from tests.lab_with_workers import SECONDS, WorkersTestCase
 from tests.support import free_port, new_folder, wait_for
-from tests.test_dead_endpoints_workers import ROUTE
 from tests.transport.test_last_words import MIB, REFUSAL, ROUNDS, read_all
 
 BEGINNING = b"HTTP/1.0 200 OK\r\n\r\n"
@@ -57,10 +56,7 @@ class LastWordsTests(WorkersTestCase):
     async def serve(self, endpoint: Endpoint) -> tuple[Installation, int]:
         """A lab with a port for it."""
         lab, port = await self.start(), free_port()
-        endpoints = f"  - {{address: 127.0.0.1, ports: {{tcp: {endpoint.port}}}}}"
-        (lab.routes / "40-fleet.yaml").write_text(ROUTE.format(port=port, endpoints=endpoints))
-        await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
-        await lab.process.wait_for_port(port)
+        await self.serve_fleet(lab, port, ("127.0.0.1", endpoint.port))
         return lab, port
 
     async def test_an_upload_that_is_refused(self) -> None:

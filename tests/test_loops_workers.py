@@ -13,32 +13,6 @@ from tests.support import Program, free_port, wait_for
 
 DESCRIPTORS = 256
 
-ROUTE = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: loop-gateway, namespace: default}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: loop, namespace: default}}
-spec:
-  hosts: [loop.example.com]
-  ports: [{{number: 80, name: tcp, protocol: TCP}}]
-  resolution: {resolution}
-  endpoints: [{{address: {address}, ports: {{tcp: {target}}}}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: loop, namespace: default}}
-spec:
-  hosts: ["*"]
-  gateways: [loop-gateway]
-  tcp: [{{route: [{{destination: {{host: loop.example.com, port: {{number: 80}}}}}}]}}]
-"""
-
 FORWARDER = """
 import asyncio, sys
 here, there = map(int, sys.argv[1:])
@@ -78,14 +52,6 @@ class LoopTests(WorkersTestCase):
         await self.lines(lab, 1)
         return lab
 
-    async def route(self, lab: Installation, target: int, port: int, address: str = "127.0.0.1") -> None:
-        """Have a route from a port to this address and port."""
-        resolution = "DNS" if address[-1].isalpha() else "STATIC"
-        (lab.routes / "40-loop.yaml").write_text(
-            ROUTE.format(port=port, target=target, address=address, resolution=resolution)
-        )
-        await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
-
     def echo(self, lab: Installation) -> None:
         """Be served by the other route."""
         client = Client(self, lab.ports[ECHO])
@@ -97,7 +63,7 @@ class LoopTests(WorkersTestCase):
         for address in ("127.0.0.1", "localhost"):
             lab = await self.lab()
             port = free_port()
-            await self.route(lab, port, port, address)
+            await self.serve_fleet(lab, port, (address, port))
             for _ in range(20):
                 self.assertEqual(Client(self, port).socket.recv(1), b"")
             lines = (await self.lines(lab, 20 + 1))[-20:]
@@ -105,7 +71,7 @@ class LoopTests(WorkersTestCase):
             await wait_for(lambda lab=lab: "where this gateway itself listens" in lab.process.stderr, "the line")  # type: ignore[misc]
             told = [line for line in lab.process.stderr.splitlines() if "where this gateway itself listens" in line]
             self.assertLessEqual(len(told), 2, "once for each worker")
-            self.assertIn("default/loop sends", told[0])
+            self.assertIn("default/fleet sends", told[0])
             self.echo(lab)
             self.assertEqual(sum(line["ending"] == "loop" for line in lab.log()), 20)
 
@@ -115,7 +81,7 @@ class LoopTests(WorkersTestCase):
             lab = await self.lab(transport=transport)
             port, far = free_port(), free_port()
             await Program(self, [sys.executable, "-c", FORWARDER, str(far), str(port)]).wait_for_output("forwarding")
-            await self.route(lab, far, port)
+            await self.serve_fleet(lab, port, ("127.0.0.1", far))
             starts = [Client(self, port) for _ in range(8)]
             await wait_for(lambda lab=lab: "accepts no connection for now" in lab.process.stderr, "the end of it")  # type: ignore[misc]
             for _ in range(200):

@@ -1,5 +1,5 @@
 """
-The access log: one line for each connection, written at its end, in batches.
+The access log: one line for each connection, counted by its ending and written at its end, in batches.
 
 The problem: a full disk, a slow reader or a rotated file must never delay a connection or stop the gateway, and other
 processes may write to the same output.
@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from meshgate.proxy.log_line import format_json, format_text, lost_json, lost_text
-from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.record import ConnectionRecord, Ending
 
 Format = Literal["text", "json"]
 
@@ -277,3 +277,24 @@ def _open_stdout() -> int:
         return os.open("/proc/self/fd/1" if stat.S_ISFIFO(os.fstat(1).st_mode) else os.ttyname(1), flags)
     except OSError:
         return os.dup(1)
+
+
+class EndedConnections:
+    """
+    The ended connections of one worker.
+
+    :ivar counts: number of connections for each ending.
+    :ivar access_log: the log for a line of each connection; None until it is open.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[Ending, int] = {}
+        self.access_log: AccessLog | None = None
+
+    def add(self, record: ConnectionRecord) -> None:
+        """Count and log a connection; its record is complete."""
+        ending = record.ending
+        if ending is not None:
+            self.counts[ending] = self.counts.get(ending, 0) + 1
+        if self.access_log is not None:
+            self.access_log.write(record)

@@ -30,18 +30,16 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from meshgate.proxy.admission import CountedIn
-from meshgate.proxy.endings import Ending
+from meshgate.proxy.limits import CountedIn
 from meshgate.proxy.reaching import EndpointSearch, SearchOwner
-from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.record import ConnectionRecord, Ending
 from meshgate.proxy.relay import Relay
-from meshgate.proxy.served_listener import ServedListener
 from meshgate.proxy.sides import Side, Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain
-from meshgate.transport.silence import timed_out
+from meshgate.transport.keepalive import timed_out
 from meshgate.transport.wheel import Timer
 from meshgate.wire.clienthello import (
     UNRECOGNIZED_NAME,
@@ -54,7 +52,7 @@ from meshgate.wire.clienthello import (
 )
 
 if TYPE_CHECKING:
-    from meshgate.proxy.dataplane import Dataplane
+    from meshgate.proxy.dataplane import Dataplane, ServedListener
 
 HELD_BYTES: Final = 16384
 """

@@ -9,27 +9,67 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
 from zope.interface import classImplements
 
-from meshgate.proxy.admission import Admission
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.connection import Inbound
 from meshgate.proxy.dial_log import DialLog
-from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import ConnectionRecord
-from meshgate.proxy.served_listener import ServedListener
+from meshgate.proxy.limits import Admission, Limits
+from meshgate.proxy.record import ConnectionRecord, Ending
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
-from meshgate.routing.table import ListenerKey, RoutingTable
+from meshgate.routing.lookup import find_chain
+from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.transport.descriptors import PortLoad
 from meshgate.transport.network import Network, TwistedNetwork
+
+_NONE: Final[Mapping[str, Chain]] = {}
+
+
+class ServedListener:
+    """
+    One listener, for as long as the process runs.
+
+    :ivar name: its address and port, as the access log names them.
+    :ivar active: number of live connections that it has accepted.
+    :ivar in_table: the listener of the table in force; None if the table does not have it.
+    :ivar sniffs: as in the table.
+    :ivar by_address: routes also depend on addresses, so that :meth:`chain` cannot choose one.
+    """
+
+    def __init__(self, key: ListenerKey) -> None:
+        self.key = key
+        self.name = str(key)
+        self.active = 0
+        self.in_table: Listener | None = None
+        self.sniffs = False
+        self.by_address = False
+        self._exact = self._suffixes = _NONE
+        self._catch_all: Chain | None = None
+
+    def update(self, table: RoutingTable) -> None:
+        """Apply another table."""
+        listener = self.in_table = table.listeners.get(self.key)
+        if listener is None:
+            self.sniffs = self.by_address = False
+            self._exact = self._suffixes = _NONE
+            self._catch_all = None
+        else:
+            self.name = str(listener.address)
+            self.sniffs, self.by_address = listener.sniffs, bool(listener.by_address)
+            self._exact, self._suffixes = listener.exact, listener.suffixes
+            self._catch_all = listener.catch_all
+
+    def chain(self, sni: str | None) -> Chain | None:
+        """Look up the chain for a server name, as :func:`~meshgate.routing.lookup.find_chain`."""
+        return find_chain(sni, self._exact, self._suffixes, self._catch_all)
+
 
 _IPV4_MAPPED = "::ffff:"
 _DEFAULT_LIMITS = Limits()

@@ -15,17 +15,15 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from meshgate.proxy.access_log import Format, open_access_log
+from meshgate.proxy.access_log import EndedConnections, Format, open_access_log
 from meshgate.proxy.dataplane import Dataplane
-from meshgate.proxy.ended import EndedConnections
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import RoutingTable
-from meshgate.transport.dns.name_cache import NameFigures
 from meshgate.transport.dns.question import Server
-from meshgate.transport.dns.resolver import Resolver
+from meshgate.transport.dns.resolver import NameFigures, Resolver
 from meshgate.transport.network import AUTO, make_network
 from meshgate.transport.ports import accept_here
 

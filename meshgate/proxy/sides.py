@@ -14,9 +14,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from meshgate.proxy.endings import Ending
+from meshgate.proxy.record import Ending
+from meshgate.transport.keepalive import timed_out
 from meshgate.transport.lean.joining import Flow
-from meshgate.transport.silence import timed_out
 
 if TYPE_CHECKING:
     from meshgate.proxy.relay import Relay

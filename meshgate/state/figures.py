@@ -32,7 +32,7 @@ from meshgate.state.folder import (
     WriteReport,
     replace_file,
 )
-from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.resolver import NameFigures
 from meshgate.workers.slot import WorkerFigures
 
 PERIOD: Final = 0.5

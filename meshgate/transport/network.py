@@ -20,13 +20,12 @@ from twisted.python.failure import Failure
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import accept_waiting, defer_accept
 from meshgate.transport.descriptors import PortLoad, Shortage, next_descriptor
-from meshgate.transport.dialing import Attempt, Dialer, dial, loop_error, unmapped
+from meshgate.transport.dialing import Attempt, Dialer, SourceAddresses, dial, loop_error, unmapped
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean import connecting as lean_dialing
 from meshgate.transport.lean.poller import Poller
 from meshgate.transport.lean.port import LeanPort
 from meshgate.transport.own_sockets import OwnSockets
-from meshgate.transport.source_addresses import SourceAddresses
 from meshgate.transport.wheel import Wheel
 
 AUTO: Final = "auto"

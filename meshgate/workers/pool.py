@@ -42,12 +42,11 @@ from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.table_edits import edits_between
 from meshgate.transport.binding import defer_accept
-from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
-from meshgate.workers.messages import Begin, SocketId
+from meshgate.workers.messages import Begin, SocketId, pack_edits
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
-from meshgate.workers.table_chunks import pack_edits
 
 IDS_PER_WORKER: Final = 1_000_000_000
 """The distance between the first connection numbers of two workers."""

@@ -8,6 +8,10 @@ sends the rest. Each message that asks for an answer starts a timer. A worker th
 :data:`SLOW_AFTER` seconds becomes a problem; after :data:`STUCK_AFTER` seconds it is killed, and replaced as any
 worker that ends.
 
+The first replacement comes at once, since connections wait. If replacements end soon, too, the pauses double from
+:data:`FIRST_PAUSE` to :data:`LAST_PAUSE`, so that a worker that cannot live does not use up a processor. A worker that
+has lived for :data:`STEADY_AFTER` begins a new count.
+
 The invariants:
 
 - At most one table is under way: what changes meanwhile is sent in one go after the answer.
@@ -28,7 +32,7 @@ from twisted.logger import Logger, LogLevel
 
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.table import RoutingTable
-from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.resolver import NameFigures
 from meshgate.workers.messages import (
     ApplySettings,
     ConnectionFigures,
@@ -46,11 +50,42 @@ from meshgate.workers.messages import (
     TableComplete,
     TableInstalled,
 )
-from meshgate.workers.restarts import FIRST_PAUSE, Restarts
 from meshgate.workers.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from meshgate.workers.pool import WorkerPool
+
+
+FIRST_PAUSE: Final = 1.0
+"""Seconds before the second replacement in a row; and before each, while no other worker serves."""
+
+LAST_PAUSE: Final = 30.0
+"""The longest pause, in seconds."""
+
+STEADY_AFTER: Final = 30.0
+"""Seconds that a worker has to live for its end to count as the first one again."""
+
+
+class Restarts:
+    """The replacements in one worker slot."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def pause(self, lived: float) -> float:
+        """
+        Count the end of a worker.
+
+        :param lived: the seconds that the worker lived.
+        :return: the seconds to wait before its replacement is started.
+        """
+        if lived >= STEADY_AFTER:
+            self._in_a_row = 0
+        self._in_a_row += 1
+        if self._in_a_row == 1:
+            return 0.0
+        return float(min(LAST_PAUSE, FIRST_PAUSE * 2 ** min(self._in_a_row - 2, 16)))
+
 
 SLOW_AFTER: Final = 10.0
 """Seconds without an answer after which a worker is reported as slow."""
@@ -139,7 +174,7 @@ class WorkerSlot:
         self.update()
 
     def shorten_pause(self) -> None:
-        """Start a worker that waits for its restart within :data:`~meshgate.workers.restarts.FIRST_PAUSE` seconds."""
+        """Start a worker that waits for its restart within :data:`FIRST_PAUSE` seconds."""
         restart = self._restart
         if restart is not None and restart.getTime() > self._reactor.seconds() + FIRST_PAUSE:
             restart.reset(FIRST_PAUSE)

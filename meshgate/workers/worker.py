@@ -54,8 +54,8 @@ from meshgate.workers.messages import (
     TableChunk,
     TableComplete,
     TableInstalled,
+    Unpacker,
 )
-from meshgate.workers.table_chunks import Unpacker
 from meshgate.workers.worker_process import CHANNEL
 
 COUNT_EVERY: Final = 0.25

@@ -1,4 +1,4 @@
-"""Tests of meshgate.proxy.access_log: files, pipes and terminals, also such that do not take what is written."""
+"""Tests of meshgate.proxy.access_log: its files, pipes and terminals, of which some take nothing, and its counts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from meshgate.proxy.access_log import (
     RETRY_AFTER,
     AccessLog,
     AccessLogError,
+    EndedConnections,
     open_access_log,
 )
 from meshgate.proxy.log_line import format_text
-from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.record import ConnectionRecord, Ending
 from tests.support import IMPORT_ROOT, new_folder
 
 
@@ -360,3 +361,35 @@ class StandardOutputTests(SynchronousTestCase):
         _, err = child.communicate(timeout=20)
         self.assertIn("closed\n", err)
         self.assertEqual(numbers(os.read(ours, 1000).decode().rpartition("\n")[0])[:3], [0, 1, 2])
+
+
+def ended_record(number: int, ending: Ending) -> ConnectionRecord:
+    """A complete record."""
+    complete = ConnectionRecord(number, 0.0, 0.0, "0.0.0.0:31400", ("192.0.2.1", 40001))
+    complete.ending = ending
+    return complete
+
+
+class EndedTests(SynchronousTestCase):
+    """Connections that have ended."""
+
+    def test_they_are_counted(self) -> None:
+        """Each by its ending; those that never came have no count."""
+        ended = EndedConnections()
+        self.assertEqual(ended.counts, {})
+        for number, ending in enumerate((Ending.OK, Ending.NO_ROUTE, Ending.OK), 1):
+            ended.add(ended_record(number, ending))
+        self.assertEqual(ended.counts, {Ending.OK: 2, Ending.NO_ROUTE: 1})
+
+    def test_they_are_logged(self) -> None:
+        """Each leaves its line where there is a log, and none where there is none, or no more."""
+        clock, file = Clock(), new_folder(self) / "access.log"
+        records = [ended_record(number, Ending.OK) for number in range(1, 4)]
+        ended = EndedConnections()
+        ended.add(records[0])
+        log = ended.access_log = open_access_log(str(file), "text", clock)
+        ended.add(records[1])
+        ended.access_log = None
+        ended.add(records[2])
+        log.close()
+        self.assertEqual(file.read_text(), f"{format_text(records[1])}\n")

@@ -1,4 +1,4 @@
-"""All connections together: their number, the routes they share, reload and drain."""
+"""All connections together: their number, the listeners and routes they share, reload and drain."""
 
 from __future__ import annotations
 
@@ -7,17 +7,43 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from meshgate.proxy.connection import LINGER
-from meshgate.proxy.endings import Ending
+from meshgate.proxy.dataplane import ServedListener
+from meshgate.proxy.record import Ending
 from meshgate.proxy.relay import GRACE
 from meshgate.proxy.sides import Upstream
-from meshgate.routing.table import Destination
+from meshgate.routing.table import Chain, Destination, Listener, ListenerKey, RoutingTable
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, chain, on_every_transport, sni_listener, tcp_listener
 from tests.support import free_port, reactor, wait_for
+
+KEY = ListenerKey("0.0.0.0", 443)
+EXACT, SUFFIX, ANY = (Chain((), name, "tls", "", "", ()) for name in ("exact", "suffix", "any"))
+
+
+class ServedListenerTests(SynchronousTestCase):
+    """A served listener finds the routes of the table in force."""
+
+    def found(self, served: ServedListener) -> list[str | None]:
+        """Return the gateways of the chains for a full name, a name below a suffix, another name, and no name."""
+        chains = [served.chain(sni) for sni in ("a.com", "x.b.com", "c.org", None)]
+        return [None if chain is None else chain.gateway for chain in chains]
+
+    def test_it_follows_the_table(self) -> None:
+        """A listener has no routes before it is in the table, new ones when it changes, and none when it has left."""
+        served = ServedListener(KEY)
+        self.assertEqual((served.in_table, served.sniffs, self.found(served)), (None, False, [None] * 4))
+        for catch_all, other in ((None, None), (ANY, "any")):
+            listener = Listener(KEY, False, True, {"a.com": EXACT}, {"b.com": SUFFIX}, catch_all)
+            served.update(RoutingTable(listeners={KEY: listener}))
+            self.assertEqual((served.in_table, served.sniffs, served.by_address), (listener, True, False))
+            self.assertEqual(self.found(served), ["exact", "suffix", other, other])
+        served.update(RoutingTable())
+        self.assertEqual((served.in_table, served.sniffs, self.found(served)), (None, False, [None] * 4))
+
 
 HELLO_A, HELLO_B = build_hello("a.example.com"), build_hello("b.example.com")
 

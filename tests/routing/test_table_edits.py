@@ -21,7 +21,7 @@ from meshgate.routing.table import (
     RoutingTable,
 )
 from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, edits_between
-from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker, pack_edits
+from meshgate.workers.messages import EDITS_IN_CHUNK, Unpacker, pack_edits
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
 DESTINATIONS = st.builds(

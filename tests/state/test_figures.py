@@ -14,7 +14,7 @@ from meshgate.providers.feed import ProviderFigures
 from meshgate.routing.outliers import EJECTED, LeftOut
 from meshgate.state.figures import Figures, FiguresFile, FiguresText
 from meshgate.state.folder import StateFolder, WriteReport, holder
-from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.resolver import NameFigures
 from meshgate.workers.slot import WorkerFigures
 from tests.support import new_folder, reactor, wait_for
 

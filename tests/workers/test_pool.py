@@ -21,9 +21,10 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, LeftOut
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.routing.table_edits import Draft
-from meshgate.transport.dns.name_cache import NameFigures
+from meshgate.transport.dns.resolver import NameFigures
 from meshgate.workers.channel import open_channel
 from meshgate.workers.messages import (
+    EDITS_IN_CHUNK,
     ApplySettings,
     Begin,
     ConnectionFigures,
@@ -36,10 +37,10 @@ from meshgate.workers.messages import (
     TableChunk,
     TableComplete,
     TableInstalled,
+    Unpacker,
 )
 from meshgate.workers.pool import END_WITHIN, WorkerPool
 from meshgate.workers.slot import SLOW_AFTER, STUCK_AFTER
-from meshgate.workers.table_chunks import EDITS_IN_CHUNK, Unpacker
 from meshgate.workers.worker_process import CHANNEL
 from tests.support import reactor, wait_for
 

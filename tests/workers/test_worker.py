@@ -29,8 +29,8 @@ from meshgate.workers.messages import (
     TableChunk,
     TableComplete,
     TableInstalled,
+    pack_edits,
 )
-from meshgate.workers.table_chunks import pack_edits
 from meshgate.workers.worker_process import WorkerProcess
 from tests.peers import LOOPBACK, Origin, Peer, end_all
 from tests.support import new_folder, reactor, wait_for

@@ -1,24 +1,123 @@
 """
-The addresses of a name: from this machine's files first, then from the name servers, one after the other.
+The addresses of a name: from ``/etc/hosts`` first, then from the name servers of ``/etc/resolv.conf`` or of the
+settings, one after the other.
 
-Each lookup is made anew; :mod:`meshgate.transport.dns.resolver` caches the answers.
+Both files are read again when they change. Each lookup is made anew; :mod:`meshgate.transport.dns.resolver` caches the
+answers.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.names import dns
 
 from meshgate.routing.addresses import host_port
-from meshgate.transport.dns.host_files import HostsFile, ParsedFile, parse_resolv_conf
 from meshgate.transport.dns.question import QuestionError, Server, ask
+
+DNS_PORT = 53
+
+MAX_SERVERS = 3
+"""Name servers of ``resolv.conf`` that count, as for all other programs (MAXNS in resolv.conf(5))."""
+
+LOOPBACK = ("127.0.0.1", "::1")
+"""The addresses of ``localhost`` and of every name under it (RFC 6761, section 6.3)."""
+
+T = TypeVar("T")
+
+
+class ParsedFile(Generic[T]):
+    """
+    A small text file, parsed again when it changes. A file that cannot be read counts as empty.
+
+    :param path: the file.
+    :param parse: makes the value from the file's text.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
+        self._path = path
+        self._parse = parse
+        self._stamp: tuple[int, int, int] | None = None
+        self._value = parse("")
+
+    def value(self) -> T:
+        """Return the value of the file as it is now, for one stat if it has not changed."""
+        try:
+            stat = os.stat(self._path)
+            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if stamp != self._stamp:
+                self._value = self._parse(self._path.read_text("utf-8", "replace"))
+                self._stamp = stamp
+        except OSError:
+            self._stamp = None
+            self._value = self._parse("")
+        return self._value
+
+
+class HostsFile:
+    """
+    The addresses that need no name server.
+
+    :param path: a file in the form of hosts(5).
+    """
+
+    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
+        self._file = ParsedFile(path, parse_hosts)
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """
+        Return the addresses of a name, in the file's order; none for a name that a name server must answer.
+
+        :param name: lower case, without a trailing dot. An IP address is its own address.
+        """
+        if _is_address(name):
+            return (name,)
+        found = self._file.value().get(name, ())
+        if not found and (name == "localhost" or name.endswith(".localhost")):
+            return LOOPBACK
+        return found
+
+
+def parse_hosts(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Parse hosts(5): the addresses by lower-case name. Lines that do not begin with an address are skipped."""
+    hosts: dict[str, tuple[str, ...]] = {}
+    for words in _lines(text):
+        address, *names = words
+        if _is_address(address):
+            for name in dict.fromkeys(name.lower() for name in names):
+                hosts[name] = (*hosts.get(name, ()), address)
+    return hosts
+
+
+def parse_resolv_conf(text: str) -> tuple[Server, ...]:
+    """
+    Parse resolv.conf(5): the name servers, or the one on this machine if there are none. Search domains and options are
+    not read, since the names in routes are full names.
+    """
+    named = (words[1] for words in _lines(text) if words[0] == "nameserver" and len(words) > 1)
+    servers = [(address, DNS_PORT) for address in named if _is_address(address)]
+    return tuple(servers[:MAX_SERVERS]) or (("127.0.0.1", DNS_PORT),)
+
+
+def _lines(text: str) -> list[list[str]]:
+    stripped = (line.partition("#")[0].split() for line in text.splitlines())
+    return [words for words in stripped if words]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
 
 FAMILIES: Final = (dns.A, dns.AAAA)
 """The record types that hold addresses, in the order in which addresses are used."""

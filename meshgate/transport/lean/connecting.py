@@ -16,12 +16,11 @@ from typing import Any
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, dial_error, loop_error, unmapped
+from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, SourceAddresses, dial_error, loop_error, unmapped
 from meshgate.transport.lean.poller import Poller
 from meshgate.transport.lean.sockets import Socket, connect
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
-from meshgate.transport.source_addresses import SourceAddresses
 from meshgate.transport.wheel import Timer, Wheel
 
 

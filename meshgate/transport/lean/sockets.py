@@ -14,7 +14,7 @@ from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
 from meshgate.compiled import c_form
-from meshgate.transport.source_addresses import BIND_ADDRESS_NO_PORT
+from meshgate.transport.dialing import BIND_ADDRESS_NO_PORT
 
 if TYPE_CHECKING:
     Socket = socket.SocketType

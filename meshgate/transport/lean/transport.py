@@ -32,11 +32,11 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.transport.keepalive import SILENT
 from meshgate.transport.lean.connected_socket import LeanSocket
 from meshgate.transport.lean.events import Call
 from meshgate.transport.lean.poller import ENDING, ERROR, NEITHER, OUT, READ, READ_WRITE, WRITE, Poller
 from meshgate.transport.lean.sockets import READ_SIZE, Socket, queued
-from meshgate.transport.silence import SILENT
 
 BUDGET: Final = 4 * READ_SIZE
 """Bytes read for one event before other sockets get their turn."""

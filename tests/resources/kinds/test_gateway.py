@@ -10,9 +10,8 @@ from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.tls import TLSMode, TLSProtocol
 from meshgate.resources.problem import Origin
 from meshgate.resources.reader import read_document
-from tests import judging
 from tests.configurations import document
-from tests.reading import faults_of, problems_of, spec_of
+from tests.reading import codes_of, faults_of, problems_of, spec_of
 
 
 def valid_server(number: Any = 443, protocol: str = "TLS", **rest: Any) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def valid_server(number: Any = 443, protocol: str = "TLS", **rest: Any) -> dict[
 def server_faults(*servers: Any) -> set[tuple[str, str]]:
     """Path and code of each problem of a Gateway with these servers, with paths from the servers on."""
     prefix = "spec.servers"
-    return {(path.removeprefix(prefix), code) for path, code in judging.faults("Gateway", {"servers": list(servers)})}
+    return {(path.removeprefix(prefix), code) for path, code in codes_of("Gateway", {"servers": list(servers)})}
 
 
 class GatewayTests(SynchronousTestCase):
@@ -65,14 +64,14 @@ class GatewayTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """Every gateway, pass through, on every address."""
-        spec = judging.spec_of("Gateway", {"servers": [valid_server()]})
+        spec = spec_of("Gateway", {"servers": [valid_server()]})
         self.assertEqual(spec.selector, {})
         self.assertEqual((spec.servers[0].tls.mode, spec.servers[0].bind), ("PASSTHROUGH", ""))
 
     def test_what_is_required(self) -> None:
         """Servers; a port, hosts; the port's name, protocol and number."""
-        self.assertEqual(judging.faults("Gateway", {}), {("spec.servers", "MG1002")})
-        self.assertEqual(judging.faults("Gateway", {"servers": []}), {("spec.servers", "MG1006")})
+        self.assertEqual(codes_of("Gateway", {}), {("spec.servers", "MG1002")})
+        self.assertEqual(codes_of("Gateway", {"servers": []}), {("spec.servers", "MG1006")})
         self.assertEqual(server_faults({}), {("[0].port", "MG1002"), ("[0].hosts", "MG1002")})
         self.assertEqual(
             server_faults({"port": {}, "hosts": []}),
@@ -88,9 +87,7 @@ class GatewayTests(SynchronousTestCase):
 
     def test_protocols(self) -> None:
         """Known ones in any case, kept in upper case."""
-        self.assertEqual(
-            judging.spec_of("Gateway", {"servers": [valid_server(80, "http2")]}).servers[0].port.protocol, "HTTP2"
-        )
+        self.assertEqual(spec_of("Gateway", {"servers": [valid_server(80, "http2")]}).servers[0].port.protocol, "HTTP2")
         for wrong in ("POSTGRES", "kafka", "", "HBONE"):
             self.assertEqual(server_faults(valid_server(80, wrong)), {("[0].port.protocol", "MG1004")})
 

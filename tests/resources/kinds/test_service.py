@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.judging import faults, spec_of
+from tests.reading import faults_of, spec_of
 
 
 class ServiceTests(SynchronousTestCase):
@@ -47,18 +47,16 @@ class ServiceTests(SynchronousTestCase):
             ({"port": 80, "protocol": "tcp"}, "protocol", "MG1004"),
         ]
         for port, field, code in wrong:
-            self.assertEqual(faults("Service", {"ports": [port]}), {(f"spec.ports[0].{field}", code)})
+            self.assertEqual(faults_of("Service", {"ports": [port]}), [f"{code} ports[0].{field}"])
 
     def test_several_ports_need_names(self) -> None:
         """Each port needs a name of its own."""
         ports = [{"port": 80}, {"port": 81, "name": "a"}, {"port": 82, "name": "a"}]
-        self.assertEqual(
-            faults("Service", {"ports": ports}), {("spec.ports[0].name", "MG1002"), ("spec.ports[2].name", "MG1009")}
-        )
+        self.assertEqual(faults_of("Service", {"ports": ports}), ["MG1002 ports[0].name", "MG1009 ports[2].name"])
 
     def test_external_name(self) -> None:
         """The type needs the name."""
-        self.assertEqual(faults("Service", {"type": "ExternalName"}), {("spec.externalName", "MG1002")})
+        self.assertEqual(faults_of("Service", {"type": "ExternalName"}), ["MG1002 externalName"])
         spec = spec_of("Service", {"type": "ExternalName", "externalName": "example.com"})
         self.assertEqual(spec.external_name, "example.com")
 
@@ -98,14 +96,14 @@ class EndpointSliceTests(SynchronousTestCase):
 
     def test_faults(self) -> None:
         """The address type is required; addresses and ports have their shape."""
-        self.assertEqual(faults("EndpointSlice", {}), {("addressType", "MG1002")})
+        self.assertEqual(faults_of("EndpointSlice", {}), ["MG1002 addressType"])
         wrong = {"addressType": "ipv4", "endpoints": [{}, {"addresses": []}], "ports": [{"port": 0}]}
         self.assertEqual(
-            faults("EndpointSlice", wrong),
-            {
-                ("addressType", "MG1004"),
-                ("endpoints[0].addresses", "MG1002"),
-                ("endpoints[1].addresses", "MG1006"),
-                ("ports[0].port", "MG1005"),
-            },
+            faults_of("EndpointSlice", wrong),
+            [
+                "MG1002 endpoints[0].addresses",
+                "MG1004 addressType",
+                "MG1005 ports[0].port",
+                "MG1006 endpoints[1].addresses",
+            ],
         )

@@ -7,8 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.problem import Severity
-from tests import judging
-from tests.reading import faults_of, problems_of, spec_of
+from tests.reading import codes_of, faults_of, problems_of, spec_of
 
 SHORT_ROUTE = [{"destination": {"host": "a"}}]
 
@@ -36,7 +35,7 @@ class VirtualServiceTests(SynchronousTestCase):
             "sourceNamespace": "c",
         }
         destination = {"host": "db", "subset": "v1", "port": {"number": "5432"}}
-        spec = judging.spec_of(
+        spec = spec_of(
             "VirtualService",
             {
                 "hosts": ["*.example.com"],
@@ -68,25 +67,23 @@ class VirtualServiceTests(SynchronousTestCase):
         """The mesh and every namespace, also where the lists are left empty."""
         empty: dict[str, Any] = {"gateways": [], "exportTo": []}
         for lists in ({}, empty):
-            spec = judging.spec_of("VirtualService", {"hosts": ["a"], "tcp": [{"route": SHORT_ROUTE}], **lists})
+            spec = spec_of("VirtualService", {"hosts": ["a"], "tcp": [{"route": SHORT_ROUTE}], **lists})
             self.assertEqual((spec.gateways, spec.export_to, spec.tcp[0].match), ((), ("*",), ()))
 
     def test_what_is_required(self) -> None:
         """Rules; in them routes; in tls rules server names; in routes hosts."""
-        self.assertEqual(judging.faults("VirtualService", {}), {("spec", "MG1041")})
+        self.assertEqual(codes_of("VirtualService", {}), {("spec", "MG1041")})
         self.assertEqual(
-            judging.faults("VirtualService", short_spec(tcp=[{}], tls=[{}])),
+            codes_of("VirtualService", short_spec(tcp=[{}], tls=[{}])),
             {("spec.tcp[0].route", "MG1002"), ("spec.tls[0].match", "MG1002"), ("spec.tls[0].route", "MG1002")},
         )
         self.assertEqual(
-            judging.faults(
-                "VirtualService", short_spec(tcp=[{"route": []}], tls=[{"match": [{}], "route": SHORT_ROUTE}])
-            ),
+            codes_of("VirtualService", short_spec(tcp=[{"route": []}], tls=[{"match": [{}], "route": SHORT_ROUTE}])),
             {("spec.tcp[0].route", "MG1006"), ("spec.tls[0].match[0].sniHosts", "MG1002")},
         )
         routes = [{}, {"destination": {}}, {"destination": {"host": ""}}, None]
         self.assertEqual(
-            judging.faults("VirtualService", short_spec(tcp=[{"route": routes}])),
+            codes_of("VirtualService", short_spec(tcp=[{"route": routes}])),
             {
                 ("spec.tcp[0].route[0].destination", "MG1002"),
                 ("spec.tcp[0].route[1].destination.host", "MG1002"),
@@ -97,28 +94,26 @@ class VirtualServiceTests(SynchronousTestCase):
 
     def test_ports_and_weights(self) -> None:
         """A destination's port is from 1, a match block's 0 is any, a weight is never negative."""
-        self.assertEqual(judging.spec_of("VirtualService", short_spec(tls=[tls_rule(port=0)])).tls[0].match[0].port, 0)
+        self.assertEqual(spec_of("VirtualService", short_spec(tls=[tls_rule(port=0)])).tls[0].match[0].port, 0)
         self.assertEqual(
-            judging.faults("VirtualService", short_spec(tls=[tls_rule(port=65536)])),
+            codes_of("VirtualService", short_spec(tls=[tls_rule(port=65536)])),
             {("spec.tls[0].match[0].port", "MG1005")},
         )
         route = {"destination": {"host": "a", "port": {"number": 0}}, "weight": -1}
         self.assertEqual(
-            judging.faults("VirtualService", short_spec(tcp=[{"route": [route]}])),
+            codes_of("VirtualService", short_spec(tcp=[{"route": [route]}])),
             {("spec.tcp[0].route[0].destination.port.number", "MG1005"), ("spec.tcp[0].route[0].weight", "MG1005")},
         )
 
     def test_http_rules_are_taken_and_reported(self) -> None:
         """Rules for HTTP of any content are reported and not served; the other rules serve."""
-        reading = judging.judge(
-            "VirtualService", short_spec(http=[{"match": [{"any": ["thing"]}]}, {}], tcp=[{"route": SHORT_ROUTE}])
-        )
-        assert reading.resource is not None
-        self.assertEqual((len(reading.resource.spec.http_rules), len(reading.resource.spec.tcp)), (2, 1))
-        (problem,) = reading.problems
+        routes = short_spec(http=[{"match": [{"any": ["thing"]}]}, {}], tcp=[{"route": SHORT_ROUTE}])
+        spec = spec_of("VirtualService", routes)
+        self.assertEqual((len(spec.http_rules), len(spec.tcp)), (2, 1))
+        (problem,) = problems_of("VirtualService", routes)
         self.assertEqual((problem.severity, problem.code, problem.path), (Severity.INFO, "MG1010", "spec.http"))
         self.assertEqual(problem.message, "http routes are not served by an L4 gateway")
-        self.assertEqual(judging.faults("VirtualService", {"http": {}}), {("spec.http", "MG1003")})
+        self.assertEqual(codes_of("VirtualService", {"http": {}}), {("spec.http", "MG1003")})
 
 
 ROUTE = [{"destination": {"host": "app"}}]

@@ -6,7 +6,7 @@ import pickle
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.judging import faults, spec_of
+from tests.reading import faults_of, problems_of, spec_of
 
 
 class WorkloadEntryTests(SynchronousTestCase):
@@ -36,18 +36,19 @@ class WorkloadEntryTests(SynchronousTestCase):
 
     def test_an_address_is_required(self) -> None:
         """Unless the network says where to go, which is worth a warning."""
-        self.assertEqual(faults("WorkloadEntry", {}), {("spec.address", "MG1002")})
-        self.assertEqual(faults("WorkloadEntry", {"network": "n"}), {("spec.network", "MG1096")})
+        self.assertEqual(faults_of("WorkloadEntry", {}), ["MG1002 address"])
+        (warning,) = problems_of("WorkloadEntry", {"network": "n"})
+        self.assertEqual((warning.code, warning.path), ("MG1096", "spec.network"))
 
     def test_ports(self) -> None:
         """Within their range, and quoted ones too."""
         self.assertEqual(spec_of("WorkloadEntry", {"address": "a", "ports": {"x": "80"}}).ports, {"x": 80})
         for wrong, code in ((0, "MG1005"), (65536, "MG1005"), ("x", "MG1003"), (None, "MG1003")):
-            self.assertEqual(faults("WorkloadEntry", {"address": "a", "ports": {"x": wrong}}), {("spec.ports.x", code)})
+            self.assertEqual(faults_of("WorkloadEntry", {"address": "a", "ports": {"x": wrong}}), [f"{code} ports.x"])
 
     def test_unix_sockets(self) -> None:
         """An absolute path or an abstract name, and no ports."""
         for address in ("unix:///run/a", "unix://@a"):
-            self.assertEqual(faults("WorkloadEntry", {"address": address}), set())
+            self.assertEqual(problems_of("WorkloadEntry", {"address": address}), [])
         wrong = {"address": "unix://a", "ports": {"x": 80}}
-        self.assertEqual(faults("WorkloadEntry", wrong), {("spec.address", "MG1095"), ("spec.ports", "MG1095")})
+        self.assertEqual(faults_of("WorkloadEntry", wrong), ["MG1095 address", "MG1095 ports"])

@@ -8,8 +8,15 @@ from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.transport.dns.address_lookup import Answer, LookupFailedError
-from meshgate.transport.dns.name_cache import LONGEST_TTL, SHORTEST_TTL, NameFigures
-from meshgate.transport.dns.resolver import MAX_UNDER_WAY, MAX_UNWATCHED, PATIENCE, Resolver
+from meshgate.transport.dns.resolver import (
+    LONGEST_TTL,
+    MAX_UNDER_WAY,
+    MAX_UNWATCHED,
+    PATIENCE,
+    SHORTEST_TTL,
+    NameFigures,
+    Resolver,
+)
 
 NOTHING = Answer((), reason="nothing")
 V4 = Answer(("192.0.2.1",), 60)

@@ -1,10 +1,10 @@
-"""Tests of :mod:`meshgate.workers.table_chunks`."""
+"""Tests of :mod:`meshgate.workers.messages`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.workers.table_chunks import Packer, Unpacker
+from meshgate.workers.messages import Packer, Unpacker
 
 
 class PartsTests(SynchronousTestCase):

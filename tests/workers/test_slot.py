@@ -1,10 +1,10 @@
-"""Tests of :mod:`meshgate.workers.restarts`."""
+"""Tests of :mod:`meshgate.workers.slot`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.workers.restarts import LAST_PAUSE, STEADY_AFTER, Restarts
+from meshgate.workers.slot import LAST_PAUSE, STEADY_AFTER, Restarts
 
 
 class RestartsTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Tests of meshgate.transport.dns.name_cache: what an answer changes."""
+"""Tests of meshgate.transport.dns.resolver: what an answer changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.transport.dns.address_lookup import Answer
-from meshgate.transport.dns.name_cache import FIRST_RETRY, LAST_RETRY, LONGEST_TTL, SHORTEST_TTL, NameEntry, Outcome
+from meshgate.transport.dns.resolver import FIRST_RETRY, LAST_RETRY, LONGEST_TTL, SHORTEST_TTL, NameEntry, Outcome
 
 answers = st.builds(
     Answer,
