@@ -51,6 +51,8 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
             gateway = given.gateway_of.get(name)
             if gateway is None or not virtual_service.spec.hosts:
                 continue
+            if not all(server.hosts for server in gateway.spec.servers):
+                continue  # the hosts of an invalid server, which cannot be read
             if not any(indexes[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
                 yield _outside(virtual_service, gateway)
 
@@ -66,7 +68,6 @@ def _hosts(gateway: Gateway) -> list[str]:
 
 def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
     names = sorted(set(names_for_namespace(_hosts(gateway), virtual_service.namespace)), key=specificity)
-    dotted = _apart_by_dot(virtual_service.spec.hosts, names)
     have = f"has {', '.join(names[:5])}" if names else f"has no host for the namespace {virtual_service.namespace}"
     return virtual_service.problem(
         Severity.WARNING,
@@ -74,17 +75,17 @@ def _outside(virtual_service: VirtualService, gateway: Gateway) -> Problem:
         f"none of the hosts ({', '.join(virtual_service.spec.hosts[:5])}) is a host of Gateway "
         f"{gateway.qualified_name} ({gateway.location('spec.servers')}), which {have}",
         path="spec.hosts",
-        hint="the Gateway takes no rule of this VirtualService" + (f"; {DOT_HINT}" if dotted else ""),
+        hint="; ".join(["the Gateway takes no rule of this VirtualService", *_near_hints(virtual_service, names)]),
     )
 
 
-def _apart_by_dot(hosts: Sequence[str], others: Sequence[str]) -> bool:
-    """True if a dot at the end is all that keeps some of these hosts apart; of many hosts only some are compared."""
-    return any(
-        matches(host.removesuffix("."), other.removesuffix("."))
-        for host in hosts[:_MOST_COMPARED]
-        for other in others[:_MOST_COMPARED]
-    )
+def _near_hints(virtual_service: VirtualService, names: Sequence[str]) -> Iterator[str]:
+    """Say what little keeps hosts apart; of many hosts only some are compared."""
+    pairs = [(one, other) for one in virtual_service.spec.hosts[:_MOST_COMPARED] for other in names[:_MOST_COMPARED]]
+    if any(matches(one.removesuffix("."), other.removesuffix(".")) for one, other in pairs):
+        yield DOT_HINT
+    if any(matches(one.lower(), other.lower()) for one, other in pairs):
+        yield "upper and lower case count in hosts"
 
 
 def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
