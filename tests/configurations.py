@@ -21,6 +21,7 @@ Document = dict[str, Any]
 def document(kind: str, name: str, spec: Mapping[str, Any], namespace: str = "default", **metadata: Any) -> Document:
     """A document of any kind."""
     versions = {"Service": "v1", "Pod": "v1", "Secret": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
+    versions |= dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet"), "apps/v1")
     return {
         "apiVersion": versions.get(kind, "networking.istio.io/v1"),
         "kind": kind,
@@ -97,6 +98,18 @@ def service(name: str, *ports: Document, selector: Mapping[str, str] | None = No
 def workload(name: str, address: str, labels: Mapping[str, str], namespace: str = "default", **rest: Any) -> Document:
     """A WorkloadEntry."""
     return document("WorkloadEntry", name, {"address": address, "labels": dict(labels), **rest}, namespace)
+
+
+def deployment(
+    name: str,
+    labels: Mapping[str, str],
+    *ports: Document,
+    kind: str = "Deployment",
+    namespace: str = "default",
+) -> Document:
+    """A Deployment, or another resource that makes Pods."""
+    spec = {"containers": [{"name": "it", "ports": list(ports)}]}
+    return document(kind, name, {"template": {"metadata": {"labels": dict(labels)}, "spec": spec}}, namespace)
 
 
 def destination_rule(name: str, host: str, *subsets: Document, namespace: str = "default", **rest: Any) -> Document:

@@ -202,7 +202,8 @@ def _read_kind(
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
     # A warning of an ambiguous word quotes the word, which may be a secret.
-    make_problems = source.problems if kind.confidential else source.problems_and_warnings
+    without_warnings = kind.confidential or kind.mostly_unread
+    make_problems = source.problems if without_warnings else source.problems_and_warnings
     problems = make_problems(faults, key)
     if serves:
         return DocumentReading(key, resource, problems, origin)

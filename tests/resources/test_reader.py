@@ -106,7 +106,7 @@ items:
     port: 6443
     protocol: TCP
 - apiVersion: apps/v1
-  kind: Deployment
+  kind: ReplicaSet
   metadata:
     name: web
     namespace: default
@@ -164,7 +164,7 @@ class ReadTextTests(SynchronousTestCase):
         (problem,) = reading.all_problems
         self.assertEqual(
             str(problem),
-            "all.yaml:69:3: info[MG0006]: Deployment default/web: Deployment is not a routing resource; ignored",
+            "all.yaml:69:3: info[MG0006]: ReplicaSet default/web: ReplicaSet is not a routing resource; ignored",
         )
 
     def test_json_reads_the_same(self) -> None:

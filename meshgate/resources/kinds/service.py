@@ -1,9 +1,8 @@
 """
-The kinds of Kubernetes that say where the connections to a service go: Service and Pod (core/v1), and EndpointSlice
+The kinds of Kubernetes that say where the connections to a service go: Service (core/v1) and EndpointSlice
 (discovery.k8s.io/v1).
 
-A Service or a subset selects Pods by their labels, and nothing else of a Pod is read. The fields of an EndpointSlice
-are at the top level of the document, and a label names the Service that it belongs to.
+The fields of an EndpointSlice are at the top level of the document, and a label names the Service that it belongs to.
 """
 
 from __future__ import annotations
@@ -138,7 +137,3 @@ class EndpointSliceSpec(KubernetesModel):
     address_type: Annotated[AddressType, Field(strict=False)] = Field(description="type of the addresses")
     endpoints: Items[SliceEndpoint] = Field(default=(), description="the endpoints")
     ports: Items[SlicePort] = Field(default=(), description="the ports of each of them")
-
-
-class PodSpec(KubernetesModel):
-    """The spec of a Pod; nothing in it is read."""

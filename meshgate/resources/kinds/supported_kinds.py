@@ -13,6 +13,7 @@ from meshgate.resources.fault import Fault
 from meshgate.resources.kinds import (
     destinationrule,
     gateway,
+    pod,
     secret,
     service,
     serviceentry,
@@ -25,6 +26,8 @@ from meshgate.resources.wording import name_text
 
 ISTIO_GROUP: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+# What is read of these kinds is the same in all versions.
+_APPS_VERSIONS: Final = ("apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1")
 # Kinds of the same group that are not read. They are listed so that they do not count as misspelled.
 _OTHER_ISTIO_KINDS: Final = frozenset(["EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
 
@@ -49,6 +52,7 @@ class Kind:
     :ivar label_faults: runs the rules between the fields of its spec and the resource's labels.
     :ivar flat: True if the fields of the spec are at the top level of the document.
     :ivar confidential: True if no content of it may be shown.
+    :ivar mostly_unread: True if most of its fields are not read, so that the words in them are not judged.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Kind:
     label_faults: Callable[[Any, Mapping[str, str]], Iterator[Fault]] = _no_label_faults
     flat: bool = False
     confidential: bool = False
+    mostly_unread: bool = False
 
     @property
     def has_fields(self) -> bool:
@@ -121,10 +126,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(
             "Pod",
-            "Pod of Kubernetes (core/v1), of which only the metadata counts: Services and subsets select it by its "
-            "labels.",
+            "Pod of Kubernetes (core/v1): Services and subsets select it by its labels.",
             ("v1",),
-            service.PodSpec,
+            pod.PodSpec,
+            mostly_unread=True,
+        ),
+        *(
+            Kind(
+                name,
+                f"{name} of Kubernetes (apps/v1), of which the Pods count that it makes.",
+                _APPS_VERSIONS,
+                pod.WorkloadSpec,
+                mostly_unread=True,
+            )
+            for name in ("Deployment", "StatefulSet", "DaemonSet")
         ),
         Kind(
             "Secret",

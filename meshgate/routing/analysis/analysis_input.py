@@ -7,7 +7,6 @@ input to that one (:meth:`AnalysisInput.narrow`); what the resource is compared 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +15,9 @@ from typing import Any
 
 from meshgate.resources.kinds.destinationrule import DestinationRule, DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
+from meshgate.resources.kinds.pod import makes_pods, pod_labels
 from meshgate.resources.kinds.secret import SecretSpec
-from meshgate.resources.kinds.service import PodSpec, ServiceSpec
+from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey
@@ -71,7 +71,7 @@ class AnalysisInput:
 
     def sort_by_kind(self) -> None:
         """Sort the resources by kind now, so that narrowed copies share the sorted lists."""
-        for name in ("services", "entries", "rules", "secrets", "pods", "workloads", "_namespaces"):
+        for name in ("services", "entries", "rules", "secrets", "workloads", "_namespaces"):
             getattr(self, name)
 
     @cached_property
@@ -110,17 +110,9 @@ class AnalysisInput:
         return {(secret.namespace, secret.name): secret for secret in self._of(SecretSpec)}
 
     @cached_property
-    def pods(self) -> dict[str, list[Resource[PodSpec]]]:
-        """The Pods by namespace."""
-        found: dict[str, list[Resource[PodSpec]]] = defaultdict(list)
-        for pod in self._of(PodSpec):
-            found[pod.namespace].append(pod)
-        return found
-
-    @cached_property
     def workloads(self) -> list[Workload]:
-        """The gateway itself, and every Pod."""
-        pods = (Workload(pod.namespace, pod.labels) for pods in self.pods.values() for pod in pods)
+        """The gateway itself, and all Pods, those of templates included."""
+        pods = (Workload(each.namespace, pod_labels(each)) for each in self.resources if makes_pods(each))
         return [Workload(self.proxy.namespace, self.proxy.labels), *pods]
 
     @cached_property

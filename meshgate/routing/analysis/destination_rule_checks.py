@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from meshgate.resources.kinds.destinationrule import DestinationRule
+from meshgate.resources.kinds.pod import pod_labels
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.tls import ClientTLSSettings
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput
-from meshgate.routing.compile.catalog import CatalogHost, selected
+from meshgate.routing.compile.catalog import may_be_selected
 from meshgate.routing.compile.traffic_policies import ORIGINATING
 from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot, unknown_host_hint
-
-TOPOLOGY = "topology."
-"""The beginning of the labels that an endpoint gets from the node on which it runs."""
 
 
 def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
@@ -39,47 +35,29 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:
-    """Report subsets that select no endpoint of their host (destinationrule/subset.go)."""
+    """
+    Report subsets that select no endpoint of their host (destinationrule/subset.go).
+
+    It is an error only where endpoints or Pods are given: another template of Pods may stand elsewhere.
+    """
     for rule in given.rules:
         host = given.catalog.find(full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix))
         if host is None or not rule.spec.subsets:
             continue
-        candidates = list(_candidates(host, given))
+        pods = given.catalog.pods_of(host.source) if isinstance(host.source.spec, ServiceSpec) else ()
+        labels = [each for port in host.ports.values() for each in port.labels]
+        labels += [pod_labels(each) for each in pods]
+        certain = any(port.labels for port in host.ports.values()) or any(each.kind == "Pod" for each in pods)
         for index, subset in enumerate(rule.spec.subsets):
-            if subset.labels and not any(_may_be(subset.labels, labels) for labels in candidates):
+            if subset.labels and not any(each is None or may_be_selected(subset.labels, each) for each in labels):
                 wanted = ",".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
                 yield rule.problem(
-                    Severity.ERROR if candidates else Severity.WARNING,
+                    Severity.ERROR if certain else Severity.WARNING,
                     "MG2057",
                     f"the subset {subset.name} selects nothing: no endpoint of {host.host} is labeled {wanted}",
                     path=f"spec.subsets[{index}].labels",
-                    hint="connections for it are closed" if candidates else f"{host.host} has no endpoint at all",
+                    hint="connections for it are closed" if labels else f"{host.host} has no endpoint at all",
                 )
-
-
-def _candidates(host: CatalogHost, given: AnalysisInput) -> Iterator[Mapping[str, str] | None]:
-    """The labels of a host's endpoints and Pods; None for an endpoint whose labels are unknown."""
-    for port in host.ports.values():
-        yield from port.labels
-    source: Resource[Any] = host.source
-    selector = source.spec.selector if isinstance(source.spec, ServiceSpec) else None
-    for pod in given.pods.get(source.namespace, ()):
-        if selector and selected(selector, pod.labels):
-            yield pod.labels
-
-
-def _may_be(wanted: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
-    """
-    True if an endpoint may have the labels.
-
-    Topology labels come from its Node, which is not read, so any value is possible but the empty one.
-    """
-    if labels is None:
-        return True
-    return all(
-        labels.get(key) == value or (key.startswith(TOPOLOGY) and value != "" and key not in labels)
-        for key, value in wanted.items()
-    )
 
 
 def unverified_servers(given: AnalysisInput) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshgate.resources.kinds.pod import PodSource, makes_pods, pod_labels
 from meshgate.resources.kinds.service import EndpointSliceSpec, ServicePort, ServiceSpec, SliceEndpoint
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
@@ -26,6 +27,9 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
 """The annotation that a Service has in place of ``exportTo``, its words separated by commas."""
+
+TOPOLOGY = "topology."
+"""The beginning of the labels that an endpoint gets from the node on which it runs."""
 
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -51,6 +55,7 @@ class CatalogPort:
     :ivar missing: the reason why there are no endpoints, in words; empty if there are some.
     :ivar labels: of each endpoint, by which subsets select; None if they are unknown.
     :ivar localities: of each endpoint, as ``region/zone/subzone`` or a zone; empty if it is unknown.
+    :ivar pods: what makes the Pods behind the port, if their addresses are the only thing that is missing.
     """
 
     number: int
@@ -59,10 +64,19 @@ class CatalogPort:
     missing: str = ""
     labels: tuple[Mapping[str, str] | None, ...] = ()
     localities: tuple[str, ...] = ()
+    pods: tuple[PodSource, ...] = ()
 
     def localities_of(self, endpoints: Collection[Endpoint]) -> list[str]:
         """The different localities of some of the endpoints; an empty one if some are unknown."""
         return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in endpoints})
+
+    def has_pods(self, selector: Mapping[str, str]) -> bool:
+        """
+        True if only the addresses of Pods are missing.
+
+        :param selector: the labels of a subset; none select every Pod.
+        """
+        return any(may_be_selected(selector, pod_labels(each)) for each in self.pods)
 
     def subset(self, selector: Mapping[str, str]) -> tuple[tuple[Endpoint, ...], str]:
         """
@@ -71,7 +85,8 @@ class CatalogPort:
         :param selector: the labels of the subset; none select every endpoint.
         """
         if not selector or not self.endpoints:
-            return self.endpoints, self.missing
+            lacks_label = bool(self.pods) and not self.has_pods(selector)
+            return self.endpoints, f"none of its Pods is labeled {_text(selector)}" if lacks_label else self.missing
         chosen = tuple(
             endpoint
             for endpoint, labels in zip(self.endpoints, self.labels, strict=True)
@@ -79,8 +94,7 @@ class CatalogPort:
         )
         if chosen:
             return chosen, ""
-        wanted = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-        reason = f"none of its {len(self.labels)} endpoints is labeled {wanted}"
+        reason = f"none of its {len(self.labels)} endpoints is labeled {_text(selector)}"
         unknown = self.labels.count(None)
         return (), reason + (f", as far as labels are known: the Pods of {unknown} are not given" if unknown else "")
 
@@ -112,6 +126,8 @@ class Catalog:
         self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
+        # By namespace, key and value of each of the labels of their Pods.
+        self._pod_sources: dict[tuple[str, str, str], list[PodSource]] = defaultdict(list)
         # By namespace, key and value of each of their labels, so that a selector need not try all of them.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
         self._fill(resources, before)
@@ -141,8 +157,11 @@ class Catalog:
             labels = {**resource.labels, **_workload_labels(resource.spec)}
             for key, value in labels.items():
                 self._workloads[resource.namespace, key, value].append((resource.spec, labels))
-        elif resource.kind == "Pod":
-            self._pods[resource.namespace, resource.name] = resource
+        elif makes_pods(resource):
+            if resource.kind == "Pod":
+                self._pods[resource.namespace, resource.name] = resource
+            for key, value in pod_labels(resource).items():
+                self._pod_sources[resource.namespace, key, value].append(resource)
         elif isinstance(resource.spec, EndpointSliceSpec):
             service_name = resource.labels.get(SERVICE_NAME_LABEL)
             if service_name:
@@ -188,7 +207,8 @@ class Catalog:
                 yield _external(spec.external_name, port)
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
-            yield _with_endpoints(port.port, port.name, found, self._missing(service, port, found))
+            pods = () if found else self.pods_of(service)
+            yield _with_endpoints(port.port, port.name, found, self._missing(service, port, found, pods), pods)
 
     def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
         """
@@ -230,17 +250,34 @@ class Catalog:
         fewest = min((self._workloads.get((namespace, *pair), []) for pair in selector.items()), key=len)
         return [(workload, labels) for workload, labels in fewest if selected(selector, labels)]
 
-    def _missing(self, service: Resource[ServiceSpec], port: ServicePort, found: list[_LabeledEndpoint]) -> str:
+    def pods_of(self, service: Resource[ServiceSpec]) -> tuple[PodSource, ...]:
+        """The Pods that a Service selects, and the resources that make such Pods."""
+        selector = service.spec.selector
+        if not selector:
+            return ()
+        fewest = min((self._pod_sources.get((service.namespace, *pair), []) for pair in selector.items()), key=len)
+        return tuple(each for each in fewest if selected(selector, pod_labels(each)))
+
+    def _missing(
+        self,
+        service: Resource[ServiceSpec],
+        port: ServicePort,
+        found: list[_LabeledEndpoint],
+        pods: Sequence[PodSource],
+    ) -> str:
         """The reason why a port of a Service has no endpoints, or empty."""
         if found:
             return ""
+        if pods:
+            source = f"{'' if pods[0].kind == 'Pod' else 'the Pods of '}{pods[0].key} ({pods[0].location()})"
+            return f"only a cluster knows the addresses of {source}"
         chosen = list(self._selected(service.namespace, service.spec.selector))
         if chosen and isinstance(port.target_port, str):
             return f"targetPort {port.target_port!r} is a name, and no selected WorkloadEntry has a port of that name"
         if service.spec.selector:
-            labels = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+            wanted = _text(service.spec.selector)
             return (
-                f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {labels}"
+                f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {wanted}"
             )
         return f"the Service has no selector, and no EndpointSlice is labeled {SERVICE_NAME_LABEL}={service.name}"
 
@@ -310,7 +347,25 @@ def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())
 
 
-def _with_endpoints(number: int, name: str, found: Iterable[_LabeledEndpoint], missing: str) -> CatalogPort:
+def may_be_selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """
+    True if an endpoint with some labels may have every pair of a selector.
+
+    Topology labels come from the endpoint's Node, which is not read, so any value is possible but the empty one.
+    """
+    return all(
+        labels.get(key) == value or (key.startswith(TOPOLOGY) and value != "" and key not in labels)
+        for key, value in selector.items()
+    )
+
+
+def _text(selector: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+
+
+def _with_endpoints(
+    number: int, name: str, found: Iterable[_LabeledEndpoint], missing: str, pods: tuple[PodSource, ...] = ()
+) -> CatalogPort:
     """A port with its endpoints, each of them once."""
     labels_of: dict[Endpoint, Mapping[str, str] | None] = {}
     locality_of: dict[Endpoint, str] = {}
@@ -319,7 +374,7 @@ def _with_endpoints(number: int, name: str, found: Iterable[_LabeledEndpoint], m
             labels_of[endpoint] = labels
         locality_of[endpoint] = locality_of.get(endpoint) or locality
     labels_in_order, localities = tuple(labels_of.values()), tuple(locality_of.values())
-    return CatalogPort(number, name, tuple(labels_of), missing, labels_in_order, localities)
+    return CatalogPort(number, name, tuple(labels_of), missing, labels_in_order, localities, pods)
 
 
 def _locality(workload: WorkloadEntrySpec) -> str:

@@ -23,7 +23,8 @@ from typing import Any, Final
 
 from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
-from meshgate.resources.kinds.service import PodSpec, ServiceSpec
+from meshgate.resources.kinds.pod import makes_pods
+from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
@@ -34,6 +35,7 @@ from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
+from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
@@ -119,7 +121,7 @@ async def compile_change(
         await rest()
     problems = compiler.problems()
     await rest()
-    return Compilation(table, problems, compiler.statuses(problems))
+    return Compilation(table, one_for_each_cause(problems), compiler.statuses(problems))
 
 
 class Compiler:
@@ -222,7 +224,7 @@ class Compiler:
         self._catalog_with_refused = self._catalog
         if faulty:
             self._catalog_with_refused = Catalog([*shared, *faulty], self.proxy.domain_suffix, self._catalog)
-        gateway_pods = GatewayPods.of(_of(shared, ServiceSpec), _of(shared, PodSpec), self.proxy)
+        gateway_pods = GatewayPods.of(_of(shared, ServiceSpec), filter(makes_pods, shared), self.proxy)
         if gateway_pods != self._gateway_pods:
             self._gateway_pods = gateway_pods
             self._gateways.begin_epoch()

@@ -265,9 +265,14 @@ class DestinationResolver:
         )
         if lack is not None:
             return _Resolved(found.host, number, lack=lack)
-        endpoints, missing = found.ports[number].subset(subset.subset.labels if subset is not None else {})
+        port, labels = found.ports[number], subset.subset.labels if subset is not None else {}
+        endpoints, missing = port.subset(labels)
         name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
-        lack = _Lack(NO_ENDPOINT, f"{name} has no endpoint: {missing}", severity=Severity.WARNING) if missing else None
+        if missing:
+            # Where the port lacks endpoints, the subset is not to blame.
+            subject = f"{found.host}:{number}" if missing == port.missing else name
+            severity = Severity.INFO if self._proxy.in_cluster and port.has_pods(labels) else Severity.WARNING
+            lack = _Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = upstream_policy(sections)
         self._report_policy(nearness(found, found.ports[number], endpoints, sections, name))
         if policy.outliers is not None:

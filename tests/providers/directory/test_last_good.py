@@ -333,8 +333,8 @@ class LastGoodTests(SynchronousTestCase):
         self.assertEqual(self.sink.codes, ["MG0001"])
 
     def test_other_documents_are_no_fault(self) -> None:
-        """Deployments and the like lie in the same files; they are infos."""
-        other = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: echo}\n"
+        """ConfigMaps and the like lie in the same files; they are infos."""
+        other = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: echo}\n"
         self.write("a.yaml", other, gateway("a"))
         self.update()
         self.assertEqual(list(self.sink.ports), ["a"])

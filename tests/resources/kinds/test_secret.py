@@ -9,7 +9,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.kinds.secret import Certificate, PrivateKey, SecretSpec, Unreadable
-from meshgate.resources.kinds.service import PodSpec
 from meshgate.resources.reader import read_text
 from tests.configurations import document
 from tests.key_pairs import credential, pem
@@ -117,24 +116,3 @@ class KeyPairTests(SynchronousTestCase):
         certificate, _ = pem(credential())
         spec = self.spec(data={"tls.crt": "aHVzaA=="}, stringData={"tls.crt": certificate.decode()})
         self.assertIsInstance(spec.facts["tls.crt"], Certificate)
-
-
-class PodTests(SynchronousTestCase):
-    """Pods."""
-
-    def test_its_metadata_is_read_and_nothing_else(self) -> None:
-        """The labels of a Pod are read, whatever its spec."""
-        text = """\
-apiVersion: v1
-kind: Pod
-metadata: {name: p, namespace: shop, labels: {app: db, version: v1}, ownerReferences: []}
-spec: {containers: [{name: db, image: postgres, env: [{name: PASSWORD, value: hush}]}]}
-status: {podIP: 10.0.0.1}
-"""
-        reading = read_text(text, "it.yaml")
-        (pod,) = reading.resources
-        self.assertEqual(
-            (pod.kind, pod.qualified_name, dict(pod.labels)), ("Pod", "shop/p", {"app": "db", "version": "v1"})
-        )
-        self.assertIsInstance(pod.spec, PodSpec)
-        self.assertNotIn("hush", repr(reading))

@@ -17,6 +17,8 @@ class FindKindTests(SynchronousTestCase):
         istio = ("Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry")
         wanted = dict.fromkeys(istio, versions)
         wanted |= {"Service": ["v1"], "Pod": ["v1"], "Secret": ["v1"], "EndpointSlice": ["discovery.k8s.io/v1"]}
+        apps = ["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]
+        wanted |= dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet"), apps)
         self.assertEqual({kind.name: list(kind.api_versions) for kind in KINDS.values()}, wanted)
         for name, versions in wanted.items():
             for version in versions:
@@ -52,7 +54,8 @@ class FindKindTests(SynchronousTestCase):
     def test_what_is_no_business_of_ours(self) -> None:
         """Other kinds, other products' kinds of the same name, and Istio's kinds that are not read."""
         for version, name in (
-            ("apps/v1", "Deployment"),
+            ("apps/v1", "ReplicaSet"),
+            ("example.com/v1", "Deployment"),
             ("v1", "ConfigMap"),
             ("gateway.networking.k8s.io/v1", "Gateway"),
             ("serving.knative.dev/v1", "Service"),

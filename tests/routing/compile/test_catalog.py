@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.compile.catalog import Catalog, CatalogPort
-from tests.configurations import Document, document, read, service, workload
+from tests.configurations import Document, deployment, document, read, service, workload
 
 APP = {"app": "db"}
 
@@ -56,6 +56,23 @@ class ServiceTests(SynchronousTestCase):
         """A named targetPort that no workload has says so."""
         found = look_up(DB, 80, service("db", port(80, target="pg"), selector=APP), workload("w", "127.0.0.1", APP))
         self.assertIn("'pg' is a name", found.missing)
+
+    def test_pods_of_templates(self) -> None:
+        """Pods without addresses are the reason for missing endpoints, if a subset may select them."""
+        one, two = (deployment(f"db-{n}", {**APP, "v": str(n)}) for n in (1, 2))
+        elsewhere = deployment("db-3", APP, namespace="other")
+        found = look_up(DB, 80, service("db", port(80), selector=APP), one, two, elsewhere)
+        self.assertEqual([each.name for each in found.pods], ["db-1", "db-2"])
+        self.assertIn("only a cluster knows the addresses of the Pods of Deployment default/db-1", found.missing)
+        self.assertEqual(found.subset({"v": "2"}), ((), found.missing))
+        self.assertEqual(found.subset({"v": "3"}), ((), "none of its Pods is labeled v=3"))
+        zone = "topology.kubernetes.io/zone"
+        self.assertEqual([found.has_pods({"v": v}) for v in "123"], [True, True, False])
+        self.assertEqual([found.has_pods({zone: value}) for value in ("a", "")], [True, False])
+        found = look_up(DB, 80, service("db", port(80), selector=APP), document("Pod", "db-0", {}, labels=APP))
+        self.assertIn("addresses of Pod default/db-0", found.missing)
+        found = look_up(DB, 80, service("db", port(80), selector=APP), workload("w", "10.0.0.1", APP), one)
+        self.assertEqual((addresses(found), found.pods), (["10.0.0.1:80"], ()))
 
     def test_workloads_are_selected_in_the_namespace(self) -> None:
         """Labels of spec and metadata count together; other namespaces and other labels do not."""

@@ -1,0 +1,48 @@
+"""
+Problems with a common cause, of which people are shown one.
+
+A Service without endpoints is a problem of every route that leads to it, and a port that the Service of the gateway
+lacks is one of every server on it. The status of a resource has them all; a list for people has one for each cause,
+which counts the others. Where endpoints are missing only because they are Pods of the same input, one problem stands
+for all of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.wording import count_of
+
+_OTHERS: Final = {"MG2022": "destination", "MG2042": "server"}
+"""The codes of problems that may have a common cause, each with the noun for what the problems are about."""
+
+
+def one_for_each_cause(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """
+    Leave one of the problems that have a common cause, the first of them.
+
+    :param problems: in the order of the files.
+    """
+    groups: dict[Hashable, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(_cause(problem) or problem, []).append(problem)
+    return tuple(_with_count(group) if len(group) > 1 else group[0] for group in groups.values())
+
+
+def _cause(problem: Problem) -> Hashable:
+    """The cause of a problem; None if no other problem can have it."""
+    if problem.code not in _OTHERS:
+        return None
+    if problem.severity is Severity.INFO and problem.code == "MG2022":
+        return problem.code, problem.file
+    return problem.code, problem.message
+
+
+def _with_count(group: list[Problem]) -> Problem:
+    first, others = group[0], len(group) - 1
+    is_one = others == 1
+    more = count_of(others, f"more {_OTHERS[first.code]}")
+    return replace(first, message=f"{first.message}; {more} {'has' if is_one else 'have'} the same problem")
