@@ -25,9 +25,9 @@ def problems_of(kind: str, spec: Mapping[str, Any], **metadata: Any) -> list[Pro
     return list(read_document(document(kind, "it", copied, "shop", **metadata), Origin(file="it.yaml")).problems)
 
 
-def codes_of(kind: str, spec: Mapping[str, Any]) -> set[tuple[str, str]]:
+def codes_of(kind: str, spec: Mapping[str, Any], **metadata: Any) -> set[tuple[str, str]]:
     """Path and code of each problem of a resource, warnings among them."""
-    return {(problem.path, problem.code) for problem in problems_of(kind, spec)}
+    return {(problem.path, problem.code) for problem in problems_of(kind, spec, **metadata)}
 
 
 def faults_of(kind: str, spec: Mapping[str, Any], **metadata: Any) -> list[str]:

@@ -12,7 +12,7 @@ found so far. So nothing may iterate over a field or compare it outside a rule, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -96,17 +96,19 @@ def trailing_dot_faults(names: Iterable[str], path: FieldPath) -> Iterator[Fault
             yield Fault((*path, index), "MG1099", message, hint, Severity.WARNING)
 
 
-def duplicate_faults(values: Iterable[str | int], path: FieldPath, field: FieldPath, noun: str) -> Iterator[Fault]:
+def duplicate_faults(
+    objects: Iterable[T], value_of: Callable[[T], str | int], path: FieldPath, field: FieldPath, noun: str
+) -> Iterator[Fault]:
     """
     Report each object of a list whose value an earlier object has already.
 
-    :param values: the value of each object, in order; empty values may repeat.
+    :param value_of: returns the value of an object; empty values may repeat.
     :param path: the path of the list.
     :param field: the path of the value within an object.
     :param noun: a noun for one of the objects, as ``port``.
     """
     first: dict[str | int, int] = {}
-    for index, value in sound_items(values):
+    for index, value in sound_items(map(value_of, objects)):
         if value in first and value:
             other = path_text((*path, first[value], *field))
             yield Fault(

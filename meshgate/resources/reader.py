@@ -19,7 +19,7 @@ from meshgate.resources.model import Labels
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
 from meshgate.resources.resource import Metadata, Resource, ResourceKey
-from meshgate.resources.validation import UNKNOWN_FIELD, validate, validate_partially, without_faults
+from meshgate.resources.validation import UNKNOWN_FIELD, validate_partially, without_faults
 from meshgate.resources.wording import name_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlError, iterate_documents
 
@@ -184,7 +184,7 @@ def _key(document: Mapping[str, Any], default_namespace: str) -> ResourceKey:
 def _read_kind(
     document: Mapping[str, Any], kind: Kind, key: ResourceKey, source: DocumentSource, unknown_fields: Severity
 ) -> DocumentReading:
-    metadata, faults = _metadata(document)
+    metadata, partial_metadata, faults = _metadata(document)
     path: FieldPath = ()
     content: Any = dict(document)
     if not kind.flat:
@@ -196,8 +196,7 @@ def _read_kind(
     )
     faults += spec_faults
     faults += chain_rules(kind.faults(partial, key))
-    if metadata is not None:
-        faults += chain_rules(kind.label_faults(partial, metadata.labels))
+    faults += chain_rules(kind.label_faults(partial, partial_metadata.labels))
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
@@ -229,13 +228,15 @@ def _forbids_serving(fault: Fault) -> bool:
     return fault.severity is Severity.ERROR and fault.code != UNKNOWN_FIELD
 
 
-def _metadata(document: Mapping[str, Any]) -> tuple[Metadata | None, list[Fault]]:
+def _metadata(document: Mapping[str, Any]) -> tuple[Metadata | None, Any, list[Fault]]:
+    """The metadata, or None; the metadata for the rules, which may be a partial instance; and its faults."""
     content = document.get("metadata")
-    metadata, faults = validate(Metadata, {} if content is None else content, ("metadata",), Severity.INFO)
+    value = {} if content is None else content
+    metadata, partial, faults = validate_partially(Metadata, value, ("metadata",), Severity.INFO)
     if isinstance(content, Mapping) and content.get("generateName"):
         hint = "generateName works with kubectl create only; give the resource a name"
         faults = [replace(fault, hint=hint) if fault.path[-1] == "name" else fault for fault in faults]
-    return metadata, faults
+    return metadata, partial, faults
 
 
 def _unknown_field_faults(document: Mapping[str, Any], severity: Severity) -> list[Fault]:

@@ -14,7 +14,6 @@ as pydantic would have made it. ``BROKEN`` never leaves validation: :func:`witho
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,7 +74,7 @@ def validate_partially(
     faults: list[Fault] = []
     if unknown:
         # Validation without the unknown fields may find further errors.
-        value = copy.deepcopy(value)
+        value = _copied(value)
         faults = [_unknown_field(model, value, inner, path, unknown_fields) for inner in unknown]
         errors = _errors(model, value)
         if isinstance(errors, BaseModel):
@@ -118,6 +117,13 @@ def _unknown_field(
         severity,
         points_at_key=True,
     )
+
+
+def _copied(value: Any) -> Any:
+    """Copy a plain value so that no two places of it share an object, of which fields could be taken only once."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _value_at(value: Any, path: Sequence[str | int]) -> Any:
@@ -295,7 +301,8 @@ def _partial_value(annotation: Any, value: Any, tree: _Tree) -> Any:
     if isinstance(value, list):
         return tuple(_item(model, item, tree.get(index)) for index, item in enumerate(value))
     if isinstance(value, Mapping) and model is None:
-        return TypeAdapter(annotation).validate_python({key: item for key, item in value.items() if key not in tree})
+        rest = {key: item for key, item in value.items() if key not in tree}
+        return TypeAdapter(annotation).validate_python(rest) if rest else BROKEN
     return BROKEN if model is None else _instance(model, value, tree)
 
 

@@ -9,7 +9,7 @@ these, since a worker that imported the models would be 6 MiB larger.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,15 +148,14 @@ def _repeated_names(value: Mapping[str, Any]) -> Iterator[Fault]:
     ]
     for path, entries, what in lists:
         if isinstance(entries, list):
-            for fault in duplicate_faults(_names(entries), path, ("name",), what):
+            for fault in duplicate_faults(entries, _name, path, ("name",), what):
                 yield replace(fault, code=UNUSABLE)
 
 
-def _names(entries: Sequence[Any]) -> Iterator[str | int]:
-    """The name of each entry, or its index, which equals no name."""
-    for index, entry in enumerate(entries):
-        name = entry.get("name") if isinstance(entry, dict) else None
-        yield name if isinstance(name, str) else index
+def _name(entry: Any) -> str:
+    """The name of an entry; empty where it has none that is text."""
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _absolute(path: Path) -> Path:

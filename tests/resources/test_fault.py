@@ -15,7 +15,7 @@ class RepeatedTests(SynchronousTestCase):
 
     def test_each_repetition_names_the_first(self) -> None:
         """The path is that of the later one, and empty values may repeat."""
-        found = list(duplicate_faults(["a", "", "b", "a", "", "a"], ("spec", "ports"), ("port", "name"), "port"))
+        found = list(duplicate_faults(["a", "", "b", "a", "", "a"], str, ("spec", "ports"), ("port", "name"), "port"))
         self.assertEqual(
             [(fault.path, fault.message) for fault in found],
             [
@@ -65,5 +65,8 @@ class BrokenTests(SynchronousTestCase):
 
     def test_repetitions_are_found_among_the_sound(self) -> None:
         """A broken name repeats no other."""
-        found = [fault.path for fault in duplicate_faults(["a", BROKEN, "a"], ("ports",), ("name",), "port")]
+        found = [
+            fault.path
+            for fault in duplicate_faults(["a", BROKEN, "a"], lambda name: name, ("ports",), ("name",), "port")
+        ]
         self.assertEqual(found, [("ports", 2, "name")])

@@ -74,6 +74,15 @@ class UnknownFieldTests(SynchronousTestCase):
             },
         )
 
+    def test_shared_values_have_the_fault_each_time(self) -> None:
+        """A program may use one object at several places of a resource."""
+        tls = {"mode": "PASSTHROUGH", "sni": "x"}
+        server = {"port": {"number": 1, "name": "a", "protocol": "TLS"}, "hosts": ["*"], "tls": tls}
+        record, faults = validate(GatewaySpec, {"servers": [server, {**server}]}, ("spec",), Severity.ERROR)
+        self.assertIsNotNone(record)
+        self.assertEqual([fault.path[2] for fault in faults], [0, 1])
+        self.assertIn("sni", tls)
+
     def test_snake_case_is_taken_with_a_warning(self) -> None:
         """As in protobuf's JSON form; unless the field is there already."""
         tls = {"mode": "SIMPLE", "server_certificate": "/c", "private_key": "/k", "privateKey": "/l"}

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from meshgate.resources.fault import Fault, FieldPath
+from meshgate.resources.fault import BROKEN, Fault, FieldPath, chain_rules, sound_items
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import path_text, quoted
 
@@ -96,12 +96,15 @@ def reach_faults(rules: Sequence[Rule[Hashable]], path: FieldPath) -> Iterator[F
     """
     blocks: dict[Hashable, FieldPath] = {}
     catch_all: FieldPath | None = None
-    for index, rule in enumerate(rules):
+    for index, rule in sound_items(rules):
         rule_path = (*path, index)
         if catch_all is not None:
             message = f"the rule is never reached: {path_text(catch_all)} has no match, and so takes every connection"
-            hint = "move the one without match to the end" if rule.match else "keep one rule without match"
+            conditional = rule.match is BROKEN or rule.match
+            hint = "move the one without match to the end" if conditional else "keep one rule without match"
             yield _warning(rule_path, "MG1051", message, hint)
+        elif rule.match is BROKEN:
+            continue
         elif not rule.match:
             catch_all = rule_path
         elif len(rules) > 1 or len(rule.match) > 1:
@@ -112,16 +115,20 @@ def _block_faults(
     match: Sequence[Hashable], rule_path: FieldPath, blocks: dict[Hashable, FieldPath]
 ) -> Iterator[Fault]:
     repeats = 0
-    for number, block in enumerate(match):
-        block_path = (*rule_path, "match", number)
-        if block in blocks:
-            repeats += 1
-            message = f"the match block is the same as {path_text(blocks[block])}, and is never reached"
-            yield _warning(block_path, "MG1052", message, "remove it, or change one of the two")
-        blocks.setdefault(block, block_path)
+    for number, block in sound_items(match):
+        found = list(chain_rules(_repeated_block_faults(block, (*rule_path, "match", number), blocks)))
+        yield from found
+        repeats += len(found)
     if repeats == len(match):
         message = "the rule is never reached: earlier rules have all its match blocks"
         yield _warning(rule_path, "MG1051", message, "remove it, or change its match")
+
+
+def _repeated_block_faults(block: Hashable, path: FieldPath, blocks: dict[Hashable, FieldPath]) -> Iterator[Fault]:
+    if block in blocks:
+        message = f"the match block is the same as {path_text(blocks[block])}, and is never reached"
+        yield _warning(path, "MG1052", message, "remove it, or change one of the two")
+    blocks.setdefault(block, path)
 
 
 def _warning(path: FieldPath, code: str, message: str, hint: str) -> Fault:

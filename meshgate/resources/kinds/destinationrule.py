@@ -58,7 +58,7 @@ def faults(spec: DestinationRuleSpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a DestinationRule (Istio, validation.go, ValidateDestinationRule)."""
     yield from chain_rules(
         _policy_faults(spec, key.namespace),
-        duplicate_faults((subset.name for subset in spec.subsets), ("spec", "subsets"), ("name",), "subset"),
+        duplicate_faults(spec.subsets, lambda subset: subset.name, ("spec", "subsets"), ("name",), "subset"),
         _subset_faults(spec, key.namespace),
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _selector_faults(spec),

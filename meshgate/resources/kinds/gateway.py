@@ -99,7 +99,11 @@ _SERVERS: Final = ("spec", "servers")
 
 def faults(spec: GatewaySpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a Gateway (Istio, pkg/config/validation/validation.go, ValidateGateway)."""
-    yield from chain_rules(_name_faults(key.name), _server_faults(spec), _port_name_faults(spec))
+    yield from chain_rules(
+        _name_faults(key.name),
+        _server_faults(spec),
+        duplicate_faults(spec.servers, lambda server: server.port.name, _SERVERS, ("port", "name"), "port"),
+    )
 
 
 def _name_faults(name: str) -> Iterator[Fault]:
@@ -124,10 +128,6 @@ def _server_faults(spec: GatewaySpec) -> Iterator[Fault]:
 def _host_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     if server.port.protocol in TLS_PROTOCOLS:
         yield from trailing_dot_faults(server.hosts, (*path, "hosts"))
-
-
-def _port_name_faults(spec: GatewaySpec) -> Iterator[Fault]:
-    yield from duplicate_faults((server.port.name for server in spec.servers), _SERVERS, ("port", "name"), "port")
 
 
 def _port_faults(server: Server, path: FieldPath) -> Iterator[Fault]:

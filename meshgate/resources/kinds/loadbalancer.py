@@ -113,7 +113,8 @@ def load_balancer_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) 
     """
     yield from chain_rules(
         _exclusive_faults(settings, ("simple", "consistent_hash"), path),
-        _name_faults(settings, path),
+        _old_name_faults(settings, path),
+        _old_warmup_faults(settings, path),
         _hash_faults(settings, path),
         _warmup_faults(settings, path),
         _preference_faults(settings, path),
@@ -122,11 +123,14 @@ def load_balancer_faults(settings: LoadBalancer, path: FieldPath, ejects: bool) 
     )
 
 
-def _name_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
+def _old_name_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.simple == LoadBalancing.LEAST_CONN:
         yield _deprecated(
             (*path, "simple"), "LEAST_CONN", "write LEAST_REQUEST, which is the same", points_at_key=False
         )
+
+
+def _old_warmup_faults(settings: LoadBalancer, path: FieldPath) -> Iterator[Fault]:
     if settings.warmup_duration_secs:
         yield _deprecated((*path, "warmupDurationSecs"), "warmupDurationSecs", "write warmup: {duration: …}")
 

@@ -110,11 +110,12 @@ def _exclusion_faults(setting: LocalityLbSetting, path: FieldPath) -> Iterator[F
 
 
 def _distribute_faults(setting: LocalityLbSetting, path: FieldPath) -> Iterator[Fault]:
-    sources = (((*path, "distribute", index, "from"), entry.source) for index, entry in sound_items(setting.distribute))
-    yield from chain_rules(_form_faults(sources))
-    for index, entry in sound_items(setting.distribute):
-        targets = (((*path, "distribute", index, "to", locality), locality) for locality in entry.to)
-        yield from chain_rules(_form_faults(targets, points_at_key=True))
+    path = (*path, "distribute")
+    sources = sound_items(entry.source for entry in setting.distribute)
+    yield from _form_faults(((*path, index, "from"), source) for index, source in sources)
+    for index, weights in sound_items(entry.to for entry in setting.distribute):
+        targets = (((*path, index, "to", locality), locality) for locality in weights)
+        yield from _form_faults(targets, points_at_key=True)
 
 
 def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: FieldPath, ejects: bool) -> Iterator[Fault]:
@@ -134,20 +135,27 @@ def failover_faults(setting: LocalityLbSetting | ZoneAwareLbSetting, path: Field
             points_at_key=True,
         )
     for index, entry in sound_items(setting.failover):
-        yield from chain_rules(_region_faults(entry, (*path, "failover", index)))
+        entry_path = (*path, "failover", index)
+        yield from chain_rules(
+            _region_faults(entry.source, (*entry_path, "from")),
+            _region_faults(entry.to, (*entry_path, "to")),
+            _same_region_faults(entry, entry_path),
+        )
 
 
-def _region_faults(entry: Failover, path: FieldPath) -> Iterator[Fault]:
-    for field, region in (("from", entry.source), ("to", entry.to)):
-        if "/" in region:
-            yield Fault(
-                (*path, field),
-                "MG1073",
-                f"{quoted(region)} is more than a region",
-                f"write {quoted(region.partition('/')[0])}: zones fail over by themselves",
-            )
-        elif "*" in region:
-            yield Fault((*path, field), "MG1073", f"{quoted(region)} is a wildcard, not a region", "name one region")
+def _region_faults(region: str, path: FieldPath) -> Iterator[Fault]:
+    if "/" in region:
+        yield Fault(
+            path,
+            "MG1073",
+            f"{quoted(region)} is more than a region",
+            f"write {quoted(region.partition('/')[0])}: zones fail over by themselves",
+        )
+    elif "*" in region:
+        yield Fault(path, "MG1073", f"{quoted(region)} is a wildcard, not a region", "name one region")
+
+
+def _same_region_faults(entry: Failover, path: FieldPath) -> Iterator[Fault]:
     if entry.source == entry.to:
         yield Fault((*path, "to"), "MG1073", "a region cannot fail over to itself", "name another region")
 

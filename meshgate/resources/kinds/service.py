@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
-from meshgate.resources.fault import Fault, duplicate_faults
+from meshgate.resources.fault import Fault, chain_rules, duplicate_faults, sound_items
 from meshgate.resources.model import MAX_PORT, Items, KubernetesModel, Labels, NonEmpty, refuse
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import value_text
@@ -75,16 +75,29 @@ class ServiceSpec(KubernetesModel):
     )
 
 
+_PORTS: Final = ("spec", "ports")
+
+
 def faults(spec: ServiceSpec, key: ResourceKey) -> Iterator[Fault]:
     """The rules between the fields of a Service (Kubernetes, pkg/apis/core/validation, ValidateService)."""
-    if spec.type is ServiceType.EXTERNAL_NAME and not spec.external_name:
+    yield from chain_rules(
+        _external_name_faults(spec),
+        _missing_name_faults(spec),
+        duplicate_faults(spec.ports, lambda port: port.name, _PORTS, ("name",), "port"),
+    )
+
+
+def _external_name_faults(spec: ServiceSpec) -> Iterator[Fault]:
+    if spec.type == ServiceType.EXTERNAL_NAME and not spec.external_name:
         yield Fault(("spec", "externalName"), "MG1002", "a Service of the type ExternalName needs an externalName")
+
+
+def _missing_name_faults(spec: ServiceSpec) -> Iterator[Fault]:
     if len(spec.ports) > 1:
-        for index, port in enumerate(spec.ports):
-            if not port.name:
-                path = ("spec", "ports", index, "name")
+        for index, name in sound_items(port.name for port in spec.ports):
+            if not name:
+                path = (*_PORTS, index, "name")
                 yield Fault(path, "MG1002", "a Service with several ports needs a name for each")
-    yield from duplicate_faults((port.name for port in spec.ports), ("spec", "ports"), ("name",), "port")
 
 
 class AddressType(enum.StrEnum):

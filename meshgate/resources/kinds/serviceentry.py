@@ -108,10 +108,11 @@ def faults(spec: ServiceEntrySpec, key: ResourceKey) -> Iterator[Fault]:
         _wildcard_faults(spec),
         _lookup_faults(spec),
         _selector_faults(spec),
-        _selection_faults(spec),
+        _endpoint_choice_faults(spec),
+        _unused_selector_faults(spec),
         _network_faults(spec),
-        duplicate_faults((port.name for port in spec.ports), ports, ("name",), "port"),
-        duplicate_faults((port.number for port in spec.ports), ports, ("number",), "port"),
+        duplicate_faults(spec.ports, lambda port: port.name, ports, ("name",), "port"),
+        duplicate_faults(spec.ports, lambda port: port.number, ports, ("number",), "port"),
         _several_hosts_faults(spec),
         _shared_address_faults(spec),
         _dynamic_faults(spec),
@@ -155,21 +156,21 @@ def _selector_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
         yield from selector_faults(spec.workload_selector.labels, path, "every workload of the namespace")
 
 
-def _selection_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    if not spec.workload_selector:
-        return
-    path = ("spec", "workloadSelector")
-    if spec.endpoints:
+def _endpoint_choice_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.workload_selector and spec.endpoints:
         yield Fault(
-            path,
+            ("spec", "workloadSelector"),
             "MG1084",
             "a ServiceEntry has either endpoints or a workloadSelector",
             "leave one of them out",
             points_at_key=True,
         )
-    if spec.resolution == Resolution.NONE:
+
+
+def _unused_selector_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
+    if spec.workload_selector and spec.resolution == Resolution.NONE:
         yield Fault(
-            path,
+            ("spec", "workloadSelector"),
             "MG1098",
             "without resolution the workloadSelector has no effect",
             "write resolution: STATIC",
@@ -196,8 +197,8 @@ def _unaddressed_faults(spec: ServiceEntrySpec, labels: Mapping[str, str]) -> It
     allocated = spec.resolution != Resolution.NONE and labels.get(_AUTO_ALLOCATE_LABEL, "").lower() != "false"
     if spec.addresses or allocated:
         return
-    for index, port in sound_items(spec.ports):
-        if port.protocol in ("", "TCP"):
+    for index, protocol in sound_items(port.protocol for port in spec.ports):
+        if protocol in ("", "TCP"):
             yield Fault(
                 ("spec", "ports", index),
                 "MG1090",
@@ -211,18 +212,19 @@ def _several_hosts_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     """Refuse several hosts with a port whose connections carry no name, by which the host could be found."""
     if spec.resolution == Resolution.NONE or len(spec.hosts) < 2:
         return
-    for index, port in sound_items(spec.ports):
-        if port.protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
+    for index, protocol in sound_items(port.protocol for port in spec.ports):
+        if protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
             yield Fault(
                 ("spec", "ports", index),
                 "MG1091",
-                f"a {port.protocol or 'TCP'} port cannot be for several hosts, as its connections do not say for which",
+                f"a {protocol or 'TCP'} port cannot be for several hosts, as its connections do not say for which",
                 "write a ServiceEntry for each host",
             )
 
 
 def _shared_address_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
-    streams = any(port.protocol in STREAM_PROTOCOLS for port in spec.ports)
+    protocols = sound_items(port.protocol for port in spec.ports)
+    streams = any(protocol in STREAM_PROTOCOLS for _, protocol in protocols)
     if len(spec.hosts) > 1 and spec.resolution in _BY_DNS and spec.addresses and streams:
         yield Fault(
             ("spec", "hosts"),
@@ -313,7 +315,7 @@ def _static_faults(spec: ServiceEntrySpec, endpoint: WorkloadEntrySpec, path: Fi
             missing_address_faults(endpoint, path),
             ip_faults(endpoint, path),
             unix_faults(endpoint, path),
-            single_port_faults(endpoint, len(spec.ports), path),
+            single_port_faults(endpoint, spec.ports, path),
         )
 
 

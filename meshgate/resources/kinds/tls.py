@@ -159,11 +159,10 @@ def _mode_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
         yield from _mesh_faults(tls, path)
         return
     if tls.mode in PASSTHROUGH_MODES:
-        yield from _unused_faults(tls, path)
+        yield from chain_rules(_unused_faults(tls, path), _source_faults(tls, path), _revocation_faults(tls, path))
+        return
     yield from _source_faults(tls, path)
-    if tls.mode in PASSTHROUGH_MODES:
-        yield from _revocation_faults(tls, path)
-    elif tls.credential_name or tls.credential_names:
+    if _given(tls, _CREDENTIALS) or tls.credential_name or tls.credential_names:
         yield from _surplus_faults(tls, "credential_names", path)
     else:
         yield from chain_rules(_missing_faults(tls, path), _revocation_faults(tls, path))
@@ -188,7 +187,7 @@ def _unused_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 def _source_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     """Allow one source at most: a pair of files, a secret, several secrets, or several pairs of files."""
     sources = _given(tls, (*_CREDENTIALS, "tls_certificates"))
-    if tls.server_certificate and tls.private_key:
+    if len(_given(tls, _FILES)) == len(_FILES):
         sources.insert(0, "serverCertificate")
     if len(sources) > 1:
         message = f"the server's certificate is given in {_listed(sources)}"
@@ -196,18 +195,29 @@ def _source_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 
 
 def _missing_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
+    yield from chain_rules(
+        _missing_authority_faults(tls, path),
+        _missing_pair_faults(tls, path),
+        _surplus_faults(tls, "tls_certificates", path),
+    )
+
+
+def _missing_authority_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.mode in _CHECKING_CLIENTS and not tls.ca_certificates:
         message = f"the mode {tls.mode} needs caCertificates, by which clients' certificates are checked"
         yield Fault((*path, "caCertificates"), "MG1036", message, "name a file, or a secret with credentialName")
+
+
+def _missing_pair_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.tls_certificates:
         yield from _pair_faults(tls, tls.mode, path)
     for index, certificate in sound_items(tls.tls_certificates):
         yield from chain_rules(_pair_faults(certificate, tls.mode, (*path, "tlsCertificates", index)))
-    yield from _surplus_faults(tls, "tls_certificates", path)
 
 
 def _pair_faults(pair: ServerTLSSettings | TLSCertificate, mode: TLSMode, path: FieldPath) -> Iterator[Fault]:
-    missing = [to_camel(field) for field in _FILES if not getattr(pair, field)]
+    values = [getattr(pair, field) for field in _FILES]
+    missing = [to_camel(_FILES[index]) for index, value in sound_items(values) if not value]
     if missing:
         hint = "name the files" if len(missing) == len(_FILES) else "name the file"
         verb = "is" if len(missing) == 1 else "are"
@@ -234,9 +244,10 @@ def _revocation_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Faul
         yield Fault((*path, "caCrl"), "MG1038", message, "leave it out, or write the mode MUTUAL", points_at_key=True)
 
 
-def _given(tls: ServerTLSSettings, fields: Sequence[str]) -> list[str]:
-    """The fields that are set, by their names in YAML."""
-    return [to_camel(field) for field in fields if getattr(tls, field)]
+def _given(tls: Model, fields: Sequence[str]) -> list[str]:
+    """The fields that are set, by their names in YAML, without those that have a fault."""
+    values = [getattr(tls, field) for field in fields]
+    return [to_camel(fields[index]) for index, value in sound_items(values) if value]
 
 
 def _listed(names: Sequence[str], link: str = "and") -> str:
@@ -296,8 +307,9 @@ def client_tls_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -
 def _client_pair_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if tls.mode != ClientTLSMode.MUTUAL or tls.credential_name:
         return
-    for field, value in (("clientCertificate", tls.client_certificate), ("privateKey", tls.private_key)):
+    for index, value in sound_items((tls.client_certificate, tls.private_key)):
         if not value:
+            field = ("clientCertificate", "privateKey")[index]
             yield Fault(
                 (*path, field),
                 "MG1076",
@@ -309,38 +321,30 @@ def _client_pair_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fau
 def _client_unverified_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.insecure_skip_verify:
         return
-    unused = [("caCertificates", tls.ca_certificates), ("subjectAltNames", tls.subject_alt_names)]
+    unused = ["ca_certificates", "subject_alt_names"]
     if tls.mode == ClientTLSMode.SIMPLE:
-        unused.append(("credentialName", tls.credential_name))
-    for field, value in unused:
-        if value:
-            yield Fault(
-                (*path, field),
-                "MG1074",
-                f"{field} has no use with insecureSkipVerify, which accepts any certificate",
-                "leave one of them out",
-                points_at_key=True,
-            )
+        unused.append("credential_name")
+    for field in _given(tls, unused):
+        yield Fault(
+            (*path, field),
+            "MG1074",
+            f"{field} has no use with insecureSkipVerify, which accepts any certificate",
+            "leave one of them out",
+            points_at_key=True,
+        )
 
 
 def _client_source_faults(tls: ClientTLSSettings, path: FieldPath) -> Iterator[Fault]:
     if not tls.credential_name:
         return
-    files = (
-        ("clientCertificate", tls.client_certificate),
-        ("privateKey", tls.private_key),
-        ("caCertificates", tls.ca_certificates),
-        ("caCrl", tls.ca_crl),
-    )
-    for field, value in files:
-        if value:
-            yield Fault(
-                (*path, field),
-                "MG1075",
-                f"{field} and credentialName exclude each other",
-                "leave one of them out",
-                points_at_key=True,
-            )
+    for field in _given(tls, ("client_certificate", "private_key", "ca_certificates", "ca_crl")):
+        yield Fault(
+            (*path, field),
+            "MG1075",
+            f"{field} and credentialName exclude each other",
+            "leave one of them out",
+            points_at_key=True,
+        )
 
 
 def _client_config_map_faults(tls: ClientTLSSettings, path: FieldPath, namespace: str) -> Iterator[Fault]:

@@ -1,27 +1,26 @@
 """
 VirtualService: where connections go (Istio, networking/v1alpha3/virtual_service.proto), below HTTP.
 
-The tcp and tls rules have models. A layer 4 gateway serves no http rules, so only their match blocks and destinations
-are kept: the analysis checks that the destinations exist, and unreachable rules are reported.
+The tcp and tls rules have models, and an http rule is kept as far as
+:mod:`~meshgate.resources.kinds.route_destinations` says.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationError
+from pydantic import Field
 
-from meshgate.resources.fault import Fault, FieldPath, chain_rules, sound_items, trailing_dot_faults
+from meshgate.resources.fault import BrokenValueError, Fault, FieldPath, chain_rules, sound_items, trailing_dot_faults
 from meshgate.resources.kinds.covering import HostCover, overlapping, prefix_faults, reach_faults
+from meshgate.resources.kinds.route_destinations import HTTPRules, Routes
 from meshgate.resources.kinds.shared_fields import EXPORTED_TO_ALL, ExportTo, export_faults
-from meshgate.resources.model import Int32, Items, Labels, Model, OptionalPortNumber, PortNumber, ValueForm, refuse
+from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber
 from meshgate.resources.names import (
     DOT_HINT,
     SUBNET_HINT,
-    OptionalDnsLabel,
     Subnet,
     dns_label,
     fqdn,
@@ -34,52 +33,7 @@ from meshgate.resources.names import (
 )
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.resources.wording import path_text, quoted, spelling_hint, value_text
-
-
-def _destination_host(text: str) -> str:
-    if is_ip_address(text):
-        hint = "write a ServiceEntry with this address, and name its host here"
-        refuse("MG1021", f"{quoted(text)} is an IP address, and a destination is a service", hint)
-    if text == "*":
-        refuse("MG1021", 'a destination is one service, not "*"', "name the service")
-    message = wildcard_domain(text)
-    return refuse("MG1021", message, _destination_hint(text)) if message else text
-
-
-def _destination_hint(text: str) -> str:
-    namespace, _, name = text.partition("/")
-    if not (dns_label(namespace) or dns_label(name)):
-        return f"write {name}.{namespace}.svc.cluster.local"
-    return name_hint(text, wildcard_domain) or "write the service's name, as app.default.svc.cluster.local"
-
-
-class PortSelector(Model):
-    """A port of a service."""
-
-    number: PortNumber = Field(description="1 to 65535")
-
-
-class Destination(Model):
-    """A service to send connections to."""
-
-    host: Annotated[str, AfterValidator(_destination_host)] = Field(
-        description="name of the service; a short one is looked up in the resource's namespace"
-    )
-    subset: OptionalDnsLabel = Field(default="", description="name of a subset of the service's endpoints")
-    port: PortSelector | None = Field(
-        default=None,
-        description="unset for the only port of the service, or else for the port of the listener",
-    )
-
-
-class RouteDestination(Model):
-    """One of a rule's destinations."""
-
-    destination: Destination = Field(description="the service")
-    weight: Annotated[Int32, Field(ge=0)] = Field(
-        default=0, description="its share of the connections; a single destination takes all whatever its weight"
-    )
+from meshgate.resources.wording import path_text, quoted, spelling_hint
 
 
 class L4MatchAttributes(Model):
@@ -114,9 +68,6 @@ class TLSMatchAttributes(Model):
     source_namespace: str = Field(default="", description="namespace of the client; a gateway ignores it")
 
 
-Routes = Annotated[Items[RouteDestination], Field(min_length=1)]
-
-
 class TCPRoute(Model):
     """A rule for plain connections, and for TLS that ended at the gateway."""
 
@@ -133,60 +84,6 @@ class TLSRoute(Model):
     route: Routes = Field(description="where they go")
 
 
-class HTTPRule(NamedTuple):
-    """
-    The fields of a rule for HTTP that are kept.
-
-    :ivar match: its match blocks as JSON in a canonical form, without their names, so that they can be compared.
-    :ivar destinations: the well-formed destinations, each with its path within the rule.
-    :ivar hostless: the paths of the destinations that name no host.
-    """
-
-    match: tuple[str, ...]
-    destinations: tuple[tuple[str, Destination], ...]
-    hostless: tuple[str, ...] = ()
-
-
-def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
-    if isinstance(rules, list):
-        return tuple(map(_http_rule, rules))
-    return refuse("MG1003", f"must be a list, not {value_text(rules)}")
-
-
-def _http_rule(rule: Any) -> HTTPRule:
-    if not isinstance(rule, Mapping):
-        return HTTPRule((json.dumps(rule),), ())
-    blocks = rule.get("match") or []
-    match = tuple(map(_as_json, blocks if isinstance(blocks, list) else [blocks]))
-    targets = list(_http_targets(rule))
-    hostless = tuple(path for path, target in targets if not (isinstance(target, Mapping) and target.get("host")))
-    return HTTPRule(match, tuple(_well_formed(targets)), hostless)
-
-
-def _as_json(block: Any) -> str:
-    if isinstance(block, Mapping):
-        block = {key: value for key, value in block.items() if key != "name" and value is not None}
-    return json.dumps(block, sort_keys=True)
-
-
-def _http_targets(rule: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if rule.get("mirror") is not None:
-        yield "mirror", rule["mirror"]
-    for field in ("route", "mirrors"):
-        targets = rule.get(field)
-        for index, target in enumerate(targets if isinstance(targets, list) else ()):
-            if isinstance(target, Mapping):
-                yield f"{field}[{index}].destination", target.get("destination")
-
-
-def _well_formed(targets: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Destination]]:
-    for path, value in targets:
-        try:
-            yield path, Destination.model_validate(value)
-        except ValidationError:
-            continue
-
-
 class VirtualServiceSpec(Model):
     """The spec of a VirtualService."""
 
@@ -195,9 +92,7 @@ class VirtualServiceSpec(Model):
         default=(),
         description="Gateways that the rules are for: name, or namespace/name; empty and mesh are for sidecars alone",
     )
-    http_rules: Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), ValueForm("list")] = Field(
-        default=(), alias="http", description="rules for HTTP, of which none is served"
-    )
+    http_rules: HTTPRules = Field(default=(), alias="http", description="rules for HTTP, of which none is served")
     tls: Items[TLSRoute] = Field(default=(), description="rules for TLS that is passed through, in order")
     tcp: Items[TCPRoute] = Field(default=(), description="rules for plain connections, in order")
     export_to: ExportTo = Field(
@@ -223,7 +118,7 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
         export_faults(spec.export_to, key.namespace, ("spec", "exportTo")),
         _host_faults(spec),
         _server_name_faults(spec),
-        trailing_dot_faults(spec.hosts if spec.tls else (), ("spec", "hosts")),
+        _host_dot_faults(spec),
         _rule_faults(spec.tls, ("spec", "tls")),
         _rule_faults(spec.tcp, ("spec", "tcp")),
         reach_faults(spec.tls, ("spec", "tls")),
@@ -233,10 +128,17 @@ def faults(spec: VirtualServiceSpec, key: ResourceKey) -> Iterator[Fault]:
     )
 
 
+def _host_dot_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
+    if spec.tls:
+        yield from trailing_dot_faults(spec.hosts, ("spec", "hosts"))
+
+
 def _delegate_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     if not spec.hosts:
-        for field, noun in (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules")):
-            if getattr(spec, field):
+        fields = (("gateways", "gateways"), ("tls", "tls rules"), ("tcp", "tcp rules"))
+        for index, value in sound_items((spec.gateways, spec.tls, spec.tcp)):
+            if value:
+                field, noun = fields[index]
                 message = f"a VirtualService without hosts is a delegate, which cannot have {noun}"
                 yield Fault(("spec", field), "MG1040", message, "write the hosts that it is for", points_at_key=True)
 
@@ -311,20 +213,24 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
     path = ("spec", "hosts")
     good = []
     for index, host in sound_items(spec.hosts):
-        message = _host_fault(spec, host)
-        if message:
-            yield Fault((*path, index), "MG1021", message, name_hint(host, wildcard_domain))
-        elif host == "*" and _is_for_mesh(spec):
-            message = 'the host "*" cannot be for the mesh'
-            hint = "name the Gateways that it is for in gateways, and mesh not among them"
-            yield Fault((*path, index), "MG1042", message, hint)
-        else:
+        found = list(chain_rules(_single_host_faults(spec, host, (*path, index))))
+        yield from found
+        if not found:
             good.append((index, host))
     for later, earlier in overlapping(good):
         message = (
             f"{quoted(spec.hosts[later])} and {quoted(spec.hosts[earlier])} in {path_text((*path, earlier))} overlap"
         )
         yield Fault((*path, later), "MG1043", message, "remove one of the two")
+
+
+def _single_host_faults(spec: VirtualServiceSpec, host: str, path: FieldPath) -> Iterator[Fault]:
+    message = _host_fault(spec, host)
+    if message:
+        yield Fault(path, "MG1021", message, name_hint(host, wildcard_domain))
+    elif host == "*" and _is_for_mesh(spec):
+        hint = "name the Gateways that it is for in gateways, and mesh not among them"
+        yield Fault(path, "MG1042", 'the host "*" cannot be for the mesh', hint)
 
 
 def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
@@ -341,7 +247,10 @@ def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 
 def _cover(spec: VirtualServiceSpec) -> HostCover | None:
     """An index of the hosts, or None if they are missing or one is wrong, so that no server name can be checked."""
-    usable = spec.hosts and not any(_host_fault(spec, host) for host in spec.hosts)
+    try:
+        usable = spec.hosts and not any(_host_fault(spec, host) for host in spec.hosts)
+    except BrokenValueError:
+        return None
     return HostCover(enumerate(spec.hosts)) if usable else None
 
 
@@ -349,17 +258,22 @@ def _sni_faults(
     spec: VirtualServiceSpec, names: Sequence[str], cover: HostCover | None, path: FieldPath
 ) -> Iterator[Fault]:
     for index, name in sound_items(names):
-        name_path = (*path, index)
-        generated = name.startswith(_GENERATED) and not _is_for_mesh(spec)
-        message = server_name(name) if generated else wildcard_domain(name)
-        if message and is_ip_address(name):
-            hint = "clients send no server name for an address; write the name they use, or route by a tcp rule"
-            yield Fault(name_path, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
-        elif message:
-            yield Fault(name_path, "MG1021", message, name_hint(name, wildcard_domain))
-        elif cover is not None and not cover.includes(name):
-            message = f"no host of the VirtualService covers the server name {quoted(name)}"
-            yield Fault(name_path, "MG1048", message, _cover_hint(name, spec.hosts, cover))
+        yield from chain_rules(_single_name_faults(spec, name, cover, (*path, index)))
+
+
+def _single_name_faults(
+    spec: VirtualServiceSpec, name: str, cover: HostCover | None, path: FieldPath
+) -> Iterator[Fault]:
+    generated = name.startswith(_GENERATED) and not _is_for_mesh(spec)
+    message = server_name(name) if generated else wildcard_domain(name)
+    if message and is_ip_address(name):
+        hint = "clients send no server name for an address; write the name they use, or route by a tcp rule"
+        yield Fault(path, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
+    elif message:
+        yield Fault(path, "MG1021", message, name_hint(name, wildcard_domain))
+    elif cover is not None and not cover.includes(name):
+        message = f"no host of the VirtualService covers the server name {quoted(name)}"
+        yield Fault(path, "MG1048", message, _cover_hint(name, spec.hosts, cover))
 
 
 def _cover_hint(name: str, hosts: Sequence[str], cover: HostCover) -> str:

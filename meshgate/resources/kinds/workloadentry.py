@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -128,15 +128,15 @@ def unix_faults(entry: WorkloadEntrySpec, path: FieldPath) -> Iterator[Fault]:
         yield Fault((*path, "ports"), "MG1095", "a Unix socket has no ports", "leave ports out", points_at_key=True)
 
 
-def single_port_faults(entry: WorkloadEntrySpec, ports: int, path: FieldPath) -> Iterator[Fault]:
+def single_port_faults(entry: WorkloadEntrySpec, ports: Sequence[object], path: FieldPath) -> Iterator[Fault]:
     """
     Check that a service with a Unix socket as an endpoint has a single port.
 
-    :param ports: the number of ports of the service.
+    :param ports: the ports of the service.
     :param path: the path of the entry.
     """
-    if _is_unix(entry) and ports != 1:
-        message = f"a Unix socket is for a service of one port, and this one has {ports or 'none'}"
+    if _is_unix(entry) and len(ports) != 1:
+        message = f"a Unix socket is for a service of one port, and this one has {len(ports) or 'none'}"
         yield Fault((*path, "address"), "MG1095", message, "write a ServiceEntry for each port")
 
 

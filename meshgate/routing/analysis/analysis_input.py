@@ -16,10 +16,11 @@ from typing import Any
 from meshgate.resources.kinds.destinationrule import DestinationRule, DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import makes_pods, pod_labels
+from meshgate.resources.kinds.route_destinations import Destination
 from meshgate.resources.kinds.secret import SecretSpec
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
-from meshgate.resources.kinds.virtualservice import Destination, TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
+from meshgate.resources.kinds.virtualservice import TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.servers import Proxy

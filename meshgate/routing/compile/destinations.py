@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
+from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
+from meshgate.resources.kinds.route_destinations import RouteDestination
 from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY
-from meshgate.resources.kinds.virtualservice import Destination as RouteTarget
-from meshgate.resources.kinds.virtualservice import RouteDestination, VirtualService
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import spelling_hint
