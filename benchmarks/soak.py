@@ -2,8 +2,9 @@
 A soak: very many connections of all kinds through a real gateway, and a check of what they leave behind.
 
 They must leave no descriptor, next to no memory, and one line each in the access log, with the ending of their kind.
-Meanwhile an endpoint fails and heals, a route leads back to the gateway, and the wall clock is stepped, if libfaketime
-is installed. Run it as ``python -m benchmarks.soak``; it exits with 1 and names each check that failed.
+Meanwhile an endpoint fails and heals, a route leads back to the gateway, routes and a listener come and go, and the
+wall clock is stepped, if libfaketime is installed. Run it as ``python -m benchmarks.soak``; it exits with 1 and names
+each check that failed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from benchmarks.counters import PROC, private_bytes
 from benchmarks.gateways import ACCESS_LOG, Choice, gateway, prepare
 from benchmarks.processes import BenchmarkError, Server, backend, build, free_port, wait_until
 from benchmarks.soak_kinds import FAILING, PATIENCE, Kind, connected, mixed, pattern_of
-from benchmarks.soak_troubles import FailingEndpoint, SteppedClock, routes
+from benchmarks.soak_troubles import FailingEndpoint, RouteChanges, SteppedClock, routes
 from meshgate.transport.lean.pipes import SPARE
 from tests.clock_steps import WallClock, forget_clocks
 
@@ -37,6 +38,9 @@ GROWTH = 0.05
 
 WARM_UP = 20_000
 """Connections of the warm-up, in which memory reaches its size; half of all if there are fewer than 40,000."""
+
+CONNECTIONS_FOR_A_CHANGE = 200
+"""The number of connections for which there is one change of the routes."""
 
 HEALED_WITHIN = 40.0
 """Seconds within which a healed endpoint must be used again: its longest back-off, and some more."""
@@ -97,6 +101,20 @@ class Soak:
     def work(self, kinds: Iterable[Kind]) -> None:
         """Make connections of these kinds, and wait for their ends."""
         asyncio.run(self._work(iter(kinds)))
+
+    def work_through(self, kinds: Sequence[Kind], changes: RouteChanges) -> int:
+        """
+        Make connections of these kinds while routes change, and wait for the ends of both.
+
+        :return: the number of connections, with those of the clients that await the changes.
+        """
+        changes.start()
+        self.work(kinds)
+        changes.join()
+        self.endings.update(changes.endings)
+        if changes.fault:
+            self.faults[changes.fault] += 1
+        return len(kinds) + changes.endings.total()
 
     async def _work(self, kinds: Iterator[Kind]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -214,6 +232,11 @@ def heal(soak: Soak, endpoint: FailingEndpoint) -> int:
     return made
 
 
+def even(number: float) -> int:
+    """The nearest even number that is not 0."""
+    return max(2, 2 * round(number / 2))
+
+
 def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> bool:
     """Run the soak and print its outcome; returns False if a check failed."""
     failing_port = free_port()
@@ -231,16 +254,19 @@ def soaked(folder: Path, connections: int, concurrent: int, choice: Choice) -> b
             soak = Soak(port, pattern_of(origin), concurrent)
             kinds = list(mixed(connections, random.Random(1)))  # noqa: S311 -- an order, no secret
             began, first = time.monotonic(), min(WARM_UP, connections // 2)
-            soak.work(kinds[:first])
-            warm = idle_state(server, before.total() + first, start)
-            print(f"{first:<12} {warm}", flush=True)
-            soak.work(kinds[first:])
-            connections += heal(soak, endpoint)
+            further, changes = free_port(), even(first / CONNECTIONS_FOR_A_CHANGE)
+            made = soak.work_through(kinds[:first], RouteChanges(folder, port, further, range(changes)))
+            warm = idle_state(server, before.total() + made, start)
+            print(f"{made:<12} {warm}", flush=True)
+            rest = range(changes, changes + even((connections - first) / CONNECTIONS_FOR_A_CHANGE))
+            made += soak.work_through(kinds[first:], RouteChanges(folder, port, further, rest))
+            connections = made + heal(soak, endpoint)
             end = idle_state(server, before.total() + connections, start)
             took = time.monotonic() - began
             print(f"{connections:<12} {end}; memory {end.memory / warm.memory - 1:+.1%}")
             logged = endings(log) - before
             print(f"{logged.total()} lines, {connections / took:.0f} connections a second")
+            print(f"the routes changed {rest.stop} times")
             print(f"the endpoint failed {endpoint.failures} times, and got {endpoint.served} connections")
             if clock:
                 print(f"the wall clock was stepped {clock[0].steps} times")

@@ -1,6 +1,7 @@
 """
-The troubles of a soak: an endpoint that fails and heals, a route that leads back to the gateway, and a wall clock that
-is stepped. They must not change the ending of any connection, except for those of the route that leads back.
+The troubles of a soak: an endpoint that fails and heals, a route that leads back to the gateway, a wall clock that is
+stepped, and routes and listeners that come and go. They must not change the ending of any connection, except for those
+of the route that leads back.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import contextlib
 import itertools
 import socket
 import threading
+import time
+from collections import Counter
+from pathlib import Path
 from typing import Final
 
+from benchmarks.processes import answers, client_hello
 from benchmarks.soak_kinds import FAILING_NAME, LOOPBACK, MESSAGE, ROUND_NAME
 from tests.clock_steps import WallClock
 
@@ -57,6 +62,34 @@ spec:
   - match: [{{sniHosts: [{round_name}]}}]
     route: [{{destination: {{host: round.internal}}}}]
 """
+
+CHANGING_ROUTE: Final = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: changing}}
+spec:
+  hosts: [{name}]
+  gateways: [tls, further]
+  tls:
+  - match: [{{sniHosts: [{name}]}}]
+    route: [{{destination: {{host: backend, port: {{number: 443}}}}}}]
+"""
+
+FURTHER_LISTENER: Final = """\
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: further}}
+spec:
+  servers:
+  - port: {{number: {port}, name: tls, protocol: TLS}}
+    bind: 127.0.0.1
+    tls: {{mode: PASSTHROUGH}}
+    hosts: ["*"]
+"""
+
+EFFECT_WITHIN: Final = 60.0
+"""Seconds within which a change must have its effect on a machine that is busy with the soak."""
 
 
 def routes(gateway: int, backend: int, failing: int) -> str:
@@ -152,3 +185,59 @@ class SteppedClock(threading.Thread):
         """Stop stepping."""
         self._over.set()
         self.join()
+
+
+class RouteChanges(threading.Thread):
+    """
+    Changes routes, one change after the other; each is awaited. Every other change opens a further listener, and the
+    next one closes it.
+
+    :param folder: the folder of the gateway.
+    :param port: the port of its listener.
+    :param further: the port of the listener that comes and goes.
+    :param numbers: the numbers of the changes; the last one should be odd, so that the further listener is closed.
+    :ivar endings: the endings that the clients which await the changes must have.
+    :ivar changes: the number of changes with an effect.
+    :ivar fault: the fault that has ended the changes; empty if there is none.
+    """
+
+    def __init__(self, folder: Path, port: int, further: int, numbers: range) -> None:
+        super().__init__(name="route changes", daemon=True)
+        self.endings: Counter[str] = Counter()
+        self.changes = 0
+        self.fault = ""
+        self._folder, self._port, self._further, self._numbers = folder, port, further, numbers
+
+    def run(self) -> None:
+        """Make all changes, or stop at the first one without an effect."""
+        for number in self._numbers:
+            try:
+                self._change(number)
+            except (OSError, TimeoutError) as error:
+                self.fault = f"change {number} of the routes: {type(error).__name__} {error}"
+                return
+            self.changes += 1
+
+    def _change(self, number: int) -> None:
+        name = f"t{number:06}.example.com"
+        opened = number % 2 == 0
+        fresh = self._folder / "fresh"
+        fresh.write_text(
+            CHANGING_ROUTE.format(name=name) + (FURTHER_LISTENER.format(port=self._further) if opened else "")
+        )
+        fresh.rename(self._folder / "routes" / "changing.yaml")
+        hello, end = client_hello(name), time.monotonic() + EFFECT_WITHIN
+        while not (self._answered(self._port, hello) and self._answered(self._further, hello) is opened):
+            if time.monotonic() > end:
+                raise TimeoutError(f"no effect within {EFFECT_WITHIN:g} s")
+            time.sleep(_POLL)
+
+    def _answered(self, port: int, hello: bytes) -> bool:
+        try:
+            answered = answers(port, hello)
+        except ConnectionError:
+            if port == self._further:  # the listener is closed
+                return False
+            raise
+        self.endings["ok" if answered else "no_route"] += 1
+        return answered

@@ -23,8 +23,8 @@ class SoakTests(TestCase):
     async def test_nothing_is_left(self) -> None:
         """
         Each of 2,000 connections has its line with the right ending, and no descriptor stays open: though an endpoint
-        fails and heals, a route leads back to the gateway, and the wall clock is stepped. The compiled data path
-        serves if these tests run on it.
+        fails and heals, a route leads back to the gateway, routes and a listener come and go, and the wall clock is
+        stepped. The compiled data path serves if these tests run on it.
         """
         for program in ("make", "cc"):
             require_program(program)
@@ -35,6 +35,7 @@ class SoakTests(TestCase):
         self.assertEqual((await soak.exit_status(160), soak.stderr), (0, ""), soak.stdout)
         # Some further connections find out that the endpoint has healed: the slower the machine, the more.
         self.assertRegex(soak.stdout, r"\n2\d{3} lines")
+        self.assertRegex(soak.stdout, r"\nthe routes changed [1-9]")
         self.assertRegex(soak.stdout, r"\nthe endpoint failed [1-9]")
         if "the wall clock is not stepped" not in soak.stdout:
             self.assertRegex(soak.stdout, r"\nthe wall clock was stepped [1-9]")
