@@ -15,7 +15,7 @@ from typing import Any
 
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.table_edits import Draft, edits_between
 from meshgate.workers.messages import Unpacker, pack_edits

@@ -36,7 +36,7 @@ from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings

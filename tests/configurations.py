@@ -12,7 +12,7 @@ from meshgate.resources.problem import Problem, has_errors
 from meshgate.resources.reader import read_text
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.compiler import Compilation, compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 
 PROXY = Proxy(labels={"istio": "ingressgateway"}, namespace="istio-system")
 Document = dict[str, Any]

@@ -22,7 +22,7 @@ from benchmarks.processes import ROOT, client_hello, free_port, proxy, wait_unti
 from meshgate.providers.registry import find_factories
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.settings.load import load_settings
 from tests.support import new_folder

@@ -13,7 +13,7 @@ from meshgate.resources.latest import latest
 from meshgate.resources.problem import Problem
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.settings.load import load_settings
 from tests.support import IMPORT_ROOT

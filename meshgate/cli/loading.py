@@ -20,7 +20,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.compiler import Compilation, compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.tell.statuses import all_statuses
 
 STANDARD_INPUT = "-"

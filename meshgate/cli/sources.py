@@ -21,7 +21,7 @@ from meshgate.report import problem_count, problem_line
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.settings.schema import EXTENDED, SettingsFile
 
 if TYPE_CHECKING:

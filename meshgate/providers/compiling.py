@@ -23,7 +23,7 @@ from meshgate.providers.feed import FeedState
 from meshgate.resources.latest import LatestResources
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.statuses import all_statuses
 

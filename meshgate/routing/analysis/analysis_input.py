@@ -23,7 +23,7 @@ from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import Catalog, selected
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import HostIndex
 
 SubsetOwners = dict[ResourceKey, tuple[VirtualService, str]]

@@ -44,8 +44,8 @@ from meshgate.routing.analysis.virtual_service_checks import (
     unreached_rules,
 )
 from meshgate.routing.compile.catalog import Catalog
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
-from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.hosts import HostIndex
 
 K = TypeVar("K")

@@ -12,7 +12,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, Workload, listed
 from meshgate.routing.compile.catalog import selected
-from meshgate.routing.compile.servers import ISTIO_LABELS
+from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS
 from meshgate.routing.hosts import server_hosts
 
 Binding = tuple[int, str, str]

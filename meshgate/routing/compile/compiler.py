@@ -39,10 +39,11 @@ from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, unselected
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
-from meshgate.routing.compile.servers import GatewayPods, Proxy, servers_of, unselected
+from meshgate.routing.compile.servers import servers_of
 from meshgate.routing.hosts import full_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable

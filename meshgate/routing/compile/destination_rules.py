@@ -18,7 +18,7 @@ from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import scopes, selected
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import full_name, most_specific
 
 ROOT_NAMESPACE: Final = "istio-system"

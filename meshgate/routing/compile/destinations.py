@@ -23,9 +23,9 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import spelling_hint
 from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.policy_notes import nearness, never_out, notes, overruled
 from meshgate.routing.compile.route_binding import gateways_of
-from meshgate.routing.compile.servers import Proxy
 from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
     ORIGINATING,

@@ -24,7 +24,8 @@ from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import selected
-from meshgate.routing.compile.servers import BoundServer, Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.table import (
     ANY_IPV4,
     ANY_IPV6,

@@ -15,20 +15,19 @@ group; chains are built group by group, in the order of each group's first serve
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.catalog import selected
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, listening_port, not_selected
 from meshgate.routing.hosts import server_host_index, server_hosts
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 
@@ -37,33 +36,6 @@ Group = tuple[int, str, str]
 """Port, protocol and bind."""
 Age = tuple[int, float, str, int, str, str, int]
 """Sorts servers by the age of their Gateways, then by their index in the Gateway."""
-
-NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
-"""A Service with this label translates no port."""
-
-ISTIO_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
-"""Labels of the gateway that Istio installs; ``istioctl analyze`` assumes that its pod exists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """
-    The gateway as Istio sees it: a pod that Gateways select by its labels.
-
-    :ivar labels: the pod's labels.
-    :ivar namespace: the pod's namespace.
-    :ivar domain_suffix: the cluster domain.
-    :ivar extended: the extended semantics: what Istio ignores on a gateway counts.
-    :ivar in_cluster: the configuration is for a gateway in a cluster, where the Service exists that Istio installs.
-    :ivar ipv6: the machine has IPv6, so servers without a bind serve both families.
-    """
-
-    labels: Mapping[str, str]
-    namespace: str
-    domain_suffix: str = "cluster.local"
-    extended: bool = False
-    in_cluster: bool = False
-    ipv6: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,35 +124,16 @@ class BoundServer:
         return self.at("")
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayPods:
-    """
-    Resources beside a Gateway that its servers depend on.
-
-    :ivar services: the Services of the gateway's own pod, which translate ports; the oldest first.
-    :ivar pods: all Pods; a Gateway may select one of them in place of this gateway.
-    """
-
-    services: tuple[Resource[ServiceSpec], ...] = ()
-    pods: tuple[Resource[Any], ...] = ()
-
-    @classmethod
-    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> GatewayPods:
-        """Choose from all Services and Pods."""
-        own = (each for each in sorted(services, key=Resource.order) if _translates(each, proxy))
-        return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
-
-
 def servers_of(gateway: Gateway, gateway_pods: GatewayPods, proxy: Proxy) -> tuple[BoundServer, ...] | Problem:
     """The servers of one Gateway, before they are merged with others; or why the Gateway is not for this gateway."""
     if not selected(gateway.spec.selector, proxy.labels):
-        return _not_selected(gateway, proxy, gateway_pods.pods)
+        return not_selected(gateway, proxy, gateway_pods.pods)
     return tuple(
         BoundServer(
             gateway,
             index,
             server,
-            _listening_port(server.port.number, gateway_pods.services),
+            listening_port(server.port.number, gateway_pods.services),
             server_hosts(server.hosts, gateway.namespace),
             both_families=proxy.ipv6 and not server.bind,
         )
@@ -286,59 +239,6 @@ class PortUse(NamedTuple):
     def contested(self) -> bool:
         """True if a plain server may keep a server of another Gateway off the port, whatever their hosts."""
         return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
-
-
-def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
-    """True for a Service of the gateway's own pod, unless its label forbids the translation of ports."""
-    chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
-    return bool(chooses) and service.namespace == proxy.namespace and NO_TRANSLATION_LABEL not in service.labels
-
-
-def _listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> int:
-    """
-    The port to listen on for a server's port: the targetPort of a Service of the gateway's own pod with that port, else
-    the port itself. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
-    """
-    for service in services:
-        for port in service.spec.ports:
-            if port.port == number and isinstance(port.target_port, int):
-                return port.target_port or number
-    return number
-
-
-def unselected(gateways: Iterable[Gateway], proxy: Proxy, pods: Collection[Resource[Any]]) -> Iterator[Problem]:
-    """One problem for each Gateway that does not select this gateway."""
-    for gateway in gateways:
-        if not selected(gateway.spec.selector, proxy.labels):
-            yield _not_selected(gateway, proxy, pods)
-
-
-def _not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
-    selector = gateway.spec.selector
-    wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"
-    others = (ISTIO_LABELS, *(pod.labels for pod in pods))
-    if not any(selected(selector, labels) for labels in others):
-        near = [
-            f"{key}: {ours}"
-            for key, value in selector.items()
-            if (ours := proxy.labels.get(key)) and difflib.get_close_matches(value, [ours], 1, 0.7)
-        ]
-        return gateway.problem(
-            Severity.ERROR if pods else Severity.WARNING,
-            "MG2040",
-            f"selects nothing: neither this gateway ({have}) nor "
-            + (f"any Pod is labeled {wanted}" if pods else f"Istio's own is labeled {wanted}, and there are no Pods"),
-            path="spec.selector",
-            hint=f"did you mean {', '.join(near)}?" if near else "a selector has labels of the gateway's pod",
-        )
-    return gateway.problem(
-        Severity.INFO,
-        "MG2001",
-        f"not for this gateway: the selector is {wanted}, and the labels of this gateway are {have}",
-        path="spec.selector",
-        hint="set the labels of this gateway in the settings, under gateway.labels",
-    )
 
 
 def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Problem:

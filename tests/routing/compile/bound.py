@@ -13,7 +13,8 @@ from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.claims import ClaimReader, ServerClaims
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
-from meshgate.routing.compile.servers import BoundServer, GatewayPods, Proxy, servers_of
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy
+from meshgate.routing.compile.servers import BoundServer, servers_of
 from tests.configurations import PROXY, Document, read
 
 NO_PODS = GatewayPods()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.latest import latest
 from meshgate.routing.compile.compiler import Compilation, compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import covers
 from meshgate.routing.table import ListenerKey
 from tests.configurations import (

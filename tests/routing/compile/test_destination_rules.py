@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from tests.configurations import PROXY, Document, codes, destination_rule, read
 
 HOST = "db.shop.svc.cluster.local"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.addresses import EVERYWHERE, Network, address, network
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import covers, specificity
 from meshgate.routing.table import ANYWHERE, Addresses, ByAddress, Chain, Listener, ListenerKey
 from meshgate.routing.tell.explain import Call, explain

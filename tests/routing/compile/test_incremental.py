@@ -17,7 +17,7 @@ from meshgate.resources.phases import at_once
 from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.compiler import CLAIMS_AT_ONCE, Compilation, Compiler, compile_change, compile_table
-from meshgate.routing.compile.servers import Proxy
+from meshgate.routing.compile.gateway_proxy import Proxy
 from tests.configurations import (
     PROXY,
     Document,

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.problem import Problem
-from meshgate.routing.compile.servers import BoundServer, GatewayPods, MergedServers, PortUse, Proxy, servers_of
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy
+from meshgate.routing.compile.servers import BoundServer, MergedServers, PortUse, servers_of
 from tests.configurations import (
     PROXY,
     Document,
