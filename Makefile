@@ -24,7 +24,7 @@ DATA_PATH_TESTS := tests.wire tests.proxy \
 GOLDEN_TESTS := tests.test_golden $(addprefix tests.settings.test_,load expectation_file)
 TEST_FILES = $(shell find tests -name 'test_*.py')
 # Not among the quick tests: tests that run gateways or other programs, build the package, or try many random changes.
-SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(environments|installation|lab_with_workers)' $(TEST_FILES)) \
+SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|environments|installation|lab_with_workers)' $(TEST_FILES)) \
 	tests/routing/compile/test_incremental.py tests/routing/test_table_edits.py tests/resources/yaml/test_nodes.py \
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))

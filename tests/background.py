@@ -70,14 +70,19 @@ class Background:
 
     def kill(self) -> None:
         """Kill all processes in the folder."""
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+        kill_processes_in(self.folder)
+
+
+def kill_processes_in(folder: Path) -> None:
+    """Kill all processes that run in a folder, or below it."""
+    for pid in _processes_in(folder):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _processes_in(folder: Path) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdecimal() and (entry / "cwd").readlink() == folder:
+            if entry.name.isdecimal() and (entry / "cwd").readlink().is_relative_to(folder):
                 yield int(entry.name)
         except OSError:
             pass  # it has ended, or is not ours

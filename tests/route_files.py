@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from zope.interface import implementer
-
-from meshgate.providers.interfaces import ISnapshotSink
-from meshgate.providers.snapshot import Snapshot
+from meshgate import testing
 
 UNPARSABLE = "spec: [\n"
 
@@ -41,26 +38,8 @@ def broken_gateway(name: str) -> str:
     return gateway(name).replace("443", "https")
 
 
-@implementer(ISnapshotSink)
-class RecordingSink:
-    """Keeps what is published."""
-
-    def __init__(self) -> None:
-        self.snapshots: list[Snapshot] = []
-        self.failures: list[str | Exception] = []
-
-    def publish(self, snapshot: Snapshot) -> None:
-        """Keep it."""
-        self.snapshots.append(snapshot)
-
-    def failed(self, reason: str | Exception) -> None:
-        """Keep it."""
-        self.failures.append(reason)
-
-    @property
-    def last(self) -> Snapshot:
-        """What was published last."""
-        return self.snapshots[-1]
+class RecordingSink(testing.RecordingSink):
+    """Keeps what is published, and gives what tests of files ask for."""
 
     @property
     def ports(self) -> dict[str, int]:

@@ -28,7 +28,7 @@ LAYERS = [
     "lab",
 ]
 """From the lowest up; a folder within one of them belongs to it."""
-ABOVE = ["report", "control", "tap", "cli", "__main__"]
+ABOVE = ["testing", "report", "control", "tap", "cli", "__main__"]
 """Everything else, from the lowest up: the modules at the top, and the commands."""
 PURE = ("wire", "resources", "routing")
 """The layers that parse and decide: they do no input or output."""
@@ -43,7 +43,9 @@ def sources() -> dict[str, Path]:
     return found
 
 
-SOURCES = {name: file for name, file in sources().items() if not name.startswith("meshgate.defaults")}
+SHIPPED = ("meshgate.defaults", "meshgate.provider_template")
+"""Files that come with the package and are no modules of it."""
+SOURCES = {name: file for name, file in sources().items() if not name.startswith(SHIPPED)}
 
 
 def imports(file: Path, *, at_import: bool = False) -> Iterator[str]:

@@ -71,6 +71,8 @@ class InstallationTests(TestCase):
         target = new_folder(self) / "installation"
         written = await environment.run("-m", "meshgate", "init", target)
         self.assertEqual(await written.exit_status(), 0, written.stderr)
+        provider = await environment.run("-m", "meshgate", "init", "--provider", "hosts", target / "provider")
+        self.assertEqual(await provider.exit_status(), 0, provider.stderr)
         settings = target / "meshgate.yaml"
         checked = await environment.run(environment.twistd, "-n", "meshgate", "--config", settings, "--validate")
         self.assertEqual(await checked.exit_status(), 0, checked.stdout + checked.stderr)

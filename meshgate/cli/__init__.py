@@ -25,7 +25,7 @@ COMMANDS = {
     "diff": "Show what changes for traffic between two configurations.",
     "explain": "Explain step by step where a connection goes.",
     "explain-field": "Explain what a field of a resource means, and which values it takes.",
-    "init": "Write the default installation, the lab, into DIRECTORY.",
+    "init": "Write a new installation, or the package of a route provider.",
     "routes": "Show every route in a table.",
     "sniff": "Show the contents of a captured ClientHello.",
     "status": "Show the status of the running gateway.",

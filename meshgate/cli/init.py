@@ -1,35 +1,69 @@
-"""``meshgate init``: write the default installation, the lab, into a folder."""
+"""
+``meshgate init``: write a new installation, or the package of a route provider, into a folder.
+
+An installation is the lab. The package is the one that the documentation explains ("Write a route provider"), with the
+type that the user has chosen in place of ``inventory``.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Final
 
 import click
 
 SETTINGS_FILE = "meshgate.yaml"
 ROUTES_FOLDER = "routes"
 
+TEMPLATE_TYPE: Final = "inventory"
+"""The provider type of the template, which the user's type takes the place of."""
+
+TEMPLATE_FILES: Final = (
+    "README.md",
+    "pyproject.toml",
+    "meshgate_inventory/__init__.py",
+    "meshgate_inventory/documents.py",
+    "meshgate_inventory/provider.py",
+    "meshgate_inventory/tests/__init__.py",
+    "meshgate_inventory/tests/test_provider.py",
+    "twisted/plugins/meshgate_inventory_plugin.py",
+    "meshgate.yaml",
+    "hosts.json",
+)
+
+_TYPE_NAME: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
 
 @click.command("init")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def command(directory: Path) -> None:
-    """Write the default installation, the lab, into DIRECTORY.
+@click.option("--provider", "type_name", metavar="NAME", help="Write the package of a route provider of this type.")
+def command(directory: Path, type_name: str | None) -> None:
+    """Write a new installation, or the package of a route provider.
+
+    It is written into DIRECTORY. The installation is the lab. With --provider, it is a Python package instead: a
+    route provider of the type NAME that reads a JSON file, with settings and tests, ready to install and to change.
 
     Existing files are never overwritten.
     """
     try:
-        written = write_installation(directory)
-    except InstallationError as error:
+        written = write_installation(directory) if type_name is None else write_provider(directory, type_name)
+    except InitError as error:
         raise click.ClickException(str(error)) from None
     for path in written:
         click.echo(path)
-    click.echo(f"\nStart it:  twistd -n meshgate --config {directory / 'meshgate.yaml'}")
+    click.echo()
+    if type_name is not None:
+        click.echo(f"Install it:  python -m pip install --editable {directory}")
+        click.echo(f"Test it:  python -m twisted.trial {module_name(type_name)}")
+    click.echo(f"Start it:  twistd -n meshgate --config {directory / SETTINGS_FILE}")
 
 
-class InstallationError(Exception):
-    """The installation cannot be written. The message is for people."""
+class InitError(Exception):
+    """The files cannot be written. The message is for people."""
 
 
 def write_installation(directory: Path) -> list[Path]:
@@ -38,22 +72,47 @@ def write_installation(directory: Path) -> list[Path]:
 
     :param directory: made with its parents if it does not exist.
     :return: the files, the settings first.
-    :raises InstallationError: if one of the files exists, or the folder cannot be written to.
+    :raises InitError: if one of the files exists, or the folder cannot be written to.
     """
-    shipped = {directory / name: source for name, source in _shipped_files().items()}
+    return _write(directory, {name: source.read_bytes() for name, source in _shipped_files().items()})
+
+
+def write_provider(directory: Path, type_name: str) -> list[Path]:
+    """
+    Write the package of a route provider. If one of its files exists, none is written.
+
+    :param directory: made with its parents if it does not exist.
+    :param type_name: the type of the provider in the settings.
+    :return: the files.
+    :raises InitError: if the type cannot be used, one of the files exists, or the folder cannot be written to.
+    """
+    from meshgate.providers.registry import find_factories  # imports Twisted, which an installation does not need
+
+    if not _TYPE_NAME.fullmatch(type_name):
+        raise InitError(
+            f"{type_name!r} cannot be the type of a provider: write at most 40 lower-case letters, digits and dashes, "
+            "beginning with a letter, such as my-database"
+        )
+    if type_name in find_factories().types:
+        raise InitError(f"there is a provider of the type {type_name!r} already; choose another name")
+    return _write(directory, _provider_files(type_name))
+
+
+def _write(directory: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    paths = {directory / name: content for name, content in contents.items()}
     try:
-        existing = [path for path in shipped if path.exists() or path.is_symlink()]
+        existing = [path for path in paths if path.exists() or path.is_symlink()]
         if existing:
             names = "".join(f"\n  {path}" for path in existing)
-            raise InstallationError(f"nothing was written, because these files exist already:{names}")
-        for path, source in shipped.items():
+            raise InitError(f"nothing was written, because these files exist already:{names}")
+        for path, content in paths.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             # "x": not even a file that has appeared meanwhile is overwritten.
             with path.open("xb") as file:
-                file.write(source.read_bytes())
+                file.write(content)
     except OSError as error:
-        raise InstallationError(f"{error.filename or directory} cannot be written: {error.strerror}") from error
-    return list(shipped)
+        raise InitError(f"{error.filename or directory} cannot be written: {error.strerror}") from error
+    return list(paths)
 
 
 def _shipped_files() -> dict[str, Traversable]:
@@ -67,3 +126,24 @@ def _shipped_files() -> dict[str, Traversable]:
         SETTINGS_FILE: defaults / SETTINGS_FILE,
         **{f"{ROUTES_FOLDER}/{route.name}": route for route in routes if route.name.endswith(".yaml")},
     }
+
+
+def module_name(type_name: str) -> str:
+    """The name of the module of a provider's package."""
+    return f"meshgate_{type_name.replace('-', '_')}"
+
+
+def _provider_files(type_name: str) -> dict[str, bytes]:
+    """Return the contents of a provider's package by their relative names."""
+    names = {
+        module_name(TEMPLATE_TYPE): module_name(type_name),
+        TEMPLATE_TYPE.capitalize(): "".join(word.capitalize() for word in type_name.split("-")),
+        TEMPLATE_TYPE: type_name,
+    }
+    words = re.compile("|".join(names))
+
+    def renamed(text: str) -> str:
+        return words.sub(lambda word: names[word[0]], text)
+
+    template = files("meshgate") / "provider_template"
+    return {renamed(name): renamed((template / name).read_text("utf-8")).encode() for name in TEMPLATE_FILES}

@@ -232,7 +232,7 @@ class _Sink:
         self._deliver = deliver
 
     def publish(self, snapshot: Snapshot) -> None:
-        fault = _type_fault(snapshot)
+        fault = type_fault(snapshot)
         if fault:
             self.failed(f"it published {fault}")
         else:
@@ -244,7 +244,7 @@ class _Sink:
         self._deliver(self, _Published(failure=failure))
 
 
-def _type_fault(snapshot: object) -> str:
+def type_fault(snapshot: object) -> str:
     """Describe a wrong type in what a provider published; empty if there is none. A provider is other people's code."""
     if not isinstance(snapshot, Snapshot):
         return f"{type(snapshot).__name__} instead of a Snapshot"

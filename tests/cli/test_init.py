@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from meshgate.cli import init
-from meshgate.cli.init import InstallationError, write_installation
+from meshgate.cli.init import TEMPLATE_FILES, InitError, write_installation, write_provider
 from meshgate.providers.directory.provider import DirectoryFactory
 from meshgate.providers.registry import Registry
 from meshgate.settings.load import load_settings
@@ -32,7 +33,7 @@ class WriteInstallationTests(SynchronousTestCase):
 
     def refusal(self) -> str:
         """The message of an attempt that has to fail, FOLDER standing for the folder."""
-        error = self.assertRaises(InstallationError, write_installation, self.folder)
+        error = self.assertRaises(InitError, write_installation, self.folder)
         return str(error).replace(str(self.folder), "FOLDER")
 
     def test_it_writes_the_settings_and_the_routes(self) -> None:
@@ -106,6 +107,59 @@ class WriteInstallationTests(SynchronousTestCase):
         self.assertEqual({name.rpartition(".")[2] for name in contents(self.folder)}, {"yaml"})
 
 
+class WriteProviderTests(SynchronousTestCase):
+    """:func:`write_provider`."""
+
+    def setUp(self) -> None:
+        """Choose a folder that does not exist."""
+        self.folder = new_folder(self) / "package"
+
+    def refusal(self, type_name: str) -> str:
+        """The message of an attempt that has to fail."""
+        return str(self.assertRaises(InitError, write_provider, self.folder, type_name))
+
+    def test_the_example_is_what_it_writes(self) -> None:
+        """The package that the documentation explains is the template, whole."""
+        example = IMPORT_ROOT / "examples" / "meshgate-inventory"
+        if not example.exists():
+            raise SkipTest("these tests are not run from a checkout")
+        listed = subprocess.run(["git", "ls-files"], cwd=example, capture_output=True, text=True, check=False)
+        if listed.returncode == 0:
+            self.assertEqual(sorted(listed.stdout.split()), sorted(TEMPLATE_FILES))
+        write_provider(self.folder, "inventory")
+        self.assertEqual(contents(self.folder), {name: (example / name).read_bytes() for name in TEMPLATE_FILES})
+
+    def test_another_type(self) -> None:
+        """Every name of the template is replaced, in the files and in their paths, and all modules are still Python."""
+        for type_name in ("hosts", "my-inventory-2", "x"):
+            folder = self.folder / type_name
+            written = write_provider(folder, type_name)
+            module = f"meshgate_{type_name.replace('-', '_')}"
+            self.assertIn(folder / "twisted" / "plugins" / f"{module}_plugin.py", written)
+            for path in written:
+                text = path.read_text().replace(type_name, "").replace(module, "")
+                self.assertNotIn("inventory", text.lower().replace("myinventory2", ""), path)
+                if path.suffix == ".py":
+                    compile(path.read_text(), path, "exec")
+            self.assertIn(f"type: {type_name},", (folder / "meshgate.yaml").read_text())
+
+    def test_a_type_that_exists(self) -> None:
+        """Of two plug-ins with one type, only one would serve."""
+        self.assertEqual(
+            self.refusal("directory"), "there is a provider of the type 'directory' already; choose another name"
+        )
+
+    def test_what_cannot_be_a_type(self) -> None:
+        """A type is also a part of the names of a module, of a class, and of a Gateway."""
+        for type_name in ("", "My", "my_cmdb", "2fast", "a-", "-a", "a--b", "a b", "é", "a\n", "x" * 41):
+            self.assertIn("cannot be the type of a provider: write at most 40", self.refusal(type_name), type_name)
+
+    def test_nothing_is_overwritten(self) -> None:
+        """A package that was changed since stays."""
+        write_provider(self.folder, "hosts")
+        self.assertIn("these files exist already", self.refusal("hosts"))
+
+
 class InitTests(CommandTestCase):
     """``meshgate init``."""
 
@@ -120,3 +174,10 @@ class InitTests(CommandTestCase):
         self.run_command("init", "lab")
         self.assertIn("these files exist already", self.run_command("init", "lab", exit_code=1).stderr)
         self.run_command("init", "routes/shop.yaml", exit_code=2)
+
+    def test_it_writes_a_provider(self) -> None:
+        """The files are listed, with the next commands; an unusable name is an error."""
+        written = self.run_command("init", "--provider", "hosts", "package").stdout
+        self.assertIn("package/meshgate_hosts/provider.py\n", written)
+        self.assertIn("\nStart it:  twistd -n meshgate --config package/meshgate.yaml\n", written)
+        self.run_command("init", "--provider", "Hosts", "other", exit_code=1)

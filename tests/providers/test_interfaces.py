@@ -46,7 +46,7 @@ FACTORIES = [
         RouteProviderPlugin("x", "for tests", "meshgate.providers.directory.provider.DirectoryFactory"),
         DirectoryOptions((), 1.0),
     ),
-    (example.InventoryFactory(), example.InventoryOptions("inventory.json", 443, "TLS")),
+    (example.InventoryFactory(), example.Options("hosts.json", 443, "TLS")),
 ]
 """Factories with options that they could have parsed."""
 

@@ -1,1 +1,1 @@
-"""An example of a route provider for meshgate: routes from a JSON inventory of hosts."""
+"""A route provider for meshgate: hosts from a JSON file."""

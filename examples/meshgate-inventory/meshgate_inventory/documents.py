@@ -1,37 +1,39 @@
-"""The inventory as Kubernetes documents, in the form that they have in a YAML file."""
+"""The hosts as Kubernetes documents, in the form that they have in a YAML file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+GATEWAY = "inventory"
+"""The name of the Gateway."""
 
-def documents(inventory: object, port: int, protocol: str) -> Iterator[dict[str, Any]]:
+
+def documents(hosts: object, port: int, protocol: str) -> Iterator[dict[str, Any]]:
     """
     Make one Gateway, and for each host a VirtualService that leads to a ServiceEntry; nothing without hosts.
 
-    :param inventory: a mapping from each host to ``address:port``.
+    :param hosts: a mapping from each host to ``address:port``, with an IP address.
     :param port: the port that the gateway listens on.
     :param protocol: ``TLS`` or ``TCP``.
-    :raises ValueError: if the inventory has another form.
+    :raises ValueError: if the hosts have another form.
     """
-    if not isinstance(inventory, dict):
-        raise ValueError("the inventory is not a JSON object of hosts")
+    if not isinstance(hosts, dict):
+        raise ValueError("the file is not a JSON object of hosts")
     tls = protocol == "TLS"
     service_port = {"number": port, "name": protocol.lower(), "protocol": protocol}
-    if inventory:
-        server = {"port": service_port, "hosts": list(inventory)}
+    if hosts:
+        server = {"port": service_port, "hosts": list(hosts)}
         if tls:
             server["tls"] = {"mode": "PASSTHROUGH"}
-        yield _document("Gateway", "inventory", {"servers": [server]})
-    for host, target in inventory.items():
+        yield _document("Gateway", GATEWAY, {"servers": [server]})
+    for host, target in hosts.items():
         address, target_port = _split(host, target)
         rule = {
             "match": [{"port": port, "sniHosts": [host]} if tls else {"port": port}],
             "route": [{"destination": {"host": host, "port": {"number": port}}}],
         }
-        virtual_service = {"hosts": [host], "gateways": ["inventory"], protocol.lower(): [rule]}
-        yield _document("VirtualService", host, virtual_service)
+        yield _document("VirtualService", host, {"hosts": [host], "gateways": [GATEWAY], protocol.lower(): [rule]})
         service_entry = {
             "hosts": [host],
             "ports": [service_port],

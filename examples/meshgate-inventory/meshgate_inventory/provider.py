@@ -27,11 +27,11 @@ POLL = 0.5
 
 
 @dataclass(frozen=True)
-class InventoryOptions:
+class Options:
     """
     The provider's options in the settings; meshgate compares them with ``==`` when the settings are read again.
 
-    :ivar path: the inventory file.
+    :ivar path: the file of hosts.
     :ivar port: the port to listen on.
     :ivar protocol: ``TLS`` routes to each host by its SNI, ``TCP`` routes every connection to the first host.
     """
@@ -46,32 +46,32 @@ class InventoryFactory:
     """Validates options and makes providers, without side effects."""
 
     type_name = "inventory"
-    summary = "hosts from a JSON inventory"
+    summary = "hosts from a JSON file"
 
-    def parse_options(self, options: Mapping[str, object], folder: str) -> InventoryOptions:
+    def parse_options(self, options: Mapping[str, object], folder: str) -> Options:
         """Report every fault, not only the first."""
         problems = unknown_options(options, ("path", "port", "protocol"))
         path, port, protocol = options.get("path"), options.get("port", 443), options.get("protocol", "TLS")
         if not isinstance(path, str):
-            problems.append(OptionProblem(("path",), "the path of the inventory file is required"))
+            problems.append(OptionProblem(("path",), "the path of the file of hosts is required"))
         if type(port) is not int or not 1 <= port <= 65535:
             problems.append(OptionProblem(("port",), f"{port!r} is not a port", "a number from 1 to 65535"))
         if protocol not in ("TLS", "TCP"):
             problems.append(OptionProblem(("protocol",), f"{protocol!r} is neither TLS nor TCP"))
         if problems:
             raise OptionsError(*problems)
-        return InventoryOptions(os.path.join(folder, str(path)), int(str(port)), str(protocol))
+        return Options(os.path.join(folder, str(path)), int(str(port)), str(protocol))
 
-    def create(self, name: str, options: InventoryOptions, context: ProviderContext) -> IRouteProvider:
+    def create(self, name: str, options: Options, context: ProviderContext) -> IRouteProvider:
         """Make a provider; :meth:`InventoryProvider.start` starts it."""
         return InventoryProvider(name, options, context)
 
 
 @implementer(IRouteProvider)
 class InventoryProvider:
-    """Publishes the inventory whenever the file has changed."""
+    """Publishes the hosts whenever the file has changed."""
 
-    def __init__(self, name: str, options: InventoryOptions, context: ProviderContext) -> None:
+    def __init__(self, name: str, options: Options, context: ProviderContext) -> None:
         self.name = name
         self._options = options
         self._context = context
@@ -108,9 +108,9 @@ class InventoryProvider:
 
     def _publish(self) -> None:
         with open(self._options.path, encoding="utf-8") as file:
-            inventory = json.load(file)
+            hosts = json.load(file)
         snapshot = Snapshot.from_documents(
-            documents(inventory, self._options.port, self._options.protocol),
+            documents(hosts, self._options.port, self._options.protocol),
             provider=self.name,
             source=self._options.path,
             default_namespace=self._context.default_namespace,

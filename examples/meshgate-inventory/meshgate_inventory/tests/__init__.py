@@ -1,0 +1,1 @@
+"""Tests of the provider; ``python -m twisted.trial meshgate_inventory`` runs them."""
