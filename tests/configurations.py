@@ -20,13 +20,13 @@ Document = dict[str, Any]
 
 def document(kind: str, name: str, spec: Mapping[str, Any], namespace: str = "default", **metadata: Any) -> Document:
     """A document of any kind."""
-    versions = {"Service": "v1", "Pod": "v1", "Secret": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
+    versions = {"Service": "v1", "Pod": "v1", "Secret": "v1", "Endpoints": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
     versions |= dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet"), "apps/v1")
     return {
         "apiVersion": versions.get(kind, "networking.istio.io/v1"),
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace, **metadata},
-        **(spec if kind in ("EndpointSlice", "Secret") else {"spec": spec}),
+        **(spec if kind in ("Endpoints", "EndpointSlice", "Secret") else {"spec": spec}),
     }
 
 

@@ -1,8 +1,9 @@
 """
-The kinds of Kubernetes that say where the connections to a service go: Service (core/v1) and EndpointSlice
-(discovery.k8s.io/v1).
+The kinds of Kubernetes that say where the connections to a service go: Service and Endpoints (core/v1), and
+EndpointSlice (discovery.k8s.io/v1).
 
-The fields of an EndpointSlice are at the top level of the document, and a label names the Service that it belongs to.
+The fields of Endpoints and of an EndpointSlice are at the top level of the document. Endpoints have the name of their
+Service; a label of an EndpointSlice names it.
 """
 
 from __future__ import annotations
@@ -150,3 +151,35 @@ class EndpointSliceSpec(KubernetesModel):
     address_type: Annotated[AddressType, Field(strict=False)] = Field(description="type of the addresses")
     endpoints: Items[SliceEndpoint] = Field(default=(), description="the endpoints")
     ports: Items[SlicePort] = Field(default=(), description="the ports of each of them")
+
+
+class EndpointAddress(KubernetesModel):
+    """An address of Endpoints."""
+
+    ip: NonEmpty = Field(description="an IP address")
+    target_ref: TargetRef | None = Field(default=None, description="the Pod that it is, whose labels select it")
+
+
+class EndpointSubset(KubernetesModel):
+    """Addresses that all have the same ports."""
+
+    addresses: Items[EndpointAddress] = Field(default=(), description="the addresses that take connections")
+    ports: Items[SlicePort] = Field(default=(), description="the ports of each of them")
+
+
+class EndpointsSpec(KubernetesModel):
+    """The content of Endpoints, which people write for a Service without a selector."""
+
+    subsets: Items[EndpointSubset] = Field(default=(), description="the addresses and their ports")
+
+    def slices(self) -> Iterator[EndpointSliceSpec]:
+        """The same as EndpointSlices, as Kubernetes mirrors them (pkg/controller/endpointslicemirroring)."""
+        for subset in self.subsets:
+            endpoints = [
+                SliceEndpoint.model_construct(addresses=(each.ip,), targetRef=each.target_ref)
+                for each in subset.addresses
+            ]
+            for family, colon in ((AddressType.IPV4, False), (AddressType.IPV6, True)):
+                fitting = tuple(each for each in endpoints if (":" in each.addresses[0]) is colon)
+                if fitting:
+                    yield EndpointSliceSpec.model_construct(addressType=family, endpoints=fitting, ports=subset.ports)

@@ -125,6 +125,13 @@ KINDS: Final[Mapping[str, Kind]] = {
             flat=True,
         ),
         Kind(
+            "Endpoints",
+            "Endpoints of Kubernetes (core/v1): addresses behind the Service of the same name, as written by hand.",
+            ("v1",),
+            service.EndpointsSpec,
+            flat=True,
+        ),
+        Kind(
             "Pod",
             "Pod of Kubernetes (core/v1): Services and subsets select it by its labels.",
             ("v1",),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshgate.resources.kinds.pod import PodSource, makes_pods, pod_labels
-from meshgate.resources.kinds.service import EndpointSliceSpec, ServicePort, ServiceSpec, SliceEndpoint
+from meshgate.resources.kinds.service import EndpointSliceSpec, EndpointsSpec, ServicePort, ServiceSpec, SliceEndpoint
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
@@ -166,6 +166,8 @@ class Catalog:
             service_name = resource.labels.get(SERVICE_NAME_LABEL)
             if service_name:
                 self._slices[resource.namespace, service_name].append(resource.spec)
+        elif isinstance(resource.spec, EndpointsSpec):
+            self._slices[resource.namespace, resource.name] += resource.spec.slices()
 
     def find(self, host: str, namespace: str | None = None) -> CatalogHost | None:
         """
@@ -279,7 +281,10 @@ class Catalog:
             return (
                 f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {wanted}"
             )
-        return f"the Service has no selector, and no EndpointSlice is labeled {SERVICE_NAME_LABEL}={service.name}"
+        return (
+            f"the Service has no selector, no EndpointSlice is labeled {SERVICE_NAME_LABEL}={service.name}, and there "
+            "are no Endpoints of its name"
+        )
 
     def _entry_ports(self, entry: Resource[ServiceEntrySpec], host: str) -> Iterator[CatalogPort]:
         spec = entry.spec

@@ -107,3 +107,38 @@ class EndpointSliceTests(SynchronousTestCase):
                 "MG1006 endpoints[1].addresses",
             ],
         )
+
+
+class EndpointsTests(SynchronousTestCase):
+    """Endpoints, which mean the same as the slices that Kubernetes makes of them."""
+
+    def test_slices(self) -> None:
+        """One slice for each subset and family; addresses that are not ready are left out."""
+        spec = spec_of(
+            "Endpoints",
+            {
+                "subsets": [
+                    {
+                        "addresses": [{"ip": "10.0.0.1", "hostname": "a"}, {"ip": "2001:db8::1"}],
+                        "notReadyAddresses": [{"ip": "10.0.0.9"}],
+                        "ports": [{"name": "tcp", "port": 5432, "protocol": "TCP"}],
+                    },
+                    {"addresses": [{"ip": "10.0.0.2", "targetRef": {"kind": "Pod", "name": "p"}}], "ports": None},
+                    {"addresses": None},
+                ]
+            },
+        )
+        found = [
+            (each.address_type.value, [one.addresses[0] for one in each.endpoints], [port.port for port in each.ports])
+            for each in spec.slices()
+        ]
+        self.assertEqual(
+            found, [("IPv4", ["10.0.0.1"], [5432]), ("IPv6", ["2001:db8::1"], [5432]), ("IPv4", ["10.0.0.2"], [])]
+        )
+
+    def test_faults(self) -> None:
+        """An address needs an IP address, a port a number."""
+        wrong = {"subsets": [{"addresses": [{}], "ports": [{"port": 0}]}]}
+        self.assertEqual(
+            faults_of("Endpoints", wrong), ["MG1002 subsets[0].addresses[0].ip", "MG1005 subsets[0].ports[0].port"]
+        )

@@ -16,7 +16,13 @@ class FindKindTests(SynchronousTestCase):
         versions = [f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3")]
         istio = ("Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry")
         wanted = dict.fromkeys(istio, versions)
-        wanted |= {"Service": ["v1"], "Pod": ["v1"], "Secret": ["v1"], "EndpointSlice": ["discovery.k8s.io/v1"]}
+        wanted |= {
+            "Service": ["v1"],
+            "Pod": ["v1"],
+            "Secret": ["v1"],
+            "Endpoints": ["v1"],
+            "EndpointSlice": ["discovery.k8s.io/v1"],
+        }
         apps = ["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]
         wanted |= dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet"), apps)
         self.assertEqual({kind.name: list(kind.api_versions) for kind in KINDS.values()}, wanted)

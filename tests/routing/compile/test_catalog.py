@@ -91,6 +91,20 @@ class ServiceTests(SynchronousTestCase):
         )
         self.assertEqual(addresses(found), ["10.0.0.1:80"])
 
+    def test_endpoints_of_a_service(self) -> None:
+        """Endpoints belong to the Service of their name and namespace; those that a slice has, too, count once."""
+        subsets = [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"name": "tcp", "port": 5432}]}]
+        slice_ = {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": subsets[0]["ports"]}
+        found = look_up(
+            DB,
+            80,
+            service("db", port(80, "tcp")),
+            document("Endpoints", "db", {"subsets": subsets}),
+            document("Endpoints", "db", {"subsets": subsets}, namespace="other"),
+            document("EndpointSlice", "db-1", slice_, labels={"kubernetes.io/service-name": "db"}),
+        )
+        self.assertEqual(addresses(found), ["10.0.0.1:5432", "10.0.0.2:5432"])
+
     def test_endpoint_slices(self) -> None:
         """Slices name their Service by label, join ports by name, and only what is ready counts."""
         endpoints = [
