@@ -149,6 +149,10 @@ def _target_port_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
 
 def _protocol_faults(server: Server, path: FieldPath) -> Iterator[Fault]:
     protocol, tls = server.port.protocol, server.tls
+    if protocol == "UDP":
+        message = f"no UDP is served: as in Istio, port {server.port.number} takes TCP connections"
+        hint = "reach the service by a load balancer of its own, or write TCP"
+        yield Fault((*path, "port", "protocol"), "MG1010", message, hint, Severity.WARNING)
     if protocol in TLS_PROTOCOLS:
         if tls is None:
             hint = 'write "tls: {mode: PASSTHROUGH}" to route by server name'
