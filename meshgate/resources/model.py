@@ -128,11 +128,9 @@ class Labels(FrozenMapping[str]):
 
 
 def whole_number(value: Any) -> Any:
-    """Accept whole numbers, quoted ones and ``1.0`` too, as protobuf's JSON form does; refuse booleans."""
+    """Accept whole numbers, quoted ones too, as protobuf's JSON form does; refuse ``1.0`` and booleans."""
     if type(value) is int:
         return value
-    if type(value) is float and value.is_integer():
-        return int(value)
     if isinstance(value, str) and _QUOTED_INTEGER.fullmatch(value):
         return int(value)
     return refuse("MG1003", f"must be a whole number, not {value_text(value)}")

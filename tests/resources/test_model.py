@@ -75,27 +75,10 @@ class ModelTests(SynchronousTestCase):
         self.assert_refused({"inner": [None]}, ("inner", 0))
 
     def test_whole_numbers_may_be_quoted(self) -> None:
-        """And may be floats, as Helm and go-yaml write them; booleans and fractions may not."""
-        self.assertEqual(Outer.model_validate({"unsigned": 443.0}).unsigned, 443)
+        """Booleans, floats and anything else that is quoted may not."""
         self.assertEqual(Outer.model_validate({"unsigned": "4294967295", "signed": "-2147483648"}).signed, -(2**31))
         wrong: Any
-        for wrong in (
-            True,
-            1.5,
-            float("inf"),
-            float("nan"),
-            "1.0",
-            "01",
-            "+1",
-            " 1",
-            "",
-            "0x1",
-            "1e3",
-            [],
-            -1,
-            2**32,
-            "9" * 5000,
-        ):
+        for wrong in (True, 1.0, "1.0", "01", "+1", " 1", "", "0x1", "1e3", [], -1, 2**32, "9" * 5000):
             self.assert_refused({"unsigned": wrong}, ("unsigned",))
 
     def test_ports_are_within_their_range(self) -> None:
