@@ -39,6 +39,7 @@ COMPILED = (
     "meshgate/proxy/record.py",
     "meshgate/proxy/log_line.py",
     "meshgate/proxy/access_log.py",
+    "meshgate/proxy/endpoint_health.py",
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/racing.py",
     "meshgate/proxy/sides.py",

@@ -8,12 +8,10 @@ The approach: a cluster keeps the endpoint loads and the turn of its destination
 they are now. The balancer is made anew when the endpoints, the answers of DNS, the policy or the marks change. It
 orders the endpoints by three tiers: the endpoints that connections are balanced over; the addresses of a DNS name that
 belong to the family that is not in use for that name; and the endpoints whose last dial failed, which are marked
-(:mod:`meshgate.routing.backoff`). When the back-off of a marked endpoint is over, one connection tries it first, as its
-probe.
+(:mod:`meshgate.proxy.endpoint_health`).
 
-The invariants: a destination that stays keeps its counts and its turn whatever table is installed. Marks are shared by
-all workers, and read again when their first word has changed. An endpoint that outlier detection has ejected is in no
-tier.
+The invariants: a destination that stays keeps its counts and its turn whatever table is installed. An endpoint that
+outlier detection has ejected is in no tier.
 """
 
 from __future__ import annotations
@@ -22,24 +20,21 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import ClassVar
 
-from twisted.logger import Logger
-
+from meshgate.proxy.endpoint_health import EndpointHealth
 from meshgate.proxy.shared_counts import CounterPair, SharedCounts
-from meshgate.routing.backoff import endpoint_key
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import Families
-from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
+from meshgate.routing.outliers import Ejections, LeftOut
 from meshgate.routing.table import Destination, Endpoint
 
 AddressLookup = Callable[[str], tuple[str, ...] | None]
 """Returns the addresses of a DNS name; None while they are unknown."""
 
 
-class Cluster:
+class Cluster(EndpointHealth):
     """
     The state that the connections to one destination share.
 
@@ -47,74 +42,44 @@ class Cluster:
     :param families: the family in use for each DNS name.
     :param failing: the clusters with marked endpoints; the cluster adds itself.
     :ivar active: number of this process's connections, those that are being dialed included.
-    :ivar name: the destination as text.
     :ivar names: the DNS names among its endpoints.
     """
 
     __slots__ = (
         "_answers",
-        "_backoffs",
-        "_balancer",
         "_counters",
         "_counts",
-        "_ejections",
         "_endpoints",
-        "_failing",
         "_families",
         "_families_seen",
         "_families_until",
         "_hash",
         "_hashed",
-        "_loads",
-        "_marks_seen",
-        "_next_probe",
         "_policy",
-        "_serving",
         "_turn",
-        "_use_marks",
-        "_words",
         "active",
-        "name",
         "names",
     )
 
-    _log: ClassVar = Logger()
-
     def __init__(
-        self, destination: Destination, counts: SharedCounts, families: Families, failing: set[Cluster]
+        self, destination: Destination, counts: SharedCounts, families: Families, failing: set[EndpointHealth]
     ) -> None:
+        super().__init__(str(destination), counts.backoffs, failing)
         self.active = 0
-        self.name = str(destination)
         self.names: tuple[str, ...] = ()
         self._counts = counts
         self._counters: CounterPair | None = None
         self._endpoints: tuple[Endpoint, ...] = ()
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
-        self._loads: dict[Endpoint, EndpointLoad] = {}
-        self._serving: Sequence[EndpointLoad] = ()
         # A hash ring or table takes long to make. It is kept while the endpoints stay, whatever fails.
         self._hash: Balancer | None = None
         self._hashed: Sequence[EndpointLoad] = ()
         self._answers: list[tuple[str, ...]] = []
-        self._balancer: Balancer | None = None
-        self._ejections: Ejections | None = None
-        self._backoffs = counts.backoffs
-        self._words = counts.backoffs.words
-        # The first word of the marks, as it was when they were read.
-        self._marks_seen = 0
-        self._use_marks = True
-        self._next_probe = math.inf
         self._families = families
-        self._failing = failing
         self._families_seen = 0
         self._families_until = math.inf
         self.update(destination)
-
-    @property
-    def loads(self) -> Sequence[EndpointLoad]:
-        """Endpoints used so far, with their counts."""
-        return tuple(self._loads.values())
 
     @property
     def full(self) -> bool:
@@ -175,121 +140,23 @@ class Cluster:
                 chosen_by = self._balancer = self._make_balancer(dict(zip(self.names, answers, strict=True)), now)
         turn, self._turn = self._turn, self._turn + 1
         if now >= self._next_probe:
-            probe = self._claim_probe(chosen_by, turn, source, rng, now, lease)
+            probe = self._claim_probe(self._probe_candidates(chosen_by, turn, source, rng), now, lease)
             if probe is not None:
                 return _first(probe, chosen_by.order(turn, source, rng))
         return chosen_by.order(turn, source, rng)
-
-    def succeeded(self, load: EndpointLoad, now: float) -> None:
-        """Note that a dial has succeeded."""
-        if self._ejections is not None:
-            self._ejections.succeeded(load)
-        if load.marked:
-            self._set_marked(load, False)
-            if self._backoffs.succeeded(self._key(load), now):
-                self._log.info(
-                    "{endpoint} of {destination} answers again", endpoint=load.endpoint, destination=self.name
-                )
-
-    def failed(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
-        """
-        Note that a dial has failed.
-
-        :param started: the clock's seconds when the dial began.
-        :return: True if the endpoint was not marked before.
-        """
-        if self._ejections is not None and self._loads.get(load.endpoint) is load:
-            until = self._ejections.failed(load, len(self._loads), now)
-            if until is not None:
-                self._balancer = None
-                self._log.warn(
-                    "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
-                    endpoint=load.endpoint,
-                    destination=self.name,
-                    seconds=until - now,
-                )
-        return self.mark(load, started, now, rng)
-
-    def mark(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
-        """
-        Mark an endpoint, so that it is tried last until a probe connects. Outlier detection does not count this.
-
-        :return: True if the endpoint was not marked before.
-        """
-        if not self._use_marks:
-            return False
-        new, log = self._backoffs.failed(self._key(load), started, now, rng)
-        self._set_marked(load, True)
-        self._failing.add(self)
-        if log:
-            self._log.warn(
-                "{endpoint} of {destination} fails: it is tried last until it answers again",
-                endpoint=load.endpoint,
-                destination=self.name,
-            )
-        return new
-
-    def dial_abandoned(self, load: EndpointLoad) -> None:
-        """Note that a dial was given up before it had an outcome."""
-        if load.marked:
-            self._backoffs.release(self._key(load))
 
     def prefer(self, winner: EndpointLoad, now: float) -> None:
         """Use the family of an address from now on, since an address of the other family has not answered."""
         self._families.prefer(winner.shared_name, winner.is_ipv6, now)
 
-    def _key(self, load: EndpointLoad) -> int:
-        if not load.key:
-            load.key = endpoint_key(load.name)
-        return load.key
-
-    def _read_marks(self) -> None:
-        """Read the marks; if they have changed, the next connection makes a new balancer."""
-        self._marks_seen = seen = int(self._words[0])
-        self._next_probe = math.inf
-        for load in self._serving:
-            due_at = self._backoffs.due_at(self._key(load)) if seen and self._use_marks else 0.0
-            if due_at:
-                self._next_probe = min(self._next_probe, due_at)
-            self._set_marked(load, due_at > 0)
-
-    def _set_marked(self, load: EndpointLoad, marked: bool) -> None:
-        if load.marked is not marked:
-            load.marked = marked
-            self._balancer = None
-
-    def _claim_probe(
-        self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random, now: float, lease: float
-    ) -> EndpointLoad | None:
-        """
-        Claim a marked endpoint whose back-off is over as the probe of this connection. If endpoints are chosen by a
-        hash, only the client's own endpoint is probed.
-        """
-        due: Iterable[EndpointLoad] = self._serving
-        if hashes(self._policy.balancing):
-            untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
-            due = islice(untiered.order(turn, source, rng), 1)
-        probe, asked = None, False
-        for load in due:
-            if load.marked:
-                asked = True
-                if self._backoffs.claim(self._key(load), now, lease):
-                    probe = load
-                    break
-        if asked:
-            self._read_marks()  # for the time when the next back-off is over
-        return probe
-
-    def left_out(self, now: float) -> list[LeftOut]:
-        """Return the endpoints that are ejected, or tried last."""
-        ejections = self._ejections
-        found = [] if ejections is None else [(load, until) for load, until in ejections.ejected() if until > now]
-        ejected = {load for load, _ in found}
-        due = [(load, self._backoffs.due_at(self._key(load))) for load in self.loads if load not in ejected]
-        return [
-            *(LeftOut(self.name, load.name, EJECTED, until) for load, until in found),
-            *(LeftOut(self.name, load.name, TRIED_LAST, until) for load, until in due if until > 0),
-        ]
+    def _probe_candidates(
+        self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random
+    ) -> Iterable[EndpointLoad]:
+        """Return the endpoints to probe: all, or the client's own endpoint if endpoints are chosen by a hash."""
+        if not hashes(self._policy.balancing):
+            return self._serving
+        untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
+        return islice(untiered.order(turn, source, rng), 1)
 
     def _change(self, destination: Destination) -> None:
         before, policy = self._policy, destination.policy
@@ -378,7 +245,7 @@ class Clusters:
     def __init__(self, counts: SharedCounts) -> None:
         self._counts = counts
         self._families = Families()
-        self._failing: set[Cluster] = set()
+        self._failing: set[EndpointHealth] = set()
         self._clusters: dict[tuple[str, int, str], Cluster] = {}
         # Destinations that their cluster has applied, by identity: several routes may have equal destinations.
         self._applied: dict[int, tuple[Cluster, Destination]] = {}
