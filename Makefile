@@ -16,7 +16,7 @@ TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 DATA_PATH_TESTS := tests.wire tests.proxy \
 	$(addprefix tests.transport.test_,descriptors dialing keepalive last_words network network_protocols own_sockets \
 	ports wheel) \
-	$(addprefix tests.transport.lean.test_,connecting events lean_reset lean_tls lean_writing pipes poller poller_reactor \
+	$(addprefix tests.transport.lean.test_,connected_socket connecting events lean_reset lean_tls pipes poller poller_reactor \
 	poller_stand_in port sockets transport) \
 	tests.routing.test_lookup tests.routing.test_loops tests.workers.test_workers \
 	$(addprefix tests.test_,control dead_endpoints end_to_end families_of_names soak)

@@ -22,11 +22,12 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from meshgate.transport.lean.connected_socket import Inflow
 from meshgate.transport.lean.events import Call
 from meshgate.transport.lean.pipes import Pipe
 from meshgate.transport.lean.poller import ENDING, ERROR, OUT
 from meshgate.transport.lean.sockets import READ_SIZE, forward
-from meshgate.transport.lean.transport import Inflow, LeanTransport
+from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.wheel import Wheel
 
 STREAK: Final = 3

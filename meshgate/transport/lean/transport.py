@@ -14,8 +14,8 @@ To a protocol, this is Twisted's TCP transport with four improvements, which are
 - bytes that the peer sent before it reset the connection are read before the loss is reported, even if it was a write
   that failed. The kernel keeps those bytes until they are read.
 
-Addresses and socket options are in :mod:`meshgate.transport.lean.connected_socket`, two transports that feed each other
-in :mod:`meshgate.transport.lean.joining`.
+Sending, addresses and socket options are in :mod:`meshgate.transport.lean.connected_socket`, two transports that feed
+each other in :mod:`meshgate.transport.lean.joining`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -36,13 +35,10 @@ from meshgate.transport.keepalive import SILENT
 from meshgate.transport.lean.connected_socket import LeanSocket
 from meshgate.transport.lean.events import Call
 from meshgate.transport.lean.poller import ENDING, ERROR, NEITHER, OUT, READ, READ_WRITE, WRITE, Poller
-from meshgate.transport.lean.sockets import READ_SIZE, Socket, queued
+from meshgate.transport.lean.sockets import READ_SIZE, Socket
 
 BUDGET: Final = 4 * READ_SIZE
 """Bytes read for one event before other sockets get their turn."""
-
-HIGH_WATER: Final = 64 * 1024
-"""Bytes that may wait to be sent before a producer is paused."""
 
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 _PEEK: Final = socket.MSG_DONTWAIT | socket.MSG_PEEK
@@ -53,39 +49,6 @@ DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 _ABORTED: Final = Failure(ConnectionAborted())  # type: ignore[no-untyped-call]
 
 
-class Inflow:
-    """
-    A source of bytes that sends to a transport without its protocol, as :class:`meshgate.transport.lean.joining.Flow`.
-
-    :ivar blocked: some bytes wait to be sent, and the source reads no more until they are.
-    """
-
-    __slots__ = ("blocked",)
-
-    def __init__(self) -> None:
-        self.blocked = False
-
-    def block(self) -> None:
-        """Stop reading: the transport takes no more bytes for now."""
-        raise NotImplementedError
-
-    def unblock(self) -> bool:
-        """
-        Send what waits, and read again: the transport takes more bytes.
-
-        :return: True if no bytes wait any more.
-        """
-        raise NotImplementedError
-
-    def abandon(self) -> None:
-        """Drop what waits: the transport takes no bytes any more."""
-        raise NotImplementedError
-
-    def waiting(self) -> int:
-        """Count the bytes that were read for the transport and are neither sent nor in its :attr:`pending` buffer."""
-        raise NotImplementedError
-
-
 class LeanTransport(LeanSocket):
     """
     The transport of one connected socket.
@@ -93,38 +56,21 @@ class LeanTransport(LeanSocket):
     :param sock: a connected socket. It may be a blocking one: every call asks the kernel not to wait.
     :param peer: the peer's address as the kernel gave it; None to ask the kernel once somebody wants it.
     :param blocking: True if the socket is a blocking one.
-    :ivar protocol: the protocol that is called; another one may be assigned at any time.
-    :ivar pending: bytes that the kernel has not taken yet.
-    :ivar inflow: the flow that sends to this transport while it is joined to another one.
     :ivar done_reading: no more bytes are read: the end of the stream was read, or the transport is closing.
     :ivar input_paused: incoming bytes cause no event from the next :meth:`rearm` on; a reset still does.
     :ivar lost: the socket is closed or about to be; nothing can be read or written any more.
-    :ivar unwritable: nothing can be written any more. If the transport is not lost either, the peer has reset the
-        connection, and the bytes that it sent before are still being read.
     """
 
     __slots__ = (
         "_blocking",
-        "_closing",
-        "_end_sent",
         "_events",
-        "_finishing",
-        "_producer",
-        "_producer_paused",
         "_reading",
         "_reason",
-        "_streaming",
-        "_unacknowledged_at_end",
         "_watched",
-        "descriptor",
         "done_reading",
-        "inflow",
         "input_paused",
         "lost",
-        "pending",
         "poller",
-        "protocol",
-        "unwritable",
     )
 
     def __init__(
@@ -136,26 +82,14 @@ class LeanTransport(LeanSocket):
     ) -> None:
         super().__init__(sock, peer)
         self.poller = poller
-        self.descriptor = sock.fileno()
-        self.protocol: Any = None
-        self.pending: bytearray | None = None
-        self.inflow: Inflow | None = None
         self.input_paused = False
         self.lost = False
-        self.unwritable = False
-        self._unacknowledged_at_end = 0
         self._events: Call | None = None
         self._blocking = blocking
         self._reading = True
         self.done_reading = False
-        self._finishing = False
-        self._end_sent = False
-        self._closing = False
         self._watched = False
         self._reason: Failure | None = None
-        self._producer: Any = None
-        self._producer_paused = False
-        self._streaming = False
 
     # Events.
 
@@ -300,88 +234,6 @@ class LeanTransport(LeanSocket):
         """Reset the connection: the protocol has raised an exception."""
         self.abortConnection()
 
-    # ITransport: writing.
-
-    def write(self, data: bytes) -> None:
-        """Send bytes now, or as soon as the kernel takes them."""
-        if self.unwritable or self._end_sent:
-            return
-        if self.pending:
-            self.pending += data
-        else:
-            try:
-                sent = self.socket.send(data, _DONTWAIT)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self.reset_by_peer(error)
-                return
-            if sent == len(data):
-                return
-            self.keep(memoryview(data)[sent:])
-        self._pause_producer()
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send all chunks as one."""
-        self.write(b"".join(iovec))
-
-    def keep(self, data: memoryview | bytes) -> None:
-        """Keep bytes that the kernel does not take now, and ask for an event when it does."""
-        self.pending = bytearray(data)
-        if self.inflow is not None:
-            self.inflow.block()
-        self.rearm()
-
-    def flush(self) -> None:
-        """Send pending bytes, as many as the kernel takes."""
-        pending = self.pending
-        if pending:
-            try:
-                sent = self.socket.send(pending, _DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self.reset_by_peer(error)
-                return
-            if sent < len(pending):
-                del pending[:sent]
-                return  # the kernel's buffer is full; an event comes when it is not
-            self.pending = None
-        if self.inflow is None or self.inflow.unblock():
-            self.rearm()
-            self.drained()
-
-    def drained(self) -> None:
-        """Let the producer go on, or close, now that everything was sent."""
-        if self._producer is not None:
-            if self._producer_paused or not self._streaming:
-                self._producer_paused = False
-                self._produce()
-        elif self._closing:
-            self._lose(DONE)
-        elif self._finishing:
-            self._finish()
-
-    def unsent(self) -> int:
-        """Count the bytes for the peer that the kernel has not taken yet."""
-        if self.unwritable:
-            return 0
-        return len(self.pending or b"") + (self.inflow.waiting() if self.inflow is not None else 0)
-
-    def unacknowledged(self) -> int:
-        """Count the bytes that the peer has not acknowledged; those at the reset, once nothing can be sent."""
-        if self.unwritable:
-            return self._unacknowledged_at_end
-        return self.unsent() + queued(self.descriptor, self._end_sent)
-
-    def _full(self) -> bool:
-        """Return True if any bytes wait to be sent."""
-        return bool(self.pending) or (self.inflow is not None and self.inflow.blocked)
-
-    def _waits(self) -> bool:
-        """Return True if an event is wanted when the kernel takes more bytes."""
-        return self._full() or (self._producer is not None and not self._streaming)
-
     # ITransport and ITCPTransport: ending.
 
     @property
@@ -400,14 +252,6 @@ class LeanTransport(LeanSocket):
         elif self._producer is None and not self._full():
             self._lose(DONE)
 
-    def loseWriteConnection(self) -> None:
-        """Send our end of stream once everything was sent."""
-        if self.unwritable or self._finishing:
-            return
-        self._finishing = True
-        if self._producer is None and not self._full():
-            self._finish()
-
     def abortConnection(self) -> None:
         """Reset the connection."""
         if self.lost:
@@ -418,19 +262,9 @@ class LeanTransport(LeanSocket):
             pass  # the peer has reset it already
         self._lose(_ABORTED)
 
-    def _finish(self) -> None:
-        if self._end_sent:
-            return
-        self._end_sent = True
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            if error.errno != errno.ENOTCONN:
-                raise
-            self.check_for_error()  # a reset was faster
-            return
-        if self.inflow is not None or IHalfCloseableProtocol.providedBy(self.protocol):
-            self.protocol.writeConnectionLost()
+    def end_in_order(self) -> None:
+        """Close, now that everything was sent."""
+        self._lose(DONE)
 
     def _lose(self, reason: Failure) -> None:
         if not self.lost:
@@ -473,38 +307,6 @@ class LeanTransport(LeanSocket):
     def stopProducing(self) -> None:
         """Close."""
         self.loseConnection()
-
-    # IConsumer.
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Pause the producer while more than :data:`HIGH_WATER` bytes wait to be sent."""
-        if self._producer is not None:
-            raise RuntimeError("there is a producer already")
-        if self.unwritable:
-            producer.stopProducing()
-            return
-        self._producer, self._streaming, self._producer_paused = producer, streaming, False
-        if not streaming:
-            self._produce()
-
-    def unregisterProducer(self) -> None:
-        """Forget the producer: it has written everything."""
-        self._producer = None
-        if not self.unwritable and not self._full():
-            if self._closing:
-                self._lose(DONE)
-            elif self._finishing:
-                self._finish()
-
-    def _produce(self) -> None:
-        self._producer.resumeProducing()
-        if not self._streaming and self._producer is not None:
-            self.rearm()  # for the next chunk, even if this one has left at once
-
-    def _pause_producer(self) -> None:
-        if self._producer is not None and len(self.pending or b"") > HIGH_WATER and not self._producer_paused:
-            self._producer_paused = True
-            self._producer.pauseProducing()
 
 
 classImplements(LeanTransport, ITCPTransport)

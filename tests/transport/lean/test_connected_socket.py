@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
-from meshgate.transport.lean.transport import HIGH_WATER, LeanTransport
+from meshgate.transport.lean.connected_socket import HIGH_WATER
+from meshgate.transport.lean.transport import LeanTransport
 from tests.lean_loop import MIB, SMALL, Counting, End, LeanCase
 
 
