@@ -22,8 +22,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from meshgate.proxy.dataplane import Dataplane
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.table import Listener, RoutingTable
 
 

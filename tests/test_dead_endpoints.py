@@ -13,8 +13,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.clusters import Cluster
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import Ending
 from meshgate.routing.connection_policy import Algorithm, Balancing, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint, Listener
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, on_every_transport, sni_listener, tcp_listener

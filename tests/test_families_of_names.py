@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import Ending
 from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint, Listener
 from meshgate.transport.dns.resolver import Resolver

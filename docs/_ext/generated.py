@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from benchmarks.table import as_rst, machine_text
 from meshgate.cli import main
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
 from meshgate.resources.field_reference import Entry, fields_of, kind_entry
 from meshgate.resources.kinds.supported_kinds import KINDS

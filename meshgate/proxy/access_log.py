@@ -27,8 +27,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import format_json, format_text, lost_json, lost_text
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 
 Format = Literal["text", "json"]
 

@@ -30,9 +30,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import CountedIn
 from meshgate.proxy.reaching import EndpointSearch, SearchOwner
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Relay
 from meshgate.proxy.sides import Side, Upstream
 from meshgate.routing.addresses import address

@@ -21,8 +21,9 @@ from zope.interface import classImplements
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.connection import Inbound
 from meshgate.proxy.dial_log import DialLog
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Admission, Limits
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.lookup import find_chain
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable

@@ -19,7 +19,8 @@ from itertools import accumulate
 from typing import Final
 
 from meshgate.compiled import c_form
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.record import ConnectionRecord
 from meshgate.routing.addresses import host_port
 
 MAX_ALPN: Final = 16

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import DeferredList
 
 from meshgate.proxy.clusters import CountedConnection
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.racing import Race
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.sides import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
 from meshgate.routing.endpoint_load import EndpointLoad

@@ -34,8 +34,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Final
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
-from meshgate.proxy.record import Ending
 from meshgate.proxy.sides import Side
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.keepalive import INHERITED, keep_alive, note_errors, patience, unanswered_since

@@ -14,7 +14,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.transport.keepalive import timed_out
 from meshgate.transport.lean.joining import Flow
 

@@ -28,8 +28,9 @@ from meshgate.proxy.access_log import (
     EndedConnections,
     open_access_log,
 )
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import format_text
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 from tests.support import IMPORT_ROOT, new_folder
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.connection import HELD_BYTES, LINGER, Phase
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import Ending
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, Listener

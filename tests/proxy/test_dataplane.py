@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from meshgate.proxy.connection import LINGER
 from meshgate.proxy.dataplane import ServedListener
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.relay import GRACE
 from meshgate.proxy.sides import Upstream
 from meshgate.routing.table import Chain, Destination, Listener, ListenerKey, RoutingTable

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Admission, Limits, client_key
-from meshgate.proxy.record import Ending
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.table import Endpoint
 from tests.fakes import FakedGateway

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy import log_line
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import MAX_ALPN, MAX_ALPN_LENGTH, format_json, format_text, lost_json, lost_text
-from meshgate.proxy.record import ConnectionRecord, Ending
+from meshgate.proxy.record import ConnectionRecord
 
 KEYS = [
     *("time", "id", "listener", "client", "sni", "alpn", "gateway", "virtual_service", "destination", "endpoint"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.racing import HEAD_START
-from meshgate.proxy.record import Ending
 from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import REMEMBERED, Families

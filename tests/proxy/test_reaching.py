@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
-from meshgate.proxy.record import Ending
 from meshgate.proxy.sides import Upstream
 from meshgate.routing.connection_policy import (
     Algorithm,

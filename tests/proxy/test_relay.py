@@ -10,8 +10,8 @@ from twisted.internet.task import Clock, LoopingCall
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import Ending
 from meshgate.proxy.relay import GRACE, LAST_RECORD, Relay
 from meshgate.proxy.sides import Side
 from meshgate.routing.connection_policy import ConnectionPolicy

@@ -8,7 +8,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.dial_log import PAUSE, DialLog
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.routing.table import Destination, Endpoint, Listener
 from meshgate.transport.dialing import dial_error, loop_error
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, on_every_transport, tcp_listener

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.routing.connection_policy import Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.descriptors import PAUSE, PortLoad, Shortage, current_limit, raise_limit

@@ -17,7 +17,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint, Listener
 from meshgate.transport.dialing import (

@@ -11,8 +11,8 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
-from meshgate.proxy.record import Ending
 from meshgate.routing.connection_policy import Keepalive, UpstreamPolicy
 from meshgate.routing.table import Destination, Endpoint
 from meshgate.transport.keepalive import keep_alive, unanswered_since

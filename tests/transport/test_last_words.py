@@ -10,8 +10,8 @@ import time
 from twisted.internet import threads
 from twisted.trial.unittest import TestCase
 
+from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.record import Ending
 from meshgate.proxy.relay import GRACE, LAST_RECORD
 from meshgate.routing.table import Endpoint
 from meshgate.transport.lean.sockets import queued

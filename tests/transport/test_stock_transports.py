@@ -7,7 +7,7 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.proxy.record import Ending
+from meshgate.proxy.endings import Ending
 from meshgate.routing.table import Listener
 from meshgate.transport.network import AUTO, TwistedNetwork
 from tests.hello_builder import build_hello
