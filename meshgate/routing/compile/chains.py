@@ -9,15 +9,20 @@ winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import listing
 from meshgate.routing.compile.claims import TERMINATION_REFUSAL, Claim, ServerClaims, server_names
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
+from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.servers import BoundServer, duplicates
+from meshgate.routing.hosts import HostIndex
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
 
 HTTP_REFUSAL = "this is an HTTP server, and the gateway works below HTTP"
@@ -27,6 +32,7 @@ class ChainBuilder:
     """
     Builds the listeners of some servers.
 
+    :param servers: all of them, which :meth:`add` is then given in this order.
     :param bound: gives the VirtualServices that are bound to a server's Gateway, in their order.
     :param claims: gives the claims of a VirtualService to a server.
     :ivar listeners: the listeners of the servers added so far.
@@ -36,10 +42,15 @@ class ChainBuilder:
 
     def __init__(
         self,
+        servers: Iterable[BoundServer],
         bound: Callable[[BoundServer], Sequence[VirtualService]],
         claims: Callable[[BoundServer, VirtualService], ServerClaims],
     ) -> None:
         self._bound = bound
+        self._by_listener: dict[ListenerKey, list[BoundServer]] = defaultdict(list)
+        for server in servers:
+            self._by_listener[server.key].append(server)
+        self._host_indexes: dict[tuple[str, ...], HostIndex] = {}
         self._claims_of = claims
         self._sni_owners: dict[int, dict[str, tuple[str, Owner]]] = {}
         self._noted: set[tuple[ResourceKey, str]] = set()
@@ -72,7 +83,7 @@ class ChainBuilder:
     def _add_http(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """Add an HTTP server, which refuses its connections, and keeps its names from other servers."""
         names = server_names(server) if server.is_tls else ()
-        chain = Chain(
+        refusing = Chain(
             names=names,
             gateway=server.gateway.qualified_name,
             server=server.server.port.name,
@@ -83,7 +94,7 @@ class ChainBuilder:
             refusal=HTTP_REFUSAL,
         )
         if listener.refuse(names) is None:
-            listener.add(chain, Owner(server, str(server)), sniffs=server.is_tls)
+            listener.add(refusing, Owner(server, str(server)), sniffs=server.is_tls)
         self.problems.append(
             server.problem(
                 Severity.INFO,
@@ -115,7 +126,7 @@ class ChainBuilder:
             self._note_ignored(claim)
             if not self._names_taken(server, claim):
                 self._admit(listener, claim, server)
-                self.problems += [claim.wider] if claim.wider is not None else []
+                self._note_wider(server, claim)
         if not claims:
             self.problems.append(self._no_chain(server, "tls"))
 
@@ -157,6 +168,51 @@ class ChainBuilder:
                 )
             )
         return bool(clash)
+
+    def _note_wider(self, server: BoundServer, claim: Claim) -> None:
+        """Report the names of a claim that are among the hosts of no server of the port that takes its rules."""
+        wider = [name for name in claim.wider if not self._is_for_neighbor(server, claim, name)]
+        if wider:
+            self.problems.append(
+                claim.virtual_service.problem(
+                    Severity.WARNING,
+                    "MG2007",
+                    f"{listing(wider)} {'reaches' if len(wider) == 1 else 'reach'} beyond the hosts of the {server}, "
+                    f"and {'is' if len(wider) == 1 else 'are'} routed all the same",
+                    path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(wider[0])}]",
+                    hint=f"Istio does not cut server names to the server's hosts; {self._cure(server, claim, wider)}",
+                    listener=str(server.address),
+                )
+            )
+
+    def _cure(self, server: BoundServer, claim: Claim, names: Sequence[str]) -> str:
+        """What to do about names beyond the hosts of a server, in words."""
+        elsewhere = {
+            other.server.port.number
+            for other in chain.from_iterable(self._by_listener.values())
+            if other.key != server.key and any(map(self._hosts_of(other).covers, names))
+            if other.gateway.qualified_name in gateways_of(claim.virtual_service)
+        }
+        if len(elsewhere) == 1:
+            return f"to keep it on port {elsewhere.pop()}, write that port in the match block"
+        return "narrow sniHosts"
+
+    def _is_for_neighbor(self, server: BoundServer, claim: Claim, name: str) -> bool:
+        """True if another server of the listener has a name of a claim among its hosts, and takes the same rule."""
+        virtual_service = claim.virtual_service
+        return any(
+            neighbor.is_passthrough
+            and neighbor is not server
+            and self._hosts_of(neighbor).covers(name)
+            and neighbor.gateway.qualified_name in gateways_of(virtual_service)
+            and any(each.path == claim.path for each in self._claims_of(neighbor, virtual_service).claims)
+            for neighbor in self._by_listener[server.key]
+        )
+
+    def _hosts_of(self, server: BoundServer) -> HostIndex:
+        if server.hosts not in self._host_indexes:
+            self._host_indexes[server.hosts] = HostIndex(server.hosts)
+        return self._host_indexes[server.hosts]
 
     def _note_ignored(self, claim: Claim) -> None:
         """Report ignored conditions once for each rule, however many servers it meets."""

@@ -45,7 +45,7 @@ class Claim:
     :ivar sni_hosts: the server names as the rule has them; for a tcp rule, those of the server.
     :ivar owner: the claim in words, for later claims that lose to it.
     :ivar ignored: the problem that some of its conditions mean nothing, or None.
-    :ivar wider: the problem that its names reach beyond the hosts of the server, or None.
+    :ivar wider: those of its names that reach beyond the hosts of the server.
     :ivar problems: of its destinations.
     :ivar used: the Services, ServiceEntries and DestinationRules that its destinations come from.
     """
@@ -56,7 +56,7 @@ class Claim:
     sni_hosts: tuple[str, ...]
     owner: Owner
     ignored: Problem | None
-    wider: Problem | None
+    wider: tuple[str, ...]
     problems: tuple[Problem, ...]
     used: frozenset[ResourceKey]
 
@@ -186,7 +186,7 @@ class ClaimReader:
             sni_hosts=names,
             owner=Owner.of(server, virtual_service, path),
             ignored=self._ignored(virtual_service, blocks),
-            wider=self._wider(server, virtual_service, path, names) if server.is_passthrough else None,
+            wider=self._wider(server, names) if server.is_passthrough else (),
             problems=tuple(resolver.problems),
             used=frozenset(resolver.used),
         )
@@ -230,21 +230,9 @@ class ClaimReader:
             hint="Istio ignores it here without a word",
         )
 
-    def _wider(
-        self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]
-    ) -> Problem | None:
+    def _wider(self, server: BoundServer, names: Sequence[str]) -> tuple[str, ...]:
         hosts = self._host_index(server)
-        wider = [name for name in names if not hosts.covers(name)]
-        if not wider:
-            return None
-        return virtual_service.problem(
-            Severity.WARNING,
-            "MG2007",
-            f"{', '.join(wider)} reaches beyond the hosts of the {server}, and is routed all the same",
-            path=f"{path}.sniHosts[{names.index(wider[0])}]",
-            hint="Istio does not cut server names to the server's hosts; narrow sniHosts",
-            listener=str(server.address),
-        )
+        return tuple(name for name in names if not hosts.covers(name))
 
 
 def server_names(server: BoundServer) -> tuple[str, ...]:

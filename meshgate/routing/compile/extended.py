@@ -31,6 +31,8 @@ from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.hosts import HostIndex, covers, is_wildcard, names_for_namespace, specificity
 from meshgate.routing.table import ANYWHERE, CATCH_ALL, Addresses, Chain
 
+_CutName = tuple[str, Problem]
+
 
 @dataclass(frozen=True, slots=True)
 class LimitedChain:
@@ -52,11 +54,14 @@ class ExtendedClaim(Claim):
     A claim to connections between some addresses.
 
     :ivar limited: one chain for each name and pair of networks.
-    :ivar faults: problems of names and match blocks that are dropped or cut.
+    :ivar faults: problems of names and match blocks that are dropped.
+    :ivar cut: the names that are cut to the hosts of the server, each with the problem to report if no other server
+        has them.
     """
 
     limited: tuple[LimitedChain, ...] = ()
     faults: tuple[Problem, ...] = ()
+    cut: tuple[_CutName, ...] = ()
 
 
 class ExtendedClaimReader(ClaimReader):
@@ -94,16 +99,18 @@ class ExtendedClaimReader(ClaimReader):
                     continue
                 path = f"spec.tls[{index}].match[{number}]"
                 faults: list[Problem] = []
-                cut = self._cut(server, virtual_service, path, match.sni_hosts, faults)
-                names, blocks = tuple(dict(cut)), [(path, match)]
+                cut: list[_CutName] = []
+                kept = self._cut(server, virtual_service, path, match.sni_hosts, faults, cut)
+                names, blocks = tuple(dict(kept)), [(path, match)]
                 claim = self._claim(server, virtual_service, path, rule, names, blocks, new_resolver())
                 addresses = self._addresses(virtual_service, blocks, faults)
                 if not names:
                     claim, addresses = replace(claim, problems=(), used=frozenset()), iter(())
-                yield _extended(claim, cut, addresses, faults)
+                yield replace(_extended(claim, kept, addresses, faults), cut=tuple(cut))
 
-    def _wider(self, server: BoundServer, virtual_service: VirtualService, path: str, names: Sequence[str]) -> None:
-        """No problem, since wider names are cut."""
+    def _wider(self, server: BoundServer, names: Sequence[str]) -> tuple[str, ...]:
+        """None, since wider names are cut."""
+        return ()
 
     def _addresses(
         self, virtual_service: VirtualService, blocks: Sequence[NumberedBlock], faults: list[Problem]
@@ -135,6 +142,7 @@ class ExtendedClaimReader(ClaimReader):
         path: str,
         names: Iterable[str],
         faults: list[Problem],
+        cut: list[_CutName],
     ) -> list[tuple[str, str]]:
         """The names within the server's hosts, each with the sniHosts entry that it was cut from."""
         hosts = self._lower_hosts(server, virtual_service.namespace)
@@ -148,7 +156,7 @@ class ExtendedClaimReader(ClaimReader):
             else:
                 within = [host for host in hosts.names if covers(sni_host, host)] if is_wildcard(sni_host) else []
                 kept += [(host, sni_host) for host in within]
-                faults.append(_cut_name(server, virtual_service, name_path, sni_host, within))
+                cut.append((sni_host, _cut_problem(server, virtual_service, name_path, sni_host, within)))
         return kept
 
     def _lower_hosts(self, server: BoundServer, namespace: str) -> _LowerHosts:
@@ -176,7 +184,7 @@ class ExtendedChainBuilder(ChainBuilder):
         """Add a TCP server, or one that terminates TLS: of two claims to the same addresses the first wins."""
         claims = list(self._claims(server))
         for claim in claims:
-            for limited in self._limited_chains(claim):
+            for limited in self._limited_chains(server, claim):
                 self._admit_limited(listener, server, claim, limited)
         if not claims:
             self.problems.append(self._no_chain(server, "tcp"))
@@ -191,14 +199,14 @@ class ExtendedChainBuilder(ChainBuilder):
         ranked: dict[tuple[bool, int], list[tuple[Claim, LimitedChain]]] = defaultdict(list)
         claims = list(self._claims(server))
         for claim in claims:
-            for limited in self._limited_chains(claim):
+            for limited in self._limited_chains(server, claim):
                 ranked[specificity(limited.sni_host)[:2]].append((claim, limited))
         for claim, limited in (pair for rank in sorted(ranked) for pair in ranked[rank]):
             self._admit_limited(listener, server, claim, limited)
         if not claims:
             self.problems.append(self._no_chain(server, "tls"))
 
-    def _limited_chains(self, claim: Claim) -> tuple[LimitedChain, ...]:
+    def _limited_chains(self, server: BoundServer, claim: Claim) -> tuple[LimitedChain, ...]:
         """The chains of a claim, after its own problems are noted."""
         self._note_ignored(claim)
         self.problems += claim.problems
@@ -206,6 +214,7 @@ class ExtendedChainBuilder(ChainBuilder):
         if not isinstance(claim, ExtendedClaim):
             raise TypeError("the claim was not read by an ExtendedClaimReader")
         self.problems += claim.faults
+        self.problems += [each for name, each in claim.cut if not self._is_for_neighbor(server, claim, name)]
         return claim.limited
 
     def _admit_limited(
@@ -268,7 +277,7 @@ def _partial_wildcard(server: BoundServer, virtual_service: VirtualService, path
     )
 
 
-def _cut_name(
+def _cut_problem(
     server: BoundServer, virtual_service: VirtualService, path: str, sni_host: str, within: Sequence[str]
 ) -> Problem:
     left = ", ".join(within) or "nothing, since it has none of these names"

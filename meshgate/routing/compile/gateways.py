@@ -237,11 +237,13 @@ class Gateways:
         merged = MergedServers()
         for state in states:
             merged.add(state.servers)
+        servers = merged.in_order(ages_elsewhere)
         chains = self._builder(
+            servers,
             lambda server: by_key[server.gateway.key].bound,
             lambda server, virtual_service: by_key[server.gateway.key].claims_to(server, virtual_service),
         )
-        for server in merged.in_order(ages_elsewhere):
+        for server in servers:
             chains.add(server)
         problems = [*merged.problems, *chains.problems]
         return GatewayOutput(chains.listeners, problems, merged.dropped, frozenset(chains.used))

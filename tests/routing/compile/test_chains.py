@@ -27,8 +27,9 @@ def built(one: Document, *routes: Document) -> ChainBuilder:
     """The chains of all servers of a Gateway; each VirtualService is bound to it."""
     resources = read(one, *routes)
     bound = virtual_services(resources)
-    builder = ChainBuilder(lambda server: bound, claims_by(resources))
-    for server in servers(gateways(resources)[0]):
+    all_servers = servers(gateways(resources)[0])
+    builder = ChainBuilder(all_servers, lambda server: bound, claims_by(resources))
+    for server in all_servers:
         builder.add(server)
     return builder
 
