@@ -176,10 +176,11 @@ class _ValueBuilder:
                 merged = True
                 continue
             if key in result:
+                document = key in ("apiVersion", "kind")
                 _fail(
                     key_node,
                     f"the key {quoted(key)} is written twice in one mapping",
-                    "remove or rename one of them",
+                    'begin each document with "---"' if document else "remove or rename one of them",
                 )
             if key != key_node.value:
                 self._scalar(key_node)  # only for its warning

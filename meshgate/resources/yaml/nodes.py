@@ -64,6 +64,10 @@ HAVE_C_PARSER: Final = CParser is not None
 _ODD_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 
 
+# The end of a JSON object and the beginning of the next one, as several runs of "kubectl get -o json" give them.
+_NEXT_OBJECT = re.compile(r"\}[ \t\r]*\n(?=\{)")
+
+
 class _Tagging:
     """The methods of a resolver that both parsers call: mark plain words, and limit the depth."""
 
@@ -112,6 +116,21 @@ def compose(text: str, *, use_c: bool = HAVE_C_PARSER) -> Iterator[Node]:
     :param use_c: use the C parser; both give the same nodes.
     :raises YamlError: a document cannot be read; raised while iterating.
     """
+    for chunk in _split_json(text):
+        yield from _compose(chunk, use_c)
+
+
+def _split_json(text: str) -> Iterator[str]:
+    """Split JSON objects that follow each other, with blank lines in place of those before, so that lines count on."""
+    start = lines = 0
+    for match in _NEXT_OBJECT.finditer(text) if text.lstrip().startswith("{") else ():
+        yield "\n" * lines + text[start : match.end()]
+        lines += text.count("\n", start, match.end())
+        start = match.end()
+    yield "\n" * lines + text[start:]
+
+
+def _compose(text: str, use_c: bool) -> Iterator[Node]:
     if not use_c or _ODD_LINE_ENDS.search(text):
         yield from _compose_pure(text)
         return

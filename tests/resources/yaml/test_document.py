@@ -38,6 +38,16 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(only('{"\\ud83d\\ude00": "\\ud83d\\ude00"}').value, {"\U0001f600": "\U0001f600"})
         self.assert_refused('{"a": "\\ud83d"}', (1, 7), "half of an escaped character")
 
+    def test_json_objects_that_follow_each_other(self) -> None:
+        """The output of several commands is a document each, at its own lines, as kubectl reads it."""
+        pretty = '{\n  "a": 1\n}\n'
+        for text, lines in ((pretty * 2, [1, 4]), ('{"a": 1}\r\n{"a": 1}\n{"a": 1}', [1, 2, 3]), ("\n" + pretty, [2])):
+            documents = parse_documents(text)
+            self.assertEqual([(each.value, each.line) for each in documents], [({"a": 1}, line) for line in lines])
+        with self.assertRaises(YamlError) as caught:
+            parse_documents(pretty + '{"a": 1,\n  "b": [}\n')
+        self.assertEqual(caught.exception.line, 5)
+
     def test_documents_without_content_are_left_out(self) -> None:
         """Separators and comments alone make no document, nor does null."""
         text = "# nothing\n---\n---\na: 1\n---\n# nothing\n---\nnull\n...\n---\nb: 2\n---\n"
@@ -54,6 +64,9 @@ class ValueTests(SynchronousTestCase):
         """Also where only the JSON form is the same."""
         self.assert_refused("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n", (5, 3), 'the key "c" is written twice')
         self.assert_refused("1: a\n'1': b\n", (2, 1), "written twice")
+        with self.assertRaises(YamlError) as caught:
+            parse_documents("kind: Service\nmetadata: {}\nkind: Service\n")
+        self.assertIn('begin each document with "---"', caught.exception.hint)
 
     def test_anchors_aliases_and_merge_keys(self) -> None:
         """A mapping's own keys come before merged ones, and an earlier merged mapping before a later one."""
