@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from meshgate.resources.codes import CODES_PAGE, help_uri
 from meshgate.resources.field_reference import Entry, kind_entry
 from meshgate.resources.kinds.supported_kinds import Kind
 from meshgate.resources.problem import Problem, Severity
@@ -49,6 +50,10 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None) ->
     """
     for problem in problems:
         click.echo(problem_line(problem))
+    codes = {problem.code for problem in problems}
+    if codes:
+        one = codes.pop() if len(codes) == 1 else ""
+        click.echo(f"{one} is explained at {help_uri(one)}" if one else f"the codes are explained at {CODES_PAGE}")
     click.echo(problem_count(problems) + (f" in {count_of(resources, 'resource')}" if resources is not None else ""))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import click
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 from benchmarks.table import as_rst, machine_text
@@ -25,8 +27,10 @@ from meshgate.resources.field_reference import Entry, fields_of, kind_entry
 from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
 from meshgate.settings.schema import settings_reference
+from tests.code_sections import CodeSection, code_sections, run_example
 
 DOCS = Path(__file__).parent.parent
+CODES_PAGE_NAME = "reference/codes"
 RESULTS = DOCS / "benchmarks" / "results.json"
 SCALE = DOCS / "explanation" / "scale.json"
 
@@ -56,8 +60,13 @@ def endings() -> Iterator[str]:
 
 
 def codes() -> Iterator[str]:
-    """Every code of a problem."""
-    yield from _table("Code", "What it says", [(f"``{code}``", title) for code, title in sorted(CODES.items())])
+    """A table of the codes of problems, and a section for each."""
+    rows = [(f":ref:`{code} <{code.lower()}>`", title) for code, title in sorted(CODES.items())]
+    yield from _table("Code", "What it says", rows)
+    for section in code_sections():
+        title = f"{section.code}: {CODES[section.code]}"
+        yield from ("", f".. _{section.code.lower()}:", "", title, "-" * len(title), "")
+        yield from _code_section(section)
 
 
 def commands() -> Iterator[str]:
@@ -104,6 +113,38 @@ def scale() -> Iterator[str]:
     yield _text(f"Measured on {figures['machine']}; commit {figures['revision']}, {figures['date']}{note}.")
 
 
+def _code_section(section: CodeSection) -> Iterator[str]:
+    """The cause, the example with what a command says of it, and the mend."""
+    yield from (section.cause, "")
+    if section.said:
+        yield from ("The gateway says, in its log and in ``meshgate status``::", "")
+        yield from _indented("\n".join(_folded(section.said)))
+        yield from ("", section.mend, "")
+        return
+    for name, content in section.before.items():
+        yield from (f".. code-block:: yaml\n   :caption: {name}", "")
+        yield from _indented(content)
+        yield ""
+    outcome = run_example(section, section.before)
+    yield from (".. code-block:: console", "")
+    yield from _indented(f"$ {section.command}\n" + "\n".join(_folded(outcome.text)))
+    yield from ("", section.mend, "", ".. code-block:: diff", "")
+    yield from _indented(section.changes())
+    yield ""
+
+
+def _folded(text: str) -> Iterator[str]:
+    """Lines that fit a page, each problem with its later lines indented; without the line that points here."""
+    for line in text.splitlines():
+        if " explained at " in line:
+            continue
+        yield from textwrap.wrap(line, 110, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"   {line}" for line in text.splitlines())
+
+
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "endings": endings,
     "codes": codes,
@@ -126,9 +167,25 @@ class Generated(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(SOURCES[self.arguments[0]]()), allow_section_headings=True)
 
 
+class LinkedCodes(SphinxPostTransform):
+    """Makes each code of a problem, as ``MG2005``, a link to its section."""
+
+    default_priority = 5
+
+    def run(self, **rest: Any) -> None:
+        """Wrap the literals of one page in links."""
+        page = self.env.docname
+        for literal in list(self.document.findall(nodes.literal)):
+            code = literal.astext()
+            if code in CODES and not isinstance(literal.parent, nodes.reference):
+                uri = self.app.builder.get_relative_uri(page, CODES_PAGE_NAME) + f"#{code.lower()}"
+                literal.replace_self(nodes.reference("", "", literal.deepcopy(), refuri=uri, internal=True))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("generated", Generated)
+    app.add_post_transform(LinkedCodes)
     return {"version": "1", "parallel_read_safe": True}
 
 

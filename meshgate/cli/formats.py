@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from meshgate import __version__
 from meshgate.cli.loading import STANDARD_INPUT_NAME
-from meshgate.resources.codes import CODES
+from meshgate.resources.codes import CODES, help_uri
 from meshgate.resources.problem import Problem, Severity
 
 GITHUB_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -33,8 +33,9 @@ def workflow_command(problem: Problem) -> str:
         "col": str(problem.column or "") if in_file else "",
         "title": ": ".join(each for each in (problem.code, CODES.get(problem.code, "")) if each),
     }
-    text = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-    return f"::{GITHUB_LEVELS[problem.severity]} {text}::{_data(problem.description())}"
+    location = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+    text = f"{problem.description()}\n{help_uri(problem.code)}"
+    return f"::{GITHUB_LEVELS[problem.severity]} {location}::{_data(text)}"
 
 
 def _data(text: str) -> str:
@@ -49,7 +50,7 @@ def sarif_log(problems: Iterable[Problem]) -> dict[str, Any]:
     """Make a log of one run, with a rule for every code."""
     codes = sorted(CODES)
     rule_indexes = {code: index for index, code in enumerate(codes)}
-    rules = [{"id": code, "shortDescription": {"text": CODES[code]}} for code in codes]
+    rules = [{"id": code, "shortDescription": {"text": CODES[code]}, "helpUri": help_uri(code)} for code in codes]
     return {
         "$schema": SARIF_SCHEMA,
         "version": "2.1.0",

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+CODES_PAGE: Final = "https://meshgate.readthedocs.io/en/stable/reference/codes.html"
+"""The page of the documentation with a section for each code."""
+
 CODES: Final[dict[str, str]] = {
     "MG0001": "The file is not readable YAML",
     "MG0002": "A word means something else in YAML 1.1, which Kubernetes reads, than in YAML 1.2",
@@ -184,3 +187,8 @@ CODES: Final[dict[str, str]] = {
     "MG3103": "A setting needs a restart",
     "MG3104": "An address to dial from is not on this machine",
 }
+
+
+def help_uri(code: str) -> str:
+    """The section of the documentation about a code: its cause, an example, and the mend."""
+    return f"{CODES_PAGE}#{code.lower()}"

@@ -23,6 +23,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from meshgate.resources.codes import help_uri
+
 
 class Severity(enum.StrEnum):
     """The weight of a problem. Only an error keeps a resource from serving."""
@@ -125,8 +127,8 @@ class Problem:
         return f"{text} ({self.hint})" if self.hint else text
 
     def as_json(self) -> dict[str, object]:
-        """The problem as plain values, for the JSON formats."""
-        return asdict(self)
+        """The problem as plain values, for the JSON formats, with the address of its explanation."""
+        return {**asdict(self), "help_uri": help_uri(self.code)}
 
 
 def location_text(file: str, line: int, column: int) -> str:

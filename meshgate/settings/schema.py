@@ -336,7 +336,10 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 
 def settings_reference() -> str:
-    """The reference in reStructuredText: a definition list of all keys by their full names, as ``lab.echo[].port``."""
+    """
+    The reference in reStructuredText, for Sphinx: all keys by their full names, as ``lab.echo[].port``, each with an
+    anchor of its own.
+    """
     return "\n".join(_entries(SettingsFile, ""))
 
 
@@ -360,11 +363,12 @@ def _flow(value: Any) -> str:
 def _entries(section: type[Section], prefix: str) -> Iterator[str]:
     for key in keys(section):
         path = prefix + key.name
-        yield from (f"``{path}``", f"    {key.field.description}", "")
+        yield f".. confval:: {path}"
         if key.section is None:
             default = default_text(key.field)
-            yield from (f"    {_form(key.field)}; {f'default ``{default}``' if default else 'required'}", "")
-        else:
+            yield from (f"   :type: {_form(key.field)}", f"   :default: {f'``{default}``' if default else 'required'}")
+        yield from ("", f"   {key.field.description}", "")
+        if key.section is not None:
             is_list = key.field.default == ()
             yield from _entries(key.section, f"{path}[]." if is_list else f"{path}.")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.cli.formats import sarif_log, workflow_command
-from meshgate.resources.codes import CODES
+from meshgate.resources.codes import CODES, help_uri
 from meshgate.resources.problem import Problem, Severity
 
 TEXTS = st.text(st.sampled_from("a:,%\r\n é"), max_size=8)
@@ -67,7 +67,7 @@ class WorkflowCommandTests(SynchronousTestCase):
         self.assertEqual(
             workflow_command(problem),
             "::error file=a%2Cb%3Ac.yaml,line=3,col=7,title=MG1004%3A A value is not one of the choices"
-            "::Gateway ns/gw: spec.x: 50%25 is, well, wrong:%0Ano (write 1)",
+            "::Gateway ns/gw: spec.x: 50%25 is, well, wrong:%0Ano (write 1)%0A" + help_uri("MG1004"),
         )
 
     def test_severities(self) -> None:
@@ -99,6 +99,7 @@ class SarifTests(SynchronousTestCase):
         self.assertEqual(len({rule["id"] for rule in rules}), len(rules))
         for rule in rules:
             self.assertTrue(rule["shortDescription"]["text"])
+            self.assertEqual(rule["helpUri"], help_uri(rule["id"]))
         for result in run["results"]:
             self.assertIn(result["level"], {"error", "warning", "note"})
             self.assertTrue(result["message"]["text"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from meshgate.resources.codes import CODES
+from meshgate.resources.codes import CODES, CODES_PAGE
 from tests.cli.command_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, file_text
 from tests.configurations import destination_rule, gateway, target, tcp_rule, tcp_server, virtual_service
 
@@ -32,10 +32,11 @@ class CheckTests(CommandTestCase):
         self.run_command("check", "--fail-on", "info", "routes", exit_code=2)
 
     def test_text(self) -> None:
-        """Each problem is a line, and the last line counts them."""
+        """Each problem is a line, the next says where codes are explained, and the last line counts the problems."""
         self.write("routes/broken.yaml", file_text(BROKEN))
-        *lines, last = self.run_command("check", "routes", exit_code=1).stdout.splitlines()
+        *lines, explained, last = self.run_command("check", "routes", exit_code=1).stdout.splitlines()
         self.assertIn("routes/broken.yaml:1:", lines[0])
+        self.assertIn(f" explained at {CODES_PAGE}", explained)
         self.assertRegex(last, r"^1 error, \d+ warnings? in 5 resources$|^1 error in 5 resources$")
 
     def test_json(self) -> None:
@@ -75,7 +76,7 @@ class OrderTests(CommandTestCase):
         for name in ("one", "two"):
             lost = virtual_service(name, gateways=["gone"], tcp=[tcp_rule("gone")])
             self.write(f"{name}.yaml", f"{file_text(lost)}\n---\n{file_text({**lost, 'kind': 'Gateway'})}\n")
-        shown = self.run_command("check", "two.yaml", "one.yaml", exit_code=1).stdout.splitlines()[:-1]
+        shown = self.run_command("check", "two.yaml", "one.yaml", exit_code=1).stdout.splitlines()[:-2]
         locations = [line.split(": ")[0].split(":") for line in shown]
         lines = [(file, int(line), int(column)) for file, line, column in locations]
         self.assertEqual(lines, sorted(lines))
