@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
-from meshgate.resources.names import DOT_HINT
-
 MESH = "mesh"
 """The entry of ``gateways`` that stands for the sidecars of the mesh. A gateway ignores it."""
 
@@ -86,6 +84,12 @@ def full_name(host: str, namespace: str, domain_suffix: str) -> str:
     return ".".join(label for label in (host, namespace, service_domain) if label)
 
 
+def short_name(host: str, domain_suffix: str) -> str:
+    """The name of the Service whose full name a host is; empty for any other host."""
+    name, _, rest = host.partition(".")
+    return name if rest.endswith(f".svc.{domain_suffix}") else ""
+
+
 def other_by_dot(host: str, namespace: str, domain_suffix: str) -> str:
     """
     The host that differs from another only by a dot at the end: ``x.org`` for ``x.org.``, and the other way round. If
@@ -94,17 +98,6 @@ def other_by_dot(host: str, namespace: str, domain_suffix: str) -> str:
     if host.endswith("."):
         return full_name(host.removesuffix("."), namespace, domain_suffix)
     return f"{host}."
-
-
-def unknown_host_hint(meant: str) -> str:
-    """
-    The hint for a host that does not exist.
-
-    :param meant: a host that does exist and differs only by a dot at the end; empty if there is none.
-    """
-    if meant:
-        return f"did you mean {meant}? {DOT_HINT[:1].upper()}{DOT_HINT[1:]}"
-    return "give it a Service or a ServiceEntry, or check the namespace of the short name"
 
 
 def gateway_reference(reference: str, namespace: str) -> str:

@@ -96,6 +96,6 @@ def _path(virtual_service: VirtualService, chain: Chain, destination: Destinatio
 
 
 def _hosts(virtual_service: VirtualService, rule: str) -> Iterable[tuple[str, str]]:
-    for path, destination in destinations_of(virtual_service):
-        if path.startswith(f"{rule}."):
-            yield path, destination.host
+    for each in destinations_of(virtual_service):
+        if each.path.startswith(f"{rule}."):
+            yield each.path, each.destination.host

@@ -8,10 +8,11 @@ printed, in order, folded at 118 columns. The group says what kind of file it is
 - ``analysis``: routes, by compiling them, all resources valid, with Istio's semantics;
 - ``extended``: likewise, with ``semantics: extended``;
 - ``refused``: likewise, where a resource of the file is not valid;
+- ``examples``: routes as users write them in Istio, by compiling them; all their problems, none of which is an error;
 - ``settings`` and ``expectations``: settings and files of expectations, by loading them.
 
-The name of a case of routes begins with a code, ``MG1024_short_host``. Its problems are those with that code; it has
-none if the code must not be reported.
+The name of any other case of routes begins with a code, ``MG1024_short_host``. Its problems are those with that code;
+it has none if the code must not be reported.
 
 A new file is a new test of the :class:`GoldenTestCase` that has the group. After a text was changed on purpose,
 ``make golden`` writes the problems as they are printed now into all files; the difference is then to be read like code.

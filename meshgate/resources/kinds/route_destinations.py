@@ -79,11 +79,13 @@ class HTTPRule(NamedTuple):
     :ivar match: its match blocks as JSON in a canonical form, without their names, so that they can be compared.
     :ivar destinations: the well-formed destinations, each with its path within the rule.
     :ivar hostless: the paths of the destinations that name no host.
+    :ivar gateways: the Gateways that each match block names; none for a block that is for all of the VirtualService.
     """
 
     match: tuple[str, ...]
     destinations: tuple[tuple[str, Destination], ...]
     hostless: tuple[str, ...] = ()
+    gateways: tuple[tuple[str, ...], ...] = ()
 
 
 def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
@@ -95,11 +97,17 @@ def _http_rules(rules: Any) -> tuple[HTTPRule, ...]:
 def _http_rule(rule: Any) -> HTTPRule:
     if not isinstance(rule, Mapping):
         return HTTPRule((json.dumps(rule),), ())
-    blocks = rule.get("match") or []
-    match = tuple(map(_as_json, blocks if isinstance(blocks, list) else [blocks]))
+    found = rule.get("match") or []
+    blocks = found if isinstance(found, list) else [found]
+    match = tuple(map(_as_json, blocks))
     targets = list(_http_targets(rule))
     hostless = tuple(path for path, target in targets if not (isinstance(target, Mapping) and target.get("host")))
-    return HTTPRule(match, tuple(_well_formed(targets)), hostless)
+    return HTTPRule(match, tuple(_well_formed(targets)), hostless, tuple(map(_http_gateways, blocks)))
+
+
+def _http_gateways(block: Any) -> tuple[str, ...]:
+    names = block.get("gateways") if isinstance(block, Mapping) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def _as_json(block: Any) -> str:

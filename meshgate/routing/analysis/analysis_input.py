@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshgate.resources.kinds.destinationrule import DestinationRule, DestinationRuleSpec
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
@@ -24,6 +24,7 @@ from meshgate.resources.kinds.virtualservice import TCPRoute, TLSRoute, VirtualS
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.route_binding import users_of, users_of_rule
 from meshgate.routing.hosts import HostIndex
 
 SubsetOwners = dict[ResourceKey, tuple[VirtualService, str]]
@@ -135,18 +136,33 @@ class AnalysisInput:
         return sorted((each for each in self.resources if isinstance(each.spec, spec)), key=Resource.order)
 
 
-def destinations_of(virtual_service: VirtualService) -> Iterator[tuple[str, Destination]]:
-    """The destinations of all rules, each with its path; destinations without a readable host are left out."""
-    spec = virtual_service.spec
+class RuleDestination(NamedTuple):
+    """
+    A destination of a rule.
+
+    :ivar users: those that apply the rule: Gateways as ``namespace/name``, and ``mesh`` for sidecars.
+    """
+
+    path: str
+    destination: Destination
+    users: tuple[str, ...]
+
+
+def destinations_of(virtual_service: VirtualService) -> Iterator[RuleDestination]:
+    """The destinations of all rules; those without a readable host are left out."""
+    spec, users = virtual_service.spec, users_of(virtual_service)
     several: Sequence[tuple[str, Sequence[TLSRoute | TCPRoute]]] = (("tls", spec.tls), ("tcp", spec.tcp))
     for kind, rules in several:
         for number, rule in enumerate(rules):
+            own = users_of_rule(virtual_service, users, [block.gateways for block in rule.match])
             for index, target in enumerate(rule.route):
                 if target.destination.host:
-                    yield f"spec.{kind}[{number}].route[{index}].destination", target.destination
+                    path = f"spec.{kind}[{number}].route[{index}].destination"
+                    yield RuleDestination(path, target.destination, own)
     for number, http in enumerate(spec.http_rules):
+        own = users_of_rule(virtual_service, users, http.gateways)
         for path, destination in http.destinations:
-            yield f"spec.http[{number}].{path}", destination
+            yield RuleDestination(f"spec.http[{number}].{path}", destination, own)
 
 
 def listed(fields: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:

@@ -12,7 +12,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.analysis.analysis_input import AnalysisInput
 from meshgate.routing.compile.catalog import may_be_selected
 from meshgate.routing.compile.traffic_policies import ORIGINATING
-from meshgate.routing.hosts import covers, full_name, is_wildcard, other_by_dot, unknown_host_hint
+from meshgate.routing.hosts import covers, full_name, is_wildcard
 
 
 def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
@@ -23,14 +23,13 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
             exists = any(covers(host, each.host) for each in given.catalog)
         else:
             exists = given.catalog.find(host) is not None
-        if not exists:
-            meant = other_by_dot(host, rule.namespace, given.proxy.domain_suffix)
+        if not (exists or given.catalog.is_of_istio(host)):
             yield rule.problem(
                 Severity.WARNING,
                 "MG2058",
                 f"the host {host} is unknown, so the DestinationRule applies to nothing",
                 path="spec.host",
-                hint=unknown_host_hint(meant if given.catalog.find(meant) is not None else ""),
+                hint=given.catalog.unknown_host_hint(host, rule.namespace),
             )
 
 

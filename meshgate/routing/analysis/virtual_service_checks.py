@@ -243,8 +243,8 @@ def rules_without_effect(given: AnalysisInput) -> Iterator[Problem]:
     that VirtualService (virtualservice/destinationhosts.go, analyzeSubset).
     """
     for virtual_service in given.virtual_services:
-        for path, destination in destinations_of(virtual_service) if gateways_of(virtual_service) else ():
-            if destination.subset or not given.subset_owners:
+        for path, destination, users in destinations_of(virtual_service) if given.subset_owners else ():
+            if destination.subset or users in ((), (MESH,)):
                 continue
             host = full_name(destination.host, virtual_service.namespace, given.proxy.domain_suffix)
             owners = given.subset_owners.get(host, {})
@@ -267,7 +267,7 @@ def subset_hosts(virtual_service: VirtualService, domain_suffix: str) -> Iterato
     comes once for each such rule.
     """
     hosts = {full_name(host, virtual_service.namespace, domain_suffix) for host in virtual_service.spec.hosts}
-    for path, destination in destinations_of(virtual_service):
+    for path, destination, _ in destinations_of(virtual_service):
         if destination.subset:
             host = full_name(destination.host, virtual_service.namespace, domain_suffix)
             if host in hosts:

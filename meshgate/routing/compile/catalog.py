@@ -18,8 +18,9 @@ from meshgate.resources.kinds.service import EndpointSliceSpec, EndpointsSpec, S
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
+from meshgate.resources.names import DOT_HINT
 from meshgate.resources.resource import Resource
-from meshgate.routing.hosts import full_name, most_specific
+from meshgate.routing.hosts import full_name, most_specific, other_by_dot, short_name
 from meshgate.routing.table import Endpoint
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -37,6 +38,8 @@ SUBZONE_LABEL = "topology.istio.io/subzone"
 NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
+
+_GATEWAYS_OF_ISTIO: Final = frozenset({"istio-ingressgateway", "istio-egressgateway", "istio-eastwestgateway"})
 
 LOCALITY_LABEL: Final = "istio-locality"
 """The label of a workload that has its locality, with dots in place of slashes."""
@@ -130,6 +133,8 @@ class Catalog:
         self._pod_sources: dict[tuple[str, str, str], list[PodSource]] = defaultdict(list)
         # By namespace, key and value of each of their labels, so that a selector need not try all of them.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
+        # The namespaces of Services by name, made when a host is unknown.
+        self._services: dict[str, list[str]] | None = None
         self._fill(resources, before)
 
     def _fill(self, resources: Iterable[Resource[Any]], before: Catalog | None) -> None:
@@ -183,6 +188,40 @@ class Catalog:
         """Find a host, or else the longest wildcard that covers it, as sidecars do."""
         covering = most_specific(host, self._hosts)
         return None if covering is None else self.find(covering, namespace)
+
+    def is_of_istio(self, host: str) -> bool:
+        """
+        True if a host is the Service in front of a gateway that Istio installs. Examples and applications name it,
+        and Istio's installer brings it, so that it is seldom among the files.
+        """
+        name = short_name(host, self._domain_suffix)
+        return name in _GATEWAYS_OF_ISTIO and host.startswith(f"{name}.istio-")
+
+    def unknown_host_hint(self, host: str, namespace: str) -> str:
+        """
+        The hint for a host that does not exist: the one that was probably meant.
+
+        :param host: a full name.
+        :param namespace: of the resource that names the host.
+        """
+        dotted = other_by_dot(host, namespace, self._domain_suffix)
+        if dotted in self._hosts:
+            return f"did you mean {dotted}? {DOT_HINT[:1].upper()}{DOT_HINT[1:]}"
+        name = short_name(host, self._domain_suffix)
+        others = self._namespaces_of(name)
+        if others:
+            meant = full_name(name, others[0], self._domain_suffix)
+            return f"did you mean {meant}? A short name is completed with the namespace of its own resource"
+        return "give it a Service or a ServiceEntry, or check the namespace of the short name"
+
+    def _namespaces_of(self, name: str) -> Sequence[str]:
+        """The namespaces that have a Service of a name, sorted."""
+        if self._services is None:
+            self._services = defaultdict(list)
+            for each in self:
+                if isinstance(each.source.spec, ServiceSpec):
+                    self._services[each.source.name].append(each.source.namespace)
+        return sorted(self._services.get(name, ()))
 
     def changed_hosts(self, before: Catalog) -> set[str]:
         """

@@ -26,13 +26,14 @@ from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import makes_pods
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
+from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis.analyzers import Analysis
-from meshgate.routing.compile.catalog import Catalog
+from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
 from meshgate.routing.compile.common_causes import one_for_each_cause
@@ -43,8 +44,9 @@ from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, unselecte
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
+from meshgate.routing.compile.rule_candidates import RuleLookup
 from meshgate.routing.compile.servers import servers_of
-from meshgate.routing.hosts import full_name, wildcards_over
+from meshgate.routing.hosts import MESH, full_name, short_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.statuses import ResourceStatus, Statuses
@@ -61,11 +63,13 @@ class Compilation:
 
     :ivar problems: of everything that was dropped, ignored or not found, in the order of the files.
     :ivar statuses: of each resource.
+    :ivar rules: the DestinationRules of the table's destinations.
     """
 
     table: RoutingTable
     problems: tuple[Problem, ...]
     statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
+    rules: RuleLookup = field(default_factory=RuleLookup, compare=False)
 
 
 def compile_table(
@@ -122,7 +126,7 @@ async def compile_change(
         await rest()
     problems = compiler.problems()
     await rest()
-    return Compilation(table, one_for_each_cause(problems), compiler.statuses(problems))
+    return Compilation(table, one_for_each_cause(problems), compiler.statuses(problems), compiler.rules())
 
 
 class Compiler:
@@ -218,10 +222,15 @@ class Compiler:
         shared = list(self._shared.values())
         before, before_with_refused, rules_before = self._catalog, self._catalog_with_refused, self._rules
         self._catalog = Catalog(shared, self.proxy.domain_suffix, self._catalog)
-        self._rules = DestinationRules(_of(shared, DestinationRuleSpec), self.proxy)
         faulty = [
             each for each in self._refused.values() if not isinstance(each.spec, GatewaySpec | VirtualServiceSpec)
         ]
+        self._rules = DestinationRules(
+            _of(shared, DestinationRuleSpec),
+            self.proxy,
+            refused=_of(faulty, DestinationRuleSpec),
+            peopled=frozenset(each.namespace for each in shared if _shows_workloads(each)),
+        )
         self._catalog_with_refused = self._catalog
         if faulty:
             self._catalog_with_refused = Catalog([*shared, *faulty], self.proxy.domain_suffix, self._catalog)
@@ -251,8 +260,11 @@ class Compiler:
         for key in list(islice(self._unchecked, budget)):
             resolver = self._new_resolver()
             virtual_service = self._analyzed_virtual_services[key]
-            for path, destination in destinations_of(virtual_service):
-                resolver.check(virtual_service, path, destination)
+            for path, destination, users in destinations_of(virtual_service):
+                if any(map(self._is_ours, users)):
+                    resolver.check(virtual_service, path, destination)
+                else:
+                    resolver.check_elsewhere(virtual_service, path, destination, for_sidecars=MESH in users)
             if resolver.problems:
                 self._destination_problems[key] = tuple(resolver.problems)
             else:
@@ -269,7 +281,7 @@ class Compiler:
         refused = self._refused.values()
         problems = [
             *self._rules.problems,
-            *self._bindings.problems,
+            *self._bindings.hidden(self._is_ours),
             *unselected(_of(refused, GatewaySpec), self.proxy, self._gateway_pods.pods),
             *self._bindings.unbound(self._gateways.by_name, refused),
         ]
@@ -293,6 +305,10 @@ class Compiler:
         used = {key for output in self._gateways.outputs() for key in output.used}
         return self._statuses.renew(self._resources, self._table, used, problems)
 
+    def rules(self) -> RuleLookup:
+        """The DestinationRules, by the hosts of destinations."""
+        return RuleLookup(self._catalog, self._rules)
+
     def _invalidate_destinations(self, changed: Set[str]) -> None:
         """Have VirtualServices read and checked again whose destinations name a changed host."""
         if not changed:
@@ -302,8 +318,18 @@ class Compiler:
             for key, hosts in self._destination_hosts.items()
             if not changed.isdisjoint(hosts) or any(not changed.isdisjoint(wildcards_over(host)) for host in hosts)
         }
+        # The hints of a problem may name a Service of the same name in another namespace.
+        names = {self._short_name(host) for host in changed}
+        affected.update(
+            key
+            for key in (*self._destination_problems, *self._unchecked)
+            if not names.isdisjoint(map(self._short_name, self._destination_hosts[key]))
+        )
         self._gateways.read_again(affected)
         self._unchecked.update(dict.fromkeys(affected))
+
+    def _short_name(self, host: str) -> str:
+        return short_name(host, self.proxy.domain_suffix) or host
 
     def _remove_refused(self, key: ResourceKey) -> None:
         resource = self._refused.pop(key)
@@ -325,15 +351,22 @@ class Compiler:
         self._analyze_naming(gateway.qualified_name)
 
     def _analyze_naming(self, gateway: str) -> None:
-        """Have the VirtualServices that may name a Gateway analyzed again."""
+        """Have the VirtualServices that may name a Gateway checked and analyzed again."""
         refused = _of(self._refused.values(), VirtualServiceSpec)
-        self._analysis.touch(each.key for each in (*self._bindings.naming(gateway), *refused))
+        keys = [each.key for each in (*self._bindings.naming(gateway), *refused)]
+        self._unchecked.update(dict.fromkeys(keys))
+        self._analysis.touch(keys)
+
+    def _is_ours(self, gateway: str) -> bool:
+        """True if a Gateway, by ``namespace/name``, selects this gateway; one that is not given may do so, too."""
+        found = self._analyzed_gateways.get(gateway)
+        return gateway != MESH and (found is None or selected(found.spec.selector, self.proxy.labels))
 
     def _analyze_virtual_service(self, virtual_service: VirtualService) -> None:
         self._analyzed_virtual_services[virtual_service.key] = virtual_service
         self._destination_hosts[virtual_service.key] = frozenset(
-            full_name(destination.host, virtual_service.namespace, self.proxy.domain_suffix)
-            for _, destination in destinations_of(virtual_service)
+            full_name(each.destination.host, virtual_service.namespace, self.proxy.domain_suffix)
+            for each in destinations_of(virtual_service)
         )
         self._analysis.add_virtual_service(virtual_service, self.proxy)
         self._unchecked[virtual_service.key] = None
@@ -354,6 +387,11 @@ class Compiler:
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:
     return [resource for resource in resources if isinstance(resource.spec, spec)]
+
+
+def _shows_workloads(resource: Resource[Any]) -> bool:
+    """True if a resource shows that there are workloads in its namespace."""
+    return makes_pods(resource) or isinstance(resource.spec, ServiceSpec | WorkloadEntrySpec)
 
 
 def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> RoutingTable:

@@ -1,16 +1,19 @@
 """
 The DestinationRule that counts for a host, as one gateway sees it, and the merging of several for the same host.
 
-The rules are Istio's (pilot/pkg/model/push_context.go, destinationRule, and destination_rule.go). What the policies
-mean is in :mod:`meshgate.routing.compile.traffic_policies`.
+The rules are Istio's (pilot/pkg/model/push_context.go, destinationRule, and destination_rule.go). A proxy looks in
+three namespaces, one after the other: its own, the service's, and the root namespace. The first in which it sees a rule
+decides, with its most specific host; nothing is merged across namespaces. Which rules lose, and why, is in
+:mod:`meshgate.routing.compile.rule_candidates`; what the policies mean, in
+:mod:`meshgate.routing.compile.traffic_policies`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshgate.resources.kinds.destinationrule import DestinationRule, Subset
 from meshgate.resources.kinds.shared_fields import EVERYBODY
@@ -19,7 +22,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import scopes, selected
 from meshgate.routing.compile.gateway_proxy import Proxy
-from meshgate.routing.hosts import full_name, most_specific
+from meshgate.routing.hosts import full_name, most_specific, wildcards_over
 
 ROOT_NAMESPACE: Final = "istio-system"
 """The namespace of DestinationRules for the whole mesh."""
@@ -50,17 +53,20 @@ class MergedRule:
 
     :ivar seen_by: the namespaces that may see the rules; ``*`` for all.
     :ivar selector: labels that a proxy must have; None if the rules are for every proxy.
+    :ivar rules: the rules, the oldest first.
     :ivar subsets: by name; of several with one name the oldest.
     :ivar policy: the policy of the oldest rule that has one, with that rule.
     """
 
     seen_by: frozenset[str]
     selector: Mapping[str, str] | None
+    rules: list[DestinationRule] = field(default_factory=list)
     subsets: dict[str, OwnedSubset] = field(default_factory=dict)
     policy: tuple[DestinationRule, TrafficPolicy] | None = None
 
     def merge(self, rule: DestinationRule) -> Iterator[Problem]:
         """Merge a younger rule, and yield the problems of what is lost of it."""
+        self.rules.append(rule)
         for index, subset in enumerate(rule.spec.subsets):
             first = self.subsets.setdefault(subset.name, OwnedSubset(rule, index, subset))
             if first.rule is not rule:
@@ -74,6 +80,21 @@ class MergedRule:
     def visible(self, namespace: str) -> bool:
         """True if a proxy in a namespace may see the rules."""
         return EVERYBODY in self.seen_by or namespace in self.seen_by
+
+
+class Stage(NamedTuple):
+    """
+    One namespace in which a proxy looks for the rule of a host.
+
+    :ivar owner: whose namespace it is, as ``its own``.
+    :ivar nearest: the rules there with the most specific host that covers the host.
+    :ivar visible: those of them that the proxy may see; if there are any, the proxy looks no further.
+    """
+
+    namespace: str
+    owner: str
+    nearest: Sequence[MergedRule]
+    visible: Sequence[MergedRule]
 
 
 class _Index:
@@ -106,59 +127,140 @@ class DestinationRules:
     All DestinationRules as one gateway sees them.
 
     :param rules: in any order.
+    :param refused: invalid ones, which nobody follows.
+    :param peopled: the namespaces in which there are workloads, whose sidecars may follow rules that this gateway does
+        not follow.
     :ivar problems: of subsets and policies that are lost where several rules are for one host.
     """
 
-    def __init__(self, rules: Iterable[DestinationRule], proxy: Proxy) -> None:
-        self._proxy = proxy
-        # Each rule with its host, by identity.
+    def __init__(
+        self,
+        rules: Iterable[DestinationRule],
+        proxy: Proxy,
+        refused: Iterable[DestinationRule] = (),
+        peopled: Set[str] = frozenset(),
+    ) -> None:
+        self.proxy = proxy
+        self.peopled = peopled
+        # Each rule with its host, by identity, from the oldest to the youngest; the invalid ones last.
         self._hosts: dict[int, tuple[DestinationRule, str]] = {}
+        self._refused: set[int] = set()
+        self._by_host: dict[str, list[DestinationRule]] = defaultdict(list)
+        self._by_short_host: dict[str, list[DestinationRule]] = defaultdict(list)
         self._local, self._exported, self._root_private = _Index(), _Index(), _Index()
         lost: list[Problem] = []
         for rule in sorted(rules, key=Resource.order):
-            host = full_name(rule.spec.host, rule.namespace, self._proxy.domain_suffix)
-            self._hosts[id(rule)] = rule, host
-            seen_by = scopes(rule) if rule.spec.workload_selector is None else frozenset([rule.namespace])
+            host = self._add(rule)
+            seen_by = viewers_of(rule)
             if EVERYBODY in seen_by or rule.namespace in seen_by:
                 lost += self._local.add(rule, host, seen_by)
             if seen_by != {rule.namespace}:
                 lost += self._exported.add(rule, host, seen_by)
             elif rule.namespace == ROOT_NAMESPACE:
                 lost += self._root_private.add(rule, host, seen_by)
+        for rule in sorted(refused, key=Resource.order):
+            self._add(rule)
+            self._refused.add(id(rule))
         self.problems = list(dict.fromkeys(lost))
 
+    def _add(self, rule: DestinationRule) -> str:
+        host = self.host_of(rule)
+        self._hosts[id(rule)] = rule, host
+        self._by_host[host].append(rule)
+        self._by_short_host[rule.spec.host].append(rule)
+        return host
+
+    def host_of(self, rule: DestinationRule) -> str:
+        """The full name of a rule's host."""
+        return full_name(rule.spec.host, rule.namespace, self.proxy.domain_suffix)
+
+    def is_refused(self, rule: DestinationRule) -> bool:
+        """True if a rule is invalid."""
+        return id(rule) in self._refused
+
     def changed_hosts(self, before: DestinationRules) -> set[str]:
-        """The hosts, wildcards among them, of rules that have changed, or come or gone, since another set of rules."""
-        changed = self._hosts.keys() ^ before._hosts.keys()
-        return {{**before._hosts, **self._hosts}[key][1] for key in changed}
+        """
+        The hosts, wildcards among them, of rules that have changed, or come or gone, since another set of rules; and of
+        rules in namespaces that have got their first workload since, or lost their last.
+        """
+        changed = self._hosts.keys() ^ before._hosts.keys() | self._refused ^ before._refused
+        hosts = {{**before._hosts, **self._hosts}[key][1] for key in changed}
+        moved = self.peopled ^ before.peopled
+        return hosts | {host for rule, host in self._hosts.values() if rule.namespace in moved} if moved else hosts
+
+    def covering(self, host: str) -> list[DestinationRule]:
+        """All rules whose host is a host or a wildcard over it, wherever they stand; the most specific first."""
+        if not self._by_host:
+            return []
+        names = dict.fromkeys((host, *wildcards_over(host)))
+        return [rule for name in names for rule in self._by_host.get(name, ())]
+
+    def with_short_host(self, name: str) -> list[DestinationRule]:
+        """The rules for the short name of a Service, of whatever namespace."""
+        return self._by_short_host.get(name, [])
 
     def find(self, host: str, namespace: str) -> MergedRule | None:
         """
-        The rule for a host: one of the gateway's own namespace; else of the service's namespace; else of the root
-        namespace. If the gateway's own namespace is the root namespace, only rules private to it come first.
+        The rule that this gateway follows for a host.
 
         :param host: a full name.
         :param namespace: of the service.
         """
-        own = self._proxy.namespace
-        local = (self._root_private if own == ROOT_NAMESPACE else self._local).find(own, host)
-        if local:
-            return self._for_proxy(local)
-        for other in (namespace, ROOT_NAMESPACE):
-            visible = [rule for rule in self._exported.find(other, host) if rule.visible(own)]
-            if visible:
-                return self._for_proxy(visible)
+        for stage in self.stages(host, namespace, self.proxy.namespace):
+            if stage.visible:
+                return chosen(stage.visible, self.proxy.labels)
         return None
 
-    def _for_proxy(self, rules: Iterable[MergedRule]) -> MergedRule | None:
-        """The first rule that selects this gateway by its labels; else the last rule for every proxy."""
-        catch_all: MergedRule | None = None
-        for rule in rules:
-            if rule.selector is None:
-                catch_all = rule
-            elif selected(rule.selector, self._proxy.labels):
-                return rule
-        return catch_all
+    def stages(self, host: str, namespace: str, viewer: str) -> Iterator[Stage]:
+        """
+        The namespaces in which a proxy looks, in their order: its own, the service's, and the root namespace. If its
+        own namespace is the root namespace, only rules private to it come first.
+
+        :param namespace: of the service.
+        :param viewer: the namespace of the proxy.
+        """
+        local = (self._root_private if viewer == ROOT_NAMESPACE else self._local).find(viewer, host)
+        yield Stage(viewer, "its own", local, local)
+        for other, owner in ((namespace, "the service's"), (ROOT_NAMESPACE, "the root namespace")):
+            exported = self._exported.find(other, host)
+            yield Stage(other, owner, exported, [rule for rule in exported if rule.visible(viewer)])
+
+    def any_client_has(self, subset: str, host: str, namespace: str, viewers: Set[str]) -> bool:
+        """
+        True if some proxy, whatever its labels, follows a rule for a host with a subset of that name.
+
+        :param namespace: of the service.
+        :param viewers: the namespaces of the proxies; ``*`` for all.
+        """
+        having = [each for each in self.covering(host) if any(one.name == subset for one in each.spec.subsets)]
+        if EVERYBODY in viewers:
+            # All other namespaces see what the nameless one sees.
+            viewers = {namespace, ""}.union(*(viewers_of(each) | {each.namespace} for each in having)) - {EVERYBODY}
+        return bool(having) and any(
+            subset in rule.subsets for viewer in viewers for rule in self._possible(host, namespace, viewer)
+        )
+
+    def _possible(self, host: str, namespace: str, viewer: str) -> list[MergedRule]:
+        """The rules of which a proxy in a namespace follows one for a host; its labels decide which."""
+        visible = next((each.visible for each in self.stages(host, namespace, viewer) if each.visible), ())
+        for_all = [rule for rule in visible if rule.selector is None]
+        return [rule for rule in visible if rule.selector is not None] + for_all[-1:]
+
+
+def chosen(rules: Iterable[MergedRule], labels: Mapping[str, str]) -> MergedRule | None:
+    """Of rules for one host, the first that selects a proxy by its labels; else the last for every proxy."""
+    catch_all: MergedRule | None = None
+    for rule in rules:
+        if rule.selector is None:
+            catch_all = rule
+        elif selected(rule.selector, labels):
+            return rule
+    return catch_all
+
+
+def viewers_of(rule: DestinationRule) -> frozenset[str]:
+    """The namespaces whose proxies may follow a rule; ``*`` for all. One with a workloadSelector is for its own."""
+    return scopes(rule) if rule.spec.workload_selector is None else frozenset([rule.namespace])
 
 
 def _subset_taken(rule: DestinationRule, index: int, first: OwnedSubset) -> Problem:

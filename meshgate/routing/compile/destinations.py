@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
@@ -20,12 +19,11 @@ from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import spelling_hint
 from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.policy_notes import nearness, never_out, notes, overruled
-from meshgate.routing.compile.route_binding import gateways_of
+from meshgate.routing.compile.rule_candidates import Viewer, missing_subset, passed_over
 from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
     ORIGINATING,
@@ -37,13 +35,10 @@ from meshgate.routing.compile.traffic_policies import (
     upstream_policy,
 )
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
-from meshgate.routing.hosts import full_name, other_by_dot, unknown_host_hint
+from meshgate.routing.hosts import full_name
 from meshgate.routing.table import Destination, Endpoint
 
 NO_ENDPOINT = "MG2022"
-
-_OF_GATEWAYS: Final = frozenset({"MG2045", "MG2069", "MG2076"})
-"""Faults that keep this gateway from connecting, and no sidecar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +61,12 @@ class _Resolved:
     """
     A destination, resolved.
 
-    :ivar port: None if it depends on the server, and none was given.
+    :ivar port: 0 if the host is unknown and the route names none.
     :ivar used: the Service or ServiceEntry, and the DestinationRules.
     """
 
     host: str
-    port: int | None
+    port: int
     endpoints: tuple[Endpoint, ...] = ()
     lack: _Lack | None = None
     used: frozenset[ResourceKey] = frozenset()
@@ -95,7 +90,7 @@ class DestinationResolver:
         self._proxy = proxy
         self._problems: dict[tuple[object, ...], Problem] = {}
         # By host, port and subset: two routes to a destination share its endpoints and its policy.
-        self._resolved: dict[tuple[int, int | None, str], _Resolved] = {}
+        self._resolved: dict[tuple[int, int, str], _Resolved] = {}
         self.used: set[ResourceKey] = set()
 
     @property
@@ -147,22 +142,76 @@ class DestinationResolver:
 
     def check(self, virtual_service: VirtualService, path: str, target: RouteTarget) -> None:
         """
-        Report the faults of a destination that do not depend on the server: of its host, named port and subset.
+        Report the faults of a destination of this gateway that depend neither on the server nor on policies: of its
+        host, named port and subset, and of DestinationRules that this gateway does not follow for it.
 
         :param path: of the destination.
         """
-        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
-        for viewer in self._viewers(virtual_service):
-            lack = self._resolve(virtual_service, target, None, viewer).lack
-            if lack is None or lack.code == NO_ENDPOINT:
-                continue
-            if lack.code not in _OF_GATEWAYS or gateways_of(virtual_service):
-                self._report(virtual_service, path, lack)
-                break
+        host, viewer = self._host(virtual_service, target), self._proxy.namespace
+        found = self._catalog.find(host, viewer)
+        if found is None:
+            self._report(virtual_service, path, self._unknown(host, viewer, virtual_service.namespace))
+        else:
+            rule = self._rules.find(found.host, found.source.namespace)
+            has_subset = rule is not None and target.subset in rule.subsets
+            self._check_found(virtual_service, path, target, found, None if has_subset else Viewer.of(self._proxy))
+            for problem in passed_over(self._rules, found, target.subset):
+                self._report_policy(problem)
+        self._check_port(virtual_service, path, target, "the server's port")
+
+    def check_elsewhere(
+        self, virtual_service: VirtualService, path: str, target: RouteTarget, *, for_sidecars: bool
+    ) -> None:
+        """
+        Report the faults of a destination that only sidecars, or other gateways, go to. They follow DestinationRules of
+        their own namespaces, so a subset is missing only if none of them finds it.
+
+        :param path: of the destination.
+        :param for_sidecars: True if sidecars go there, for which a wildcard stands for the hosts that it covers.
+        """
+        host, exported_to = self._host(virtual_service, target), scopes(virtual_service)
+        find = self._catalog.find_covering if for_sidecars else self._catalog.find
+        viewers = sorted({virtual_service.namespace if each == EVERYBODY else each for each in exported_to})
+        seen = {viewer: find(host, viewer) for viewer in viewers}
+        found = seen[viewers[0]]
+        hidden = next((viewer for viewer in viewers if seen[viewer] is None), None)
+        if hidden is not None and not self._catalog.is_of_istio(host):
+            self._report(virtual_service, path, self._unknown(host, hidden, virtual_service.namespace))
+        elif found is not None:
+            has_subset = any(
+                self._rules.any_client_has(target.subset, name, found.source.namespace, exported_to)
+                for name in {host, found.host}
+            )
+            client = None if has_subset else Viewer.client(viewers[0])
+            self._check_found(virtual_service, path, target, found, client)
+        self._check_port(virtual_service, path, target, "the port that clients connect to")
+
+    def _check_found(
+        self,
+        virtual_service: VirtualService,
+        path: str,
+        target: RouteTarget,
+        found: CatalogHost,
+        without_subset: Viewer | None,
+    ) -> None:
+        """
+        Report a named port or a subset that a host does not have.
+
+        :param without_subset: a proxy that finds no such subset; None if all find it.
+        """
+        number = target.port.number if target.port is not None else None
+        if number and number not in found.ports:
+            self._report(virtual_service, path, _no_port(found, number))
+        elif target.subset and without_subset is not None:
+            self._report(virtual_service, path, _no_subset(self._rules, found, target.subset, without_subset))
+
+    def _check_port(self, virtual_service: VirtualService, path: str, target: RouteTarget, port: str) -> None:
+        """Report a destination that names none of its host's ports."""
+        host = self._host(virtual_service, target)
         found = self._all_hosts.find(host)
         if found is not None and target.port is None and len(found.ports) > 1:
             have = ", ".join(map(str, sorted(found.ports)))
-            message = f"{host} has the ports {have}, and the route names none, so the server's port is used"
+            message = f"{host} has the ports {have}, and the route names none, so {port} is used"
             hint = "name one of them under destination.port.number"
             self._report(virtual_service, path, _Lack("MG2047", message, hint, Severity.WARNING))
 
@@ -186,17 +235,20 @@ class DestinationResolver:
                 lack = _Lack("MG2078", message, hint, Severity.INFO)
                 self._report(virtual_service, f"{path}.route[{index}].destination", lack)
 
+    def _host(self, virtual_service: VirtualService, target: RouteTarget) -> str:
+        return full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
+
     def _destination(
         self, virtual_service: VirtualService, path: str, route_destination: RouteDestination, server_port: int
     ) -> Destination:
         target = route_destination.destination
-        resolved = self._resolve(virtual_service, target, server_port, self._proxy.namespace)
+        resolved = self._resolve(virtual_service, target, server_port)
         self.used.update(resolved.used)
         if resolved.lack is not None:
             self._report(virtual_service, path, resolved.lack)
         return Destination(
             host=resolved.host,
-            port=resolved.port or 0,
+            port=resolved.port,
             subset=target.subset,
             weight=route_destination.weight,
             endpoints=resolved.endpoints,
@@ -204,28 +256,19 @@ class DestinationResolver:
             policy=resolved.policy,
         )
 
-    def _resolve(
-        self,
-        virtual_service: VirtualService,
-        target: RouteTarget,
-        server_port: int | None,
-        viewer: str,
-    ) -> _Resolved:
+    def _resolve(self, virtual_service: VirtualService, target: RouteTarget, server_port: int) -> _Resolved:
         """
         Resolve a destination. Its port is the one that the route names, else the host's only one, else the server's
         (pilot/pkg/networking/util, GetDestinationCluster).
-
-        :param viewer: the namespace from which the host must be visible.
         """
-        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
+        host, viewer = self._host(virtual_service, target), self._proxy.namespace
         number = target.port.number or None if target.port is not None else None
-        sidecar = server_port is None and not gateways_of(virtual_service)
-        found = (self._catalog.find_covering if sidecar else self._catalog.find)(host, viewer)
+        found = self._catalog.find(host, viewer)
         if found is None:
             return _Resolved(host, number or 0, lack=self._unknown(host, viewer, virtual_service.namespace))
         if number is None:
             number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
-        if number is not None and number not in found.ports:
+        if number not in found.ports:
             return _Resolved(host, number, lack=_no_port(found, number))
         key = (id(found), number, target.subset)
         if key not in self._resolved:
@@ -236,24 +279,21 @@ class DestinationResolver:
         self, virtual_service: VirtualService, target: RouteTarget
     ) -> tuple[MergedRule | None, OwnedSubset | None]:
         """The DestinationRule and the subset that this gateway follows for a destination."""
-        host = full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
-        found = self._catalog.find(host, self._proxy.namespace)
+        found = self._catalog.find(self._host(virtual_service, target), self._proxy.namespace)
         rule = self._rules.find(found.host, found.source.namespace) if found is not None else None
         return rule, rule.subsets.get(target.subset) if rule is not None else None
 
-    def _resolve_subset(self, found: CatalogHost, number: int | None, subset_name: str) -> _Resolved:
+    def _resolve_subset(self, found: CatalogHost, number: int, subset_name: str) -> _Resolved:
         """
-        Resolve a host that exists.
+        Resolve a host and port that exist.
 
-        :param number: the port; None if it depends on the server, and none was given.
         :param subset_name: empty for all endpoints.
         """
         rule = self._rules.find(found.host, found.source.namespace)
         subset = rule.subsets.get(subset_name) if rule is not None and subset_name else None
         if subset_name and subset is None:
-            return _Resolved(found.host, number, lack=_no_subset(found.host, subset_name, rule))
-        if number is None:
-            return _Resolved(found.host, None)
+            absent = _no_subset(self._rules, found, subset_name, Viewer.of(self._proxy))
+            return _Resolved(found.host, number, lack=absent)
         policies = list(policy_sources(rule, subset)) if rule is not None else []
         for problem in notes(policies):
             self._report_policy(problem)
@@ -285,12 +325,6 @@ class DestinationResolver:
         if problem is not None:
             self._problems.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
 
-    def _viewers(self, virtual_service: VirtualService) -> list[str]:
-        """The namespaces that follow a VirtualService: this gateway's; or, for one of sidecars, those that see it."""
-        if gateways_of(virtual_service):
-            return [self._proxy.namespace]
-        return sorted({virtual_service.namespace if each == EVERYBODY else each for each in scopes(virtual_service)})
-
     def _unknown(self, host: str, viewer: str, namespace: str) -> _Lack:
         """The fault of a host that does not exist, or is not visible, or belongs to an invalid resource."""
         hidden = self._catalog.find(host)
@@ -299,8 +333,7 @@ class DestinationResolver:
             message = f"the host {host} is that of {faulty.source.key} ({faulty.source.location()}), which is not valid"
             return _Lack("MG2023", message, f"the problems of that {faulty.source.kind} say why", field=".host")
         if hidden is None:
-            meant = other_by_dot(host, namespace, self._proxy.domain_suffix)
-            hint = unknown_host_hint(meant if self._catalog.find(meant) is not None else "")
+            hint = self._catalog.unknown_host_hint(host, namespace)
             return _Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
         seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
         message = (
@@ -396,10 +429,6 @@ def _no_port(found: CatalogHost, number: int) -> _Lack:
     )
 
 
-def _no_subset(host: str, name: str, rule: MergedRule | None) -> _Lack:
-    if rule is None:
-        return _Lack(
-            "MG2043", f"{host} has no subset {name}: there is no DestinationRule for it", "write one", field=".subset"
-        )
-    hint = spelling_hint(name, rule.subsets) or "its DestinationRule has none"
-    return _Lack("MG2043", f"{host} has no subset {name}", hint, field=".subset")
+def _no_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> _Lack:
+    message, hint = missing_subset(rules, found, name, viewer)
+    return _Lack("MG2043", message, hint, field=".subset")

@@ -49,10 +49,15 @@ class Bindings:
         # Sort keys and VirtualServices of each Gateway, sorted; one more of thousands is inserted where it belongs.
         self._in_order: dict[str, tuple[list[SortKey], list[VirtualService]]] = {}
 
-    @property
-    def problems(self) -> Collection[Problem]:
-        """The problems of VirtualServices that are not exported to this gateway."""
-        return self._hidden.values()
+    def hidden(self, is_ours: Callable[[str], bool]) -> Iterator[Problem]:
+        """
+        The problems of VirtualServices that are not exported to this gateway, although they name a Gateway of it.
+
+        :param is_ours: tells if a Gateway, by ``namespace/name``, is for this gateway.
+        """
+        for key, problem in self._hidden.items():
+            if any(map(is_ours, self._bindings[key].gateways)):
+                yield problem
 
     def add(self, virtual_service: VirtualService) -> Binding:
         """Add a VirtualService."""
@@ -149,8 +154,28 @@ def in_mesh(virtual_service: VirtualService) -> bool:
 
 def gateways_of(virtual_service: VirtualService) -> list[str]:
     """The Gateways that a VirtualService names, each once, as ``namespace/name``; without ``mesh``."""
-    names = (gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways)
-    return [name for name in dict.fromkeys(names) if name != MESH]
+    return [name for name in users_of(virtual_service) if name != MESH]
+
+
+def users_of(virtual_service: VirtualService) -> tuple[str, ...]:
+    """Those that apply a VirtualService, each once: Gateways as ``namespace/name``, and ``mesh`` for sidecars."""
+    names = virtual_service.spec.gateways or (MESH,)
+    return tuple(dict.fromkeys(gateway_reference(name, virtual_service.namespace) for name in names))
+
+
+def users_of_rule(
+    virtual_service: VirtualService, users: tuple[str, ...], named: Sequence[Sequence[str]]
+) -> tuple[str, ...]:
+    """
+    Those that apply one rule of a VirtualService.
+
+    :param users: as :func:`users_of` gives them.
+    :param named: the Gateways that each match block of the rule names; none for a block that is for all.
+    """
+    if not named or not all(named):
+        return users
+    wanted = {gateway_reference(name, virtual_service.namespace) for names in named for name in names}
+    return tuple(name for name in users if name in wanted)
 
 
 def gateway_path(virtual_service: VirtualService, gateway: str) -> str:

@@ -9,8 +9,8 @@ without its namespace.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from meshgate.resources.problem import Problem
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import shares
 from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.compile.rule_candidates import Candidate
 from meshgate.routing.table import (
     ANY_IPV4,
     ANY_IPV6,
@@ -65,12 +66,14 @@ class Explanation:
     :ivar result: ``routed`` if a rule takes the connection, even if its destination has no endpoint.
     :ivar steps: one sentence for each step from the listener to the destination.
     :ivar lost: problems of the listener: rules that were dropped, or fields that were ignored.
+    :ivar rules: the DestinationRules that cover the host of each destination, whether they are followed or not.
     """
 
     result: Result
     chain: Chain | None
     steps: tuple[str, ...]
     lost: tuple[Problem, ...] = ()
+    rules: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,8 +87,22 @@ class Explanation:
             "condition": (chain.condition or None) if chain else None,
             "terminate": chain.terminate if chain else False,
             "policy": connection_json(chain.policy) if chain else None,
-            "destinations": [_destination_json(destination) for destination in chain.destinations] if chain else [],
+            "destinations": [self._destination_json(destination) for destination in chain.destinations]
+            if chain
+            else [],
             "reasons": [*self.steps, *(str(problem) for problem in self.lost)],
+        }
+
+    def _destination_json(self, destination: Destination) -> dict[str, Any]:
+        return {
+            "host": destination.host,
+            "port": destination.port or None,
+            "subset": destination.subset or None,
+            "weight": destination.weight,
+            "endpoints": [str(endpoint) for endpoint in destination.endpoints],
+            "missing": destination.missing or None,
+            "policy": upstream_json(destination.policy),
+            "destination_rules": [each.as_json() for each in self.rules.get(destination.host, ())],
         }
 
 
@@ -108,9 +125,10 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
         return Explanation("closed", None, tuple(steps), tuple(lost))
     if listener.by_address:
         steps.append(_by_address(call, chain))
-    steps += _chosen(chain)
+    rules = {each.host: compilation.rules.candidates(each.host) for each in chain.destinations}
+    steps += _chosen(chain, rules)
     result: Result = "routed" if chain.virtual_service else "closed"
-    return Explanation(result, chain, tuple(steps), tuple(lost))
+    return Explanation(result, chain, tuple(steps), tuple(lost), rules)
 
 
 def _listener(table: RoutingTable, call: Call) -> Listener | None:
@@ -168,7 +186,7 @@ def _closed(listener: Listener, sni: str | None) -> Iterator[str]:
         yield f"the nearest is {near[0]}{dot}"
 
 
-def _chosen(chain: Chain) -> Iterator[str]:
+def _chosen(chain: Chain, rules: Mapping[str, Sequence[Candidate]]) -> Iterator[str]:
     yield f"it belongs to the server {chain.server!r} of Gateway {chain.gateway}"
     if chain.virtual_service:
         yield f"VirtualService {chain.virtual_service} routes it by {chain.rule}"
@@ -185,6 +203,10 @@ def _chosen(chain: Chain) -> Iterator[str]:
         policy = destination.policy
         if policy.origin:
             yield f"connections to {destination}: {upstream_text(policy)}, by {policy.origin}"
+    for host, candidates in rules.items():
+        for each in candidates:
+            fate = f"not followed: {each.reason}" if each.reason else "followed"
+            yield f"{each} is for {host}, and is {fate}"
 
 
 def _reached(destination: Destination) -> str:
@@ -204,18 +226,6 @@ def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
         yield f"open are {', '.join(map(str, open_keys[:10]))}"
     else:
         yield "no port is open at all"
-
-
-def _destination_json(destination: Destination) -> dict[str, Any]:
-    return {
-        "host": destination.host,
-        "port": destination.port or None,
-        "subset": destination.subset or None,
-        "weight": destination.weight,
-        "endpoints": [str(endpoint) for endpoint in destination.endpoints],
-        "missing": destination.missing or None,
-        "policy": upstream_json(destination.policy),
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,28 @@ def routes(draw: st.DrawFn) -> Document:
 
 
 @st.composite
+def destination_rules(draw: st.DrawFn, name: str) -> Document:
+    """A DestinationRule of any namespace, which gateways may follow or not."""
+    visibilities: list[Document] = [
+        {},
+        {},
+        {"exportTo": ["."]},
+        {"exportTo": ["other"]},
+        {"workloadSelector": {"matchLabels": {"istio": "ig"}}},
+        {"workloadSelector": {"matchLabels": {"istio": "e"}}},
+    ]
+    policy = draw(st.sampled_from([{}, {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}]))
+    return destination_rule(
+        f"d{draw(NUMBERS)}",
+        draw(st.sampled_from([name, name, f"{name}.default.svc.cluster.local", "*.default.svc.cluster.local"])),
+        {"name": draw(st.sampled_from(["v1", "v2"])), "labels": {"version": "v1"}},
+        namespace=draw(NAMESPACES),
+        **draw(st.sampled_from(visibilities)),
+        **policy,
+    )
+
+
+@st.composite
 def others(draw: st.DrawFn) -> Document:
     """A resource that routes or Gateways use."""
     number, port = draw(NUMBERS), draw(st.sampled_from([80, 81]))
@@ -105,10 +127,10 @@ def others(draw: st.DrawFn) -> Document:
     return draw(
         st.sampled_from(
             [
-                service(name, {"port": port, "name": "tcp"}, selector={"app": "x"}),
+                service(name, {"port": port, "name": "tcp"}, selector={"app": "x"}, namespace=draw(NAMESPACES)),
                 service("own", {"port": 443, "targetPort": 9443}, selector={"istio": "ig"}, namespace="istio-system"),
                 workload(f"w{number}", f"127.0.0.{number + 1}", labels),
-                destination_rule(f"d{number}", name, {"name": "v1", "labels": {"version": "v1"}}),
+                draw(destination_rules(name)),
                 document(
                     "ServiceEntry",
                     f"e{number}",

@@ -127,6 +127,32 @@ class ExplainTests(SynchronousTestCase):
         self.assertEqual((values["policy"]["idle"], values["policy"]["origin"]), (None, None))
         self.assertEqual(values["destinations"][0]["policy"]["balancing"], "LEAST_REQUEST")
 
+    def test_candidates(self) -> None:
+        """All DestinationRules for a destination are listed, the followed one first, and why the others are not."""
+        compilation = compiled(
+            gateway("gw", tcp_server(1)),
+            virtual_service(
+                "v", tcp=[{"route": [target("x", weight=1), target("x", 80, weight=2), target("gone", weight=3)]}]
+            ),
+            service("x", {"port": 80}),
+            destination_rule("elsewhere", "x.default.svc.cluster.local", namespace="jobs"),
+            destination_rule("all", "*.local", namespace="istio-system"),
+            destination_rule("own", "x"),
+        )
+        explanation = explain(compilation, Call(1, tls=False))
+        lines = [step for step in explanation.steps if "DestinationRule" in step]
+        self.assertEqual(
+            [line.partition(" is for x.default.svc.cluster.local, and is ")[2].partition(":")[0] for line in lines],
+            ["followed", "not followed", "not followed"],
+        )
+        listed = explanation.as_json()["destinations"][0]["destination_rules"]
+        self.assertEqual(
+            [(each["name"], each["followed"]) for each in listed],
+            [("default/own", True), ("jobs/elsewhere", False), ("istio-system/all", False)],
+        )
+        self.assertIn("it stands in jobs", listed[1]["reason"])
+        self.assertEqual(explanation.as_json()["destinations"][2]["destination_rules"], [])
+
     def test_exact_name(self) -> None:
         """A name that a rule has is explained by its Gateway, rule and endpoint, and by the rule that lost."""
         explanation, text = story(Call(443, sni="A.example.com."))
