@@ -21,7 +21,7 @@ DATA_PATH_TESTS := tests.wire tests.proxy \
 	tests.routing.test_lookup tests.routing.test_loops tests.workers.test_workers \
 	$(addprefix tests.test_,control dead_endpoints end_to_end families_of_names soak)
 # The tests that judge the files of tests/golden.
-GOLDEN_TESTS := tests.test_golden $(addprefix tests.settings.test_,load expectation_file)
+GOLDEN_TESTS := tests.test_golden tests.cli.test_whole_files $(addprefix tests.settings.test_,load expectation_file)
 TEST_FILES = $(shell find tests -name 'test_*.py')
 # Not among the quick tests: tests that run gateways or other programs, build the package, or try many random changes.
 SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|environments|installation|lab_with_workers)' $(TEST_FILES)) \

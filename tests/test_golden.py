@@ -13,7 +13,7 @@ from meshgate.resources.problem import Phase, Problem, has_errors
 from meshgate.resources.reader import read_text
 from meshgate.routing.compile.compiler import compile_table
 from tests.configurations import PROXY, compiled
-from tests.golden import COMPILED, Golden, GoldenTestCase, all_cases
+from tests.golden import COMPILED, WHOLE_FILES, Golden, GoldenTestCase, all_cases
 from tests.key_pairs import key_pair, terminating
 
 READ = ("destinationrule", "documents", "fields", "gateway", "serviceentry", "virtualservice")
@@ -69,7 +69,7 @@ class CompletenessTests(SynchronousTestCase):
 
     def test_each_group_has_its_tests(self) -> None:
         """A new group comes with tests that judge it."""
-        self.assertEqual({case.group for case in all_cases()}, {*READ, *COMPILED, *LOADED, *EXAMPLES})
+        self.assertEqual({case.group for case in all_cases()}, {*READ, *COMPILED, *LOADED, *EXAMPLES, *WHOLE_FILES})
 
     def test_the_key_of_another_certificate(self) -> None:
         """The text for a Secret whose certificate and key do not belong together shows neither."""

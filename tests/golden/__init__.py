@@ -9,6 +9,8 @@ printed, in order, folded at 118 columns. The group says what kind of file it is
 - ``extended``: likewise, with ``semantics: extended``;
 - ``refused``: likewise, where a resource of the file is not valid;
 - ``examples``: routes as users write them in Istio, by compiling them; all their problems, none of which is an error;
+- ``whole_files``: routes with and without faults, by ``meshgate check`` and the commands in their comments; everything
+  that these print;
 - ``settings`` and ``expectations``: settings and files of expectations, by loading them.
 
 The name of any other case of routes begins with a code, ``MG1024_short_host``. Its problems are those with that code;
@@ -32,6 +34,9 @@ from meshgate.resources.problem import Problem
 
 COMPILED: Final = ("analysis", "extended", "refused")
 """Groups of routes that are compiled."""
+
+WHOLE_FILES: Final = ("whole_files",)
+"""Groups of routes that the command line checks."""
 
 _FOLDER: Final = Path(__file__).parent
 _SEPARATOR: Final = "----------\n"
