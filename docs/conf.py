@@ -16,6 +16,7 @@ copyright = "2026, the meshgate authors"  # noqa: A001 -- Sphinx's name
 release = meshgate.__version__
 extensions = ["sphinx.ext.autodoc", "generated"]
 exclude_patterns = ["_build"]
+highlight_language = "text"
 html_theme = "furo"
 html_title = "meshgate"
 html_static_path: list[str] = []

@@ -30,6 +30,7 @@ from tests.background import kill_processes_in
 from tests.networks import enter_own_network
 from tests.support import IMPORT_ROOT, new_folder, reactor, wait_for
 
+DOCS = IMPORT_ROOT / "docs"
 INTERRUPT = "^C"
 _WORKERS_SERVE = "all 2 workers serve"
 """The last line of a start, as pages show it; the number depends on the machine."""
@@ -141,7 +142,7 @@ class Reader:
     """
 
     def __init__(self, test: TestCase, installed: bool, variables: Mapping[str, str] | None = None) -> None:
-        if not (IMPORT_ROOT / "docs").exists():
+        if not DOCS.exists():
             raise SkipTest("these tests are not run from a checkout")
         enter_own_network(test)
         self._test = test
@@ -187,7 +188,7 @@ class Reader:
         :param page: its name below ``docs``, without its suffix.
         :raises AssertionError: if a command fails, or does not print what the page shows.
         """
-        steps = steps_of(IMPORT_ROOT / "docs" / f"{page}.rst")
+        steps = steps_of(DOCS / f"{page}.rst")
         for step in steps:
             try:
                 await self.do(step)
@@ -246,6 +247,11 @@ class Reader:
             raise AssertionError(
                 f"the page shows\n{_text(step.output)}\nand it is\n{output.read_text(errors='replace')}"
             ) from None
+
+    async def printed(self, text: str) -> None:
+        """Wait until the command that was begun last has printed a text."""
+        _, output = self._foreground[-1]
+        await wait_for(lambda: text in output.read_text(errors="replace"), f"{text!r}")
 
     async def interrupt(self) -> None:
         """Press Ctrl-C in the terminal of the command that was begun last."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import textwrap
+
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.console_pages import Reader, Step, prints, steps_of
-from tests.support import new_folder, require_program
+from tests.console_pages import DOCS, Reader, Step, prints, steps_of
+from tests.support import new_folder, require_program, wait_for
+from tests.test_packaging import new_checkout
 
 PAGE = """\
 A page
@@ -70,3 +76,65 @@ class PageTests(TestCase):
         """The package is made, installed, tested and run; a connection is routed by it, and a change is followed."""
         require_program("curl")
         await Reader(self, installed=True).follow("howto/write-a-route-provider")
+
+    async def test_run(self) -> None:
+        """The lab runs in the foreground and in the background, gets signals, and has its logs rotated."""
+        await Reader(self, installed=True).follow("howto/run")
+
+    async def test_run_in_a_container(self) -> None:
+        """The commands of the Dockerfile install meshgate, and start it as process 1, which SIGTERM ends in order."""
+        reader = Reader(self, installed=True)
+        await reader.run("unshare --pid --fork --mount-proc --kill-child true")
+        await reader.run("meshgate init gateway; cd gateway; sed -i 's/^state_dir: .*/state_dir: state/' meshgate.yaml")
+        (dockerfile,) = (step.text for step in steps_of(DOCS / "howto" / "run.rst") if step.file == "Dockerfile")
+        lines = dict(line.split(" ", 1) for line in dockerfile.splitlines() if line.startswith(("RUN python", "CMD")))
+        await reader.run(lines["RUN"])
+        command = shlex.join(json.loads(lines["CMD"]))
+        await reader.begin(Step(f"unshare --pid --fork --mount-proc --kill-child {command}"))
+        self.assertIn("process 1, running", await reader.run("meshgate status --config meshgate.yaml"))
+        await reader.run("pkill -TERM -P $!; wait $!")
+
+    async def test_run_by_systemd(self) -> None:
+        """The unit is valid, and what it starts and reloads are commands that work."""
+        systemd_analyze = require_program("systemd-analyze")
+        reader = Reader(self, installed=True)
+        await reader.run("mkdir etc; meshgate init etc/meshgate")
+        (unit,) = (step.text for step in steps_of(DOCS / "howto" / "run.rst") if step.file.endswith(".service"))
+        unit = unit.replace("/opt/meshgate", f"{reader.folder}/.venv").replace("/etc/", f"{reader.folder}/etc/")
+        (reader.folder / "meshgate.service").write_text(unit.replace("User=meshgate", "User=root"))
+        await reader.run(f"{systemd_analyze} verify ./meshgate.service")
+        commands = dict(re.findall(r"(?m)^Exec(\w+)=(.*)$", unit))
+        await reader.begin(Step(commands["Start"]))
+        await reader.run(f"MAINPID=$!; {commands['Reload']}")
+        await reader.printed("everything was read again")
+
+    async def test_rotate_by_logrotate(self) -> None:
+        """Logrotate takes the configuration, and the gateway goes on with new files."""
+        logrotate = require_program("logrotate")
+        reader = Reader(self, installed=True)
+        text = (DOCS / "howto" / "run.rst").read_text()
+        configuration = textwrap.dedent(text[text.index("    /var/log/meshgate") : text.index("endscript\n    }")])
+        configuration += "endscript\n}\n"
+        configuration = configuration.replace("/var/log/meshgate", str(reader.folder))
+        (reader.folder / "logrotate.conf").write_text(
+            configuration.replace("/run/meshgate.pid", str(reader.folder / "twistd.pid"))
+        )
+        await reader.run("meshgate init lab; twistd meshgate --config lab/meshgate.yaml")
+        await reader.run(f"{logrotate} --state rotated --force logrotate.conf")
+        log = reader.folder / "twistd.log"
+        await wait_for(lambda: log.exists() and "opened anew" in log.read_text(), "the new log")
+        self.assertIn("listening on", (reader.folder / "twistd.log.1").read_text())
+        await reader.run('kill "$(cat twistd.pid)"')
+
+    async def test_install(self) -> None:
+        """Meshgate is installed by pip, from source, without a compiler, and as a wheel."""
+        require_program("cc")
+        wheels = new_folder(self)
+        slow = new_folder(self) / "cc"
+        slow.write_text('#!/bin/sh\nexec cc "$@" -O0\n')  # quicker to compile
+        slow.chmod(0o755)
+        reader = Reader(self, installed=False, variables={"PIP_FIND_LINKS": str(wheels), "CC": str(slow)})
+        sources = new_checkout(self)
+        await reader.run(f"ln -s {sources} meshgate")
+        await reader.run(f"cd meshgate; MESHGATE_COMPILE=0 python3 -m pip wheel --no-deps -w {wheels} .; cd ..")
+        await reader.follow("howto/install")
