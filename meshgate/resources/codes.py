@@ -173,6 +173,7 @@ CODES: Final[dict[str, str]] = {
     "MG2077": "Istio's gateway would prefer the endpoints nearest to it, and this one does not yet",
     "MG2078": "Clients of a protocol do not begin with the ClientHello that a rule looks at",
     "MG2079": "A DestinationRule is for a host of this gateway, which does not follow it",
+    "MG2080": "A Service stands for a name that no resource describes, and Istio closes its connections",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

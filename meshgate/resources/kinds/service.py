@@ -75,6 +75,11 @@ class ServiceSpec(KubernetesModel):
         default="", description="which endpoints clients prefer, for instance PreferSameZone; not followed yet"
     )
 
+    @property
+    def stands_for(self) -> str:
+        """The name that a Service of the type ExternalName stands for; empty for the other types."""
+        return self.external_name if self.type is ServiceType.EXTERNAL_NAME else ""
+
 
 _PORTS: Final = ("spec", "ports")
 

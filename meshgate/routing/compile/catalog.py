@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshgate.resources.kinds.pod import PodSource, makes_pods, pod_labels
-from meshgate.resources.kinds.service import EndpointSliceSpec, EndpointsSpec, ServicePort, ServiceSpec, SliceEndpoint
+from meshgate.resources.kinds.service import (
+    EndpointSliceSpec,
+    EndpointsSpec,
+    ServicePort,
+    ServiceSpec,
+    ServiceType,
+    SliceEndpoint,
+)
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
@@ -127,6 +134,8 @@ class Catalog:
     def __init__(self, resources: Iterable[Resource[Any]], domain_suffix: str, before: Catalog | None = None) -> None:
         self._domain_suffix = domain_suffix
         self._hosts: dict[str, list[CatalogHost]] = defaultdict(list)
+        # The hosts of Services of type ExternalName, by the name that each stands for.
+        self._aliases: dict[str, list[str]] = defaultdict(list)
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
         # By namespace, key and value of each of the labels of their Pods.
@@ -152,6 +161,8 @@ class Catalog:
         for service in services:
             host = full_name(service.name, service.namespace, self._domain_suffix)
             self._add(host, service, self._service_ports(service), before)
+            if service.spec.stands_for:
+                self._aliases[service.spec.stands_for].append(host)
         for entry in entries:
             for host in entry.spec.hosts:
                 self._add(host, entry, self._entry_ports(entry, host), before)
@@ -183,6 +194,20 @@ class Catalog:
         """
         found = self._hosts.get(host, ())
         return next((each for each in found if namespace is None or visible(each.source, namespace)), None)
+
+    def concrete(self, found: CatalogHost, namespace: str) -> CatalogHost | None:
+        """
+        The host that connections to a host go to in Istio: itself; or for a Service of type ExternalName, the host of
+        that name (pilot/pkg/networking/util, GetDestinationCluster), if there is one that is no such Service itself.
+
+        :param namespace: from which the host must be visible.
+        """
+        spec = found.source.spec
+        if not isinstance(spec, ServiceSpec) or not spec.stands_for:
+            return found
+        target = self.find(spec.stands_for, namespace)
+        is_alias = target is not None and isinstance(target.source.spec, ServiceSpec) and target.source.spec.stands_for
+        return None if is_alias else target
 
     def find_covering(self, host: str, namespace: str) -> CatalogHost | None:
         """Find a host, or else the longest wildcard that covers it, as sidecars do."""
@@ -225,12 +250,13 @@ class Catalog:
 
     def changed_hosts(self, before: Catalog) -> set[str]:
         """
-        The names of the hosts that have changed since another catalog.
+        The names of the hosts that have changed since another catalog, and those of Services that stand for them.
 
         :param before: the catalog that was given to this one when it was made.
         """
         hosts = self._hosts.keys() | before._hosts.keys()
-        return {host for host in hosts if not are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
+        changed = {host for host in hosts if not are_the_same(self._hosts.get(host, ()), before._hosts.get(host, ()))}
+        return changed.union(*(self._aliases.get(host, ()) for host in changed))
 
     def __iter__(self) -> Iterator[CatalogHost]:
         for same in self._hosts.values():
@@ -244,7 +270,7 @@ class Catalog:
     def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
         spec = service.spec
         for port in spec.ports:
-            if spec.type == "ExternalName":
+            if spec.type is ServiceType.EXTERNAL_NAME:
                 yield _external(spec.external_name, port)
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]

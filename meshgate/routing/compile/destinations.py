@@ -152,6 +152,10 @@ class DestinationResolver:
         if found is None:
             self._report(virtual_service, path, self._unknown(host, viewer, virtual_service.namespace))
         else:
+            concrete = self._catalog.concrete(found, viewer)
+            if concrete is None:
+                self._report(virtual_service, path, _undescribed(found))
+            found = concrete or found
             rule = self._rules.find(found.host, found.source.namespace)
             has_subset = rule is not None and target.subset in rule.subsets
             self._check_found(virtual_service, path, target, found, None if has_subset else Viewer.of(self._proxy))
@@ -268,11 +272,13 @@ class DestinationResolver:
             return _Resolved(host, number or 0, lack=self._unknown(host, viewer, virtual_service.namespace))
         if number is None:
             number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
+        alias, found = found, self._catalog.concrete(found, viewer) or found
         if number not in found.ports:
-            return _Resolved(host, number, lack=_no_port(found, number))
+            return _Resolved(found.host, number, lack=_no_port(found, number))
         key = (id(found), number, target.subset)
         if key not in self._resolved:
             self._resolved[key] = self._resolve_subset(found, number, target.subset)
+        self.used.add(alias.source.key)
         return self._resolved[key]
 
     def _rules_for(
@@ -363,6 +369,19 @@ def _tls_lack(tls: PolicySource | None) -> _Lack | None:
         "MG2045",
         f"the endpoint expects TLS of mode {tls.value.mode}, which this gateway does not originate yet",
         f"{_named(tls, 'tls')} asks for it; nothing is sent in the clear",
+    )
+
+
+def _undescribed(alias: CatalogHost) -> _Lack:
+    """The fault that a Service of type ExternalName stands for a name that is no host."""
+    name = alias.source.spec.stands_for
+    return _Lack(
+        "MG2080",
+        f"{alias.source.key} ({alias.source.location('spec.externalName')}) stands for {name}, which is a host of no "
+        "Service and no ServiceEntry: Istio closes these connections, and this gateway dials the name",
+        f"write a ServiceEntry for {name}, and name that as the destination",
+        Severity.WARNING,
+        ".host",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,11 +10,9 @@ from meshgate.resources.problem import Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import Destination, ListenerKey
 from tests.configurations import (
-    PROXY,
     Document,
     codes,
     compiled,
-    deployment,
     destination_rule,
     document,
     gateway,
@@ -114,22 +111,6 @@ class SubsetTests(SynchronousTestCase):
         db = service("db", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="db.example.com")
         for subset, want in [("v1", []), ("all", ["db.example.com"])]:
             self.assertEqual(addresses(routed(db, self.rule, subset=subset)), want, subset)
-
-    def test_pods_of_templates(self) -> None:
-        """A cluster knows the Pods of a Deployment, which is one info for a file; a gateway of its own does not."""
-        documents = [DB, self.rule, deployment("db-1", {"app": "db", "v": "1"})]
-        routes = [gateway("gw", tcp_server(1), tcp_server(2)), *documents]
-        for number, subset in ((1, ""), (2, "v1")):
-            rule = {"match": [{"port": number}], "route": [target("db", subset=subset)]}
-            routes.append(virtual_service(f"v{number}", tcp=[rule]))
-        for in_cluster, severity in ((True, Severity.INFO), (False, Severity.WARNING)):
-            found = compiled(*routes, proxy=replace(PROXY, in_cluster=in_cluster))
-            (lack,) = (each for each in found.problems if each.code == "MG2022")
-            self.assertEqual((lack.severity, lack.name), (severity, "v1"))
-            self.assertIn("1 more destination has the same problem", lack.message)
-        found = routed(DB, self.rule, deployment("db-1", {"app": "db", "v": "2"}), subset="v1")
-        severities = {each.code: each.severity for each in found.problems}
-        self.assertEqual(severities, dict.fromkeys(("MG2022", "MG2057"), Severity.WARNING))
 
     def test_unknown_subset(self) -> None:
         """A subset that no DestinationRule has is a destination without endpoints."""
@@ -245,6 +226,49 @@ class PolicyTests(SynchronousTestCase):
         rule = destination_rule("d", "db", {"name": "v1", "trafficPolicy": {"proxyProtocol": {}}})
         found = routed(DB, rule, workload("w", "10.0.0.1", {"app": "db"}))
         self.assertEqual((addresses(found), codes(found.problems)), (["10.0.0.1"], []))
+
+
+class ExternalNameTests(SynchronousTestCase):
+    """Destinations that are Services of type ExternalName, which stand for another host."""
+
+    alias = service("db", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="db.example.com")
+
+    def entry(self, port: int = 80) -> Document:
+        """A ServiceEntry for the name that the Service stands for."""
+        ports = [{"number": port, "name": "tls", "protocol": "TLS"}]
+        endpoints = [{"address": "10.0.0.1"}]
+        spec = {"hosts": ["db.example.com"], "ports": ports, "resolution": "STATIC", "endpoints": endpoints}
+        return document("ServiceEntry", "e", spec)
+
+    def test_a_host_that_exists(self) -> None:
+        """Connections go to the endpoints of the host that the Service stands for, by the policies for that host."""
+        rule = destination_rule("d", "db.example.com", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}})
+        found = routed(self.alias, self.entry(), rule)
+        self.assertEqual((addresses(found), codes(found.problems)), (["10.0.0.1"], []))
+        self.assertEqual(only(found).host, "db.example.com")
+        self.assertIn("DestinationRule default/d", only(found).policy.origin)
+
+    def test_a_host_without_the_port(self) -> None:
+        """The port is that of the Service, and the host has to have it."""
+        found = routed(self.alias, self.entry(81))
+        self.assertEqual((addresses(found), codes(found.problems)), ([], ["MG2021"]))
+
+    def test_no_such_host(self) -> None:
+        """The name is dialed, which Istio does not do, and that is said."""
+        found = routed(self.alias)
+        self.assertEqual((addresses(found), codes(found.problems)), (["db.example.com"], ["MG2080"]))
+
+    def test_another_alias(self) -> None:
+        """An alias of an alias is no host to Istio."""
+        other = service("other", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="x.example.com")
+        alias = service(
+            "db", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="other.default.svc.cluster.local"
+        )
+        self.assertEqual(codes(routed(alias, other).problems), ["MG2080"])
+
+    def test_services_that_only_sidecars_use(self) -> None:
+        """Nothing is said of a Service that this gateway does not go to."""
+        self.assertEqual(codes(compiled(self.alias).problems), [])
 
 
 class OriginalDestinationTests(SynchronousTestCase):

@@ -128,6 +128,7 @@ def others(draw: st.DrawFn) -> Document:
         st.sampled_from(
             [
                 service(name, {"port": port, "name": "tcp"}, selector={"app": "x"}, namespace=draw(NAMESPACES)),
+                service("y", {"port": 80, "name": "tcp"}, type="ExternalName", externalName="outside.example.org"),
                 service("own", {"port": 443, "targetPort": 9443}, selector={"istio": "ig"}, namespace="istio-system"),
                 workload(f"w{number}", f"127.0.0.{number + 1}", labels),
                 draw(destination_rules(name)),

@@ -1,0 +1,1 @@
+A Service of type ExternalName is an alias of the host that it names, as in Istio since 1.21: connections go to that host's endpoints, by its policies. Where no resource has the host, Istio closes connections; ``check`` says so (``MG2080``), and the name is dialed as before.
