@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 from tests.hello_builder import build_hello
 from tests.installation import ECHO, NAME_1, NAME_2, SNI, Installation
@@ -30,6 +31,13 @@ class ServingTests(WorkersTestCase):
         lines = await self.lines(lab, 40)
         self.assertEqual(len({line["id"] for line in lines}), 40)
         self.assertGreater(max(line["id"] for line in lines), 1_000_000_000)
+
+    async def test_workers_load_neither_models_nor_openssl(self) -> None:
+        """Both cost memory in each worker: models are the control process's, and no worker terminates TLS."""
+        lab = await self.start()
+        for worker in (1, 2):
+            mapped = Path(f"/proc/{await self.pid(lab, worker)}/maps").read_text()
+            self.assertEqual([name for name in ("pydantic", "ruamel", "cryptography") if name in mapped], [])
 
     async def test_a_change_is_live_when_all_have_it(self) -> None:
         """While one worker has not answered, the status says that the change is not live; then all follow it."""
