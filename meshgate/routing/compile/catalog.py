@@ -237,7 +237,16 @@ class Catalog:
         if others:
             meant = full_name(name, others[0], self._domain_suffix)
             return f"did you mean {meant}? A short name is completed with the namespace of its own resource"
-        return "give it a Service or a ServiceEntry, or check the namespace of the short name"
+        for rest in (f".svc.{self._domain_suffix}", f".{self._domain_suffix}"):
+            if host + rest in self._hosts:
+                return f"did you mean {host}{rest}? A host with a dot is taken as it is written"
+        service = self.find(host.partition(".")[2])
+        if service is not None and isinstance(service.source.spec, ServiceSpec):
+            return f"Istio knows {service.source.key} and not its single Pods; write a ServiceEntry for {host}"
+        wildcard = self.find(most_specific(host, self._hosts) or "")
+        if wildcard is not None:
+            return f"only sidecars find it by {wildcard.host} of {wildcard.source.key}; write a ServiceEntry for {host}"
+        return "give it a Service or a ServiceEntry" + (", or check the namespace of the short name" if name else "")
 
     def _namespaces_of(self, name: str) -> Sequence[str]:
         """The namespaces that have a Service of a name, sorted."""

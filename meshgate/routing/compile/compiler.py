@@ -46,7 +46,7 @@ from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.rule_candidates import RuleLookup
 from meshgate.routing.compile.servers import servers_of
-from meshgate.routing.hosts import MESH, full_name, short_name, wildcards_over
+from meshgate.routing.hosts import MESH, full_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.statuses import ResourceStatus, Statuses
@@ -318,18 +318,15 @@ class Compiler:
             for key, hosts in self._destination_hosts.items()
             if not changed.isdisjoint(hosts) or any(not changed.isdisjoint(wildcards_over(host)) for host in hosts)
         }
-        # The hints of a problem may name a Service of the same name in another namespace.
-        names = {self._short_name(host) for host in changed}
+        # The hints of a problem may name a Service of the same name in another namespace, or the Service of a Pod.
+        names = {host.partition(".")[0] for host in changed}
         affected.update(
             key
             for key in (*self._destination_problems, *self._unchecked)
-            if not names.isdisjoint(map(self._short_name, self._destination_hosts[key]))
+            if any(not names.isdisjoint(host.split(".", 2)[:2]) for host in self._destination_hosts[key])
         )
         self._gateways.read_again(affected)
         self._unchecked.update(dict.fromkeys(affected))
-
-    def _short_name(self, host: str) -> str:
-        return short_name(host, self.proxy.domain_suffix) or host
 
     def _remove_refused(self, key: ResourceKey) -> None:
         resource = self._refused.pop(key)
