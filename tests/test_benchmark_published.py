@@ -6,12 +6,13 @@ import json
 import re
 from collections import Counter
 from html import unescape
+from itertools import combinations
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.figures import BARS, FIGURES, compare, medians
-from benchmarks.plot import PANELS
+from benchmarks.plot import COLORS, PANELS, chart
 from benchmarks.processes import ROOT
 from benchmarks.readme import with_summary
 from benchmarks.table import machine_text, number
@@ -51,3 +52,26 @@ class PublishedTests(SynchronousTestCase):
         ]
         self.assertEqual(Counter(labels) - Counter(texts), Counter())
         self.assertIn(machine_text(results), " ".join(texts))
+
+    def test_labels_of_the_plot_do_not_overlap(self) -> None:
+        """Neither in the published plot nor in one with every proxy and long versions."""
+        try:
+            import matplotlib as mpl
+        except ImportError:
+            raise SkipTest("matplotlib is not installed") from None
+        mpl.use("agg")
+        published = self.results()
+        samples = published["figures"]["download"]["meshgate"]
+        everything = {key: dict.fromkeys(COLORS, samples) for key, _, _ in PANELS}
+        versions = {f"{name} with a suffix": "1.2.3" for name in [*COLORS, *published["versions"]]}
+        for results in (published, {**published, "figures": everything, "versions": versions}):
+            figure = chart(results)
+            figure.canvas.draw()
+            hidden = {label for axis in figure.axes for label in axis.xaxis.findobj(mpl.text.Text)}
+            texts = [each for each in figure.findobj(mpl.text.Text) if each.get_text() and each not in hidden]
+            shown = [(each.get_text(), each.get_window_extent()) for each in texts if each.get_visible()]
+            self.assertIn("sniproxy", dict(shown))
+            for (text, box), (other, other_box) in combinations(shown, 2):
+                self.assertFalse(box.overlaps(other_box), f"{text!r} over {other!r}")
+            for text, box in shown:
+                self.assertTrue(figure.bbox.padded(1).containsx(box.x1), text)
