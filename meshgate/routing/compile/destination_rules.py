@@ -22,7 +22,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import scopes, selected
 from meshgate.routing.compile.gateway_proxy import Proxy
-from meshgate.routing.hosts import full_name, most_specific, wildcards_over
+from meshgate.routing.hosts import full_name, is_wildcard, most_specific, wildcards_over
 
 ROOT_NAMESPACE: Final = "istio-system"
 """The namespace of DestinationRules for the whole mesh."""
@@ -147,6 +147,7 @@ class DestinationRules:
         self._refused: set[int] = set()
         self._by_host: dict[str, list[DestinationRule]] = defaultdict(list)
         self._by_short_host: dict[str, list[DestinationRule]] = defaultdict(list)
+        self._has_wildcards = False
         self._local, self._exported, self._root_private = _Index(), _Index(), _Index()
         lost: list[Problem] = []
         for rule in sorted(rules, key=Resource.order):
@@ -167,6 +168,7 @@ class DestinationRules:
         host = self.host_of(rule)
         self._hosts[id(rule)] = rule, host
         self._by_host[host].append(rule)
+        self._has_wildcards |= is_wildcard(host)
         self._by_short_host[rule.spec.host].append(rule)
         return host
 
@@ -190,10 +192,8 @@ class DestinationRules:
 
     def covering(self, host: str) -> list[DestinationRule]:
         """All rules whose host is a host or a wildcard over it, wherever they stand; the most specific first."""
-        if not self._by_host:
-            return []
-        names = dict.fromkeys((host, *wildcards_over(host)))
-        return [rule for name in names for rule in self._by_host.get(name, ())]
+        names = [host, *(wildcards_over(host) if self._has_wildcards else ())]
+        return [rule for name in dict.fromkeys(names) for rule in self._by_host.get(name, ())]
 
     def with_short_host(self, name: str) -> list[DestinationRule]:
         """The rules for the short name of a Service, of whatever namespace."""

@@ -8,8 +8,8 @@ once for each route.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
@@ -157,9 +157,12 @@ class DestinationResolver:
                 self._report(virtual_service, path, _undescribed(found))
             found = concrete or found
             rule = self._rules.find(found.host, found.source.namespace)
-            has_subset = rule is not None and target.subset in rule.subsets
-            self._check_found(virtual_service, path, target, found, None if has_subset else Viewer.of(self._proxy))
-            for problem in passed_over(self._rules, found, target.subset):
+            lack = _no_port_named(found, target)
+            if lack is None and target.subset and (rule is None or target.subset not in rule.subsets):
+                lack = _no_subset(self._rules, found, target.subset, Viewer.of(self._proxy))
+            if lack is not None:
+                self._report(virtual_service, path, lack)
+            for problem in passed_over(self._rules, found, rule, target.subset):
                 self._report_policy(problem)
         self._check_port(virtual_service, path, target, "the server's port")
 
@@ -182,32 +185,33 @@ class DestinationResolver:
         if hidden is not None and not self._catalog.is_of_istio(host):
             self._report(virtual_service, path, self._unknown(host, hidden, virtual_service.namespace))
         elif found is not None:
-            has_subset = any(
-                self._rules.any_client_has(target.subset, name, found.source.namespace, exported_to)
-                for name in {host, found.host}
-            )
-            client = None if has_subset else Viewer.client(viewers[0])
-            self._check_found(virtual_service, path, target, found, client)
+            lack = _no_port_named(found, target)
+            if lack is None and target.subset:
+                lack = self._subset_elsewhere(found, host, target.subset, viewers, exported_to)
+            if lack is not None:
+                self._report(virtual_service, path, lack)
         self._check_port(virtual_service, path, target, "the port that clients connect to")
 
-    def _check_found(
-        self,
-        virtual_service: VirtualService,
-        path: str,
-        target: RouteTarget,
-        found: CatalogHost,
-        without_subset: Viewer | None,
-    ) -> None:
+    def _subset_elsewhere(
+        self, found: CatalogHost, host: str, subset: str, viewers: Iterable[str], exported_to: Set[str]
+    ) -> _Lack | None:
         """
-        Report a named port or a subset that a host does not have.
+        The fault that clients do not find a subset: an error if it is all of them, else an info; None if all find it.
 
-        :param without_subset: a proxy that finds no such subset; None if all find it.
+        :param found: the host, or the wildcard that covers it.
+        :param viewers: the namespaces whose clients are certain to go there.
+        :param exported_to: those whose clients may go there.
         """
-        number = target.port.number if target.port is not None else None
-        if number and number not in found.ports:
-            self._report(virtual_service, path, _no_port(found, number))
-        elif target.subset and without_subset is not None:
-            self._report(virtual_service, path, _no_subset(self._rules, found, target.subset, without_subset))
+        hosts, namespace = {host, found.host}, found.source.namespace
+
+        def is_found(namespaces: Set[str]) -> bool:
+            return any(self._rules.any_client_has(subset, each, namespace, namespaces) for each in hosts)
+
+        without = next((viewer for viewer in viewers if not is_found({viewer})), None)
+        if without is None:
+            return None
+        lack = _no_subset(self._rules, found, subset, Viewer.client(without))
+        return replace(lack, severity=Severity.INFO) if is_found(exported_to) else lack
 
     def _check_port(self, virtual_service: VirtualService, path: str, target: RouteTarget, port: str) -> None:
         """Report a destination that names none of its host's ports."""
@@ -436,6 +440,12 @@ def _used(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | Non
     if subset is not None:
         owners.append(subset.rule)
     return frozenset(owner.key for owner in owners)
+
+
+def _no_port_named(found: CatalogHost, target: RouteTarget) -> _Lack | None:
+    """The fault that a host does not have the port that a destination names, or None."""
+    number = target.port.number if target.port is not None else None
+    return _no_port(found, number) if number and number not in found.ports else None
 
 
 def _no_port(found: CatalogHost, number: int) -> _Lack:

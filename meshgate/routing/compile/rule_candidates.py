@@ -19,6 +19,7 @@ from meshgate.routing.compile.catalog import Catalog, CatalogHost, selected
 from meshgate.routing.compile.destination_rules import (
     ROOT_NAMESPACE,
     DestinationRules,
+    MergedRule,
     Stage,
     chosen,
     viewers_of,
@@ -94,19 +95,24 @@ def candidates(rules: DestinationRules, found: CatalogHost, viewer: Viewer) -> I
             yield search.candidate(rule)
 
 
-def passed_over(rules: DestinationRules, found: CatalogHost, subset: str) -> Iterator[Problem]:
+def passed_over(
+    rules: DestinationRules, found: CatalogHost, followed: MergedRule | None, subset: str
+) -> Iterator[Problem]:
     """
     The problems of trafficPolicies that this gateway does not follow for a host.
 
+    :param followed: the rule that it follows.
     :param subset: the subset of the route, whose problem already names the rules that have it; or empty.
     """
-    for each in candidates(rules, found, Viewer.of(rules.proxy)):
-        rule = each.rule
-        if not each.reason or each.severity is None or rule.spec.traffic_policy is None:
+    in_force = followed.rules if followed is not None else []
+    others = [rule for rule in rules.covering(found.host) if rule.spec.traffic_policy and rule not in in_force]
+    if not others:
+        return
+    search = _Search(rules, found, Viewer.of(rules.proxy))
+    for each in map(search.candidate, others):
+        if each.severity is None or (subset and any(one.name == subset for one in each.rule.spec.subsets)):
             continue
-        if subset and any(one.name == subset for one in rule.spec.subsets):
-            continue
-        yield rule.problem(
+        yield each.rule.problem(
             each.severity,
             "MG2079",
             f"this gateway does not follow the rule for {found.host}, so its trafficPolicy has no effect here: "
@@ -124,7 +130,7 @@ def missing_subset(rules: DestinationRules, found: CatalogHost, name: str, viewe
         names = [subset.name for subset in each.rule.spec.subsets]
         if name in names:
             where = named(each.rule, f"spec.subsets[{names.index(name)}].name")
-            return f"{missing} here: {where} has it, but {each.reason}", each.hint
+            return f"{missing} for {viewer.name}: {where} has it, but {each.reason}", each.hint
     for rule in rules.with_short_host(found.source.name):
         if any(subset.name == name for subset in rule.spec.subsets):
             return (
@@ -246,13 +252,12 @@ class _Search:
         return Candidate(rule, reason, "leave workloadSelector out, or select a label of the gateway", Severity.INFO)
 
     def _not_exported(self, rule: DestinationRule) -> Candidate:
-        meant = viewers_of(rule) == {rule.namespace} and self._nothing_as_near(rule)
         wanted = [f'"{self._viewer.namespace}"', f'"{EVERYBODY}"']
         return Candidate(
             rule,
             f"it is exported to {_viewers_text(rule)} only, and not to {self._viewer.where}",
             f"add {' or '.join(wanted)} to its exportTo",
-            Severity.WARNING if meant and not is_wildcard(self._rules.host_of(rule)) else Severity.INFO,
+            Severity.INFO,
         )
 
     def _late(self, rule: DestinationRule, own: Stage) -> Candidate:

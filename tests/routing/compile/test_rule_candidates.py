@@ -120,7 +120,7 @@ class ReasonTests(SynchronousTestCase):
     def test_namespaces_with_workloads(self) -> None:
         """A rule elsewhere may be for the sidecars there, if there are any; it is an info then."""
         rules = DestinationRules(read(rule("r", "jobs")), EDGE, peopled=frozenset({"jobs"}))
-        (problem,) = passed_over(rules, found(), "")
+        (problem,) = passed_over(rules, found(), None, "")
         self.assertEqual(problem.severity, Severity.INFO)
 
     def test_a_client(self) -> None:
