@@ -1,5 +1,5 @@
 """``python -m meshgate``: the same as the ``meshgate`` command."""
 
-from meshgate.cli import main
+from meshgate.cli import run
 
-main(prog_name="meshgate")
+run()

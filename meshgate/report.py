@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from meshgate.resources.codes import CODES_PAGE, help_uri
 from meshgate.resources.field_reference import Entry, kind_entry
@@ -31,8 +32,8 @@ from meshgate.routing.tell.traffic_diff import (
 from meshgate.settings.expectation_file import Case
 
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
-UNBOUNDED_WIDTH = 10_000
-"""The width of a table in a file or a pipe, wide enough that nothing is folded."""
+_GAP: Final = "  "
+"""The space between two columns of a table."""
 
 
 def problem_line(problem: Problem) -> str:
@@ -90,32 +91,23 @@ def print_steps(explanation: Explanation, indent: str = "  ") -> None:
 
 def print_routes(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print the routes as a table, one chain a row."""
-    table = make_table(("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS"), ())
-    for row in rows:
-        listener = str(ListenerKey(row["bind"], row["port"]))
-        several = len(row["destinations"]) > 1
-        table.add_row(
-            listener,
-            row["protocol"],
-            "\n".join(row["hosts"]),
-            row["gateway"],
-            row["virtual_service"] or "-",
-            "\n".join(d["name"] + (f" ({d['weight']})" if several else "") for d in row["destinations"])
-            or f"closed: {row['refusal']}",
-            "\n".join(", ".join(d["endpoints"]) or d["missing"] for d in row["destinations"]),
-        )
-    print_table(table)
+    titles = ("PORT", "PROTOCOL", "HOSTS", "GATEWAY", "VIRTUAL SERVICE", "DESTINATIONS", "ENDPOINTS")
+    print_table(titles, [_route_cells(row) for row in rows])
 
 
-def print_table(table: Table) -> None:
-    """Print a table, folded to the width of a terminal; in a file or a pipe, nothing is folded."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=UNBOUNDED_WIDTH, highlight=False, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+def _route_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    destinations = row["destinations"]
+    several = len(destinations) > 1
+    return (
+        str(ListenerKey(row["bind"], row["port"])),
+        row["protocol"],
+        "\n".join(row["hosts"]),
+        row["gateway"],
+        row["virtual_service"] or "-",
+        "\n".join(each["name"] + (f" ({each['weight']})" if several else "") for each in destinations)
+        or f"closed: {row['refusal']}",
+        "\n".join(", ".join(each["endpoints"]) or f"none ({each['missing_code']})" for each in destinations),
+    )
 
 
 def print_case(case: Case, file: Path, differences: Sequence[str], explanation: Explanation) -> None:
@@ -134,7 +126,7 @@ def print_case(case: Case, file: Path, differences: Sequence[str], explanation: 
 def print_kinds(kinds: Iterable[Kind]) -> None:
     """Print the kinds that are read, with their apiVersions."""
     rows = [(kind.name, ", ".join(kind.api_versions), kind_entry(kind).description) for kind in kinds]
-    print_table(make_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows))
+    print_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows)
 
 
 def print_entry(entry: Entry) -> None:
@@ -145,22 +137,94 @@ def print_entry(entry: Entry) -> None:
     click.echo(f"  {entry.description}")
     if entry.fields:
         click.echo(f"  {entry.about}\n" if entry.about else "")
-        rows = [(field.name, field.type, field.presence(), field.description) for field in entry.fields]
-        print_table(make_table(("FIELD", "TYPE", "DEFAULT", "MEANING"), [_plain_default(*row) for row in rows]))
+        rows = [
+            (field.name, field.type, field.presence().removeprefix("default ") or "-", field.description)
+            for field in entry.fields
+        ]
+        print_table(("FIELD", "TYPE", "DEFAULT", "MEANING"), rows)
 
 
-def _plain_default(name: str, kind: str, presence: str, meaning: str) -> tuple[str, ...]:
-    return name, kind, presence.removeprefix("default ") or "-", meaning
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """
+    Print a table, folded to the width of a terminal; in a file or a pipe, nothing is folded.
+
+    :param rows: a cell of each column; cells may have several lines, and may be styled.
+    """
+    click.echo(table_text(titles, rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
-def make_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Make a table without lines; long texts are folded."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """
+    Make a table whose columns are as wide as their longest line.
+
+    If that is too wide, long texts continue on further lines, but never inside a word. If that does not help, each row
+    becomes a record of one line a column.
+
+    :param rows: as in :func:`print_table`.
+    :param width: the number of characters in a line; None if there is no limit.
+    """
+    widths = [max(map(_width, lines)) for lines in _columns(titles, rows)]
+    room = sum(widths) if width is None else width - len(_GAP) * (len(widths) - 1)
+    if sum(widths) > room:
+        narrowest = [max(map(_longest_word, lines)) for lines in _columns(titles, rows)]
+        if sum(narrowest) > room:
+            return "\n\n".join(_record(titles, row, width or 0) for row in rows)
+        widths = _narrowed(widths, narrowest, room)
+    head = [click.style(title, bold=True) for title in titles]
+    return "\n".join(line for row in (head, *rows) for line in _row_lines(row, widths))
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """All lines of each column."""
+    for index, title in enumerate(titles):
+        yield [title, *(line for row in rows for line in row[index].split("\n"))]
+
+
+def _width(text: str) -> int:
+    """The number of characters of a text that a terminal shows."""
+    return len(click.unstyle(text) if "\x1b" in text else text)
+
+
+def _longest_word(line: str) -> int:
+    return max(map(_width, line.split(" ")))
+
+
+def _narrowed(widths: Sequence[int], narrowest: Sequence[int], room: int) -> list[int]:
+    """Take from the widest columns until the table fits, and from none more than its longest word allows."""
+    limit = max(widths)
+    while sum(fitted := [max(min(width, limit), least) for width, least in zip(widths, narrowest, strict=True)]) > room:
+        limit -= 1
+    return fitted
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    cells = [_folded(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for texts in zip_longest(*cells, fillvalue=""):
+        padded = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """The lines of a text, those that are longer than a width divided between words."""
+    if len(text) <= width and "\n" not in text:
+        return [text]
+    lines = []
+    for line in text.split("\n"):
+        fits = _width(line) <= width
+        lines += [line] if fits else textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    return lines
+
+
+def _record(titles: Sequence[str], row: Sequence[str], width: int) -> str:
+    """A row as one line a column, with the title before it. Empty cells are left out."""
+    left = max(map(len, titles))
+    room = max(1, width - left - len(_GAP))
+    lines = []
+    for title, cell in zip(titles, row, strict=True):
+        for number, text in enumerate(_folded(cell, room) if cell else ()):
+            head = title.ljust(left) if number == 0 else " " * left
+            lines.append(f"{click.style(head, bold=True)}{_GAP}{text}")
+    return "\n".join(lines)
 
 
 def print_traffic_diff(changes: TrafficDiff) -> None:

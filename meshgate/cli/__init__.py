@@ -8,17 +8,17 @@ completion answer at once.
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import NoReturn
 
 import click
 
 from meshgate import __version__
 from meshgate.compiled import compiled_text
-
-COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
-"""Thresholds of the garbage collector. With them, reading 10,000 files takes a fifth less time."""
 
 COMMANDS = {
     "check": "Report every problem of routes.",
@@ -83,4 +83,22 @@ def main() -> None:
     The gateway runs as 'twistd -n meshgate --config FILE'; these commands check and explain what it would do.
     PATH is a file, a folder, or - for standard input.
     """
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+def run() -> NoReturn:
+    """
+    Run the command as the whole process.
+
+    The garbage collector is off, and nothing is freed at the end: reading makes no garbage in cycles, and both would
+    take a fifth of the time of large inputs.
+    """
+    gc.disable()
+    status: object = 0
+    try:
+        main(prog_name="meshgate")
+    except SystemExit as end:
+        status = end.code
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # the reader of a pipe has gone
+            stream.flush()
+    os._exit(status if isinstance(status, int) else 0 if status is None else 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import click
 
@@ -39,8 +38,8 @@ def command(source: Source, fail_on: str, form: str) -> None:
 
     Problems include everything that Istio would drop or ignore without a word. Exits with 1 if there is an error.
     """
-    loaded = source.load()
-    problems = _by_location(loaded.compiled(source.proxy, datetime.now(UTC)).problems)
+    loaded, compilation = source.check()
+    problems = _by_location(compilation.problems)
     if form == "json":
         print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
     elif form == "sarif":

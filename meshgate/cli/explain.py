@@ -76,7 +76,7 @@ def command(
         raise click.UsageError("standard input can be read only once")
     one = Call(port or 0, bind, not plain, sni, source_address, destination)
     wanted = _read_calls(calls) if calls is not None else [one]
-    compilation = source.compile()
+    _, compilation = source.answer()
     for call in wanted:
         explanation = explain(compilation, call)
         if form == "json":

@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from meshgate.providers.directory.tree import SUFFIXES, scan
 from meshgate.resources.latest import latest
+from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.reader import read_text
+from meshgate.resources.reader import DOCUMENTS_AT_ONCE, read_in_phases
 from meshgate.resources.resource import Resource
+from meshgate.resources.wording import count_of
 from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.tell.statuses import all_statuses
 
+if TYPE_CHECKING:
+    from meshgate.providers.feed import FeedState
+
 STANDARD_INPUT = "-"
 STANDARD_INPUT_NAME = "<stdin>"
 """The name of standard input in problems."""
+
+NOTHING_READ = "MG0009"
+"""The code of a path without a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +44,100 @@ class Loaded:
     :ivar resources: the valid ones, each kind, namespace and name once.
     :ivar problems: of reading and validation.
     :ivar refused: what can be read of the invalid ones.
+    :ivar unread: True if nothing could be read of one of the paths, so that an answer would mislead.
     """
 
     resources: tuple[Resource[Any], ...]
     problems: tuple[Problem, ...]
     refused: tuple[Resource[Any], ...] = ()
+    unread: bool = False
 
-    def compiled(self, proxy: Proxy, now: datetime | None = None) -> Compilation:
+    def compiled(self, proxy: Proxy, now: datetime | None = None, rest: Rest = no_rest) -> Compilation:
         """
         Compile the resources; the problems of reading come before those of compiling.
 
         :param now: the time by which certificates expire; None to skip that check.
+        :param rest: called between two phases; it must not suspend.
         """
-        compilation = compile_table(self.resources, proxy, refused=self.refused, now=now)
+        compilation = compile_table(self.resources, proxy, refused=self.refused, now=now, rest=rest)
         problems = (*self.problems, *compilation.problems)
         return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
 
-def load_paths(paths: Iterable[str], stdin: BinaryIO, default_namespace: str) -> Loaded:
+class Loader:
     """
-    Read files, folders and ``-``, standard input.
+    Reads paths one after the other, and collects what they hold.
 
-    Of a folder, the YAML and JSON files are read, also those in sub-folders, in the order of their paths; names that
-    begin with a dot are skipped.
-
-    :raises FileNotFoundError: if a path does not exist; the message is for people.
+    :param stdin: standard input, as bytes.
+    :param default_namespace: the namespace of documents that name none.
+    :param show: called again and again with a text that says how far the reading is.
+    :ivar documents: the number of documents so far.
     """
-    resources: list[Resource[Any]] = []
-    problems: list[Problem] = []
-    refused: list[Resource[Any]] = []
-    for path in paths:
-        for name, content in _contents(path, stdin):
-            if isinstance(content, Problem):
-                problems.append(content)
-                continue
-            reading = read_text(content, name, default_namespace=default_namespace)
-            problems += reading.all_problems
-            if reading.readable and not reading.documents and not os.path.isdir(path):
-                problems.append(_nothing_in(name))
-            resources += reading.resources
-            refused += reading.refused
-    winners, doubled = latest(resources)
-    return Loaded(tuple(winners), (*problems, *doubled), tuple(refused))
+
+    def __init__(self, stdin: BinaryIO, default_namespace: str, show: Callable[[str], None]) -> None:
+        self.documents = 0
+        self._stdin = stdin
+        self._default_namespace = default_namespace
+        self._show = show
+        self._phases = 0
+        self._resources: list[Resource[Any]] = []
+        self._problems: list[Problem] = []
+        self._refused: list[Resource[Any]] = []
+        self._unread = False
+
+    def read(self, path: str, *, provider: str = "", allow_empty: bool = False) -> None:
+        """
+        Read a file, a folder, or ``-``, standard input.
+
+        Of a folder, the YAML and JSON files are read, also those in sub-folders, in the order of their paths; names
+        that begin with a dot are skipped. A path without a document is an error: most likely it is the wrong one, or
+        the command before the pipe has failed.
+
+        :param provider: the name of the provider in the settings that has the path.
+        :param allow_empty: accept a path without a document.
+        :raises FileNotFoundError: if the path does not exist; the message is for people.
+        """
+        documents, problems = self.documents, len(self._problems)
+        for name, content in _contents(path, self._stdin):
+            self._add(name, content, provider)
+        if self.documents == documents:
+            if len(self._problems) > problems:
+                self._unread = True
+            elif not allow_empty:
+                self.refuse(_nothing_in(path))
+
+    def add_state(self, state: FeedState) -> None:
+        """Add what providers have published."""
+        self.documents += len(state.resources) + len(state.refused)
+        self._resources += state.resources
+        self._problems += state.problems
+        self._refused += state.refused
+
+    def refuse(self, problem: Problem) -> None:
+        """Add a problem that makes an answer worthless."""
+        self._problems.append(problem)
+        self._unread = True
+
+    def loaded(self) -> Loaded:
+        """Return everything that was read; of several documents with one identity, the latest counts."""
+        winners, doubled = latest(self._resources)
+        return Loaded(tuple(winners), (*self._problems, *doubled), tuple(self._refused), self._unread)
+
+    def _add(self, name: str, content: bytes | Problem, provider: str) -> None:
+        if isinstance(content, Problem):
+            self._problems.append(content)
+            return
+        self._phases = 0
+        reading = at_once(read_in_phases(content, name, provider, self._default_namespace, rest=self._show_phase))
+        self._problems += reading.all_problems
+        self._resources += reading.resources
+        self._refused += reading.refused
+        self.documents += len(reading.documents)
+        self._show(f"reading: {count_of(self.documents, 'document')}")
+
+    async def _show_phase(self) -> None:
+        self._phases += 1
+        self._show(f"reading: {count_of(self.documents + self._phases * DOCUMENTS_AT_ONCE, 'document')}")
 
 
 def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem]]:
@@ -99,20 +159,24 @@ def _contents(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes | Problem
         yield _not_read(folder, reason)
     for file, state in sorted(tree.files.items()):
         yield _not_read(file, state) if isinstance(state, str) else _content(file)
-    if not tree.files and not tree.unreadable:
-        hint = f"files with names in {', '.join(SUFFIXES)} are read"
-        name = _printable(path)
-        yield name, Problem(Severity.WARNING, "MG0009", "the folder holds no routes", file=name, hint=hint)
 
 
-def _nothing_in(file: str) -> Problem:
-    """Warn of a file that was named and is empty; in a folder, such files are common."""
-    return Problem(Severity.WARNING, "MG0009", "the file holds no routes", file=file, hint="it has no document")
+def _nothing_in(path: str) -> Problem:
+    """Report a path without a document."""
+    if path == STANDARD_INPUT:
+        message, hint = "standard input holds no routes", "the command before the pipe may have failed"
+    elif os.path.isdir(path):
+        message, hint = "the folder holds no routes", f"files with names in {', '.join(SUFFIXES)} are read"
+    else:
+        message, hint = "the file holds no routes", "it has no document"
+    file = STANDARD_INPUT_NAME if path == STANDARD_INPUT else _printable(path)
+    return Problem(Severity.ERROR, NOTHING_READ, message, file=file, hint=f"{hint}; --allow-empty accepts that")
 
 
 def _content(file: str) -> tuple[str, bytes | Problem]:
     try:
-        return _printable(file), Path(file).read_bytes()
+        with open(file, "rb", buffering=0) as opened:
+            return _printable(file), opened.read()
     except OSError as error:
         return _not_read(file, error.strerror or str(error))
 

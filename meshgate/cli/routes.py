@@ -15,7 +15,8 @@ from meshgate.state.status_text import routes
 @route_options
 def command(source: Source, form: str) -> None:
     """Show every route in a table."""
-    table = source.compile().table
+    _, compilation = source.answer()
+    table = compilation.table
     rows = [row for key in sorted(table.listeners) for row in routes(table.listeners[key])]
     if form == "json":
         print_json(rows)

@@ -7,6 +7,7 @@ For an option that is not given, the settings of ``--config`` count, and then th
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from meshgate.cli.loading import STANDARD_INPUT, Loaded, load_paths
+from meshgate.cli.loading import NOTHING_READ, STANDARD_INPUT, Loaded, Loader
+from meshgate.cli.output import Progress
 from meshgate.report import problem_count, problem_line
 from meshgate.resources.names import dns_label
-from meshgate.resources.problem import Problem
+from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.wording import count_of
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.settings.schema import EXTENDED, SettingsFile
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-NOT_READ = frozenset({"MG0001", "MG0008", "MG0009"})
+NOT_READ = frozenset({"MG0001", "MG0008", NOTHING_READ})
 """Codes of problems of files that were not read at all. An answer without them would mislead."""
 
 
@@ -46,6 +49,7 @@ class Gateway:
     namespace: str
     default_namespace: str
     semantics: str = ""
+    allow_empty: bool = False
 
     def source(
         self,
@@ -57,7 +61,7 @@ class Gateway:
         semantics: str = "",
     ) -> Source:
         """
-        Return the source of the routes at some paths.
+        Return the source of the routes at some paths; without paths, of the routes of the settings.
 
         The arguments count if the option of the same meaning is not given, and come before the settings.
         """
@@ -72,38 +76,99 @@ class Gateway:
                 in_cluster=self.settings is None,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
+            settings=self.settings,
+            allow_empty=self.allow_empty,
         )
-
-    def route_paths(self) -> tuple[str, ...]:
-        """Return the paths of the routes in the settings, if there are settings."""
-        return self.settings.route_paths() if self.settings else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The paths of routes, and the gateway to compile them for."""
+    """
+    Routes, and the gateway to compile them for.
+
+    :ivar paths: the files and folders to read.
+    :ivar settings: the settings whose providers are read if there are no paths; None without ``--config``.
+    :ivar allow_empty: accept paths without a document.
+    """
 
     paths: tuple[str, ...]
     proxy: Proxy
     default_namespace: str
+    settings: Settings | None = None
+    allow_empty: bool = False
 
-    def load(self) -> Loaded:
-        """Read the routes.
+    def check(self) -> tuple[Loaded, Compilation]:
+        """
+        Read and compile the routes.
 
         :raises click.UsageError: if a path does not exist.
         """
+        with Progress(sys.stderr) as progress:
+            loaded = self._load(progress)
+            compiling = f"compiling: {count_of(len(loaded.resources), 'resource')}"
+
+            async def rest() -> None:
+                progress.show(compiling)
+
+            return loaded, loaded.compiled(self.proxy, datetime.now(UTC), rest)
+
+    def answer(self, unread: int = 1) -> tuple[Loaded, Compilation]:
+        """
+        Read and compile the routes for an answer. Files that were not read, and the number of errors, go to standard
+        error.
+
+        :param unread: the exit status of the command if one of the paths could not be read at all.
+        :raises click.UsageError: if a path does not exist.
+        :raises SystemExit: if one could not be read.
+        """
+        loaded, compilation = self.check()
+        self._warn(compilation.problems)
+        if loaded.unread:
+            raise SystemExit(unread)
+        return loaded, compilation
+
+    def _load(self, progress: Progress) -> Loaded:
         if self.paths.count(STANDARD_INPUT) > 1:
             raise click.UsageError("standard input can be read only once")
+        loader = Loader(sys.stdin.buffer, self.default_namespace, progress.show)
         try:
-            return load_paths(self.paths, sys.stdin.buffer, self.default_namespace)
+            for path in self.paths:
+                loader.read(path, allow_empty=self.allow_empty)
+            if self.settings is not None and not self.paths:
+                self._load_settings(self.settings, loader, progress)
         except FileNotFoundError as error:
             raise click.UsageError(str(error)) from None
+        return loader.loaded()
 
-    def compile(self) -> Compilation:
-        """Read and compile the routes. Files that were not read, and the number of errors, go to standard error."""
-        compilation = self.load().compiled(self.proxy, datetime.now(UTC))
-        _warn(compilation.problems, self.paths)
-        return compilation
+    def _load_settings(self, settings: Settings, loader: Loader, progress: Progress) -> None:
+        """Read the routes of all providers. One of them may be empty, but not all."""
+        from meshgate.cli.providers import read_providers
+        from meshgate.providers.directory.provider import DirectoryOptions
+
+        plugins = []
+        for choice in settings.providers:
+            if isinstance(choice.options, DirectoryOptions):
+                for path in choice.options.paths:
+                    loader.read(path, provider=choice.name, allow_empty=True)
+            else:
+                plugins.append(choice)
+        if plugins:
+            loader.add_state(read_providers(plugins, self.default_namespace, progress.show))
+        if not loader.documents and not self.allow_empty:
+            hint = "the gateway would start without routes; --allow-empty accepts that"
+            message = "no provider of the settings has routes"
+            loader.refuse(Problem(Severity.ERROR, NOTHING_READ, message, file=str(settings.file), hint=hint))
+
+    def _warn(self, problems: Sequence[Problem]) -> None:
+        """Print the files that were not read, and the number of errors and warnings: the answer is incomplete."""
+        for problem in problems:
+            if problem.code in NOT_READ:
+                click.echo(problem_line(problem), err=True)
+        rest = [problem for problem in problems if problem.code not in NOT_READ and problem.severity.value != "info"]
+        if rest:
+            arguments = self.paths or ("--config", str(self.settings.file if self.settings else ""))
+            show = "shows it" if len(rest) == 1 else "shows them"
+            click.echo(f"{problem_count(rest)}; 'meshgate check {shlex.join(arguments)}' {show}", err=True)
 
 
 def gateway_options(command: F) -> F:
@@ -116,6 +181,7 @@ def gateway_options(command: F) -> F:
         gateway_namespace: str | None,
         namespace: str | None,
         semantics: str | None,
+        allow_empty: bool,
         **rest: Any,
     ) -> Any:
         settings = read_settings(config) if config else None
@@ -123,11 +189,12 @@ def gateway_options(command: F) -> F:
         for option, name in (("--gateway-namespace", gateway_namespace), ("--namespace", namespace)):
             if name and (fault := dns_label(name)):
                 raise click.UsageError(f"{option}: {fault}")
-        gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "")
+        gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "", allow_empty)
         return command(gateway, **rest)
 
     decorated: Any = with_gateway
     for option in (
+        click.option("--allow-empty", is_flag=True, help="Accept a PATH that holds no routes."),
         click.option("-n", "--namespace", metavar="NS", help="Namespace of documents without one. [default: default]"),
         click.option(
             "--semantics",
@@ -154,14 +221,13 @@ def gateway_options(command: F) -> F:
 def route_options(command: F) -> F:
     """Add the arguments of every command about one set of routes; the command gets a :class:`Source`."""
 
-    @click.argument("paths", metavar="PATH...", nargs=-1)
+    @click.argument("paths", metavar="[PATH]...", type=click.Path(), nargs=-1)
     @gateway_options
     @functools.wraps(command)
     def with_source(gateway: Gateway, paths: tuple[str, ...], **rest: Any) -> Any:
-        chosen = paths or gateway.route_paths()
-        if not chosen:
+        if not paths and gateway.settings is None:
             raise click.UsageError("name at least one PATH, or an installation with --config")
-        return command(gateway.source(chosen), **rest)
+        return command(gateway.source(paths), **rest)
 
     return with_source  # type: ignore[return-value]
 
@@ -189,13 +255,3 @@ def _labels(pairs: Iterable[str]) -> dict[str, str]:
             raise click.UsageError(f"--gateway-label takes KEY=VALUE, not {pair!r}")
         labels[key] = value
     return labels
-
-
-def _warn(problems: Sequence[Problem], paths: Sequence[str]) -> None:
-    """Warn that an answer is incomplete: print the files that were not read, and the number of errors and warnings."""
-    for problem in problems:
-        if problem.code in NOT_READ:
-            click.echo(problem_line(problem), err=True)
-    rest = [problem for problem in problems if problem.code not in NOT_READ and problem.severity.value != "info"]
-    if rest:
-        click.echo(f"{problem_count(rest)}; 'meshgate check {' '.join(paths)}' shows them", err=True)

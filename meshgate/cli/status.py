@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.markup import escape
 
 from meshgate.cli.output import FORMAT, print_json
 from meshgate.cli.sources import read_settings
-from meshgate.report import make_table, print_problems, print_routes, print_table
+from meshgate.report import print_problems, print_routes, print_table
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.wording import count_of
@@ -190,26 +189,28 @@ def _age(moment: str, now: datetime) -> str:
 
 def _print_resources(resources: Sequence[Mapping[str, Any]], everything: bool) -> None:
     """Print the conditions of resources, those with a problem first. The reasons are the titles of the codes."""
-    table = make_table(("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS"), ())
     faulty = [each for each in resources if _has_problem(each)]
-    sound = (each for each in resources if everything and not _has_problem(each))
-    for each in (*faulty, *sound):
-        table.add_row(
-            escape(each["kind"]),
-            escape(f"{each['namespace']}/{each['name']}"),
-            "yes" if each["accepted"] else "[red]no",
-            "yes" if each["programmed"] else "no",
-            "[yellow]yes" if each["conflicted"] else "no",
-            escape(", ".join(_titles(each["reasons"]))),
-        )
-    if table.row_count:
-        print_table(table)
+    sound = [each for each in resources if everything and not _has_problem(each)]
+    if faulty or sound:
+        titles = ("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS")
+        print_table(titles, [_resource_cells(each) for each in (*faulty, *sound)])
     total = count_of(len(resources), "resource")
     if not faulty:
         click.echo(f"{total}, none with a problem")
     else:
         more = "; --all shows the others as well" if len(faulty) < len(resources) and not everything else ""
         click.echo(f"{len(faulty)} of {total} {'has' if len(faulty) == 1 else 'have'} a problem{more}")
+
+
+def _resource_cells(resource: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        resource["kind"],
+        f"{resource['namespace']}/{resource['name']}",
+        "yes" if resource["accepted"] else click.style("no", fg="red"),
+        "yes" if resource["programmed"] else "no",
+        click.style("yes", fg="yellow") if resource["conflicted"] else "no",
+        ", ".join(_titles(resource["reasons"])),
+    )
 
 
 def _has_problem(resource: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -14,6 +14,9 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.wording import count_of
 from meshgate.routing.tell.explain import explain, mismatches
 from meshgate.settings.expectation_file import Case, Expectations, ExpectationsError, load_expectations
+
+BROKEN: Final = 2
+"""The exit status if the expectations or the routes cannot be used."""
 
 
 @click.command("test")
@@ -26,16 +29,16 @@ def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> 
 
     FILE lists connections in YAML, and for each the VirtualService, Gateway or destination that should take it, that it
     should be closed, or that nothing should listen. PATH replaces the routes that FILE names. Exits with 1 if an
-    expectation fails, and with 2 if FILE cannot be used.
+    expectation fails, and with 2 if FILE or the routes cannot be read.
     """
     try:
         expectations = load_expectations(file)
     except ExpectationsError as error:
         _print_problems(error.problems)
-        raise SystemExit(2) from None
+        raise SystemExit(BROKEN) from None
     _print_problems(expectations.warnings)
     source = _source(gateway, expectations, paths)
-    compilation = source.compile()
+    _, compilation = source.answer(unread=BROKEN)
     failed = 0
     rows: list[dict[str, Any]] = []
     for case in expectations.cases:
@@ -57,8 +60,8 @@ def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> 
 
 
 def _source(gateway: Gateway, expectations: Expectations, paths: tuple[str, ...]) -> Source:
-    chosen = paths or expectations.routes or gateway.route_paths()
-    if not chosen:
+    chosen = paths or expectations.routes
+    if not chosen and gateway.settings is None:
         raise click.UsageError("there are no routes to test: name a PATH, or write routes into FILE")
     return gateway.source(
         chosen,

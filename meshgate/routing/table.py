@@ -74,6 +74,7 @@ class Destination:
     :ivar subset: the name of the subset; empty for all endpoints of the service.
     :ivar weight: the weight in the route; a single destination gets all connections whatever its weight.
     :ivar missing: why there are no endpoints, as text for people; empty if there are any.
+    :ivar missing_code: the code of the problem that says so, or empty.
     :ivar policy: the policy for connections to the destination.
     """
 
@@ -83,6 +84,7 @@ class Destination:
     weight: int = 0
     endpoints: tuple[Endpoint, ...] = ()
     missing: str = ""
+    missing_code: str = ""
     policy: UpstreamPolicy = NO_UPSTREAM_POLICY
 
     @property

@@ -196,6 +196,7 @@ def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
                 "weight": destination.weight,
                 "endpoints": [str(endpoint) for endpoint in destination.endpoints],
                 "missing": destination.missing,
+                "missing_code": destination.missing_code,
                 "policy": upstream_json(destination.policy) if destination.policy.origin else None,
             }
             for destination in chain.destinations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import click
 from twisted.trial.unittest import SynchronousTestCase
@@ -77,13 +77,6 @@ class RouteOptionTests(CommandTestCase):
         """A path below a file does not exist either."""
         self.run_command("check", "routes/shop.yaml/more", exit_code=2)
 
-    def test_files_without_a_document(self) -> None:
-        """Whoever names a file means that there is something in it; among others in a folder it is nothing to tell."""
-        self.write("routes/none.yaml", "# nothing yet\n")
-        self.assertIn("routes/none.yaml: warning[MG0009]", self.run_command("check", "routes/none.yaml").stdout)
-        self.assertIn("<stdin>: warning[MG0009]", self.run_command("check", "-", stdin="").stdout)
-        self.assertIn("no problems", self.run_command("check", "routes").stdout)
-
     def test_names_that_are_none(self) -> None:
         """Namespaces of the gateway and of documents have the form that Kubernetes has for them."""
         for option in ("--gateway-namespace", "--namespace"):
@@ -136,20 +129,84 @@ class RouteOptionTests(CommandTestCase):
         for command in self.COMMANDS[1:]:
             result = self.run_command(*command, "routes")
             self.assertIn("routes/unreadable.yaml:2:1: error[MG0001]", result.stderr)
-            self.assertIn("1 error; 'meshgate check routes' shows them", result.stderr)
+            self.assertIn("1 error; 'meshgate check routes' shows it", result.stderr)
             self.assertNotIn("MG", result.stdout)
+
+
+class NothingReadTests(CommandTestCase):
+    """Paths without a document: the wrong path, or a command before the pipe that has failed."""
+
+    EMPTY_LIST = '{"apiVersion": "v1", "items": [], "kind": "List", "metadata": {"resourceVersion": ""}}'
+    """The output of kubectl where there is no resource."""
+
+    def setUp(self) -> None:
+        """Write a file without a document, and a folder without a file."""
+        super().setUp()
+        self.write("none.yaml", "# nothing yet\n---\n")
+        self.write("folder/README", "")
+
+    def test_check(self) -> None:
+        """A file, a folder and standard input are each an error of its own."""
+        for path, stdin, line in (
+            ("none.yaml", "", "none.yaml: error[MG0009]: the file holds no routes (it has no document; "),
+            ("folder", "", "folder: error[MG0009]: the folder holds no routes (files with names in .yaml, "),
+            ("-", "", "<stdin>: error[MG0009]: standard input holds no routes (the command before the pipe "),
+            ("-", self.EMPTY_LIST, "<stdin>: error[MG0009]: standard input holds no routes"),
+        ):
+            result = self.run_command("check", path, stdin=stdin, exit_code=1)
+            self.assertTrue(result.stdout.startswith(line), result.stdout)
+            self.assertTrue(result.stdout.endswith("1 error in 0 resources\n"), result.stdout)
+
+    def test_one_path_of_several(self) -> None:
+        """Each path has to hold something, whatever the others hold."""
+        result = self.run_command("check", "routes", "-", exit_code=1)
+        self.assertIn("<stdin>: error[MG0009]", result.stdout)
+        self.assertIn("1 error in 5 resources", result.stdout)
+
+    def test_an_empty_file_among_others(self) -> None:
+        """In a folder with routes, an empty file is nothing to report."""
+        self.write("routes/none.yaml", "# nothing yet\n")
+        self.assertEqual(self.run_command("check", "routes").stdout, "no problems in 5 resources\n")
+
+    def test_an_answer(self) -> None:
+        """No answer is given, and the exit status is that of an error."""
+        for command in (("explain", *ROUTED), ("routes",)):
+            result = self.run_command(*command, "-", exit_code=1)
+            self.assertEqual(result.stdout, "")
+            self.assertIn("<stdin>: error[MG0009]", result.stderr)
+        self.write("broken.yaml", "a: [\n")
+        self.assertEqual(self.run_command("routes", "broken.yaml", exit_code=1).stdout, "")
+
+    def test_diff_and_test(self) -> None:
+        """For these, 1 means a difference or a failure, so the exit status is 2."""
+        self.write("expectations.yaml", "expect: [{port: 1, no_listener: true}]\n")
+        for arguments in (("diff", "routes", "-"), ("diff", "-", "routes"), ("test", "expectations.yaml", "folder")):
+            result = self.run_command(*arguments, exit_code=2)
+            self.assertEqual(result.stdout, "")
+            self.assertIn("error[MG0009]", result.stderr)
+
+    def test_allow_empty(self) -> None:
+        """An option accepts nothing, as a gateway does."""
+        self.assertEqual(
+            self.run_command("check", "--allow-empty", "-", "folder", "none.yaml").stdout,
+            "no problems in 0 resources\n",
+        )
+        self.assertEqual(self.run_json("routes", "--allow-empty", "-"), [])
+        self.run_command("diff", "--allow-empty", "routes", "none.yaml", exit_code=1)
+
+    def test_settings(self) -> None:
+        """Of the paths in the settings, one may be empty, but not all."""
+        provider = "providers: [{name: files, type: directory, paths: [%s]}]\n"
+        self.write("meshgate.yaml", provider % "folder, routes")
+        self.assertIn("no problems", self.run_command("check", "--config", "meshgate.yaml").stdout)
+        self.write("meshgate.yaml", provider % "folder")
+        result = self.run_command("check", "--config", "meshgate.yaml", exit_code=1)
+        self.assertIn("meshgate.yaml: error[MG0009]: no provider of the settings has routes", result.stdout)
+        self.run_command("check", "--config", "meshgate.yaml", "--allow-empty")
 
 
 class FileTests(CommandTestCase):
     """Files and folders that are not as they should be."""
-
-    def test_a_folder_without_routes(self) -> None:
-        """A folder that holds no YAML is most likely the wrong one."""
-        self.write("empty/README", "")
-        result = self.run_command("check", "empty")
-        self.assertIn("empty: warning[MG0009]: the folder holds no routes", result.stdout)
-        self.run_command("check", "--fail-on", "warning", "empty", exit_code=1)
-        self.assertIn("MG0009", self.run_command("routes", "empty").stderr)
 
     def test_unreadable_files(self) -> None:
         """A file that cannot be read is an error of its own, and the others are checked."""
@@ -165,7 +222,7 @@ class FileTests(CommandTestCase):
     def test_a_file_that_may_not_be_read(self) -> None:
         """A file without the permission to read it is an error, not a traceback."""
         if os.geteuid() == 0:
-            self.patch(Path, "read_bytes", refusing)
+            self.patch(builtins, "open", refusing)
         else:
             (self.folder / "routes" / "shop.yaml").chmod(0)
         result = self.run_command("check", "routes", exit_code=1)
@@ -192,9 +249,9 @@ class FileTests(CommandTestCase):
         self.run_command("check", "routes/.broken.yaml", exit_code=1)
 
 
-def refusing(path: Path) -> bytes:
-    """As a file that this user may not read."""
-    raise PermissionError(13, "Permission denied", str(path))
+def refusing(path: str, *_: object, **__: object) -> None:
+    """Refuse to open a file, as one that this user may not read."""
+    raise PermissionError(13, "Permission denied", path)
 
 
 class ProcessTests(SynchronousTestCase):
@@ -219,6 +276,6 @@ class ProcessTests(SynchronousTestCase):
 
     def test_pipes_carry_no_colors(self) -> None:
         """Output to a pipe is plain UTF-8, also the arrows, in any locale."""
-        done = run_meshgate(["diff", "-", "/dev/null"], file_text(*SHOP).encode())
+        done = run_meshgate(["diff", "--allow-empty", "-", "/dev/null"], file_text(*SHOP).encode())
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertNotIn(b"\x1b", done.stdout)

@@ -180,6 +180,12 @@ class RoutesTests(CommandTestCase):
         for text in ("443", "TLS", "www.example.com", "default/gw", "default/web", "127.0.0.1:80"):
             self.assertIn(text, rows[1])
 
+    def test_without_an_endpoint(self) -> None:
+        """The code of the problem stands where the endpoints would."""
+        self.write("gone.yaml", file_text(*SHOP[:4]))
+        result = self.run_command("routes", "gone.yaml")
+        self.assertEqual([line.split("  ")[-1] for line in result.stdout.splitlines()[1:]], ["none (MG2022)"] * 2)
+
     def test_json(self) -> None:
         """The rows are those of the status."""
         self.assertEqual([row["port"] for row in self.run_json("routes", "routes")], [443, 31400])
@@ -234,14 +240,14 @@ class DiffTests(CommandTestCase):
         """Ports that close are told with the names on them; the way back opens them."""
         self.write("empty.yaml", "")
         self.assertEqual(
-            self.run_command("diff", "routes", "empty.yaml", exit_code=1).stdout,
+            self.run_command("diff", "--allow-empty", "routes", "empty.yaml", exit_code=1).stdout,
             "- port [::]:443 closes\n"
             "    - www.example.com is closed; before, it went to x.default.svc.cluster.local:80\n"
             "- port [::]:31400 closes\n"
             "    - * is closed; before, it went to x.default.svc.cluster.local:80\n"
             "2 ports and 2 names changed\n",
         )
-        back = self.run_command("diff", "empty.yaml", "routes", exit_code=1).stdout
+        back = self.run_command("diff", "--allow-empty", "empty.yaml", "routes", exit_code=1).stdout
         self.assertIn("+ port [::]:443 opens\n    + www.example.com → x.default", back)
 
     def test_endpoints(self) -> None:
@@ -284,6 +290,26 @@ class DiffTests(CommandTestCase):
         """One of the two may be standard input, and not both."""
         self.run_command("diff", "-", "routes", stdin=file_text(*SHOP))
         self.assertIn("only once", self.run_command("diff", "-", "-", exit_code=2).stderr)
+
+    def test_broken_input(self) -> None:
+        """A file that is not YAML or a resource that is not valid makes the exit status 2, on either side."""
+        for name, content in (("broken", file_text(*SHOP, BROKEN)), ("unreadable", "a: [\n")):
+            self.write(f"folder/{name}.yaml", content)
+            self.write("folder/shop.yaml", file_text(*SHOP))
+            for sides in (("routes", "folder"), ("folder", "routes")):
+                result = self.run_command("diff", *sides, exit_code=2)
+                self.assertIn("nothing changes for traffic", result.stdout)
+                self.assertIn("folder", result.stderr)
+            (self.folder / "folder" / f"{name}.yaml").unlink()
+        self.write("only.yaml", "a: [\n")
+        self.assertEqual(self.run_command("diff", "routes", "only.yaml", exit_code=2).stdout, "")
+
+    def test_errors_between_resources(self) -> None:
+        """Errors of several resources together are no broken input: they are part of what is compared."""
+        loser = virtual_service("younger", tls=SHOP[1]["spec"]["tls"])
+        self.write("routes/younger.yaml", file_text(loser))
+        self.run_command("check", "routes", exit_code=1)
+        self.run_command("diff", "routes", "routes")
 
     def test_wrong_calls(self) -> None:
         """Both have to be named and to exist."""

@@ -78,16 +78,19 @@ def compile_table(
     generation: int = 1,
     refused: Collection[Resource[Any]] = (),
     now: datetime | None = None,
+    rest: Rest = no_rest,
 ) -> Compilation:
     """
-    Compile resources without rests, as a new compiler does.
+    Compile resources at once, as a new compiler does.
 
     :param resources: valid ones, each kind, namespace and name at most once.
     :param proxy: the gateway as Istio sees it.
     :param refused: invalid resources, as far as they can be read. They are analyzed and never served.
     :param now: the time, for certificates that expire; None not to check them.
+    :param rest: called between two phases; it must not suspend.
     """
-    return at_once(compile_change(Compiler(proxy), ResourceChange(added=list(resources)), generation, refused, now))
+    change = ResourceChange(added=list(resources))
+    return at_once(compile_change(Compiler(proxy), change, generation, refused, now, rest))
 
 
 async def compile_change(

@@ -261,6 +261,7 @@ class DestinationResolver:
             weight=route_destination.weight,
             endpoints=resolved.endpoints,
             missing=resolved.lack.message if resolved.lack is not None else "",
+            missing_code=resolved.lack.code if resolved.lack is not None else "",
             policy=resolved.policy,
         )
 
