@@ -77,6 +77,10 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/write-a-route-provider")
 
+    async def test_symptoms(self) -> None:
+        """The commands say what the page shows of each symptom."""
+        await Reader(self, installed=True).follow("howto/symptoms", may_fail=True)
+
     async def test_run(self) -> None:
         """The lab runs in the foreground and in the background, gets signals, and has its logs rotated."""
         await Reader(self, installed=True).follow("howto/run")
