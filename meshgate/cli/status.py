@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -224,4 +225,6 @@ def _titles(reasons: Iterable[str]) -> list[str]:
 
 
 def _problem(values: Mapping[str, Any]) -> Problem:
-    return Problem(**{**values, "severity": Severity(values["severity"]), "phase": Phase(values["phase"])})
+    """A problem from its JSON form, which also has what follows from it, and what other versions add."""
+    known = {field.name: values[field.name] for field in fields(Problem) if field.name in values}
+    return Problem(**{**known, "severity": Severity(values["severity"]), "phase": Phase(values["phase"])})

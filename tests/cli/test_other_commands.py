@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshgate.processes.pidfile import own_identity
+from meshgate.resources.problem import Problem, Severity
 from meshgate.state import status_text as status
 from meshgate.state.folder import Holder, StateFolder
 from tests.cli.command_runs import CommandTestCase
@@ -269,6 +270,14 @@ class StatusTests(CommandTestCase):
         text = self.run_command("status").stdout
         self.assertIn("1 resource, none with a problem", text)
         self.assertNotIn("ACCEPTED", text)
+
+    def test_problems(self) -> None:
+        """They are shown as the gateway has written them, with whatever a later version adds to them."""
+        problem = Problem(Severity.ERROR, "MG1004", "it is wrong", file="a.yaml", line=3, column=5)
+        self.play({**STATUS, "problems": [problem.as_json(), {**problem.as_json(), "line": 4, "since": "then"}]})
+        text = self.run_command("status").stdout
+        self.assertIn("a.yaml:3:5: error[MG1004]: it is wrong\n", text)
+        self.assertIn("a.yaml:4:5: error[MG1004]: it is wrong\n", text)
 
     def test_nothing_to_show(self) -> None:
         """A gateway that never ran does not run; a file that is no status is an error."""
