@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -57,9 +58,9 @@ def command(directory: Path, type_name: str | None) -> None:
         click.echo(path)
     click.echo()
     if type_name is not None:
-        click.echo(f"Install it:  python -m pip install --editable {directory}")
+        click.echo(f"Install it:  python -m pip install --editable {quote(str(directory))}")
         click.echo(f"Test it:  python -m twisted.trial {module_name(type_name)}")
-    click.echo(f"Start it:  twistd -n meshgate --config {directory / SETTINGS_FILE}")
+    click.echo(f"Start it:  twistd -n meshgate --config {quote(str(directory / SETTINGS_FILE))}")
 
 
 class InitError(Exception):
