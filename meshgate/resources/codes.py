@@ -145,7 +145,7 @@ CODES: Final[dict[str, str]] = {
     "MG2048": "The name of a Service's port does not say its protocol",
     "MG2049": "The name of an external Service's port does not say its protocol",
     "MG2050": "None of a VirtualService's hosts is a host of its Gateway",
-    "MG2052": "A match block fits no server of its Gateways",
+    "MG2052": "A rule or a match block fits no server of its Gateways",
     "MG2053": "Several VirtualServices have the same host in the mesh",
     "MG2054": "A Secret that a server names does not exist",
     "MG2055": "A Secret that a server names cannot be used: no key pair, unreadable, or expired",

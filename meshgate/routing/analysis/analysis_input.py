@@ -7,7 +7,7 @@ input to that one (:meth:`AnalysisInput.narrow`); what the resource is compared 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -46,6 +46,7 @@ class AnalysisInput:
 
     :ivar resources: the valid resources, and the readable fields of invalid ones; Istio's analyzers look at both.
     :ivar dropped: servers that the compiler has dropped with a problem, by their Gateway and index.
+    :ivar faulty: the keys of the invalid resources among them.
     :ivar now: the time against which certificates are checked; None to leave their dates unchecked.
     :ivar services_by_selector: a cache of the Services in front of the workloads that a selector selects.
     :ivar host_indexes: the hosts of each Gateway that a VirtualService names, by ``namespace/name``.
@@ -56,6 +57,7 @@ class AnalysisInput:
     proxy: Proxy
     catalog: Catalog
     dropped: Collection[tuple[ResourceKey, int]] = field(default=frozenset())
+    faulty: Set[ResourceKey] = frozenset()
     now: datetime | None = None
     services_by_selector: dict[Any, dict[ResourceKey, Resource[ServiceSpec]]] = field(default_factory=dict)
     host_indexes: dict[str, HostIndex] = field(default_factory=dict)

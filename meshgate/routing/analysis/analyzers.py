@@ -15,7 +15,7 @@ certificates, only VirtualServices of the mesh.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
@@ -92,10 +92,12 @@ class Analysis:
     The problems of all analyzers, kept from change to change.
 
     :param gateways: all Gateways by ``namespace/name``; the owner of the mapping keeps it up to date.
+    :param faulty: the keys of all invalid resources; likewise.
     """
 
-    def __init__(self, gateways: Mapping[str, Gateway]) -> None:
+    def __init__(self, gateways: Mapping[str, Gateway], faulty: Set[ResourceKey]) -> None:
         self._gateways = gateways
+        self._faulty = faulty
         self._given = AnalysisInput((), Proxy({}, ""), Catalog((), ""))
         self._other_problems: list[Problem] = []
         self._gateway_problems: dict[str, tuple[Problem, ...]] = {}
@@ -199,7 +201,9 @@ class Analysis:
         :param budget: how many Gateways, and how many VirtualServices, to analyze at most.
         :return: True when nothing is stale any more.
         """
-        given = self._given.narrow(gateway_of=self._gateways, host_indexes=self._host_indexes, now=now)
+        given = self._given.narrow(
+            gateway_of=self._gateways, faulty=self._faulty, host_indexes=self._host_indexes, now=now
+        )
         if now is not None and (self._certificates_are_stale or not self._still_hold(now)):
             self._certificates_hold = (now, next_validity_change(given, now))
             self._stale_gateways.update(dict.fromkeys(self._with_certificates))

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
-from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
+from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.virtualservice import (
     L4MatchAttributes,
     TLSMatchAttributes,
@@ -21,9 +20,11 @@ from meshgate.resources.kinds.virtualservice import (
 from meshgate.resources.names import DOT_HINT
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import listing
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
+from meshgate.routing.compile.server_modes import TCP, TLS, other_kind_hint, rules_taken, server_text
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,
@@ -103,65 +104,81 @@ def hostless_destinations(given: AnalysisInput) -> Iterator[Problem]:
 
 
 def unreached_rules(given: AnalysisInput) -> Iterator[Problem]:
-    """Report match blocks of tcp and tls rules that match no server of any Gateway that their VirtualService names."""
+    """Report tcp and tls rules, and match blocks of them, that no server of a Gateway of their VirtualService takes."""
     for virtual_service in given.virtual_services:
         spec = virtual_service.spec
         names = gateways_of(virtual_service)
         gateways = [given.gateway_of[name] for name in names if name in given.gateway_of]
-        if not spec.hosts or len(gateways) < len(names):
-            continue  # a delegate; or a Gateway is missing, which the compiler reports
-        for path, block in _blocks(spec):
-            yield from _unreached(virtual_service, path, block, gateways)
+        if not spec.hosts or len(gateways) < len(names) or not given.faulty.isdisjoint(each.key for each in gateways):
+            continue  # a delegate; or a Gateway is missing or not valid, which the compiler reports
+        for path, kind, block in _blocks(spec):
+            yield from _unreached(virtual_service, path, kind, block, gateways)
 
 
-def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, Match]]:
-    """The match blocks of all tls and tcp rules, each with its path."""
+def _blocks(spec: VirtualServiceSpec) -> Iterator[tuple[str, str, Match | None]]:
+    """The match blocks of all tls and tcp rules, each with its path and kind; None for a rule without match blocks."""
     for index, tls in enumerate(spec.tls):
         for number, named in enumerate(tls.match):
-            yield f"spec.tls[{index}].match[{number}]", named
+            yield f"spec.tls[{index}].match[{number}]", TLS, named
     for index, tcp in enumerate(spec.tcp):
         for number, plain in enumerate(tcp.match):
-            yield f"spec.tcp[{index}].match[{number}]", plain
+            yield f"spec.tcp[{index}].match[{number}]", TCP, plain
+        if not tcp.match:
+            yield f"spec.tcp[{index}]", TCP, None
 
 
 def _unreached(
-    virtual_service: VirtualService, path: str, match: Match, gateways: Sequence[Gateway]
+    virtual_service: VirtualService, path: str, kind: str, match: Match | None, gateways: Sequence[Gateway]
 ) -> Iterator[Problem]:
     """The problem that keeps a block from every server: the Gateways it names, its port, or the kind of its rule."""
     own = {gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways or (MESH,)}
-    wanted = {gateway_reference(name, virtual_service.namespace) for name in match.gateways} or own
+    asked = match.gateways if match is not None else ()
+    wanted = {gateway_reference(name, virtual_service.namespace) for name in asked} or own
     strangers = sorted(wanted - own)
+    what = "rule" if match is None else "block"
     if strangers and strangers == sorted(wanted):
         yield virtual_service.problem(
             Severity.WARNING,
             "MG2052",
-            f"the block is never reached: it is for {', '.join(strangers)}, which the VirtualService does not name",
+            f"the {what} is never reached: it is for {', '.join(strangers)}, which the VirtualService does not name",
             path=f"{path}.gateways",
             hint=f"add {', '.join(strangers)} to spec.gateways",
         )
-    if MESH in wanted or strangers or not match.port:
+    if MESH in wanted or strangers:
         return
     servers = [server for each in gateways if each.qualified_name in wanted for server in each.spec.servers]
-    kind = "tls" if isinstance(match, TLSMatchAttributes) else "tcp"
-    ports = sorted({server.port.number for server in servers if _takes(server, kind)})
-    if match.port not in ports:
-        others = f"only {', '.join(map(str, ports))}" if ports else "nor any other"
-        yield virtual_service.problem(
-            Severity.WARNING,
-            "MG2052",
-            f"the block is never reached: no server of {', '.join(sorted(wanted))} has the port {match.port} "
-            f"for {kind} rules, {others}",
-            path=f"{path}.port",
-            hint="the port is that of the Gateway's server, not of the service",
-        )
+    port = match.port if match is not None else 0
+    if any(rules_taken(server) == kind and port in (0, server.port.number) for server in servers):
+        return
+    of_port = [server for server in servers if port in (0, server.port.number)]
+    reason, hint = _no_server(", ".join(sorted(wanted)), kind, port, servers, of_port)
+    yield virtual_service.problem(
+        Severity.WARNING,
+        "MG2052",
+        f"the {what} is never reached: {reason}",
+        path=f"{path}.port" if port else path,
+        hint=hint,
+    )
 
 
-def _takes(server: Server, kind: str) -> bool:
-    """True if a server takes rules of a kind: tls if it passes TLS through, else tcp."""
-    if server.port.protocol in HTTP_PROTOCOLS:
-        return False
-    passes = server.tls is not None and server.tls.mode in PASSTHROUGH_MODES
-    return passes == (kind == "tls")
+def _no_server(
+    gateway: str, kind: str, port: int, servers: Sequence[Server], of_port: Sequence[Server]
+) -> tuple[str, str]:
+    """
+    Why no server takes a rule, and what to do about it.
+
+    :param gateway: the names of the Gateways.
+    :param servers: all of their servers.
+    :param of_port: those with the port of the rule, none of which takes its kind.
+    """
+    if of_port:
+        numbers = {server.port.number: server for server in of_port}
+        texts = [f"port {number} of {gateway} is {server_text(server)}" for number, server in sorted(numbers.items())]
+        return listing(texts[:3]), other_kind_hint(of_port[0], [kind])
+    ports = sorted({server.port.number for server in servers if rules_taken(server) == kind})
+    others = f"{kind} rules are taken on {listing(list(map(str, ports)))}" if ports else f"no server takes {kind} rules"
+    hint = "the port is that of the Gateway's server, not of the service"
+    return f"no server of {gateway} has the port {port}; {others}", hint
 
 
 class _MeshHosts:

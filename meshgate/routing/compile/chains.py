@@ -22,6 +22,7 @@ from meshgate.routing.compile.claims import TERMINATION_REFUSAL, Claim, ServerCl
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
 from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.servers import BoundServer, duplicates
+from meshgate.routing.compile.unrouted import no_fitting_rule
 from meshgate.routing.hosts import HostIndex
 from meshgate.routing.table import CATCH_ALL, Chain, ListenerKey
 
@@ -37,6 +38,7 @@ class ChainBuilder:
     :param claims: gives the claims of a VirtualService to a server.
     :ivar listeners: the listeners of the servers added so far.
     :ivar problems: of claims that were dropped or ignored.
+    :ivar unbound: the servers without a VirtualService.
     :ivar used: the Services, ServiceEntries and DestinationRules that destinations of the chains come from.
     """
 
@@ -56,6 +58,7 @@ class ChainBuilder:
         self._noted: set[tuple[ResourceKey, str]] = set()
         self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
+        self.unbound: list[BoundServer] = []
         self.used: set[ResourceKey] = set()
 
     def add(self, server: BoundServer) -> None:
@@ -100,7 +103,7 @@ class ChainBuilder:
                 Severity.INFO,
                 "MG2030",
                 f"{server.protocol} on port {server.port} is not served: the gateway works below HTTP",
-                "for TLS that the endpoint terminates itself, use mode PASSTHROUGH and a tls route",
+                _http_hint(server),
             )
         )
 
@@ -115,7 +118,7 @@ class ChainBuilder:
                 winner = claim
                 self._admit(listener, claim, server)
         if winner is None:
-            self.problems.append(self._no_chain(server, "tcp"))
+            self._note_unrouted(server)
         elif server.is_tls:
             self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
 
@@ -128,7 +131,7 @@ class ChainBuilder:
                 self._admit(listener, claim, server)
                 self._note_wider(server, claim)
         if not claims:
-            self.problems.append(self._no_chain(server, "tls"))
+            self._note_unrouted(server)
 
     def _admit(self, listener: ListenerBuilder, claim: Claim, server: BoundServer) -> None:
         """Add the chain of a claim to the listener, unless Envoy would refuse it."""
@@ -221,28 +224,23 @@ class ChainBuilder:
             self._noted.add(rule)
             self.problems.append(claim.ignored)
 
-    def _no_chain(self, server: BoundServer, kind: str) -> Problem:
-        """
-        The problem of a server without claims.
-
-        :param kind: of the rules that it takes, ``tcp`` or ``tls``.
-        """
+    def _note_unrouted(self, server: BoundServer) -> None:
+        """Report a server without claims, or leave it to those who know why no VirtualService is bound to it."""
         bound = self._bound(server)
-        meeting = [each for each in bound if self._claims_of(server, each).hosts_meet]
-        if not bound:
-            reason = "no VirtualService names the Gateway"
-        elif not meeting:
-            names = ", ".join(virtual_service.qualified_name for virtual_service in bound[:3])
-            reason = f"no host of {names} is among the server's hosts ({', '.join(server.hosts[:5])})"
+        if bound:
+            meeting = [each for each in bound if self._claims_of(server, each).hosts_meet]
+            self.problems.append(no_fitting_rule(server, bound, meeting))
         else:
-            names = ", ".join(virtual_service.qualified_name for virtual_service in meeting[:3])
-            reason = f"{names} has no {kind} rule that fits port {server.server.port.number} and this Gateway"
-        return server.problem(
-            Severity.WARNING,
-            "MG2008",
-            f"nothing is routed from port {server.port}: {reason}",
-            f"a {server.protocol} server takes its routes from {kind} rules; without any, its port is not opened",
-        )
+            self.unbound.append(server)
+
+
+def _http_hint(server: BoundServer) -> str:
+    """What to do about an HTTP server whose bytes are to be forwarded unseen."""
+    if not server.is_plain_http:
+        return "for TLS that the endpoint ends itself, write mode PASSTHROUGH, and tls rules"
+    if server.is_tls:
+        return "for TLS that the endpoint ends itself, write the protocol TLS, and tls rules"
+    return "to forward its bytes unseen, write the protocol TCP, and tcp rules"
 
 
 def names_of(server: BoundServer) -> Iterator[str]:

@@ -45,7 +45,8 @@ from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.rule_candidates import RuleLookup
-from meshgate.routing.compile.servers import servers_of
+from meshgate.routing.compile.servers import BoundServer, servers_of
+from meshgate.routing.compile.unrouted import UnboundServers
 from meshgate.routing.hosts import MESH, full_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
@@ -168,7 +169,7 @@ class Compiler:
         # The problems of destinations that do not depend on a server, where there are some.
         self._destination_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
         self._unchecked: dict[ResourceKey, None] = {}
-        self._analysis = Analysis(self._analyzed_gateways)
+        self._analysis = Analysis(self._analyzed_gateways, self._refused.keys())
         self._statuses = Statuses()
         self._families = BindFamilies()
         self._table = RoutingTable()
@@ -289,9 +290,13 @@ class Compiler:
             *self._bindings.unbound(self._gateways.by_name, refused),
         ]
         dropped: set[tuple[ResourceKey, int]] = set()
+        unbound: list[BoundServer] = []
         for output in self._gateways.outputs():
             problems += output.problems
+            unbound += output.unbound
             dropped.update(output.dropped)
+        if unbound:
+            problems += UnboundServers(self._bindings, self._analyzed_gateways, refused).problems(unbound)
         for each in self._destination_problems.values():
             problems += each
         problems += self._analysis.problems(dropped)

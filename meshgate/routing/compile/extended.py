@@ -187,7 +187,7 @@ class ExtendedChainBuilder(ChainBuilder):
             for limited in self._limited_chains(server, claim):
                 self._admit_limited(listener, server, claim, limited)
         if not claims:
-            self.problems.append(self._no_chain(server, "tcp"))
+            self._note_unrouted(server)
         elif server.is_tls:
             self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
 
@@ -204,7 +204,7 @@ class ExtendedChainBuilder(ChainBuilder):
         for claim, limited in (pair for rank in sorted(ranked) for pair in ranked[rank]):
             self._admit_limited(listener, server, claim, limited)
         if not claims:
-            self.problems.append(self._no_chain(server, "tls"))
+            self._note_unrouted(server)
 
     def _limited_chains(self, server: BoundServer, claim: Claim) -> tuple[LimitedChain, ...]:
         """The chains of a claim, after its own problems are noted."""

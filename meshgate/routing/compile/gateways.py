@@ -46,12 +46,14 @@ class GatewayOutput:
     The output of one Gateway, or of several that were compiled together.
 
     :ivar dropped: the dropped servers, by Gateway and index.
+    :ivar unbound: the servers without a VirtualService.
     :ivar used: the Services, ServiceEntries and DestinationRules that destinations of the chains come from.
     """
 
     listeners: Mapping[ListenerKey, ListenerBuilder] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
     dropped: Collection[tuple[ResourceKey, int]] = ()
+    unbound: Sequence[BoundServer] = ()
     used: Collection[ResourceKey] = ()
 
 
@@ -246,7 +248,7 @@ class Gateways:
         for server in servers:
             chains.add(server)
         problems = [*merged.problems, *chains.problems]
-        return GatewayOutput(chains.listeners, problems, merged.dropped, frozenset(chains.used))
+        return GatewayOutput(chains.listeners, problems, merged.dropped, chains.unbound, frozenset(chains.used))
 
     def _compile_contested(self) -> None:
         """Compile the contested Gateways together, unless nothing about them has changed."""

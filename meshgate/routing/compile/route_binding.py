@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -100,6 +100,10 @@ class Bindings:
         :param gateway: ``namespace/name``.
         """
         return self._named.get(gateway, {}).values()
+
+    def named(self) -> Iterable[str]:
+        """The Gateways that VirtualServices name, as ``namespace/name``."""
+        return self._named.keys()
 
     def bound_to(self, gateway: str) -> tuple[VirtualService, ...]:
         """

@@ -12,6 +12,7 @@ from tests.configurations import (
     codes,
     gateway,
     read,
+    target,
     tcp_rule,
     tcp_server,
     tls_rule,
@@ -148,13 +149,17 @@ class NoChainTests(SynchronousTestCase):
     """Servers that no VirtualService routes."""
 
     def test_reasons(self) -> None:
-        """No VirtualService at all, none with a common host, and none with a rule that fits are three reasons."""
-        for routes, reason in [
-            ([], "no VirtualService names the Gateway"),
-            ([virtual_service("v", [B], tls=[tls_rule([B], "x")])], "no host of default/v"),
-            ([virtual_service("v", [A], tcp=[tcp_rule("x")])], "default/v has no tls rule that fits port 443"),
+        """No common host, rules of another kind, and no rule that fits are three reasons."""
+        self.assertEqual(len(built(gateway("gw", tls_server(443, [A]))).unbound), 1)
+        for route, reason in [
+            (virtual_service("v", [B], tls=[tls_rule([B], "x")]), "no host of default/v"),
+            (virtual_service("v", [A], tcp=[tcp_rule("x")]), "default/v has tcp rules only"),
+            (
+                virtual_service("v", [A], tls=[{"match": [{"sniHosts": [A], "port": 1}], "route": [target("x")]}]),
+                "no tls rule of default/v is for port 443",
+            ),
         ]:
-            found = built(gateway("gw", tls_server(443, [A])), *routes)
+            found = built(gateway("gw", tls_server(443, [A])), route)
             (problem,) = found.problems
             self.assertEqual(problem.code, "MG2008")
             self.assertIn(reason, problem.message)
