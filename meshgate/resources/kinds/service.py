@@ -75,6 +75,10 @@ class ServiceSpec(KubernetesModel):
         default="", description="which endpoints clients prefer, for instance PreferSameZone; not followed yet"
     )
 
+    internal_traffic_policy: str = Field(
+        default="", description="Local for the endpoints on the client's own node alone; not followed yet"
+    )
+
     @property
     def stands_for(self) -> str:
         """The name that a Service of the type ExternalName stands for; empty for the other types."""

@@ -23,6 +23,9 @@ from meshgate.routing.table import Endpoint
 _NEAREST: Final = ("PreferSameZone", "PreferClose", "PreferSameNode")
 """The values of a Service's trafficDistribution that Istio follows."""
 
+_OWN_NODE: Final = "Local"
+"""The value of a Service's internalTrafficPolicy that is for the endpoints on the client's own node."""
+
 _DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
 
 _BALANCING_NOT_SERVED: Final = {
@@ -85,18 +88,31 @@ def nearness(
     """
     The note that Istio's gateway would prefer the endpoints nearest to it, which this one does not know; None if it
     would not. Istio does so where a Service asks for it, and with any outlierDetection, unless a policy has a
-    localityLbSetting (pilot/pkg/networking/core/loadbalancer, GetLocalityLbSetting).
+    localityLbSetting (pilot/pkg/networking/core/loadbalancer, GetLocalityLbSetting); and it keeps to its own node where
+    a Service's internalTrafficPolicy is Local (pilot/pkg/xds/endpoints, filterIstioEndpoint).
 
     :param endpoints: of the destination.
     :param sections: of the policies for the destination, those that count.
     :param name: of the destination, for the message.
     """
     load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
-    if len(endpoints) == 1 or (load_balancer is not None and load_balancer.value.locality_lb_setting is not None):
+    if len(endpoints) == 1:
         return None
     localities = port.localities_of(endpoints)
     known = list(filter(None, localities))
     here = f"the endpoints in {listing(known)}" if known else "all endpoints"
+    spec = host.source.spec
+    if isinstance(spec, ServiceSpec) and spec.internal_traffic_policy == _OWN_NODE:
+        return host.source.problem(
+            Severity.INFO,
+            "MG2077",
+            "with internalTrafficPolicy: Local, Istio's gateway goes to the endpoints on its own node alone; here "
+            f"{here} get connections alike",
+            path="spec.internalTrafficPolicy",
+            hint="meshgate does not know which are on its node",
+        )
+    if load_balancer is not None and load_balancer.value.locality_lb_setting is not None:
+        return None
     path, preference = _preference(host.source)
     if preference:
         if len(localities) == 1 and known and "node" not in preference.lower():

@@ -350,6 +350,16 @@ class NearnessTests(SynchronousTestCase):
         (problem,) = routed(db, *self.apart).problems
         self.assertEqual(problem.path, 'metadata.annotations["networking.istio.io/traffic-distribution"]')
 
+    def test_a_service_for_its_own_node(self) -> None:
+        """An internalTrafficPolicy of Local is said, whatever policies say of localities."""
+        db = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, internalTrafficPolicy="Local")
+        off = {"loadBalancer": {"localityLbSetting": {"enabled": False}}}
+        for documents in ([], [destination_rule("d", "db", trafficPolicy=off)]):
+            (problem,) = routed(db, *self.apart, *documents).problems
+            self.assertEqual((problem.code, problem.path), ("MG2077", "spec.internalTrafficPolicy"))
+        anywhere = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, internalTrafficPolicy="Cluster")
+        self.assertEqual(routed(anywhere, *self.apart).problems, ())
+
     def test_a_service_that_need_not_ask(self) -> None:
         """Nothing is said of an unknown value, of one endpoint, of endpoints in one zone, and if a policy decides."""
         near = {"port": 80, "name": "tcp"}
