@@ -14,7 +14,6 @@ The documentation shows the command's real output, and a test holds that the men
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference" / "codes"
 COMMAND: Final = "meshgate check routes.yaml"
 _SEPARATOR: Final = "----------\n"
 _FILE: Final = "==> "
+_GAP: Final = " ..."
 
 
 class CodeSection(NamedTuple):
@@ -39,6 +39,7 @@ class CodeSection(NamedTuple):
     :ivar command: the command that reports the code.
     :ivar before: the files of the example, by their names.
     :ivar after: the files after the mend.
+    :ivar diff: the lines of the example as they are written.
     :ivar said: what a running gateway says; empty for an example with files.
     """
 
@@ -48,16 +49,18 @@ class CodeSection(NamedTuple):
     command: str
     before: dict[str, str]
     after: dict[str, str]
+    diff: tuple[str, ...]
     said: str
 
     def changes(self) -> str:
-        """The mend as a diff, each change with the line above and below it; no headers."""
-        shown: list[str] = []
-        for name in self.after:
-            old, new = self.before.get(name, "").splitlines(), self.after[name].splitlines()
-            lines = list(difflib.unified_diff(old, new, n=1, lineterm=""))[2:]
-            shown += [" ..." if line.startswith("@@") else line for line in lines]
-        return "\n".join(shown[1:] if shown[:1] == [" ..."] else shown)
+        """The mend as a diff: the lines that change, each group with the line above it and the line below it."""
+        lines: list[str] = []
+        for number, line in enumerate(self.diff):
+            if any(near[0] in "+-" for near in self.diff[max(0, number - 1) : number + 2]):
+                lines.append(line)
+            elif lines and lines[-1] != _GAP:
+                lines.append(_GAP)
+        return "\n".join(lines).removeprefix(f"{_GAP}\n").removesuffix(f"\n{_GAP}")
 
 
 class Outcome(NamedTuple):
@@ -90,7 +93,9 @@ def run_example(section: CodeSection, files: dict[str, str]) -> Outcome:
 
 def _section(code: str, text: str, example: str) -> CodeSection:
     cause, _, mend = text.strip().rpartition("\n\n")
-    command, name, said = COMMAND, "routes.yaml", []
+    command, name = COMMAND, "routes.yaml"
+    said: list[str] = []
+    diff: list[str] = []
     before: dict[str, list[str]] = {}
     after: dict[str, list[str]] = {}
     for line in example.splitlines():
@@ -98,14 +103,16 @@ def _section(code: str, text: str, example: str) -> CodeSection:
             command = line[2:]
         elif line.startswith(_FILE):
             name = line.removeprefix(_FILE)
+            diff.append(_GAP)
         elif line.startswith(">"):
             said.append(line[2:])
         else:
+            diff.append(line)
             if not line.startswith("+"):
                 before.setdefault(name, []).append(line[1:])
             if not line.startswith("-"):
                 after.setdefault(name, []).append(line[1:])
-    return CodeSection(code, cause, mend, command, _texts(before), _texts(after), "\n".join(said))
+    return CodeSection(code, cause, mend, command, _texts(before), _texts(after), tuple(diff), "\n".join(said))
 
 
 def _texts(files: dict[str, list[str]]) -> dict[str, str]:
