@@ -43,11 +43,12 @@ def problem_line(problem: Problem) -> str:
     return str(problem).replace(plain, styled, 1)
 
 
-def print_problems(problems: Sequence[Problem], resources: int | None = None) -> None:
+def print_problems(problems: Sequence[Problem], resources: int | None = None, gateways: Sequence[str] = ()) -> None:
     """
     Print every problem on a line, and a last line that counts them.
 
     :param resources: the number of resources read, for the last line; None leaves it out.
+    :param gateways: the names of the gateways that were judged, for the last line; one alone is not named.
     """
     for problem in problems:
         click.echo(problem_line(problem))
@@ -55,7 +56,8 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None) ->
     if codes:
         one = codes.pop() if len(codes) == 1 else ""
         click.echo(f"{one} is explained at {help_uri(one)}" if one else f"the codes are explained at {CODES_PAGE}")
-    click.echo(problem_count(problems) + (f" in {count_of(resources, 'resource')}" if resources is not None else ""))
+    total = problem_count(problems) + (f" in {count_of(resources, 'resource')}" if resources is not None else "")
+    click.echo(f"{total}, at the gateways {', '.join(gateways)}" if len(gateways) > 1 else total)
 
 
 def problem_count(problems: Iterable[Problem]) -> str:

@@ -36,19 +36,25 @@ FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNI
 def command(source: Source, fail_on: str, form: str) -> None:
     """Report every problem of routes.
 
-    Problems include everything that Istio would drop or ignore without a word. Exits with 1 if there is an error.
+    Problems include everything that Istio would drop or ignore without a word, at each gateway that the routes show.
+    Exits with 1 if there is an error.
     """
-    loaded, compilation = source.check()
-    problems = _by_location(compilation.problems)
+    loaded, judged, found = source.judge()
+    problems = _by_location(found)
     if form == "json":
-        print_json({"problems": [problem.as_json() for problem in problems], "resources": len(loaded.resources)})
+        content = {
+            "problems": [problem.as_json() for problem in problems],
+            "resources": len(loaded.resources),
+            "gateways": [each.qualified_name for each in judged],
+        }
+        print_json(content)
     elif form == "sarif":
         print_json(sarif_log(problems))
     elif form == "github":
         for problem in problems:
             click.echo(workflow_command(problem))
     else:
-        print_problems(problems, len(loaded.resources))
+        print_problems(problems, len(loaded.resources), [each.name for each in judged])
     raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,10 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import DOCUMENTS_AT_ONCE, read_in_phases
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import count_of
+from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, compile_table
-from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
+from meshgate.routing.compile.known_gateways import judge
 from meshgate.routing.tell.statuses import all_statuses
 
 if TYPE_CHECKING:
@@ -52,6 +54,11 @@ class Loaded:
     refused: tuple[Resource[Any], ...] = ()
     unread: bool = False
 
+    @property
+    def everything(self) -> tuple[Resource[Any], ...]:
+        """The valid resources, and what can be read of the invalid ones."""
+        return (*self.resources, *self.refused)
+
     def compiled(self, proxy: Proxy, now: datetime | None = None, rest: Rest = no_rest) -> Compilation:
         """
         Compile the resources; the problems of reading come before those of compiling.
@@ -60,8 +67,28 @@ class Loaded:
         :param rest: called between two phases; it must not suspend.
         """
         compilation = compile_table(self.resources, proxy, refused=self.refused, now=now, rest=rest)
-        problems = (*self.problems, *compilation.problems)
+        problems = (*self.problems, *one_for_each_cause(compilation.problems))
         return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
+
+    def judged(
+        self,
+        proxy: Proxy,
+        judged: Sequence[KnownGateway],
+        gateways: Sequence[KnownGateway],
+        now: datetime | None = None,
+        rest: Rest = no_rest,
+    ) -> tuple[Problem, ...]:
+        """
+        The problems of reading, and those that the resources have at several gateways.
+
+        :param proxy: whatever is the same for all gateways.
+        :param judged: the gateways.
+        :param gateways: these and others.
+        :param now: as in :meth:`compiled`.
+        :param rest: likewise.
+        """
+        found = judge(self.resources, proxy, judged, gateways, refused=self.refused, now=now, rest=rest)
+        return (*self.problems, *one_for_each_cause(found))
 
 
 class Loader:

@@ -21,10 +21,12 @@ from meshgate.cli.loading import NOTHING_READ, STANDARD_INPUT, Loaded, Loader
 from meshgate.cli.output import Progress
 from meshgate.report import problem_count, problem_line
 from meshgate.resources.names import dns_label
+from meshgate.resources.phases import Rest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import count_of
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
+from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways, proxy_of
 from meshgate.settings.schema import EXTENDED, SettingsFile
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Gateway:
     The gateway that the options describe. What is not given is empty.
 
     :ivar settings: of ``--config``, or None.
+    :ivar name: of the gateway among those that the routes show.
     """
 
     settings: Settings | None
@@ -50,6 +53,7 @@ class Gateway:
     default_namespace: str
     semantics: str = ""
     allow_empty: bool = False
+    name: str = ""
 
     def source(
         self,
@@ -78,6 +82,9 @@ class Gateway:
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
             settings=self.settings,
             allow_empty=self.allow_empty,
+            gateway=self.name,
+            is_described=bool(self.settings or self.labels or labels is not None),
+            any_namespace=not (self.namespace or namespace),
         )
 
 
@@ -87,8 +94,12 @@ class Source:
     Routes, and the gateway to compile them for.
 
     :ivar paths: the files and folders to read.
+    :ivar proxy: the gateway; its labels are Istio's if none are given.
     :ivar settings: the settings whose providers are read if there are no paths; None without ``--config``.
     :ivar allow_empty: accept paths without a document.
+    :ivar gateway: the name of the gateway among those that the routes show; empty for the first of them.
+    :ivar is_described: the options or the settings describe the gateway, so that the routes need not show it.
+    :ivar any_namespace: the namespace of the gateway is not given, so that the routes may show it.
     """
 
     paths: tuple[str, ...]
@@ -96,35 +107,44 @@ class Source:
     default_namespace: str
     settings: Settings | None = None
     allow_empty: bool = False
+    gateway: str = ""
+    is_described: bool = False
+    any_namespace: bool = False
 
-    def check(self) -> tuple[Loaded, Compilation]:
+    def judge(self) -> tuple[Loaded, tuple[KnownGateway, ...], tuple[Problem, ...]]:
         """
-        Read and compile the routes.
+        Read the routes, and find their problems at all gateways that they show, or at the one that is chosen.
 
-        :raises click.UsageError: if a path does not exist.
+        :return: the routes, the gateways, and the problems.
+        :raises click.UsageError: if a path does not exist, or the routes do not show the gateway.
         """
         with Progress(sys.stderr) as progress:
             loaded = self._load(progress)
-            compiling = f"compiling: {count_of(len(loaded.resources), 'resource')}"
-
-            async def rest() -> None:
-                progress.show(compiling)
-
-            return loaded, loaded.compiled(self.proxy, datetime.now(UTC), rest)
+            gateways = self._gateways(loaded)
+            judged = gateways[:1] if self.gateway else gateways
+            rest = _resting(progress, loaded)
+            return loaded, judged, loaded.judged(self.proxy, judged, gateways, datetime.now(UTC), rest)
 
     def answer(self, unread: int = 1) -> tuple[Loaded, Compilation]:
         """
-        Read and compile the routes for an answer. Files that were not read, and the number of errors, go to standard
-        error.
+        Read and compile the routes for an answer about one gateway. Files that were not read, and the number of errors,
+        go to standard error.
 
         :param unread: the exit status of the command if one of the paths could not be read at all.
-        :raises click.UsageError: if a path does not exist.
+        :raises click.UsageError: if a path does not exist, or the routes do not show the gateway.
         :raises SystemExit: if one could not be read.
         """
-        loaded, compilation = self.check()
+        with Progress(sys.stderr) as progress:
+            loaded = self._load(progress)
+            chosen, *others = gateways = self._gateways(loaded)
+            proxy = proxy_of(chosen, self.proxy, gateways)
+            compilation = loaded.compiled(proxy, datetime.now(UTC), _resting(progress, loaded))
         self._warn(compilation.problems)
         if loaded.unread:
             raise SystemExit(unread)
+        if others and not self.gateway:
+            names = ", ".join(each.name for each in others)
+            click.echo(f"for the gateway {chosen.name}; choose another one with --gateway: {names}", err=True)
         return loaded, compilation
 
     def _load(self, progress: Progress) -> Loaded:
@@ -170,6 +190,34 @@ class Source:
             show = "shows it" if len(rest) == 1 else "shows them"
             click.echo(f"{problem_count(rest)}; 'meshgate check {shlex.join(arguments)}' {show}", err=True)
 
+    def _gateways(self, loaded: Loaded) -> tuple[KnownGateway, ...]:
+        """
+        Return the gateways that routes show, the chosen one first; only that one if the options describe it.
+
+        :raises click.UsageError: if the routes do not show the gateway that is to be chosen.
+        """
+        own = KnownGateway(ISTIO_NAME, self.proxy.labels, self.proxy.namespace)
+        if self.is_described and not self.gateway:
+            return (own,)
+        known = known_gateways(loaded.everything, own, any_namespace=self.any_namespace)
+        if not self.gateway:
+            return known
+        chosen = find_gateway(self.gateway, known)
+        if chosen is None:
+            names = ", ".join(each.name for each in known)
+            raise click.UsageError(f"--gateway: the routes show no gateway {self.gateway!r}, but {names}")
+        return (chosen, *(each for each in known if each is not chosen))
+
+
+def _resting(progress: Progress, loaded: Loaded) -> Rest:
+    """Return a rest that shows how far compiling is."""
+    compiling = f"compiling: {count_of(len(loaded.resources), 'resource')}"
+
+    async def rest() -> None:
+        progress.show(compiling)
+
+    return rest
+
 
 def gateway_options(command: F) -> F:
     """Add the options of every command that compiles routes; the command gets a :class:`Gateway`."""
@@ -177,6 +225,7 @@ def gateway_options(command: F) -> F:
     @functools.wraps(command)
     def with_gateway(
         config: Path | None,
+        gateway: str | None,
         gateway_label: tuple[str, ...],
         gateway_namespace: str | None,
         namespace: str | None,
@@ -186,11 +235,15 @@ def gateway_options(command: F) -> F:
     ) -> Any:
         settings = read_settings(config) if config else None
         labels = _labels(gateway_label)
+        if gateway and labels:
+            raise click.UsageError("--gateway and --gateway-label exclude each other: the routes show the labels")
         for option, name in (("--gateway-namespace", gateway_namespace), ("--namespace", namespace)):
             if name and (fault := dns_label(name)):
                 raise click.UsageError(f"{option}: {fault}")
-        gateway = Gateway(settings, labels, gateway_namespace or "", namespace or "", semantics or "", allow_empty)
-        return command(gateway, **rest)
+        described = Gateway(
+            settings, labels, gateway_namespace or "", namespace or "", semantics or "", allow_empty, gateway or ""
+        )
+        return command(described, **rest)
 
     decorated: Any = with_gateway
     for option in (
@@ -206,7 +259,13 @@ def gateway_options(command: F) -> F:
             "--gateway-label",
             metavar="KEY=VALUE",
             multiple=True,
-            help="Label of the gateway, which Gateways select by; may be repeated. [default: istio=ingressgateway]",
+            help="Label of the gateway, which Gateways select by; may be repeated. [default: those of the gateway that "
+            "the routes show, else Istio's: app=istio-ingressgateway and istio=ingressgateway]",
+        ),
+        click.option(
+            "--gateway",
+            metavar="NAME",
+            help="Gateway among those that the routes show: its Deployment, Service or label, as istio-egressgateway.",
         ),
         click.option(
             "--config",

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from meshgate.providers.feed import FeedState
 from meshgate.resources.latest import LatestResources
 from meshgate.resources.phases import Rest, at_once, no_rest
+from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
@@ -60,7 +61,7 @@ async def compile_state(
     change = compiler_state.latest.update(state.resources)
     compilation = await compile_change(compiler_state.compiler, change, generation, state.refused, now, rest, install)
     await rest()
-    problems = (*state.problems, *compiler_state.latest.problems(), *compilation.problems)
+    problems = (*state.problems, *compiler_state.latest.problems(), *one_for_each_cause(compilation.problems))
     return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
 
 

@@ -89,6 +89,7 @@ class Problem:
     :ivar path: the field, as ``spec.servers[0].port.number``; empty for a whole document or file.
     :ivar hint: what to do about it, or empty.
     :ivar listener: the ``bind:port`` that the problem concerns, or empty; ``meshgate explain`` selects by it.
+    :ivar gateway: the gateway that has the problem, where several are judged; else empty.
     """
 
     severity: Severity
@@ -105,6 +106,7 @@ class Problem:
     name: str = ""
     provider: str = ""
     listener: str = ""
+    gateway: str = ""
 
     def location(self) -> str:
         """The location as compilers print it: ``file:line:column``, as much of it as is known."""
@@ -124,7 +126,8 @@ class Problem:
     def description(self) -> str:
         """The resource, the field, the message and the hint, without the location and the code."""
         text = ": ".join(each for each in (self.subject(), self.path, self.message) if each)
-        return f"{text} ({self.hint})" if self.hint else text
+        text += f" ({self.hint})" if self.hint else ""
+        return f"{text} [gateway {self.gateway}]" if self.gateway else text
 
     def as_json(self) -> dict[str, object]:
         """The problem as plain values, for the JSON formats, with the address of its explanation."""

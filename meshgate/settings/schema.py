@@ -65,7 +65,7 @@ class GatewaySettings(Section):
 
     labels: Annotated[Labels, ValueForm("Mapping")] = _key(
         "The labels of the gateway: it serves every Gateway whose selector asks for nothing but these.",
-        {"istio": "ingressgateway"},
+        {"app": "istio-ingressgateway", "istio": "ingressgateway"},
     )
     namespace: Name = _key("The namespace that the gateway would run in.", "istio-system")
 

@@ -68,6 +68,48 @@ class CheckTests(CommandTestCase):
         self.assertEqual(log["runs"][0]["results"], [])
 
 
+class SeveralGatewaysTests(CommandTestCase):
+    """Routes for several gateways of a cluster."""
+
+    def setUp(self) -> None:
+        """A private gateway beside the public one, with a port of its own."""
+        super().setUp()
+        inner = gateway("inner", tcp_server(5432), tcp_server(3306))
+        inner["spec"]["selector"] = {"istio": "private"}
+        rule = tcp_rule("x", match=[{"port": 5432}])
+        self.write("routes/inner.yaml", file_text(inner, virtual_service("sql", gateways=["inner"], tcp=[rule])))
+
+    def test_check(self) -> None:
+        """Every gateway is judged under its own name, unless one is chosen or described."""
+        first, _, last = self.run_command("check", "routes").stdout.splitlines()
+        self.assertIn("MG2008", first)
+        self.assertTrue(first.endswith(" [gateway private]"))
+        self.assertEqual(last, "1 warning in 7 resources, at the gateways istio-ingressgateway, private")
+        found = self.run_json("check", "routes")
+        self.assertEqual(found["gateways"], ["istio-system/istio-ingressgateway", "istio-system/private"])
+        self.assertEqual([each["gateway"] for each in found["problems"]], ["private"])
+        for option in ("--gateway=istio-ingressgateway", "--gateway-label=istio=ingressgateway"):
+            found = self.run_json("check", option, "routes")
+            self.assertEqual([each["code"] for each in found["problems"]], ["MG2001"], option)
+            self.assertEqual(found["gateways"], ["istio-system/istio-ingressgateway"])
+
+    def test_answers_for_one(self) -> None:
+        """The other commands answer for the first gateway, and say so, or for the one that is chosen."""
+        found = self.run_command("explain", "--port=5432", "--plain", "routes")
+        self.assertIn("for the gateway istio-ingressgateway; choose another one with --gateway: private", found.stderr)
+        self.assertIn("for the gateway private, and not for this one", found.stdout)
+        chosen = self.run_command("explain", "--port=5432", "--plain", "--gateway=private", "routes")
+        self.assertTrue(chosen.stdout.startswith("routed"))
+        self.assertNotIn("choose", chosen.stderr)
+
+    def test_wrong_options(self) -> None:
+        """The routes have to show the gateway, whose labels cannot be given as well."""
+        found = self.run_command("routes", "--gateway=edge", "routes", exit_code=2)
+        self.assertIn("the routes show no gateway 'edge', but istio-ingressgateway, private", found.stderr)
+        found = self.run_command("routes", "--gateway=private", "--gateway-label=a=b", "routes", exit_code=2)
+        self.assertIn("exclude each other", found.stderr)
+
+
 class OrderTests(CommandTestCase):
     """The order of the problems of ``meshgate check``."""
 

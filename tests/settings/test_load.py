@@ -31,7 +31,7 @@ ONE_PROVIDER = "providers: [{name: files, type: inventory, hosts: []}]\n"
 """A first line that is in order."""
 
 SMALLEST = """\
-gateway: {labels: {istio: ingressgateway}, namespace: istio-system}
+gateway: {labels: {app: istio-ingressgateway, istio: ingressgateway}, namespace: istio-system}
 providers: [{name: files, type: directory, paths: [routes/]}]
 access_log: {path: "-", format: text}
 """
@@ -87,7 +87,8 @@ class LoadTests(SettingsTestCase):
     def test_the_smallest_file_is_complete(self) -> None:
         """Every value has its default, and nothing is warned about."""
         settings = self.load(SMALLEST)
-        self.assertEqual(dict(settings.content.gateway.labels), {"istio": "ingressgateway"})
+        labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+        self.assertEqual(dict(settings.content.gateway.labels), labels)
         self.assertEqual(settings.content.gateway.namespace, "istio-system")
         self.assertEqual(settings.content.default_namespace, "default")
         self.assertEqual(settings.content.domain_suffix, "cluster.local")

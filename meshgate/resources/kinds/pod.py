@@ -7,7 +7,7 @@ Service may name its target port.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -26,6 +26,7 @@ class ContainerPort(KubernetesModel):
 class Container(KubernetesModel):
     """A container of a Pod."""
 
+    name: str = Field(default="", description="its name")
     ports: Items[ContainerPort] = Field(default=(), description="its ports")
 
 
@@ -68,8 +69,12 @@ def pod_labels(source: PodSource) -> Mapping[str, str]:
     return source.labels if isinstance(source.spec, PodSpec) else source.spec.template.metadata.labels
 
 
+def containers(source: PodSource) -> Sequence[Container]:
+    """The containers of a Pod, or of the Pods that a resource makes."""
+    return (source.spec if isinstance(source.spec, PodSpec) else source.spec.template.spec).containers
+
+
 def named_ports(source: PodSource) -> Mapping[str, int]:
     """The ports of a Pod's containers by their names; of several with one name the first."""
-    spec = source.spec if isinstance(source.spec, PodSpec) else source.spec.template.spec
-    ports = [port for container in spec.containers for port in container.ports if port.name]
+    ports = [port for container in containers(source) for port in container.ports if port.name]
     return {port.name: port.container_port for port in reversed(ports)}

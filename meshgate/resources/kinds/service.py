@@ -56,6 +56,9 @@ class ServicePort(KubernetesModel):
         default=None,
         description="the endpoints' port, by number or by their name for it; the port's own number if left out",
     )
+    node_port: Annotated[int, Field(ge=0, le=MAX_PORT)] | None = Field(
+        default=None, description="the port of each Node that leads to it, for the types NodePort and LoadBalancer"
+    )
     protocol: Annotated[TransportProtocol, Field(strict=False)] = Field(
         default=TransportProtocol.TCP, description="TCP"
     )

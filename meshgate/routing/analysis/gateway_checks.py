@@ -108,10 +108,11 @@ def ports_not_on_service(given: AnalysisInput) -> Iterator[Problem]:
             services_by_selector[selector] = _services_of(given.workloads_of(gateway.spec.selector), given)
         services = services_by_selector[selector].values()
         if services:
-            found = (port for service in services for port in service.spec.ports if port.protocol is _TCP)
-            have = {number for port in found for number in (port.port, port.target_port)}
-            what = listed((service, "spec.ports") for service in services)
-            yield from _missing_ports(gateway, have, f"the Service in front of the gateway: {what}", Severity.WARNING)
+            ports = [port for service in services for port in service.spec.ports if port.protocol is _TCP]
+            have = {number for port in ports for number in (port.port, port.target_port)}
+            numbers = ", ".join(map(str, sorted({port.port for port in ports}))) or "none"
+            what = f"{listed((each, 'spec.ports') for each in services)}, which has {numbers}"
+            yield from _missing_ports(gateway, have, f"the Service in front of the gateway, {what}", Severity.WARNING)
         elif given.proxy.in_cluster and selector and selector <= ISTIO_LABELS.items():
             yield from _missing_ports(gateway, ISTIO_PORTS, _ISTIO_SERVICE, Severity.INFO)
 

@@ -102,7 +102,7 @@ class ChainBuilder:
             server.problem(
                 Severity.INFO,
                 "MG2030",
-                f"{server.protocol} on port {server.port} is not served: the gateway works below HTTP",
+                f"{server.protocol} on port {server.port_text} is not served: the gateway works below HTTP",
                 _http_hint(server),
             )
         )
@@ -164,7 +164,8 @@ class ChainBuilder:
                 claim.virtual_service.problem(
                     Severity.ERROR,
                     "MG2005",
-                    f"the whole match block is dropped: {taken} on port {server.port} already goes to {lost[0][1]}",
+                    f"the whole match block is dropped: {taken} on port {server.port_text} already goes to "
+                    f"{lost[0][1]}",
                     path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(lost[0][0])}]",
                     hint="the older VirtualService wins, then the name that sorts first",
                     listener=str(server.address),
@@ -256,7 +257,7 @@ def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:
     return claim.virtual_service.problem(
         Severity.WARNING,
         "MG2009",
-        f"the rule never gets a connection: port {server.port} goes whole to VirtualService "
+        f"the rule never gets a connection: port {server.port_text} goes whole to VirtualService "
         f"{winner.qualified_name} ({winner.location(first.path)}) {first.path}",
         path=claim.path,
         hint="a TCP port has no names to tell routes apart; give each its own port",

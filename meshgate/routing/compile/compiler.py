@@ -36,11 +36,10 @@ from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
-from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
-from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, unselected
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, Translation, unselected
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
@@ -65,12 +64,14 @@ class Compilation:
     :ivar problems: of everything that was dropped, ignored or not found, in the order of the files.
     :ivar statuses: of each resource.
     :ivar rules: the DestinationRules of the table's destinations.
+    :ivar translations: the ports of the gateway's Services, and the ports of listeners to which they lead.
     """
 
     table: RoutingTable
     problems: tuple[Problem, ...]
     statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
     rules: RuleLookup = field(default_factory=RuleLookup, compare=False)
+    translations: tuple[Translation, ...] = ()
 
 
 def compile_table(
@@ -130,7 +131,7 @@ async def compile_change(
         await rest()
     problems = compiler.problems()
     await rest()
-    return Compilation(table, one_for_each_cause(problems), compiler.statuses(problems), compiler.rules())
+    return Compilation(table, problems, compiler.statuses(problems), compiler.rules(), compiler.translations())
 
 
 class Compiler:
@@ -302,7 +303,11 @@ class Compiler:
         problems += self._analysis.problems(dropped)
         problems += self._families.problems(self.proxy, dropped)
         problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
-        return _in_order(problems)
+        return in_order(problems)
+
+    def translations(self) -> tuple[Translation, ...]:
+        """The ports of the gateway's Services, and the ports of listeners to which they lead."""
+        return self._gateway_pods.translations()
 
     def statuses(self, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:
         """
@@ -409,7 +414,7 @@ def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> Routin
     return RoutingTable(generation, listeners, tuple(destinations.values()))
 
 
-def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Sort problems by location, so that the list reads like the files; each problem once."""
 
     def sort_key(problem: Problem) -> tuple[Any, ...]:

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, NamedTuple
 
 from meshgate.resources.kinds.gateway import Gateway
-from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.pod import PodSource, PodSpec, containers, named_ports, pod_labels
+from meshgate.resources.kinds.service import ServicePort, ServiceSpec, TransportProtocol
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import selected
 
-NO_TRANSLATION_LABEL = "experimental.istio.io/disable-gateway-port-translation"
+NO_TRANSLATION_LABEL: Final = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
 
-ISTIO_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
-"""Labels of the gateway that Istio installs; ``istioctl analyze`` assumes that its pod exists."""
+ISTIO_LABELS: Final[Mapping[str, str]] = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+"""The labels of the gateway that Istio installs; ``istioctl analyze`` assumes that its pod exists."""
+
+ISTIO_GATEWAYS: Final = ("ingressgateway", "egressgateway", "eastwestgateway")
+"""The values of the label ``istio`` of the gateways that Istio's own charts install."""
+
+_LIKE: Final = 0.7
+_VERY_LIKE: Final = 0.85
+
+
+class KnownGateway(NamedTuple):
+    """
+    A gateway that the resources show or imply.
+
+    :ivar name: of its Deployment, Pod or Service; else made of its labels.
+    :ivar labels: of its pod.
+    :ivar namespace: of its pod.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    namespace: str
+
+    @property
+    def qualified_name(self) -> str:
+        """The gateway as ``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +58,7 @@ class Proxy:
     :ivar extended: the extended semantics: what Istio ignores on a gateway counts.
     :ivar in_cluster: the configuration is for a gateway in a cluster, where the Service exists that Istio installs.
     :ivar ipv6: the machine has IPv6, so servers without a bind serve both families.
+    :ivar others: other gateways, to which Gateways belong that do not select this one.
     """
 
     labels: Mapping[str, str]
@@ -39,6 +67,44 @@ class Proxy:
     extended: bool = False
     in_cluster: bool = False
     ipv6: bool = True
+    others: tuple[KnownGateway, ...] = ()
+
+
+class PodFacts(NamedTuple):
+    """
+    Pods, as far as Gateways are concerned.
+
+    :ivar labels: the labels of the Pods, sorted.
+    :ivar by_template: True if only a template of the Pods was read.
+    :ivar is_proxy: True if nothing runs in them but Istio's proxy.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    by_template: bool
+    is_proxy: bool
+
+    @classmethod
+    def of(cls, pod: PodSource) -> PodFacts:
+        """The facts of a Pod or a template."""
+        is_proxy = [each.name for each in containers(pod)] == ["istio-proxy"]
+        return cls(tuple(sorted(pod_labels(pod).items())), not isinstance(pod.spec, PodSpec), is_proxy)
+
+
+class Translation(NamedTuple):
+    """
+    The way from a port that clients connect to, through a Service, to the port on which the gateway listens.
+
+    :ivar client_port: the port of the Service, or its node port.
+    :ivar port: the port of the gateway's listener.
+    :ivar service: the Service with its location, as text for people.
+    """
+
+    client_port: int
+    port: int
+    service: str
+
+    def __str__(self) -> str:
+        return f"port {self.client_port} of Service {self.service} leads to port {self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,64 +112,108 @@ class GatewayPods:
     """
     Resources beside a Gateway that its servers depend on.
 
-    :ivar services: the Services of the gateway's own pod, which translate ports; the oldest first.
-    :ivar pods: all Pods; a Gateway may select one of them in place of this gateway.
+    :ivar services: the Services of the gateway's own pod; the oldest first.
+    :ivar pods: all different Pods and templates of Pods; a Gateway may select one of them in place of this gateway.
+    :ivar ports: the named ports of the gateway's own pod, as far as the resources show it.
     """
 
     services: tuple[Resource[ServiceSpec], ...] = ()
-    pods: tuple[Resource[Any], ...] = ()
+    pods: tuple[PodFacts, ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[Resource[Any]], proxy: Proxy) -> GatewayPods:
+    def of(cls, services: Iterable[Resource[ServiceSpec]], pods: Iterable[PodSource], proxy: Proxy) -> GatewayPods:
         """Choose from all Services and Pods."""
-        own = (each for each in sorted(services, key=Resource.order) if _translates(each, proxy))
-        return cls(tuple(own), tuple(sorted(pods, key=Resource.order)))
+        own = tuple(each for each in sorted(services, key=Resource.order) if _is_in_front(each, proxy))
+        every = sorted(pods, key=Resource.order)
+        ports: dict[str, int] = {}
+        for pod in every if own else ():
+            if pod.namespace == proxy.namespace and selected(pod_labels(pod), proxy.labels):
+                ports = {**named_ports(pod), **ports}
+        return cls(own, tuple(sorted(set(map(PodFacts.of, every)))), tuple(sorted(ports.items())))
+
+    def listening_port(self, number: int) -> int:
+        """
+        The port to listen on for a server's port: the target port of a Service of the gateway's own pod with that port,
+        else the port itself. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
+        """
+        return next((target for _, _, port, target in self._targets() if port.port == number), number)
+
+    def translations(self) -> tuple[Translation, ...]:
+        """
+        The ports of the Services of the gateway's own pod, each with the port of a listener to which it leads.
+
+        Of several for one port the first counts. Node ports come last.
+        """
+        found: dict[int, Translation] = {}
+        for service, index, port, target in self._targets():
+            found.setdefault(port.port, _translation(port.port, target, service, f"spec.ports[{index}].port"))
+        for service in self.services:
+            for index, port in enumerate(service.spec.ports):
+                target, path = self.listening_port(port.port), f"spec.ports[{index}].nodePort"
+                if port.node_port:
+                    found.setdefault(port.node_port, _translation(port.node_port, target, service, path))
+        return tuple(found.values())
+
+    def _targets(self) -> Iterator[tuple[Resource[ServiceSpec], int, ServicePort, int]]:
+        """The ports that are translated: the Service, the index of its port, the port and the target port."""
+        for service in self.services:
+            if NO_TRANSLATION_LABEL not in service.labels:
+                for index, port in enumerate(service.spec.ports):
+                    target = port.target_port or port.port
+                    number = dict(self.ports).get(target) if isinstance(target, str) else target
+                    if number is not None and port.protocol is TransportProtocol.TCP:
+                        yield service, index, port, number
 
 
-def _translates(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
-    """True for a Service of the gateway's own pod, unless its label forbids the translation of ports."""
+def _translation(client_port: int, port: int, service: Resource[ServiceSpec], path: str) -> Translation:
+    return Translation(client_port, port, f"{service.qualified_name} ({service.location(path)})")
+
+
+def _is_in_front(service: Resource[ServiceSpec], proxy: Proxy) -> bool:
+    """True for a Service of the gateway's own pod."""
     chooses = service.spec.selector and selected(service.spec.selector, proxy.labels)
-    return bool(chooses) and service.namespace == proxy.namespace and NO_TRANSLATION_LABEL not in service.labels
+    return bool(chooses) and service.namespace == proxy.namespace
 
 
-def listening_port(number: int, services: Iterable[Resource[ServiceSpec]]) -> int:
-    """
-    The port to listen on for a server's port: the targetPort of a Service of the gateway's own pod with that port, else
-    the port itself. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
-    """
-    for service in services:
-        for port in service.spec.ports:
-            if port.port == number and isinstance(port.target_port, int):
-                return port.target_port or number
-    return number
-
-
-def unselected(gateways: Iterable[Gateway], proxy: Proxy, pods: Collection[Resource[Any]]) -> Iterator[Problem]:
+def unselected(gateways: Iterable[Gateway], proxy: Proxy, pods: Collection[PodFacts]) -> Iterator[Problem]:
     """One problem for each Gateway that does not select this gateway."""
     for gateway in gateways:
         if not selected(gateway.spec.selector, proxy.labels):
             yield not_selected(gateway, proxy, pods)
 
 
-def not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]]) -> Problem:
-    """The problem of a Gateway that does not select this gateway."""
+def not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[PodFacts]) -> Problem:
+    """
+    The problem of a Gateway that does not select this gateway.
+
+    It is a warning if the selector looks misspelled, and an error if it selects none of the Pods of gateways that were
+    read; otherwise the Gateway is for a gateway elsewhere.
+    """
     selector = gateway.spec.selector
-    wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    have = ", ".join(f"{key}={value}" for key, value in sorted(proxy.labels.items())) or "none"
-    others = (ISTIO_LABELS, *(pod.labels for pod in pods))
-    if not any(selected(selector, labels) for labels in others):
-        near = [
-            f"{key}: {ours}"
-            for key, value in selector.items()
-            if (ours := proxy.labels.get(key)) and difflib.get_close_matches(value, [ours], 1, 0.7)
-        ]
+    wanted, have = _text(selector), _text(proxy.labels) or "none"
+    other = next((each for each in proxy.others if selected(selector, each.labels)), None)
+    if other is not None:
         return gateway.problem(
-            Severity.ERROR if pods else Severity.WARNING,
+            Severity.INFO,
+            "MG2001",
+            f"for the gateway {other.name}, and not for this one: the selector is {wanted}, and this gateway has the "
+            f"labels {have}",
+            path="spec.selector",
+            hint=f"--gateway {other.name} shows its routes",
+        )
+    of_pods = [dict(pod.labels) for pod in pods]
+    elsewhere = any(selected(selector, labels) for labels in (ISTIO_LABELS, *of_pods))
+    meant = () if elsewhere else misspelled(selector, [proxy.labels, *of_pods])
+    absent = not elsewhere and absent_among(selector, pods)
+    if meant or absent:
+        return gateway.problem(
+            Severity.ERROR if absent else Severity.WARNING,
             "MG2040",
             f"selects nothing: neither this gateway ({have}) nor "
             + (f"any Pod is labeled {wanted}" if pods else f"Istio's own is labeled {wanted}, and there are no Pods"),
             path="spec.selector",
-            hint=f"did you mean {', '.join(near)}?" if near else "a selector has labels of the gateway's pod",
+            hint=f"did you mean {', '.join(meant)}?" if meant else "a selector has labels of the gateway's pod",
         )
     return gateway.problem(
         Severity.INFO,
@@ -112,3 +222,51 @@ def not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[Resource[Any]]
         path="spec.selector",
         hint="set the labels of this gateway in the settings, under gateway.labels",
     )
+
+
+def misspelled(selector: Mapping[str, str], labels: Iterable[Mapping[str, str]]) -> Sequence[str]:
+    """
+    The labels that a selector probably means, as ``key: value``; none if it is no misspelling of any.
+
+    :param labels: of gateways and Pods that exist; those of the gateways that Istio installs are added.
+    """
+    istio = [{"istio": each, "app": f"istio-{each}"} for each in ISTIO_GATEWAYS]
+    for key, value in selector.items():
+        values = {each[key]: None for each in (*istio, *labels) if key in each}
+        if value not in values:
+            near = [right for right in values if _is_misspelling(value, right)]
+            if near:
+                return [f"{key}: {difflib.get_close_matches(value, near, 1, 0)[0]}"]
+    return ()
+
+
+def _is_misspelling(value: str, right: str) -> bool:
+    """
+    True if a label's value is probably meant to be another one. A value with another word in it is none: a gateway is
+    often named after a public one, as ``ingressgateway-internal``, and ``egressgateway`` is not ``ingressgateway``.
+    """
+    plain, right_plain = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (value, right))
+    if plain == right_plain:
+        return True
+    other_direction = any((word in plain) != (word in right_plain) for word in ("egr", "east", "west"))
+    if right_plain in plain or plain in right_plain or other_direction or re.search(r"\d", value) or "gw" in plain:
+        return False
+    cutoff = _VERY_LIKE if re.search(r"[^A-Za-z]", value) else _LIKE
+    return difflib.SequenceMatcher(None, plain, right_plain).ratio() >= cutoff
+
+
+def absent_among(selector: Mapping[str, str], pods: Iterable[PodFacts]) -> bool:
+    """
+    True if a gateway that a selector does not select would be among the Pods that were read: some of them are those of
+    gateways, or have a label with a value of the selector. Templates do not count: there may be others elsewhere.
+    """
+    wanted = set(selector.values())
+    return any(
+        pod.is_proxy or "istio" in dict(pod.labels) or not wanted.isdisjoint(dict(pod.labels).values())
+        for pod in pods
+        if not pod.by_template
+    )
+
+
+def _text(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))

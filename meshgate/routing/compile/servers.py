@@ -27,7 +27,7 @@ from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.catalog import selected
-from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, listening_port, not_selected
+from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
 from meshgate.routing.hosts import server_host_index, server_hosts
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 
@@ -75,6 +75,12 @@ class BoundServer:
     def address(self) -> ListenerKey:
         """The address that the server asks for, for messages."""
         return ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key
+
+    @cached_property
+    def port_text(self) -> str:
+        """The port that clients connect to, for messages; with that of the listener, if the Service translates it."""
+        number = self.server.port.number
+        return str(number) if number == self.port else f"{number} ({self.port} behind the gateway's Service)"
 
     @cached_property
     def path(self) -> str:
@@ -133,7 +139,7 @@ def servers_of(gateway: Gateway, gateway_pods: GatewayPods, proxy: Proxy) -> tup
             gateway,
             index,
             server,
-            listening_port(server.port.number, gateway_pods.services),
+            gateway_pods.listening_port(server.port.number),
             server_hosts(server.hosts, gateway.namespace),
             both_families=proxy.ipv6 and not server.bind,
         )
@@ -248,7 +254,7 @@ def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]])
     return new.problem(
         Severity.ERROR,
         "MG2002",
-        f"the whole server is dropped: {names} on port {new.port} already belongs to {holder}",
+        f"the whole server is dropped: {names} on port {new.port_text} already belongs to {holder}{_as(owner, new)}",
         "name each host in one TLS server of a port only; the older Gateway wins",
         _host_field(new, name),
     )
@@ -258,10 +264,17 @@ def _port_clash(new: BoundServer, plain: BoundServer) -> Problem:
     return new.problem(
         Severity.ERROR,
         "MG2003",
-        f"the server is dropped: port {new.port} is already taken by the {plain.protocol} {plain.at('.port.number')}",
+        f"the server is dropped: port {new.port_text} is already taken by the {plain.protocol} "
+        f"{plain.at('.port.number')}{_as(plain, new)}",
         "a plain port belongs to one server; use another port, or another bind address",
         ".port.number",
     )
+
+
+def _as(holder: BoundServer, new: BoundServer) -> str:
+    """The port of the server that holds a port, for messages, if clients connect to another one there."""
+    same = holder.server.port.number == new.server.port.number
+    return "" if same else f", as port {holder.port_text}"
 
 
 def _host_field(server: BoundServer, name: str) -> str:

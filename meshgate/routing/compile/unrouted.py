@@ -109,5 +109,5 @@ def _of(virtual_services: Sequence[VirtualService]) -> str:
 
 
 def _problem(server: BoundServer, reason: str, hint: str) -> Problem:
-    message = f"nothing is routed from this server on port {server.port}: {reason}"
+    message = f"nothing is routed from this server on port {server.port_text}: {reason}"
     return server.problem(Severity.WARNING, "MG2008", message, hint)

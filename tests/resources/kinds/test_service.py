@@ -12,12 +12,13 @@ class ServiceTests(SynchronousTestCase):
 
     def test_all_fields(self) -> None:
         """The part that is read, among fields that are not."""
-        port = {"name": "https", "port": 443, "targetPort": "tls", "protocol": "TCP", "appProtocol": "https"}
+        port = {"name": "https", "port": 443, "targetPort": "tls", "nodePort": 30443, "protocol": "TCP"}
+        port["appProtocol"] = "https"
         spec = spec_of(
             "Service",
             {
                 "selector": {"app": "a"},
-                "ports": [{**port, "nodePort": 30443}, {"name": "b", "port": 80, "targetPort": 8080}],
+                "ports": [{**port, "clientIP": "any"}, {"name": "b", "port": 80, "targetPort": 8080}],
                 "type": "NodePort",
                 "clusterIP": "10.0.0.1",
                 "ipFamilies": ["IPv4"],

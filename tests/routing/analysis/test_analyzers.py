@@ -13,6 +13,7 @@ from tests.configurations import (
     Document,
     compiled,
     compiled_in_part,
+    deployment,
     destination_rule,
     document,
     gateway,
@@ -97,11 +98,14 @@ class GatewayTests(SynchronousTestCase):
             self.assertEqual(found, want)
 
     def test_gateways_that_nothing_takes(self) -> None:
-        """A selector without workloads is an error if Pods were read, else a warning."""
+        """A selector is an error if it selects none of the Pods of gateways that were read; other Pods say nothing."""
         strange = selecting(gateway("gw", tcp_server(1)), app="edge")
         for documents, proxy, want in [
-            ([strange], PROXY, ("MG2040", "warning")),
-            ([strange, pod("p", app="other")], PROXY, ("MG2040", "error")),
+            ([strange], PROXY, ("MG2001", "info")),
+            ([strange, pod("p", app="other")], PROXY, ("MG2001", "info")),
+            ([strange, pod("p", tier="edge")], PROXY, ("MG2040", "error")),
+            ([strange, pod("p", istio="edge")], PROXY, ("MG2040", "error")),
+            ([strange, deployment("d", {"istio": "edge"})], PROXY, ("MG2001", "info")),
             ([strange, pod("p", app="edge")], PROXY, ("MG2001", "info")),
             ([gateway("gw", tcp_server(1))], replace(PROXY, labels={"app": "edge"}), ("MG2001", "info")),
         ]:
@@ -112,11 +116,28 @@ class GatewayTests(SynchronousTestCase):
         """The hint names the label that was meant; an empty value resembles none."""
         for labels, want in [
             ({"istio": "ingresgateway"}, "did you mean istio: ingressgateway?"),
-            ({"tier": ""}, "a selector has labels of the gateway's pod"),
+            ({"istio": "egresgateway"}, "did you mean istio: egressgateway?"),
+            ({"app": "istio-ingres-gateway"}, "did you mean app: istio-ingressgateway?"),
         ]:
             chosen = selecting(gateway("gw", tcp_server(1)), **labels)
             (found,) = (each for each in compiled(chosen).problems if each.path == "spec.selector")
             self.assertEqual((found.code, found.hint), ("MG2040", want))
+
+    def test_a_selector_of_another_gateway(self) -> None:
+        """A name with another word, number or direction in it is that of another gateway, and no misspelling."""
+        for labels in [
+            {"istio": "private-ingressgateway"},
+            {"istio": "ingressgateway-internal"},
+            {"istio": "ingressgateway2"},
+            {"istio": "ingress"},
+            {"istio": "ingressgw"},
+            {"istio": "northgateway"},
+            {"app": "shop"},
+            {"tier": ""},
+        ]:
+            chosen = selecting(gateway("gw", tcp_server(1)), **labels)
+            (found,) = (each for each in compiled(chosen).problems if each.path == "spec.selector")
+            self.assertEqual((found.code, found.severity), ("MG2001", "info"), labels)
 
     def test_secrets_that_cannot_be_used(self) -> None:
         """A key pair that is missing, unreadable, mismatched, expired or not valid yet is reported."""
@@ -177,7 +198,7 @@ class InvalidTests(SynchronousTestCase):
         """An invalid VirtualService may name a missing Gateway, and an invalid Gateway may select no workload."""
         empty = virtual_service("v", ["a.example.com"], ["gone"])
         self.assertEqual(self.problems(empty), ["v MG2010"])
-        self.assertEqual(self.problems(selecting(gateway("gw"), app="edge")), ["gw MG2040"])
+        self.assertEqual(self.problems(selecting(gateway("gw"), istio="ingresgateway")), ["gw MG2040"])
         strange = virtual_service("v", ["a.example.com"], ["gw~1"])
         self.assertEqual(self.problems(strange), [])
 

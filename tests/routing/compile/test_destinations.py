@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,9 +11,11 @@ from meshgate.resources.problem import Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import Destination, ListenerKey
 from tests.configurations import (
+    PROXY,
     Document,
     codes,
     compiled,
+    deployment,
     destination_rule,
     document,
     gateway,
@@ -111,6 +114,21 @@ class SubsetTests(SynchronousTestCase):
         db = service("db", {"port": 80, "name": "tcp-db"}, type="ExternalName", externalName="db.example.com")
         for subset, want in [("v1", []), ("all", ["db.example.com"])]:
             self.assertEqual(addresses(routed(db, self.rule, subset=subset)), want, subset)
+
+    def test_pods_of_templates(self) -> None:
+        """A cluster knows the Pods of a Deployment; for a gateway on its own the missing endpoints are a warning."""
+        documents = [DB, self.rule, deployment("db-1", {"app": "db", "v": "1"})]
+        routes = [gateway("gw", tcp_server(1), tcp_server(2)), *documents]
+        for number, subset in ((1, ""), (2, "v1")):
+            rule = {"match": [{"port": number}], "route": [target("db", subset=subset)]}
+            routes.append(virtual_service(f"v{number}", tcp=[rule]))
+        for in_cluster, severity in ((True, Severity.INFO), (False, Severity.WARNING)):
+            found = compiled(*routes, proxy=replace(PROXY, in_cluster=in_cluster))
+            lacks = [(each.severity, each.name) for each in found.problems if each.code == "MG2022"]
+            self.assertEqual(lacks, [(severity, "v1"), (severity, "v2")])
+        found = routed(DB, self.rule, deployment("db-1", {"app": "db", "v": "2"}), subset="v1")
+        severities = {each.code: each.severity for each in found.problems}
+        self.assertEqual(severities, dict.fromkeys(("MG2022", "MG2057"), Severity.WARNING))
 
     def test_unknown_subset(self) -> None:
         """A subset that no DestinationRule has is a destination without endpoints."""

@@ -157,7 +157,7 @@ class MemoTests(SynchronousTestCase):
         other["spec"]["selector"] = {"istio": "egress"}
         self.compiled.gateways.add(first_gateway(other))
         self.assertNotIn("a.example.com", self.compiled.join()[KEY].exact)
-        self.assertEqual(self.compiled.problems(), ["MG2040"])
+        self.assertEqual(self.compiled.problems(), ["MG2001"])
 
 
 class BudgetTests(SynchronousTestCase):

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.service import ServiceSpec
-from meshgate.resources.problem import Problem
-from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy
-from meshgate.routing.compile.servers import BoundServer, MergedServers, PortUse, servers_of
+from meshgate.routing.compile.servers import BoundServer, MergedServers, PortUse
 from tests.configurations import (
-    PROXY,
     Document,
     codes,
-    document,
     gateway,
     read,
-    service,
     tcp_server,
     tls_server,
 )
-from tests.routing.compile.bound import NO_PODS, gateways, server, servers
+from tests.routing.compile.bound import gateways, server, servers
 
 A, B, C = "a.example.com", "b.example.com", "c.example.com"
 HTTP: Document = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
@@ -38,63 +32,8 @@ def names(found: MergedServers) -> list[str]:
     return [f"{each.gateway.name}/{each.index}" for each in found.in_order()]
 
 
-class SelectionTests(SynchronousTestCase):
-    """The Gateways that select this gateway, and the ports of their servers."""
-
-    def selected_by(self, selector: dict[str, str] | None, pods: GatewayPods = NO_PODS) -> str:
-        """The code of the problem of a Gateway with a selector; empty if it selects this gateway."""
-        one = gateway("gw", tcp_server(1))
-        one["spec"]["selector"] = selector
-        if selector is None:
-            del one["spec"]["selector"]
-        (found,) = gateways(read(one))
-        result = servers_of(found, pods, Proxy({"istio": "edge"}, "istio-system"))
-        return result.code if isinstance(result, Problem) else ""
-
-    def test_selector(self) -> None:
-        """All labels of the selector count; no selector selects everybody."""
-        for selector, want in [
-            ({"istio": "edge"}, ""),
-            (None, ""),
-            ({"istio": "edge", "app": "x"}, "MG2040"),
-            ({"istio": "egress"}, "MG2040"),
-        ]:
-            self.assertEqual(self.selected_by(selector), want, selector)
-
-    def test_a_gateway_for_others(self) -> None:
-        """A Gateway for Istio's own gateway or for another Pod is no fault."""
-        pod = document("Pod", "p", {}, labels={"istio": "egress"})
-        self.assertEqual(self.selected_by({"istio": "ingressgateway"}), "MG2001")
-        self.assertEqual(self.selected_by({"istio": "egress"}, GatewayPods(pods=tuple(read(pod)))), "MG2001")
-
-    def port_of(self, *services: Document) -> int:
-        """The port that a server for port 443 listens on."""
-        (one, *found) = read(gateway("gw", tls_server(443)), *services)
-        own = GatewayPods.of([each for each in found if isinstance(each.spec, ServiceSpec)], (), PROXY)
-        bound = servers_of(one, own, PROXY)
-        assert not isinstance(bound, Problem)
-        return bound[0].port
-
-    def test_port_translation(self) -> None:
-        """The targetPort of the gateway's own Service is the listening port; of several Services the first counts."""
-
-        def own(name: str, target: int | str, namespace: str = "istio-system", app: str = "ingressgateway") -> Document:
-            return service(
-                name, {"port": 443, "name": "tls", "targetPort": target}, selector={"istio": app}, namespace=namespace
-            )
-
-        untranslated = own("a", 8443)
-        untranslated["metadata"]["labels"] = {"experimental.istio.io/disable-gateway-port-translation": "true"}
-        for services, want in [
-            ([], 443),
-            ([own("a", 8443)], 8443),
-            ([own("a", 8443), own("b", 9443)], 8443),
-            ([own("a", "tls")], 443),
-            ([own("a", 8443, namespace="default")], 443),
-            ([own("a", 8443, app="other")], 443),
-            ([untranslated], 443),
-        ]:
-            self.assertEqual(self.port_of(*services), want, services)
+class ServerTests(SynchronousTestCase):
+    """The servers of one Gateway."""
 
     def test_kinds_of_servers(self) -> None:
         """HTTP is what a gateway below HTTP does not serve: plain HTTP, and HTTPS that terminates."""

@@ -1,0 +1,306 @@
+"""
+The gateways that the resources show, and the problems that each of them has.
+
+Problem: in a cluster there are several gateways: the public one, one for egress, private ones. A Gateway belongs to
+those whose pod has the labels of its selector, and only there its servers clash with others. Files seldom show the
+pods.
+
+Approach: :func:`known_gateways` takes for gateways the Pods and templates of Pods that a Gateway selects; the Services
+in front of such pods, where no Pod was read; Istio's own ingress gateway; and for each selector that is left a gateway
+that it describes. :func:`judge` compiles the resources for each of them, and takes from each compilation the problems
+of the Gateways that select it, and of the VirtualServices that name these Gateways.
+
+Invariants: every Gateway is judged for at least one gateway. The first gateway is the one that answers questions about
+connections.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
+from meshgate.resources.kinds.pod import PodSpec, makes_pods, pod_labels
+from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
+from meshgate.resources.phases import Rest, no_rest
+from meshgate.resources.problem import Phase, Problem
+from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.compile.catalog import selected
+from meshgate.routing.compile.compiler import compile_table, in_order
+from meshgate.routing.compile.gateway_proxy import (
+    ISTIO_GATEWAYS,
+    KnownGateway,
+    PodFacts,
+    Proxy,
+    absent_among,
+    misspelled,
+)
+from meshgate.routing.compile.route_binding import gateways_of, in_mesh
+
+ISTIO_NAME: Final = "istio-ingressgateway"
+"""The name of the gateway that Istio installs."""
+
+_PREFIX: Final = "istio-"
+_NOT_FOR_INGRESS: Final = ("egress", "eastwest", "east-west")
+
+Selector = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """
+    A gateway that the resources show.
+
+    :ivar selectors: those of the Gateways that select it.
+    """
+
+    gateway: KnownGateway
+    selectors: frozenset[Selector]
+
+
+def known_gateways(
+    resources: Iterable[Resource[Any]], istio: KnownGateway, *, any_namespace: bool
+) -> tuple[KnownGateway, ...]:
+    """
+    Find the gateways that Gateways select. The one for which most of them are meant, if possible Istio's own, is first.
+
+    :param resources: valid ones and the readable fields of invalid ones.
+    :param istio: the gateway that Istio installs.
+    :param any_namespace: the namespace of that gateway is a guess, which the resources may correct.
+    """
+    in_age_order = sorted(resources, key=Resource.order)
+    selectors = dict.fromkeys(
+        frozenset(each.spec.selector.items())
+        for each in in_age_order
+        if isinstance(each.spec, GatewaySpec) and each.spec.selector
+    )
+    shown = [*_of_pods(in_age_order, selectors)]
+    shown += _of_services(in_age_order, selectors)
+    shown = _different(shown)
+    for_istio = frozenset(each for each in selectors if each <= istio.labels.items())
+    own = _istio_itself(istio, for_istio, shown)
+    if own in shown:
+        shown.remove(own)
+        namespace = own.gateway.namespace if any_namespace else istio.namespace
+        own = replace(own, gateway=own.gateway._replace(namespace=namespace))
+        if for_istio - own.selectors:
+            shown.append(_Candidate(istio, for_istio))
+    left = [each for each in selectors if not any(each in one.selectors for one in (own, *shown))]
+    facts = {PodFacts.of(each) for each in in_age_order if makes_pods(each)}
+    labels = [one.gateway.labels for one in (own, *shown)] + [dict(each.labels) for each in facts]
+    left = [each for each in left if not misspelled(dict(each), labels) and not absent_among(dict(each), facts)]
+    implied = _implied(left, istio.namespace)
+    if not own.selectors:
+        own, *rest = sorted([*shown, *implied, own], key=_for_questions)
+        return (own.gateway, *(each.gateway for each in rest if each.selectors))
+    return (own.gateway, *(each.gateway for each in (*shown, *implied)))
+
+
+def _for_questions(candidate: _Candidate) -> tuple[bool, bool, int]:
+    """The sort key that puts first the gateway about which people ask."""
+    name = candidate.gateway.name
+    return not candidate.selectors, any(word in name for word in _NOT_FOR_INGRESS), -len(candidate.selectors)
+
+
+def _istio_itself(istio: KnownGateway, for_istio: frozenset[Selector], shown: Sequence[_Candidate]) -> _Candidate:
+    """The gateway that stands for Istio's own: one that is shown and takes its Gateways, else the assumed one."""
+    fitting = [each for each in shown if each.selectors & for_istio]
+    if not fitting:
+        return _Candidate(istio, for_istio)
+    return max(fitting, key=lambda each: (len(each.selectors & for_istio), each.gateway.namespace == istio.namespace))
+
+
+def _of_pods(resources: Iterable[Resource[Any]], selectors: Collection[Selector]) -> Iterator[_Candidate]:
+    """The Pods and templates that Gateways select; templates first, since their names last."""
+    found = _by_first_pair(selectors)
+    for source in sorted(filter(makes_pods, resources), key=lambda each: isinstance(each.spec, PodSpec)):
+        labels = pod_labels(source)
+        chosen = frozenset(each for pair in labels.items() for each in found.get(pair, ()) if each <= labels.items())
+        if chosen:
+            yield _Candidate(KnownGateway(source.name, dict(labels), source.namespace), chosen)
+
+
+def _of_services(resources: Sequence[Resource[Any]], selectors: Collection[Selector]) -> Iterator[_Candidate]:
+    """The Services in front of gateways of which no Pod was read."""
+    by_pair: dict[tuple[str, str], list[Selector]] = defaultdict(list)
+    for each in selectors:
+        for pair in each:
+            by_pair[pair].append(each)
+    pods: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for source in filter(makes_pods, resources):
+        pods[source.namespace].append(pod_labels(source))
+    for service in resources:
+        if not isinstance(service.spec, ServiceSpec) or not service.spec.selector:
+            continue
+        labels = _as_of_chart(service.spec.selector)
+        near = dict.fromkeys(each for pair in labels.items() for each in by_pair.get(pair, ()))
+        if not near or any(selected(service.spec.selector, one) for one in pods[service.namespace]):
+            continue
+        # The Service shows some of the labels; the others are those of Gateways that have some in common with it.
+        for each in sorted(near, key=len):
+            if all(labels.get(key, value) == value for key, value in each):
+                labels.update(each)
+        chosen = frozenset(each for each in near if each <= labels.items())
+        if chosen:
+            yield _Candidate(KnownGateway(service.name, labels, service.namespace), chosen)
+
+
+def _implied(selectors: Iterable[Selector], namespace: str) -> list[_Candidate]:
+    """The gateways that selectors describe; selectors of one gateway by the labels of Istio's charts count as one."""
+    groups: dict[Selector, list[Selector]] = defaultdict(list)
+    for each in selectors:
+        groups[frozenset(_as_of_chart(dict(each)).items())].append(each)
+    return [
+        _Candidate(KnownGateway(_name(dict(labels)), dict(labels), namespace), frozenset(group))
+        for labels, group in groups.items()
+    ]
+
+
+def _name(labels: Mapping[str, str]) -> str:
+    """A name for a gateway of which only labels are known."""
+    if labels.get("istio") in ISTIO_GATEWAYS:
+        return _PREFIX + labels["istio"]
+    return labels.get("istio") or labels.get("app") or ",".join(f"{key}={labels[key]}" for key in sorted(labels))
+
+
+def _as_of_chart(labels: Mapping[str, str]) -> dict[str, str]:
+    """
+    Labels with the one of ``app`` and ``istio`` that is missing, as Istio's charts set both: ``app: istio-x`` and
+    ``istio: x`` (manifests/charts/gateway/templates/_helpers.tpl).
+    """
+    app, istio = labels.get("app"), labels.get("istio")
+    if istio and not app:
+        return {**labels, "app": istio if istio.startswith(_PREFIX) else _PREFIX + istio}
+    if app and not istio:
+        return {**labels, "istio": app.removeprefix(_PREFIX)}
+    return dict(labels)
+
+
+def _by_first_pair(selectors: Iterable[Selector]) -> Mapping[tuple[str, str], list[Selector]]:
+    found: dict[tuple[str, str], list[Selector]] = defaultdict(list)
+    for each in selectors:
+        found[min(each)].append(each)
+    return found
+
+
+def _different(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    """One of several candidates of a namespace that the same Gateways select; replicas are such."""
+    found: dict[tuple[str, frozenset[Selector]], _Candidate] = {}
+    for each in candidates:
+        found.setdefault((each.gateway.namespace, each.selectors), each)
+    return list(found.values())
+
+
+def find_gateway(name: str, gateways: Sequence[KnownGateway]) -> KnownGateway | None:
+    """
+    Find a gateway by its name.
+
+    :param name: ``name``, ``namespace/name``, or the value of its label ``istio`` or ``app``.
+    """
+    named = [each for each in gateways if name in (each.name, each.qualified_name)]
+    short = name.removeprefix(_PREFIX)
+    labeled = [
+        each
+        for each in gateways
+        if short in (each.name.removeprefix(_PREFIX), each.labels.get("istio"), each.labels.get("app"))
+    ]
+    return next(iter((*named, *labeled)), None)
+
+
+def proxy_of(gateway: KnownGateway, proxy: Proxy, gateways: Sequence[KnownGateway] = ()) -> Proxy:
+    """
+    A gateway as Istio sees it.
+
+    :param proxy: whatever is the same for all gateways.
+    :param gateways: all gateways.
+    """
+    others = tuple(each for each in gateways if each is not gateway)
+    return replace(proxy, labels=gateway.labels, namespace=gateway.namespace, others=others)
+
+
+def judge(
+    resources: Collection[Resource[Any]],
+    proxy: Proxy,
+    judged: Sequence[KnownGateway],
+    gateways: Sequence[KnownGateway],
+    refused: Collection[Resource[Any]] = (),
+    now: datetime | None = None,
+    rest: Rest = no_rest,
+) -> tuple[Problem, ...]:
+    """
+    The problems of resources at several gateways, in the order of the files.
+
+    :param proxy: whatever is the same for all gateways.
+    :param judged: the gateways.
+    :param gateways: these and others.
+    :param refused: see :func:`~meshgate.routing.compile.compiler.compile_table`.
+    :param now: likewise.
+    :param rest: likewise.
+    """
+    judges = _Judges([*resources, *refused], judged)
+    found: dict[Problem, list[int]] = defaultdict(list)
+    for index, gateway in enumerate(judged):
+        compilation = compile_table(resources, proxy_of(gateway, proxy, gateways), refused=refused, now=now, rest=rest)
+        for problem in dict.fromkeys(compilation.problems):
+            found[problem].append(index)
+    kept = []
+    for problem, indexes in found.items():
+        own = judges.of(problem)
+        if own.intersection(indexes):
+            names = judges.names(problem)
+            kept.append(replace(problem, gateway=names) if names else problem)
+    return in_order(kept)
+
+
+class _Judges:
+    """
+    The gateways that judge each resource: a Gateway is judged by those that it selects, and a VirtualService by those
+    of the Gateways that it names. The first gateway judges whatever no other does.
+    """
+
+    def __init__(self, resources: Iterable[Resource[Any]], gateways: Sequence[KnownGateway]) -> None:
+        self._all = frozenset(range(len(gateways)))
+        self._names = [each.name for each in gateways]
+        self._in_mesh: set[ResourceKey] = set()
+        self._judges: dict[ResourceKey, frozenset[int]] = {}
+        by_name: dict[str, frozenset[int]] = {}
+        by_selector: dict[Selector, frozenset[int]] = {}
+        virtual_services: list[VirtualService] = []
+        for resource in resources:
+            if isinstance(resource.spec, GatewaySpec):
+                chosen = self._selected(resource, gateways, by_selector)
+                self._judges[resource.key] = by_name[resource.qualified_name] = chosen
+            elif isinstance(resource.spec, VirtualServiceSpec):
+                virtual_services.append(resource)
+        for each in virtual_services:
+            own = [by_name.get(name, frozenset([0])) for name in gateways_of(each)]
+            if in_mesh(each):
+                self._in_mesh.add(each.key)
+                own.append(frozenset([0]))
+            self._judges[each.key] = frozenset().union(*own) or frozenset([0])
+
+    def of(self, problem: Problem) -> frozenset[int]:
+        """The indexes of the gateways that judge the resource of a problem."""
+        return self._judges.get(ResourceKey(problem.kind, problem.namespace, problem.name), self._all)
+
+    def names(self, problem: Problem) -> str:
+        """The names of the gateways that a problem concerns; empty if it concerns all, or none in particular."""
+        own = self.of(problem)
+        in_mesh_too = ResourceKey(problem.kind, problem.namespace, problem.name) in self._in_mesh
+        if problem.phase is Phase.VALIDATION or own == self._all or in_mesh_too:
+            return ""
+        return ", ".join(self._names[index] for index in sorted(own))
+
+    @staticmethod
+    def _selected(
+        gateway: Gateway, gateways: Sequence[KnownGateway], by_selector: dict[Selector, frozenset[int]]
+    ) -> frozenset[int]:
+        selector = frozenset(gateway.spec.selector.items())
+        if selector not in by_selector:
+            chosen = [index for index, one in enumerate(gateways) if selector <= one.labels.items()]
+            by_selector[selector] = frozenset(chosen or [0])
+        return by_selector[selector]

@@ -1,0 +1,155 @@
+"""Tests of :mod:`meshgate.routing.compile.known_gateways`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS, KnownGateway, Proxy
+from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, judge, known_gateways, proxy_of
+from tests.configurations import (
+    Document,
+    deployment,
+    document,
+    gateway,
+    read,
+    service,
+    tcp_rule,
+    tcp_server,
+    virtual_service,
+)
+
+ISTIO = KnownGateway(ISTIO_NAME, ISTIO_LABELS, "istio-system")
+HTTP = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+
+
+def selecting(name: str, *servers: Document, **selector: str) -> Document:
+    """A Gateway with a selector."""
+    one = gateway(name, *(servers or [tcp_server(80)]))
+    return {**one, "spec": {**one["spec"], "selector": selector}}
+
+
+def front(name: str, namespace: str, **selector: str) -> Document:
+    """A Service in front of a gateway."""
+    return service(name, {"port": 80, "name": "tcp"}, selector=selector, namespace=namespace)
+
+
+class KnownTests(SynchronousTestCase):
+    """The gateways that resources show."""
+
+    def names(self, *documents: Document, any_namespace: bool = True) -> list[str]:
+        """The gateways, as ``namespace/name``."""
+        found = known_gateways(read(*documents), ISTIO, any_namespace=any_namespace)
+        return [each.qualified_name for each in found]
+
+    def test_istios_own(self) -> None:
+        """Istio's ingress gateway has both labels, and is known without any resource."""
+        own = ["istio-system/istio-ingressgateway"]
+        self.assertEqual(self.names(), own)
+        for selector in ({}, {"istio": "ingressgateway"}, {"app": "istio-ingressgateway"}, dict(ISTIO_LABELS)):
+            self.assertEqual(self.names(selecting("gw", **selector)), own, selector)
+
+    def test_pods_and_templates(self) -> None:
+        """Pods that a Gateway selects are a gateway, replicas one; one with Istio's label stands for Istio's."""
+        gw = selecting("gw", istio="ingressgateway")
+        labels = {"istio": "ingressgateway", "app": "edge"}
+        pods = [document("Pod", f"edge-{n}", {}, "edge", labels={**labels, "pod-template-hash": "1"}) for n in "12"]
+        made = deployment("edge", labels, namespace="edge")
+        self.assertEqual(self.names(gw, *pods), ["edge/edge-1"])
+        self.assertEqual(self.names(gw, *pods, made), ["edge/edge"])
+        self.assertEqual(self.names(gw, made, any_namespace=False), ["istio-system/edge"])
+        both = [gw, made, selecting("gw2", app="istio-ingressgateway")]
+        self.assertEqual(self.names(*both), ["edge/edge", "istio-system/istio-ingressgateway"])
+        shop = deployment("shop", {"app": "shop"})
+        self.assertEqual(self.names(gw, shop), ["istio-system/istio-ingressgateway"])
+
+    def test_services(self) -> None:
+        """A Service shows a gateway whose Pods were not read, as far as its selector agrees with that of a Gateway."""
+        gw = selecting("gw", istio="private", tier="data")
+        for one, want in [
+            (front("lb", "edge", istio="private"), "edge/lb"),
+            (front("lb", "edge", app="istio-private"), "edge/lb"),
+            (front("lb", "edge", istio="private", tier="web"), "istio-system/private"),
+            (front("lb", "edge", app="shop"), "istio-system/private"),
+        ]:
+            self.assertEqual(self.names(gw, one), [want], one)
+        twice = [front(name, "edge", istio="private") for name in ("lb", "lb2")]
+        self.assertEqual(self.names(gw, *twice), ["edge/lb"])
+        pods = deployment("x", {"istio": "private", "tier": "data"}, namespace="edge")
+        self.assertEqual(self.names(gw, front("lb", "edge", istio="private"), pods), ["edge/x"])
+
+    def test_selectors(self) -> None:
+        """A selector alone describes a gateway, named after the labels of Istio's charts, unless it is misspelled."""
+        for selector, want in [
+            ({"istio": "egressgateway"}, "istio-system/istio-egressgateway"),
+            ({"app": "istio-egressgateway"}, "istio-system/istio-egressgateway"),
+            ({"istio": "ingress"}, "istio-system/ingress"),
+            ({"tier": "edge", "zone": "a"}, "istio-system/tier=edge,zone=a"),
+            ({"istio": "ingresgateway"}, "istio-system/istio-ingressgateway"),
+        ]:
+            self.assertEqual(self.names(selecting("gw", **selector)), [want], selector)
+        one, two = selecting("a", istio="ingress"), selecting("b", app="istio-ingress")
+        self.assertEqual(self.names(one, two), ["istio-system/ingress"])
+
+    def test_the_first_answers_questions(self) -> None:
+        """Istio's own gateway comes first, if a Gateway selects it; else the one with most selectors, egress last."""
+        egress, private = selecting("e", istio="egressgateway"), selecting("p", istio="private")
+        names = ["istio-system/private", "istio-system/istio-egressgateway"]
+        self.assertEqual(self.names(egress, private), names)
+        self.assertEqual(
+            self.names(egress, private, selecting("gw", istio="ingressgateway")),
+            ["istio-system/istio-ingressgateway", *reversed(names)],
+        )
+
+    def test_finding_one(self) -> None:
+        """A gateway goes by its name, with or without its namespace, and by its labels."""
+        resources = read(selecting("e", istio="egressgateway"), selecting("p", istio="private"))
+        known = known_gateways(resources, ISTIO, any_namespace=True)
+        for name, want in [
+            ("istio-egressgateway", "istio-egressgateway"),
+            ("egressgateway", "istio-egressgateway"),
+            ("istio-system/private", "private"),
+            ("istio-private", "private"),
+            ("other", None),
+        ]:
+            found = find_gateway(name, known)
+            self.assertEqual(found.name if found else None, want)
+
+
+class JudgingTests(SynchronousTestCase):
+    """Problems at several gateways."""
+
+    def judged(self, *documents: Document) -> list[str]:
+        """The problems: their resource, code and gateway."""
+        resources = read(*documents)
+        known = known_gateways(resources, ISTIO, any_namespace=True)
+        problems = judge(resources, Proxy({}, "", in_cluster=True), known, known)
+        return [f"{each.name} {each.code} {each.gateway}".strip() for each in problems]
+
+    def test_each_under_its_own_name(self) -> None:
+        """Servers clash at one gateway only, and nothing is said of the selectors of the others."""
+        public = [selecting("a", istio="ingressgateway"), selecting("b", HTTP, istio="ingressgateway")]
+        other = [selecting("c", istio="private"), selecting("d", HTTP, app="istio-private")]
+        echo = service("echo", {"port": 80, "name": "tcp"}, selector={"app": "echo"})
+        routes = [virtual_service(name, gateways=[name], tcp=[tcp_rule("echo")]) for name in "ac"]
+        found = self.judged(*public, *other, *routes, echo, deployment("echo", {"app": "echo"}))
+        mark = {"a": "istio-ingressgateway", "b": "istio-ingressgateway", "c": "private", "d": "private"}
+        wanted = [("a", "MG2041"), ("b", "MG2003"), ("c", "MG2041"), ("d", "MG2003"), ("a", "MG2022"), ("c", "MG2022")]
+        self.assertEqual(found, [f"{name} {code} {mark[name]}" for name, code in wanted])
+
+    def test_a_gateway_that_two_gateways_take(self) -> None:
+        """Its problems come once, without the name of either."""
+        labels = {"istio": "ingressgateway"}
+        documents = [
+            selecting("gw"),
+            selecting("inner", tcp_server(81), istio="private"),
+            selecting("outer", tcp_server(443), **labels),
+            virtual_service("v", gateways=["inner", "outer"], tcp=[tcp_rule("nowhere")]),
+        ]
+        self.assertEqual(self.judged(*documents), ["gw MG2008", "v MG2020"])
+
+    def test_others_of_a_proxy(self) -> None:
+        """A gateway knows the others by name."""
+        known = known_gateways(read(selecting("e", istio="egressgateway")), ISTIO, any_namespace=True)
+        proxy = proxy_of(ISTIO, Proxy({}, "", extended=True), known)
+        self.assertEqual([each.name for each in proxy.others], ["istio-egressgateway"])
+        self.assertEqual((proxy.labels, proxy.namespace, proxy.extended), (ISTIO_LABELS, "istio-system", True))
