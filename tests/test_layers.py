@@ -26,6 +26,7 @@ LAYERS = [
     "workers",
     "state",
     "lab",
+    "api",
 ]
 """From the lowest up; a folder within one of them belongs to it."""
 ABOVE = ["testing", "report", "control", "tap", "cli", "__main__"]

@@ -7,6 +7,7 @@ fields reports nothing where one of these fields has a fault of its own.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -199,7 +200,8 @@ def _read_kind(
     faults += chain_rules(kind.label_faults(partial, partial_metadata.labels))
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
-    resource = _resource(key, metadata, spec if serves else without_faults(partial), origin)
+    text = b"" if kind.confidential else _as_json(document)
+    resource = _resource(key, metadata, spec if serves else without_faults(partial), origin, text)
     # A warning of an ambiguous word quotes the word, which may be a secret.
     without_warnings = kind.confidential or kind.mostly_unread
     make_problems = source.problems if without_warnings else source.problems_and_warnings
@@ -209,7 +211,17 @@ def _read_kind(
     return DocumentReading(key, None, problems, origin, refused=resource)
 
 
-def _resource(key: ResourceKey, metadata: Metadata | None, spec: Any, origin: Origin) -> Resource[Any] | None:
+def _as_json(document: Mapping[str, Any]) -> bytes:
+    """The text of a document; empty if JSON has no form for something in it."""
+    try:
+        return json.dumps(document, separators=(",", ":"), allow_nan=False, default=str).encode()
+    except (TypeError, ValueError, RecursionError):
+        return b""
+
+
+def _resource(
+    key: ResourceKey, metadata: Metadata | None, spec: Any, origin: Origin, document: bytes
+) -> Resource[Any] | None:
     if spec is None or not key.name:
         return None
     return Resource(
@@ -221,6 +233,7 @@ def _resource(key: ResourceKey, metadata: Metadata | None, spec: Any, origin: Or
         spec=spec,
         origin=origin,
         annotations=metadata.annotations if metadata else Labels(),
+        document=document,
     )
 
 

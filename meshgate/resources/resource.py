@@ -40,6 +40,8 @@ class Resource(Generic[S_co]):
     :ivar created: ``metadata.creationTimestamp``, with a time zone; None where a file gives none.
     :ivar spec: the kind's own frozen model.
     :ivar annotations: the metadata's annotations; immutable.
+    :ivar document: the whole document as JSON, for those who show it; empty for a confidential one.
+    :ivar first_read: when the gateway first read it, in seconds since the epoch; None where that does not count.
     :ivar key: the identity. Of several documents with the same one, the latest counts.
     :ivar qualified_name: ``namespace/name``.
     """
@@ -52,6 +54,8 @@ class Resource(Generic[S_co]):
     spec: S_co
     origin: Origin
     annotations: Mapping[str, str] = field(default_factory=dict)
+    document: bytes = field(default=b"", repr=False, compare=False)
+    first_read: float | None = None
     key: ResourceKey = field(init=False, repr=False, compare=False)
     qualified_name: str = field(init=False, repr=False, compare=False)
     _order: tuple[int, float, str, int, str, str] = field(init=False, repr=False, compare=False)
@@ -63,6 +67,8 @@ class Resource(Generic[S_co]):
         keep("qualified_name", f"{self.namespace}/{self.name}")
         if self.created is not None:
             keep("_order", (0, self.created.timestamp(), "", 0, self.name, self.namespace))
+        elif self.first_read is not None:
+            keep("_order", (0, self.first_read, self.origin.file, self.origin.document, self.name, self.namespace))
         else:
             keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 

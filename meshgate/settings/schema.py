@@ -248,6 +248,16 @@ class LabSettings(Section):
     https: Items[HttpsSettings] = _key("HTTPS services, each of which answers in JSON.", ())
 
 
+class ApiSettings(Section):
+    """The configuration API, which kubectl and other clients of Kubernetes' API speak."""
+
+    bind: Address = _key("The IP address that the API listens on.", "127.0.0.1")
+    port: Port = _key("The TCP port that the API listens on, with TLS.", 18443)
+    namespaces: Annotated[Items[Name], ValueForm("List of names")] = _key(
+        "Namespaces that exist from the start, besides default_namespace and the gateway's own.", ()
+    )
+
+
 class SettingsFile(Section):
     """The whole file."""
 
@@ -305,6 +315,9 @@ class SettingsFile(Section):
     access_log: AccessLogSettings = _key("One line per connection, written at its end.", {})
     log: LogSettings = _key(
         "The program's own log in a file, which is twistd.log in the background, or what twistd's --logfile names.", {}
+    )
+    api: ApiSettings | None = _key(
+        "An API for kubectl, with a store of its own in state_dir/api. Without this key, there is none.", None
     )
     lab: LabSettings | None = _key("Demonstration services run beside the gateway. Without this key, none are.", None)
 

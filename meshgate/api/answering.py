@@ -1,0 +1,369 @@
+"""
+The answers of the API: which request does what to the collection of objects.
+
+:meth:`Answering.answer` maps a method and an address to one function each; everything that is wrong with a request is
+raised as a :class:`RefusedError`. A watch is answered by a :class:`Watch`, which whoever speaks HTTP keeps sending.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshgate import __version__
+from meshgate.api import discovery, openapi, patches
+from meshgate.api.collection import Collection, WriteOptions
+from meshgate.api.object_validation import UNKNOWN_FIELDS
+from meshgate.api.objects import checked, in_version, key_of, too_old
+from meshgate.api.refusal import RefusedError, bad_request, details_of
+from meshgate.api.requests import Answer, ApiRequest
+from meshgate.api.resource_types import ResourceType
+from meshgate.api.selectors import Selector, both, field_selector, label_selector
+from meshgate.api.store_interface import Object
+from meshgate.api.tables import columns, now_of, row, table
+from meshgate.api.target import Target, no_such_address, target_of
+from meshgate.api.watch_window import ADDED, Watcher, WatchEvent, WatchWindow
+
+LONGEST_WATCH: Final = 3600
+"""Seconds after which a watch ends; clients begin a new one."""
+
+SHORTEST_WATCH: Final = 1800
+"""Seconds that a watch lasts at least if the client names no time. They differ, so that clients come back in turn."""
+
+KUBERNETES: Final = ("1", "33")
+"""The version of Kubernetes' API that clients are told, some of which refuse or warn of others."""
+
+PAGE: Final = 5_000
+"""The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
+
+_READS: Final = ("GET", "HEAD")
+_PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    patches.MERGE: patches.merge_patch,
+    patches.JSON: patches.json_patch,
+    patches.STRATEGIC: patches.strategic_merge_patch,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """
+    A watch that goes on.
+
+    :ivar window: the changes that it follows.
+    :ivar watcher: sends nothing yet: whoever speaks HTTP sets its ``send``, and adds it to the window.
+    :ivar events: the events to send first, encoded.
+    :ivar seconds: the time after which it ends.
+    :ivar bookmarks: True if the client wants to hear of the revision now and then.
+    :ivar encode: makes a JSON object of an event.
+    :ivar bookmark: makes a bookmark of the present revision.
+    """
+
+    window: WatchWindow
+    watcher: Watcher
+    events: tuple[dict[str, Any], ...]
+    seconds: float
+    bookmarks: bool
+    encode: Callable[[WatchEvent], dict[str, Any]]
+    bookmark: Callable[[], dict[str, Any]]
+
+
+class Answering:
+    """
+    The API without HTTP.
+
+    :param ready: returns True once the gateway serves.
+    :param wall_clock: returns seconds since the epoch.
+    :param randomness: spreads the ends of watches.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        ready: Callable[[], bool],
+        wall_clock: Callable[[], float],
+        randomness: random.Random,
+    ) -> None:
+        self._collection = collection
+        self._ready = ready
+        self._wall_clock = wall_clock
+        self._randomness = randomness
+
+    async def answer(self, request: ApiRequest, address: str) -> Answer | Watch:
+        """
+        Answer a request.
+
+        :param address: host and port of the API, as the client reaches it.
+        :raises RefusedError: if it is refused.
+        """
+        path = request.path
+        if path[:1] == ("openapi",):
+            return _openapi(request)
+        if path[:1] in (("livez",), ("readyz",), ("healthz",)) and len(path) == 1:
+            return self._health(request)
+        request.check_accept()
+        if path == ("version",):
+            return Answer(_version())
+        if len(path) <= 3 and request.method in _READS and (found := _discovery(request, address)) is not None:
+            return Answer(*found)
+        if (review := _review(request)) is not None:
+            return Answer(review, 201)
+        return await self._objects(request, target_of(path))
+
+    def _health(self, request: ApiRequest) -> Answer:
+        if request.path == ("readyz",) and not self._ready():
+            return Answer(b"not ready: no worker serves the routes yet\n", 503, {"content-type": "text/plain"})
+        return Answer(b"ok", 200, {"content-type": "text/plain"})
+
+    async def _objects(self, request: ApiRequest, target: Target) -> Answer | Watch:
+        if request.method in _READS:
+            if not target.name:
+                if request.flag("watch"):
+                    return self._watch(request, target)
+                return self._list(request, target)
+            found = self._collection.get(target.type, target.namespace, target.name)
+            return Answer(self._shown(request, target, found))
+        if not request.writes:
+            raise RefusedError(403, "this user may only read", type=target.type, name=target.name)
+        if target.subresource:
+            raise RefusedError(405, "the gateway itself writes the status", type=target.type, name=target.name)
+        options = _write_options(request)
+        if request.method == "POST" and not target.name:
+            body = checked(target.type, target.version, target.namespace, request.json())
+            written = await self._collection.create(target.type, body, options)
+            return Answer(self._shown(request, target, written.object), 201, warnings=written.warnings)
+        if request.method == "PUT" and target.name:
+            return await self._replace(request, target, options)
+        if request.method == "PATCH" and target.name:
+            return await self._patch(request, target, options)
+        if request.method == "DELETE":
+            return await self._delete(request, target, options)
+        raise RefusedError(405, f"{request.method} is not possible here")
+
+    # Reading.
+
+    def _list(self, request: ApiRequest, target: Target) -> Answer:
+        revision, after = _continued(request.query.get("continue", ""), self._collection.revision)
+        if revision < self._collection.window(target.type).forgotten:
+            raise too_old("the provided continue parameter is too old; list again")
+        found = self._collection.list(target.type, target.namespace, _selector(request))
+        if after:
+            found = [each for each in found if list(key_of(each)) > after]
+        limit = min(request.number("limit") or PAGE, PAGE)
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+        if len(found) > limit:
+            last = list(key_of(found[limit - 1]))
+            token = json.dumps({"revision": revision, "after": last}).encode()
+            metadata["continue"] = base64.urlsafe_b64encode(token).decode()
+            metadata["remainingItemCount"] = len(found) - limit
+        shown = [in_version(each, target.type, target.version) for each in found[:limit]]
+        if version := request.table_version():
+            include = request.query.get("includeObject", "Metadata")
+            return Answer(table(target.type, shown, metadata, self._now(), version, include))
+        kind, api_version = f"{target.type.kind}List", target.type.api_version(target.version)
+        return Answer({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": shown})
+
+    def _shown(self, request: ApiRequest, target: Target, object_: Object) -> Any:
+        shown = in_version(object_, target.type, target.version)
+        if version := request.table_version():
+            metadata = {"resourceVersion": object_["metadata"]["resourceVersion"]}
+            include = request.query.get("includeObject", "Metadata")
+            return table(target.type, [shown], metadata, self._now(), version, include)
+        return shown
+
+    def _watch(self, request: ApiRequest, target: Target) -> Watch:
+        selects, window = _selector(request), self._collection.window(target.type)
+        encode = self._encoder(request, target)
+        since, initial = request.query.get("resourceVersion", ""), request.flag("sendInitialEvents")
+        revision = request.number("resourceVersion")
+        if revision > self._collection.revision:
+            raise too_old(f"the resource version {revision} is too large: the last one is {self._collection.revision}")
+        first: list[dict[str, Any]] = []
+        watcher = Watcher(target.namespace, selects, lambda event: first.append(encode(event)))
+        if initial or since in ("", "0"):
+            found = self._collection.list(target.type, target.namespace, selects)
+            first += [encode(WatchEvent(ADDED, each)) for each in found]
+        else:
+            for change in window.since(revision):
+                watcher.see(change)
+
+        def bookmark(annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+            return self._bookmark(target, annotations)
+
+        if initial:
+            first.append(bookmark({"k8s.io/initial-events-end": "true"}))
+        longest = self._randomness.uniform(SHORTEST_WATCH, LONGEST_WATCH)
+        seconds = min(request.number("timeoutSeconds") or longest, LONGEST_WATCH)
+        return Watch(window, watcher, tuple(first), seconds, request.flag("allowWatchBookmarks"), encode, bookmark)
+
+    def _encoder(self, request: ApiRequest, target: Target) -> Callable[[WatchEvent], dict[str, Any]]:
+        version, include = request.table_version(), request.query.get("includeObject", "Metadata")
+        headed = False
+
+        def encode(event: WatchEvent) -> dict[str, Any]:
+            nonlocal headed
+            shown = in_version(event.object, target.type, target.version)
+            if version:
+                one = row(target.type, shown, self._now(), version, include)
+                # The columns come with the first event alone.
+                heads = None if headed else columns(target.type)
+                headed = True
+                metadata = {"resourceVersion": shown["metadata"]["resourceVersion"]}
+                shown = {
+                    "kind": "Table",
+                    "apiVersion": f"meta.k8s.io/{version}",
+                    "metadata": metadata,
+                    "columnDefinitions": heads,
+                    "rows": [one],
+                }
+            return {"type": event.type, "object": shown}
+
+        return encode
+
+    def _bookmark(self, target: Target, annotations: Mapping[str, str] | None) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"resourceVersion": str(self._collection.revision), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
+        head = {"kind": target.type.kind, "apiVersion": target.type.api_version(target.version)}
+        return {"type": "BOOKMARK", "object": {**head, "metadata": metadata}}
+
+    # Writing.
+
+    async def _replace(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
+        body = checked(target.type, target.version, target.namespace, request.json())
+        key = (target.namespace, target.name)
+        written = await self._collection.update(target.type, key, lambda before: body, options)
+        return Answer(self._shown(request, target, written.object), warnings=written.warnings)
+
+    async def _patch(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
+        apply = _PATCHES.get(request.content_type)
+        if apply is None or (apply is patches.strategic_merge_patch and target.type.group.endswith("istio.io")):
+            supported = f"the patches are {', '.join(_PATCHES)}"
+            raise RefusedError(415, f"the body of the request was in an unknown format: {supported}", type=target.type)
+        patch = request.json()
+
+        def make(before: Object) -> Mapping[str, Any]:
+            shown = in_version(before, target.type, target.version)
+            return checked(target.type, target.version, target.namespace, apply(shown, patch))
+
+        key = (target.namespace, target.name)
+        written = await self._collection.update(target.type, key, make, options)
+        return Answer(self._shown(request, target, written.object), warnings=written.warnings)
+
+    async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
+        body = request.json() if request.body.strip() else {}
+        if not isinstance(body, Mapping):
+            raise bad_request("the options of a delete are an object")
+        if body.get("dryRun"):
+            options = WriteOptions(options.author, True, options.unknown_fields)
+        if target.name:
+            key = (target.namespace, target.name)
+            written = await self._collection.delete(target.type, key, body.get("preconditions"), options)
+            return Answer(_deleted(target.type, written.object))
+        found = self._collection.list(target.type, target.namespace, _selector(request))
+        for each in found:
+            await self._collection.delete(target.type, key_of(each), None, options)
+        return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+
+    def _now(self) -> Any:
+        return now_of(self._wall_clock())
+
+
+def _deleted(type_: ResourceType, object_: Object) -> Any:
+    metadata = object_["metadata"]
+    if "deletionTimestamp" in metadata:
+        return object_
+    details = details_of(type_, metadata["name"], metadata["uid"])
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _write_options(request: ApiRequest) -> WriteOptions:
+    dry_run = request.query.get("dryRun", "")
+    if dry_run not in ("", "All"):
+        raise bad_request(f"dryRun has to be All, not {dry_run[:40]!r}")
+    unknown_fields = request.query.get("fieldValidation", "") or "Warn"
+    if unknown_fields not in UNKNOWN_FIELDS:
+        raise bad_request(f"fieldValidation has to be one of {', '.join(UNKNOWN_FIELDS)}, not {unknown_fields[:40]!r}")
+    return WriteOptions(request.author, bool(dry_run), unknown_fields)
+
+
+def _selector(request: ApiRequest) -> Selector:
+    query = request.query
+    return both(label_selector(query.get("labelSelector", "")), field_selector(query.get("fieldSelector", "")))
+
+
+def _continued(token: str, revision: int) -> tuple[int, list[str]]:
+    """The revision and the last key of the pages before; those of the first page where there is no token."""
+    if not token:
+        return revision, []
+    try:
+        found = json.loads(base64.urlsafe_b64decode(token.encode()))
+        before, after = found["revision"], found["after"]
+    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
+        raise bad_request("the continue token is not one of this API") from None
+    if type(before) is not int or not isinstance(after, list) or not all(isinstance(each, str) for each in after):
+        raise bad_request("the continue token is not one of this API")
+    return before, after
+
+
+def _version() -> dict[str, str]:
+    major, minor = KUBERNETES
+    version = f"v{major}.{minor}.0+meshgate.{__version__}"
+    return {"major": major, "minor": minor, "gitVersion": version, "platform": "meshgate"}
+
+
+def _discovery(request: ApiRequest, address: str) -> tuple[Any, int, dict[str, str]] | None:
+    path, version = request.path, request.discovery_version()
+    if path in (("api",), ("apis",)):
+        core = path == ("api",)
+        if version:
+            form = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+            return discovery.aggregated(core, version), 200, {"content-type": form}
+        return (discovery.core_versions(address) if core else discovery.group_list()), 200, {}
+    found = None
+    if len(path) == 2:
+        found = discovery.resource_list("", path[1]) if path[0] == "api" else discovery.group(path[1])
+    elif len(path) == 3 and path[0] == "apis":
+        found = discovery.resource_list(path[1], path[2])
+    return None if found is None else (found, 200, {})
+
+
+def _openapi(request: ApiRequest) -> Answer:
+    if request.path == ("openapi", "v2"):
+        return Answer(b"", 200, {"content-type": openapi.V2_TYPE})
+    if request.path == ("openapi", "v3"):
+        return Answer(openapi.index())
+    name = "/".join(request.path[2:])
+    document = openapi.document(name) if request.path[:2] == ("openapi", "v3") else None
+    if document is None:
+        raise no_such_address()
+    digest = openapi.digest(name)
+    headers = {"etag": f'"{digest}"', "vary": "Accept"}
+    if request.query.get("hash") == digest:
+        headers["cache-control"] = "public, immutable"
+    return Answer(document, 200, headers)
+
+
+def _review(request: ApiRequest) -> dict[str, Any] | None:
+    """The answer to a question about the user's own name and rights; None if it is none."""
+    if request.method != "POST" or len(request.path) != 4 or request.path[0] != "apis":
+        return None
+    group, version, plural = request.path[1:]
+    if (group, plural) == ("authentication.k8s.io", "selfsubjectreviews"):
+        groups = ["meshgate:admins" if request.writes else "meshgate:readers", "system:authenticated"]
+        status: dict[str, Any] = {"userInfo": {"username": request.user, "groups": groups}}
+        kind = "SelfSubjectReview"
+    elif (group, plural) == ("authorization.k8s.io", "selfsubjectaccessreviews"):
+        body = request.json()
+        spec = body.get("spec") if isinstance(body, Mapping) else None
+        attributes = spec.get("resourceAttributes") if isinstance(spec, Mapping) else None
+        verb = attributes.get("verb") if isinstance(attributes, Mapping) else None
+        status = {"allowed": request.writes or verb in ("get", "list", "watch")}
+        kind = "SelfSubjectAccessReview"
+    else:
+        return None
+    return {"kind": kind, "apiVersion": f"{group}/{version}", "metadata": {"creationTimestamp": None}, "status": status}

@@ -1,0 +1,385 @@
+"""
+All objects of the API: those of its own store, which can be changed, and those of other providers, which cannot.
+
+The problem: many clients read and write at the same time, a write takes the time of an ``fsync``, and files change
+meanwhile.
+
+The approach: everything that is served is in memory. A write checks and makes the new object from the one in memory,
+waits until the store has it, and only then shows it to readers, watchers and the gateway. Writes to one object follow
+each other; writes to different objects share a commit.
+
+The invariants: nobody sees an object that a crash could take back; revisions rise in the order in which changes become
+visible; and an object of a file is never changed here.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from twisted.internet.defer import DeferredLock
+
+from meshgate.api import objects as rules
+from meshgate.api.object_validation import Validation, validated
+from meshgate.api.refusal import RefusedError, already_exists, not_found
+from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
+from meshgate.api.selectors import Selector, everything
+from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreError
+from meshgate.api.watch_window import ObjectChange, WatchWindow
+
+RESTART_STEP: Final = 1_000_000
+"""The revisions that a start skips: those after the last write were given to changes of files, and are not stored."""
+
+MAX_OBJECTS: Final = 100_000
+"""The number of objects that the store takes."""
+
+Key = tuple[str, str]
+"""The namespace and the name of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """
+    The options of a write.
+
+    :ivar dry_run: check everything, and write nothing.
+    :ivar unknown_fields: the action on unknown fields: ``Strict``, ``Warn`` or ``Ignore``.
+    """
+
+    author: Author = field(default_factory=Author)
+    dry_run: bool = False
+    unknown_fields: str = "Warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    The result of a write.
+
+    :ivar warnings: sentences for the client.
+    """
+
+    object: Object
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Served:
+    """The objects of one type: those of the store, and those of other providers with their origins."""
+
+    window: WatchWindow
+    own: dict[Key, Object] = field(default_factory=dict)
+    foreign: dict[Key, Object] = field(default_factory=dict)
+    origins: dict[Key, str] = field(default_factory=dict)
+
+    def find(self, key: Key) -> Object | None:
+        """The object that counts: that of another provider before the store's."""
+        return self.foreign.get(key) or self.own.get(key)
+
+
+class Collection:
+    """
+    All objects.
+
+    :param store: keeps the objects that clients write.
+    :param on_change: called after each change of the objects of the store.
+    :param wall_clock: returns seconds since the epoch.
+    :param randomness: for the names that clients ask for.
+    """
+
+    def __init__(
+        self,
+        store: IObjectStore,
+        on_change: Callable[[], None],
+        wall_clock: Callable[[], float],
+        randomness: random.Random,
+    ) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._wall_clock = wall_clock
+        self._randomness = randomness
+        self._locks: dict[tuple[str, Key], DeferredLock] = {}
+        self.revision = 0
+        self._types: dict[str, _Served] = {}
+
+    def open(self, namespaces: Iterable[str]) -> None:
+        """
+        Read the store.
+
+        :param namespaces: the namespaces that always exist.
+        :raises StoreError: if it cannot be used.
+        """
+        content = self._store.open()
+        self.revision = content.revision + RESTART_STEP
+        self._types = {each.qualified_name: _Served(WatchWindow(self.revision)) for each in TYPES}
+        for stored in content.objects:
+            if (served := self._types.get(stored.type_name)) is not None:
+                served.own[rules.key_of(stored.object)] = stored.object
+        for name in namespaces:
+            self._types[NAMESPACES.qualified_name].foreign[("", name)] = _namespace(name, self.revision, self._now())
+
+    # Reading.
+
+    def get(self, type_: ResourceType, namespace: str, name: str) -> Object:
+        """
+        The object of a name.
+
+        :raises RefusedError: if there is none.
+        """
+        found = self._types[type_.qualified_name].find((namespace, name))
+        if found is None:
+            raise not_found(type_, name)
+        return found
+
+    def list(self, type_: ResourceType, namespace: str = "", selects: Selector = everything) -> list[Object]:
+        """The objects of a type in one namespace, or in all, by namespace and name."""
+        served = self._types[type_.qualified_name]
+        keys = sorted({*served.own, *served.foreign})
+        found = (served.find(key) for key in keys if not namespace or key[0] == namespace)
+        return [each for each in found if each is not None and selects(each)]
+
+    def own_objects(self) -> Iterable[tuple[ResourceType, Object]]:
+        """All objects of the store."""
+        return ((type_, each) for type_ in TYPES for each in self._types[type_.qualified_name].own.values())
+
+    def window(self, type_: ResourceType) -> WatchWindow:
+        """The last changes of a type."""
+        return self._types[type_.qualified_name].window
+
+    # Objects of other providers.
+
+    def replace_foreign(self, documents: Iterable[tuple[ResourceType, Object, str]]) -> None:
+        """
+        Replace all objects of other providers.
+
+        :param documents: types, objects and origins, as ``routes/echo.yaml:3:1``.
+        """
+        new: dict[str, dict[Key, tuple[Object, str]]] = {name: {} for name in self._types}
+        for type_, object_, origin in documents:
+            new[type_.qualified_name][rules.key_of(object_)] = (object_, origin)
+        for name, served in self._types.items():
+            if name == NAMESPACES.qualified_name:
+                continue
+            for key in [key for key in served.origins if key not in new[name]]:
+                self._set_foreign(served, key, None, "")
+            for key, (object_, origin) in new[name].items():
+                before = served.foreign.get(key)
+                served.origins[key] = origin
+                if before is None or not _same(before, object_):
+                    self._set_foreign(served, key, object_, origin)
+
+    def _set_foreign(self, served: _Served, key: Key, object_: Object | None, origin: str) -> None:
+        before = served.find(key)
+        if object_ is None:
+            del served.foreign[key], served.origins[key]
+        else:
+            served.foreign[key], served.origins[key] = self._aged(object_, served.foreign.get(key)), origin
+        self._show(served, before, served.find(key))
+
+    def _aged(self, object_: Object, before: Object | None) -> Object:
+        """An object of another provider with the metadata that every object of the API has."""
+        metadata = dict(object_["metadata"])
+        if before is not None:
+            kept = ("uid", "creationTimestamp")
+            metadata = {**{key: before["metadata"][key] for key in kept}, **metadata}
+        metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(map(str, rules.key_of(object_))))))
+        metadata.setdefault("creationTimestamp", rules.timestamp(self._now()))
+        metadata.setdefault("generation", 1)
+        return rules.with_revision({**object_, "metadata": metadata}, self.revision + 1)
+
+    def _show(self, served: _Served, before: Object | None, after: Object | None) -> None:
+        """Make a change visible that no store has to keep."""
+        if before is after:
+            return
+        self.revision += 1
+        served.window.add(ObjectChange(self.revision, before, after))
+
+    # Writing.
+
+    async def create(self, type_: ResourceType, body: Mapping[str, Any], options: WriteOptions) -> Written:
+        """
+        Create an object.
+
+        :param body: as :func:`meshgate.api.objects.checked` gives it.
+        :raises RefusedError: if it exists, or has a fault.
+        """
+        named = rules.named(type_, body, "".join(self._randomness.choices(string.ascii_lowercase, k=5)))
+        key = rules.key_of(named)
+        self._check_namespace(type_, key[0])
+
+        def change(before: Object | None) -> tuple[Object, Validation]:
+            if before is not None:
+                raise already_exists(type_, key[1])
+            if len(self._types[type_.qualified_name].own) >= MAX_OBJECTS:
+                raise RefusedError(403, f"the store takes no more than {MAX_OBJECTS} objects of a type")
+            identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
+            object_ = _completed(type_, rules.created(named, identity, self._now()))
+            return object_, validated(type_, object_, options.unknown_fields)
+
+        return await self._write(type_, key, change, options)
+
+    async def update(
+        self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]], options: WriteOptions
+    ) -> Written:
+        """
+        Change an object.
+
+        :param make: makes the wanted object from the present one; it may raise a RefusedError.
+        :raises RefusedError: if there is none, it is another provider's, or the wanted object has a fault.
+        """
+
+        def change(before: Object | None) -> tuple[Object | None, Validation]:
+            if before is None:
+                raise not_found(type_, key[1])
+            after = rules.updated(type_, before, _completed(type_, make(before)))
+            if "deletionTimestamp" in after["metadata"] and not rules.has_finalizers(after):
+                return None, Validation()
+            if _same(before, after):
+                return before, Validation()
+            return after, validated(type_, after, options.unknown_fields)
+
+        return await self._write(type_, key, change, options)
+
+    async def delete(self, type_: ResourceType, key: Key, preconditions: Any, options: WriteOptions) -> Written:
+        """
+        Delete an object, or mark it as deleted where it has finalizers.
+
+        :return: the object as it was, or as it is marked.
+        :raises RefusedError: if there is none, it is another provider's, or it does not fit the preconditions.
+        """
+
+        def change(before: Object | None) -> tuple[Object | None, Validation]:
+            if before is None:
+                raise not_found(type_, key[1])
+            rules.check_preconditions(type_, before, preconditions)
+            if not rules.has_finalizers(before):
+                return None, Validation()
+            if "deletionTimestamp" in before["metadata"]:
+                return before, Validation()
+            return rules.marked_deleted(before, self._now()), Validation()
+
+        if type_ is NAMESPACES:
+            self._check_empty(key[1])
+        return await self._write(type_, key, change, options)
+
+    async def _write(
+        self,
+        type_: ResourceType,
+        key: Key,
+        change: Callable[[Object | None], tuple[Object | None, Validation]],
+        options: WriteOptions,
+    ) -> Written:
+        lock = self._locks.setdefault((type_.qualified_name, key), DeferredLock())
+        await lock.acquire()
+        try:
+            served = self._types[type_.qualified_name]
+            before = served.find(key)
+            if before is not None and key in served.foreign:
+                change(before)  # what is wrong with the request itself comes first
+                raise _not_ours(type_, key[1], served.origins.get(key, ""))
+            after, validation = change(before)
+            if after is before or options.dry_run:
+                return Written(after or before or {}, validation.warnings)
+            return Written(await self._commit(type_, key, before, after, options.author), validation.warnings)
+        finally:
+            lock.release()
+            if not lock.waiting and not lock.locked:
+                self._locks.pop((type_.qualified_name, key), None)
+
+    async def _commit(
+        self, type_: ResourceType, key: Key, before: Object | None, after: Object | None, author: Author
+    ) -> Object:
+        """Have the store write a change, and show it."""
+        self.revision += 1
+        revision = self.revision
+        stored = rules.with_revision(after, revision) if after is not None else None
+        try:
+            await self._store.write(
+                [Change(revision, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
+            )
+        except StoreError as error:
+            raise RefusedError(503, str(error)) from error
+        served = self._types[type_.qualified_name]
+        if stored is None:
+            served.own.pop(key, None)
+        else:
+            served.own[key] = stored
+        served.window.add(ObjectChange(revision, before, stored))
+        self._on_change()
+        return stored if stored is not None else rules.with_revision(before or {}, revision)
+
+    def _check_namespace(self, type_: ResourceType, namespace: str) -> None:
+        if type_.namespaced and self._types[NAMESPACES.qualified_name].find(("", namespace)) is None:
+            raise not_found(NAMESPACES, namespace)
+
+    def _check_empty(self, namespace: str) -> None:
+        for type_ in TYPES:
+            if any(key[0] == namespace for key in self._types[type_.qualified_name].own):
+                raise RefusedError(
+                    409, f'the namespace "{namespace}" is not empty: delete its {type_.plural} first', type=NAMESPACES
+                )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall_clock(), UTC)
+
+
+def _namespace(name: str, revision: int, now: datetime) -> Object:
+    metadata = {
+        "name": name,
+        "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
+        "resourceVersion": str(revision),
+        "creationTimestamp": rules.timestamp(now),
+        "labels": {"kubernetes.io/metadata.name": name},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata,
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+
+
+def _completed(type_: ResourceType, object_: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object with the defaults that Kubernetes gives to its own kinds, and clients rely on."""
+    if type_ is NAMESPACES:
+        labels = {
+            **(object_["metadata"].get("labels") or {}),
+            "kubernetes.io/metadata.name": object_["metadata"]["name"],
+        }
+        return {**object_, "metadata": {**object_["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+    spec = object_.get("spec")
+    if type_.kind == "Service" and isinstance(spec, Mapping):
+        ports = [
+            {"protocol": "TCP", "targetPort": port.get("port"), **port} if isinstance(port, Mapping) else port
+            for port in spec.get("ports") or ()
+        ]
+        return {**object_, "spec": {"type": "ClusterIP", "sessionAffinity": "None", **spec, "ports": ports}}
+    if type_.kind == "Secret":
+        return {"type": "Opaque", **object_}
+    return object_
+
+
+def _same(before: Object, after: Object) -> bool:
+    """True if two objects differ in nothing but what the server gives them."""
+    ignored = ("uid", "creationTimestamp", "resourceVersion", "generation")
+    if {key: value for key, value in before.items() if key != "metadata"} != {
+        key: value for key, value in after.items() if key != "metadata"
+    }:
+        return False
+    first, second = (
+        {key: value for key, value in each["metadata"].items() if key not in ignored} for each in (before, after)
+    )
+    return first == second
+
+
+def _not_ours(type_: ResourceType, name: str, origin: str) -> RefusedError:
+    message = f'{type_.qualified_name} "{name}" is forbidden: '
+    if not origin:
+        return RefusedError(403, f"{message}the gateway itself needs it", type=type_, name=name)
+    return RefusedError(403, f"{message}{origin} defines it; change it there", type=type_, name=name)

@@ -1,0 +1,160 @@
+"""
+The configuration API as the control process runs it: the store, the collection, the HTTP server and the routes.
+
+The objects of the store are the resources of a provider named ``api``; the resources of all other providers are shown
+beside them, and cannot be changed here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.logger import Logger
+
+from meshgate.api.answering import Answering
+from meshgate.api.collection import Collection
+from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
+from meshgate.api.object_validation import PROVIDER, reading_of
+from meshgate.api.objects import key_of
+from meshgate.api.resource_types import ResourceType, type_of_kind
+from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
+from meshgate.api.store_interface import Object, StoreError
+from meshgate.api.web import Access, ApiSite
+from meshgate.providers.interfaces import ISnapshotSink
+from meshgate.providers.snapshot import Snapshot
+from meshgate.resources.reader import DocumentReading
+from meshgate.resources.resource import Resource
+from meshgate.routing.addresses import host_port
+from meshgate.settings.schema import ApiSettings
+
+FOLDER: Final = "api"
+"""The folder of the store and the credentials, within the state folder."""
+
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+"""The names by which a client on this machine may reach the API."""
+
+
+class ApiError(Exception):
+    """The API cannot start. The message is a sentence for people."""
+
+
+class ConfigurationApi:
+    """
+    The API.
+
+    :param sink: gets the routes of the store's objects.
+    :param ready: returns True once workers serve the routes.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, sink: ISnapshotSink, ready: Callable[[], bool]) -> None:
+        self._reactor = reactor
+        self._sink = sink
+        self._ready = ready
+        self._store: SqliteStore | None = None
+        self._collection: Collection | None = None
+        self._site: ApiSite | None = None
+        self._port: IListeningPort | None = None
+        self._readings: dict[tuple[str, str, str], tuple[Object, DocumentReading]] = {}
+
+    def start(self, settings: ApiSettings, state_dir: Path, namespaces: Iterable[str]) -> None:
+        """
+        Open the store, publish its routes, and listen.
+
+        :param namespaces: the namespaces that always exist, the default one first.
+        :raises ApiError: if the store, the folder or the port cannot be used.
+        """
+        folder, names = state_dir / FOLDER, tuple(dict.fromkeys((*namespaces, *settings.namespaces)))
+        randomness = random.SystemRandom()
+        try:
+            credentials = ensure_credentials(folder, (settings.bind, *LOCAL_NAMES), datetime.now(UTC))
+            self._store = SqliteStore(folder / FILE_NAME, self._reactor)
+            self._collection = Collection(self._store, self._publish, time.time, randomness)
+            self._collection.open(names)
+            access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
+            self._site = ApiSite(Answering(self._collection, self._ready, time.time, randomness), access, self._reactor)
+            context = DefaultOpenSSLContextFactory(str(credentials.key), str(credentials.certificate))  # type: ignore[no-untyped-call]
+            self._port = self._reactor.listenSSL(settings.port, self._site, context, interface=settings.bind)
+            write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), names[0])
+        except StoreError as error:
+            raise ApiError(str(error)) from None
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            address = host_port(settings.bind, settings.port)
+            raise ApiError(f"the API's port {address} cannot be bound: {reason}") from None
+        except OSError as error:
+            raise ApiError(f"the API's folder {folder} cannot be used: {error.strerror or error}") from None
+        self._publish()
+        self._log.info(
+            "the API listens on https://{address}; export KUBECONFIG={file}",
+            address=host_port(settings.bind, self._port_number()),
+            file=state_dir / KUBECONFIGS["admin"],
+        )
+
+    async def stop(self) -> None:
+        """End all watches, free the port, and finish all writes."""
+        if self._site is not None:
+            self._site.end_watches()
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        if self._store is not None:
+            await self._store.close()
+        self._store = self._collection = self._site = self._port = None
+
+    def _port_number(self) -> int:
+        address: Any = self._port.getHost() if self._port is not None else None
+        return address.port if address is not None else 0
+
+    def show_resources(self, resources: Iterable[Resource[Any]]) -> None:
+        """Show the resources of other providers beside the API's own objects."""
+        if self._collection is not None:
+            self._collection.replace_foreign(_foreign(resources))
+
+    def _publish(self) -> None:
+        """Publish the routes of the store's objects. An object that has not changed is not read again."""
+        if self._collection is None:
+            return
+        readings, before = {}, self._readings
+        for type_, object_ in self._collection.own_objects():
+            if type_.reads is None:
+                continue
+            key = (type_.qualified_name, *key_of(object_))
+            known = before.get(key)
+            readings[key] = (
+                known if known is not None and known[0] is object_ else (object_, reading_of(type_, object_))
+            )
+        self._readings = readings
+        found = [reading for _, reading in readings.values()]
+        self._sink.publish(
+            Snapshot(
+                tuple(each.resource for each in found if each.resource is not None),
+                tuple(problem for each in found for problem in each.problems),
+                tuple(each.refused for each in found if each.refused is not None),
+            )
+        )
+
+
+def _foreign(resources: Iterable[Resource[Any]]) -> Iterator[tuple[ResourceType, Object, str]]:
+    for resource in resources:
+        if resource.origin.provider == PROVIDER or not resource.document:
+            continue
+        document = json.loads(resource.document)
+        group = document["apiVersion"].rpartition("/")[0]
+        type_ = type_of_kind(group, resource.kind)
+        if type_ is None:
+            continue
+        metadata = {**document["metadata"], "namespace": resource.namespace}
+        head = {"apiVersion": type_.api_version(type_.versions[0]), "kind": type_.kind, "metadata": metadata}
+        rest = {key: value for key, value in document.items() if key not in head}
+        yield type_, {**head, **rest}, resource.location()

@@ -1,0 +1,168 @@
+"""
+The rules for the metadata of an object: pure functions from a request's object to the one that is stored.
+
+The API follows apimachinery (registry/rest: BeforeCreate, BeforeUpdate, BeforeDelete): a client never sets the
+identity, the age or the revision of an object, and the generation counts the changes of everything but the metadata
+and the status.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from meshgate.api.refusal import Cause, RefusedError, bad_request, conflict, invalid
+from meshgate.api.resource_types import ResourceType, value_at
+from meshgate.api.store_interface import Object
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUFFIX_LENGTH: Final = 5
+_GIVEN_BY_SERVER: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+
+
+def checked(type_: ResourceType, version: str, namespace: str, body: Any) -> dict[str, Any]:
+    """
+    Check that a body is an object of the type that the address says, and complete its head.
+
+    :param namespace: the namespace of the address; empty for types without.
+    :return: a copy with apiVersion, kind and metadata.
+    :raises RefusedError: if it is something else.
+    """
+    if not isinstance(body, Mapping):
+        raise bad_request("the body is not an object")
+    kind, api_version = body.get("kind", type_.kind), body.get("apiVersion", type_.api_version(version))
+    if kind != type_.kind or api_version != type_.api_version(version):
+        raise bad_request(
+            f"the object provided is {api_version}, Kind={kind}, and the address is of {type_.api_version(version)}, "
+            f"Kind={type_.kind}"
+        )
+    metadata = body.get("metadata")
+    if not isinstance(metadata, Mapping):
+        raise bad_request("the object has no metadata")
+    given = metadata.get("namespace")
+    if type_.namespaced and given not in (None, "", namespace):
+        raise bad_request(
+            f"the namespace of the provided object does not match the namespace sent on the request: {given} is not "
+            f"{namespace}"
+        )
+    head = {"apiVersion": type_.api_version(type_.versions[0]), "kind": kind}
+    full = {**metadata, "namespace": namespace} if type_.namespaced else _without(metadata, "namespace")
+    return {**head, "metadata": full, **_without(body, "apiVersion", "kind", "metadata")}
+
+
+def named(type_: ResourceType, body: Mapping[str, Any], suffix: str) -> dict[str, Any]:
+    """
+    Give an object its name, from ``generateName`` where it has none.
+
+    :param suffix: random letters.
+    :raises RefusedError: if the name cannot be one.
+    """
+    metadata = body["metadata"]
+    name, prefix = metadata.get("name"), metadata.get("generateName")
+    if not name and isinstance(prefix, str) and prefix:
+        name = f"{prefix}{suffix[:_SUFFIX_LENGTH]}"
+    if not name:
+        raise invalid(type_, "", [Cause("name or generateName is required", "metadata.name", "FieldValueRequired")])
+    pattern = _NAME if type_.namespaced else _LABEL
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        message = f"Invalid value: {name!r}: use lower-case letters, digits, - and ."
+        raise invalid(type_, str(name), [Cause(message, "metadata.name")])
+    return {**body, "metadata": {**metadata, "name": name}}
+
+
+def created(body: Mapping[str, Any], uid: str, now: datetime) -> dict[str, Any]:
+    """The object that is stored for one that is created, but for its revision."""
+    metadata = _without(body["metadata"], *_GIVEN_BY_SERVER, "resourceVersion", "generation")
+    head = {"uid": uid, "creationTimestamp": timestamp(now), "generation": 1}
+    return {**_without(body, "status"), "metadata": {**metadata, **head}}
+
+
+def updated(type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The object that is stored in the place of another one, but for its revision.
+
+    :raises RefusedError: if the body was made from another state of the object.
+    """
+    old, new = before["metadata"], body["metadata"]
+    name = old["name"]
+    if new.get("name", name) != name:
+        raise bad_request(f"the name of the object ({new['name']}) does not match the name on the URL ({name})")
+    if new.get("uid", old["uid"]) != old["uid"]:
+        raise conflict(type_, name, f"the UID in the precondition ({new['uid']}) is not that of the object")
+    wanted = new.get("resourceVersion")
+    if wanted not in (None, "", old["resourceVersion"]):
+        raise conflict(
+            type_, name, "the object has been modified; please apply your changes to the latest version and try again"
+        )
+    kept = {key: old[key] for key in _GIVEN_BY_SERVER if key in old}
+    metadata = {**_without(new, *_GIVEN_BY_SERVER), **kept, "name": name, "generation": old["generation"]}
+    metadata["resourceVersion"] = old["resourceVersion"]
+    after = {**_without(body, "status"), "metadata": metadata}
+    if "status" in before:
+        after["status"] = before["status"]
+    if _content(after) != _content(before):
+        metadata["generation"] = old["generation"] + 1
+    return after
+
+
+def with_revision(object_: Object, revision: int) -> dict[str, Any]:
+    """The object with its revision."""
+    return {**object_, "metadata": {**object_["metadata"], "resourceVersion": str(revision)}}
+
+
+def marked_deleted(object_: Object, now: datetime) -> dict[str, Any]:
+    """An object that is to be deleted once its finalizers are gone."""
+    metadata = {**object_["metadata"], "deletionTimestamp": timestamp(now), "deletionGracePeriodSeconds": 0}
+    return {**object_, "metadata": metadata}
+
+
+def has_finalizers(object_: Object) -> bool:
+    """True if something else must agree before the object is deleted."""
+    return bool(object_["metadata"].get("finalizers"))
+
+
+def check_preconditions(type_: ResourceType, object_: Object, preconditions: Any) -> None:
+    """
+    Check the preconditions of a delete.
+
+    :raises RefusedError: if the object is another one, or has another revision.
+    """
+    if not isinstance(preconditions, Mapping):
+        return
+    metadata = object_["metadata"]
+    for key in ("uid", "resourceVersion"):
+        if preconditions.get(key) not in (None, metadata[key]):
+            why = f"the {key} in the precondition ({preconditions[key]}) is not {metadata[key]}"
+            raise conflict(type_, metadata["name"], why)
+
+
+def in_version(object_: Object, type_: ResourceType, version: str) -> Object:
+    """The object in the version that a client asks for."""
+    api_version = type_.api_version(version)
+    return object_ if object_["apiVersion"] == api_version else {**object_, "apiVersion": api_version}
+
+
+def timestamp(time: datetime) -> str:
+    """A time as Kubernetes writes it: whole seconds in UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def key_of(object_: Object) -> tuple[str, str]:
+    """The namespace, which may be empty, and the name of an object."""
+    return value_at(object_, ("metadata", "namespace")) or "", object_["metadata"]["name"]
+
+
+def too_old(message: str = "too old resource version") -> RefusedError:
+    """A list or a watch that continues from a state which is forgotten."""
+    return RefusedError(410, message)
+
+
+def _content(object_: Object) -> dict[str, Any]:
+    return _without(object_, "metadata", "status", "apiVersion")
+
+
+def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}

@@ -1,0 +1,134 @@
+"""
+A request and its answer, apart from how they come over the network.
+
+:class:`ApiRequest` reads what a client sends: the address, the query, the headers, the body. Whatever a client sends is
+either understood or refused with a sentence; nothing here raises anything but a :class:`RefusedError`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from meshgate.api.refusal import RefusedError, bad_request
+from meshgate.api.store_interface import Author
+
+JSON_TYPE: Final = "application/json"
+
+_TABLE: Final = re.compile(r"application/json;(?=.*\bas=Table\b)(?=.*\bg=meta\.k8s\.io\b).*\bv=(v1beta1|v1)\b.*")
+_DISCOVERY: Final = re.compile(r"application/json;(?=.*\bas=APIGroupDiscoveryList\b).*\bv=(v2beta1|v2)\b.*")
+_ANY: Final = ("application/json", "application/*", "*/*")
+
+TRUE: Final = ("1", "t", "true", "True", "TRUE")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """
+    A request.
+
+    :ivar path: the segments of the address, decoded.
+    :ivar query: the last value of each parameter.
+    :ivar headers: the headers by their names in lower case.
+    :ivar writes: True if the user may write.
+    """
+
+    method: str
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    user: str = ""
+    writes: bool = True
+
+    @property
+    def author(self) -> Author:
+        """The user and the program that sent the request."""
+        return Author(self.user, self.headers.get("user-agent", "")[:200])
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, without parameters; JSON where the client names none."""
+        return self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower() or JSON_TYPE
+
+    def flag(self, name: str) -> bool:
+        """True if a parameter of the query says so."""
+        return self.query.get(name, "") in TRUE
+
+    def number(self, name: str, default: int = 0) -> int:
+        """
+        A parameter that is a number.
+
+        :raises RefusedError: if it is none.
+        """
+        text = self.query.get(name, "")
+        if not text:
+            return default
+        if not re.fullmatch(r"[0-9]{1,18}", text):
+            raise bad_request(f"{name} has to be a whole number, not {text[:40]!r}")
+        return int(text)
+
+    def json(self) -> Any:
+        """
+        The body, which is JSON.
+
+        :raises RefusedError: if it is not.
+        """
+        try:
+            return json.loads(self.body, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            reason = str(error) or "it is nested too deeply"
+            raise bad_request(f"the body is not JSON: {reason[:200]}") from None
+
+    def table_version(self) -> str:
+        """The version of the Table that the client prefers to the objects; empty if it wants the objects."""
+        return self._preferred(_TABLE)
+
+    def discovery_version(self) -> str:
+        """The version of the aggregated discovery that the client prefers; empty if it wants the plain one."""
+        return self._preferred(_DISCOVERY)
+
+    def _preferred(self, pattern: re.Pattern[str]) -> str:
+        """The version in the first accepted form that is served, if that is one of a pattern."""
+        for form in self.headers.get("accept", "*/*").split(","):
+            plain = form.strip()
+            if match := pattern.fullmatch(plain):
+                return match.group(1)
+            if plain.partition(";")[0] in _ANY and ";as=" not in plain:
+                return ""
+        return ""
+
+    def check_accept(self) -> None:
+        """
+        Check that the client takes JSON.
+
+        :raises RefusedError: if it does not.
+        """
+        accepted = [form.strip().partition(";")[0] for form in self.headers.get("accept", "*/*").split(",")]
+        if not any(form in _ANY for form in accepted):
+            raise RefusedError(406, f"only {JSON_TYPE} is served")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    An answer that is complete.
+
+    :ivar body: an object that becomes JSON, or bytes as they are sent.
+    """
+
+    body: Any
+    code: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def content(self) -> bytes:
+        """The bytes of the body."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()

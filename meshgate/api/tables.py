@@ -1,0 +1,110 @@
+"""The tables that kubectl prints (apimachinery, meta/v1, type Table)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from meshgate.api.resource_types import Column, ResourceType, value_at
+from meshgate.api.store_interface import Object
+
+
+def table(
+    type_: ResourceType,
+    objects: Iterable[Object],
+    metadata: Any,
+    now: datetime,
+    version: str,
+    include: str = "Metadata",
+) -> dict[str, Any]:
+    """
+    A table of objects.
+
+    :param metadata: the metadata of the list.
+    :param version: the version of the Table itself, ``v1`` or ``v1beta1``.
+    :param include: the part of each object that its row holds: ``Metadata``, ``Object`` or ``None``.
+    """
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": metadata,
+        "columnDefinitions": columns(type_),
+        "rows": [row(type_, each, now, version, include) for each in objects],
+    }
+
+
+def columns(type_: ResourceType) -> list[dict[str, Any]]:
+    """The columns of a type."""
+    first = _definition(Column("Name", ()), "name")
+    return [first, *map(_definition, type_.columns), _definition(Column("Age", ()))]
+
+
+def _definition(column: Column, form: str = "") -> dict[str, Any]:
+    return {"name": column.name, "type": "string", "format": form, "description": "", "priority": column.priority}
+
+
+def row(type_: ResourceType, object_: Object, now: datetime, version: str, include: str) -> dict[str, Any]:
+    """The row of an object."""
+    metadata = object_["metadata"]
+    cells = [metadata["name"], *(_cell(value_at(object_, each.path)) for each in type_.columns), _age(metadata, now)]
+    found: dict[str, Any] = {"cells": cells}
+    if include == "Object":
+        found["object"] = object_
+    elif include == "Metadata":
+        found["object"] = {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": f"meta.k8s.io/{version}",
+            "metadata": metadata,
+        }
+    return found
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value
+
+
+def _age(metadata: Any, now: datetime) -> str:
+    created = metadata.get("creationTimestamp")
+    if not created:
+        return "<unknown>"
+    return age_text((now - datetime.fromisoformat(created)).total_seconds())
+
+
+def age_text(seconds: float) -> str:
+    """
+    A time span as kubectl writes it (apimachinery, util/duration, HumanDuration): two units where they matter.
+
+    :param seconds: the span.
+    """
+    whole = max(0, int(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if whole < 120:
+        return f"{whole}s"
+    if minutes < 10:
+        return _two(minutes, "m", whole % 60, "s")
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return _two(hours, "h", minutes % 60, "m")
+    if hours < 48:
+        return f"{hours}h"
+    if hours < 192:
+        return _two(days, "d", hours % 24, "h")
+    if days < 730:
+        return f"{days}d"
+    if days < 2920:
+        return _two(days // 365, "y", days % 365, "d")
+    return f"{days // 365}y"
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+
+
+def now_of(seconds: float) -> datetime:
+    """A time of the wall clock, in seconds since the epoch, with its time zone."""
+    return datetime.fromtimestamp(seconds, UTC)

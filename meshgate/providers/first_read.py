@@ -1,0 +1,89 @@
+"""
+The ages of resources that say none: each counts as created when this gateway first read it.
+
+The problem: of two Gateways that want one port, the older wins. A file need not say when its resource was created, and
+a client of the API may create another one at any time, which must never take the port of one that serves.
+
+The approach: the time at which a resource was first seen is kept, in a file too, so that a restart changes nothing.
+
+The invariants: resources of files keep their order among themselves, since those read together have one age; and a
+resource that comes back after it was away is as old as when it comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from meshgate.resources.resource import Resource
+
+FILE_NAME: Final = "first_read.json"
+
+
+class FirstRead:
+    """
+    The times at which resources were first read.
+
+    :param path: the file of the times.
+    :param wall_clock: returns seconds since the epoch.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: Path, wall_clock: Callable[[], float]) -> None:
+        self._path = path
+        self._wall_clock = wall_clock
+        self._times: dict[str, float] = self._read()
+        # By id(), which stays theirs as long as they are kept here.
+        self._dated: dict[int, tuple[Resource[Any], Resource[Any]]] = {}
+
+    def dated(self, resources: Iterable[Resource[Any]]) -> tuple[Resource[Any], ...]:
+        """The same resources, each with an age. A resource that is the same object gives the same object again."""
+        now, before = float(int(self._wall_clock())), self._times
+        times: dict[str, float] = {}
+        dated: dict[int, tuple[Resource[Any], Resource[Any]]] = {}
+        result = []
+        for resource in resources:
+            if resource.created is not None:
+                result.append(resource)
+                continue
+            name = f"{resource.origin.provider} {resource.key}"
+            time = times[name] = before.get(name, now)
+            known = self._dated.get(id(resource))
+            if known is None or known[1].first_read != time:
+                known = (resource, replace(resource, first_read=time))
+            dated[id(resource)] = known
+            result.append(known[1])
+        self._dated, self._times = dated, times
+        if times != before:
+            self._write()
+        return tuple(result)
+
+    def _read(self) -> dict[str, float]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return {str(name): float(time) for name, time in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            self._log.warn(
+                "{file} cannot be read, so the resources of files count as new: {error}", file=self._path, error=error
+            )
+            return {}
+
+    def _write(self) -> None:
+        fresh = self._path.with_name(f".{self._path.name}.new")
+        try:
+            fresh.write_text(json.dumps(self._times), encoding="utf-8")
+            fresh.replace(self._path)
+        except OSError as error:
+            self._log.warn(
+                "{file} cannot be written, so after a restart the resources of files count as new: {error}",
+                file=self._path,
+                error=error.strerror,
+            )

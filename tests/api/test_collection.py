@@ -1,0 +1,272 @@
+"""Tests of :mod:`meshgate.api.collection`."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.api.collection import RESTART_STEP, WriteOptions
+from meshgate.api.refusal import RefusedError
+from meshgate.api.resource_types import NAMESPACES
+from meshgate.api.selectors import everything
+from meshgate.api.store_interface import StoreContent, StoredObject
+from meshgate.api.watch_window import Watcher, WatchEvent
+from tests.api.api_objects import MemoryStore, collection_of, gateway, type_named
+
+GATEWAY = type_named("Gateway")
+OPTIONS = WriteOptions()
+
+
+class CollectionTests(SynchronousTestCase):
+    """Reading and writing objects."""
+
+    def setUp(self) -> None:
+        """A collection with an empty store."""
+        self.store = MemoryStore()
+        self.changes = 0
+        self.collection = collection_of(self.store, self.changed)
+
+    def changed(self) -> None:
+        """Count the changes that the gateway is told of."""
+        self.changes += 1
+
+    def create(self, object_: Any, options: WriteOptions = OPTIONS) -> Any:
+        """Create a Gateway, and return what was written."""
+        return self.successResultOf(Deferred.fromCoroutine(self.collection.create(GATEWAY, object_, options)))
+
+    def update(self, object_: Any, options: WriteOptions = OPTIONS) -> Any:
+        """Replace a Gateway, and return what was written."""
+        key = (object_["metadata"]["namespace"], object_["metadata"]["name"])
+        return self.successResultOf(
+            Deferred.fromCoroutine(self.collection.update(GATEWAY, key, lambda before: object_, options))
+        )
+
+    def delete(self, name: str, preconditions: Any = None) -> Any:
+        """Delete a Gateway."""
+        done = self.collection.delete(GATEWAY, ("default", name), preconditions, OPTIONS)
+        return self.successResultOf(Deferred.fromCoroutine(done))
+
+    def refused(self, coroutine: Any) -> RefusedError:
+        """The refusal of a write."""
+        refusal: RefusedError = self.failureResultOf(Deferred.fromCoroutine(coroutine), RefusedError).value
+        return refusal
+
+    def test_created(self) -> None:
+        """A new object gets its identity, age, generation and revision, and is stored, shown and told of."""
+        metadata = self.create(gateway()).object["metadata"]
+        self.assertEqual(metadata["creationTimestamp"], "2027-01-15T08:00:00Z")
+        self.assertEqual(metadata["generation"], 1)
+        self.assertRegex(metadata["uid"], r"^[0-9a-f-]{36}$")
+        self.assertEqual(metadata["resourceVersion"], str(RESTART_STEP + 1))
+        self.assertEqual(self.collection.get(GATEWAY, "default", "a")["metadata"], metadata)
+        self.assertEqual((len(self.store.changes), self.changes), (1, 1))
+
+    def test_twice(self) -> None:
+        """A second object of the same name is refused, and so is one in a namespace that does not exist."""
+        self.create(gateway())
+        self.assertEqual(self.refused(self.collection.create(GATEWAY, gateway(), OPTIONS)).reason, "AlreadyExists")
+        lost = gateway(namespace="nowhere")
+        self.assertEqual(self.refused(self.collection.create(GATEWAY, lost, OPTIONS)).code, 404)
+
+    def test_an_invalid_one(self) -> None:
+        """An object with faults is refused with every one of them, and changes nothing."""
+        refusal = self.refused(self.collection.create(GATEWAY, gateway(port=0), OPTIONS))
+        self.assertEqual(refusal.code, 422)
+        self.assertEqual([cause.field for cause in refusal.causes], ["spec.servers[0].port.number"])
+        self.assertEqual((self.store.changes, self.changes), ([], 0))
+
+    def test_unknown_fields(self) -> None:
+        """An unknown field is refused, warned of or ignored, as the client asks."""
+        odd = gateway()
+        odd["spec"]["colour"] = "red"
+        strict = WriteOptions(unknown_fields="Strict")
+        self.assertIn('unknown field "spec.colour"', self.refused(self.collection.create(GATEWAY, odd, strict)).message)
+        self.assertEqual(self.create(odd).warnings, ('unknown field "spec.colour"',))
+        again = gateway("b")
+        again["spec"]["colour"] = "red"
+        self.assertEqual(self.create(again, WriteOptions(unknown_fields="Ignore")).warnings, ())
+
+    def test_dry_run(self) -> None:
+        """A dry run answers as the write would, and writes nothing."""
+        written = self.create(gateway(), WriteOptions(dry_run=True))
+        self.assertEqual(written.object["metadata"]["name"], "a")
+        self.assertEqual((self.store.changes, self.collection.list(GATEWAY)), ([], []))
+
+    def test_updates(self) -> None:
+        """The generation counts changes of the content alone; without any change, nothing is written."""
+        self.create(gateway())
+        self.assertEqual(self.update(gateway(port=9)).object["metadata"]["generation"], 2)
+        labelled = self.update(gateway(port=9, labels={"a": "b"})).object["metadata"]
+        self.assertEqual(labelled["generation"], 2)
+        written = len(self.store.changes)
+        self.assertEqual(self.update(gateway(port=9, labels={"a": "b"})).object["metadata"], labelled)
+        self.assertEqual(len(self.store.changes), written)
+
+    def test_optimistic_locking(self) -> None:
+        """A write made from an old state is refused; one without a revision, or with the last one, is not."""
+        old = self.create(gateway()).object["metadata"]["resourceVersion"]
+        new = self.update(gateway(port=9)).object["metadata"]["resourceVersion"]
+        stale = self.collection.update(
+            GATEWAY, ("default", "a"), lambda before: gateway(port=8, resourceVersion=old), OPTIONS
+        )
+        self.assertEqual(self.refused(stale).code, 409)
+        self.update(gateway(port=8, resourceVersion=new))
+
+    def test_deleted(self) -> None:
+        """A deleted object is gone; a precondition that does not hold keeps it."""
+        uid = self.create(gateway()).object["metadata"]["uid"]
+        other = self.collection.delete(GATEWAY, ("default", "a"), {"uid": "x"}, OPTIONS)
+        self.assertEqual(self.refused(other).code, 409)
+        self.delete("a", {"uid": uid})
+        self.assertEqual(self.collection.list(GATEWAY), [])
+        self.assertEqual(self.refused(self.collection.delete(GATEWAY, ("default", "a"), None, OPTIONS)).code, 404)
+
+    def test_finalizers(self) -> None:
+        """An object with finalizers is marked, and goes with the last of them."""
+        self.create(gateway(finalizers=["a.example.com/x"]))
+        marked = self.delete("a").object["metadata"]
+        self.assertIn("deletionTimestamp", marked)
+        self.assertEqual(len(self.collection.list(GATEWAY)), 1)
+        self.update(gateway())
+        self.assertEqual(self.collection.list(GATEWAY), [])
+
+    def test_a_store_that_refuses(self) -> None:
+        """A write that the store refuses is answered by its sentence; nobody sees it, and later writes work."""
+        self.store.refuses = "the disk is full"
+        refusal = self.refused(self.collection.create(GATEWAY, gateway(), OPTIONS))
+        self.assertEqual((refusal.code, refusal.message), (503, "the disk is full"))
+        self.assertEqual((self.collection.list(GATEWAY), self.changes), ([], 0))
+        self.store.refuses = ""
+        self.create(gateway())
+
+    def test_writes_to_one_object_wait(self) -> None:
+        """Nobody sees a write before it is durable, and the next one to the same object starts from it."""
+        self.store.holds = True
+        first = Deferred.fromCoroutine(self.collection.create(GATEWAY, gateway(), OPTIONS))
+        second = Deferred.fromCoroutine(self.collection.create(GATEWAY, gateway(), OPTIONS))
+        self.assertEqual(self.collection.list(GATEWAY), [])
+        self.store.waiting[0].callback(None)
+        self.successResultOf(first)
+        self.assertEqual(self.failureResultOf(second, RefusedError).value.reason, "AlreadyExists")
+
+    def test_generated_names(self) -> None:
+        """A name is made from generateName; without either, the object is refused."""
+        body = gateway()
+        del body["metadata"]["name"]
+        self.assertEqual(self.refused(self.collection.create(GATEWAY, body, OPTIONS)).code, 422)
+        body["metadata"]["generateName"] = "gw-"
+        self.assertRegex(self.create(body).object["metadata"]["name"], r"^gw-[a-z]{5}$")
+
+    def test_namespaces(self) -> None:
+        """A namespace can be created, used, and deleted once nothing is in it; the given ones cannot be deleted."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}
+        create = self.collection.create(NAMESPACES, body, OPTIONS)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(create)).object["status"], {"phase": "Active"})
+        self.create(gateway(namespace="new"))
+        full = self.collection.delete(NAMESPACES, ("", "new"), None, OPTIONS)
+        self.assertIn("not empty", self.refused(full).message)
+        given = self.collection.delete(NAMESPACES, ("", "default"), None, OPTIONS)
+        self.assertEqual(self.refused(given).code, 403)
+
+    def test_a_restart(self) -> None:
+        """After a start, objects are as the store has them, and revisions go on above all that were given before."""
+        stored = gateway(uid="u", creationTimestamp="2020-01-01T00:00:00Z", generation=1, resourceVersion="7")
+        content = StoreContent(7, (StoredObject(GATEWAY.qualified_name, stored),))
+        collection = collection_of(MemoryStore(content))
+        self.assertEqual(collection.get(GATEWAY, "default", "a"), stored)
+        self.assertGreaterEqual(collection.revision, 7 + RESTART_STEP)
+
+
+class ForeignObjectTests(SynchronousTestCase):
+    """Objects of other providers."""
+
+    def setUp(self) -> None:
+        """A collection with the Gateway ``a`` of a file."""
+        self.collection = collection_of(MemoryStore())
+        self.collection.replace_foreign([(GATEWAY, gateway(), "routes/a.yaml:1:1")])
+
+    def refused(self, coroutine: Any) -> RefusedError:
+        """The refusal of a write."""
+        refusal: RefusedError = self.failureResultOf(Deferred.fromCoroutine(coroutine), RefusedError).value
+        return refusal
+
+    def test_shown_and_not_changed(self) -> None:
+        """It is listed with all metadata; a write is refused and names its file."""
+        (found,) = self.collection.list(GATEWAY)
+        self.assertEqual(found["spec"], gateway()["spec"])
+        self.assertIn("uid", found["metadata"])
+        for write in (
+            self.collection.update(GATEWAY, ("default", "a"), lambda before: gateway(port=9), OPTIONS),
+            self.collection.delete(GATEWAY, ("default", "a"), None, OPTIONS),
+        ):
+            refusal = self.refused(write)
+            self.assertEqual(refusal.code, 403)
+            self.assertIn("routes/a.yaml:1:1 defines it", refusal.message)
+
+    def test_a_file_over_an_object(self) -> None:
+        """Of one name in the store and in a file, the file's is shown; without the file, the store's is back."""
+        collection = collection_of(MemoryStore())
+        create = collection.create(GATEWAY, gateway(port=9), OPTIONS)
+        self.successResultOf(Deferred.fromCoroutine(create))
+        collection.replace_foreign([(GATEWAY, gateway(port=8), "a.yaml:1:1")])
+        port = collection.get(GATEWAY, "default", "a")["spec"]["servers"][0]["port"]["number"]
+        self.assertEqual(port, 8)
+        collection.replace_foreign([])
+        port = collection.get(GATEWAY, "default", "a")["spec"]["servers"][0]["port"]["number"]
+        self.assertEqual(port, 9)
+
+    def test_watched(self) -> None:
+        """Watchers see a file's objects come, change and go; the same content again is no change."""
+        events: list[WatchEvent] = []
+        self.collection.window(GATEWAY).watchers.add(Watcher("", everything, events.append))
+        for documents in ([gateway(port=9)], [gateway(port=9)], []):
+            self.collection.replace_foreign([(GATEWAY, each, "a.yaml:1:1") for each in documents])
+        self.assertEqual([event.type for event in events], ["MODIFIED", "DELETED"])
+        revisions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
+        self.assertEqual(revisions, sorted(set(revisions)))
+
+
+class WatchedCollectionTests(SynchronousTestCase):
+    """A watcher's view of any sequence of writes."""
+
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["create", "update", "delete"])), max_size=20))
+    def test_any_sequence(self, actions: list[tuple[str, str]]) -> None:
+        """A watcher that applies each event has the objects that a list has, with rising revisions."""
+        collection = collection_of(MemoryStore())
+        mirror: dict[str, Any] = {}
+        revisions: list[int] = []
+
+        def see(event: WatchEvent) -> None:
+            name = event.object["metadata"]["name"]
+            revisions.append(int(event.object["metadata"]["resourceVersion"]))
+            if event.type == "DELETED":
+                del mirror[name]
+            else:
+                self.assertIs(name in mirror, event.type == "MODIFIED")
+                mirror[name] = event.object
+
+        collection.window(GATEWAY).watchers.add(Watcher("", everything, see))
+        randomness = random.Random(len(actions))
+        for name, action in actions:
+            body = gateway(name, randomness.randint(1, 5))
+            write: Any
+            if action == "create":
+                write = collection.create(GATEWAY, body, OPTIONS)
+            elif action == "update":
+                write = collection.update(GATEWAY, ("default", name), partial(_instead, body), OPTIONS)
+            else:
+                write = collection.delete(GATEWAY, ("default", name), None, OPTIONS)
+            Deferred.fromCoroutine(write).addErrback(lambda failure: failure.trap(RefusedError))
+        self.assertEqual([mirror[name] for name in sorted(mirror)], collection.list(GATEWAY))
+        self.assertEqual(revisions, sorted(set(revisions)))
+
+
+def _instead(body: Any, before: Any) -> Any:
+    """The wanted object, whatever the present one is."""
+    return body

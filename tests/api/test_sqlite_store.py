@@ -1,0 +1,200 @@
+"""Tests of :mod:`meshgate.api.sqlite_store`, and the suite that every store has to pass."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from meshgate.api.sqlite_store import SqliteStore
+from meshgate.api.store_interface import Author, Change, IObjectStore, StoreError
+from tests.api.api_objects import gateway
+from tests.support import IMPORT_ROOT, new_folder, reactor
+
+GATEWAYS = "gateways.networking.istio.io"
+
+WRITER = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from meshgate.api.sqlite_store import SqliteStore
+from meshgate.api.store_interface import Author, Change
+
+store = SqliteStore(Path(sys.argv[1]), reactor)
+number = store.open().revision
+
+def write(_=None):
+    global number
+    if _ is None and number:
+        print(number, flush=True)
+    number += 1
+    name = f"g{number % 7}"
+    object_ = {"apiVersion": "v1", "kind": "K", "metadata": {"name": name, "number": number}}
+    store.write([Change(number, 0.0, "k", "", name, None, object_, Author())]).addCallback(write)
+
+reactor.callWhenRunning(write, 0)
+reactor.run()
+"""
+"""Writes one change after the other, and prints the number of each that is acknowledged."""
+
+
+def change(revision: int, name: str = "a", after: Any = None, before: Any = None) -> Change:
+    """A change of a Gateway."""
+    return Change(revision, float(revision), GATEWAYS, "default", name, before, after, Author("admin", "kubectl"))
+
+
+class StoreSuite:
+    """What every store does; a test case adds :meth:`make`."""
+
+    def make(self) -> Any:
+        """A store with the same content as the one before in this test."""
+        raise NotImplementedError
+
+    async def test_the_interface(self) -> None:
+        """It provides the interface."""
+        assert isinstance(self, TestCase)
+        verifyObject(IObjectStore, self.make())
+
+    async def test_a_new_one_is_empty(self) -> None:
+        """A new store has no object, and the revision 0."""
+        assert isinstance(self, TestCase)
+        store = self.make()
+        content = store.open()
+        self.assertEqual((content.revision, content.objects), (0, ()))
+        await store.close()
+
+    async def test_objects_survive(self) -> None:
+        """Created, changed and deleted objects are as they were left, with the last revision."""
+        assert isinstance(self, TestCase)
+        store = self.make()
+        store.open()
+        await store.write([change(1, "a", gateway("a")), change(2, "b", gateway("b"))])
+        await store.write([change(3, "a", gateway("a", 9), gateway("a"))])
+        await store.write([change(4, "b", None, gateway("b"))])
+        await store.close()
+        again = self.make()
+        content = again.open()
+        self.assertEqual(content.revision, 4)
+        self.assertEqual([each.object for each in content.objects], [gateway("a", 9)])
+        self.assertEqual(content.objects[0].type_name, GATEWAYS)
+        await again.close()
+
+    async def test_history(self) -> None:
+        """The history tells the last changes, the latest first, with both states and the author."""
+        assert isinstance(self, TestCase)
+        store = self.make()
+        store.open()
+        changes = [change(1, "a", gateway("a")), change(2, "a", gateway("a", 9), gateway("a")), change(3, "a")]
+        for each in changes:
+            await store.write([each])
+        self.assertEqual(list(await store.history(2)), changes[:0:-1])
+        await store.close()
+
+
+class SqliteStoreTests(StoreSuite, TestCase):
+    """The store in a file."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        """The file."""
+        self.file = Path(new_folder(self)) / "api.sqlite"
+
+    def make(self) -> SqliteStore:
+        """A store in the file."""
+        return SqliteStore(self.file, reactor)
+
+    async def test_many_writes_at_once(self) -> None:
+        """Writes that wait share a transaction, and take effect in their order."""
+        store = self.make()
+        store.open()
+        waiting = [store.write([change(number, "a", gateway("a", number))]) for number in range(1, 201)]
+        await gatherResults(waiting)
+        await store.close()
+        again = self.make()
+        content = again.open()
+        self.assertEqual([each.object for each in content.objects], [gateway("a", 200)])
+        self.assertEqual(content.revision, 200)
+        await again.close()
+
+    async def test_only_its_owner_reads_it(self) -> None:
+        """The file is readable by its owner alone, since Secrets are in it."""
+        store = self.make()
+        store.open()
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
+        await store.close()
+
+    async def test_a_refused_write(self) -> None:
+        """A write that the file refuses fails with a sentence, leaves the file as it was, and the next one works."""
+        store = self.make()
+        store.open()
+        await store.write([change(1, "a", gateway("a"))])
+        error: Any = await self.assertFailure(store.write([change(2, "b", gateway("b")), change(1, "c")]), StoreError)
+        self.assertIn(str(self.file), str(error))
+        await store.write([change(3, "c", gateway("c"))])
+        await store.close()
+        again = self.make()
+        content = again.open()
+        self.assertEqual([each.object["metadata"]["name"] for each in content.objects], ["a", "c"])
+        await again.close()
+
+    def refused(self) -> str:
+        """The message of a store that cannot be opened."""
+        return str(self.assertRaises(StoreError, self.make().open))
+
+    def test_a_damaged_file(self) -> None:
+        """A file that is no database, or of which some bytes are damaged, is refused with a way out."""
+        self.file.write_bytes(b"this is no database, but longer than its header" * 20)
+        message = self.refused()
+        self.assertIn("not a database", message)
+        self.assertIn("move the file away", message)
+
+    async def test_a_newer_file(self) -> None:
+        """So is a file that a newer meshgate has written."""
+        store = self.make()
+        store.open()
+        await store.close()
+        with sqlite3.connect(self.file) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        self.assertIn("a newer meshgate has written it (format 99", self.refused())
+
+    def test_no_folder(self) -> None:
+        """So is a file in a folder that does not exist."""
+        self.file = self.file.parent / "nowhere" / "api.sqlite"
+        self.assertIn("cannot be used", self.refused())
+
+    async def test_killed_writers(self) -> None:
+        """Whatever a writer that is killed has acknowledged is there afterwards, and nothing is half there."""
+        randomness = random.Random(os.getpid())
+        for _ in range(5):
+            process = subprocess.Popen(
+                [sys.executable, "-c", WRITER, self.file],
+                env={**os.environ, "PYTHONPATH": str(IMPORT_ROOT)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            output = process.stdout
+            assert output is not None
+            acknowledged = 0
+            for _ in range(randomness.randint(2, 40)):
+                acknowledged = int(output.readline())
+            process.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged, *map(int, output.read().split("\n")[:-1])])
+            output.close()
+            process.wait()
+            store = self.make()
+            content = store.open()
+            self.assertGreaterEqual(content.revision, acknowledged)
+            numbers = {each.object["metadata"]["number"] for each in content.objects}
+            self.assertEqual(numbers, set(range(max(1, content.revision - 6), content.revision + 1)))
+            await store.close()

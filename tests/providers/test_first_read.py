@@ -1,0 +1,73 @@
+"""Tests of :mod:`meshgate.providers.first_read`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.providers.first_read import FILE_NAME, FirstRead
+from meshgate.resources.reader import read_text
+from meshgate.resources.resource import Resource
+from tests.support import new_folder
+
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: {name}{more}}}
+spec: {{servers: [{{port: {{number: 80, name: tcp, protocol: TCP}}, hosts: ["*"]}}]}}
+"""
+
+
+def gateway(name: str, more: str = "") -> Resource[object]:
+    """A Gateway of a file."""
+    (resource,) = read_text(GATEWAY.format(name=name, more=more), f"{name}.yaml", "files").resources
+    return resource
+
+
+class FirstReadTests(SynchronousTestCase):
+    """Ages of resources."""
+
+    def setUp(self) -> None:
+        """A folder, and a clock."""
+        self.file = Path(new_folder(self)) / FILE_NAME
+        self.now = 1000.7
+
+    def ages(self) -> FirstRead:
+        """The ages that the file has."""
+        return FirstRead(self.file, lambda: self.now)
+
+    def test_kept(self) -> None:
+        """The first time counts, in whole seconds, over a restart too; a later resource is younger."""
+        first, second = gateway("b"), gateway("a")
+        ages = self.ages()
+        (dated,) = ages.dated([first])
+        self.assertEqual(dated.first_read, 1000.0)
+        self.now = 2000.0
+        again = self.ages().dated([first, second])
+        self.assertEqual([each.first_read for each in again], [1000.0, 2000.0])
+        self.assertEqual(sorted(again, key=Resource.order), list(again))
+
+    def test_the_same_object(self) -> None:
+        """A resource that is the same object gives the same object, so that it is not compiled again."""
+        first, ages = gateway("a"), self.ages()
+        self.assertIs(ages.dated([first])[0], ages.dated([first])[0])
+
+    def test_one_that_says_its_age(self) -> None:
+        """A resource with a time stamp stays as it is."""
+        told = gateway("a", ', creationTimestamp: "2020-01-01T00:00:00Z"')
+        self.assertIs(self.ages().dated([told])[0], told)
+
+    def test_one_that_comes_back(self) -> None:
+        """A resource that was away is as old as when it comes back."""
+        ages, first = self.ages(), gateway("a")
+        ages.dated([first])
+        ages.dated([])
+        self.now = 3000.0
+        self.assertEqual(ages.dated([first])[0].first_read, 3000.0)
+
+    def test_a_file_that_cannot_be_read(self) -> None:
+        """A damaged file is told of in the log, and replaced."""
+        self.file.write_text("[1")
+        self.assertEqual(self.ages().dated([gateway("a")])[0].first_read, 1000.0)
+        self.assertEqual(self.ages().dated([gateway("a")])[0].first_read, 1000.0)

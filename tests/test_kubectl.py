@@ -1,0 +1,205 @@
+"""The API as kubectl uses it: real kubectls against a real twistd."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Awaitable, Callable
+
+from twisted.trial.unittest import TestCase
+
+from tests.kubectl import Kubectl, kubectls
+from tests.support import TwistdProcess, accepts, free_port, new_folder, wait_for
+
+SETTINGS = """\
+providers: [{{name: files, type: directory, paths: [routes/]}}]
+workers: 1
+api: {{port: {port}, namespaces: [shop]}}
+"""
+
+ROUTES = """\
+apiVersion: networking.istio.io/v1alpha3
+kind: Gateway
+metadata: {{name: {name}}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - port: {{number: {port}, name: tcp, protocol: TCP}}
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: ["*"]
+  gateways: [{name}]
+  tcp:
+  - match: [{{port: {port}}}]
+    route: [{{destination: {{host: {name}, port: {{number: 7}}}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: tcp, port: 7}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: {name}, labels: {{app: {name}}}}}
+spec: {{address: 127.0.0.1, labels: {{app: {name}}}}}
+"""
+"""A TCP route in three versions of Istio's API, and its Service."""
+
+
+class KubectlTests(TestCase):
+    """A gateway with the API, and each kubectl."""
+
+    timeout = 240
+
+    async def start(self) -> None:
+        """Run a gateway with one Gateway in a file."""
+        self.kubectls = kubectls()
+        self.folder = new_folder(self)
+        (self.folder / "routes").mkdir()
+        self.file_port, self.api_port = free_port(), free_port()
+        self.file = self.folder / "routes" / "filed.yaml"
+        self.file.write_text(ROUTES.format(name="filed", port=self.file_port))
+        settings = self.folder / "meshgate.yaml"
+        settings.write_text(SETTINGS.format(port=self.api_port))
+        await self.run_gateway()
+
+    async def run_gateway(self) -> TwistdProcess:
+        """Start it, and wait until it serves."""
+        process = TwistdProcess(self, ["meshgate", "--config", self.folder / "meshgate.yaml"], self.folder)
+        await process.wait_for_output("the worker serves")
+        self.process = process
+        return process
+
+    def kubectl(self, which: str, user: str = "kubeconfig") -> Kubectl:
+        """One of the kubectls, as one of the users."""
+        return Kubectl(self, self.kubectls[which], self.folder / "state" / user)
+
+    async def on_each(self, check: Callable[[Kubectl, str], Awaitable[None]]) -> None:
+        """Check with each kubectl in turn, in one gateway."""
+        await self.start()
+        for which in self.kubectls:
+            await check(self.kubectl(which), which)
+
+    async def test_a_route_from_nothing(self) -> None:
+        """Apply, get, change, diff and delete a route; its port opens, moves and closes."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            port, moved = free_port(), free_port()
+            routes = ROUTES.format(name="echo", port=port)
+            applied = await kubectl.run("apply", "-n", "shop", "-f", "-", given=routes)
+            self.assertEqual(applied.stdout.count("created"), 4, which)
+            await wait_for(lambda: _accepts(port), "the port to open")
+
+            again = await kubectl.run("apply", "-n", "shop", "-f", "-", given=routes)
+            self.assertEqual(again.stdout.count("unchanged"), 4, which)
+            self.assertEqual((await kubectl.run("diff", "-n", "shop", "-f", "-", given=routes, status=None)).stdout, "")
+
+            shown = (await kubectl.run("get", "vs", "-n", "shop")).stdout.splitlines()
+            self.assertEqual(shown[0].split(), ["NAME", "GATEWAYS", "HOSTS", "AGE"])
+            self.assertRegex(shown[1], r'^echo +\["echo"\] +\["\*"\] +\d+s$')
+            shown = (await kubectl.run("get", "gw", "-n", "shop")).stdout.splitlines()
+            self.assertEqual(shown[0].split(), ["NAME", "AGE"])
+
+            changed = routes.replace(str(port), str(moved))
+            applied = await kubectl.run("apply", "-n", "shop", "-f", "-", given=changed)
+            self.assertEqual(applied.stdout.count("configured"), 2, which)
+            await wait_for(lambda: _accepts(moved) and not _accepts(port), "the port to move")
+            path = "jsonpath={.spec.servers[0].port.number}"
+            self.assertEqual((await kubectl.run("get", "gw", "echo", "-n", "shop", "-o", path)).stdout, str(moved))
+
+            deleted = await kubectl.run("delete", "-n", "shop", "-f", "-", given=changed)
+            self.assertEqual(deleted.stdout.count(" deleted"), 4, which)
+            await wait_for(lambda: not _accepts(moved), "the port to close")
+
+        await self.on_each(check)
+
+    async def test_faults(self) -> None:
+        """A resource with a fault is refused with its field, and one of a file with the file; nothing changes."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            bad = ROUTES.format(name="bad", port=0).split("---")[0]
+            refused = await kubectl.run("apply", "-n", "shop", "-f", "-", given=bad, status=1)
+            self.assertIn("spec.servers[0].port.number", refused.stderr, which)
+            refused = await kubectl.run("delete", "gateway", "filed", status=1)
+            self.assertIn("routes/filed.yaml:1:1 defines it", refused.stderr, which)
+            missing = await kubectl.run("get", "gateway", "nothing", status=1)
+            self.assertIn('gateways.networking.istio.io "nothing" not found', missing.stderr, which)
+            self.assertEqual((await kubectl.run("get", "gw", "-A", "-o", "name")).stdout.split(), [f"{GATEWAY}/filed"])
+
+        await self.on_each(check)
+
+    async def test_other_commands(self) -> None:
+        """Create, label, annotate, patch, replace, edit, describe, watch and the namespaces' own commands work."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            gateway = ROUTES.format(name="other", port=free_port()).split("---")[0]
+            await kubectl.run("create", "-f", "-", given=gateway)
+            await kubectl.run("label", "gw", "other", "team=blue")
+            await kubectl.run("annotate", "gw", "other", "why=because")
+            await kubectl.run("patch", "gw", "other", "--type=merge", "-p", '{"metadata":{"labels":{"more":"1"}}}')
+            patch = '[{"op":"remove","path":"/metadata/labels/more"}]'
+            await kubectl.run("patch", "gw", "other", "--type=json", "-p", patch)
+            found = json.loads((await kubectl.run("get", "gw", "-l", "team=blue", "-o", "json")).stdout)
+            (object_,) = found["items"]
+            self.assertEqual(object_["metadata"]["labels"], {"team": "blue"}, which)
+            self.assertEqual(object_["metadata"]["annotations"]["why"], "because")
+            described = (await kubectl.run("describe", "gw", "other")).stdout
+            self.assertIn("team=blue", described)
+            object_["spec"]["servers"][0]["hosts"] = ["a.example.com"]
+            await kubectl.run("replace", "-f", "-", given=json.dumps(object_))
+            object_["metadata"]["resourceVersion"] = "1"
+            conflict = await kubectl.run("replace", "-f", "-", given=json.dumps(object_), status=1)
+            self.assertIn("the object has been modified", conflict.stderr)
+            await kubectl.run("create", "--validate=false", "-f", "-", given=NAMESPACE.format(name=which))
+            self.assertIn("Active", (await kubectl.run("get", "ns", which)).stdout)
+            await kubectl.run("delete", "ns", which)
+            await kubectl.run("delete", "gw", "other")
+
+        await self.on_each(check)
+
+    async def test_readers(self) -> None:
+        """The reader's kubeconfig lists and is refused every write; a wrong token is refused everything."""
+        await self.start()
+        reader = self.kubectl("current", "kubeconfig.reader")
+        self.assertIn("filed", (await reader.run("get", "gw")).stdout)
+        refused = await reader.run("delete", "gw", "filed", status=1)
+        self.assertIn("may only read", refused.stderr)
+        stranger = self.folder / "state" / "kubeconfig.stranger"
+        text = (self.folder / "state" / "kubeconfig").read_text()
+        stranger.write_text(re.sub(r"token: .*", "token: nobody-gave-this-one", text))
+        refused = await self.kubectl("current", stranger.name).run("get", "gw", status=1)
+        self.assertIn("You must be logged in", refused.stderr)
+
+    async def test_a_restart(self) -> None:
+        """What was applied is there after kill -9, and serves; so is the order in which a clash was won."""
+        await self.start()
+        kubectl, port = self.kubectl("current"), free_port()
+        await kubectl.run("apply", "-f", "-", given=ROUTES.format(name="kept", port=port))
+        rival = ROUTES.format(name="aaa", port=self.file_port).split("---")[0]
+        await kubectl.run("apply", "-f", "-", given=rival)
+        await wait_for(lambda: _accepts(port), "the port to open")
+        self.process.signal(signal.SIGKILL)
+        await self.process.exit_status()
+        await wait_for(lambda: not _accepts(port), "the workers to end")
+        await self.run_gateway()
+        await wait_for(lambda: _accepts(port), "the port to open again")
+        self.assertIn("kept", (await kubectl.run("get", "gw")).stdout)
+        self.assertRegex(self.process.stdout + self.process.stderr, r"Gateway default/aaa.*\b(filed|lost|drop)")
+
+
+GATEWAY = "gateway.networking.istio.io"
+
+NAMESPACE = """\
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {name}}}
+"""
+
+
+def _accepts(port: int) -> bool:
+    return accepts("127.0.0.1", port)
