@@ -21,6 +21,7 @@ from meshgate.resources.kinds.service import (
     ServiceSpec,
     ServiceType,
     SliceEndpoint,
+    TransportProtocol,
 )
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
@@ -108,6 +109,16 @@ class CatalogPort:
         unknown = self.labels.count(None)
         return (), reason + (f", as far as labels are known: the Pods of {unknown} are not given" if unknown else "")
 
+    def joined(self, other: CatalogPort) -> CatalogPort:
+        """Join the endpoints that another source has for a port of the same name."""
+        if other.name != self.name or not (other.endpoints or other.pods):
+            return self
+        own = zip(self.endpoints, self.labels, self.localities, strict=True)
+        others = zip(other.endpoints, other.labels, other.localities, strict=True)
+        found = [*own, *others]
+        pods = () if found else (*self.pods, *other.pods)
+        return _with_endpoints(self.number, self.name, found, "" if found else self.missing or other.missing, pods)
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogHost:
@@ -115,11 +126,36 @@ class CatalogHost:
     A host that routes can name: a Service, or one host of a ServiceEntry.
 
     :ivar source: the Service or ServiceEntry.
+    :ivar ports: by number, without those for UDP, which gateways do not route.
+    :ivar others: younger ServiceEntries of the same host and namespace, whose endpoints are among those of the ports.
     """
 
     host: str
     source: Resource[Any]
     ports: Mapping[int, CatalogPort]
+    others: tuple[Resource[Any], ...] = ()
+
+    @property
+    def only_port(self) -> int | None:
+        """The number of the host's port, if it has a single one; a port for UDP counts as well."""
+        return next(iter(self.ports), None) if len(self.source.spec.ports) == 1 else None
+
+    @property
+    def udp_ports(self) -> set[int]:
+        """The numbers of the host's ports for UDP."""
+        ports = (each for each in self.source.spec.ports if each.protocol == TransportProtocol.UDP)
+        return {each.port if isinstance(each, ServicePort) else each.number for each in ports}
+
+    def joined(self, other: CatalogHost) -> CatalogHost:
+        """
+        Join the ports and endpoints of another source of the same host and namespace: Istio keeps endpoints by host and
+        namespace (pilot/pkg/model/endpointshards.go).
+        """
+        ports = {
+            number: port.joined(other.ports[number]) if number in other.ports else port
+            for number, port in self.ports.items()
+        }
+        return CatalogHost(self.host, self.source, {**other.ports, **ports}, (*self.others, other.source))
 
 
 class Catalog:
@@ -202,12 +238,10 @@ class Catalog:
 
         :param namespace: from which the host must be visible.
         """
-        spec = found.source.spec
-        if not isinstance(spec, ServiceSpec) or not spec.stands_for:
+        if not _is_alias(found):
             return found
-        target = self.find(spec.stands_for, namespace)
-        is_alias = target is not None and isinstance(target.source.spec, ServiceSpec) and target.source.spec.stands_for
-        return None if is_alias else target
+        target = self.find(found.source.spec.stands_for, namespace)
+        return None if target is not None and _is_alias(target) else target
 
     def find_covering(self, host: str, namespace: str) -> CatalogHost | None:
         """Find a host, or else the longest wildcard that covers it, as sidecars do."""
@@ -274,11 +308,20 @@ class Catalog:
     def _add(self, host: str, source: Resource[Any], ports: Iterable[CatalogPort], before: Catalog | None) -> None:
         new = CatalogHost(host, source, {port.number: port for port in ports})
         old = before._hosts.get(host, ()) if before is not None else ()
-        self._hosts[host].append(next((each for each in old if each == new), new))
+        hosts = self._hosts[host]
+        for index, first in enumerate(hosts):
+            same = (first.source.namespace, scopes(first.source)) == (source.namespace, scopes(source))
+            if same and not _is_alias(first):
+                joined = first.joined(new)
+                hosts[index] = next((each for each in old if each == joined), joined)
+                return
+        hosts.append(next((each for each in old if each == new), new))
 
     def _service_ports(self, service: Resource[ServiceSpec]) -> Iterator[CatalogPort]:
         spec = service.spec
         for port in spec.ports:
+            if port.protocol is TransportProtocol.UDP:
+                continue
             if spec.type is ServiceType.EXTERNAL_NAME:
                 yield _external(spec.external_name, port)
                 continue
@@ -363,6 +406,8 @@ class Catalog:
     def _entry_ports(self, entry: Resource[ServiceEntrySpec], host: str) -> Iterator[CatalogPort]:
         spec = entry.spec
         for port in spec.ports:
+            if port.protocol == "UDP":
+                continue
             target = port.target_port or port.number
             if spec.resolution == "DYNAMIC_DNS":
                 missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
@@ -391,6 +436,12 @@ class Catalog:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
                 yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
+
+
+def _is_alias(host: CatalogHost) -> bool:
+    """True if a host is a Service of type ExternalName, which stands for another host."""
+    spec = host.source.spec
+    return isinstance(spec, ServiceSpec) and bool(spec.stands_for)
 
 
 def export_to(resource: Resource[Any]) -> Sequence[str]:

@@ -276,7 +276,7 @@ class DestinationResolver:
         if found is None:
             return _Resolved(host, number or 0, lack=self._unknown(host, viewer, virtual_service.namespace))
         if number is None:
-            number = next(iter(found.ports)) if len(found.ports) == 1 else server_port
+            number = found.only_port or server_port
         alias, found = found, self._catalog.concrete(found, viewer) or found
         if number not in found.ports:
             return _Resolved(found.host, number, lack=_no_port(found, number))
@@ -435,7 +435,7 @@ def _named(source: PolicySource, field: str) -> str:
 
 
 def _used(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
-    owners = [found.source]
+    owners = [found.source, *found.others]
     if rule is not None and rule.policy is not None:
         owners.append(rule.policy[0])
     if subset is not None:
@@ -451,9 +451,10 @@ def _no_port_named(found: CatalogHost, target: RouteTarget) -> _Lack | None:
 
 def _no_port(found: CatalogHost, number: int) -> _Lack:
     have = ", ".join(map(str, sorted(found.ports))) or "none"
+    for_tcp = " for TCP" if number in found.udp_ports else ""
     return _Lack(
         "MG2021",
-        f"{found.host} has no port {number}; it has {have}",
+        f"{found.host} has no port {number}{for_tcp}; it has {have}",
         "name one of the ports under destination.port.number",
         field=".port.number",
     )

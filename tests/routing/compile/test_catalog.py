@@ -91,6 +91,29 @@ class ServiceTests(SynchronousTestCase):
         )
         self.assertEqual(addresses(found), ["10.0.0.1:80"])
 
+    def test_ports_for_udp(self) -> None:
+        """A gateway does not route them; one for TCP may have the same number, and a port for UDP counts as a port."""
+        tcp, udp = port(53, "tcp-dns", 5353), {**port(53, "dns", 5454), "protocol": "UDP"}
+        for ports in ((tcp, udp), (udp, tcp)):
+            found = look_up(DB, 53, service("db", *ports, selector=APP), workload("w", "10.0.0.1", APP))
+            self.assertEqual(addresses(found), ["10.0.0.1:5353"])
+        host = Catalog(read(service("db", port(80, "tcp"), udp)), "cluster.local").find(DB)
+        assert host is not None
+        self.assertEqual((sorted(host.ports), host.only_port, host.udp_ports), ([80], None, {53}))
+
+    def test_sources_of_one_host_and_namespace(self) -> None:
+        """Endpoints of the same host and port name are joined, and those of another namespace are not."""
+        spec = {"hosts": [DB], "ports": [{"number": 80, "name": "tcp", "protocol": "TCP"}], "resolution": "STATIC"}
+        one, two, three = ({**spec, "endpoints": [{"address": f"10.0.0.{n}"}]} for n in (1, 2, 3))
+        other_name = {**two, "ports": [{"number": 80, "name": "other", "protocol": "TCP"}]}
+        for documents, want in (
+            ([document("ServiceEntry", "a", one), document("ServiceEntry", "b", two)], ["10.0.0.1:80", "10.0.0.2:80"]),
+            ([document("ServiceEntry", "a", one), document("ServiceEntry", "b", other_name)], ["10.0.0.1:80"]),
+            ([document("ServiceEntry", "a", one), document("ServiceEntry", "b", three, "other")], ["10.0.0.1:80"]),
+            ([service("db", port(80, "tcp")), document("ServiceEntry", "b", two)], ["10.0.0.2:80"]),
+        ):
+            self.assertEqual(addresses(look_up(DB, 80, *documents)), want)
+
     def test_endpoints_of_a_service(self) -> None:
         """Endpoints belong to the Service of their name and namespace; those that a slice has, too, count once."""
         subsets = [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"name": "tcp", "port": 5432}]}]
