@@ -18,7 +18,7 @@ CODES: Final[dict[str, str]] = {
     "MG0003": "The document is not a Kubernetes resource",
     "MG0004": "The kind is known, but not in this apiVersion",
     "MG0005": "The kind is misspelled",
-    "MG0006": "The document is not a routing resource and is ignored",
+    "MG0006": "The document is of a kind that is not read",
     "MG0007": "The same resource is defined more than once",
     "MG0008": "A file cannot be read",
     "MG0009": "A file or folder holds no routes",

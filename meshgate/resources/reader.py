@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.kinds.supported_kinds import Kind, find_kind, ignored
+from meshgate.resources.kinds.supported_kinds import Kind, find_kind, not_read
 from meshgate.resources.model import Labels
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
@@ -153,7 +153,9 @@ def _read(document: Any, source: DocumentSource, default_namespace: str, unknown
     kind = find_kind(document["apiVersion"], key.kind)
     if isinstance(kind, Kind):
         return _read_kind(document, kind, key, source, unknown_fields)
-    return DocumentReading(key, None, source.problems([kind or ignored(key.kind)], key), source.origin)
+    return DocumentReading(
+        key, None, source.problems([kind or not_read(document["apiVersion"], key.kind)], key), source.origin
+    )
 
 
 def _head_faults(document: Any) -> list[Fault]:

@@ -13,7 +13,7 @@ from meshgate.resources.problem import Problem, Severity
 from tests.support import new_folder
 
 WARNING = Problem(Severity.WARNING, "MG1001", "unknown field {x}", file="a.yaml", line=3, column=5)
-INFO = Problem(Severity.INFO, "MG0006", "not a routing resource")
+INFO = Problem(Severity.INFO, "MG0006", "the kind ConfigMap is not read")
 
 
 class ProblemLogTests(SynchronousTestCase):
@@ -38,7 +38,7 @@ class ProblemLogTests(SynchronousTestCase):
         """A new problem beside an old one is the only line."""
         self.log.report([WARNING])
         self.log.report([WARNING, INFO])
-        self.assertEqual(self.logged()[1:], ["info[MG0006]: not a routing resource"])
+        self.assertEqual(self.logged()[1:], ["info[MG0006]: the kind ConfigMap is not read"])
 
     def test_a_problem_that_comes_back_is_said_again(self) -> None:
         """A problem that was gone in between is logged again."""

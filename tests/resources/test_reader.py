@@ -164,7 +164,7 @@ class ReadTextTests(SynchronousTestCase):
         (problem,) = reading.all_problems
         self.assertEqual(
             str(problem),
-            "all.yaml:69:3: info[MG0006]: ReplicaSet default/web: ReplicaSet is not a routing resource; ignored",
+            "all.yaml:69:3: info[MG0006]: ReplicaSet default/web: the kind apps/ReplicaSet is not read",
         )
 
     def test_json_reads_the_same(self) -> None:

@@ -159,6 +159,21 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     )
 }
+_OWN_KINDS: Final = "meshgate reads Istio's own kinds: a Gateway and a VirtualService of networking.istio.io"
+_NOT_READ: Final[Mapping[str, str]] = {
+    "security.istio.io/AuthorizationPolicy": "clients that it keeps out of Istio's gateway get in here",
+    "security.istio.io/PeerAuthentication": (
+        "this gateway does not speak the mutual TLS of the mesh, and endpoints of mode STRICT refuse it"
+    ),
+    "networking.istio.io/EnvoyFilter": "what it changes in Istio's gateway does not change here",
+    "networking.k8s.io/NetworkPolicy": "connections that it forbids in a cluster are made here",
+    "networking.k8s.io/Ingress": _OWN_KINDS,
+    "gateway.networking.k8s.io/Gateway": _OWN_KINDS,
+    "gateway.networking.k8s.io/TLSRoute": _OWN_KINDS,
+    "gateway.networking.k8s.io/TCPRoute": _OWN_KINDS,
+}
+"""What somebody should know who has a resource of a kind that is not read."""
+
 _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})
 
 
@@ -194,6 +209,9 @@ def _misspelled(group: str, name: str) -> Fault | None:
     return Fault(("kind",), "MG0005", f"{name_text(name)} is not a kind of {group}", f"did you mean {known[near[0]]}?")
 
 
-def ignored(name: str) -> Fault:
-    """Inform of a document of a kind that is not read."""
-    return Fault((), "MG0006", f"{name_text(name)} is not a routing resource; ignored", severity=Severity.INFO)
+def not_read(api_version: str, name: str) -> Fault:
+    """Inform of a document of a kind that is not read, and of its effect in a cluster that it does not have here."""
+    group, _, _ = api_version.rpartition("/")
+    full_name = f"{group}/{name}" if group else name
+    hint = _NOT_READ.get(full_name, "")
+    return Fault((), "MG0006", f"the kind {name_text(full_name)} is not read", hint, Severity.INFO)

@@ -1,0 +1,1 @@
+What is said of a resource of a kind that is not read names the kind with its group, and its effect in a cluster where it matters: an AuthorizationPolicy is not enforced, an EnvoyFilter changes nothing.
