@@ -101,7 +101,7 @@ def _route_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     destinations = row["destinations"]
     several = len(destinations) > 1
     return (
-        str(ListenerKey(row["bind"], row["port"])),
+        _port_text(row),
         row["protocol"],
         "\n".join(row["hosts"]),
         row["gateway"],
@@ -110,6 +110,13 @@ def _route_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         or f"closed: {row['refusal']}",
         "\n".join(", ".join(each["endpoints"]) or f"none ({each['missing_code']})" for each in destinations),
     )
+
+
+def _port_text(row: Mapping[str, Any]) -> str:
+    """The port of a route, after the port that clients connect to if the Service of the gateway translates it."""
+    listener = str(ListenerKey(row["bind"], row["port"]))
+    clients = row.get("client_ports", [row["port"]])
+    return listener if clients == [row["port"]] else f"{', '.join(map(str, clients))} → {listener}"
 
 
 def print_case(case: Case, file: Path, differences: Sequence[str], explanation: Explanation) -> None:

@@ -19,7 +19,11 @@ CALL_KEYS = '"port", "bind", "tls", "sni", "source" and "destination"'
 
 
 @click.command("explain")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port that the client connects to.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="The port that the client connects to: of the Service in front of the gateway, or of the gateway itself.",
+)
 @click.option("--bind", metavar="IP", help="The listener's own bind address. [default: unset]")
 @click.option("--sni", metavar="NAME", help="The server name of the ClientHello. [default: none]")
 @click.option(

@@ -97,14 +97,17 @@ class Translation(NamedTuple):
     :ivar client_port: the port of the Service, or its node port.
     :ivar port: the port of the gateway's listener.
     :ivar service: the Service with its location, as text for people.
+    :ivar by_node: clients connect to the port of a Node.
     """
 
     client_port: int
     port: int
     service: str
+    by_node: bool = False
 
     def __str__(self) -> str:
-        return f"port {self.client_port} of Service {self.service} leads to port {self.port}"
+        what = "node port" if self.by_node else "port"
+        return f"{what} {self.client_port} of Service {self.service} leads to port {self.port} of the gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,14 @@ class GatewayPods:
         The port to listen on for a server's port: the target port of a Service of the gateway's own pod with that port,
         else the port itself. Of several Services the first counts (pilot/pkg/model/gateway.go, resolvePorts).
         """
-        return next((target for _, _, port, target in self._targets() if port.port == number), number)
+        return next(
+            (
+                target
+                for service, _, port, target in self._targets()
+                if port.port == number and NO_TRANSLATION_LABEL not in service.labels
+            ),
+            number,
+        )
 
     def translations(self) -> tuple[Translation, ...]:
         """
@@ -148,26 +158,26 @@ class GatewayPods:
         found: dict[int, Translation] = {}
         for service, index, port, target in self._targets():
             found.setdefault(port.port, _translation(port.port, target, service, f"spec.ports[{index}].port"))
-        for service in self.services:
-            for index, port in enumerate(service.spec.ports):
-                target, path = self.listening_port(port.port), f"spec.ports[{index}].nodePort"
-                if port.node_port:
-                    found.setdefault(port.node_port, _translation(port.node_port, target, service, path))
+        for service, index, port, target in self._targets():
+            if port.node_port:
+                by_node = _translation(port.node_port, target, service, f"spec.ports[{index}].nodePort", by_node=True)
+                found.setdefault(port.node_port, by_node)
         return tuple(found.values())
 
     def _targets(self) -> Iterator[tuple[Resource[ServiceSpec], int, ServicePort, int]]:
-        """The ports that are translated: the Service, the index of its port, the port and the target port."""
+        """The ports of Services that lead to the gateway: the Service, the port's index, the port and its target."""
         for service in self.services:
-            if NO_TRANSLATION_LABEL not in service.labels:
-                for index, port in enumerate(service.spec.ports):
-                    target = port.target_port or port.port
-                    number = dict(self.ports).get(target) if isinstance(target, str) else target
-                    if number is not None and port.protocol is TransportProtocol.TCP:
-                        yield service, index, port, number
+            for index, port in enumerate(service.spec.ports):
+                target = port.target_port or port.port
+                number = dict(self.ports).get(target) if isinstance(target, str) else target
+                if number is not None and port.protocol is TransportProtocol.TCP:
+                    yield service, index, port, number
 
 
-def _translation(client_port: int, port: int, service: Resource[ServiceSpec], path: str) -> Translation:
-    return Translation(client_port, port, f"{service.qualified_name} ({service.location(path)})")
+def _translation(
+    client_port: int, port: int, service: Resource[ServiceSpec], path: str, *, by_node: bool = False
+) -> Translation:
+    return Translation(client_port, port, f"{service.qualified_name} ({service.location(path)})", by_node)
 
 
 def _is_in_front(service: Resource[ServiceSpec], proxy: Proxy) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ class Call:
     """
     A connection to be explained.
 
+    :ivar port: the port that the client connects to: that of the Service in front of the gateway, or its node port, or
+        the port of the gateway itself.
     :ivar bind: the listener's own bind; None for a server that leaves it unset.
     :ivar tls: True if the client speaks TLS.
     :ivar sni: the server name for which the client asks, in lower or upper case; None for none.
@@ -108,15 +110,16 @@ class Explanation:
 
 def explain(compilation: Compilation, call: Call) -> Explanation:
     """Look a connection up in the table, with a sentence for each step."""
+    way, call = _through_service(compilation, call)
     listener = _listener(compilation.table, call)
     key = listener.address if listener is not None else ListenerKey(call.bind or ANY_IPV6, call.port)
     names = {str(key)} if key.bind not in _EVERYWHERE else {str(ListenerKey(bind, key.port)) for bind in _EVERYWHERE}
     lost = [problem for problem in compilation.problems if problem.listener in names]
     if listener is None:
         lost += [problem for problem in compilation.problems if problem.code in UNBOUND_CODES]
-        return Explanation("no_listener", None, tuple(_no_listener(compilation, key)), tuple(lost))
+        return Explanation("no_listener", None, (*way, *_no_listener(compilation, key)), tuple(lost))
     sni = call.sni.lower().removesuffix(".") if call.tls and call.sni else None
-    steps = [f"the listener {key} is open, and {_first_move(listener)}"]
+    steps = [*way, f"the listener {key} is open, and {_first_move(listener)}"]
     chain = listener.lookup_from(sni if listener.sniffs else None, address(call.source), address(call.destination))
     if listener.sniffs:
         steps += _candidates(listener, sni, call.tls)
@@ -129,6 +132,32 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
     steps += _chosen(chain, rules)
     result: Result = "routed" if chain.virtual_service else "closed"
     return Explanation(result, chain, tuple(steps), tuple(lost), rules)
+
+
+def _through_service(compilation: Compilation, call: Call) -> tuple[list[str], Call]:
+    """
+    The way of a connection through the Service in front of the gateway, and the call as it arrives at the gateway.
+
+    A port of a Service comes before a port of the gateway, and that before a port of Nodes.
+    """
+    found = next((each for each in compilation.translations if each.client_port == call.port), None)
+    if found is None or (found.by_node and _listener(compilation.table, call) is not None):
+        if not compilation.translations or _listener(compilation.table, call) is None:
+            return [], call
+        others = [str(port) for port in client_ports(compilation, call.port)]
+        way = f"leads port {' and port '.join(others)} here" if others else "has no port for it"
+        return [f"port {call.port} is that of the gateway itself; its Service {way}"], call
+    return [str(found)] if found.port != call.port else [], replace(call, port=found.port)
+
+
+def client_ports(compilation: Compilation, port: int) -> list[int]:
+    """
+    The ports by which clients come to a port of the gateway through its Services, if these translate it.
+
+    :param port: of a listener.
+    """
+    found = [each.client_port for each in compilation.translations if each.port == port and not each.by_node]
+    return [] if found == [port] else sorted(found)
 
 
 def _listener(table: RoutingTable, call: Call) -> Listener | None:
@@ -223,7 +252,9 @@ def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
     if same_port:
         yield f"the port is open on {', '.join(same_port)}: name the bind address"
     elif open_keys:
-        yield f"open are {', '.join(map(str, open_keys[:10]))}"
+        shown = [(each, client_ports(compilation, each.port)) for each in open_keys[:10]]
+        texts = [f"{each} (as port {' or '.join(map(str, ports))})" if ports else str(each) for each, ports in shown]
+        yield f"open are {', '.join(texts)}"
     else:
         yield "no port is open at all"
 

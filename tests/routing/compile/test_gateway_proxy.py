@@ -91,9 +91,13 @@ class TranslationTests(SynchronousTestCase):
         """Clients come by a port of a Service, whether it is translated or not, or by its node port."""
         front = own("a", 8443, nodePort=30443)
         front["spec"]["ports"] += [{"port": 80, "name": "http"}, {"port": 53, "name": "dns", "protocol": "UDP"}]
+        unused = own("c", 9443)
+        unused["metadata"]["labels"] = {"experimental.istio.io/disable-gateway-port-translation": "true"}
+        self.assertEqual([each[:2] for each in self.of(unused).translations()], [(443, 9443)])
         found = self.of(front, own("b", 9443)).translations()
         self.assertEqual([each[:2] for each in found], [(443, 8443), (80, 80), (30443, 8443)])
-        self.assertEqual(str(found[0]), "port 443 of Service istio-system/a (routes.yaml:1:125) leads to port 8443")
+        self.assertIn("port 443 of Service istio-system/a (routes.yaml:1:125) leads to port 8443", str(found[0]))
+        self.assertIn("node port 30443 of Service istio-system/a", str(found[2]))
 
 
 def own(

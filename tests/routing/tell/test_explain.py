@@ -13,6 +13,7 @@ from meshgate.routing.tell.explain import (
     Explanation,
     Result,
     Target,
+    client_ports,
     explain,
     mismatches,
 )
@@ -240,6 +241,49 @@ def judged(
     call = Call(port, sni=sni)
     expectation = Expectation(call, result, virtual_service, gateway, destinations)
     return mismatches(expectation, explain(SPLIT, call), DOMAIN)
+
+
+class TranslationTests(SynchronousTestCase):
+    """Connections through a Service in front of the gateway."""
+
+    FRONT = service(
+        "front",
+        {"port": 443, "name": "tls", "targetPort": 8443, "nodePort": 30443},
+        {"port": 9000, "name": "tcp", "nodePort": 30900},
+        {"port": 80, "name": "http", "targetPort": 443},
+        selector={"istio": "ingressgateway"},
+        namespace="istio-system",
+    )
+
+    def told(self, port: int, *others: int) -> tuple[str, str]:
+        """The result for a port, and the first step, for a gateway with some servers."""
+        servers = [tcp_server(number) for number in (443, 9000, *others)]
+        found = compiled(gateway("gw", *servers), virtual_service("v", tcp=[tcp_rule("x")]), self.FRONT)
+        explanation = explain(found, Call(port, tls=False))
+        return explanation.result, explanation.steps[0]
+
+    def test_the_port_of_a_client(self) -> None:
+        """It is that of the Service, or its node port, unless the gateway itself has the port."""
+        for port, others, want in [
+            (443, (), "port 443 of Service istio-system/front (routes.yaml:5:"),
+            (30443, (), "node port 30443 of Service istio-system/front"),
+            (9000, (), "the listener [::]:9000 is open"),
+            (30900, (), "node port 30900 of Service istio-system/front"),
+            (30900, (30900,), "port 30900 is that of the gateway itself; its Service has no port for it"),
+            (8443, (), "port 8443 is that of the gateway itself; its Service leads port 443 here"),
+            (443, (80,), "port 443 of Service istio-system/front"),
+        ]:
+            result, step = self.told(port, *others)
+            self.assertEqual((result, step[: len(want)]), ("routed", want), port)
+
+    def test_a_port_that_is_closed(self) -> None:
+        """The open ports are shown with those of the Service."""
+        found = compiled(gateway("gw", tcp_server(443)), virtual_service("v", tcp=[tcp_rule("x")]), self.FRONT)
+        self.assertEqual(
+            explain(found, Call(1, tls=False)).steps, ("nothing listens on [::]:1", "open are [::]:8443 (as port 443)")
+        )
+        self.assertIn("port 9000", explain(found, Call(30900, tls=False)).steps[0])
+        self.assertEqual([client_ports(found, port) for port in (8443, 9000, 1)], [[443], [], []])
 
 
 class ExpectationTests(SynchronousTestCase):
