@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from click.testing import CliRunner
@@ -80,7 +82,7 @@ def code_sections() -> Iterator[CodeSection]:
 def run_example(section: CodeSection, files: dict[str, str]) -> Outcome:
     """Run the command of a section on its files, in a folder of their own."""
     runner = CliRunner()
-    with runner.isolated_filesystem():
+    with TemporaryDirectory() as folder, chdir(folder):
         for name, content in files.items():
             path = Path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
