@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.kinds.supported_kinds import Kind, find_kind, not_read
+from meshgate.resources.kinds.supported_kinds import KUSTOMIZATION, Kind, find_kind, not_read
 from meshgate.resources.model import Labels
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Origin, Problem, Severity
@@ -146,6 +146,8 @@ def read_document(
 
 
 def _read(document: Any, source: DocumentSource, default_namespace: str, unknown_fields: Severity) -> DocumentReading:
+    if _is_kustomization(document, source.origin.file):
+        return DocumentReading(None, None, source.problems([not_read(*KUSTOMIZATION)], None), source.origin)
     faults = _head_faults(document)
     if faults:
         return DocumentReading(None, None, source.problems(faults, None), source.origin)
@@ -156,6 +158,12 @@ def _read(document: Any, source: DocumentSource, default_namespace: str, unknown
     return DocumentReading(
         key, None, source.problems([kind or not_read(document["apiVersion"], key.kind)], key), source.origin
     )
+
+
+def _is_kustomization(document: Any, file: str) -> bool:
+    """True for the file by which kustomize knows a folder, which need not say its apiVersion and kind."""
+    known = file.rpartition("/")[2] in ("kustomization.yaml", "kustomization.yml")
+    return known and isinstance(document, Mapping) and "kind" not in document
 
 
 def _head_faults(document: Any) -> list[Fault]:

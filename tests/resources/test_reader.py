@@ -187,6 +187,15 @@ class ReadTextTests(SynchronousTestCase):
             (problem.severity, problem.phase, problem.provider), (Severity.ERROR, Phase.VALIDATION, "files")
         )
 
+    def test_a_file_of_kustomize(self) -> None:
+        """It is no resource, even where it does not say what it is; the info says how to check what it makes."""
+        head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+        for text, file in (("resources: [a.yaml]\n", "x/kustomization.yaml"), (head + "resources: []\n", "any.yaml")):
+            (problem,) = read_text(text, file).all_problems
+            self.assertEqual((problem.code, problem.severity), ("MG0006", Severity.INFO))
+            self.assertIn("kubectl kustomize", problem.hint)
+        self.assertEqual([each.code for each in read_text("resources: []\n", "y.yaml").all_problems], ["MG0003"] * 2)
+
     def test_a_template_is_named_as_one(self) -> None:
         """A chart's template is not blamed for its syntax; the problem says how to render it."""
         for text, location in (

@@ -160,6 +160,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     )
 }
 _OWN_KINDS: Final = "meshgate reads Istio's own kinds: a Gateway and a VirtualService of networking.istio.io"
+KUSTOMIZATION: Final = ("kustomize.config.k8s.io/v1beta1", "Kustomization")
+"""The apiVersion and kind of a file of kustomize."""
+
 _NOT_READ: Final[Mapping[str, str]] = {
     "security.istio.io/AuthorizationPolicy": "clients that it keeps out of Istio's gateway get in here",
     "security.istio.io/PeerAuthentication": (
@@ -171,6 +174,9 @@ _NOT_READ: Final[Mapping[str, str]] = {
     "gateway.networking.k8s.io/Gateway": _OWN_KINDS,
     "gateway.networking.k8s.io/TLSRoute": _OWN_KINDS,
     "gateway.networking.k8s.io/TCPRoute": _OWN_KINDS,
+    "kustomize.config.k8s.io/Kustomization": (
+        "check what it makes of the other files: kubectl kustomize FOLDER | meshgate check -"
+    ),
 }
 """What somebody should know who has a resource of a kind that is not read."""
 
