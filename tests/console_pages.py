@@ -4,8 +4,9 @@ Pages of the documentation, followed literally: their commands are run, and what
 In a ``console`` block, a line that begins with ``$`` is a command, and the lines below it are its output, in which
 ``...`` stands for anything; without such lines, any output will do. A command has to succeed. One that prints something
 else is run again for some seconds, since it may show the effect of a change. A command of twistd in the foreground,
-``twistd -n``, runs beside those that follow until the page shows ``^C``, and its output is waited for. A code block
-with a caption is a file that the reader writes.
+``twistd -n``, runs beside those that follow until the page shows ``^C``, and its output is waited for. So does telnet
+to an echo service: of two equal lines of its output, the first is typed. A code block with a caption is a file that the
+reader writes.
 
 The reader has a shell, a network of loopback alone, so that ports are those of the page, and no index of packages: pip
 finds meshgate where the test has put it, and the libraries that it needs are lent by this environment.
@@ -22,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, TestCase
@@ -53,7 +55,14 @@ class Step:
     @property
     def in_foreground(self) -> bool:
         """True if the command does not end by itself."""
-        return bool(re.search(r"\btwistd -n\b", self.text)) and not re.search(r"--(validate|version|help)\b", self.text)
+        starts = re.search(r"\btwistd -n\b|\bmake lab$", self.text)
+        return bool(starts) and not re.search(r"--(validate|version|help)\b", self.text)
+
+    @property
+    def typed(self) -> str:
+        """The line that the reader types while the command runs; empty if there is none."""
+        twice = (line for line, following in pairwise(self.output) if line == following != "")
+        return next(twice, "") if self.text.startswith("telnet ") else ""
 
 
 def steps_of(page: Path) -> list[Step]:
@@ -207,6 +216,8 @@ class Reader:
             await self.interrupt()
         elif step.in_foreground:
             await self.begin(step)
+        elif step.typed:
+            await self._converse(step)
         else:
             await self._run_until_right(step)
 
@@ -251,6 +262,24 @@ class Reader:
                 f"the page shows\n{_text(step.output)}\nand it is\n{output.read_text(errors='replace')}"
             ) from None
 
+    async def _converse(self, step: Step) -> None:
+        """Begin a command, type a line once it has printed what stands before that, and wait for the answer."""
+        typing = self._note("typing")
+        os.mkfifo(typing)
+        # Open for both, which waits for nobody.
+        descriptor = os.open(typing, os.O_RDWR)
+        self._test.addCleanup(os.close, descriptor)
+        number = step.output.index(step.typed)
+        output = self._note("output")
+        self._type(f"{step.text} > {output} 2>&1 < {typing} &")
+        for expected in (step.output[:number], step.output[:number] + step.output[number + 1 :]):
+
+            def shown(lines: Sequence[str] = expected) -> bool:
+                return output.exists() and prints(lines, output.read_text(), whole=False)
+
+            await wait_for(shown, f"{expected} from {step.text}")
+            os.write(descriptor, f"{step.typed}\n".encode())
+
     async def printed(self, text: str) -> None:
         """Wait until the command that was begun last has printed a text."""
         _, output = self._foreground[-1]
@@ -259,7 +288,7 @@ class Reader:
     async def interrupt(self) -> None:
         """Press Ctrl-C in the terminal of the command that was begun last."""
         number, _ = self._foreground.pop()
-        os.kill(number, signal.SIGINT)
+        os.killpg(number, signal.SIGINT)
         await self.run(f"wait {number} || true")
 
     def _note(self, name: str) -> Path:

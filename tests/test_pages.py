@@ -77,6 +77,15 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/write-a-route-provider")
 
+    async def test_lab(self) -> None:
+        """The tutorial: the lab is made, its routes change under open connections, and are broken and mended."""
+        for program in ("make", "telnet", "curl"):
+            require_program(program)
+        reader = Reader(self, installed=False)
+        new_checkout(self).rename(reader.folder / "meshgate")
+        await reader.run("cd meshgate")
+        await reader.follow("tutorial/lab", may_fail=True)
+
     async def test_symptoms(self) -> None:
         """The commands say what the page shows of each symptom."""
         await Reader(self, installed=True).follow("howto/symptoms", may_fail=True)
