@@ -1,0 +1,208 @@
+"""Tests of :mod:`meshgate.api.web`: HTTP over real sockets, without TLS."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from functools import partial
+from typing import Any
+
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.trial.unittest import TestCase
+
+from meshgate.api import web
+from meshgate.api.answering import Answering
+from meshgate.api.collection import WriteOptions
+from meshgate.api.web import LARGEST_BODY, Access, ApiSite
+from tests.api.api_objects import MemoryStore, collection_of, gateway, type_named
+from tests.peers import Peer
+from tests.support import reactor, wait_for
+
+GATEWAYS = "/apis/networking.istio.io/v1/namespaces/default/gateways"
+OPTIONS = WriteOptions()
+ADMIN = "secret-a"
+GATEWAY = type_named("Gateway")
+
+
+class WebTests(TestCase):
+    """A server with the users ``admin`` and ``reader``."""
+
+    timeout = 60
+
+    async def start(self) -> None:
+        """Listen on a free port of the loopback interface."""
+        self.collection = collection_of(MemoryStore())
+        answering = Answering(self.collection, lambda: True, lambda: 1_800_000_000.0, random.Random(1))
+        users = [("admin", ADMIN, True), ("reader", "secret-r", False)]
+        self.site = ApiSite(answering, Access(users, ["127.0.0.1", "localhost", "::1"]), reactor)
+        listening = reactor.listenTCP(0, self.site, interface="127.0.0.1")
+        self.port = listening.getHost().port
+        self.addCleanup(listening.stopListening)
+        self.addCleanup(self.site.end_watches)
+
+    async def connect(self) -> Peer:
+        """Connect a client, which ends with the test."""
+        peer = Peer()
+        await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port), peer)
+        self.addCleanup(peer.reset)
+        return peer
+
+    async def begin(
+        self, path: str, method: str = "GET", body: bytes = b"", token: str = ADMIN, more: str = "", host: str = ""
+    ) -> Peer:
+        """Send a request; an empty token sends none."""
+        host = host or f"127.0.0.1:{self.port}"
+        peer = await self.connect()
+        credentials = f"Authorization: Bearer {token}\r\n" if token else ""
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{self.port}'}\r\n{credentials}{length}{more}\r\n"
+        )
+        peer.send(head.encode() + body)
+        return peer
+
+    async def ended(self, peer: Peer) -> None:
+        """Wait until the server has ended the connection."""
+        await wait_for(lambda: peer.lost or peer.finished is not None, "the end of the connection")
+
+    async def fetch(self, path: str, **options: Any) -> tuple[int, Any]:
+        """Send a request, and return the status and the JSON of the answer."""
+        peer = await self.begin(path, **options)
+        await wait_for(lambda: answer_of(bytes(peer.received)) is not None or peer.lost, "the answer")
+        found = answer_of(bytes(peer.received))
+        assert found is not None
+        return found
+
+    async def test_credentials(self) -> None:
+        """A request without a token, or with another one, is refused; health needs none."""
+        await self.start()
+        for token in ("", "secret", "secret-aa"):
+            status, answer = await self.fetch(GATEWAYS, token=token)
+            self.assertEqual((status, answer["reason"]), (401, "Unauthorized"))
+        status, _ = await self.fetch(GATEWAYS, token="secret-r")
+        self.assertEqual(status, 200)
+        self.assertEqual((await self.fetch("/livez", token=""))[0], 200)
+
+    async def test_other_hosts(self) -> None:
+        """A Host header with another name is refused, so that a web page cannot reach the API by a name of its own."""
+        await self.start()
+        for host in ("evil.example.com", "evil.example.com:18443", "127.0.0.1.evil.example.com", "[::2]:1"):
+            self.assertEqual((await self.fetch(GATEWAYS, host=host))[0], 403, host)
+        for host in ("localhost", "LOCALHOST:1", "[::1]:18443", "127.0.0.1"):
+            self.assertEqual((await self.fetch(GATEWAYS, host=host))[0], 200, host)
+
+    async def test_no_page_may_read(self) -> None:
+        """No answer allows a page of another origin to read it."""
+        await self.start()
+        peer = await self.begin(GATEWAYS, more="Origin: https://evil.example.com\r\n")
+        await wait_for(lambda: answer_of(bytes(peer.received)), "the answer")
+        self.assertNotIn(b"access-control", bytes(peer.received).lower())
+
+    async def test_written_and_warned(self) -> None:
+        """A write is answered with its object, and its warnings come as headers."""
+        await self.start()
+        odd = gateway()
+        odd["spec"]["colour"] = "red"
+        peer = await self.begin(GATEWAYS, method="POST", body=json.dumps(odd).encode())
+        await wait_for(lambda: answer_of(bytes(peer.received)), "the answer")
+        self.assertRegex(bytes(peer.received).decode(), r'(?i)\r\nwarning: 299 - "unknown field \\"spec.colour\\""\r\n')
+        self.assertEqual(len(self.collection.list(GATEWAY)), 1)
+
+    async def test_large_bodies(self) -> None:
+        """A body over the limit ends the connection before it is read, whether its length is told or not."""
+        await self.start()
+        for head, body in (
+            (f"Content-Length: {LARGEST_BODY + 1}\r\n", b""),
+            ("Transfer-Encoding: chunked\r\n", b"100000\r\n" + b"x" * 0x100000 + b"\r\n80001\r\n" + b"x" * 0x80001),
+        ):
+            peer = await self.begin(GATEWAYS, method="POST", more=head)
+            peer.send(body)
+            await self.ended(peer)
+        self.assertEqual((await self.fetch(GATEWAYS))[0], 200)
+
+    async def test_broken_requests(self) -> None:
+        """Requests that are not HTTP are refused, and leave nothing behind."""
+        await self.start()
+        for text in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"):
+            peer = await self.connect()
+            peer.send(text)
+            await self.ended(peer)
+        peer = await self.begin(GATEWAYS, method="POST", more="Transfer-Encoding: chunked\r\n")
+        peer.send(b"nonsense\r\n")
+        await self.ended(peer)
+        self.assertEqual(self.site.requests, 0)
+
+    async def test_watched(self) -> None:
+        """A watch gets each change as a line while the connection lasts; then it is forgotten."""
+        await self.start()
+        peer = await self.begin(f"{GATEWAYS}?watch=1")
+        await wait_for(lambda: self.site.watches, "the watch")
+        for port in (1, 2):
+            if port == 1:
+                await self.collection.create(GATEWAY, gateway(port=port), OPTIONS)
+            else:
+                await self.collection.update(GATEWAY, ("default", "a"), lambda before: gateway(port=2), OPTIONS)
+        await self.collection.delete(GATEWAY, ("default", "a"), None, OPTIONS)
+        await wait_for(lambda: peer.received.count(b'{"type":') == 3, "three events")
+        self.assertEqual(re.findall(rb'\{"type":"([A-Z]+)"', bytes(peer.received)), [b"ADDED", b"MODIFIED", b"DELETED"])
+        peer.reset()
+        await wait_for(lambda: not self.site.watches, "the end of the watch")
+        self.assertEqual(self.collection.window(GATEWAY).watchers, set())
+
+    async def test_a_watch_ends(self) -> None:
+        """A watch ends after the time that the client asks for, with a complete answer."""
+        await self.start()
+        peer = await self.begin(f"{GATEWAYS}?watch=1&timeoutSeconds=1")
+        await wait_for(lambda: bytes(peer.received).endswith(b"0\r\n\r\n"), "the end of the answer")
+        self.assertEqual(self.site.watches, set())
+
+    async def test_bookmarks(self) -> None:
+        """A watch that allows them gets bookmarks with the revision."""
+        self.patch(web, "BOOKMARK_EVERY", 0.05)
+        await self.start()
+        peer = await self.begin(f"{GATEWAYS}?watch=1&allowWatchBookmarks=true")
+        await wait_for(lambda: b'"BOOKMARK"' in peer.received, "a bookmark")
+        self.assertIn(f'"resourceVersion":"{self.collection.revision}"'.encode(), bytes(peer.received))
+
+    async def test_a_client_that_does_not_read(self) -> None:
+        """A watch whose client reads nothing is ended when too many events wait, and its events are not kept."""
+        self.patch(web, "EVENTS_WAITING", 20)
+        await self.start()
+        peer = await self.begin(f"{GATEWAYS}?watch=1")
+        await wait_for(lambda: self.site.watches, "the watch")
+        peer.transport.pauseProducing()
+        large = gateway(annotations={"a": "x" * 200_000})
+        await self.collection.create(GATEWAY, large, OPTIONS)
+        for number in range(2_000):
+            if not self.site.watches:
+                break
+            changed = {**large, "spec": gateway(port=number % 2 + 1)["spec"]}
+            await self.collection.update(GATEWAY, ("default", "a"), partial(_instead, changed), OPTIONS)
+        self.assertEqual(self.site.watches, set())
+        self.assertEqual(self.collection.window(GATEWAY).watchers, set())
+
+    async def test_too_many_watches(self) -> None:
+        """The number of watches is limited, and one more is refused."""
+        self.patch(web, "WATCHES_AT_ONCE", 1)
+        await self.start()
+        await self.begin(f"{GATEWAYS}?watch=1")
+        await wait_for(lambda: self.site.watches, "the watch")
+        self.assertEqual((await self.fetch(f"{GATEWAYS}?watch=1"))[0], 429)
+
+
+def answer_of(received: bytes) -> tuple[int, Any] | None:
+    """The status and the content of an answer with a length, if it is complete; text where it is no JSON."""
+    head, separator, content = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    if not separator or length is None or len(content) < int(length[1]):
+        return None
+    try:
+        return int(head.split()[1]), json.loads(content)
+    except ValueError:
+        return int(head.split()[1]), content.decode()
+
+
+def _instead(body: Any, before: Any) -> Any:
+    """The wanted object, whatever the present one is."""
+    return body
