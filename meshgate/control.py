@@ -175,6 +175,8 @@ class ControlProcess(Service):
             ports = reporter.bound_ports()
             self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
             self._compiled(compilation)
+            if self._api is not None:
+                self._api.compiled(compilation, self._api.published)
             if settings.content.lab is not None:
                 certificates = settings.state_dir / settings.content.lab.certificates
                 self._lab.announce(compilation.table, certificates, settings.route_paths())
@@ -242,7 +244,11 @@ class ControlProcess(Service):
     # A change of the routes.
 
     def _compile_soon(self, state: FeedState) -> None:
-        self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
+        api = self._api
+        published = api.published if api is not None else 0
+        done = self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
+        if api is not None:
+            done.addCallback(lambda _: api.compiled(self._reporter.compilation, published))
 
     def _dated(self, state: FeedState) -> FeedState:
         """A state whose resources all have an age, where the API may create others; the API shows them, too."""
@@ -277,6 +283,8 @@ class ControlProcess(Service):
 
     def _workers_changed(self) -> None:
         self._reporter.workers_changed()
+        if self._api is not None:
+            self._api.live(self._pool.live_generation)
 
     def _ports_changed(self) -> None:
         self._reporter.publish_soon()

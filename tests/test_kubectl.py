@@ -162,6 +162,28 @@ class KubectlTests(TestCase):
 
         await self.on_each(check)
 
+    async def test_conditions(self) -> None:
+        """Wait for a Gateway that is served; one whose port another has is accepted, and the winner is told."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            port = free_port()
+            await kubectl.run("apply", "-f", "-", given=ROUTES.format(name="first", port=port))
+            await kubectl.run("wait", "--for=condition=Programmed", "gw/first", "--timeout=20s")
+            self.assertTrue(_accepts(port), which)
+            later = ROUTES.format(name="later", port=port).split("---")[0]
+            later = later.replace("protocol: TCP}", "protocol: TLS}\n    tls: {mode: PASSTHROUGH}")
+            applied = await kubectl.run("apply", "-f", "-", given=later)
+            self.assertIn("created", applied.stdout)
+            if which != "old":  # kubectl before 1.26 prints no warnings of apply
+                self.assertRegex(applied.stderr, r"Warning: .*first")
+            await kubectl.run("wait", "--for=condition=Conflicted", "gw/later", "--timeout=20s")
+            path = 'jsonpath={.status.conditions[?(@.type=="Programmed")].status}'
+            self.assertEqual((await kubectl.run("get", "gw", "later", "-o", path)).stdout, "False")
+            await kubectl.run("delete", "gw,vs,svc,we", "first")
+            await kubectl.run("delete", "gw", "later")
+
+        await self.on_each(check)
+
     async def test_readers(self) -> None:
         """The reader's kubeconfig lists and is refused every write; a wrong token is refused everything."""
         await self.start()

@@ -11,13 +11,13 @@ import base64
 import binascii
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from meshgate import __version__
 from meshgate.api import discovery, openapi, patches
-from meshgate.api.collection import Collection, WriteOptions
+from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.object_validation import UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, too_old
 from meshgate.api.refusal import RefusedError, bad_request, details_of
@@ -49,6 +49,9 @@ _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
+Analyzed = Callable[[ResourceType, tuple[str, str]], Awaitable[tuple[str, ...]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """
@@ -77,6 +80,7 @@ class Answering:
     The API without HTTP.
 
     :param ready: returns True once the gateway serves.
+    :param analyzed: gives sentences on an object that was just written, once its routes are compiled.
     :param wall_clock: returns seconds since the epoch.
     :param randomness: spreads the ends of watches.
     """
@@ -85,11 +89,13 @@ class Answering:
         self,
         collection: Collection,
         ready: Callable[[], bool],
+        analyzed: Analyzed,
         wall_clock: Callable[[], float],
         randomness: random.Random,
     ) -> None:
         self._collection = collection
         self._ready = ready
+        self._analyzed = analyzed
         self._wall_clock = wall_clock
         self._randomness = randomness
 
@@ -134,8 +140,7 @@ class Answering:
         options = _write_options(request)
         if request.method == "POST" and not target.name:
             body = checked(target.type, target.version, target.namespace, request.json())
-            written = await self._collection.create(target.type, body, options)
-            return Answer(self._shown(request, target, written.object), 201, warnings=written.warnings)
+            return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
         if request.method == "PUT" and target.name:
             return await self._replace(request, target, options)
         if request.method == "PATCH" and target.name:
@@ -237,7 +242,7 @@ class Answering:
         body = checked(target.type, target.version, target.namespace, request.json())
         key = (target.namespace, target.name)
         written = await self._collection.update(target.type, key, lambda before: body, options)
-        return Answer(self._shown(request, target, written.object), warnings=written.warnings)
+        return await self._written(request, target, written)
 
     async def _patch(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
         apply = _PATCHES.get(request.content_type)
@@ -252,7 +257,14 @@ class Answering:
 
         key = (target.namespace, target.name)
         written = await self._collection.update(target.type, key, make, options)
-        return Answer(self._shown(request, target, written.object), warnings=written.warnings)
+        return await self._written(request, target, written)
+
+    async def _written(self, request: ApiRequest, target: Target, written: Written, code: int = 200) -> Answer:
+        """The answer to a write, with what Istio would keep silent as warnings."""
+        warnings = written.warnings
+        if written.stored:
+            warnings += await self._analyzed(target.type, key_of(written.object))
+        return Answer(self._shown(request, target, written.object), code, warnings=warnings)
 
     async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
         body = request.json() if request.body.strip() else {}

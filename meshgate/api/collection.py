@@ -62,10 +62,12 @@ class Written:
     The result of a write.
 
     :ivar warnings: sentences for the client.
+    :ivar stored: True if the store has changed.
     """
 
     object: Object
     warnings: tuple[str, ...] = ()
+    stored: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -199,6 +201,25 @@ class Collection:
         self.revision += 1
         served.window.add(ObjectChange(self.revision, before, after))
 
+    # The status, which the gateway itself writes.
+
+    def set_status(self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]]) -> None:
+        """
+        Give an object another status. The store does not keep it: each start finds it out anew.
+
+        :param make: makes the status of the object as it is.
+        """
+        served = self._types[type_.qualified_name]
+        before = served.find(key)
+        if before is None:
+            return
+        status = make(before)
+        if status == before.get("status"):
+            return
+        after = rules.with_revision({**before, "status": status}, self.revision + 1)
+        (served.foreign if key in served.foreign else served.own)[key] = after
+        self._show(served, before, after)
+
     # Writing.
 
     async def create(self, type_: ResourceType, body: Mapping[str, Any], options: WriteOptions) -> Written:
@@ -285,7 +306,8 @@ class Collection:
             after, validation = change(before)
             if after is before or options.dry_run:
                 return Written(after or before or {}, validation.warnings)
-            return Written(await self._commit(type_, key, before, after, options.author), validation.warnings)
+            stored = await self._commit(type_, key, before, after, options.author)
+            return Written(stored, validation.warnings, stored=True)
         finally:
             lock.release()
             if not lock.waiting and not lock.locked:

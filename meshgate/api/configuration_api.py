@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
@@ -23,22 +26,34 @@ from twisted.logger import Logger
 
 from meshgate.api.answering import Answering
 from meshgate.api.collection import Collection
+from meshgate.api.conditions import status_of
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
-from meshgate.api.object_validation import PROVIDER, reading_of
-from meshgate.api.objects import key_of
-from meshgate.api.resource_types import ResourceType, type_of_kind
+from meshgate.api.object_validation import PROVIDER, reading_of, sentence
+from meshgate.api.objects import key_of, timestamp
+from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.store_interface import Object, StoreError
+from meshgate.api.tables import now_of
 from meshgate.api.web import Access, ApiSite
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
+from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
+from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.reader import DocumentReading
-from meshgate.resources.resource import Resource
+from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.addresses import host_port
+from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.tell.statuses import ResourceStatus
 from meshgate.settings.schema import ApiSettings
 
 FOLDER: Final = "api"
 """The folder of the store and the credentials, within the state folder."""
+
+ANALYZED_WITHIN: Final = 2.0
+"""Seconds that the answer to a write waits for the problems of its routes."""
+
+MOST_WARNINGS: Final = 20
+"""The number of warnings in one answer."""
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """The names by which a client on this machine may reach the API."""
@@ -54,6 +69,7 @@ class ConfigurationApi:
 
     :param sink: gets the routes of the store's objects.
     :param ready: returns True once workers serve the routes.
+    :ivar published: the number of snapshots that the sink got.
     """
 
     _log = Logger()
@@ -67,6 +83,13 @@ class ConfigurationApi:
         self._site: ApiSite | None = None
         self._port: IListeningPort | None = None
         self._readings: dict[tuple[str, str, str], tuple[Object, DocumentReading]] = {}
+        self._compilation: Compilation | None = None
+        self._problems: Mapping[ResourceKey, Sequence[Problem]] = {}
+        self._live = 0
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._snapshot: Snapshot | None = None
+        self._included = 0
+        self.published = 0
 
     def start(self, settings: ApiSettings, state_dir: Path, namespaces: Iterable[str]) -> None:
         """
@@ -83,7 +106,8 @@ class ConfigurationApi:
             self._collection = Collection(self._store, self._publish, time.time, randomness)
             self._collection.open(names)
             access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
-            self._site = ApiSite(Answering(self._collection, self._ready, time.time, randomness), access, self._reactor)
+            answering = Answering(self._collection, self._ready, self._analyzed, time.time, randomness)
+            self._site = ApiSite(answering, access, self._reactor)
             context = DefaultOpenSSLContextFactory(str(credentials.key), str(credentials.certificate))  # type: ignore[no-untyped-call]
             self._port = self._reactor.listenSSL(settings.port, self._site, context, interface=settings.bind)
             write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), names[0])
@@ -121,6 +145,57 @@ class ConfigurationApi:
         if self._collection is not None:
             self._collection.replace_foreign(_foreign(resources))
 
+    # The results of compiling.
+
+    def compiled(self, compilation: Compilation, published: int) -> None:
+        """
+        Take the result of compiling.
+
+        :param published: the number of snapshots of this API that it includes, if not more.
+        """
+        self._compilation, self._included = compilation, published
+        self._problems = _by_resource(compilation.problems)
+        self._renew_statuses()
+        waiting, self._waiting = self._waiting, []
+        for number, done in waiting:
+            if number <= published:
+                done.callback(None)
+            else:
+                self._waiting.append((number, done))
+
+    def live(self, generation: int) -> None:
+        """Take the generation that all workers serve."""
+        if generation != self._live:
+            self._live = generation
+            self._renew_statuses()
+
+    def _renew_statuses(self) -> None:
+        if self._collection is None or self._compilation is None:
+            return
+        live = self._live >= self._compilation.table.generation
+        now = timestamp(now_of(time.time()))
+        for key, found in self._compilation.statuses.items():
+            type_ = _type_of(key.kind)
+            if type_ is not None:
+                codes = tuple(problem.code for problem in self._problems.get(key, ()))
+                make = partial(_renewed_status, found, codes, live, now)
+                self._collection.set_status(type_, (key.namespace, key.name), make)
+
+    async def _analyzed(self, type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
+        """Sentences on an object that was just written: the problems that its analysis has found."""
+        if self.published > self._included:
+            done: Deferred[None] = Deferred()
+            waiting = (self.published, done)
+            self._waiting.append(waiting)
+            done.addTimeout(ANALYZED_WITHIN, self._reactor)
+            try:
+                await done
+            except defer.TimeoutError:
+                self._waiting.remove(waiting)
+                return ()
+        problems = self._problems.get(ResourceKey(type_.kind, *key), ())
+        return tuple(sentence(each) for each in problems if each.severity is not Severity.INFO)[:MOST_WARNINGS]
+
     def _publish(self) -> None:
         """Publish the routes of the store's objects. An object that has not changed is not read again."""
         if self._collection is None:
@@ -136,13 +211,34 @@ class ConfigurationApi:
             )
         self._readings = readings
         found = [reading for _, reading in readings.values()]
-        self._sink.publish(
-            Snapshot(
-                tuple(each.resource for each in found if each.resource is not None),
-                tuple(problem for each in found for problem in each.problems),
-                tuple(each.refused for each in found if each.refused is not None),
-            )
+        snapshot = Snapshot(
+            tuple(each.resource for each in found if each.resource is not None),
+            tuple(problem for each in found for problem in each.problems),
+            tuple(each.refused for each in found if each.refused is not None),
         )
+        if snapshot != self._snapshot:
+            self._snapshot = snapshot
+            self.published += 1
+            self._sink.publish(snapshot)
+
+
+def _renewed_status(
+    found: ResourceStatus, codes: tuple[str, ...], live: bool, now: str, object_: Object
+) -> Mapping[str, Any]:
+    return status_of(found, codes, live, object_["metadata"]["generation"], object_.get("status"), now)
+
+
+def _by_resource(problems: Iterable[Problem]) -> Mapping[ResourceKey, Sequence[Problem]]:
+    """The problems of analysis by their resources."""
+    found: dict[ResourceKey, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        if problem.phase is Phase.ANALYSIS and problem.name:
+            found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
+    return found
+
+
+def _type_of(kind: str) -> ResourceType | None:
+    return type_of_kind(ISTIO_GROUP, kind) or type_of_kind(CORE, kind)
 
 
 def _foreign(resources: Iterable[Resource[Any]]) -> Iterator[tuple[ResourceType, Object, str]]:

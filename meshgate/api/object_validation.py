@@ -53,7 +53,7 @@ def validated(type_: ResourceType, object_: Object, unknown_fields: str) -> Vali
     faults = [each for each in problems if each.severity is Severity.ERROR and each not in unknown]
     if faults:
         raise _refused(type_, object_["metadata"]["name"], faults)
-    warnings = [_sentence(each) for each in problems if each.severity is Severity.WARNING and each not in unknown]
+    warnings = [sentence(each) for each in problems if each.severity is Severity.WARNING and each not in unknown]
     if unknown_fields == "Warn":
         warnings += map(_unknown_field, unknown)
     return Validation(tuple(warnings))
@@ -64,9 +64,10 @@ def _unknown_field(problem: Problem) -> str:
 
 
 def _refused(type_: ResourceType, name: str, faults: Iterable[Problem]) -> RefusedError:
-    return invalid(type_, name, [Cause(_sentence(each), each.path) for each in faults])
+    return invalid(type_, name, [Cause(sentence(each), each.path) for each in faults])
 
 
-def _sentence(problem: Problem) -> str:
+def sentence(problem: Problem) -> str:
+    """A problem in one line, for clients of the API."""
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{problem.message}{hint} [{problem.code}]"

@@ -49,6 +49,7 @@ class Reporter:
     :ivar own_problems: the problems of the gateway itself.
     :ivar load_problems: the warnings of the settings in force, and the problems of plug-ins.
     :ivar table: the table in force; it is so before everything is known about it.
+    :ivar compilation: the last result of compiling.
     """
 
     log = Logger()
@@ -61,7 +62,7 @@ class Reporter:
         self.own_problems = OwnProblems()
         self.load_problems: tuple[Problem, ...] = ()
         self.table = RoutingTable()
-        self._compilation = Compilation(RoutingTable(), ())
+        self.compilation = Compilation(RoutingTable(), ())
         self._worker_problems: tuple[Problem, ...] = ()
         self._process: dict[str, Any] = {}
         self._running = False
@@ -139,7 +140,7 @@ class Reporter:
 
     def compiled(self, compilation: Compilation) -> None:
         """Report everything that is known about the table in force."""
-        self._compilation = compilation
+        self.compilation = compilation
         self.publish()
 
     def workers_changed(self) -> None:
@@ -193,12 +194,12 @@ class Reporter:
             *self.own_problems.all(),
             *map(self._port_problem, self._ports.failures),
             *self._pool.problems(),
-            *self._compilation.problems,
+            *self.compilation.problems,
         ]
         self._problem_log.report(problems)
         self._bound.follow(map(self._address_text, failures), self.bound_ports().__contains__)
         process = {**self._process, "running": not self._stopped, "updated": iso_time()}
-        return StatusContent(self.table, failures, problems, process, self._compilation.statuses)
+        return StatusContent(self.table, failures, problems, process, self.compilation.statuses)
 
     def _port_problem(self, failure: PortFailure) -> Problem:
         return Problem(Severity.ERROR, "MG3100", f"{self.failure_text(failure)}; trying again", Phase.ANALYSIS)

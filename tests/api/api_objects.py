@@ -86,3 +86,8 @@ def collection_of(
 def metadata_of(object_: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of an object."""
     return dict(object_["metadata"])
+
+
+async def no_warnings(type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
+    """An analysis without a finding."""
+    return ()
