@@ -18,7 +18,6 @@ from tests.key_pairs import key_pair, terminating
 
 READ = ("destinationrule", "documents", "fields", "gateway", "serviceentry", "virtualservice")
 LOADED = ("expectations", "settings")
-EXAMPLES = ("examples",)
 OF_OTHER_TESTS = {"MG2073"}
 
 
@@ -46,19 +45,6 @@ class AnalysisTests(GoldenTestCase, groups=COMPILED):
         return problems
 
 
-class ExampleTests(GoldenTestCase, groups=EXAMPLES):
-    """Everything that is said of whole examples, which are valid in Istio."""
-
-    def judge(self, case: Golden) -> Iterable[Problem]:
-        """Compile the routes; none of their problems is an error."""
-        reading = read_text(case.text, "routes.yaml")
-        resources, _ = latest(reading.resources)
-        compilation = compile_table(resources, PROXY, refused=reading.refused)
-        problems = [*reading.all_problems, *compilation.problems]
-        self.assertFalse(has_errors(problems), problems)
-        return sorted(problems, key=lambda problem: (problem.line, problem.column))
-
-
 class CompletenessTests(SynchronousTestCase):
     """Every code has a text, and every text a test."""
 
@@ -69,7 +55,7 @@ class CompletenessTests(SynchronousTestCase):
 
     def test_each_group_has_its_tests(self) -> None:
         """A new group comes with tests that judge it."""
-        self.assertEqual({case.group for case in all_cases()}, {*READ, *COMPILED, *LOADED, *EXAMPLES, *WHOLE_FILES})
+        self.assertEqual({case.group for case in all_cases()}, {*READ, *COMPILED, *LOADED, *WHOLE_FILES})
 
     def test_the_key_of_another_certificate(self) -> None:
         """The text for a Secret whose certificate and key do not belong together shows neither."""

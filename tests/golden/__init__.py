@@ -8,7 +8,6 @@ printed, in order, folded at 118 columns. The group says what kind of file it is
 - ``analysis``: routes, by compiling them, all resources valid, with Istio's semantics;
 - ``extended``: likewise, with ``semantics: extended``;
 - ``refused``: likewise, where a resource of the file is not valid;
-- ``examples``: routes as users write them in Istio, by compiling them; all their problems, none of which is an error;
 - ``whole_files``: routes with and without faults, by ``meshgate check`` and the commands in their comments; everything
   that these print;
 - ``settings`` and ``expectations``: settings and files of expectations, by loading them.

@@ -26,7 +26,6 @@ from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.pod import makes_pods
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
-from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem
@@ -36,6 +35,7 @@ from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.compile.catalog import Catalog, selected
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
+from meshgate.routing.compile.destination_checks import DestinationChecks
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
@@ -43,7 +43,7 @@ from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, Translati
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
-from meshgate.routing.compile.rule_candidates import RuleLookup
+from meshgate.routing.compile.rule_candidates import RuleLookup, gravest
 from meshgate.routing.compile.servers import BoundServer, servers_of
 from meshgate.routing.compile.unrouted import UnboundServers
 from meshgate.routing.hosts import MESH, full_name, wildcards_over
@@ -234,7 +234,6 @@ class Compiler:
             _of(shared, DestinationRuleSpec),
             self.proxy,
             refused=_of(faulty, DestinationRuleSpec),
-            peopled=frozenset(each.namespace for each in shared if _shows_workloads(each)),
         )
         self._catalog_with_refused = self._catalog
         if faulty:
@@ -263,15 +262,13 @@ class Compiler:
     def check_destinations(self, budget: int) -> bool:
         """Check the destinations of some VirtualServices, whatever the server; return True when none is left."""
         for key in list(islice(self._unchecked, budget)):
-            resolver = self._new_resolver()
             virtual_service = self._analyzed_virtual_services[key]
-            for path, destination, users in destinations_of(virtual_service):
-                if any(map(self._is_ours, users)):
-                    resolver.check(virtual_service, path, destination)
-                else:
-                    resolver.check_elsewhere(virtual_service, path, destination, for_sidecars=MESH in users)
-            if resolver.problems:
-                self._destination_problems[key] = tuple(resolver.problems)
+            checks = DestinationChecks(
+                virtual_service, self._catalog, self._rules, self.proxy, self._catalog_with_refused
+            )
+            problems = checks.problems(self._is_ours)
+            if problems:
+                self._destination_problems[key] = problems
             else:
                 self._destination_problems.pop(key, None)
             del self._unchecked[key]
@@ -298,8 +295,7 @@ class Compiler:
             dropped.update(output.dropped)
         if unbound:
             problems += UnboundServers(self._bindings, self._analyzed_gateways, refused).problems(unbound)
-        for each in self._destination_problems.values():
-            problems += each
+        problems += gravest([problem for each in self._destination_problems.values() for problem in each])
         problems += self._analysis.problems(dropped)
         problems += self._families.problems(self.proxy, dropped)
         problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
@@ -397,11 +393,6 @@ class Compiler:
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:
     return [resource for resource in resources if isinstance(resource.spec, spec)]
-
-
-def _shows_workloads(resource: Resource[Any]) -> bool:
-    """True if a resource shows that there are workloads in its namespace."""
-    return makes_pods(resource) or isinstance(resource.spec, ServiceSpec | WorkloadEntrySpec)
 
 
 def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> RoutingTable:

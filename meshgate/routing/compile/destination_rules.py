@@ -128,8 +128,6 @@ class DestinationRules:
 
     :param rules: in any order.
     :param refused: invalid ones, which nobody follows.
-    :param peopled: the namespaces in which there are workloads, whose sidecars may follow rules that this gateway does
-        not follow.
     :ivar problems: of subsets and policies that are lost where several rules are for one host.
     """
 
@@ -138,10 +136,8 @@ class DestinationRules:
         rules: Iterable[DestinationRule],
         proxy: Proxy,
         refused: Iterable[DestinationRule] = (),
-        peopled: Set[str] = frozenset(),
     ) -> None:
         self.proxy = proxy
-        self.peopled = peopled
         # Each rule with its host, by identity, from the oldest to the youngest; the invalid ones last.
         self._hosts: dict[int, tuple[DestinationRule, str]] = {}
         self._refused: set[int] = set()
@@ -181,14 +177,9 @@ class DestinationRules:
         return id(rule) in self._refused
 
     def changed_hosts(self, before: DestinationRules) -> set[str]:
-        """
-        The hosts, wildcards among them, of rules that have changed, or come or gone, since another set of rules; and of
-        rules in namespaces that have got their first workload since, or lost their last.
-        """
+        """The hosts, wildcards among them, of rules that have changed, or come or gone, since another set of rules."""
         changed = self._hosts.keys() ^ before._hosts.keys() | self._refused ^ before._refused
-        hosts = {{**before._hosts, **self._hosts}[key][1] for key in changed}
-        moved = self.peopled ^ before.peopled
-        return hosts | {host for rule, host in self._hosts.values() if rule.namespace in moved} if moved else hosts
+        return {{**before._hosts, **self._hosts}[key][1] for key in changed}
 
     def covering(self, host: str) -> list[DestinationRule]:
         """All rules whose host is a host or a wildcard over it, wherever they stand; the most specific first."""

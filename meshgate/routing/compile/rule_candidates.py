@@ -7,7 +7,7 @@ that are not exported to it, those for other workloads, and those that lose to a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,8 @@ from meshgate.routing.compile.destination_rules import (
 )
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import is_wildcard
+
+PASSED_OVER: Final = "MG2079"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +98,43 @@ def candidates(rules: DestinationRules, found: CatalogHost, viewer: Viewer) -> I
 
 
 def passed_over(
-    rules: DestinationRules, found: CatalogHost, followed: MergedRule | None, subset: str
+    rules: DestinationRules, found: CatalogHost, followed: MergedRule | None, beside: Set[str], subset: str
 ) -> Iterator[Problem]:
     """
     The problems of trafficPolicies that this gateway does not follow for a host.
 
     :param followed: the rule that it follows.
-    :param subset: the subset of the route, whose problem already names the rules that have it; or empty.
+    :param beside: the namespaces in which a rule is likely to be meant for this gateway.
+    :param subset: the subset that the route lacks, whose problem already names the rules that have it; or empty.
     """
     in_force = followed.rules if followed is not None else []
     others = [rule for rule in rules.covering(found.host) if rule.spec.traffic_policy and rule not in in_force]
     if not others:
         return
-    search = _Search(rules, found, Viewer.of(rules.proxy))
+    search = _Search(rules, found, Viewer.of(rules.proxy), beside)
     for each in map(search.candidate, others):
         if each.severity is None or (subset and any(one.name == subset for one in each.rule.spec.subsets)):
             continue
         yield each.rule.problem(
             each.severity,
-            "MG2079",
+            PASSED_OVER,
             f"this gateway does not follow the rule for {found.host}, so its trafficPolicy has no effect here: "
             f"{each.reason}",
             path="spec.host",
             hint=each.hint,
         )
+
+
+def gravest(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Of the problems that a rule is not followed, leave the gravest of those that differ in severity alone."""
+    warned = {_place(each) for each in problems if each.code == PASSED_OVER and each.severity is Severity.WARNING}
+    for each in problems:
+        if each.code != PASSED_OVER or each.severity is Severity.WARNING or _place(each) not in warned:
+            yield each
+
+
+def _place(problem: Problem) -> tuple[str, ...]:
+    return problem.namespace, problem.name, problem.message
 
 
 def missing_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> tuple[str, str]:
@@ -168,10 +183,13 @@ class RuleLookup:
 class _Search:
     """One proxy's search for the rule of one host, with the reasons of those that it does not follow."""
 
-    def __init__(self, rules: DestinationRules, found: CatalogHost, viewer: Viewer) -> None:
+    def __init__(
+        self, rules: DestinationRules, found: CatalogHost, viewer: Viewer, beside: Set[str] = frozenset()
+    ) -> None:
         self._rules = rules
         self._service_namespace = found.source.namespace
         self._viewer = viewer
+        self._beside = beside
         self._stages = list(rules.stages(found.host, self._service_namespace, viewer.namespace))
         # The index of the stage that decides.
         self._last = next((index for index, stage in enumerate(self._stages) if stage.visible), len(self._stages))
@@ -214,7 +232,7 @@ class _Search:
         if is_wildcard(self._rules.host_of(rule)):
             severity = None
         elif self._nothing_as_near(rule) and EVERYBODY in viewers_of(rule):
-            severity = Severity.INFO if rule.namespace in self._rules.peopled else Severity.WARNING
+            severity = Severity.WARNING if rule.namespace in self._beside else Severity.INFO
         reason = f"it stands in {rule.namespace}, and {self._viewer.name} looks in {self._looks_in()}"
         return Candidate(rule, reason, self._moves(rule), severity)
 

@@ -59,7 +59,7 @@ class ReasonTests(SynchronousTestCase):
         lost = judged(rule("r", "jobs"))["jobs/r"]
         self.assert_lost(
             lost,
-            Severity.WARNING,
+            Severity.INFO,
             "looks in edge (its own), data (the service's) and istio-system (the root namespace)",
         )
         self.assertEqual(lost.hint, "move it to data, for all clients of the service, or to edge, for proxies there")
@@ -67,7 +67,7 @@ class ReasonTests(SynchronousTestCase):
     def test_gateway_beside_the_service(self) -> None:
         """Where the gateway and the service share a namespace, there is one namespace to move a rule to."""
         lost = judged(rule("r", "jobs"), proxy=Proxy({}, "data"))["jobs/r"]
-        self.assert_lost(lost, Severity.WARNING, "looks in data (its own and the service's) and istio-system")
+        self.assert_lost(lost, Severity.INFO, "looks in data (its own and the service's) and istio-system")
         self.assertEqual(lost.hint, "move it to data")
 
     def test_nearer_namespaces_come_first(self) -> None:
@@ -117,11 +117,12 @@ class ReasonTests(SynchronousTestCase):
         both = judged(rule("all", "edge"), rule("gateway", "edge", **selecting(zone="a")))
         self.assert_lost(both["edge/all"], None, "edge/gateway", "selects this gateway by its labels")
 
-    def test_namespaces_with_workloads(self) -> None:
-        """A rule elsewhere may be for the sidecars there, if there are any; it is an info then."""
-        rules = DestinationRules(read(rule("r", "jobs")), EDGE, peopled=frozenset({"jobs"}))
-        (problem,) = passed_over(rules, found(), None, "")
-        self.assertEqual(problem.severity, Severity.INFO)
+    def test_namespaces_of_the_route(self) -> None:
+        """A rule beside the VirtualService or its Gateway is likely to be meant for the gateway; any other may not."""
+        rules = DestinationRules(read(rule("r", "jobs")), EDGE)
+        for beside, severity in [({"jobs"}, Severity.WARNING), ({"shop"}, Severity.INFO)]:
+            (problem,) = passed_over(rules, found(), None, beside, "")
+            self.assertEqual(problem.severity, severity)
 
     def test_a_client(self) -> None:
         """For a client nothing is known of its labels, and the reason names its namespace."""

@@ -1,0 +1,178 @@
+"""
+Lacks: what a destination may be without, so that nothing can be sent to it, or not by this gateway.
+
+Each is a problem without a location yet, since the routes of several VirtualServices may lead to one destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from meshgate.resources.kinds.loadbalancer import LoadBalancing
+from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
+from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
+from meshgate.resources.kinds.virtualservice import VirtualService
+from meshgate.resources.problem import Problem, Severity
+from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
+from meshgate.routing.compile.destination_rules import DestinationRules
+from meshgate.routing.compile.rule_candidates import Viewer, missing_subset
+from meshgate.routing.compile.traffic_policies import ORIGINATING, PolicySource
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """
+    A problem of a destination, before it has a location.
+
+    :ivar field: the field of the destination with the fault, as ``.host``; empty for the whole destination.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    field: str = ""
+
+
+class DestinationProblems:
+    """The problems of destinations and their policies, each once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], Problem] = {}
+
+    def add_lack(self, virtual_service: VirtualService, path: str, lack: Lack) -> None:
+        """
+        Add the problem that a destination lacks something.
+
+        :param path: of the destination.
+        """
+        key = (virtual_service.key, path, lack.message)
+        if key not in self._found:
+            self._found[key] = virtual_service.problem(
+                lack.severity, lack.code, lack.message, path=path + lack.field, hint=lack.hint
+            )
+
+    def add(self, problem: Problem | None) -> None:
+        """Add a problem of a policy, if there is one."""
+        if problem is not None:
+            self._found.setdefault((problem.namespace, problem.name, problem.path, problem.message), problem)
+
+    def __iter__(self) -> Iterator[Problem]:
+        yield from self._found.values()
+
+
+def unknown_host(catalog: Catalog, all_hosts: Catalog, host: str, viewer: str, namespace: str) -> Lack:
+    """
+    The fault of a host that does not exist, or is not visible, or belongs to an invalid resource.
+
+    :param all_hosts: the hosts that exist, and those of invalid resources.
+    :param viewer: the namespace from which the host must be visible.
+    :param namespace: of the VirtualService.
+    """
+    hidden = catalog.find(host)
+    faulty = all_hosts.find(host) if hidden is None else None
+    if faulty is not None:
+        message = f"the host {host} is that of {faulty.source.key} ({faulty.source.location()}), which is not valid"
+        return Lack("MG2023", message, f"the problems of that {faulty.source.kind} say why", field=".host")
+    if hidden is None:
+        hint = catalog.unknown_host_hint(host, namespace)
+        return Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
+    seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
+    message = (
+        f"the host {host} is not visible in the namespace {viewer}: "
+        f"{hidden.source.key} ({hidden.source.location('spec.exportTo')}) is exported to {seen_by} only"
+    )
+    return Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
+
+
+def no_port_named(found: CatalogHost, target: RouteTarget) -> Lack | None:
+    """The fault that a host does not have the port that a destination names, or None."""
+    number = target.port.number if target.port is not None else None
+    return no_port(found, number) if number and number not in found.ports else None
+
+
+def no_port(found: CatalogHost, number: int) -> Lack:
+    """The fault that a host does not have a port."""
+    have = ", ".join(map(str, sorted(found.ports))) or "none"
+    for_tcp = " for TCP" if number in found.udp_ports else ""
+    return Lack(
+        "MG2021",
+        f"{found.host} has no port {number}{for_tcp}; it has {have}",
+        "name one of the ports under destination.port.number",
+        field=".port.number",
+    )
+
+
+def no_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> Lack:
+    """The fault that a proxy finds no such subset."""
+    message, hint = missing_subset(rules, found, name, viewer)
+    return Lack("MG2043", message, hint, field=".subset")
+
+
+def tls_lack(tls: PolicySource | None) -> Lack | None:
+    """The fault that a policy forbids connections in the clear, or None."""
+    if tls is None or tls.value.mode not in ORIGINATING:
+        return None
+    return Lack(
+        "MG2045",
+        f"the endpoint expects TLS of mode {tls.value.mode}, which this gateway does not originate yet",
+        f"{_named(tls, 'tls')} asks for it; nothing is sent in the clear",
+    )
+
+
+def undescribed(alias: CatalogHost) -> Lack:
+    """The fault that a Service of type ExternalName stands for a name that is no host."""
+    name = alias.source.spec.stands_for
+    return Lack(
+        "MG2080",
+        f"{alias.source.key} ({alias.source.location('spec.externalName')}) stands for {name}, which is a host of no "
+        "Service and no ServiceEntry: Istio closes these connections, and this gateway dials the name",
+        f"write a ServiceEntry for {name}, and name that as the destination",
+        Severity.WARNING,
+        ".host",
+    )
+
+
+def preamble_lack(sections: Mapping[str, PolicySource]) -> Lack | None:
+    """The fault that an endpoint waits for something before the client's bytes, or None."""
+    header, tunnel = sections.get("proxy_protocol"), sections.get("tunnel")
+    source = header or tunnel
+    if source is None:
+        return None
+    field, what = ("proxyProtocol", "a PROXY header") if header is not None else ("tunnel", "the request for a tunnel")
+    return Lack(
+        "MG2076",
+        f"the endpoint waits for {what}, which this gateway does not send yet",
+        f"{_named(source, field)} asks for it; without it, no connection is made, as the client's first bytes would be "
+        "taken for it",
+    )
+
+
+def no_resolution_lack(found: CatalogHost, number: int) -> Lack | None:
+    """The fault that a ServiceEntry leaves the original destination, which is the gateway itself, or None."""
+    spec, port = found.source.spec, found.ports[number]
+    if port.endpoints or not isinstance(spec, ServiceEntrySpec) or spec.resolution is not Resolution.NONE:
+        return None
+    return Lack(
+        "MG2069",
+        port.missing,
+        f"{found.source.key} ({found.source.location('spec.resolution')}) has it, which serves sidecars alone; write "
+        "resolution: DNS, or STATIC with endpoints",
+    )
+
+
+def passthrough_lack(load_balancer: PolicySource | None) -> Lack | None:
+    """The fault that a policy asks for the original destination, which is the gateway itself, or None."""
+    if load_balancer is None or load_balancer.value.simple is not LoadBalancing.PASSTHROUGH:
+        return None
+    return Lack(
+        "MG2069",
+        "loadBalancer PASSTHROUGH keeps the original destination, which a gateway does not have",
+        f"{_named(load_balancer, 'loadBalancer')} asks for it; Istio's gateway would dial itself",
+    )
+
+
+def _named(source: PolicySource, field: str) -> str:
+    location = source.rule.location(f"{source.path}.{field}")
+    return f"DestinationRule {source.rule.qualified_name} ({location})"
