@@ -251,7 +251,7 @@ def judge(
     for problem, indexes in found.items():
         own = judges.of(problem)
         if own.intersection(indexes):
-            names = judges.names(problem)
+            names = judges.names(problem, frozenset(indexes))
             kept.append(replace(problem, gateway=names) if names else problem)
     return in_order(kept)
 
@@ -287,11 +287,15 @@ class _Judges:
         """The indexes of the gateways that judge the resource of a problem."""
         return self._judges.get(ResourceKey(problem.kind, problem.namespace, problem.name), self._all)
 
-    def names(self, problem: Problem) -> str:
-        """The names of the gateways that a problem concerns; empty if it concerns all, or none in particular."""
-        own = self.of(problem)
+    def names(self, problem: Problem, found_by: frozenset[int]) -> str:
+        """
+        The names of the gateways that a problem concerns; empty if it concerns all, or none in particular.
+
+        :param found_by: the indexes of the gateways whose compilation has the problem.
+        """
+        own = self.of(problem).intersection(found_by)
         in_mesh_too = ResourceKey(problem.kind, problem.namespace, problem.name) in self._in_mesh
-        if problem.phase is Phase.VALIDATION or own == self._all or in_mesh_too:
+        if problem.phase is Phase.VALIDATION or own == self._all or (in_mesh_too and found_by == self._all):
             return ""
         return ", ".join(self._names[index] for index in sorted(own))
 

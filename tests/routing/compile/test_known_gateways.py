@@ -9,10 +9,12 @@ from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, ju
 from tests.configurations import (
     Document,
     deployment,
+    destination_rule,
     document,
     gateway,
     read,
     service,
+    target,
     tcp_rule,
     tcp_server,
     virtual_service,
@@ -146,6 +148,30 @@ class JudgingTests(SynchronousTestCase):
             virtual_service("v", gateways=["inner", "outer"], tcp=[tcp_rule("nowhere")]),
         ]
         self.assertEqual(self.judged(*documents), ["gw MG2008", "v MG2020"])
+
+    def test_what_only_one_of_them_finds(self) -> None:
+        """A subset, or a rule, that one of two gateways does not find is told under that gateway's name alone."""
+        policy: Document = {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
+        public = selecting("public", tcp_server(80), istio="ingressgateway")
+        private = selecting("private", tcp_server(80), app="edge")
+        for subset, want in (
+            ("v1", ["v MG2043 istio-ingressgateway"]),
+            ("", ["d MG2079 istio-ingressgateway"]),
+        ):
+            found = self.judged(
+                public,
+                private,
+                deployment("edge", {"app": "edge"}, namespace="default"),
+                virtual_service(
+                    "v",
+                    ["*"],
+                    ["public", "private"],
+                    tcp=[{"route": [target("x.shop.svc.cluster.local", 80, subset=subset)]}],
+                ),
+                service("x", {"port": 80, "name": "tcp"}, namespace="shop"),
+                destination_rule("d", "x.shop.svc.cluster.local", {"name": "v1"}, **policy),
+            )
+            self.assertEqual([each for each in found if "MG2043" in each or "MG2079" in each], want)
 
     def test_others_of_a_proxy(self) -> None:
         """A gateway knows the others by name."""
