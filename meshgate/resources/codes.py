@@ -174,6 +174,7 @@ CODES: Final[dict[str, str]] = {
     "MG2078": "Clients of a protocol do not begin with the ClientHello that a rule looks at",
     "MG2079": "A DestinationRule is for a host of this gateway, which does not follow it",
     "MG2080": "A Service stands for a name that no resource describes, and Istio closes its connections",
+    "MG2081": "A Service keeps clients at their endpoints, which a gateway does not",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

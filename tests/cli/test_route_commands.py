@@ -45,6 +45,8 @@ class CheckTests(CommandTestCase):
         found = self.run_json("check", "routes")
         self.assertEqual(found["resources"], 6)
         self.assertEqual({problem["name"] for problem in found["problems"]}, {"lonely"})
+        for problem in found["problems"]:
+            self.assertEqual(problem["help_uri"], f"{CODES_PAGE}#{problem['code'].lower()}")
 
     def test_github(self) -> None:
         """Each problem is a workflow command, and nothing else is printed."""

@@ -78,6 +78,9 @@ class ServiceSpec(KubernetesModel):
         default="", description="which endpoints clients prefer, for instance PreferSameZone; not followed yet"
     )
 
+    session_affinity: str = Field(
+        default="", description="ClientIP keeps a client at its endpoint; without effect at a gateway"
+    )
     internal_traffic_policy: str = Field(
         default="", description="Local for the endpoints on the client's own node alone; not followed yet"
     )

@@ -30,7 +30,7 @@ from meshgate.routing.compile.lacks import (
     tls_lack,
     unknown_host,
 )
-from meshgate.routing.compile.policy_notes import nearness, never_out, notes, overruled
+from meshgate.routing.compile.policy_notes import affinity_ignored, nearness, never_out, notes, overruled
 from meshgate.routing.compile.rule_candidates import Viewer
 from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
@@ -235,6 +235,7 @@ class DestinationResolver:
             severity = Severity.INFO if self._proxy.in_cluster and port.has_pods(labels) else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = upstream_policy(sections)
+        self._problems.add(affinity_ignored(found.source, endpoints, sections))
         self._problems.add(nearness(found, found.ports[number], endpoints, sections, name))
         if policy.outliers is not None:
             self._problems.add(never_out(sections["outlier_detection"], policy.outliers, endpoints, name))

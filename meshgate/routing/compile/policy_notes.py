@@ -26,6 +26,9 @@ _NEAREST: Final = ("PreferSameZone", "PreferClose", "PreferSameNode")
 _OWN_NODE: Final = "Local"
 """The value of a Service's internalTrafficPolicy that is for the endpoints on the client's own node."""
 
+_BY_CLIENT: Final = "ClientIP"
+"""The value of a Service's sessionAffinity that keeps a client at its endpoint."""
+
 _DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
 
 _BALANCING_NOT_SERVED: Final = {
@@ -101,32 +104,11 @@ def nearness(
     localities = port.localities_of(endpoints)
     known = list(filter(None, localities))
     here = f"the endpoints in {listing(known)}" if known else "all endpoints"
-    spec = host.source.spec
-    if isinstance(spec, ServiceSpec) and spec.internal_traffic_policy == _OWN_NODE:
-        return host.source.problem(
-            Severity.INFO,
-            "MG2077",
-            "with internalTrafficPolicy: Local, Istio's gateway goes to the endpoints on its own node alone; here "
-            f"{here} get connections alike",
-            path="spec.internalTrafficPolicy",
-            hint="meshgate does not know which are on its node",
-        )
-    if load_balancer is not None and load_balancer.value.locality_lb_setting is not None:
-        return None
-    path, preference = _preference(host.source)
-    if preference:
-        if len(localities) == 1 and known and "node" not in preference.lower():
-            return None
-        return host.source.problem(
-            Severity.INFO,
-            "MG2077",
-            f"with {preference}, Istio's gateway prefers the endpoints that are nearest to it; here {here} get "
-            "connections alike",
-            path=path,
-            hint="meshgate does not know which are near",
-        )
-    if outliers is None or len(known) < 2:
-        return None
+    of_service = _nearness_of_service(
+        host.source, localities, here, policy_decides=_has_locality_setting(load_balancer)
+    )
+    if of_service is not None or _has_locality_setting(load_balancer) or outliers is None or len(known) < 2:
+        return of_service
     return _note(
         outliers,
         "outlierDetection",
@@ -134,6 +116,58 @@ def nearness(
         f"with outlierDetection, Istio's gateway prefers the endpoints of {name} that are nearest to it; here {here} "
         "get connections alike",
         "loadBalancer.localityLbSetting: {enabled: false} has Istio use them alike as well",
+    )
+
+
+def _has_locality_setting(load_balancer: PolicySource | None) -> bool:
+    return load_balancer is not None and load_balancer.value.locality_lb_setting is not None
+
+
+def _nearness_of_service(
+    source: Resource[Any], localities: Sequence[str], here: str, *, policy_decides: bool
+) -> Problem | None:
+    """The note that a Service or a ServiceEntry asks for near endpoints, or None."""
+    if isinstance(source.spec, ServiceSpec) and source.spec.internal_traffic_policy == _OWN_NODE:
+        return source.problem(
+            Severity.INFO,
+            "MG2077",
+            "with internalTrafficPolicy: Local, Istio's gateway goes to the endpoints on its own node alone; here "
+            f"{here} get connections alike",
+            path="spec.internalTrafficPolicy",
+            hint="meshgate does not know which are on its node",
+        )
+    path, preference = _preference(source)
+    in_one_zone = len(localities) == 1 and bool(localities[0]) and "node" not in preference.lower()
+    if not preference or policy_decides or in_one_zone:
+        return None
+    return source.problem(
+        Severity.INFO,
+        "MG2077",
+        f"with {preference}, Istio's gateway prefers the endpoints that are nearest to it; here {here} get connections "
+        "alike",
+        path=path,
+        hint="meshgate does not know which are near",
+    )
+
+
+def affinity_ignored(
+    source: Resource[Any], endpoints: Sequence[Endpoint], sections: Mapping[str, PolicySource]
+) -> Problem | None:
+    """
+    The note that a Service asks for a client to stay at its endpoint, which means something to connections through
+    kube-proxy only; None if it does not, or if a policy keeps clients at their endpoints.
+    """
+    load_balancer = sections.get("load_balancer")
+    by_source = load_balancer is not None and hashes_source(load_balancer.value)
+    asks = isinstance(source.spec, ServiceSpec) and source.spec.session_affinity == _BY_CLIENT
+    if not asks or by_source or len(endpoints) == 1:
+        return None
+    return source.problem(
+        Severity.INFO,
+        "MG2081",
+        f"sessionAffinity: {_BY_CLIENT} has no effect on connections through a gateway, which chooses endpoints itself",
+        path="spec.sessionAffinity",
+        hint="Istio ignores it without a word; loadBalancer.consistentHash.useSourceIp of a DestinationRule does it",
     )
 
 

@@ -394,6 +394,24 @@ class NearnessTests(SynchronousTestCase):
             self.assertEqual(routed(*documents).problems, ())
 
 
+class AffinityTests(SynchronousTestCase):
+    """Services that keep a client at its endpoint."""
+
+    def test_it_is_for_kube_proxy(self) -> None:
+        """It is said that it has no effect, unless there is one endpoint or a policy does it."""
+        db = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, sessionAffinity="ClientIP")
+        none = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, sessionAffinity="None")
+        workloads = [workload(name, f"10.0.0.{name}", {"app": "db"}) for name in ("1", "2")]
+        by_source = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+        for documents, expected in [
+            ([db, *workloads], ["MG2081"]),
+            ([none, *workloads], []),
+            ([db, workloads[0]], []),
+            ([db, *workloads, destination_rule("d", "db", trafficPolicy=by_source)], []),
+        ]:
+            self.assertEqual(codes(routed(*documents).problems), expected)
+
+
 class BeginningTests(SynchronousTestCase):
     """Rules by server name that lead to protocols whose clients do not begin with TLS."""
 
