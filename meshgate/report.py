@@ -134,8 +134,11 @@ def print_case(case: Case, file: Path, differences: Sequence[str], explanation: 
 
 def print_kinds(kinds: Iterable[Kind]) -> None:
     """Print the kinds that are read, with their apiVersions."""
-    rows = [(kind.name, ", ".join(kind.api_versions), kind_entry(kind).description) for kind in kinds]
-    print_table(("KIND", "API VERSIONS", "WHAT IT IS"), rows)
+    rows = [
+        (kind.name, kind.short_name or "-", ", ".join(kind.api_versions), kind_entry(kind).description)
+        for kind in kinds
+    ]
+    print_table(("KIND", "SHORT", "API VERSIONS", "WHAT IT IS"), rows)
 
 
 def print_entry(entry: Entry) -> None:

@@ -37,6 +37,21 @@ The summary of every command, by its name. The command's module has the same nam
 """
 
 
+def _set_color(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value in ("always", "never"):
+        context.color = value == "always"
+
+
+COLOR = click.Option(
+    ["--color"],
+    type=click.Choice(["auto", "always", "never"]),
+    expose_value=False,
+    callback=_set_color,
+    help="Color the output; auto does so on a terminal, unless NO_COLOR is set.  [default: auto]",
+)
+"""An option of every command, and of all together."""
+
+
 class Commands(click.Group):
     """
     A group that imports a command when it is called.
@@ -57,6 +72,8 @@ class Commands(click.Group):
         if cmd_name not in self.summaries:
             return None
         command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        if COLOR not in command.params:
+            command.params.append(COLOR)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,14 +92,17 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, summaries=COMMANDS, params=[COLOR], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="meshgate", message=f"%(prog)s, version %(version)s, {compiled_text()}")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough.
 
     The gateway runs as 'twistd -n meshgate --config FILE'; these commands check and explain what it would do.
     PATH is a file, a folder, or - for standard input.
     """
+    if context.color is None and os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def run() -> NoReturn:

@@ -59,14 +59,14 @@ def command(
     calls: str | None,
     form: str,
 ) -> None:
-    r"""Explain step by step where a connection goes.
+    """Explain step by step where a connection goes.
 
     What was dropped or ignored on the way is listed below the steps.
 
     \b
     meshgate explain --port 31443 --sni simple-sni-1.istioinaction.io etc/routes
     meshgate explain --port 31400 --plain etc/routes
-    """
+    """  # noqa: D301 - click's mark for lines to keep
     if (port is None) == (calls is None):
         raise click.UsageError("give either --port for one connection, or --calls FILE for many")
     if plain and sni:

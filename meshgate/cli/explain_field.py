@@ -14,14 +14,15 @@ from meshgate.resources.kinds.supported_kinds import KINDS
 @click.argument("field", required=False)
 @FORMAT
 def command(field: str | None, form: str) -> None:
-    r"""Explain what a field of a resource means, and which values it takes.
+    """Explain what a field of a resource means, and which values it takes.
 
-    FIELD is a kind, or a path that begins with one; the fields below it are listed. Without FIELD, all kinds are.
+    FIELD is a kind, or a path that begins with one; the fields below it are listed. A kind may have its short name, as
+    gw, vs, dr, se and we. Without FIELD, all kinds are listed.
 
     \b
     meshgate explain-field Gateway
-    meshgate explain-field Gateway.spec.servers.tls.mode
-    """
+    meshgate explain-field gw.spec.servers.tls.mode
+    """  # noqa: D301 - click's mark for lines to keep
     if field is None:
         _list_kinds(form)
         return
@@ -39,7 +40,12 @@ def _list_kinds(form: str) -> None:
     if form == "json":
         print_json(
             [
-                {"kind": kind.name, "apiVersions": kind.api_versions, "description": kind_entry(kind).description}
+                {
+                    "kind": kind.name,
+                    "shortName": kind.short_name or None,
+                    "apiVersions": kind.api_versions,
+                    "description": kind_entry(kind).description,
+                }
                 for kind in KINDS.values()
             ]
         )

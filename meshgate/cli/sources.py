@@ -254,7 +254,7 @@ def gateway_options(command: F) -> F:
             type=click.Choice(["istio", EXTENDED]),
             help="Route as Istio does, or also by fields that Istio ignores. [default: istio]",
         ),
-        click.option("--gateway-namespace", metavar="NS", help="Namespace of the gateway. [default: istio-system]"),
+        click.option("--gateway-namespace", metavar="NS", help="The gateway's namespace; istio-system by default."),
         click.option(
             "--gateway-label",
             metavar="KEY=VALUE",

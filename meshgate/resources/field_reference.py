@@ -19,11 +19,11 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from meshgate.resources.kinds.supported_kinds import KINDS, Kind
+from meshgate.resources.kinds.supported_kinds import KINDS, UNREAD_KINDS, Kind
 from meshgate.resources.model import FrozenMapping, ValueForm
 from meshgate.resources.resource import Metadata
 from meshgate.resources.validation import models_in
-from meshgate.resources.wording import name_text, spelling_hint
+from meshgate.resources.wording import name_text, plural, spelling_hint
 
 _WORDS: Final = {
     bool: "true or false",
@@ -119,18 +119,34 @@ def find_entry(path: str) -> Entry:
     """
     Find a kind or a field by its path.
 
-    :param path: as ``Gateway.spec.servers.tls.mode``, in upper or lower case; indexes, as in ``servers[0]``, are
-        skipped.
+    :param path: as ``Gateway.spec.servers.tls.mode``, in upper or lower case; the kind may have its short name, as
+        ``gw``; indexes, as in ``servers[0]``, are skipped.
     :raises UnknownFieldError: there is no such kind or field.
     """
-    kind, *steps = (step.partition("[")[0] for step in path.strip(".").split("."))
-    everywhere = partial(_path_ending_in, [kind, *steps], map(kind_entry, KINDS.values()))
-    entry = kind_entry(KINDS[_match_name(kind, KINDS, "kind", "", everywhere)])
+    first, *steps = (step.partition("[")[0] for step in path.strip(".").split("."))
+    kind = _kind_of_short_name(first)
+    if kind is None:
+        _refuse_unread_kind(first)
+        everywhere = partial(_path_ending_in, [first, *steps], map(kind_entry, KINDS.values()))
+        kind = KINDS[_match_name(first, KINDS, "kind", "", everywhere)]
+    entry = kind_entry(kind)
     for index, step in enumerate(steps):
         fields = {field.name: field for field in entry.fields}
         below = partial(_path_ending_in, steps[index:], [entry])
+        if not fields:
+            raise UnknownFieldError(f"{entry} has no fields: {entry.description}")
         entry = fields[_match_name(step, fields, "field", str(entry), below)]
     return entry
+
+
+def _kind_of_short_name(word: str) -> Kind | None:
+    return next((kind for kind in KINDS.values() if word.lower() in (kind.short_name, kind.plural)), None)
+
+
+def _refuse_unread_kind(word: str) -> None:
+    for name in UNREAD_KINDS:
+        if word.lower() in (name.lower(), plural(name.lower())):
+            raise UnknownFieldError(f"{name} is not served: meshgate does not read this kind (MG0006)")
 
 
 def _path_ending_in(steps: Sequence[str], roots: Iterable[Entry]) -> str:
@@ -152,8 +168,6 @@ def _match_name(word: str, known: Iterable[str], noun: str, parent: str, elsewhe
     names = {name.lower(): name for name in known}
     if word.lower() in names:
         return names[word.lower()]
-    if not names:
-        raise UnknownFieldError(f"{parent} has no fields")
     missing = f"{parent} has no {noun}" if parent else f"there is no {noun}"
     near = difflib.get_close_matches(word.lower(), names, 1)
     prefix = f"{parent}." if parent else ""

@@ -30,6 +30,12 @@ _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 # An action of a Go template, as Helm has them, outside of quotes and comments.
 _TEMPLATE_ACTION: Final = re.compile(r"""[^#"'\n]*?\{\{(?=-?\s*(?:[.$/]|[a-z]\w*[\s"(]|end\b|else\b))""")
 
+# Files of meshgate's own by a key that they have: what they hold, and the command that takes them.
+_OWN_FILES: Final = {
+    "providers": ("the settings of a gateway", "'meshgate check --config {}' checks the routes that they lead to"),
+    "expect": ("expectations", "'meshgate test {}' tests routes against them"),
+}
+
 DOCUMENTS_AT_ONCE: Final = 200
 """The number of documents that one phase reads, in some 0.1 s."""
 
@@ -148,7 +154,7 @@ def read_document(
 def _read(document: Any, source: DocumentSource, default_namespace: str, unknown_fields: Severity) -> DocumentReading:
     if _is_kustomization(document, source.origin.file):
         return DocumentReading(None, None, source.problems([not_read(*KUSTOMIZATION)], None), source.origin)
-    faults = _head_faults(document)
+    faults = _head_faults(document, source.origin.file)
     if faults:
         return DocumentReading(None, None, source.problems(faults, None), source.origin)
     key = _key(document, default_namespace)
@@ -166,10 +172,14 @@ def _is_kustomization(document: Any, file: str) -> bool:
     return known and isinstance(document, Mapping) and "kind" not in document
 
 
-def _head_faults(document: Any) -> list[Fault]:
+def _head_faults(document: Any, file: str) -> list[Fault]:
     if not isinstance(document, Mapping):
         hint = "a resource is a mapping with apiVersion, kind and metadata"
         return [Fault((), "MG0003", f"the document is {value_text(document)}, not a resource", hint)]
+    own = next((key for key in _OWN_FILES if isinstance(document.get(key), list)), None)
+    if own is not None and document.keys().isdisjoint(("apiVersion", "kind")):
+        noun, hint = _OWN_FILES[own]
+        return [Fault((), "MG0003", f"these are {noun}, not a resource", hint.format(file))]
     faults = []
     for field in ("apiVersion", "kind"):
         value = document.get(field)

@@ -40,9 +40,16 @@ def value_text(value: Any) -> str:
 
 def count_of(number: int, noun: str) -> str:
     """Count things: ``1 name``, ``2 names``, ``3 policies``."""
-    if number == 1 or noun == "info":
-        return f"{number} {noun}"
-    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun, whose last word is the noun proper: ``names``, ``policies``, ``addresses``, ``info``."""
+    if noun == "info":
+        return noun
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun.removesuffix('y')}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 def listing(texts: Sequence[str]) -> str:

@@ -43,6 +43,31 @@ class GroupTests(CommandTestCase):
         result = self.run_command("chek", exit_code=2)
         self.assertIn("there is no command chek; did you mean check?", result.stderr)
 
+    def test_help_is_for_people(self) -> None:
+        """The help of no command shows marks of the library, and examples keep their lines."""
+        for name in COMMANDS:
+            self.assertNotIn("\\b", self.run_command(name, "--help").stdout)
+        self.assertIn(
+            "\n  meshgate explain --port 31400 --plain etc/routes\n", self.run_command("explain", "-h").stdout
+        )
+
+    def test_paths_are_optional(self) -> None:
+        """Where settings can name the routes, a PATH may be left out."""
+        for name in ("check", "explain", "routes"):
+            self.assertIn(f"Usage: meshgate {name} [OPTIONS] [PATH]...\n", self.run_command(name, "-h").stdout)
+        self.assertIn("[OPTIONS] FILE [PATH]...\n", self.run_command("test", "-h").stdout)
+
+    def test_color(self) -> None:
+        """Colors can be had in a pipe, by an option before the command or after it."""
+        for arguments, colored in (
+            (["routes", "routes"], False),
+            (["routes", "routes", "--color", "auto"], False),
+            (["--color", "always", "routes", "routes"], True),
+            (["routes", "--color", "always", "routes"], True),
+            (["--color", "always", "routes", "--color", "never", "routes"], False),
+        ):
+            self.assertEqual("\x1b[1mPORT" in self.run_command(*arguments).stdout, colored, arguments)
+
     def test_the_list_of_commands_imports_none(self) -> None:
         """Help comes without the modules that read, compile and print."""
         script = "import sys, meshgate.cli; print([n for n in sys.modules if n.startswith(('pydantic', 'twisted'))])"

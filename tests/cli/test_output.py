@@ -79,6 +79,20 @@ class TerminalTests(CommandTestCase):
         wide = run_in_terminal(["routes", "long.yaml"], self.folder, columns=200)[1]
         self.assertRegex(wide, r"(?m)^\[::\]:443 +TLS +a-rather-long-name\S+ +default/gw +default/long ")
 
+    def test_colors(self) -> None:
+        """A terminal gets colors, unless NO_COLOR is set or an option says otherwise."""
+        command = ["routes", "routes"]
+        for environment, arguments, colored in (
+            ({}, command, True),
+            ({"NO_COLOR": ""}, command, True),
+            ({"NO_COLOR": "1"}, command, False),
+            ({"NO_COLOR": "1"}, [*command, "--color", "auto"], False),
+            ({"NO_COLOR": "1"}, [*command, "--color", "always"], True),
+            ({}, [*command, "--color", "never"], False),
+        ):
+            text = run_in_terminal(arguments, self.folder, environment=environment)[1]
+            self.assertEqual("\x1b[" in text, colored, (environment, arguments, text))
+
     def test_progress(self) -> None:
         """A command that takes longer than a second says what it does, and erases that before its answer."""
         rules = (virtual_service(f"v{n}", tls=[tls_rule([f"n{n}.example.com"], "x")]) for n in range(8000))

@@ -145,6 +145,17 @@ class ExplainTests(CommandTestCase):
         story = self.run_command("explain", *ROUTED, "routes").stdout
         self.assertIn("dropped or ignored here:\n    routes/younger.yaml:1:203: error[MG2005]", story)
 
+    def test_a_destination_without_an_endpoint(self) -> None:
+        """The destination is named once, with its share and the reason."""
+        self.write("routes/shop.yaml", file_text(*SHOP[:4], virtual_service("s", tls=[split(1, 3)])))
+        self.assertIn(
+            "destination x.default.svc.cluster.local:80 has no endpoint: no EndpointSlice names the Service",
+            self.run_command("explain", *ROUTED, "routes").stdout,
+        )
+        text = self.run_command("explain", "--port", "443", "--sni", "s.example.com", "routes").stdout
+        self.assertIn("destination x.default.svc.cluster.local:80 with 1 of 4 has no endpoint: no Endpoint", text)
+        self.assertIn("destination nowhere.default.svc.cluster.local:80 with 3 of 4: the host nowhere", text)
+
     def test_ends(self) -> None:
         """Closed connections and closed ports are answers, not errors."""
         self.assertIn(

@@ -134,5 +134,43 @@ class FindTests(SynchronousTestCase):
         self.assertIn("apiVersion, kind, metadata, spec", self.refusal("Gateway.qqqq"))
 
     def test_below_a_leaf(self) -> None:
-        """A leaf has no fields."""
-        self.assertEqual(self.refusal("Gateway.spec.servers.bind.x"), "Gateway.spec.servers.bind has no fields")
+        """A leaf has no fields, and the message says what it is."""
+        self.assertEqual(
+            self.refusal("VirtualService.spec.http.route"),
+            "VirtualService.spec.http has no fields: rules for HTTP, of which none is served",
+        )
+
+    def test_short_names(self) -> None:
+        """Kinds have the short names and the plurals that kubectl knows."""
+        for word, kind in (
+            ("gw", "Gateway"),
+            ("VS", "VirtualService"),
+            ("dr", "DestinationRule"),
+            ("se", "ServiceEntry"),
+            ("we", "WorkloadEntry"),
+            ("gateways", "Gateway"),
+            ("serviceentries", "ServiceEntry"),
+            ("endpoints", "Endpoints"),
+        ):
+            self.assertEqual(str(find_entry(word)), kind)
+        self.assertEqual(str(find_entry("vs.spec.tls[0].match")), "VirtualService.spec.tls.match")
+
+    def test_kinds_that_are_not_read(self) -> None:
+        """A kind that other gateways serve is no misspelled one."""
+        for word, kind in (("HTTPRoute", "HTTPRoute"), ("sidecars.spec", "Sidecar"), ("ingresses", "Ingress")):
+            self.assertEqual(self.refusal(word), f"{kind} is not served: meshgate does not read this kind (MG0006)")
+
+    def test_fields_that_are_not_served(self) -> None:
+        """Fields and values of which the gateway makes nothing yet say so."""
+        for path in (
+            "gw.spec.servers.tls.mode",
+            "gw.spec.servers.port.protocol",
+            "vs.spec.http",
+            "se.spec.resolution",
+            *(f"dr.spec.trafficPolicy.{field}" for field in ("tls", "tls.mode", "tunnel", "proxyProtocol")),
+            *(
+                f"dr.spec.subsets.trafficPolicy.loadBalancer.{field}"
+                for field in ("localityLbSetting", "zoneAwareLbSetting", "warmup", "warmupDurationSecs")
+            ),
+        ):
+            self.assertRegex(find_entry(path).description, "not (yet )?served|none is served|are not yet", path)

@@ -272,6 +272,18 @@ class ReadTextTests(SynchronousTestCase):
             text = f"apiVersion: v1\nkind: Service\n{metadata}"
             self.assertEqual({one.severity for one in read_text(text, "a").all_problems}, {Severity.ERROR})
 
+    def test_files_of_meshgate_itself(self) -> None:
+        """Settings and expectations are no resources, and the hint names the command that takes them."""
+        for text, command in (
+            ("gateway: {}\nproviders: [{name: files, type: directory, paths: [routes]}]", "check --config etc/x.yaml"),
+            ("expect: [{port: 1, no_listener: true}]", "test etc/x.yaml"),
+        ):
+            (problem,) = read_text(text, "etc/x.yaml").all_problems
+            self.assertEqual((problem.code, problem.line), ("MG0003", 1))
+            self.assertIn(f"'meshgate {command}'", problem.hint)
+        lacking = read_text("kind: Gateway\nproviders: []", "x.yaml").all_problems
+        self.assertEqual([problem.path for problem in lacking], ["apiVersion"])
+
     def test_ambiguous_words(self) -> None:
         """A warning at the word; none in what is not read, nor where the word is an error anyway."""
         text = GATEWAY.replace("name: tls", "name: on").replace("number: 443", "number: 0651")

@@ -79,6 +79,7 @@ class CountTests(SynchronousTestCase):
 
     def test_plurals(self) -> None:
         """One thing has no plural, and neither has an info."""
-        wanted = ["1 name", "0 names", "2 policies", "1 policy", "3 info"]
-        counts = [(1, "name"), (0, "name"), (2, "policy"), (1, "policy"), (3, "info")]
+        wanted = ["1 name", "0 names", "2 policies", "1 policy", "3 info", "2 gateways", "2 addresses", "2 more boxes"]
+        counts = [(1, "name"), (0, "name"), (2, "policy"), (1, "policy"), (3, "info"), (2, "gateway"), (2, "address")]
+        counts.append((2, "more box"))
         self.assertEqual([count_of(number, noun) for number, noun in counts], wanted)

@@ -64,7 +64,8 @@ class Port(Model):
 
     number: OptionalPortNumber = Field(default=0, description="1 to 65535; 0 where bind is a Unix socket")
     protocol: PortProtocol = Field(
-        description="protocol of its connections, in upper or lower case: TCP, TLS, HTTPS, HTTP …"
+        description="protocol of its connections, in upper or lower case: TCP, TLS, HTTPS, HTTP …; those of HTTP "
+        "are not served, but HTTPS that is passed through is"
     )
     name: NonEmpty = Field(description="name, unique in the Gateway")
     target_port: UInt32 = Field(default=0, description="no longer allowed")

@@ -82,7 +82,9 @@ class ServiceEntrySpec(Model):
         default=Location.MESH_EXTERNAL, description="inside the mesh or outside"
     )
     resolution: Annotated[Resolution, Field(strict=False), by_number(Resolution)] = Field(
-        default=Resolution.NONE, description="where addresses come from; STATIC from endpoints, DNS by resolving names"
+        default=Resolution.NONE,
+        description="where addresses come from; STATIC from endpoints, DNS by resolving names; DYNAMIC_DNS is not "
+        "served",
     )
     endpoints: Items[WorkloadEntrySpec] = Field(
         default=(), description="the endpoints; without them DNS resolves the hosts"

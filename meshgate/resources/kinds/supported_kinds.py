@@ -22,7 +22,7 @@ from meshgate.resources.kinds import (
 )
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import name_text
+from meshgate.resources.wording import name_text, plural
 
 ISTIO_GROUP: Final = "networking.istio.io"
 _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
@@ -30,6 +30,23 @@ _ISTIO_VERSIONS: Final = tuple(f"{ISTIO_GROUP}/{version}" for version in ("v1", 
 _APPS_VERSIONS: Final = ("apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1")
 # Kinds of the same group that are not read. They are listed so that they do not count as misspelled.
 _OTHER_ISTIO_KINDS: Final = frozenset(["EnvoyFilter", "ProxyConfig", "Sidecar", "WorkloadGroup"])
+
+UNREAD_KINDS: Final = _OTHER_ISTIO_KINDS | {
+    "AuthorizationPolicy",
+    "GRPCRoute",
+    "GatewayClass",
+    "HTTPRoute",
+    "Ingress",
+    "PeerAuthentication",
+    "ReferenceGrant",
+    "RequestAuthentication",
+    "TCPRoute",
+    "TLSRoute",
+    "Telemetry",
+    "UDPRoute",
+    "WasmPlugin",
+}
+"""Kinds of Istio and Kubernetes that concern traffic and are not read."""
 
 
 def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
@@ -52,6 +69,7 @@ class Kind:
     :ivar label_faults: runs the rules between the fields of its spec and the resource's labels.
     :ivar flat: True if the fields of the spec are at the top level of the document.
     :ivar confidential: True if no content of it may be shown.
+    :ivar short_name: kubectl's short name for it, or empty.
     :ivar mostly_unread: True if most of its fields are not read, so that the words in them are not judged.
     """
 
@@ -64,6 +82,13 @@ class Kind:
     flat: bool = False
     confidential: bool = False
     mostly_unread: bool = False
+    short_name: str = ""
+
+    @property
+    def plural(self) -> str:
+        """The name of several, in lower case, as kubectl takes it."""
+        name = self.name.lower()
+        return name if name == "endpoints" else plural(name)
 
     @property
     def has_fields(self) -> bool:
@@ -80,6 +105,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             gateway.GatewaySpec,
             gateway.faults,
+            short_name="gw",
         ),
         Kind(
             "VirtualService",
@@ -87,6 +113,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             virtualservice.VirtualServiceSpec,
             virtualservice.faults,
+            short_name="vs",
         ),
         Kind(
             "DestinationRule",
@@ -94,6 +121,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             destinationrule.DestinationRuleSpec,
             destinationrule.faults,
+            short_name="dr",
         ),
         Kind(
             "ServiceEntry",
@@ -102,6 +130,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             serviceentry.ServiceEntrySpec,
             serviceentry.faults,
             serviceentry.label_faults,
+            short_name="se",
         ),
         Kind(
             "WorkloadEntry",
@@ -109,6 +138,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             workloadentry.WorkloadEntrySpec,
             workloadentry.faults,
+            short_name="we",
         ),
         Kind(
             "Service",
@@ -116,6 +146,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("v1",),
             service.ServiceSpec,
             service.faults,
+            short_name="svc",
         ),
         Kind(
             "EndpointSlice",
@@ -130,6 +161,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("v1",),
             service.EndpointsSpec,
             flat=True,
+            short_name="ep",
         ),
         Kind(
             "Pod",
@@ -137,6 +169,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("v1",),
             pod.PodSpec,
             mostly_unread=True,
+            short_name="po",
         ),
         *(
             Kind(
@@ -145,8 +178,9 @@ KINDS: Final[Mapping[str, Kind]] = {
                 _APPS_VERSIONS,
                 pod.WorkloadSpec,
                 mostly_unread=True,
+                short_name=short_name,
             )
-            for name in ("Deployment", "StatefulSet", "DaemonSet")
+            for name, short_name in (("Deployment", "deploy"), ("StatefulSet", "sts"), ("DaemonSet", "ds"))
         ),
         Kind(
             "Secret",

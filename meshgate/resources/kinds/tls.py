@@ -55,11 +55,15 @@ class TLSCertificate(Model):
 
 
 class ServerTLSSettings(Model):
-    """How a server treats TLS. Without any field it passes TLS through by server name."""
+    """
+    How a server treats TLS. Without any field it passes TLS through by server name, and that alone is served: fields
+    for the termination of TLS have no effect yet.
+    """
 
-    https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https")
+    https_redirect: bool = Field(default=False, description="answer plain HTTP by a redirection to https; not served")
     mode: Annotated[TLSMode, Field(strict=False), by_number(TLSMode)] = Field(
-        default=TLSMode.PASSTHROUGH, description="pass TLS through, or terminate it here"
+        default=TLSMode.PASSTHROUGH,
+        description="pass TLS through, or terminate it here; PASSTHROUGH is served, the others are not yet",
     )
     server_certificate: str = Field(default="", description="file with the certificate chain")
     private_key: str = Field(default="", description="file with the private key")
@@ -268,7 +272,8 @@ class ClientTLSSettings(Model):
 
     mode: Annotated[ClientTLSMode, Field(strict=False), by_number(ClientTLSMode)] = Field(
         default=ClientTLSMode.DISABLE,
-        description="no TLS, TLS, TLS with a client certificate, or the mesh's mutual TLS",
+        description="no TLS, TLS, TLS with a client certificate, or the mesh's mutual TLS; DISABLE is served, the "
+        "others are not yet",
     )
     client_certificate: str = Field(default="", description="file with the client's certificate, for MUTUAL")
     private_key: str = Field(default="", description="file with its key, for MUTUAL")

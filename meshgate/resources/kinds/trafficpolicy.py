@@ -92,7 +92,7 @@ class ConnectionPool(Model):
     """Limits of the connections to a service."""
 
     tcp: TCPSettings | None = Field(default=None, description="limits of connections")
-    http: HTTPSettings | None = Field(default=None, description="limits of requests; not for TCP")
+    http: HTTPSettings | None = Field(default=None, description="HTTP only: limits of requests")
 
 
 class OutlierDetection(Model):
@@ -164,7 +164,7 @@ class PolicySections(Model):
     load_balancer: LoadBalancer | None = Field(default=None, description="how an endpoint is chosen")
     connection_pool: ConnectionPool | None = Field(default=None, description="limits of its connections")
     outlier_detection: OutlierDetection | None = Field(default=None, description="ejection of endpoints that fail")
-    tls: ClientTLSSettings | None = Field(default=None, description="TLS that the gateway originates")
+    tls: ClientTLSSettings | None = Field(default=None, description="TLS that the gateway originates; not served yet")
 
 
 class PortTrafficPolicy(PolicySections):
@@ -179,8 +179,10 @@ class TrafficPolicy(PolicySections):
     port_level_settings: Annotated[Items[PortTrafficPolicy], Field(max_length=4096)] = Field(
         default=(), description="policies for single ports"
     )
-    tunnel: TunnelSettings | None = Field(default=None, description="tunnel through an HTTP proxy")
-    proxy_protocol: ProxyProtocol | None = Field(default=None, description="header with the client's address")
+    tunnel: TunnelSettings | None = Field(default=None, description="tunnel through an HTTP proxy; not served yet")
+    proxy_protocol: ProxyProtocol | None = Field(
+        default=None, description="header with the client's address; not served yet"
+    )
     retry_budget: RetryBudget | None = Field(default=None, description="HTTP only")
 
 

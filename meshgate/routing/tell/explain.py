@@ -228,7 +228,7 @@ def _chosen(chain: Chain, rules: Mapping[str, Sequence[Candidate]]) -> Iterator[
         share = ""
         if len(chain.destinations) > 1:
             share = f" with {destination.weight} of {total}"
-        yield f"destination {destination}{share}: {_reached(destination)}"
+        yield f"destination {_reached(destination, share)}"
         policy = destination.policy
         if policy.origin:
             yield f"connections to {destination}: {upstream_text(policy)}, by {policy.origin}"
@@ -238,11 +238,13 @@ def _chosen(chain: Chain, rules: Mapping[str, Sequence[Candidate]]) -> Iterator[
             yield f"{each} is for {host}, and is {fate}"
 
 
-def _reached(destination: Destination) -> str:
+def _reached(destination: Destination, share: str) -> str:
     if not destination.endpoints:
-        return destination.missing
+        # Most reasons are a sentence about the destination.
+        rest = destination.missing.removeprefix(str(destination))
+        return f"{destination}{share}{rest if rest != destination.missing else f': {rest}'}"
     kind = "name" if any(endpoint.dns for endpoint in destination.endpoints) else "endpoint"
-    return f"{kind} {', '.join(map(str, destination.endpoints))}"
+    return f"{destination}{share}: {kind} {', '.join(map(str, destination.endpoints))}"
 
 
 def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:
