@@ -99,7 +99,7 @@ def validate(path: Path, reactor: Any) -> int:
     providers.stop()
     compilation = at_once(compile_state(state, _proxy(settings), 1, CompilerState()))
     problems = (*registry.problems, *settings.warnings, *compilation.problems)
-    print_problems(problems, len(state.resources))
+    print_problems(problems, compilation.counts)
     return 1 if has_errors(problems) else 0
 
 

@@ -20,6 +20,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import count_of
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.explain import Call, Explanation
+from meshgate.routing.tell.statuses import ResourceCounts
 from meshgate.routing.tell.traffic_diff import (
     EndpointsChange,
     NameChange,
@@ -43,11 +44,13 @@ def problem_line(problem: Problem) -> str:
     return str(problem).replace(plain, styled, 1)
 
 
-def print_problems(problems: Sequence[Problem], resources: int | None = None, gateways: Sequence[str] = ()) -> None:
+def print_problems(
+    problems: Sequence[Problem], counts: ResourceCounts | None = None, gateways: Sequence[str] = ()
+) -> None:
     """
     Print every problem on a line, and a last line that counts them.
 
-    :param resources: the number of resources read, for the last line; None leaves it out.
+    :param counts: of the resources, for the last line; None leaves them out.
     :param gateways: the names of the gateways that were judged, for the last line; one alone is not named.
     """
     for problem in problems:
@@ -56,7 +59,7 @@ def print_problems(problems: Sequence[Problem], resources: int | None = None, ga
     if codes:
         one = codes.pop() if len(codes) == 1 else ""
         click.echo(f"{one} is explained at {help_uri(one)}" if one else f"the codes are explained at {CODES_PAGE}")
-    total = problem_count(problems) + (f" in {count_of(resources, 'resource')}" if resources is not None else "")
+    total = problem_count(problems) + (f" in {counts}" if counts is not None else "")
     click.echo(f"{total}, at the gateways {', '.join(gateways)}" if len(gateways) > 1 else total)
 
 

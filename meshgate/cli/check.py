@@ -44,7 +44,8 @@ def command(source: Source, fail_on: str, form: str) -> None:
     if form == "json":
         content = {
             "problems": [problem.as_json() for problem in problems],
-            "resources": len(loaded.resources),
+            "resources": loaded.counts.valid + loaded.counts.invalid,
+            "invalid": loaded.counts.invalid,
             "gateways": [each.qualified_name for each in judged],
         }
         print_json(content)
@@ -54,7 +55,7 @@ def command(source: Source, fail_on: str, form: str) -> None:
         for problem in problems:
             click.echo(workflow_command(problem))
     else:
-        print_problems(problems, len(loaded.resources), [each.name for each in judged])
+        print_problems(problems, loaded.counts, [each.name for each in judged])
     raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)
 
 

@@ -25,7 +25,7 @@ from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
 from meshgate.routing.compile.known_gateways import judge
-from meshgate.routing.tell.statuses import all_statuses
+from meshgate.routing.tell.statuses import ResourceCounts, all_statuses
 
 if TYPE_CHECKING:
     from meshgate.providers.feed import FeedState
@@ -53,6 +53,11 @@ class Loaded:
     problems: tuple[Problem, ...]
     refused: tuple[Resource[Any], ...] = ()
     unread: bool = False
+
+    @property
+    def counts(self) -> ResourceCounts:
+        """The number of resources."""
+        return ResourceCounts.of({each.key for each in self.resources}, self.problems)
 
     @property
     def everything(self) -> tuple[Resource[Any], ...]:

@@ -18,6 +18,7 @@ from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.wording import count_of
 from meshgate.routing.outliers import TRIED_LAST
 from meshgate.routing.table import ListenerKey
+from meshgate.routing.tell.statuses import ResourceCounts
 from meshgate.state.status_text import read_status
 
 DEFAULT_CONFIG: Final = "etc/meshgate.yaml"
@@ -94,9 +95,13 @@ def _print_status(document: Mapping[str, Any], *, everything: bool = False) -> N
     click.echo()
     print_routes(document["routes"])
     click.echo()
-    _print_resources(document.get("resources", ()), everything)
+    problems = [_problem(values) for values in document["problems"]]
+    rows = document.get("resources", ())
+    # The status of an older version has no counts.
+    counts = ResourceCounts(**document.get("counts", {"valid": len(rows)}))
+    _print_resources(rows, problems, counts, everything)
     click.echo()
-    print_problems([_problem(values) for values in document["problems"]])
+    print_problems(problems, counts)
 
 
 def _print_running(document: Mapping[str, Any], process: Mapping[str, Any]) -> None:
@@ -188,19 +193,29 @@ def _age(moment: str, now: datetime) -> str:
     return f"{seconds} s"
 
 
-def _print_resources(resources: Sequence[Mapping[str, Any]], everything: bool) -> None:
-    """Print the conditions of resources, those with a problem first. The reasons are the titles of the codes."""
+def _print_resources(
+    resources: Sequence[Mapping[str, Any]], problems: Iterable[Problem], counts: ResourceCounts, everything: bool
+) -> None:
+    """
+    Print the conditions of resources, those with a problem first. The reasons are the titles of the codes.
+
+    :param problems: of everything; resources without a condition may have some, too.
+    :param counts: of all resources.
+    """
     faulty = [each for each in resources if _has_problem(each)]
     sound = [each for each in resources if everything and not _has_problem(each)]
     if faulty or sound:
         titles = ("KIND", "NAME", "ACCEPTED", "PROGRAMMED", "CONFLICTED", "REASONS")
         print_table(titles, [_resource_cells(each) for each in (*faulty, *sound)])
-    total = count_of(len(resources), "resource")
-    if not faulty:
-        click.echo(f"{total}, none with a problem")
+    grave = [problem for problem in problems if problem.severity is not Severity.INFO]
+    concerned = {(each["kind"], each["namespace"], each["name"]) for each in faulty}
+    concerned |= {(problem.kind, problem.namespace, problem.name) for problem in grave if problem.name}
+    total = count_of(counts.valid + counts.invalid, "resource")
+    if not concerned:
+        click.echo(f"{total}, none with a problem{' of its own' if grave else ''}")
     else:
         more = "; --all shows the others as well" if len(faulty) < len(resources) and not everything else ""
-        click.echo(f"{len(faulty)} of {total} {'has' if len(faulty) == 1 else 'have'} a problem{more}")
+        click.echo(f"{len(concerned)} of {total} {'has' if len(concerned) == 1 else 'have'} a problem{more}")
 
 
 def _resource_cells(resource: Mapping[str, Any]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
-from meshgate.routing.tell.statuses import all_statuses
+from meshgate.routing.tell.statuses import ResourceCounts, all_statuses
 
 
 class CompilerState:
@@ -62,7 +62,9 @@ async def compile_state(
     compilation = await compile_change(compiler_state.compiler, change, generation, state.refused, now, rest, install)
     await rest()
     problems = (*state.problems, *compiler_state.latest.problems(), *one_for_each_cause(compilation.problems))
-    return replace(compilation, problems=problems, statuses=all_statuses(compilation.statuses, problems))
+    statuses = all_statuses(compilation.statuses, problems)
+    counts = ResourceCounts.of(compiler_state.latest.winners.keys(), problems)
+    return replace(compilation, problems=problems, statuses=statuses, counts=counts)
 
 
 class Compiling:

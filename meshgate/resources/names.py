@@ -58,14 +58,18 @@ def wildcard_domain(text: str) -> str:
     return f"{quoted(text)} is not a domain name: {_wildcard_fault(text, first, rest)}"
 
 
+GENERATED_PREFIX: Final = "outbound_."
+"""The beginning of the names that Istio generates for AUTO_PASSTHROUGH."""
+
+
 def server_name(text: str) -> str:
     """Check a server name: a wildcard domain, or a name in the form that AUTO_PASSTHROUGH generates."""
-    if not text.startswith("outbound_"):
+    if not text.startswith(GENERATED_PREFIX):
         return wildcard_domain(text)
     if len(text) > _LONGEST_DOMAIN:
         return f"{quoted(text)} is not a server name: it has more than {_LONGEST_DOMAIN} characters"
-    parts = text.split("_")
-    if len(parts) >= 4 and re.search("[0-9]", parts[1]) and re.search("[a-zA-Z]", parts[3]):
+    parts = text.split("_", 3)
+    if len(parts) == 4 and re.search("[0-9]", parts[1]) and re.search("[a-zA-Z]", parts[3]):
         return ""
     return f"{quoted(text)} is not of the form outbound_.PORT_.SUBSET_.HOST"
 

@@ -199,7 +199,8 @@ class Reporter:
         self._problem_log.report(problems)
         self._bound.follow(map(self._address_text, failures), self.bound_ports().__contains__)
         process = {**self._process, "running": not self._stopped, "updated": iso_time()}
-        return StatusContent(self.table, failures, problems, process, self.compilation.statuses)
+        compilation = self.compilation
+        return StatusContent(self.table, failures, problems, process, compilation.statuses, compilation.counts)
 
     def _port_problem(self, failure: PortFailure) -> Problem:
         return Problem(Severity.ERROR, "MG3100", f"{self.failure_text(failure)}; trying again", Phase.ANALYSIS)

@@ -19,7 +19,7 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.policy_texts import connection_json, upstream_json
-from meshgate.routing.tell.statuses import ResourceStatus
+from meshgate.routing.tell.statuses import NO_RESOURCES, ResourceCounts, ResourceStatus
 from meshgate.state.folder import FIGURES_NAME, STATUS_NAME, holder, identity_in
 
 ROWS_AT_ONCE: Final = 2000
@@ -35,6 +35,7 @@ class StatusContent:
     :ivar process: the facts of the process: ``pid``, ``boot_id``, ``process_start``, ``version``, ``started``,
         ``updated``, ``running``.
     :ivar statuses: the status of each resource.
+    :ivar counts: of the resources, those without a status included.
     """
 
     table: RoutingTable
@@ -42,6 +43,7 @@ class StatusContent:
     problems: Collection[Problem]
     process: Mapping[str, Any]
     statuses: Mapping[ResourceKey, ResourceStatus]
+    counts: ResourceCounts = NO_RESOURCES
 
 
 class _Row(NamedTuple):
@@ -68,7 +70,11 @@ class StatusText:
         :return: the text, in chunks.
         """
         listeners = [content.table.listeners[key] for key in sorted(content.table.listeners)]
-        head = {**content.process, "generation": content.table.generation}
+        head = {
+            **content.process,
+            "generation": content.table.generation,
+            "counts": content.counts._asdict(),
+        }
         chunks = [json.dumps(head)[:-1], ', "listeners": [']
         chunks += _separated(json.dumps(_listener(each, content)) for each in listeners)
         chunks.append('], "routes": [')

@@ -247,7 +247,7 @@ class StatusTests(CommandTestCase):
 
     def test_resources(self) -> None:
         """Those with a problem come alone, with what they are and why; the others are counted, or come after them."""
-        self.play({**STATUS, "resources": RESOURCES})
+        self.play({**STATUS, "resources": RESOURCES, "counts": {"valid": 5, "invalid": 1}})
         text = self.run_command("status").stdout
         rows = [line.split(maxsplit=5) for line in text.splitlines() if "default/" in line]
         self.assertEqual(
@@ -258,7 +258,7 @@ class StatusTests(CommandTestCase):
             ],
         )
         self.assertRegex(text, r"(?m)^KIND +NAME +ACCEPTED +PROGRAMMED +CONFLICTED +REASONS$")
-        self.assertIn("2 of 4 resources have a problem; --all shows the others as well", text)
+        self.assertIn("2 of 6 resources have a problem; --all shows the others as well", text)
         names = [
             line.split()[1] for line in self.run_command("status", "--all").stdout.splitlines() if "default/" in line
         ]
@@ -268,7 +268,7 @@ class StatusTests(CommandTestCase):
         """One line is enough."""
         self.play({**STATUS, "resources": RESOURCES[:1]})
         text = self.run_command("status").stdout
-        self.assertIn("1 resource, none with a problem", text)
+        self.assertIn("1 resource, none with a problem\n", text)
         self.assertNotIn("ACCEPTED", text)
 
     def test_problems(self) -> None:

@@ -20,6 +20,7 @@ from meshgate.resources.kinds.shared_fields import EXPORTED_TO_ALL, ExportTo, ex
 from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber
 from meshgate.resources.names import (
     DOT_HINT,
+    GENERATED_PREFIX,
     SUBNET_HINT,
     Subnet,
     dns_label,
@@ -103,7 +104,6 @@ class VirtualServiceSpec(Model):
 VirtualService = Resource[VirtualServiceSpec]
 
 _MESH: Final = "mesh"
-_GENERATED: Final = "outbound_"
 # The number of hosts that are compared to find a hint, since each takes time.
 _MOST_COMPARED: Final = 10
 
@@ -203,7 +203,7 @@ def _host_fault(spec: VirtualServiceSpec, host: str) -> str:
     """Check the form of a host. With server names, it may be a name that AUTO_PASSTHROUGH generates."""
     if is_ip_address(host):
         return ""
-    generated = host.startswith(_GENERATED) and not _is_for_mesh(spec)
+    generated = host.startswith(GENERATED_PREFIX) and not _is_for_mesh(spec)
     if generated and any(match.sni_hosts for rule in spec.tls for match in rule.match):
         return server_name(host)
     return wildcard_domain(host)
@@ -227,10 +227,21 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 def _single_host_faults(spec: VirtualServiceSpec, host: str, path: FieldPath) -> Iterator[Fault]:
     message = _host_fault(spec, host)
     if message:
-        yield Fault(path, "MG1021", message, name_hint(host, wildcard_domain))
+        yield Fault(path, "MG1021", message, _host_hint(spec, host))
     elif host == "*" and _is_for_mesh(spec):
         hint = "name the Gateways that it is for in gateways, and mesh not among them"
         yield Fault(path, "MG1042", 'the host "*" cannot be for the mesh', hint)
+
+
+def _host_hint(spec: VirtualServiceSpec, name: str) -> str:
+    """The hint for a host or a server name that is malformed."""
+    if not name.startswith("outbound"):
+        return name_hint(name, wildcard_domain)
+    if _is_for_mesh(spec) and not server_name(name):
+        return "a name that Istio generates is for Gateways alone: name them in gateways, and mesh not among them"
+    if name.startswith(GENERATED_PREFIX):
+        return "for instance outbound_.443_._.app.shop.svc.cluster.local"
+    return "a name that Istio generates for AUTO_PASSTHROUGH has the form outbound_.PORT_.SUBSET_.HOST"
 
 
 def _server_name_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
@@ -264,13 +275,13 @@ def _sni_faults(
 def _single_name_faults(
     spec: VirtualServiceSpec, name: str, cover: HostCover | None, path: FieldPath
 ) -> Iterator[Fault]:
-    generated = name.startswith(_GENERATED) and not _is_for_mesh(spec)
+    generated = name.startswith(GENERATED_PREFIX) and not _is_for_mesh(spec)
     message = server_name(name) if generated else wildcard_domain(name)
     if message and is_ip_address(name):
         hint = "clients send no server name for an address; write the name they use, or route by a tcp rule"
         yield Fault(path, "MG1049", f"{quoted(name)} is an IP address", hint, Severity.WARNING)
     elif message:
-        yield Fault(path, "MG1021", message, name_hint(name, wildcard_domain))
+        yield Fault(path, "MG1021", message, _host_hint(spec, name))
     elif cover is not None and not cover.includes(name):
         message = f"no host of the VirtualService covers the server name {quoted(name)}"
         yield Fault(path, "MG1048", message, _cover_hint(name, spec.hosts, cover))

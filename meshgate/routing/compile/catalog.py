@@ -410,7 +410,7 @@ class Catalog:
                 continue
             target = port.target_port or port.number
             if spec.resolution == "DYNAMIC_DNS":
-                missing = "resolution DYNAMIC_DNS is for HTTP and is not served"
+                missing = "resolution DYNAMIC_DNS looks up the name that each client asks for, which is not served"
                 yield CatalogPort(port.number, port.name, (), missing)
             else:
                 found = list(self._entry_endpoints(entry, host, port.name, target))

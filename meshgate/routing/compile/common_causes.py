@@ -26,10 +26,19 @@ def one_for_each_cause(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
     :param problems: in the order of the files.
     """
+    found = list(problems)
+    # That a route names none of several ports is no news where the port that counts then does not exist.
+    without_port = {_field(problem) for problem in found if problem.code == "MG2021"}
     groups: dict[Hashable, list[Problem]] = {}
-    for problem in problems:
+    for problem in found:
+        if problem.code == "MG2047" and _field(problem) in without_port:
+            continue
         groups.setdefault(_cause(problem) or problem, []).append(problem)
     return tuple(_with_count(group) if len(group) > 1 else group[0] for group in groups.values())
+
+
+def _field(problem: Problem) -> Hashable:
+    return problem.kind, problem.namespace, problem.name, problem.path
 
 
 def _cause(problem: Problem) -> Hashable:

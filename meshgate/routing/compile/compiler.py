@@ -49,7 +49,7 @@ from meshgate.routing.compile.unrouted import UnboundServers
 from meshgate.routing.hosts import MESH, full_name, wildcards_over
 from meshgate.routing.loops import loops
 from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
-from meshgate.routing.tell.statuses import ResourceStatus, Statuses
+from meshgate.routing.tell.statuses import NO_RESOURCES, ResourceCounts, ResourceStatus, Statuses
 
 RESOURCES_AT_ONCE: Final = 500
 CLAIMS_AT_ONCE: Final = 200
@@ -65,6 +65,7 @@ class Compilation:
     :ivar statuses: of each resource.
     :ivar rules: the DestinationRules of the table's destinations.
     :ivar translations: the ports of the gateway's Services, and the ports of listeners to which they lead.
+    :ivar counts: of the resources, where those that are not valid are known.
     """
 
     table: RoutingTable
@@ -72,6 +73,7 @@ class Compilation:
     statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
     rules: RuleLookup = field(default_factory=RuleLookup, compare=False)
     translations: tuple[Translation, ...] = ()
+    counts: ResourceCounts = NO_RESOURCES
 
 
 def compile_table(

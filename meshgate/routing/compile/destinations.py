@@ -188,7 +188,7 @@ class DestinationResolver:
             number = found.only_port or server_port
         alias, found = found, self._catalog.concrete(found, viewer) or found
         if number not in found.ports:
-            return _Resolved(found.host, number, lack=no_port(found, number))
+            return _Resolved(found.host, number, lack=no_port(found, number, is_named=target.port is not None))
         key = (id(found), number, target.subset)
         if key not in self._resolved:
             self._resolved[key] = self._resolve_subset(found, number, target.subset)

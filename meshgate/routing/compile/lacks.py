@@ -14,6 +14,7 @@ from meshgate.resources.kinds.route_destinations import Destination as RouteTarg
 from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
+from meshgate.resources.wording import listing
 from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.rule_candidates import Viewer, missing_subset
@@ -89,19 +90,31 @@ def unknown_host(catalog: Catalog, all_hosts: Catalog, host: str, viewer: str, n
 def no_port_named(found: CatalogHost, target: RouteTarget) -> Lack | None:
     """The fault that a host does not have the port that a destination names, or None."""
     number = target.port.number if target.port is not None else None
-    return no_port(found, number) if number and number not in found.ports else None
+    return no_port(found, number, is_named=True) if number and number not in found.ports else None
 
 
-def no_port(found: CatalogHost, number: int) -> Lack:
-    """The fault that a host does not have a port."""
-    have = ", ".join(map(str, sorted(found.ports))) or "none"
-    for_tcp = " for TCP" if number in found.udp_ports else ""
-    return Lack(
-        "MG2021",
-        f"{found.host} has no port {number}{for_tcp}; it has {have}",
-        "name one of the ports under destination.port.number",
-        field=".port.number",
-    )
+def no_port(found: CatalogHost, number: int, *, is_named: bool) -> Lack:
+    """
+    The fault that a host does not have a port.
+
+    :param is_named: the destination names it; else it is that of the server.
+    """
+    source = found.source
+    if not found.ports and not found.udp_ports:
+        location = source.location("spec")
+        hint = "write them under spec.ports"
+        return Lack("MG2021", f"{found.host} has no ports: {source.key} ({location}) lists none", hint)
+    have, field = listing(list(map(str, sorted(found.ports)))) or "none for TCP", ".port.number"
+    missing = f"{found.host} has no port {number}{' for TCP' if number in found.udp_ports else ''}"
+    if not is_named:
+        message = f"{missing}, that of the server, which counts where the route names none"
+        return Lack("MG2021", f"{message}; it has {have}", f"name one of them under destination{field}")
+    targets = [port for port in source.spec.ports if port.target_port == number]
+    hint = f"name one of the ports under destination{field}"
+    if targets:
+        meant = getattr(targets[0], "port", None) or targets[0].number
+        hint = f"did you mean {meant}? {number} is its targetPort, the port of the endpoints"
+    return Lack("MG2021", f"{missing}; it has {have}", hint, field=field)
 
 
 def no_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> Lack:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from meshgate.resources.kinds.destinationrule import DestinationRuleSpec
 from meshgate.resources.kinds.gateway import GatewaySpec
@@ -21,10 +21,14 @@ from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.resources.wording import count_of
 from meshgate.routing.table import RoutingTable
 
 NOT_TAKEN: Final = frozenset({"MG2001", "MG2010", "MG2011", "MG2012", "MG2040"})
 """Problems of a Gateway or VirtualService that this gateway does not accept, unless some of it is programmed."""
+
+_NO_RESOURCE: Final = "MG0003"
+"""The code of a document that is no resource."""
 
 REPORTED: Final = (GatewaySpec, VirtualServiceSpec, DestinationRuleSpec, ServiceEntrySpec, ServiceSpec)
 """The kinds that can be programmed, and so have a status."""
@@ -174,6 +178,43 @@ def refusals(problems: Iterable[Problem]) -> dict[ResourceKey, ResourceStatus]:
         if (Phase.VALIDATION, Severity.ERROR) in [(each.phase, each.severity) for each in own]:
             refused[key] = ResourceStatus(accepted=False, programmed=False, reasons=_reasons(own))
     return refused
+
+
+class ResourceCounts(NamedTuple):
+    """
+    The number of resources that were read, so that all commands count alike.
+
+    :ivar valid: the valid ones, each kind, namespace and name once.
+    :ivar invalid: those that are not valid, without an older valid version in force.
+    """
+
+    valid: int = 0
+    invalid: int = 0
+
+    @classmethod
+    def of(cls, valid: Collection[ResourceKey], problems: Iterable[Problem]) -> ResourceCounts:
+        """Count the valid resources, and the invalid ones by their problems; those without a name by their location."""
+        invalid: set[tuple[object, ...]] = set()
+        for each in problems:
+            if (each.phase, each.severity) != (Phase.VALIDATION, Severity.ERROR):
+                continue
+            key = ResourceKey(each.kind, each.namespace, each.name)
+            if each.name and key not in valid:
+                invalid.add(key)
+            elif not each.name and (each.code == _NO_RESOURCE or each.path in ("metadata", "metadata.name")):
+                invalid.add((each.file, each.line, each.column))
+        return cls(len(valid), len(invalid))
+
+    def __str__(self) -> str:
+        total = count_of(self.valid + self.invalid, "resource")
+        if not self.invalid:
+            return total
+        if not self.valid:
+            return f"{total}, {'which is not valid' if self.invalid == 1 else 'none of which is valid'}"
+        return f"{total}, {self.invalid} of which {'is' if self.invalid == 1 else 'are'} not valid"
+
+
+NO_RESOURCES: Final = ResourceCounts()
 
 
 def all_statuses(

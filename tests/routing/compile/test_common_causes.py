@@ -34,3 +34,9 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual(one_for_each_cause(problems), tuple(problems))
         port = problems[1]
         self.assertEqual(shown(port, problems[0], port), ["x; 1 more server has the same problem", "x"])
+
+    def test_a_port_that_is_not_named(self) -> None:
+        """That a destination names no port is left out where the port that counts does not exist."""
+        unnamed, missing = (Problem(WARNING, code, code, path="spec.tcp[0]") for code in ("MG2047", "MG2021"))
+        elsewhere = Problem(WARNING, "MG2047", "elsewhere", path="spec.tcp[1]")
+        self.assertEqual(shown(unnamed, missing, elsewhere), ["MG2021", "elsewhere"])

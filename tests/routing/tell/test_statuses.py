@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import read_text
 from meshgate.resources.resource import ResourceKey
-from meshgate.routing.tell.statuses import ResourceStatus, all_statuses
+from meshgate.routing.tell.statuses import ResourceCounts, ResourceStatus, all_statuses
 from tests.configurations import (
     Document,
     compiled,
@@ -83,3 +86,33 @@ class StatusTests(SynchronousTestCase):
         in_force = ResourceStatus(accepted=True, programmed=True, reasons=("MG2048: what it says",))
         found = all_statuses({key: in_force}, reading.all_problems)[key]
         self.assertEqual(found, ResourceStatus(True, True, reasons=(*reasons, "MG2048: what it says")))
+
+
+class CountTests(SynchronousTestCase):
+    """The number of resources."""
+
+    def test_invalid_ones_count(self) -> None:
+        """An unknown field leaves a resource valid; each document without a name counts, and files do not."""
+        keys = [ResourceKey("Gateway", "default", name) for name in ("a", "b")]
+        errors = [
+            invalid("MG1001", "a"),
+            invalid("MG1002", "c"),
+            invalid("MG1003", "c"),
+            invalid("MG1002", "", path="metadata.name", line=7),
+            invalid("MG1004", "", path="spec.x", line=8),
+            invalid("MG0003", "", line=9),
+            invalid("MG0001", ""),
+        ]
+        for valid, problems, want in [
+            (keys, errors, "5 resources, 3 of which are not valid"),
+            (keys, errors[1:2], "3 resources, 1 of which is not valid"),
+            ([], errors[1:2], "1 resource, which is not valid"),
+            ([], errors[1:4], "2 resources, none of which is valid"),
+            (keys[:1], errors[:1], "1 resource"),
+        ]:
+            self.assertEqual(str(ResourceCounts.of(valid, problems)), want)
+
+
+def invalid(code: str, name: str, **rest: Any) -> Problem:
+    """An error of validation."""
+    return Problem(Severity.ERROR, code, "", kind="Gateway", namespace="default", name=name, **rest)
