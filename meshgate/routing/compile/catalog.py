@@ -47,7 +47,9 @@ NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
 
-_GATEWAYS_OF_ISTIO: Final = frozenset({"istio-ingressgateway", "istio-egressgateway", "istio-eastwestgateway"})
+_SERVICES_OF_ISTIO: Final = frozenset(
+    {"istio-ingressgateway", "istio-egressgateway", "istio-eastwestgateway", "istiod"}
+)
 
 LOCALITY_LABEL: Final = "istio-locality"
 """The label of a workload that has its locality, with dots in place of slashes."""
@@ -250,11 +252,11 @@ class Catalog:
 
     def is_of_istio(self, host: str) -> bool:
         """
-        True if a host is the Service in front of a gateway that Istio installs. Examples and applications name it,
-        and Istio's installer brings it, so that it is seldom among the files.
+        True if a host is a Service that Istio installs: its control plane, or that in front of a gateway. Examples and
+        applications name it, and Istio's installer brings it, so that it is seldom among the files.
         """
         name = short_name(host, self._domain_suffix)
-        return name in _GATEWAYS_OF_ISTIO and host.startswith(f"{name}.istio-")
+        return name in _SERVICES_OF_ISTIO and host.startswith(f"{name}.istio-")
 
     def unknown_host_hint(self, host: str, namespace: str) -> str:
         """

@@ -76,6 +76,9 @@ def unknown_host(catalog: Catalog, all_hosts: Catalog, host: str, viewer: str, n
     if faulty is not None:
         message = f"the host {host} is that of {faulty.source.key} ({faulty.source.location()}), which is not valid"
         return Lack("MG2023", message, f"the problems of that {faulty.source.kind} say why", field=".host")
+    if hidden is None and catalog.is_of_istio(host):
+        hint = "its connections are closed here; give the routes Istio's Service as well"
+        return Lack("MG2020", f"the Service of Istio {host} was not read", hint, Severity.INFO, ".host")
     if hidden is None:
         hint = catalog.unknown_host_hint(host, namespace)
         return Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
