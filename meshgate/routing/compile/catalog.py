@@ -81,7 +81,10 @@ class CatalogPort:
 
     def localities_of(self, endpoints: Collection[Endpoint]) -> list[str]:
         """The different localities of some of the endpoints; an empty one if some are unknown."""
-        return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in endpoints})
+        if endpoints is self.endpoints:
+            return sorted(set(self.localities))
+        chosen = frozenset(endpoints)
+        return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in chosen})
 
     def has_pods(self, selector: Mapping[str, str]) -> bool:
         """

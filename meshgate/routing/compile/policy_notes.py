@@ -99,7 +99,7 @@ def nearness(
     :param name: of the destination, for the message.
     """
     load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
-    if len(endpoints) == 1:
+    if len(endpoints) == 1 or (outliers is None and not _asks_for_near(host.source)):
         return None
     localities = port.localities_of(endpoints)
     known = list(filter(None, localities))
@@ -117,6 +117,11 @@ def nearness(
         "get connections alike",
         "loadBalancer.localityLbSetting: {enabled: false} has Istio use them alike as well",
     )
+
+
+def _asks_for_near(source: Resource[Any]) -> bool:
+    own_node = isinstance(source.spec, ServiceSpec) and source.spec.internal_traffic_policy == _OWN_NODE
+    return own_node or bool(_preference(source)[1])
 
 
 def _has_locality_setting(load_balancer: PolicySource | None) -> bool:
