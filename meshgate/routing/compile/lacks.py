@@ -170,11 +170,12 @@ def no_resolution_lack(found: CatalogHost, number: int) -> Lack | None:
     spec, port = found.source.spec, found.ports[number]
     if port.endpoints or not isinstance(spec, ServiceEntrySpec) or spec.resolution is not Resolution.NONE:
         return None
+    has_it = "has it" if "resolution" in spec.model_fields_set else "leaves resolution out, which is NONE"
     return Lack(
         "MG2069",
         port.missing,
-        f"{found.source.key} ({found.source.location('spec.resolution')}) has it, which serves sidecars alone; write "
-        "resolution: DNS, or STATIC with endpoints",
+        f"{found.source.key} ({found.source.location('spec.resolution')}) {has_it}, and that is for sidecars alone; "
+        "write resolution: DNS, or STATIC with endpoints",
     )
 
 
