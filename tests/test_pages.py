@@ -90,6 +90,10 @@ class PageTests(TestCase):
         """The commands say what the page shows of each symptom."""
         await Reader(self, installed=True).follow("howto/symptoms", may_fail=True)
 
+    async def test_check_in_ci(self) -> None:
+        """The commands of a pipeline say what the page shows."""
+        await Reader(self, installed=True).follow("howto/check-in-ci")
+
     async def test_run(self) -> None:
         """The lab runs in the foreground and in the background, gets signals, and has its logs rotated."""
         await Reader(self, installed=True).follow("howto/run")
