@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
+from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.serviceentry import Resolution, ServiceEntrySpec
+from meshgate.resources.kinds.shared_fields import NOBODY
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import listing
-from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
+from meshgate.routing.compile.catalog import EXPORT_TO_ANNOTATION, Catalog, CatalogHost, scopes
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.rule_candidates import Viewer, missing_subset
 from meshgate.routing.compile.traffic_policies import ORIGINATING, PolicySource
@@ -82,12 +84,15 @@ def unknown_host(catalog: Catalog, all_hosts: Catalog, host: str, viewer: str, n
     if hidden is None:
         hint = catalog.unknown_host_hint(host, namespace)
         return Lack("MG2020", f"the host {host} is unknown", hint, field=".host")
-    seen_by = ", ".join(sorted(scopes(hidden.source))) or "nobody"
+    exported_to = sorted(scopes(hidden.source) - {NOBODY})
+    field = f"annotation {EXPORT_TO_ANNOTATION}" if isinstance(hidden.source.spec, ServiceSpec) else "exportTo"
+    seen_by, where = ", ".join(exported_to) or "nobody", hidden.source.location("spec.exportTo")
     message = (
-        f"the host {host} is not visible in the namespace {viewer}: "
-        f"{hidden.source.key} ({hidden.source.location('spec.exportTo')}) is exported to {seen_by} only"
+        f"the host {host} is not visible in the namespace {viewer}: {hidden.source.key} ({where}) is exported to "
+        f"{seen_by} only"
     )
-    return Lack("MG2046", message, f'add {viewer} or "*" to its exportTo', field=".host")
+    hint = f'add {viewer} or "*" to its {field}' if exported_to else f'write {viewer} or "*" in its {field}'
+    return Lack("MG2046", message, hint, field=".host")
 
 
 def no_port_named(found: CatalogHost, target: RouteTarget) -> Lack | None:
