@@ -102,12 +102,12 @@ def nearness(
     if len(endpoints) == 1 or (outliers is None and not _asks_for_near(host.source)):
         return None
     localities = port.localities_of(endpoints)
-    known = list(filter(None, localities))
-    here = f"the endpoints in {listing(known)}" if known else "all endpoints"
+    zones = list(filter(None, localities))
+    here = f"the endpoints in {listing(zones)}" if zones else "all endpoints"
     of_service = _nearness_of_service(
         host.source, localities, here, policy_decides=_has_locality_setting(load_balancer)
     )
-    if of_service is not None or _has_locality_setting(load_balancer) or outliers is None or len(known) < 2:
+    if of_service is not None or _has_locality_setting(load_balancer) or outliers is None or len(zones) < 2:
         return of_service
     return _note(
         outliers,
