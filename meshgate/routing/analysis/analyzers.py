@@ -20,6 +20,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
 
+from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.gateway import Gateway
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem
@@ -31,7 +32,12 @@ from meshgate.routing.analysis.certificate_checks import (
     shared_certificates,
     terminates_tls,
 )
-from meshgate.routing.analysis.destination_rule_checks import idle_subsets, unknown_hosts, unverified_servers
+from meshgate.routing.analysis.destination_rule_checks import (
+    idle_subsets,
+    rules_of_unknown_hosts,
+    unknown_hosts,
+    unverified_servers,
+)
 from meshgate.routing.analysis.gateway_checks import Binding, bindings_of, conflicting_gateways, ports_not_on_service
 from meshgate.routing.analysis.service_checks import conflicting_protocols, missing_addresses, unnamed_protocols
 from meshgate.routing.analysis.virtual_service_checks import (
@@ -54,7 +60,6 @@ Analyzer = Callable[[AnalysisInput], Iterable[Problem]]
 RESOURCE_ANALYZERS: Final[Sequence[Analyzer]] = (
     unnamed_protocols,
     missing_addresses,
-    unknown_hosts,
     idle_subsets,
     unverified_servers,
 )
@@ -65,6 +70,9 @@ SERVICE_ENTRY_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_protocols,)
 
 GATEWAY_ANALYZERS: Final[Sequence[Analyzer]] = (ports_not_on_service, credentials)
 """Analyzers of one Gateway, which depend on the time, but on no other Gateway and on no VirtualService."""
+
+LOST_RULE_ANALYZERS: Final[Sequence[Analyzer]] = (unknown_hosts,)
+"""Analyzers of DestinationRules for unknown hosts, which depend on all VirtualServices."""
 
 RIVAL_ANALYZERS: Final[Sequence[Analyzer]] = (conflicting_gateways,)
 """Analyzers of Gateways that have a binding in common, which depend on these Gateways alone."""
@@ -100,6 +108,7 @@ class Analysis:
         self._faulty = faulty
         self._given = AnalysisInput((), Proxy({}, ""), Catalog((), ""))
         self._other_problems: list[Problem] = []
+        self._lost_rules: list[DestinationRule] = []
         self._gateway_problems: dict[str, tuple[Problem, ...]] = {}
         self._virtual_service_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
         self._mesh_problems: tuple[Problem, ...] = ()
@@ -186,6 +195,7 @@ class Analysis:
         """
         given.sort_by_kind()
         self._given = given
+        self._lost_rules = list(rules_of_unknown_hosts(given))
         self._other_problems = list(_run((*SERVICE_ENTRY_ANALYZERS, *RESOURCE_ANALYZERS), given))
         self._stale_gateways.update(dict.fromkeys(self._gateways))
         self._certificates_are_stale = True
@@ -230,16 +240,22 @@ class Analysis:
             del self._stale_virtual_services[key]
         return not (self._stale_virtual_services or self._stale_gateways)
 
-    def problems(self, dropped: Collection[tuple[ResourceKey, int]]) -> list[Problem]:
+    def problems(
+        self, dropped: Collection[tuple[ResourceKey, int]], virtual_services: Iterable[VirtualService]
+    ) -> list[Problem]:
         """
         The problems of all analyzers; complete once nothing is stale.
 
         :param dropped: servers that the compiler has dropped with a problem, by their Gateway and index.
+        :param virtual_services: all VirtualServices.
         """
         given = self._given.narrow(gateway_of=self._gateways, dropped=dropped)
         names = dict.fromkeys(name for binding in self._shared_bindings for name in self._gateways_by_binding[binding])
         rivals = sorted((self._gateways[name] for name in names), key=Resource.order)
         found = [*self._other_problems, *_run(RIVAL_ANALYZERS, given.narrow(gateways=rivals))]
+        if self._lost_rules:
+            in_order = sorted(virtual_services, key=Resource.order)
+            found += _run(LOST_RULE_ANALYZERS, given.narrow(rules=self._lost_rules, virtual_services=in_order))
         found += self._certificate_problems
         found += self._mesh_problems
         for kept in (self._gateway_problems, self._virtual_service_problems):

@@ -8,15 +8,17 @@ from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.pod import pod_labels
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.tls import ClientTLSSettings
+from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
-from meshgate.routing.analysis.analysis_input import AnalysisInput
+from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.compile.catalog import may_be_selected
+from meshgate.routing.compile.route_binding import in_mesh
 from meshgate.routing.compile.traffic_policies import ORIGINATING
 from meshgate.routing.hosts import covers, full_name, is_wildcard
 
 
-def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
-    """Report DestinationRules whose host is neither a Service's nor a ServiceEntry's (destinationrule/subset.go)."""
+def rules_of_unknown_hosts(given: AnalysisInput) -> Iterator[DestinationRule]:
+    """The DestinationRules whose host is neither a Service's nor a ServiceEntry's."""
     for rule in given.rules:
         host = full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix)
         if is_wildcard(host):
@@ -24,13 +26,45 @@ def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
         else:
             exists = given.catalog.find(host) is not None
         if not (exists or given.catalog.is_of_istio(host)):
-            yield rule.problem(
-                Severity.WARNING,
-                "MG2058",
-                f"the host {host} is unknown, so the DestinationRule applies to nothing",
-                path="spec.host",
-                hint=given.catalog.unknown_host_hint(host, rule.namespace),
-            )
+            yield rule
+
+
+def unknown_hosts(given: AnalysisInput) -> Iterator[Problem]:
+    """
+    Report DestinationRules whose host is unknown (destinationrule/subset.go).
+
+    Many are for a host of a VirtualService, in place of the service to which that VirtualService routes.
+    """
+    routing = _routing(given) if given.rules else {}
+    for rule in given.rules:
+        host = full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix)
+        virtual_service = routing.get(host)
+        yield rule.problem(
+            Severity.WARNING,
+            "MG2058",
+            f"the host {host} is unknown, so the DestinationRule applies to nothing",
+            path="spec.host",
+            hint=given.catalog.unknown_host_hint(host, rule.namespace)
+            if virtual_service is None
+            else _routed_host_hint(virtual_service, given),
+        )
+
+
+def _routing(given: AnalysisInput) -> dict[str, VirtualService]:
+    """The oldest VirtualService for each host that VirtualServices of gateways are for."""
+    routing: dict[str, VirtualService] = {}
+    for virtual_service in given.virtual_services:
+        for host in () if in_mesh(virtual_service) else virtual_service.spec.hosts:
+            routing.setdefault(full_name(host, virtual_service.namespace, given.proxy.domain_suffix), virtual_service)
+    return routing
+
+
+def _routed_host_hint(virtual_service: VirtualService, given: AnalysisInput) -> str:
+    names = (each.destination.host for each in destinations_of(virtual_service))
+    services = [full_name(name, virtual_service.namespace, given.proxy.domain_suffix) for name in names]
+    found = ", ".join(list(dict.fromkeys(services))[:3])
+    where = f"VirtualService {virtual_service.qualified_name} ({virtual_service.location('spec.hosts')})"
+    return f"it is a host of {where}; write the service to which that routes" + (f": {found}" if found else "")
 
 
 def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:

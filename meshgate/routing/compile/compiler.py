@@ -298,7 +298,7 @@ class Compiler:
         if unbound:
             problems += UnboundServers(self._bindings, self._analyzed_gateways, refused).problems(unbound)
         problems += gravest([problem for each in self._destination_problems.values() for problem in each])
-        problems += self._analysis.problems(dropped)
+        problems += self._analysis.problems(dropped, self._analyzed_virtual_services.values())
         problems += self._families.problems(self.proxy, dropped)
         problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
         return in_order(problems)

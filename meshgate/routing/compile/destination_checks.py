@@ -100,7 +100,7 @@ class DestinationChecks:
             lacks_subset = target.subset and (rule is None or target.subset not in rule.subsets)
             lack = no_port_named(found, target)
             if lack is None and lacks_subset:
-                lack = no_subset(self._rules, found, target.subset, Viewer.of(self._proxy))
+                lack = no_subset(self._rules, self._catalog, found, target.subset, Viewer.of(self._proxy))
             if lack is not None:
                 self._add(path, lack)
             for problem in passed_over(self._rules, found, rule, beside, target.subset if lacks_subset else ""):
@@ -150,7 +150,7 @@ class DestinationChecks:
         without = next((viewer for viewer in viewers if not is_found({viewer})), None)
         if without is None:
             return None
-        lack = no_subset(self._rules, found, subset, Viewer.client(without))
+        lack = no_subset(self._rules, self._catalog, found, subset, Viewer.client(without))
         return replace(lack, severity=Severity.INFO) if is_found(exported_to) else lack
 
     def _check_port(self, path: str, target: RouteTarget, port: str) -> None:

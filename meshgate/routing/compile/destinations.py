@@ -212,7 +212,7 @@ class DestinationResolver:
         rule = self._rules.find(found.host, found.source.namespace)
         subset = rule.subsets.get(subset_name) if rule is not None and subset_name else None
         if subset_name and subset is None:
-            absent = no_subset(self._rules, found, subset_name, Viewer.of(self._proxy))
+            absent = no_subset(self._rules, self._catalog, found, subset_name, Viewer.of(self._proxy))
             return _Resolved(found.host, number, lack=absent)
         policies = list(policy_sources(rule, subset)) if rule is not None else []
         for problem in notes(policies):

@@ -125,9 +125,9 @@ def no_port(found: CatalogHost, number: int, *, is_named: bool) -> Lack:
     return Lack("MG2021", f"{missing}; it has {have}", hint, field=field)
 
 
-def no_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> Lack:
+def no_subset(rules: DestinationRules, catalog: Catalog, found: CatalogHost, name: str, viewer: Viewer) -> Lack:
     """The fault that a proxy finds no such subset."""
-    message, hint = missing_subset(rules, found, name, viewer)
+    message, hint = missing_subset(rules, catalog, found, name, viewer)
     return Lack("MG2043", message, hint, field=".subset")
 
 

@@ -7,7 +7,7 @@ that are not exported to it, those for other workloads, and those that lose to a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -125,19 +125,21 @@ def passed_over(
         )
 
 
-def gravest(problems: Iterable[Problem]) -> Iterator[Problem]:
+def gravest(problems: Collection[Problem]) -> Iterator[Problem]:
     """Of the problems that a rule is not followed, leave the gravest of those that differ in severity alone."""
-    warned = {_place(each) for each in problems if each.code == PASSED_OVER and each.severity is Severity.WARNING}
+    warned = {_identity(each) for each in problems if each.code == PASSED_OVER and each.severity is Severity.WARNING}
     for each in problems:
-        if each.code != PASSED_OVER or each.severity is Severity.WARNING or _place(each) not in warned:
+        if each.code != PASSED_OVER or each.severity is Severity.WARNING or _identity(each) not in warned:
             yield each
 
 
-def _place(problem: Problem) -> tuple[str, ...]:
+def _identity(problem: Problem) -> tuple[str, ...]:
     return problem.namespace, problem.name, problem.message
 
 
-def missing_subset(rules: DestinationRules, found: CatalogHost, name: str, viewer: Viewer) -> tuple[str, str]:
+def missing_subset(
+    rules: DestinationRules, catalog: Catalog, found: CatalogHost, name: str, viewer: Viewer
+) -> tuple[str, str]:
     """The message and the hint that a proxy follows no DestinationRule with a subset, with the rules that have it."""
     covering = list(candidates(rules, found, viewer))
     missing = f"{found.host} has no subset {name}"
@@ -147,7 +149,8 @@ def missing_subset(rules: DestinationRules, found: CatalogHost, name: str, viewe
             where = named(each.rule, f"spec.subsets[{names.index(name)}].name")
             return f"{missing} for {viewer.name}: {where} has it, but {each.reason}", each.hint
     for rule in rules.with_short_host(found.source.name):
-        if any(subset.name == name for subset in rule.spec.subsets):
+        has_it = any(subset.name == name for subset in rule.spec.subsets)
+        if has_it and catalog.find(rules.host_of(rule)) is None:
             return (
                 f"{missing}: {named(rule, 'spec.host')} has it for {rules.host_of(rule)}, since a short name is "
                 "completed with the namespace of its own resource",

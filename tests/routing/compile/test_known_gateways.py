@@ -150,7 +150,7 @@ class JudgingTests(SynchronousTestCase):
         self.assertEqual(self.judged(*documents), ["gw MG2008", "v MG2020"])
 
     def test_what_only_one_of_them_finds(self) -> None:
-        """A subset, or a rule, that one of two gateways does not find is told under that gateway's name alone."""
+        """A subset, or a rule, that one of two gateways does not find is reported under that gateway's name alone."""
         policy: Document = {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
         public = selecting("public", tcp_server(80), istio="ingressgateway")
         private = selecting("private", tcp_server(80), app="edge")
