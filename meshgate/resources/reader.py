@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
+from meshgate.resources.kinds.pod import template_of
 from meshgate.resources.kinds.supported_kinds import KUSTOMIZATION, Kind, find_kind, not_read
 from meshgate.resources.model import Labels
 from meshgate.resources.phases import Rest, at_once, no_rest
@@ -161,6 +162,10 @@ def _read(document: Any, source: DocumentSource, default_namespace: str, unknown
     kind = find_kind(document["apiVersion"], key.kind)
     if isinstance(kind, Kind):
         return _read_kind(document, kind, key, source, unknown_fields)
+    template = template_of(document) if kind is None else None
+    if template is not None:
+        metadata, _, _ = _metadata(document)
+        return DocumentReading(key, _resource(key, metadata, template, source.origin, b""), (), source.origin)
     return DocumentReading(
         key, None, source.problems([kind or not_read(document["apiVersion"], key.kind)], key), source.origin
     )

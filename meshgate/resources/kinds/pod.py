@@ -2,7 +2,7 @@
 Pods of Kubernetes (core/v1), and the kinds that make Pods by a template (apps/v1): Deployment, StatefulSet, DaemonSet.
 
 Gateways, Services and subsets select Pods by their labels. Of the rest only the ports of containers count, by which a
-Service may name its target port.
+Service may name its target port. Other kinds that have a template of Pods are read for it alone (:func:`template_of`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from meshgate.resources.model import Items, KubernetesModel, Labels, PortNumber
 from meshgate.resources.resource import Resource
@@ -53,6 +53,33 @@ class WorkloadSpec(KubernetesModel):
     """The spec of a Deployment, StatefulSet or DaemonSet."""
 
     template: PodTemplate = Field(default=PodTemplate(), description="the template of its Pods")
+
+
+def template_of(document: Mapping[str, Any]) -> WorkloadSpec | None:
+    """
+    Find the template of Pods, or of other workloads, in a document of a kind that is not read otherwise.
+
+    That is a Job, a Rollout, a kind of one's own, or Istio's WorkloadGroup, whose workloads register themselves.
+
+    :return: None if there is none, or if it cannot be read.
+    """
+    spec: Any = document.get("spec")
+    if document.get("kind") == "CronJob":
+        spec = _field(_field(spec, "jobTemplate"), "spec")
+    template = _field(spec, "template")
+    pod = _field(template, "spec")
+    if document.get("kind") == "WorkloadGroup":
+        template = {"metadata": _field(spec, "metadata")}
+    elif _field(pod, "containers") is None and _field(pod, "domain") is None:
+        return None
+    try:
+        return WorkloadSpec.model_validate({"template": template})
+    except ValidationError:
+        return None
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 PodSource = Resource[PodSpec] | Resource[WorkloadSpec]

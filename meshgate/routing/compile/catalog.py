@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshgate.resources.kinds.pod import PodSource, makes_pods, pod_labels
+from meshgate.resources.kinds.pod import PodSource, containers, makes_pods, named_ports, pod_labels
 from meshgate.resources.kinds.service import (
     EndpointSliceSpec,
     EndpointsSpec,
@@ -332,7 +332,8 @@ class Catalog:
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
             pods = () if found else self.pods_of(service)
-            yield _with_endpoints(port.port, port.name, found, self._missing(service, port, found, pods), pods)
+            missing = self._missing(service, port, found, pods)
+            yield _with_endpoints(port.port, port.name, found, missing, pods if _have_port(pods, port) else ())
 
     def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
         """
@@ -376,10 +377,12 @@ class Catalog:
 
     def pods_of(self, service: Resource[ServiceSpec]) -> tuple[PodSource, ...]:
         """The Pods that a Service selects, and the resources that make such Pods."""
-        selector = service.spec.selector
+        return self._pods_selected(service.namespace, service.spec.selector)
+
+    def _pods_selected(self, namespace: str, selector: Mapping[str, str]) -> tuple[PodSource, ...]:
         if not selector:
             return ()
-        fewest = min((self._pod_sources.get((service.namespace, *pair), []) for pair in selector.items()), key=len)
+        fewest = min((self._pod_sources.get((namespace, *pair), []) for pair in selector.items()), key=len)
         return tuple(each for each in fewest if selected(selector, pod_labels(each)))
 
     def _missing(
@@ -392,9 +395,11 @@ class Catalog:
         """The reason why a port of a Service has no endpoints, or empty."""
         if found:
             return ""
+        if pods and not _have_port(pods, port):
+            source = f"{pods[0].key} ({pods[0].location()})"
+            return f"targetPort {port.target_port!r} is a name, and no container of {source} has a port of that name"
         if pods:
-            source = f"{'' if pods[0].kind == 'Pod' else 'the Pods of '}{pods[0].key} ({pods[0].location()})"
-            return f"only a cluster knows the addresses of {source}"
+            return _in_cluster_only(pods)
         chosen = list(self._selected(service.namespace, service.spec.selector))
         if chosen and isinstance(port.target_port, str):
             return f"targetPort {port.target_port!r} is a name, and no selected WorkloadEntry has a port of that name"
@@ -419,10 +424,14 @@ class Catalog:
                 yield CatalogPort(port.number, port.name, (), missing)
             else:
                 found = list(self._entry_endpoints(entry, host, port.name, target))
+                chosen = spec.workload_selector.labels if spec.workload_selector is not None and not found else {}
+                pods = self._pods_selected(entry.namespace, chosen)
                 missing = "" if found else "the ServiceEntry has no endpoint that can be dialed"
-                if not found and spec.resolution == "NONE":
+                if pods:
+                    missing = _in_cluster_only(pods)
+                elif not found and spec.resolution == "NONE":
                     missing = "resolution NONE keeps the original destination, which a gateway does not have"
-                yield _with_endpoints(port.number, port.name, found, missing)
+                yield _with_endpoints(port.number, port.name, found, missing, pods)
 
     def _entry_endpoints(
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
@@ -441,6 +450,23 @@ class Catalog:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
                 yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
+
+
+def _in_cluster_only(pods: Sequence[PodSource]) -> str:
+    """The reason why there are no endpoints, if only the addresses of Pods are missing."""
+    source = f"{'' if pods[0].kind == 'Pod' else 'the Pods of '}{pods[0].key} ({pods[0].location()})"
+    return f"only a cluster knows the addresses of {source}"
+
+
+def _have_port(pods: Sequence[PodSource], port: ServicePort) -> bool:
+    """
+    True if some of the Pods may have the target port of a Service. A name has to be that of a container's port, unless
+    no ports are written at all.
+    """
+    target = port.target_port
+    if not isinstance(target, str):
+        return True
+    return any(target in named_ports(each) or not any(one.ports for one in containers(each)) for each in pods)
 
 
 def _is_alias(host: CatalogHost) -> bool:

@@ -71,7 +71,7 @@ class ChainBuilder:
             self._add_http(server, listener)
         elif server.server.tls is not None and server.server.tls.mode == TLSMode.AUTO_PASSTHROUGH:
             self.problems.append(
-                server.problem(Severity.ERROR, "MG2031", "AUTO_PASSTHROUGH is for multi-cluster meshes and not served")
+                server.not_served("MG2031", "AUTO_PASSTHROUGH is for multi-cluster meshes and not served")
             )
         elif server.is_passthrough:
             self._add_passthrough(server, listener)
@@ -120,7 +120,7 @@ class ChainBuilder:
         if winner is None:
             self._note_unrouted(server)
         elif server.is_tls:
-            self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
+            self.problems.append(server.not_served("MG2032", TERMINATION_REFUSAL))
 
     def _add_passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """Add a passthrough server: each claim gets a chain of its own, if its names are free."""

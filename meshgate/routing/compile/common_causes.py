@@ -16,7 +16,7 @@ from typing import Final
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import count_of
 
-_OTHERS: Final = {"MG2022": "destination", "MG2042": "server"}
+_OTHERS: Final = {"MG2020": "destination", "MG2022": "destination", "MG2042": "server"}
 """The codes of problems that may have a common cause, each with the noun for what the problems are about."""
 
 
@@ -45,7 +45,10 @@ def _cause(problem: Problem) -> Hashable:
     """The cause of a problem; None if no other problem can have it."""
     if problem.code not in _OTHERS:
         return None
-    if problem.severity is Severity.INFO and problem.code == "MG2022":
+    is_info = problem.severity is Severity.INFO
+    if problem.code == "MG2020" and not is_info:
+        return None  # each of them is to be mended
+    if problem.code == "MG2022" and is_info:
         return problem.code, problem.file
     return problem.code, problem.message
 

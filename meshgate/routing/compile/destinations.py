@@ -103,7 +103,13 @@ class DestinationResolver:
         :param server_port: the port of the server, for destinations without a port of their own.
         """
         return tuple(
-            self._destination(virtual_service, f"{path}.route[{index}].destination", each, server_port)
+            self._destination(
+                virtual_service,
+                f"{path}.route[{index}].destination",
+                each,
+                server_port,
+                used=len(route) == 1 or each.weight > 0,
+            )
             for index, each in enumerate(route)
         )
 
@@ -155,12 +161,23 @@ class DestinationResolver:
         return full_name(target.host, virtual_service.namespace, self._proxy.domain_suffix)
 
     def _destination(
-        self, virtual_service: VirtualService, path: str, route_destination: RouteDestination, server_port: int
+        self,
+        virtual_service: VirtualService,
+        path: str,
+        route_destination: RouteDestination,
+        server_port: int,
+        *,
+        used: bool,
     ) -> Destination:
+        """
+        Resolve one destination of a route.
+
+        :param used: some connections go there.
+        """
         target = route_destination.destination
         resolved = self._resolve(virtual_service, target, server_port)
         self.used.update(resolved.used)
-        if resolved.lack is not None:
+        if resolved.lack is not None and (used or resolved.lack.code != NO_ENDPOINT):
             self._problems.add_lack(virtual_service, path, resolved.lack)
         return Destination(
             host=resolved.host,
@@ -232,7 +249,8 @@ class DestinationResolver:
         if missing:
             # Where the port lacks endpoints, the subset is not to blame.
             subject = f"{found.host}:{number}" if missing == port.missing else name
-            severity = Severity.INFO if self._proxy.in_cluster and port.has_pods(labels) else Severity.WARNING
+            elsewhere = port.has_pods(labels) or self._catalog.is_of_istio(found.host)
+            severity = Severity.INFO if self._proxy.in_cluster and elsewhere else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = upstream_policy(sections)
         self._problems.add(affinity_ignored(found.source, endpoints, sections))

@@ -189,7 +189,7 @@ class ExtendedChainBuilder(ChainBuilder):
         if not claims:
             self._note_unrouted(server)
         elif server.is_tls:
-            self.problems.append(server.problem(Severity.ERROR, "MG2032", TERMINATION_REFUSAL))
+            self.problems.append(server.not_served("MG2032", TERMINATION_REFUSAL))
 
     def _add_passthrough(self, server: BoundServer, listener: ListenerBuilder) -> None:
         """

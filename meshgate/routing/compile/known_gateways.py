@@ -78,26 +78,32 @@ def known_gateways(
         for each in in_age_order
         if isinstance(each.spec, GatewaySpec) and each.spec.selector
     )
-    shown = [*_of_pods(in_age_order, selectors)]
-    shown += _of_services(in_age_order, selectors)
-    shown = _different(shown)
+    shown = _different([*_of_pods(in_age_order, selectors), *_of_services(in_age_order, selectors)])
     for_istio = frozenset(each for each in selectors if each <= istio.labels.items())
     own = _istio_itself(istio, for_istio, shown)
-    if own in shown:
+    is_assumed = own not in shown
+    if not is_assumed:
         shown.remove(own)
-        namespace = own.gateway.namespace if any_namespace else istio.namespace
-        own = replace(own, gateway=own.gateway._replace(namespace=namespace))
         if for_istio - own.selectors:
             shown.append(_Candidate(istio, for_istio))
-    left = [each for each in selectors if not any(each in one.selectors for one in (own, *shown))]
+        if not any_namespace:
+            own = replace(own, gateway=own.gateway._replace(namespace=istio.namespace))
     facts = {PodFacts.of(each) for each in in_age_order if makes_pods(each)}
     labels = [one.gateway.labels for one in (own, *shown)] + [dict(each.labels) for each in facts]
-    left = [each for each in left if not misspelled(dict(each), labels) and not absent_among(dict(each), facts)]
-    implied = _implied(left, istio.namespace)
+    left = [
+        each
+        for each in selectors
+        if not any(each in one.selectors for one in (own, *shown))
+        and not misspelled(dict(each), labels)
+        and not absent_among(dict(each), facts)
+    ]
+    if is_assumed:
+        own = _with_labels_of(own, left)
+        left = [each for each in left if each not in own.selectors]
+    others = [*shown, *_implied(left, istio.namespace)]
     if not own.selectors:
-        own, *rest = sorted([*shown, *implied, own], key=_for_questions)
-        return (own.gateway, *(each.gateway for each in rest if each.selectors))
-    return (own.gateway, *(each.gateway for each in (*shown, *implied)))
+        own, *others = sorted([*others, own], key=_for_questions)
+    return (own.gateway, *(each.gateway for each in others if each.selectors))
 
 
 def _for_questions(candidate: _Candidate) -> tuple[bool, bool, int]:
@@ -112,6 +118,20 @@ def _istio_itself(istio: KnownGateway, for_istio: frozenset[Selector], shown: Se
     if not fitting:
         return _Candidate(istio, for_istio)
     return max(fitting, key=lambda each: (len(each.selectors & for_istio), each.gateway.namespace == istio.namespace))
+
+
+def _with_labels_of(own: _Candidate, selectors: Iterable[Selector]) -> _Candidate:
+    """
+    Istio's own gateway with further labels, for which Gateways ask beside its own, as ``release: istio``.
+
+    Its Pods were not read, and a selector of several labels selects no more than Pods that have its own, too.
+    """
+    labels, chosen = dict(own.gateway.labels), set(own.selectors)
+    for each in sorted(selectors, key=len):
+        if not each.isdisjoint(own.gateway.labels.items()) and all(labels.get(key, one) == one for key, one in each):
+            labels.update(each)
+            chosen.add(each)
+    return _Candidate(own.gateway._replace(labels=labels), frozenset(chosen))
 
 
 def _of_pods(resources: Iterable[Resource[Any]], selectors: Collection[Selector]) -> Iterator[_Candidate]:
@@ -164,6 +184,8 @@ def _name(labels: Mapping[str, str]) -> str:
     """A name for a gateway of which only labels are known."""
     if labels.get("istio") in ISTIO_GATEWAYS:
         return _PREFIX + labels["istio"]
+    if len(labels) == 1:
+        return next(iter(labels.values()))
     return labels.get("istio") or labels.get("app") or ",".join(f"{key}={labels[key]}" for key in sorted(labels))
 
 

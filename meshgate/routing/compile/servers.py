@@ -47,6 +47,7 @@ class BoundServer:
     :ivar port: the listening port, after translation through the gateway's own Service.
     :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` gives them.
     :ivar both_families: the bind is unset and the machine has IPv6.
+    :ivar in_cluster: Istio runs the server, whatever this gateway may serve of it.
     """
 
     gateway: Gateway
@@ -55,6 +56,7 @@ class BoundServer:
     port: int
     hosts: tuple[str, ...]
     both_families: bool = False
+    in_cluster: bool = False
 
     @property
     def age(self) -> Age:
@@ -121,6 +123,10 @@ class BoundServer:
         path = self.path + field
         return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.address))
 
+    def not_served(self, code: str, message: str) -> Problem:
+        """The problem that this gateway does not serve the server; Istio does, which is what counts in a cluster."""
+        return self.problem(Severity.INFO if self.in_cluster else Severity.ERROR, code, message)
+
     def at(self, field: str) -> str:
         """The server's name, with the location of one of its fields."""
         location = self.gateway.location(self.path + field)
@@ -142,6 +148,7 @@ def servers_of(gateway: Gateway, gateway_pods: GatewayPods, proxy: Proxy) -> tup
             gateway_pods.listening_port(server.port.number),
             server_hosts(server.hosts, gateway.namespace),
             both_families=proxy.ipv6 and not server.bind,
+            in_cluster=proxy.in_cluster,
         )
         for index, server in enumerate(gateway.spec.servers)
     )

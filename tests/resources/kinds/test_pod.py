@@ -66,6 +66,31 @@ spec:
             workload = only(f"apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {{name: db}}\n{spec}\n")
             self.assertEqual((dict(pod_labels(workload)), named_ports(workload)), ({}, {}))
 
+    def test_templates_of_other_kinds(self) -> None:
+        """Any kind may have a template of Pods, and Istio's WorkloadGroup has one of workloads."""
+        pod = "template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db}]}}"
+        for version, kind, spec in [
+            ("batch/v1", "Job", pod),
+            ("batch/v1", "CronJob", f"jobTemplate: {{spec: {{{pod}}}}}"),
+            ("apps/v1", "ReplicaSet", pod),
+            ("argoproj.io/v1alpha1", "Rollout", f"strategy: {{canary: {{}}}}, {pod}"),
+            ("example.com/v1", "Database", pod),
+            ("networking.istio.io/v1", "WorkloadGroup", "metadata: {labels: {app: db}}, template: {network: x}"),
+        ]:
+            source = only(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: db}}\nspec: {{{spec}}}\n")
+            self.assertEqual((makes_pods(source), dict(pod_labels(source))), (True, {"app": "db"}), kind)
+
+    def test_templates_that_are_none(self) -> None:
+        """Templates of other things, and those that cannot be read, are left alone."""
+        for spec in (
+            "template: {metadata: {labels: {app: db}}, spec: {source: {repoURL: x}}}",
+            "template: {metadata: {labels: {app: 1}}, spec: {containers: []}}",
+            "template: text",
+        ):
+            text = f"apiVersion: example.com/v1\nkind: Set\nmetadata: {{name: x}}\nspec: {{{spec}}}\n"
+            reading = read_text(text, "it.yaml")
+            self.assertEqual([each.code for each in reading.all_problems], ["MG0006"], spec)
+
     def test_what_makes_no_pods(self) -> None:
         """A Service makes no Pods."""
         self.assertFalse(makes_pods(only("apiVersion: v1\nkind: Service\nmetadata: {name: db}\n")))

@@ -8,6 +8,7 @@ from meshgate.routing.compile.catalog import Catalog, CatalogPort
 from tests.configurations import Document, deployment, document, read, service, workload
 
 APP = {"app": "db"}
+HTTP = {"name": "http", "containerPort": 8080}
 
 
 def port(number: int, name: str = "", target: int | str | None = None) -> Document:
@@ -73,6 +74,19 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn("addresses of Pod default/db-0", found.missing)
         found = look_up(DB, 80, service("db", port(80), selector=APP), workload("w", "10.0.0.1", APP), one)
         self.assertEqual((addresses(found), found.pods), (["10.0.0.1:80"], ()))
+
+    def test_a_named_port_of_pods(self) -> None:
+        """A name for a target port has to be that of a container's port, if ports are written."""
+        cases: list[tuple[str | int, list[Document], bool]] = [
+            ("http", [HTTP], True),
+            ("web", [HTTP], False),
+            ("web", [], True),
+            (81, [HTTP], True),
+        ]
+        for target, ports, want in cases:
+            db = service("db", port(80, target=target), selector=APP)
+            found = look_up(DB, 80, db, deployment("db", APP, *ports))
+            self.assertEqual((bool(found.pods), "targetPort 'web'" in found.missing), (want, not want), target)
 
     def test_workloads_are_selected_in_the_namespace(self) -> None:
         """Labels of spec and metadata count together; other namespaces and other labels do not."""
@@ -194,6 +208,10 @@ class ServiceEntryTests(SynchronousTestCase):
     def test_workload_selector(self) -> None:
         """A selector takes the namespace's WorkloadEntries."""
         self.assertEqual(addresses(self.entry("STATIC", workloadSelector={"labels": APP})), ["10.0.0.9:7"])
+        ports = [{"number": 443, "name": "tls", "protocol": "TLS"}]
+        spec = {"hosts": ["vm.org"], "ports": ports, "resolution": "STATIC", "workloadSelector": {"labels": APP}}
+        found = look_up("vm.org", 443, document("ServiceEntry", "vm", spec), deployment("db", APP))
+        self.assertEqual((addresses(found), [each.name for each in found.pods]), ([], ["db"]))
 
     def test_dns_without_endpoints_resolves_the_host(self) -> None:
         """With resolution DNS the host itself is asked for."""

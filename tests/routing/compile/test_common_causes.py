@@ -28,6 +28,12 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual(shown(*infos), ["a; 2 more destinations have the same problem", "d"])
         self.assertEqual(len(shown(infos[0], a)), 2)
 
+    def test_unknown_hosts(self) -> None:
+        """Infos of one host that was not read are one; errors are mended one by one."""
+        for severity, count in ((INFO, 1), (Severity.ERROR, 2)):
+            problems = [Problem(severity, "MG2020", "x is unknown", line=line) for line in (1, 2)]
+            self.assertEqual(len(shown(*problems)), count)
+
     def test_other_problems(self) -> None:
         """Problems of other codes stay, even where their texts are the same, and keep their order."""
         problems = [Problem(WARNING, code, "x", line=line) for line, code in enumerate(["MG2001", "MG2042", "MG2001"])]

@@ -130,6 +130,21 @@ class SubsetTests(SynchronousTestCase):
         severities = {each.code: each.severity for each in found.problems}
         self.assertEqual(severities, dict.fromkeys(("MG2022", "MG2057"), Severity.WARNING))
 
+    def test_services_of_istio(self) -> None:
+        """A Service of Istio's installation is seldom among the files, which is an info."""
+        rule = tcp_rule("istiod.istio-system.svc.cluster.local")
+        routes = [gateway("gw", tcp_server(80)), virtual_service("v", tcp=[rule])]
+        found = compiled(*routes)
+        self.assertEqual([(each.code, each.severity) for each in found.problems], [("MG2020", Severity.INFO)])
+
+    def test_a_weight_of_nothing(self) -> None:
+        """Endpoints that get no connection are not missed; nor is a host that does not exist forgiven."""
+        for weights, want in [((1, 0), []), ((0, 1), ["MG2022"]), ((1, 1), ["MG2022"])]:
+            route = [target("db", weight=weights[0]), target("empty", weight=weights[1])]
+            documents = [DB, service("empty", {"port": 80, "name": "tcp"}), workload("w", "10.0.0.1", {"app": "db"})]
+            found = compiled(gateway("gw", tcp_server(1)), virtual_service("v", tcp=[{"route": route}]), *documents)
+            self.assertEqual([each.code for each in found.problems if each.severity != "error"], want, weights)
+
     def test_unknown_subset(self) -> None:
         """A subset that no DestinationRule has is a destination without endpoints."""
         for documents in ([], [self.rule]):

@@ -49,6 +49,10 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(self.names(), own)
         for selector in ({}, {"istio": "ingressgateway"}, {"app": "istio-ingressgateway"}, dict(ISTIO_LABELS)):
             self.assertEqual(self.names(selecting("gw", **selector)), own, selector)
+            if selector:
+                self.assertEqual(self.names(selecting("gw", **selector, release="istio")), own, selector)
+        one, two = (selecting(name, istio="ingressgateway", type=name) for name in ("one", "two"))
+        self.assertEqual(self.names(one, two), [*own, "istio-system/istio-ingressgateway"])
 
     def test_pods_and_templates(self) -> None:
         """Pods that a Gateway selects are a gateway, replicas one; one with Istio's label stands for Istio's."""
@@ -86,6 +90,7 @@ class KnownTests(SynchronousTestCase):
             ({"app": "istio-egressgateway"}, "istio-system/istio-egressgateway"),
             ({"istio": "ingress"}, "istio-system/ingress"),
             ({"tier": "edge", "zone": "a"}, "istio-system/tier=edge,zone=a"),
+            ({"app.kubernetes.io/name": "edge"}, "istio-system/edge"),
             ({"istio": "ingresgateway"}, "istio-system/istio-ingressgateway"),
         ]:
             self.assertEqual(self.names(selecting("gw", **selector)), [want], selector)
