@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -11,7 +12,6 @@ from typing import Any, Final
 import click
 
 from meshgate.cli.output import FORMAT, print_json
-from meshgate.cli.sources import read_settings
 from meshgate.report import print_problems, print_routes, print_table
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Phase, Problem, Severity
@@ -19,9 +19,13 @@ from meshgate.resources.wording import count_of
 from meshgate.routing.outliers import TRIED_LAST
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.statuses import ResourceCounts
+from meshgate.settings.file import read_mapping
+from meshgate.settings.load import FORM, SettingsError
+from meshgate.settings.schema import SettingsFile
 from meshgate.state.status_text import read_status
 
-DEFAULT_CONFIG: Final = "etc/meshgate.yaml"
+DEFAULT_CONFIGS: Final = (Path("meshgate.yaml"), Path("etc/meshgate.yaml"))
+"""The settings files that are looked for in the current folder, in this order."""
 
 NOT_RUNNING: Final = 3
 """The exit status for a program that does not run, as in init scripts."""
@@ -34,13 +38,16 @@ NAMES_SHOWN: Final = 10
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=DEFAULT_CONFIG,
-    show_default=True,
-    help="The settings file of the running gateway.",
+    help="The settings file of the running gateway. [default: ./meshgate.yaml, or else etc/meshgate.yaml]",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The state folder of the running gateway, in place of its settings.",
 )
 @click.option("--all", "everything", is_flag=True, help="List also the resources without a problem, and all names.")
 @FORMAT
-def command(config: Path, everything: bool, form: str) -> None:
+def command(config: Path | None, state_dir: Path | None, everything: bool, form: str) -> None:
     """Show the status of the running gateway: ports, routes, resources and problems.
 
     If no gateway runs, the last status is shown, and the exit status is 3; in JSON, running is false.
@@ -48,14 +55,16 @@ def command(config: Path, everything: bool, form: str) -> None:
     A resource is accepted if it is valid and for this gateway, programmed if any of it is in force, and conflicted if
     it and another resource ask for the same. The problems at the end give the reasons in full.
     """
-    state_dir = read_settings(config).state_dir
+    if config is not None and state_dir is not None:
+        raise click.UsageError("--config and --state-dir exclude each other: the settings name the state folder")
+    folder = state_dir if state_dir is not None else _state_dir(config or _default_config())
     try:
-        document = read_status(state_dir)
+        document = read_status(folder)
     except FileNotFoundError:
         if form == "json":
             print_json({"running": False})
         else:
-            click.echo(f"not running: no gateway has run with {config}, since there is no status in {state_dir}")
+            click.echo(f"not running: no gateway has ever run with the state folder {folder}")
         raise SystemExit(NOT_RUNNING) from None
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -65,6 +74,31 @@ def command(config: Path, everything: bool, form: str) -> None:
         _print_status(document, everything=everything)
     if not document["running"]:
         raise SystemExit(NOT_RUNNING)
+
+
+def _default_config() -> Path:
+    for file in DEFAULT_CONFIGS:
+        if file.is_file():
+            return file
+    raise click.UsageError(
+        f"there is no {' and no '.join(map(str, DEFAULT_CONFIGS))} here: name the settings with --config, or the state "
+        "folder with --state-dir"
+    )
+
+
+def _state_dir(config: Path) -> Path:
+    """
+    Return the state folder that a settings file names.
+
+    The rest of the file does not matter: a gateway that runs goes on with its former settings while users edit the
+    file. If the file cannot be read at all, the state folder is the one that settings have by default.
+    """
+    named = None
+    try:
+        named = read_mapping(config, FORM).value.get("state_dir")
+    except SettingsError as error:
+        click.echo(error, err=True)
+    return Path(os.path.abspath(config.parent / (named if isinstance(named, str) else SettingsFile().state_dir)))
 
 
 def _print_status(document: Mapping[str, Any], *, everything: bool = False) -> None:

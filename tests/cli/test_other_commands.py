@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -281,7 +282,7 @@ class StatusTests(CommandTestCase):
 
     def test_nothing_to_show(self) -> None:
         """A gateway that never ran does not run; a file that is no status is an error."""
-        self.assertIn("no gateway has run", self.run_command("status", exit_code=3).stdout)
+        self.assertIn("no gateway has ever run", self.run_command("status", exit_code=3).stdout)
         self.assertEqual(self.run_json("status", exit_code=3), {"running": False})
         for content in ("[]", "{", "{}"):
             self.write("etc/state/status.json", content)
@@ -290,3 +291,37 @@ class StatusTests(CommandTestCase):
     def test_no_settings(self) -> None:
         """Settings that are not there are the caller's mistake."""
         self.assertIn("nowhere", self.run_command("status", "--config", "nowhere", exit_code=2).stderr)
+        (self.folder / "etc/meshgate.yaml").unlink()
+        result = self.run_command("status", exit_code=2)
+        self.assertIn("there is no meshgate.yaml and no etc/meshgate.yaml here", result.stderr)
+
+    def test_settings_in_the_current_folder(self) -> None:
+        """An installation's own folder is where its status is asked for; it comes before etc/."""
+        self.play(STATUS, FIGURES)
+        os.chdir("etc")
+        self.assertIn("process 7, running", self.run_command("status").stdout)
+        os.chdir("..")
+        self.write("meshgate.yaml", "state_dir: elsewhere\n")
+        result = self.run_command("status", exit_code=3)
+        self.assertIn(f"no gateway has ever run with the state folder {self.folder}/elsewhere", result.stdout)
+
+    def test_broken_settings(self) -> None:
+        """A gateway runs on while its settings are edited, and its status can be seen."""
+        self.play(STATUS, FIGURES)
+        for text in ("providers: [{name: files, type: nonsense}]\nstat: x\n", "state_dir: state\nworkers: many\n"):
+            self.write("etc/meshgate.yaml", text)
+            self.assertIn("process 7, running", self.run_command("status").stdout)
+        self.write("etc/meshgate.yaml", "providers: [\n")
+        result = self.run_command("status")
+        self.assertIn("process 7, running", result.stdout)
+        self.assertIn("etc/meshgate.yaml:2:1: error[MG0001]", result.stderr)
+
+    def test_state_folder(self) -> None:
+        """The state folder is enough; no settings are needed."""
+        self.play(STATUS, FIGURES)
+        (self.folder / "etc/meshgate.yaml").unlink()
+        self.assertIn("process 7, running", self.run_command("status", "--state-dir", "etc/state").stdout)
+        self.assertEqual(self.run_json("status", "--state-dir", "nowhere", exit_code=3), {"running": False})
+        self.write("x.yaml", "")
+        result = self.run_command("status", "--state-dir", "etc/state", "--config", "x.yaml", exit_code=2)
+        self.assertIn("exclude each other", result.stderr)
