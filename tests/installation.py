@@ -118,13 +118,19 @@ async def running(
     return await once_more(start)
 
 
-def run_meshgate(arguments: Sequence[str | Path], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run the real command line."""
+def run_meshgate(
+    arguments: Sequence[str | Path], stdin: bytes = b"", plugins: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """
+    Run the real command line.
+
+    :param plugins: a folder with ``twisted/plugins`` in it.
+    """
     return subprocess.run(
         [sys.executable, "-m", "meshgate", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         timeout=60,
         check=False,
-        env={"PYTHONPATH": str(IMPORT_ROOT), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": ":".join(map(str, filter(None, (IMPORT_ROOT, plugins)))), "PATH": "/usr/bin:/bin"},
     )

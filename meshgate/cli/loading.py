@@ -132,11 +132,9 @@ class Loader:
         documents, problems = self.documents, len(self._problems)
         for name, content in _contents(path, self._stdin):
             self._add(name, content, provider)
-        if self.documents == documents:
-            if len(self._problems) > problems:
-                self._unread = True
-            elif not allow_empty:
-                self.refuse(_nothing_in(path))
+        if self.documents == documents and not allow_empty and len(self._problems) == problems:
+            self._problems.append(_nothing_in(path))
+        self._unread |= self.documents == documents and len(self._problems) > problems
 
     def add_state(self, state: FeedState) -> None:
         """Add what providers have published."""
@@ -145,10 +143,11 @@ class Loader:
         self._problems += state.problems
         self._refused += state.refused
 
-    def refuse(self, problem: Problem) -> None:
-        """Add a problem that makes an answer worthless."""
-        self._problems.append(problem)
-        self._unread = True
+    def require_documents(self, otherwise: Problem) -> None:
+        """Add a problem if nothing has been read so far, unless other problems give the reason."""
+        if not self.documents:
+            self._problems += [] if self._problems else [otherwise]
+            self._unread = True
 
     def loaded(self) -> Loaded:
         """Return everything that was read; of several documents with one identity, the latest counts."""

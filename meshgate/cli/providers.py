@@ -27,23 +27,23 @@ PERIOD: Final = 0.02
 
 
 def read_providers(
-    choices: Collection[ProviderChoice], default_namespace: str, show: Callable[[str], None]
+    choices: Collection[ProviderChoice], default_namespace: str, show: Callable[[str], None], reactor: Any = None
 ) -> FeedState:
     """
     Start providers, and return what they publish first.
 
     :param default_namespace: the namespace of documents that name none.
     :param show: called again and again with a text that says which providers have not published yet.
+    :param reactor: the reactor, which is not running yet; None for Twisted's own.
     :raises KeyboardInterrupt: if the user ends the waiting.
     """
-    from twisted.internet import reactor
-
-    any_reactor: Any = reactor
-    feed = Feed(any_reactor, lambda state: None)
+    if reactor is None:
+        from twisted.internet import reactor
+    feed = Feed(reactor, lambda state: None)
     providers = Providers(feed)
-    providers.apply(choices, ProviderContext(any_reactor, default_namespace))
+    providers.apply(choices, ProviderContext(reactor, default_namespace))
     if _waiting(feed):
-        _wait(feed, any_reactor, show)
+        _wait(feed, reactor, show)
     for name in _waiting(feed):
         feed.sink(name).failed(f"it has published nothing within {PATIENCE:g} s")
     state = feed.flush()

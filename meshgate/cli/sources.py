@@ -174,10 +174,11 @@ class Source:
                 plugins.append(choice)
         if plugins:
             loader.add_state(read_providers(plugins, self.default_namespace, progress.show))
-        if not loader.documents and not self.allow_empty:
+        if not self.allow_empty:
             hint = "the gateway would start without routes; --allow-empty accepts that"
             message = "no provider of the settings has routes"
-            loader.refuse(Problem(Severity.ERROR, NOTHING_READ, message, file=str(settings.file), hint=hint))
+            problem = Problem(Severity.ERROR, NOTHING_READ, message, file=str(settings.file), hint=hint)
+            loader.require_documents(otherwise=problem)
 
     def _warn(self, problems: Sequence[Problem]) -> None:
         """Print the files that were not read, and the number of errors and warnings: the answer is incomplete."""
