@@ -261,7 +261,7 @@ class ControlProcess(Service):
     def _start_api(self, settings: Settings) -> None:
         content = settings.content
         if self._api is not None and content.api is not None:
-            self._api.start(content.api, settings.state_dir, (content.default_namespace, content.gateway.namespace))
+            self._api.start(content.api, settings.state_dir, content.default_namespace, content.gateway.namespace)
             self._first_read = FirstRead(settings.state_dir / FOLDER / FIRST_READ, time.time)
 
     def _serves(self) -> bool:

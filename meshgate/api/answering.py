@@ -23,6 +23,7 @@ from meshgate.api.objects import checked, in_version, key_of, too_old
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.requests import Answer, ApiRequest
 from meshgate.api.resource_types import ResourceType
+from meshgate.api.scale import scale_of, scaled
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
 from meshgate.api.store_interface import Object
 from meshgate.api.tables import columns, now_of, row, table
@@ -81,6 +82,7 @@ class Answering:
 
     :param ready: returns True once the gateway serves.
     :param analyzed: gives sentences on an object that was just written, once its routes are compiled.
+    :param log_of: gives the log of a Pod, by its namespace and name.
     :param wall_clock: returns seconds since the epoch.
     :param randomness: spreads the ends of watches.
     """
@@ -90,12 +92,14 @@ class Answering:
         collection: Collection,
         ready: Callable[[], bool],
         analyzed: Analyzed,
+        log_of: Callable[[str, str], str],
         wall_clock: Callable[[], float],
         randomness: random.Random,
     ) -> None:
         self._collection = collection
         self._ready = ready
         self._analyzed = analyzed
+        self._log_of = log_of
         self._wall_clock = wall_clock
         self._randomness = randomness
 
@@ -132,9 +136,15 @@ class Answering:
                     return self._watch(request, target)
                 return self._list(request, target)
             found = self._collection.get(target.type, target.namespace, target.name)
+            if target.subresource == "log":
+                return Answer(self._log_of(target.namespace, target.name).encode(), 200, {"content-type": "text/plain"})
+            if target.subresource == "scale":
+                return Answer(scale_of(found))
             return Answer(self._shown(request, target, found))
         if not request.writes:
             raise RefusedError(403, "this user may only read", type=target.type, name=target.name)
+        if target.subresource == "scale" and request.method in ("PUT", "PATCH"):
+            return await self._scale(request, target)
         if target.subresource:
             raise RefusedError(405, "the gateway itself writes the status", type=target.type, name=target.name)
         options = _write_options(request)
@@ -245,10 +255,7 @@ class Answering:
         return await self._written(request, target, written)
 
     async def _patch(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        apply = _PATCHES.get(request.content_type)
-        if apply is None or (apply is patches.strategic_merge_patch and target.type.group.endswith("istio.io")):
-            supported = f"the patches are {', '.join(_PATCHES)}"
-            raise RefusedError(415, f"the body of the request was in an unknown format: {supported}", type=target.type)
+        apply = _patch_of(request, strategic=not target.type.group.endswith("istio.io"))
         patch = request.json()
 
         def make(before: Object) -> Mapping[str, Any]:
@@ -265,6 +272,17 @@ class Answering:
         if written.stored:
             warnings += await self._analyzed(target.type, key_of(written.object))
         return Answer(self._shown(request, target, written.object), code, warnings=warnings)
+
+    async def _scale(self, request: ApiRequest, target: Target) -> Answer:
+        body = request.json()
+        apply = _patch_of(request, strategic=True) if request.method == "PATCH" else lambda before, body: body
+
+        def make(before: Object) -> Mapping[str, Any]:
+            return scaled(before, apply(scale_of(before), body))
+
+        key = (target.namespace, target.name)
+        written = await self._collection.update(target.type, key, make, _write_options(request))
+        return Answer(scale_of(written.object))
 
     async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
         body = request.json() if request.body.strip() else {}
@@ -301,6 +319,19 @@ def _write_options(request: ApiRequest) -> WriteOptions:
     if unknown_fields not in UNKNOWN_FIELDS:
         raise bad_request(f"fieldValidation has to be one of {', '.join(UNKNOWN_FIELDS)}, not {unknown_fields[:40]!r}")
     return WriteOptions(request.author, bool(dry_run), unknown_fields)
+
+
+def _patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], Any]:
+    """
+    The function that applies the patch of a request.
+
+    :param strategic: True if the type takes strategic merge patches.
+    """
+    apply = _PATCHES.get(request.content_type)
+    if apply is None or (apply is patches.strategic_merge_patch and not strategic):
+        supported = f"the patches are {', '.join(_PATCHES)}"
+        raise RefusedError(415, f"the body of the request was in an unknown format: {supported}")
+    return apply
 
 
 def _selector(request: ApiRequest) -> Selector:

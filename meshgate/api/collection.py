@@ -72,16 +72,30 @@ class Written:
 
 @dataclass(eq=False, slots=True)
 class _Served:
-    """The objects of one type: those of the store, and those of other providers with their origins."""
+    """
+    The objects of one type.
+
+    :ivar own: those that clients write, and those that are made for them.
+    :ivar foreign: those of other providers.
+    :ivar given: those of the gateway itself.
+    :ivar made: the keys of own objects that follow from others, and are not stored.
+    :ivar origins: where those of other providers are defined.
+    """
 
     window: WatchWindow
     own: dict[Key, Object] = field(default_factory=dict)
     foreign: dict[Key, Object] = field(default_factory=dict)
+    given: dict[Key, Object] = field(default_factory=dict)
+    made: set[Key] = field(default_factory=set)
     origins: dict[Key, str] = field(default_factory=dict)
 
     def find(self, key: Key) -> Object | None:
-        """The object that counts: that of another provider before the store's."""
-        return self.foreign.get(key) or self.own.get(key)
+        """The object that counts: that of another provider, then the store's, then the gateway's."""
+        return self.foreign.get(key) or self.own.get(key) or self.given.get(key)
+
+    def place_of(self, key: Key) -> dict[Key, Object]:
+        """The mapping that has the object that counts."""
+        return next(each for each in (self.foreign, self.own, self.given) if key in each)
 
 
 class Collection:
@@ -89,7 +103,7 @@ class Collection:
     All objects.
 
     :param store: keeps the objects that clients write.
-    :param on_change: called after each change of the objects of the store.
+    :param on_change: called with the type after each change of the objects that clients write.
     :param wall_clock: returns seconds since the epoch.
     :param randomness: for the names that clients ask for.
     """
@@ -97,7 +111,7 @@ class Collection:
     def __init__(
         self,
         store: IObjectStore,
-        on_change: Callable[[], None],
+        on_change: Callable[[ResourceType], None],
         wall_clock: Callable[[], float],
         randomness: random.Random,
     ) -> None:
@@ -123,7 +137,11 @@ class Collection:
             if (served := self._types.get(stored.type_name)) is not None:
                 served.own[rules.key_of(stored.object)] = stored.object
         for name in namespaces:
-            self._types[NAMESPACES.qualified_name].foreign[("", name)] = _namespace(name, self.revision, self._now())
+            self.give(NAMESPACES, _namespace(name, self.revision, self._now()))
+
+    def give(self, type_: ResourceType, object_: Object) -> None:
+        """Show an object of the gateway itself, which clients cannot change."""
+        self._types[type_.qualified_name].given[rules.key_of(object_)] = object_
 
     # Reading.
 
@@ -138,10 +156,14 @@ class Collection:
             raise not_found(type_, name)
         return found
 
+    def find(self, type_: ResourceType, key: Key) -> Object | None:
+        """The object of a key, or None."""
+        return self._types[type_.qualified_name].find(key)
+
     def list(self, type_: ResourceType, namespace: str = "", selects: Selector = everything) -> list[Object]:
         """The objects of a type in one namespace, or in all, by namespace and name."""
         served = self._types[type_.qualified_name]
-        keys = sorted({*served.own, *served.foreign})
+        keys = sorted({*served.own, *served.foreign, *served.given})
         found = (served.find(key) for key in keys if not namespace or key[0] == namespace)
         return [each for each in found if each is not None and selects(each)]
 
@@ -165,8 +187,6 @@ class Collection:
         for type_, object_, origin in documents:
             new[type_.qualified_name][rules.key_of(object_)] = (object_, origin)
         for name, served in self._types.items():
-            if name == NAMESPACES.qualified_name:
-                continue
             for key in [key for key in served.origins if key not in new[name]]:
                 self._set_foreign(served, key, None, "")
             for key, (object_, origin) in new[name].items():
@@ -217,8 +237,40 @@ class Collection:
         if status == before.get("status"):
             return
         after = rules.with_revision({**before, "status": status}, self.revision + 1)
-        (served.foreign if key in served.foreign else served.own)[key] = after
+        served.place_of(key)[key] = after
         self._show(served, before, after)
+
+    # Objects that follow from others.
+
+    def is_made(self, type_: ResourceType, object_: Object) -> bool:
+        """True if an object follows from another one."""
+        return rules.key_of(object_) in self._types[type_.qualified_name].made
+
+    def put_made(self, type_: ResourceType, body: Mapping[str, Any]) -> Object:
+        """Have an object that follows from others: it is made, changed, or left as it is."""
+        served, key = self._types[type_.qualified_name], rules.key_of(body)
+        before = served.own.get(key)
+        if before is None:
+            identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
+            after = rules.created(body, identity, self._now())
+        else:
+            after = rules.updated(type_, before, body)
+            if _same(before, after):
+                return before
+        after = rules.with_revision(after, self.revision + 1)
+        served.made.add(key)
+        served.own[key] = after
+        self._show(served, before, after)
+        self._on_change(type_)
+        return after
+
+    def remove_made(self, type_: ResourceType, key: Key) -> None:
+        """Remove an object that follows from others, if it is there."""
+        served = self._types[type_.qualified_name]
+        if key in served.made:
+            served.made.discard(key)
+            self._show(served, served.own.pop(key), served.find(key))
+            self._on_change(type_)
 
     # Writing.
 
@@ -300,7 +352,7 @@ class Collection:
         try:
             served = self._types[type_.qualified_name]
             before = served.find(key)
-            if before is not None and key in served.foreign:
+            if before is not None and key not in served.own:
                 change(before)  # what is wrong with the request itself comes first
                 raise _not_ours(type_, key[1], served.origins.get(key, ""))
             after, validation = change(before)
@@ -320,19 +372,21 @@ class Collection:
         self.revision += 1
         revision = self.revision
         stored = rules.with_revision(after, revision) if after is not None else None
-        try:
-            await self._store.write(
-                [Change(revision, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
-            )
-        except StoreError as error:
-            raise RefusedError(503, str(error)) from error
         served = self._types[type_.qualified_name]
+        if key not in served.made:
+            try:
+                await self._store.write(
+                    [Change(revision, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
+                )
+            except StoreError as error:
+                raise RefusedError(503, str(error)) from error
         if stored is None:
+            served.made.discard(key)
             served.own.pop(key, None)
         else:
             served.own[key] = stored
         served.window.add(ObjectChange(revision, before, stored))
-        self._on_change()
+        self._on_change(type_)
         return stored if stored is not None else rules.with_revision(before or {}, revision)
 
     def _check_namespace(self, type_: ResourceType, namespace: str) -> None:
@@ -376,6 +430,8 @@ def _completed(type_: ResourceType, object_: Mapping[str, Any]) -> Mapping[str, 
         }
         return {**object_, "metadata": {**object_["metadata"], "labels": labels}, "status": {"phase": "Active"}}
     spec = object_.get("spec")
+    if type_.kind == "Deployment" and isinstance(spec, Mapping):
+        return {**object_, "spec": {"replicas": 1, "progressDeadlineSeconds": 600, **spec}}
     if type_.kind == "Service" and isinstance(spec, Mapping):
         ports = [
             {"protocol": "TCP", "targetPort": port.get("port"), **port} if isinstance(port, Mapping) else port

@@ -28,8 +28,11 @@ from meshgate.api.answering import Answering
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import status_of
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
+from meshgate.api.gateway_service import gateway_service
 from meshgate.api.object_validation import PROVIDER, reading_of, sentence
 from meshgate.api.objects import key_of, timestamp
+from meshgate.api.pods.images import find_images
+from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
 from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.store_interface import Object, StoreError
@@ -87,30 +90,39 @@ class ConfigurationApi:
         self._problems: Mapping[ResourceKey, Sequence[Problem]] = {}
         self._live = 0
         self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._pods: PodController | None = None
         self._snapshot: Snapshot | None = None
         self._included = 0
         self.published = 0
 
-    def start(self, settings: ApiSettings, state_dir: Path, namespaces: Iterable[str]) -> None:
+    def start(self, settings: ApiSettings, state_dir: Path, default_namespace: str, gateway_namespace: str) -> None:
         """
         Open the store, publish its routes, and listen.
 
-        :param namespaces: the namespaces that always exist, the default one first.
+        :param default_namespace: the namespace of commands that name none.
+        :param gateway_namespace: the namespace of the gateway and its Service.
         :raises ApiError: if the store, the folder or the port cannot be used.
         """
-        folder, names = state_dir / FOLDER, tuple(dict.fromkeys((*namespaces, *settings.namespaces)))
+        folder, names = state_dir / FOLDER, (default_namespace, gateway_namespace, *settings.namespaces)
         randomness = random.SystemRandom()
         try:
             credentials = ensure_credentials(folder, (settings.bind, *LOCAL_NAMES), datetime.now(UTC))
             self._store = SqliteStore(folder / FILE_NAME, self._reactor)
-            self._collection = Collection(self._store, self._publish, time.time, randomness)
+            self._collection = Collection(self._store, self._changed, time.time, randomness)
             self._collection.open(names)
+            now = timestamp(now_of(time.time()))
+            self._collection.give(SERVICES, gateway_service(gateway_namespace, self._collection.revision, now))
             access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
-            answering = Answering(self._collection, self._ready, self._analyzed, time.time, randomness)
+            if settings.pods:
+                self._pods = PodController(
+                    self._collection, find_images(), self._reactor, lambda: timestamp(now_of(time.time()))
+                )
+                self._pods.look(0)
+            answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
             self._site = ApiSite(answering, access, self._reactor)
             context = DefaultOpenSSLContextFactory(str(credentials.key), str(credentials.certificate))  # type: ignore[no-untyped-call]
             self._port = self._reactor.listenSSL(settings.port, self._site, context, interface=settings.bind)
-            write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), names[0])
+            write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), default_namespace)
         except StoreError as error:
             raise ApiError(str(error)) from None
         except CannotListenError as error:
@@ -132,9 +144,11 @@ class ConfigurationApi:
             self._site.end_watches()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
+        if self._pods is not None:
+            await self._pods.stop()
         if self._store is not None:
             await self._store.close()
-        self._store = self._collection = self._site = self._port = None
+        self._store = self._collection = self._site = self._port = self._pods = None
 
     def _port_number(self) -> int:
         address: Any = self._port.getHost() if self._port is not None else None
@@ -144,6 +158,16 @@ class ConfigurationApi:
         """Show the resources of other providers beside the API's own objects."""
         if self._collection is not None:
             self._collection.replace_foreign(_foreign(resources))
+            if self._pods is not None:
+                self._pods.look()
+
+    def _log_of(self, namespace: str, name: str) -> str:
+        return self._pods.log_of(namespace, name) if self._pods is not None else ""
+
+    def _changed(self, type_: ResourceType) -> None:
+        self._publish()
+        if self._pods is not None and type_ in WATCHED:
+            self._pods.look()
 
     # The results of compiling.
 

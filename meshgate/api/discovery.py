@@ -41,6 +41,7 @@ def resource_list(group_name: str, version: str) -> dict[str, Any] | None:
         return None
     name = f"{group_name}/{version}" if group_name else version
     resources = [_resource(each) for each in types]
+    resources += [_subresource(each, name) for each in types for name in each.subresources]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
 
 
@@ -56,6 +57,19 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
         found["shortNames"] = list(type_.short_names)
     if type_.categories:
         found["categories"] = list(type_.categories)
+    return found
+
+
+def _subresource(type_: ResourceType, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": f"{type_.plural}/{name}",
+        "singularName": "",
+        "namespaced": True,
+        "kind": type_.kind,
+        "verbs": ["get"],
+    }
+    if name == "scale":
+        found.update(group="autoscaling", version="v1", kind="Scale", verbs=["get", "patch", "update"])
     return found
 
 
@@ -99,4 +113,12 @@ def _aggregated_resource(type_: ResourceType, version: str) -> dict[str, Any]:
         "verbs": plain["verbs"],
     }
     found.update({key: plain[key] for key in ("shortNames", "categories") if key in plain})
+    if type_.subresources:
+        found["subresources"] = [_aggregated_subresource(type_, each, version) for each in type_.subresources]
     return found
+
+
+def _aggregated_subresource(type_: ResourceType, name: str, version: str) -> dict[str, Any]:
+    plain = _subresource(type_, name)
+    kind = {"group": plain.get("group", type_.group), "version": plain.get("version", version), "kind": plain["kind"]}
+    return {"subresource": name, "responseKind": kind, "verbs": plain["verbs"]}

@@ -6,7 +6,7 @@ The versions of one type are one object: it is stored once, and answered in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,15 @@ CORE: Final = ""
 """The name of the group of Kubernetes' own kinds, which are served below ``/api/v1``."""
 
 
+def value_at(object_: Any, path: Iterable[str]) -> Any:
+    """The value below some keys of an object; None where one of them is missing."""
+    for key in path:
+        if not isinstance(object_, Mapping):
+            return None
+        object_ = object_.get(key)
+    return object_
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """
@@ -25,12 +34,18 @@ class Column:
 
     :ivar name: its title, which kubectl prints in capitals.
     :ivar path: the keys of the value, from the object down.
+    :ivar text: makes the value of the object instead.
     :ivar priority: 0, or 1 for a column of ``-o wide`` alone.
     """
 
     name: str
-    path: tuple[str, ...]
+    path: tuple[str, ...] = ()
+    text: Callable[[Mapping[str, Any]], Any] | None = None
     priority: int = 0
+
+    def value(self, object_: Mapping[str, Any]) -> Any:
+        """The value of an object."""
+        return self.text(object_) if self.text is not None else value_at(object_, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,9 @@ class ResourceType:
     :ivar plural: the name in addresses, such as ``virtualservices``.
     :ivar namespaced: False for an object that belongs to no namespace.
     :ivar columns: the columns between NAME and AGE.
+    :ivar wide: the columns after AGE, of ``-o wide`` alone.
     :ivar reads: the kind that meshgate reads; None if objects of the type are only kept.
+    :ivar subresources: the views of an object that have addresses of their own, besides ``status``.
     """
 
     group: str
@@ -55,7 +72,9 @@ class ResourceType:
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     columns: tuple[Column, ...] = ()
+    wide: tuple[Column, ...] = ()
     reads: Kind | None = None
+    subresources: tuple[str, ...] = ()
 
     @property
     def singular(self) -> str:
@@ -99,7 +118,9 @@ def _istio_types() -> Iterator[ResourceType]:
     for name, (plural, short, columns) in _ISTIO_NAMES.items():
         kind = KINDS[name]
         versions = tuple(version.rpartition("/")[2] for version in kind.api_versions)
-        yield ResourceType(ISTIO_GROUP, versions, name, plural, (short,), _ISTIO_CATEGORIES, True, columns, kind)
+        yield ResourceType(
+            ISTIO_GROUP, versions, name, plural, (short,), _ISTIO_CATEGORIES, columns=columns, reads=kind
+        )
 
 
 NAMESPACES: Final = ResourceType(
@@ -112,6 +133,49 @@ NAMESPACES: Final = ResourceType(
     columns=(Column("Status", ("status", "phase")),),
 )
 
+
+def _external_addresses(service: Mapping[str, Any]) -> str:
+    found = value_at(service, ("status", "loadBalancer", "ingress")) or ()
+    return ",".join(each.get("ip") or each.get("hostname", "") for each in found) or "<none>"
+
+
+def _ports(service: Mapping[str, Any]) -> str:
+    ports = [each for each in value_at(service, (_SPEC, "ports")) or () if isinstance(each, Mapping)]
+    found = ((each.get("port"), each.get("nodePort"), each.get("protocol", "TCP")) for each in ports)
+    texts = (f"{port}:{node}/{protocol}" if node else f"{port}/{protocol}" for port, node, protocol in found)
+    return ",".join(texts) or "<none>"
+
+
+def _container_statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(value_at(pod, ("status", "containerStatuses")) or ())
+
+
+def _ready_containers(pod: Mapping[str, Any]) -> str:
+    found = _container_statuses(pod)
+    wanted = value_at(pod, (_SPEC, "containers"))
+    return f"{sum(bool(each.get('ready')) for each in found)}/{len(wanted) if isinstance(wanted, list) else 0}"
+
+
+def _pod_state(pod: Mapping[str, Any]) -> str:
+    for each in _container_statuses(pod):
+        if reason := value_at(each, ("state", "waiting", "reason")):
+            return str(reason)
+    return str(value_at(pod, ("status", "phase")) or "Pending")
+
+
+def _restarts(pod: Mapping[str, Any]) -> str:
+    return str(sum(each.get("restartCount", 0) for each in _container_statuses(pod)))
+
+
+def _count(object_: Mapping[str, Any], name: str) -> int:
+    return int(value_at(object_, ("status", name)) or 0)
+
+
+def _replicas(object_: Mapping[str, Any]) -> int:
+    wanted = value_at(object_, (_SPEC, "replicas"))
+    return wanted if isinstance(wanted, int) else 1
+
+
 TYPES: Final[tuple[ResourceType, ...]] = (
     NAMESPACES,
     ResourceType(CORE, ("v1",), "ConfigMap", "configmaps", ("cm",)),
@@ -123,8 +187,57 @@ TYPES: Final[tuple[ResourceType, ...]] = (
         "services",
         ("svc",),
         ("all",),
-        columns=(Column("Type", (_SPEC, "type")), Column("Cluster-IP", (_SPEC, "clusterIP"))),
+        columns=(
+            Column("Type", (_SPEC, "type")),
+            Column("Cluster-IP", text=lambda object_: value_at(object_, (_SPEC, "clusterIP")) or "<none>"),
+            Column("External-IP", text=_external_addresses),
+            Column("Port(s)", text=_ports),
+        ),
         reads=KINDS["Service"],
+    ),
+    ResourceType(
+        CORE,
+        ("v1",),
+        "Pod",
+        "pods",
+        ("po",),
+        ("all",),
+        columns=(
+            Column("Ready", text=_ready_containers),
+            Column("Status", text=_pod_state),
+            Column("Restarts", text=_restarts),
+        ),
+        wide=(Column("IP", ("status", "podIP"), priority=1), Column("Node", (_SPEC, "nodeName"), priority=1)),
+        reads=KINDS["Pod"],
+        subresources=("log",),
+    ),
+    ResourceType(
+        "apps",
+        ("v1",),
+        "Deployment",
+        "deployments",
+        ("deploy",),
+        ("all",),
+        columns=(
+            Column("Ready", text=lambda object_: f"{_count(object_, 'readyReplicas')}/{_replicas(object_)}"),
+            Column("Up-to-date", text=lambda object_: str(_count(object_, "updatedReplicas"))),
+            Column("Available", text=lambda object_: str(_count(object_, "availableReplicas"))),
+        ),
+        reads=KINDS["Deployment"],
+        subresources=("scale",),
+    ),
+    ResourceType(
+        "apps",
+        ("v1",),
+        "ReplicaSet",
+        "replicasets",
+        ("rs",),
+        ("all",),
+        columns=(
+            Column("Desired", text=lambda object_: str(_replicas(object_))),
+            Column("Current", text=lambda object_: str(_count(object_, "replicas"))),
+            Column("Ready", text=lambda object_: str(_count(object_, "readyReplicas"))),
+        ),
     ),
     *_istio_types(),
     ResourceType(
@@ -165,12 +278,3 @@ def groups() -> Mapping[str, tuple[str, ...]]:
 def types_in(group: str, version: str) -> Iterable[ResourceType]:
     """The types of a group that are served in a version."""
     return (each for each in TYPES if each.group == group and version in each.versions)
-
-
-def value_at(object_: Any, path: Iterable[str]) -> Any:
-    """The value below some keys of an object; None where one of them is missing."""
-    for key in path:
-        if not isinstance(object_, Mapping):
-            return None
-        object_ = object_.get(key)
-    return object_

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from meshgate.api.resource_types import Column, ResourceType, value_at
+from meshgate.api.resource_types import Column, ResourceType
 from meshgate.api.store_interface import Object
 
 
@@ -37,8 +37,8 @@ def table(
 
 def columns(type_: ResourceType) -> list[dict[str, Any]]:
     """The columns of a type."""
-    first = _definition(Column("Name", ()), "name")
-    return [first, *map(_definition, type_.columns), _definition(Column("Age", ()))]
+    first = _definition(Column("Name"), "name")
+    return [first, *map(_definition, type_.columns), _definition(Column("Age")), *map(_definition, type_.wide)]
 
 
 def _definition(column: Column, form: str = "") -> dict[str, Any]:
@@ -48,7 +48,8 @@ def _definition(column: Column, form: str = "") -> dict[str, Any]:
 def row(type_: ResourceType, object_: Object, now: datetime, version: str, include: str) -> dict[str, Any]:
     """The row of an object."""
     metadata = object_["metadata"]
-    cells = [metadata["name"], *(_cell(value_at(object_, each.path)) for each in type_.columns), _age(metadata, now)]
+    cells = [metadata["name"], *(_cell(each.value(object_)) for each in type_.columns), _age(metadata, now)]
+    cells += (_cell(each.value(object_)) for each in type_.wide)
     found: dict[str, Any] = {"cells": cells}
     if include == "Object":
         found["object"] = object_

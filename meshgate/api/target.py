@@ -43,7 +43,7 @@ def target_of(path: tuple[str, ...]) -> Target:
     type_ = type_at(group, version, plural)
     if type_ is None or bool(namespace) > type_.namespaced or (name and type_.namespaced and not namespace):
         raise no_such_address()
-    if subresource and subresource != "status":
+    if subresource and subresource not in ("status", *type_.subresources):
         raise no_such_address()
     return Target(type_, version, namespace, name, subresource)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -147,21 +148,47 @@ class HttpsSite(Site):
         """Log nothing: the access log to read is the gateway's."""
 
 
-def load_tls(certificate_chain: Path, key: Path) -> CertificateOptions:
+@dataclass(frozen=True, slots=True)
+class KeyPair:
     """
-    Read the certificate and the key of a TLS server.
+    The certificate and the key of a TLS server.
 
-    :param certificate_chain: PEM, the server's own certificate first.
-    :param key: PEM, not encrypted.
-    :return: a context for TLS 1.2 and later.
-    :raises WorkloadError: if a file cannot be read, or the two do not belong together.
+    :ivar certificate_chain: PEM, the server's own certificate first.
+    :ivar key: PEM, not encrypted.
+    :ivar certificate_name: the name of the certificate in messages, such as its file.
+    :ivar key_name: the name of the key in messages.
     """
+
+    certificate_chain: bytes
+    key: bytes = field(repr=False)
+    certificate_name: str
+    key_name: str
+
+
+def read_key_pair(certificate_chain: Path, key: Path) -> KeyPair:
+    """
+    Read the certificate and the key of a TLS server from their files.
+
+    :raises WorkloadError: if a file cannot be read.
+    """
+    pair = (_read(certificate_chain, "certificate"), _read(key, "key"))
+    return KeyPair(*pair, str(certificate_chain), str(key))
+
+
+def make_tls(pair: KeyPair) -> CertificateOptions:
+    """
+    Make the context of a TLS server.
+
+    :return: a context for TLS 1.2 and later.
+    :raises WorkloadError: if the certificate and the key cannot be used, or do not belong together.
+    """
+    certificate_chain, key = pair.certificate_name, pair.key_name
     try:
-        certificates = x509.load_pem_x509_certificates(_read(certificate_chain, "certificate"))
+        certificates = x509.load_pem_x509_certificates(pair.certificate_chain)
     except ValueError as error:
         raise WorkloadError(f"the certificate {certificate_chain} is not a PEM certificate") from error
     try:
-        private_key = serialization.load_pem_private_key(_read(key, "key"), password=None)
+        private_key = serialization.load_pem_private_key(pair.key, password=None)
     except TypeError as error:
         raise WorkloadError(f"the key {key} is encrypted, and a service cannot ask for a password") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -190,15 +217,13 @@ def over_tls(site: HttpsSite, tls: CertificateOptions, reactor: IReactorTime) ->
     """
     Put a site behind TLS.
 
-    :param tls: from :func:`load_tls`.
+    :param tls: from :func:`make_tls`.
     """
     # Twisted derives the class from ClientFactory, yet it serves both sides.
     return cast(ServerFactory, TLSMemoryBIOFactory(tls, False, site, clock=reactor))
 
 
-def https_service(
-    settings: HttpsSettings, certificate_chain: Path, key: Path, reactor: IReactorTCP
-) -> ListeningService:
+def https_service(settings: HttpsSettings, pair: KeyPair, reactor: IReactorTCP) -> ListeningService:
     """
     Make an HTTPS service.
 
@@ -207,6 +232,6 @@ def https_service(
     message = settings.message or f"Hello from {settings.name}!!!"
     time_source = IReactorTime(reactor)
     site = HttpsSite(HelloResource(settings.name, message), time_source)
-    factory = over_tls(site, load_tls(certificate_chain, key), time_source)
+    factory = over_tls(site, make_tls(pair), time_source)
     title = f"the lab's HTTPS service {settings.name}"
     return ListeningService(title, settings.bind, settings.port, factory, site.live, reactor)

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTCP
 
 from meshgate.lab.certificates import CHAIN_FILE, ensure_certificates
 from meshgate.lab.echo import echo_service
-from meshgate.lab.https import https_service
+from meshgate.lab.https import https_service, read_key_pair
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.routing.table import ANY_IPV4, Listener, RoutingTable
 from meshgate.settings.schema import LabSettings
@@ -121,7 +121,7 @@ class _LabServices(Service):
             leaves = ensure_certificates(self._certificates_folder, hosts, self._now())
             for each in https:
                 leaf = leaves[each.name]
-                services.append(https_service(each, leaf.certificate_chain, leaf.key, self._reactor))
+                services.append(https_service(each, read_key_pair(leaf.certificate_chain, leaf.key), self._reactor))
         return services
 
 

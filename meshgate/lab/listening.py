@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -82,6 +82,13 @@ class ListeningService(Service):
         self._live = live
         self._reactor = reactor
         self._listening: IListeningPort | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; the one that was asked for while it does not listen."""
+        if self._listening is None:
+            return self._port
+        return int(cast(Any, self._listening.getHost()).port)
 
     def startService(self) -> None:
         """

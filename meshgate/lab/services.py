@@ -16,7 +16,7 @@ from twisted.python import usage
 
 from meshgate import __version__
 from meshgate.lab.echo import echo_service
-from meshgate.lab.https import https_service
+from meshgate.lab.https import https_service, read_key_pair
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.launch import Launch, StartError
@@ -161,7 +161,7 @@ class HttpsTap:
 
         def make() -> IService:
             try:
-                service = https_service(settings, certificate, key, reactor)
+                service = https_service(settings, read_key_pair(certificate, key), reactor)
             except WorkloadError as error:
                 options.launch.fail(str(error))
             return options.launch.run(_Program(service), reactor)

@@ -253,6 +253,9 @@ class ApiSettings(Section):
 
     bind: Address = _key("The IP address that the API listens on.", "127.0.0.1")
     port: Port = _key("The TCP port that the API listens on, with TLS.", 18443)
+    pods: Annotated[bool, ValueForm("true or false")] = _key(
+        "Run the pods of Deployments whose image the lab has, as services of this process on loopback addresses.", False
+    )
     namespaces: Annotated[Items[Name], ValueForm("List of names")] = _key(
         "Namespaces that exist from the start, besides default_namespace and the gateway's own.", ()
     )

@@ -75,7 +75,7 @@ class MemoryStore:
 
 
 def collection_of(
-    store: MemoryStore, on_change: Callable[[], None] = lambda: None, now: float = 1_800_000_000.0
+    store: MemoryStore, on_change: Callable[[ResourceType], None] = lambda type_: None, now: float = 1_800_000_000.0
 ) -> Collection:
     """An open collection with the namespaces ``default`` and ``istioinaction``."""
     collection = Collection(store, on_change, lambda: now, random.Random(1))
@@ -91,3 +91,8 @@ def metadata_of(object_: Mapping[str, Any]) -> dict[str, Any]:
 async def no_warnings(type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
     """An analysis without a finding."""
     return ()
+
+
+def no_log(namespace: str, name: str) -> str:
+    """The log of a Pod that has written nothing."""
+    return ""

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.api.answering import PAGE, Answering, Watch
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import Answer, ApiRequest
-from tests.api.api_objects import MemoryStore, collection_of, gateway, no_warnings, type_named
+from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 
 GATEWAYS = ("apis", "networking.istio.io", "v1", "namespaces", "default", "gateways")
 ALL_GATEWAYS = ("apis", "networking.istio.io", "v1", "gateways")
@@ -33,7 +33,7 @@ class AnsweringTestCase(SynchronousTestCase):
         self.collection = collection_of(self.store)
         self.ready = True
         self.answering = Answering(
-            self.collection, lambda: self.ready, no_warnings, lambda: 1_800_000_000.0, random.Random(1)
+            self.collection, lambda: self.ready, no_warnings, no_log, lambda: 1_800_000_000.0, random.Random(1)
         )
 
     def result(self, request: ApiRequest) -> Any:

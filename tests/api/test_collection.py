@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.api.collection import RESTART_STEP, WriteOptions
 from meshgate.api.refusal import RefusedError
-from meshgate.api.resource_types import NAMESPACES
+from meshgate.api.resource_types import NAMESPACES, ResourceType
 from meshgate.api.selectors import everything
 from meshgate.api.store_interface import StoreContent, StoredObject
 from meshgate.api.watch_window import Watcher, WatchEvent
@@ -32,7 +32,7 @@ class CollectionTests(SynchronousTestCase):
         self.changes = 0
         self.collection = collection_of(self.store, self.changed)
 
-    def changed(self) -> None:
+    def changed(self, type_: ResourceType) -> None:
         """Count the changes that the gateway is told of."""
         self.changes += 1
 

@@ -15,7 +15,7 @@ from meshgate.api import web
 from meshgate.api.answering import Answering
 from meshgate.api.collection import WriteOptions
 from meshgate.api.web import LARGEST_BODY, Access, ApiSite
-from tests.api.api_objects import MemoryStore, collection_of, gateway, no_warnings, type_named
+from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 from tests.peers import Peer
 from tests.support import reactor, wait_for
 
@@ -33,7 +33,8 @@ class WebTests(TestCase):
     async def start(self) -> None:
         """Listen on a free port of the loopback interface."""
         self.collection = collection_of(MemoryStore())
-        answering = Answering(self.collection, lambda: True, no_warnings, lambda: 1_800_000_000.0, random.Random(1))
+        clock = partial(float, 1_800_000_000)
+        answering = Answering(self.collection, lambda: True, no_warnings, no_log, clock, random.Random(1))
         users = [("admin", ADMIN, True), ("reader", "secret-r", False)]
         self.site = ApiSite(answering, Access(users, ["127.0.0.1", "localhost", "::1"]), reactor)
         listening = reactor.listenTCP(0, self.site, interface="127.0.0.1")

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate import __version__
 from meshgate.lab.certificates import Leaf, ensure_certificates
-from meshgate.lab.https import HelloResource, HttpsSite, format_duration, format_time, load_tls, over_tls
+from meshgate.lab.https import HelloResource, HttpsSite, format_duration, format_time, make_tls, over_tls, read_key_pair
 from meshgate.lab.listening import WorkloadError
 from tests.support import Program, new_folder, reactor, read_to_end, require_program, wait_for
 
@@ -40,7 +40,7 @@ class HttpsTests(TestCase):
         self.ca = self.folder / "ca-chain.cert.pem"
         ticks = iter(range(STARTED, STARTED + 10**9, 210_400))
         self.site = HttpsSite(HelloResource(NAME, "Hello!", lambda: next(ticks)), reactor)
-        factory = over_tls(self.site, load_tls(leaf.certificate_chain, leaf.key), reactor)
+        factory = over_tls(self.site, make_tls(read_key_pair(leaf.certificate_chain, leaf.key)), reactor)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.addCleanup(self.site.live.abort)
@@ -251,7 +251,7 @@ class LoadTests(SynchronousTestCase):
     def refusal(self, certificate: Path, key: Path) -> str:
         """The message about a pair that cannot be used."""
         with self.assertRaises(WorkloadError) as caught:
-            load_tls(certificate, key)
+            make_tls(read_key_pair(certificate, key))
         return str(caught.exception)
 
     def stored(self, key: Any, password: bytes | None = None) -> Path:
@@ -263,7 +263,7 @@ class LoadTests(SynchronousTestCase):
 
     def test_old_versions_of_tls_are_off(self) -> None:
         """Whatever OpenSSL's own defaults are, nothing before TLS 1.2 is spoken."""
-        context = load_tls(self.one.certificate_chain, self.one.key).getContext()
+        context = make_tls(read_key_pair(self.one.certificate_chain, self.one.key)).getContext()
         old = SSL.OP_NO_SSLv3 | SSL.OP_NO_TLSv1 | SSL.OP_NO_TLSv1_1
         self.assertEqual(context.set_options(0) & (old | SSL.OP_NO_TLSv1_2), old)
 

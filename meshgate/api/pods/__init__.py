@@ -1,0 +1,1 @@
+"""Pods of the lab: Deployments, ReplicaSets and Pods whose containers are services of this process."""

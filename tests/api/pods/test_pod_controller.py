@@ -1,0 +1,249 @@
+"""Tests of :mod:`meshgate.api.pods.pod_controller`: real services on loopback addresses."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from meshgate.api.collection import WriteOptions
+from meshgate.api.pods.images import find_images, image_name
+from meshgate.api.pods.pod_controller import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, SLICES, PodController
+from meshgate.api.resource_types import ResourceType
+from meshgate.lab.certificates import ensure_certificates
+from tests.api.api_objects import MemoryStore, collection_of, type_named
+from tests.api.pods.workloads import NAMESPACE, deployment, echo_container, service, tls_container
+from tests.support import free_port, new_folder, reactor, wait_for
+
+OPTIONS = WriteOptions()
+
+
+class PodControllerTests(TestCase):
+    """A collection with a controller."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """The controller, which looks at each change."""
+        self.store = MemoryStore()
+        self.collection = collection_of(self.store, self.look)
+        self.controller = PodController(self.collection, find_images(), reactor, lambda: "2027-01-15T08:00:00Z")
+        self.addCleanup(self.controller.stop)
+
+    def look(self, type_: ResourceType) -> None:
+        """Have the controller look."""
+        self.controller.look()
+
+    async def create(self, type_: ResourceType, body: dict[str, Any]) -> None:
+        """Create an object."""
+        await self.collection.create(type_, body, OPTIONS)
+
+    async def update(self, make: Callable[[Any], Any]) -> None:
+        """Change the Deployment ``echo``."""
+        await self.collection.update(DEPLOYMENTS, (NAMESPACE, "echo"), make, OPTIONS)
+
+    def pods(self) -> list[Any]:
+        """All Pods."""
+        return list(self.collection.list(PODS))
+
+    async def ready(self, number: int) -> list[Any]:
+        """Wait until the Deployment has so many Pods, and all are ready; give them."""
+
+        def is_so() -> bool:
+            (found,) = self.collection.list(DEPLOYMENTS)
+            status = found.get("status", {})
+            return (
+                status.get("readyReplicas") == status.get("replicas") == status.get("updatedReplicas") == number
+                and status["observedGeneration"] == found["metadata"]["generation"]
+                and len(self.pods()) == number
+            )
+
+        await wait_for(is_so, f"{number} ready pods")
+        return self.pods()
+
+    async def test_a_pod_serves(self) -> None:
+        """A Pod of the echo image greets with its own name and address, and echoes."""
+        port = free_port()
+        await self.create(DEPLOYMENTS, deployment(echo_container(port)))
+        (pod,) = await self.ready(1)
+        address = pod["status"]["podIP"]
+        greeting, echo = await deferToThread(talk, address, port, b"hello\n")
+        self.assertIn(f"Running on Pod {pod['metadata']['name']}.\n".encode(), greeting)
+        self.assertIn(f"In namespace {NAMESPACE}.\nWith IP address {address}.\nService default.\n".encode(), greeting)
+        self.assertEqual(echo, b"hello\n")
+        self.assertIn(f"listening on {address}:{port}\n", self.controller.log_of(NAMESPACE, pod["metadata"]["name"]))
+
+    async def test_nothing_of_it_is_stored(self) -> None:
+        """The store has the Deployment alone."""
+        await self.create(DEPLOYMENTS, deployment(echo_container(free_port())))
+        await self.ready(1)
+        self.assertEqual({change.type_name for change in self.store.changes}, {DEPLOYMENTS.qualified_name})
+
+    async def test_scaled(self) -> None:
+        """The number of Pods follows the Deployment, down to none; the endpoints of a Service follow the Pods."""
+        await self.create(SERVICES, service(targetPort="tcp"))
+        await self.create(DEPLOYMENTS, deployment(echo_container(port := free_port())))
+        for number in (3, 1, 0, 2):
+            await self.update(partial(with_replicas, number))
+            addresses = sorted(pod["status"]["podIP"] for pod in await self.ready(number))
+            await wait_for(partial(self.are_endpoints, addresses), "the endpoints")
+        (slice_,) = self.collection.list(SLICES)
+        self.assertEqual([each["port"] for each in slice_["ports"]], [port])
+        self.assertEqual(slice_["metadata"]["labels"]["kubernetes.io/service-name"], "echo")
+
+    def endpoints(self) -> list[str]:
+        """The addresses of all EndpointSlices."""
+        found = [each for slice_ in self.collection.list(SLICES) for each in slice_["endpoints"]]
+        return sorted(address for each in found for address in each["addresses"])
+
+    def are_endpoints(self, addresses: list[str]) -> bool:
+        """True if these are the addresses of all EndpointSlices."""
+        return self.endpoints() == addresses
+
+    async def test_a_new_template(self) -> None:
+        """Another template replaces the Pods and the ReplicaSet, and what listened before is closed."""
+        first, second = free_port(), free_port()
+        await self.create(DEPLOYMENTS, deployment(echo_container(first), replicas=2))
+        before = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in await self.ready(2)}
+        spec = deployment(echo_container(second), replicas=2)["spec"]
+        await self.update(lambda object_: {**object_, "spec": spec})
+        after = await self.ready(2)
+        self.assertFalse(set(before) & {pod["metadata"]["name"] for pod in after})
+        self.assertEqual(len(self.collection.list(REPLICA_SETS)), 1)
+        for address in before.values():
+            with self.assertRaises(ConnectionRefusedError):
+                await deferToThread(talk, address, first, b"")
+
+    async def test_a_deleted_pod(self) -> None:
+        """Another one comes in its place."""
+        await self.create(DEPLOYMENTS, deployment(echo_container(free_port())))
+        (pod,) = await self.ready(1)
+        name = pod["metadata"]["name"]
+        await self.collection.delete(PODS, (NAMESPACE, name), None, OPTIONS)
+        (other,) = await self.ready(1)
+        self.assertNotEqual(other["metadata"]["name"], name)
+
+    async def test_a_deleted_deployment(self) -> None:
+        """Everything that was made for it goes, and nothing listens any more."""
+        port = free_port()
+        await self.create(SERVICES, service())
+        await self.create(DEPLOYMENTS, deployment(echo_container(port)))
+        (pod,) = await self.ready(1)
+        await self.collection.delete(DEPLOYMENTS, (NAMESPACE, "echo"), None, OPTIONS)
+        await wait_for(lambda: not (self.pods() or self.collection.list(REPLICA_SETS) or self.endpoints()), "the end")
+        with self.assertRaises(ConnectionRefusedError):
+            await deferToThread(talk, pod["status"]["podIP"], port, b"")
+
+    async def waits(self, reason: str) -> str:
+        """Wait until the only Pod waits for a reason; give its message."""
+
+        def state() -> Any:
+            return self.pods()[0]["status"]["containerStatuses"][0]["state"].get("waiting", {}) if self.pods() else {}
+
+        await wait_for(lambda: state().get("reason") == reason, reason)
+        return str(state()["message"])
+
+    async def test_another_image(self) -> None:
+        """A Pod of an image that the lab does not have says so, and what to do."""
+        await self.create(DEPLOYMENTS, deployment({"name": "a", "image": "nginx:1.25"}))
+        message = await self.waits("ErrImagePull")
+        self.assertIn("the lab has no image nginx, only cjimti/go-echo, nicholasjackson/fake-service", message)
+        self.assertIn("WorkloadEntry", message)
+
+    async def test_a_missing_secret(self) -> None:
+        """A container whose Secret is missing waits for it, and serves HTTPS once it is there."""
+        port = free_port()
+        volumes = [{"name": "certs", "secret": {"secretName": "pair"}}]
+        await self.create(DEPLOYMENTS, deployment(tls_container(port), volumes=volumes))
+        self.assertIn("there is no Secret pair", await self.waits("CrashLoopBackOff"))
+        folder = Path(new_folder(self))
+        leaf = ensure_certificates(folder, {"simple": ["simple.example.com"]}, datetime.now(UTC))["simple"]
+        data = {
+            "tls.crt": base64.b64encode(leaf.certificate_chain.read_bytes()).decode(),
+            "tls.key": base64.b64encode(leaf.key.read_bytes()).decode(),
+        }
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pair", "namespace": NAMESPACE}}
+        await self.create(type_named("Secret"), {**secret, "data": data})
+        (pod,) = await self.ready(1)
+        answer = await deferToThread(get, pod["status"]["podIP"], port, folder / "ca-chain.cert.pem")
+        self.assertIn(b'"name": "simple"', answer)
+        self.assertIn(b'"body": "Hello!"', answer)
+
+    async def test_a_port_in_use(self) -> None:
+        """A container whose port cannot be bound says why in its status and its log."""
+        container = echo_container(1)
+        container["env"][0]["value"] = "x"
+        await self.create(DEPLOYMENTS, deployment(container))
+        self.assertIn("TCP_PORT has to end with a port", await self.waits("CrashLoopBackOff"))
+        (pod,) = self.pods()
+        self.assertRegex(self.controller.log_of(NAMESPACE, pod["metadata"]["name"]), r"error: the variable TCP_PORT")
+
+    async def test_odd_templates(self) -> None:
+        """Templates of any form are shown as Pods that cannot run, and the others go on."""
+        for number, containers in enumerate(([], [{}, {}], [{"image": 7, "env": "x"}], "x")):
+            made = deployment({}, f"odd{number}")
+            made["spec"]["template"]["spec"]["containers"] = containers
+            try:
+                await self.create(DEPLOYMENTS, made)
+            except Exception as error:
+                self.assertRegex(str(getattr(error, "message", error)), "containers", str(containers))
+        await self.create(DEPLOYMENTS, deployment(echo_container(free_port())))
+        await wait_for(
+            lambda: any(
+                re.match("echo-", pod["metadata"]["name"]) and pod.get("status", {}).get("phase") == "Running"
+                for pod in self.pods()
+            ),
+            "the good one",
+        )
+
+
+class ImageNameTests(TestCase):
+    """Names of images."""
+
+    def test_names(self) -> None:
+        """Registry, tag and digest do not matter."""
+        for text, name in (
+            ("cjimti/go-echo", "cjimti/go-echo"),
+            ("cjimti/go-echo:latest", "cjimti/go-echo"),
+            ("docker.io/cjimti/go-echo:v1@sha256:00", "cjimti/go-echo"),
+            ("docker.io/library/nginx", "nginx"),
+            ("localhost:5000/cjimti/go-echo", "localhost:5000/cjimti/go-echo"),
+            ("", ""),
+        ):
+            self.assertEqual(image_name(text), name)
+
+
+def with_replicas(number: int, object_: Any) -> Any:
+    """A Deployment with another number of Pods."""
+    return {**object_, "spec": {**object_["spec"], "replicas": number}}
+
+
+def talk(address: str, port: int, data: bytes) -> tuple[bytes, bytes]:
+    """Connect, read the greeting of five lines, send some bytes, and read as many; blocks."""
+    with socket.create_connection((address, port), 5) as client:
+        greeting = b""
+        while greeting.count(b"\n") < 5:
+            greeting += client.recv(1000)
+        client.sendall(data)
+        return greeting, client.recv(1000) if data else b""
+
+
+def get(address: str, port: int, chain: Path) -> bytes:
+    """Fetch ``/`` over TLS; blocks."""
+    context = ssl.create_default_context(cafile=str(chain))
+    plain = socket.create_connection((address, port), 5)
+    with context.wrap_socket(plain, server_hostname="simple.example.com") as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: simple.example.com\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while data := client.recv(1000):
+            answer += data
+    return answer
