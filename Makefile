@@ -29,7 +29,7 @@ SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|envir
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
-.PHONY: help lab lab-stop test test-quick test-compiled golden lint docs bench peers kubectl soak compiled wheel clean
+.PHONY: help lab tutorial lab-stop test test-quick test-compiled golden lint docs bench peers kubectl soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -56,6 +56,11 @@ lab: $(VENV)/.installed  ## run the lab in the foreground until Ctrl-C; the firs
 		echo "The lab is already running (process $$pid); 'make lab-stop' ends it." >&2; exit 1; fi
 	@echo "Starting the lab: $(BIN)/twistd -n meshgate --config etc/meshgate.yaml"
 	@exec $(BIN)/twistd -n --pidfile=$(LAB_PIDFILE) meshgate --config etc/meshgate.yaml
+
+tutorial: $(VENV)/.installed  ## run a lab without routes in the foreground, to be filled by kubectl: see docs/tutorial
+	@[ -e tutorial/meshgate.yaml ] || $(BIN)/meshgate init --tutorial tutorial >/dev/null
+	@echo "In another terminal:  cd tutorial; export KUBECONFIG=\$$PWD/state/kubeconfig; kubectl get gateways -A"
+	@exec $(BIN)/twistd -n --pidfile= meshgate --config tutorial/meshgate.yaml
 
 lab-stop:  ## end a lab that runs in another terminal
 	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi

@@ -58,6 +58,9 @@ ANALYZED_WITHIN: Final = 2.0
 MOST_WARNINGS: Final = 20
 """The number of warnings in one answer."""
 
+NOT_YET: Final = frozenset({"MG2008", "MG2022"})
+"""The problems of an object whose counterpart is usually applied next: a Gateway before its routes, for instance."""
+
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """The names by which a client on this machine may reach the API."""
 
@@ -218,7 +221,8 @@ class ConfigurationApi:
                 self._waiting.remove(waiting)
                 return ()
         problems = self._problems.get(ResourceKey(type_.kind, *key), ())
-        return tuple(sentence(each) for each in problems if each.severity is not Severity.INFO)[:MOST_WARNINGS]
+        told = (each for each in problems if each.severity is not Severity.INFO and each.code not in NOT_YET)
+        return tuple(map(sentence, told))[:MOST_WARNINGS]
 
     def _publish(self) -> None:
         """Publish the routes of the store's objects. An object that has not changed is not read again."""

@@ -1,14 +1,16 @@
 """
 ``meshgate init``: write a new installation, or the package of a route provider, into a folder.
 
-An installation is the lab. The package is the one that the documentation explains ("Write a route provider"), with the
-type that the user has chosen in place of ``inventory``.
+An installation is the lab, or the tutorial: a lab without a route, and the files that a reader applies with kubectl.
+The package is the one that the documentation explains ("Write a route provider"), with the type that the user has
+chosen in place of ``inventory``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -42,16 +44,23 @@ _TYPE_NAME: Final = re.compile(r"(?=.{1,40}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 @click.command("init")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--provider", "type_name", metavar="NAME", help="Write the package of a route provider of this type.")
-def command(directory: Path, type_name: str | None) -> None:
+@click.option("--tutorial", is_flag=True, help="Write the lab of the tutorial, in which kubectl brings the routes.")
+def command(directory: Path, type_name: str | None, tutorial: bool) -> None:
     """Write a new installation, or the package of a route provider.
 
-    It is written into DIRECTORY. The installation is the lab. With --provider, it is a Python package instead: a
+    It is written into DIRECTORY. The installation is the lab; with --tutorial, it is a lab without a route, together
+    with the files that the tutorial has you apply with kubectl. With --provider, it is a Python package instead: a
     route provider of the type NAME that reads a JSON file, with settings and tests, ready to install and to change.
 
     Existing files are never overwritten.
     """
+    if tutorial and type_name is not None:
+        raise click.UsageError("--tutorial and --provider write different things: choose one")
     try:
-        written = write_installation(directory) if type_name is None else write_provider(directory, type_name)
+        if tutorial:
+            written = write_tutorial(directory)
+        else:
+            written = write_installation(directory) if type_name is None else write_provider(directory, type_name)
     except InitError as error:
         raise click.ClickException(str(error)) from None
     for path in written:
@@ -60,6 +69,8 @@ def command(directory: Path, type_name: str | None) -> None:
     if type_name is not None:
         click.echo(f"Install it:  python -m pip install --editable {quote(str(directory))}")
         click.echo(f"Test it:  python -m twisted.trial {module_name(type_name)}")
+    if tutorial:
+        click.echo(f"Go there:  cd {quote(str(directory))}; export KUBECONFIG=$PWD/state/kubeconfig")
     click.echo(f"Start it:  twistd -n meshgate --config {quote(str(directory / SETTINGS_FILE))}")
 
 
@@ -76,6 +87,23 @@ def write_installation(directory: Path) -> list[Path]:
     :raises InitError: if one of the files exists, or the folder cannot be written to.
     """
     return _write(directory, {name: source.read_bytes() for name, source in _shipped_files().items()})
+
+
+def write_tutorial(directory: Path) -> list[Path]:
+    """
+    Write the lab of the tutorial. If one of its files exists, none is written.
+
+    :param directory: made with its parents if it does not exist.
+    :return: the files.
+    :raises InitError: if one of the files exists, or the folder cannot be written to.
+    """
+    from meshgate.lab.certificates import CertificatesError
+    from meshgate.lab.tutorial import tutorial_files  # imports cryptography, which an installation does not need
+
+    try:
+        return _write(directory, tutorial_files(directory, datetime.now(UTC)))
+    except CertificatesError as error:
+        raise InitError(str(error)) from None
 
 
 def write_provider(directory: Path, type_name: str) -> list[Path]:
