@@ -155,8 +155,20 @@ class KubectlTests(TestCase):
             object_["metadata"]["resourceVersion"] = "1"
             conflict = await kubectl.run("replace", "-f", "-", given=json.dumps(object_), status=1)
             self.assertIn("the object has been modified", conflict.stderr)
-            await kubectl.run("create", "--validate=false", "-f", "-", given=NAMESPACE.format(name=which))
+            await kubectl.run("create", "namespace", which)
             self.assertIn("Active", (await kubectl.run("get", "ns", which)).stdout)
+            await kubectl.run("create", "configmap", "texts", "--from-literal=a=b")
+            await kubectl.run("create", "secret", "generic", "word", "--from-literal=a=b")
+            await kubectl.run("create", "deployment", "web", "--image=nginx")
+            await kubectl.run("create", "service", "clusterip", "web", "--tcp=80:8080")
+            path = "jsonpath={.spec.ports[0].port} {.spec.ports[0].targetPort}"
+            self.assertEqual((await kubectl.run("get", "svc", "web", "-o", path)).stdout, "80 8080")
+            self.assertEqual((await kubectl.run("get", "secret", "word", "-o", "jsonpath={.data.a}")).stdout, "Yg==")
+            await kubectl.run("scale", "deployment", "web", "--replicas=3")
+            self.assertIn("0/3", (await kubectl.run("get", "deploy", "web")).stdout)
+            self.assertEqual((await kubectl.run("auth", "can-i", "create", "gateways")).stdout.strip(), "yes")
+            await kubectl.run("delete", "deployment,service", "web")
+            await kubectl.run("delete", "configmap/texts", "secret/word")
             await kubectl.run("delete", "ns", which)
             await kubectl.run("delete", "gw", "other")
 
@@ -215,12 +227,6 @@ class KubectlTests(TestCase):
 
 
 GATEWAY = "gateway.networking.istio.io"
-
-NAMESPACE = """\
-apiVersion: v1
-kind: Namespace
-metadata: {{name: {name}}}
-"""
 
 
 def _accepts(port: int) -> bool:

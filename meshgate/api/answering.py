@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshgate import __version__
-from meshgate.api import discovery, openapi, patches
+from meshgate.api import discovery, openapi, patches, protobuf_bodies
 from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.object_validation import UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, too_old
@@ -149,7 +149,7 @@ class Answering:
             raise RefusedError(405, "the gateway itself writes the status", type=target.type, name=target.name)
         options = _write_options(request)
         if request.method == "POST" and not target.name:
-            body = checked(target.type, target.version, target.namespace, request.json())
+            body = checked(target.type, target.version, target.namespace, request.object())
             return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
         if request.method == "PUT" and target.name:
             return await self._replace(request, target, options)
@@ -249,7 +249,7 @@ class Answering:
     # Writing.
 
     async def _replace(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        body = checked(target.type, target.version, target.namespace, request.json())
+        body = checked(target.type, target.version, target.namespace, request.object())
         key = (target.namespace, target.name)
         written = await self._collection.update(target.type, key, lambda before: body, options)
         return await self._written(request, target, written)
@@ -285,7 +285,7 @@ class Answering:
         return Answer(scale_of(written.object))
 
     async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        body = request.json() if request.body.strip() else {}
+        body = _delete_options(request)
         if not isinstance(body, Mapping):
             raise bad_request("the options of a delete are an object")
         if body.get("dryRun"):
@@ -309,6 +309,13 @@ def _deleted(type_: ResourceType, object_: Object) -> Any:
         return object_
     details = details_of(type_, metadata["name"], metadata["uid"])
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _delete_options(request: ApiRequest) -> Any:
+    """The options in the body of a delete; none where they come as protobuf, which clients send for defaults alone."""
+    if not request.body.strip() or request.content_type == protobuf_bodies.MEDIA_TYPE:
+        return {}
+    return request.json()
 
 
 def _write_options(request: ApiRequest) -> WriteOptions:
@@ -401,7 +408,7 @@ def _review(request: ApiRequest) -> dict[str, Any] | None:
         status: dict[str, Any] = {"userInfo": {"username": request.user, "groups": groups}}
         kind = "SelfSubjectReview"
     elif (group, plural) == ("authorization.k8s.io", "selfsubjectaccessreviews"):
-        body = request.json()
+        body = request.object()
         spec = body.get("spec") if isinstance(body, Mapping) else None
         attributes = spec.get("resourceAttributes") if isinstance(spec, Mapping) else None
         verb = attributes.get("verb") if isinstance(attributes, Mapping) else None

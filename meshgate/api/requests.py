@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from meshgate.api import protobuf_bodies
 from meshgate.api.refusal import RefusedError, bad_request
 from meshgate.api.store_interface import Author
 
@@ -20,6 +21,7 @@ JSON_TYPE: Final = "application/json"
 
 _TABLE: Final = re.compile(r"application/json;(?=.*\bas=Table\b)(?=.*\bg=meta\.k8s\.io\b).*\bv=(v1beta1|v1)\b.*")
 _DISCOVERY: Final = re.compile(r"application/json;(?=.*\bas=APIGroupDiscoveryList\b).*\bv=(v2beta1|v2)\b.*")
+_JSON_TYPES: Final = (JSON_TYPE, "*/*")
 _ANY: Final = ("application/json", "application/*", "*/*")
 
 TRUE: Final = ("1", "t", "true", "True", "TRUE")
@@ -70,6 +72,18 @@ class ApiRequest:
         if not re.fullmatch(r"[0-9]{1,18}", text):
             raise bad_request(f"{name} has to be a whole number, not {text[:40]!r}")
         return int(text)
+
+    def object(self) -> Any:
+        """
+        The body, which is an object as JSON or protobuf.
+
+        :raises RefusedError: if it is not.
+        """
+        if self.content_type == protobuf_bodies.MEDIA_TYPE:
+            return protobuf_bodies.object_of(self.body)
+        if self.content_type not in _JSON_TYPES:
+            raise RefusedError(415, f"the body has to be {JSON_TYPE}, not {self.content_type[:60]!r}")
+        return self.json()
 
     def json(self) -> Any:
         """

@@ -1,0 +1,294 @@
+r"""
+Bodies in protobuf, which ``kubectl create`` sends for some of Kubernetes' own kinds from 1.32 on.
+
+A body is the magic ``k8s\0`` and a message ``runtime.Unknown`` with the type and the object (apimachinery,
+runtime/serializer/protobuf). The tables below have the messages that the API takes, with the numbers of their fields
+from Kubernetes' ``generated.proto`` files; a field that they do not have is refused, so that nothing is lost silently.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from meshgate.api.refusal import RefusedError, bad_request
+
+MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
+
+MAGIC: Final = b"k8s\x00"
+
+_DEEPEST: Final = 20
+
+_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """
+    A field of a message.
+
+    :ivar form: ``text``, ``bytes``, ``number``, ``flag``, ``texts`` (a map), ``blobs`` (a map to bytes), or the name of
+        a message.
+    """
+
+    name: str
+    form: str = "text"
+    repeated: bool = False
+
+
+MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
+    "Unknown": {1: Field("type", "TypeMeta"), 2: Field("raw", "bytes"), 3: Field("encoding"), 4: Field("contentType")},
+    "TypeMeta": {1: Field("apiVersion"), 2: Field("kind")},
+    "ObjectMeta": {
+        1: Field("name"),
+        2: Field("generateName"),
+        3: Field("namespace"),
+        4: Field("selfLink"),
+        5: Field("uid"),
+        6: Field("resourceVersion"),
+        7: Field("generation", "number"),
+        8: Field("creationTimestamp", "Nothing"),
+        11: Field("labels", "texts"),
+        12: Field("annotations", "texts"),
+        14: Field("finalizers", repeated=True),
+    },
+    "Nothing": {},
+    "Namespace": {1: Field("metadata", "ObjectMeta"), 2: Field("spec", "Nothing"), 3: Field("status", "Nothing")},
+    "ConfigMap": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("data", "texts"),
+        3: Field("binaryData", "blobs"),
+        4: Field("immutable", "flag"),
+    },
+    "Secret": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("data", "blobs"),
+        3: Field("type"),
+        4: Field("stringData", "texts"),
+        5: Field("immutable", "flag"),
+    },
+    "Service": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("spec", "ServiceSpec"),
+        3: Field("status", "LoadBalanced"),
+    },
+    "LoadBalanced": {1: Field("loadBalancer", "Nothing")},
+    "ServiceSpec": {
+        1: Field("ports", "ServicePort", repeated=True),
+        2: Field("selector", "texts"),
+        3: Field("clusterIP"),
+        4: Field("type"),
+        7: Field("sessionAffinity"),
+        10: Field("externalName"),
+    },
+    "ServicePort": {
+        1: Field("name"),
+        2: Field("protocol"),
+        3: Field("port", "number"),
+        4: Field("targetPort", "IntOrString"),
+        5: Field("nodePort", "number"),
+        6: Field("appProtocol"),
+    },
+    "IntOrString": {1: Field("type", "number"), 2: Field("number", "number"), 3: Field("text")},
+    "Deployment": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("spec", "DeploymentSpec"),
+        3: Field("status", "Nothing"),
+    },
+    "DeploymentSpec": {
+        1: Field("replicas", "number"),
+        2: Field("selector", "LabelSelector"),
+        3: Field("template", "PodTemplateSpec"),
+        4: Field("strategy", "Nothing"),
+        5: Field("minReadySeconds", "number"),
+        6: Field("revisionHistoryLimit", "number"),
+        9: Field("progressDeadlineSeconds", "number"),
+    },
+    "LabelSelector": {1: Field("matchLabels", "texts")},
+    "PodTemplateSpec": {1: Field("metadata", "ObjectMeta"), 2: Field("spec", "PodSpec")},
+    "PodSpec": {
+        2: Field("containers", "Container", repeated=True),
+        3: Field("restartPolicy"),
+        6: Field("dnsPolicy"),
+        8: Field("serviceAccountName"),
+        9: Field("serviceAccount"),
+        10: Field("nodeName"),
+        11: Field("hostNetwork", "flag"),
+        12: Field("hostPID", "flag"),
+        13: Field("hostIPC", "flag"),
+        16: Field("hostname"),
+        17: Field("subdomain"),
+        19: Field("schedulerName"),
+        24: Field("priorityClassName"),
+    },
+    "Container": {
+        1: Field("name"),
+        2: Field("image"),
+        3: Field("command", repeated=True),
+        4: Field("args", repeated=True),
+        5: Field("workingDir"),
+        6: Field("ports", "ContainerPort", repeated=True),
+        7: Field("env", "EnvVar", repeated=True),
+        8: Field("resources", "Nothing"),
+        13: Field("terminationMessagePath"),
+        14: Field("imagePullPolicy"),
+        16: Field("stdin", "flag"),
+        17: Field("stdinOnce", "flag"),
+        18: Field("tty", "flag"),
+        20: Field("terminationMessagePolicy"),
+    },
+    "ContainerPort": {
+        1: Field("name"),
+        2: Field("hostPort", "number"),
+        3: Field("containerPort", "number"),
+        4: Field("protocol"),
+        5: Field("hostIP"),
+    },
+    "EnvVar": {1: Field("name"), 2: Field("value")},
+    "SelfSubjectReview": {1: Field("metadata", "ObjectMeta"), 2: Field("status", "Nothing")},
+    "SelfSubjectAccessReview": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("spec", "SelfSubjectAccessReviewSpec"),
+        3: Field("status", "Nothing"),
+    },
+    "SelfSubjectAccessReviewSpec": {
+        1: Field("resourceAttributes", "ResourceAttributes"),
+        2: Field("nonResourceAttributes", "NonResourceAttributes"),
+    },
+    "ResourceAttributes": {
+        1: Field("namespace"),
+        2: Field("verb"),
+        3: Field("group"),
+        4: Field("version"),
+        5: Field("resource"),
+        6: Field("subresource"),
+        7: Field("name"),
+    },
+    "NonResourceAttributes": {1: Field("path"), 2: Field("verb")},
+}
+"""The messages by their names, and their fields by their numbers."""
+
+_KINDS: Final = (
+    *("Namespace", "ConfigMap", "Secret", "Service", "Deployment"),
+    *("SelfSubjectReview", "SelfSubjectAccessReview"),
+)
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """
+    Read the object of a body, in the form of its JSON.
+
+    :raises RefusedError: if it is none, or of a kind or with a field that has to come as JSON.
+    """
+    if not body.startswith(MAGIC):
+        raise bad_request("the body does not begin as protobuf of Kubernetes does")
+    unknown = _message("Unknown", body[len(MAGIC) :], 0)
+    head = unknown.get("type", {})
+    kind = head.get("kind", "")
+    if kind not in _KINDS:
+        raise RefusedError(415, f"the kind {kind[:60]!r} is not taken as protobuf: send JSON")
+    return {**head, **_message(kind, unknown.get("raw", b""), 0)}
+
+
+def _message(name: str, data: bytes, depth: int) -> dict[str, Any]:
+    if depth > _DEEPEST:
+        raise bad_request("the body is nested too deeply")
+    fields, found = MESSAGES[name], dict[str, Any]()
+    for number, wire_type, value in _fields(data):
+        field = fields.get(number)
+        if field is None:
+            if value in (0, b""):
+                continue  # as good as left out
+            raise RefusedError(415, f"the field {number} of {name} is not taken as protobuf: send JSON")
+        _add(found, field, _value(field, wire_type, value, depth))
+    return found
+
+
+def _add(found: dict[str, Any], field: Field, value: Any) -> None:
+    if field.repeated:
+        found.setdefault(field.name, []).append(value)
+    elif field.form in ("texts", "blobs"):
+        found.setdefault(field.name, {}).update(value)
+    elif field.form == "Nothing" or (field.form == "text" and value == ""):
+        return
+    else:
+        found[field.name] = value
+
+
+def _value(field: Field, wire_type: int, value: int | bytes, depth: int) -> Any:
+    if field.form in ("number", "flag"):
+        if not isinstance(value, int) or wire_type != _VARINT:
+            raise bad_request(f"{field.name} is no number")
+        return bool(value) if field.form == "flag" else _signed(value)
+    if not isinstance(value, bytes):
+        raise bad_request(f"{field.name} is no text")
+    if field.form == "bytes":
+        return value
+    if field.form == "text":
+        return _text(value)
+    if field.form in ("texts", "blobs"):
+        return _entry(value, field.form)
+    if field.form == "Nothing":
+        return {}
+    if field.form == "IntOrString":
+        content = _message(field.form, value, depth + 1)
+        return content.get("text", "") if content.get("type") else content.get("number", 0)
+    return _message(field.form, value, depth + 1)
+
+
+def _entry(data: bytes, form: str) -> dict[str, str]:
+    """An entry of a map: the field 1 is its key, the field 2 its value."""
+    key, value = "", b""
+    for number, _, content in _fields(data):
+        if not isinstance(content, bytes):
+            raise bad_request("an entry of a map is no text")
+        key, value = (_text(content), value) if number == 1 else (key, content)
+    return {key: base64.b64encode(value).decode() if form == "blobs" else _text(value)}
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise bad_request("the body has a text that is not UTF-8") from None
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """The fields of a message: number, wire type, and value."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == _VARINT:
+            value, at = _varint(data, at)
+            yield number, wire_type, value
+            continue
+        if wire_type == _BYTES:
+            size, at = _varint(data, at)
+        elif wire_type in (_FIXED_32, _FIXED_64):
+            size = 4 if wire_type == _FIXED_32 else 8
+        else:
+            raise bad_request(f"the wire type {wire_type} is not one of protobuf")
+        if size > len(data) - at:
+            raise bad_request("the body ends within a field")
+        yield number, wire_type, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise bad_request("the body ends within a number")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise bad_request("a number of the body is too long")
