@@ -196,6 +196,30 @@ class KubectlTests(TestCase):
 
         await self.on_each(check)
 
+    async def test_server_side_apply(self) -> None:
+        """Two managers apply parts of one object; a field of the other is a conflict, and goes over by force."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            gateway = ROUTES.format(name="shared", port=free_port()).split("---")[0]
+            apply = ("apply", "--server-side", "-f", "-", "--field-manager")
+            applied = await kubectl.run(*apply, "one", given=gateway)
+            self.assertIn("serverside-applied", applied.stdout, which)
+            labelled = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: shared, labels: {a: b}}\n"
+            await kubectl.run(*apply, "two", given=labelled)
+            path = "jsonpath={.metadata.labels.a} {.spec.servers[0].port.protocol}"
+            self.assertEqual((await kubectl.run("get", "gw", "shared", "-o", path)).stdout, "b TCP")
+            other = gateway.replace("name: shared", "name: shared, labels: {a: c}")
+            conflict = await kubectl.run(*apply, "one", given=other, status=1)
+            self.assertRegex(conflict.stderr, r'conflict with "two"[^\n]*: \.metadata\.labels\.a')
+            await kubectl.run(*apply, "one", "--force-conflicts", given=other)
+            self.assertEqual((await kubectl.run("get", "gw", "shared", "-o", path)).stdout, "c TCP")
+            await kubectl.run(*apply, "one", given=gateway)
+            self.assertEqual((await kubectl.run("get", "gw", "shared", "-o", path)).stdout, " TCP")
+            await kubectl.run("apply", "-f", "-", given=gateway)
+            await kubectl.run("delete", "gw", "shared")
+
+        await self.on_each(check)
+
     async def test_readers(self) -> None:
         """The reader's kubeconfig lists and is refused every write; a wrong token is refused everything."""
         await self.start()

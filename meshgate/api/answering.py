@@ -12,17 +12,18 @@ import binascii
 import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meshgate import __version__
 from meshgate.api import discovery, openapi, patches, protobuf_bodies
 from meshgate.api.collection import Collection, WriteOptions, Written
+from meshgate.api.managed_fields import applied
 from meshgate.api.object_validation import UNKNOWN_FIELDS
-from meshgate.api.objects import checked, in_version, key_of, too_old
+from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.requests import Answer, ApiRequest
-from meshgate.api.resource_types import ResourceType
+from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
 from meshgate.api.store_interface import Object
@@ -41,6 +42,8 @@ KUBERNETES: Final = ("1", "33")
 
 PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
+
+APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 _READS: Final = ("GET", "HEAD")
 _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
@@ -153,6 +156,8 @@ class Answering:
             return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
         if request.method == "PUT" and target.name:
             return await self._replace(request, target, options)
+        if request.method == "PATCH" and target.name and request.content_type in APPLY_PATCHES:
+            return await self._apply(request, target, options)
         if request.method == "PATCH" and target.name:
             return await self._patch(request, target, options)
         if request.method == "DELETE":
@@ -266,6 +271,28 @@ class Answering:
         written = await self._collection.update(target.type, key, make, options)
         return await self._written(request, target, written)
 
+    async def _apply(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
+        """Apply on the server's side: create the object, or merge the fields that the manager wants."""
+        manager, force, now = request.query.get("fieldManager", ""), request.flag("force"), timestamp(self._now())
+        if not manager:
+            raise bad_request("PatchOptions.meta.k8s.io is invalid: fieldManager: is required for apply patch")
+        wanted = checked(target.type, target.version, target.namespace, request.yaml())
+        if value_at(wanted, ("metadata", "managedFields")):
+            raise bad_request("metadata.managedFields must be nil")
+        if wanted["metadata"].get("name", target.name) != target.name:
+            raise bad_request("the name of the object does not match the name on the URL")
+        wanted = {**wanted, "metadata": {**wanted["metadata"], "name": target.name}}
+        key = (target.namespace, target.name)
+        if self._collection.find(target.type, key) is None:
+            body = applied(target.type, None, wanted, manager, force, now)
+            return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
+
+        def make(before: Object) -> Mapping[str, Any]:
+            return applied(target.type, before, wanted, manager, force, now)
+
+        written = await self._collection.update(target.type, key, make, options, applies=True)
+        return await self._written(request, target, written)
+
     async def _written(self, request: ApiRequest, target: Target, written: Written, code: int = 200) -> Answer:
         """The answer to a write, with what Istio would keep silent as warnings."""
         warnings = written.warnings
@@ -289,7 +316,7 @@ class Answering:
         if not isinstance(body, Mapping):
             raise bad_request("the options of a delete are an object")
         if body.get("dryRun"):
-            options = WriteOptions(options.author, True, options.unknown_fields)
+            options = replace(options, dry_run=True)
         if target.name:
             key = (target.namespace, target.name)
             written = await self._collection.delete(target.type, key, body.get("preconditions"), options)
@@ -325,7 +352,8 @@ def _write_options(request: ApiRequest) -> WriteOptions:
     unknown_fields = request.query.get("fieldValidation", "") or "Warn"
     if unknown_fields not in UNKNOWN_FIELDS:
         raise bad_request(f"fieldValidation has to be one of {', '.join(UNKNOWN_FIELDS)}, not {unknown_fields[:40]!r}")
-    return WriteOptions(request.author, bool(dry_run), unknown_fields)
+    manager = request.query.get("fieldManager", "") or request.author.agent.partition("/")[0] or "unknown"
+    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager[:128])
 
 
 def _patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], Any]:

@@ -25,6 +25,7 @@ from typing import Any, Final
 from twisted.internet.defer import DeferredLock
 
 from meshgate.api import objects as rules
+from meshgate.api.managed_fields import tracked
 from meshgate.api.object_validation import Validation, validated
 from meshgate.api.refusal import RefusedError, already_exists, not_found
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
@@ -48,12 +49,14 @@ class WriteOptions:
     The options of a write.
 
     :ivar dry_run: check everything, and write nothing.
+    :ivar manager: the client that manages the fields that are written.
     :ivar unknown_fields: the action on unknown fields: ``Strict``, ``Warn`` or ``Ignore``.
     """
 
     author: Author = field(default_factory=Author)
     dry_run: bool = False
     unknown_fields: str = "Warn"
+    manager: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,17 +295,26 @@ class Collection:
                 raise RefusedError(403, f"the store takes no more than {MAX_OBJECTS} objects of a type")
             identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
             object_ = _completed(type_, rules.created(named, identity, self._now()))
+            if "managedFields" not in object_["metadata"]:
+                object_ = tracked(type_, None, object_, options.manager, rules.timestamp(self._now()))
             return object_, validated(type_, object_, options.unknown_fields)
 
         return await self._write(type_, key, change, options)
 
     async def update(
-        self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]], options: WriteOptions
+        self,
+        type_: ResourceType,
+        key: Key,
+        make: Callable[[Object], Mapping[str, Any]],
+        options: WriteOptions,
+        *,
+        applies: bool = False,
     ) -> Written:
         """
         Change an object.
 
         :param make: makes the wanted object from the present one; it may raise a RefusedError.
+        :param applies: True if it tells the managers of the fields itself.
         :raises RefusedError: if there is none, it is another provider's, or the wanted object has a fault.
         """
 
@@ -314,6 +326,8 @@ class Collection:
                 return None, Validation()
             if _same(before, after):
                 return before, Validation()
+            if not applies:
+                after = tracked(type_, before, after, options.manager, rules.timestamp(self._now()))
             return after, validated(type_, after, options.unknown_fields)
 
         return await self._write(type_, key, change, options)

@@ -98,6 +98,8 @@ def updated(type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dic
             type_, name, "the object has been modified; please apply your changes to the latest version and try again"
         )
     kept = {key: old[key] for key in _GIVEN_BY_SERVER if key in old}
+    if "managedFields" in old:
+        kept["managedFields"] = new.get("managedFields", old["managedFields"])
     metadata = {**_without(new, *_GIVEN_BY_SERVER), **kept, "name": name, "generation": old["generation"]}
     metadata["resourceVersion"] = old["resourceVersion"]
     after = {**_without(body, "status"), "metadata": metadata}

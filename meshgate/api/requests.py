@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 from meshgate.api import protobuf_bodies
 from meshgate.api.refusal import RefusedError, bad_request
 from meshgate.api.store_interface import Author
+from meshgate.resources.yaml.document import YamlError, iterate_documents
 
 JSON_TYPE: Final = "application/json"
 
@@ -97,6 +98,22 @@ class ApiRequest:
             reason = str(error) or "it is nested too deeply"
             raise bad_request(f"the body is not JSON: {reason[:200]}") from None
 
+    def yaml(self) -> Any:
+        """
+        The body, which is one document of YAML, of which JSON is a part.
+
+        :raises RefusedError: if it is not.
+        """
+        if self.body.lstrip()[:1] == b"{":
+            return self.json()
+        try:
+            documents = [document.value for document in iterate_documents(self.body)]
+            if len(documents) != 1:
+                raise bad_request(f"the body has {len(documents)} documents, not one")
+            return _plain(documents[0])
+        except (YamlError, ValueError, TypeError, RecursionError) as error:
+            raise bad_request(f"the body is not YAML: {str(error)[:200]}") from None
+
     def table_version(self) -> str:
         """The version of the Table that the client prefers to the objects; empty if it wants the objects."""
         return self._preferred(_TABLE)
@@ -124,6 +141,11 @@ class ApiRequest:
         accepted = [form.strip().partition(";")[0] for form in self.headers.get("accept", "*/*").split(",")]
         if not any(form in _ANY for form in accepted):
             raise RefusedError(406, f"only {JSON_TYPE} is served")
+
+
+def _plain(value: Any) -> Any:
+    """A value of a YAML document as JSON has it."""
+    return json.loads(json.dumps(value, allow_nan=False, default=str))
 
 
 def _no_constant(name: str) -> NoReturn:
