@@ -83,13 +83,14 @@ class SeveralGatewaysTests(CommandTestCase):
 
     def test_check(self) -> None:
         """Every gateway is judged under its own name, unless one is chosen or described."""
-        first, _, last = self.run_command("check", "routes").stdout.splitlines()
+        selector, first, _, last = self.run_command("check", "routes").stdout.splitlines()
+        self.assertIn("info[MG2040]", selector)
         self.assertIn("MG2008", first)
         self.assertTrue(first.endswith(" [gateway private]"))
-        self.assertEqual(last, "1 warning in 7 resources, at the gateways istio-ingressgateway, private")
+        self.assertEqual(last, "1 warning, 1 info in 7 resources, at the gateways istio-ingressgateway, private")
         found = self.run_json("check", "routes")
         self.assertEqual(found["gateways"], ["istio-system/istio-ingressgateway", "istio-system/private"])
-        self.assertEqual([each["gateway"] for each in found["problems"]], ["private"])
+        self.assertEqual([each["gateway"] for each in found["problems"]], ["", "private"])
         for option in ("--gateway=istio-ingressgateway", "--gateway-label=istio=ingressgateway"):
             found = self.run_json("check", option, "routes")
             self.assertEqual([each["code"] for each in found["problems"]], ["MG2001"], option)

@@ -43,6 +43,10 @@ TOPOLOGY = "topology."
 REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 SUBZONE_LABEL = "topology.istio.io/subzone"
+POD_NAME_LABEL: Final = "statefulset.kubernetes.io/pod-name"
+POD_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"
+"""The labels that Kubernetes gives each Pod of a StatefulSet."""
+
 NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
@@ -181,6 +185,8 @@ class Catalog:
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
         # By namespace, key and value of each of the labels of their Pods.
         self._pod_sources: dict[tuple[str, str, str], list[PodSource]] = defaultdict(list)
+        # By namespace and name, for Services that select a single Pod of one.
+        self._stateful_sets: dict[tuple[str, str], PodSource] = {}
         # By namespace, key and value of each of their labels, so that a selector need not try all of them.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
         # The namespaces of Services by name, made when a host is unknown.
@@ -217,6 +223,8 @@ class Catalog:
         elif makes_pods(resource):
             if resource.kind == "Pod":
                 self._pods[resource.namespace, resource.name] = resource
+            if resource.kind == "StatefulSet":
+                self._stateful_sets[resource.namespace, resource.name] = resource
             for key, value in pod_labels(resource).items():
                 self._pod_sources[resource.namespace, key, value].append(resource)
         elif isinstance(resource.spec, EndpointSliceSpec):
@@ -382,6 +390,11 @@ class Catalog:
     def _pods_selected(self, namespace: str, selector: Mapping[str, str]) -> tuple[PodSource, ...]:
         if not selector:
             return ()
+        if POD_NAME_LABEL in selector:
+            stateful_set = self._stateful_sets.get((namespace, selector[POD_NAME_LABEL].rpartition("-")[0]))
+            rest = {key: value for key, value in selector.items() if key not in (POD_NAME_LABEL, POD_INDEX_LABEL)}
+            if stateful_set is not None and selected(rest, pod_labels(stateful_set)):
+                return (stateful_set,)
         fewest = min((self._pod_sources.get((namespace, *pair), []) for pair in selector.items()), key=len)
         return tuple(each for each in fewest if selected(selector, pod_labels(each)))
 

@@ -13,6 +13,7 @@ from meshgate.resources.kinds.pod import PodSource, PodSpec, containers, named_p
 from meshgate.resources.kinds.service import ServicePort, ServiceSpec, TransportProtocol
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
+from meshgate.resources.wording import count_of
 from meshgate.routing.compile.catalog import selected
 
 NO_TRANSLATION_LABEL: Final = "experimental.istio.io/disable-gateway-port-translation"
@@ -35,11 +36,13 @@ class KnownGateway(NamedTuple):
     :ivar name: of its Deployment, Pod or Service; else made of its labels.
     :ivar labels: of its pod.
     :ivar namespace: of its pod.
+    :ivar is_implied: only the selectors of Gateways speak of it.
     """
 
     name: str
     labels: Mapping[str, str]
     namespace: str
+    is_implied: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -231,6 +234,29 @@ def not_selected(gateway: Gateway, proxy: Proxy, pods: Collection[PodFacts]) -> 
         f"not for this gateway: the selector is {wanted}, and the labels of this gateway are {have}",
         path="spec.selector",
         hint="set the labels of this gateway in the settings, under gateway.labels",
+    )
+
+
+def implied_only(gateway: Gateway, more: int) -> Problem:
+    """
+    The problem of a Gateway whose selector nothing in the resources has; the workload may just not be among them.
+
+    :param more: the number of other Gateways for the same workload.
+    """
+    mixed_up = [
+        f"{right_key}: {right}"
+        for key, value in gateway.spec.selector.items()
+        for right_key, right in ISTIO_LABELS.items()
+        if value == right and key != right_key
+    ]
+    same = f", and so {'is' if more == 1 else 'are'} {count_of(more, 'more Gateway')}" if more else ""
+    return gateway.problem(
+        Severity.INFO,
+        "MG2040",
+        f"no workload that was read is labeled {_text(gateway.spec.selector)}; the Gateway is judged as if one were"
+        + same,
+        path="spec.selector",
+        hint=f"did you mean {', '.join(mixed_up)}?" if mixed_up else "a selector has labels of the gateway's pod",
     )
 
 

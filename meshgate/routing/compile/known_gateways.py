@@ -37,6 +37,7 @@ from meshgate.routing.compile.gateway_proxy import (
     PodFacts,
     Proxy,
     absent_among,
+    implied_only,
     misspelled,
 )
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
@@ -46,6 +47,9 @@ ISTIO_NAME: Final = "istio-ingressgateway"
 
 _PREFIX: Final = "istio-"
 _NOT_FOR_INGRESS: Final = ("egress", "eastwest", "east-west")
+
+_OF_ISTIO: Final = frozenset(pair for name in ISTIO_GATEWAYS for pair in (("istio", name), ("app", _PREFIX + name)))
+"""The labels of the gateways that Istio installs."""
 
 Selector = frozenset[tuple[str, str]]
 
@@ -175,7 +179,7 @@ def _implied(selectors: Iterable[Selector], namespace: str) -> list[_Candidate]:
     for each in selectors:
         groups[frozenset(_as_of_chart(dict(each)).items())].append(each)
     return [
-        _Candidate(KnownGateway(_name(dict(labels)), dict(labels), namespace), frozenset(group))
+        _Candidate(KnownGateway(_name(dict(labels)), dict(labels), namespace, is_implied=True), frozenset(group))
         for labels, group in groups.items()
     ]
 
@@ -275,6 +279,7 @@ def judge(
         if own.intersection(indexes):
             names = judges.names(problem, frozenset(indexes))
             kept.append(replace(problem, gateway=names) if names else problem)
+    kept += [implied_only(first, len(others)) for first, *others in judges.implied()]
     return in_order(kept)
 
 
@@ -286,7 +291,8 @@ class _Judges:
 
     def __init__(self, resources: Iterable[Resource[Any]], gateways: Sequence[KnownGateway]) -> None:
         self._all = frozenset(range(len(gateways)))
-        self._names = [each.name for each in gateways]
+        self._gateways = gateways
+        self._selecting: list[Gateway] = []
         self._in_mesh: set[ResourceKey] = set()
         self._judges: dict[ResourceKey, frozenset[int]] = {}
         by_name: dict[str, frozenset[int]] = {}
@@ -296,6 +302,7 @@ class _Judges:
             if isinstance(resource.spec, GatewaySpec):
                 chosen = self._selected(resource, gateways, by_selector)
                 self._judges[resource.key] = by_name[resource.qualified_name] = chosen
+                self._selecting.append(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 virtual_services.append(resource)
         for each in virtual_services:
@@ -319,7 +326,20 @@ class _Judges:
         in_mesh_too = ResourceKey(problem.kind, problem.namespace, problem.name) in self._in_mesh
         if problem.phase is Phase.VALIDATION or own == self._all or (in_mesh_too and found_by == self._all):
             return ""
-        return ", ".join(self._names[index] for index in sorted(own))
+        return ", ".join(self._gateways[index].name for index in sorted(own))
+
+    def implied(self) -> list[list[Gateway]]:
+        """
+        The Gateways for which only implied gateways have the labels, those for one gateway together. Those for gateways
+        that Istio installs are left out.
+        """
+        found: dict[frozenset[int], list[Gateway]] = defaultdict(list)
+        for each in self._selecting:
+            selector, judges = each.spec.selector, self._judges[each.key]
+            implied = all(self._gateways[index].is_implied for index in judges)
+            if selector and implied and _OF_ISTIO.isdisjoint(selector.items()):
+                found[judges].append(each)
+        return list(found.values())
 
     @staticmethod
     def _selected(

@@ -88,6 +88,19 @@ class ServiceTests(SynchronousTestCase):
             found = look_up(DB, 80, db, deployment("db", APP, *ports))
             self.assertEqual((bool(found.pods), "targetPort 'web'" in found.missing), (want, not want), target)
 
+    def test_a_single_pod_of_a_stateful_set(self) -> None:
+        """Kubernetes labels each Pod of a StatefulSet by its name, by which a Service may select it."""
+        made = {**deployment("db", APP), "kind": "StatefulSet"}
+        name = "statefulset.kubernetes.io/pod-name"
+        for selector, wanted in (
+            ({name: "db-0"}, ["db"]),
+            ({**APP, name: "db-12"}, ["db"]),
+            ({name: "cart-0"}, []),
+            ({"app": "x", name: "db-0"}, []),
+        ):
+            found = look_up(DB, 80, service("db", port(80), selector=selector), made)
+            self.assertEqual([each.name for each in found.pods], wanted, selector)
+
     def test_workloads_are_selected_in_the_namespace(self) -> None:
         """Labels of spec and metadata count together; other namespaces and other labels do not."""
         found = look_up(
