@@ -103,7 +103,7 @@ class DestinationChecks:
                 lack = no_subset(self._rules, self._catalog, found, target.subset, Viewer.of(self._proxy))
             if lack is not None:
                 self._add(path, lack)
-            for problem in passed_over(self._rules, found, rule, beside, target.subset if lacks_subset else ""):
+            for problem in passed_over(self._rules, found, rule, beside, target.subset):
                 self._problems.add(problem)
         self._check_port(path, target, "the server's port")
 

@@ -101,19 +101,20 @@ def passed_over(
     rules: DestinationRules, found: CatalogHost, followed: MergedRule | None, beside: Set[str], subset: str
 ) -> Iterator[Problem]:
     """
-    The problems of trafficPolicies that this gateway does not follow for a host.
+    The problems of policies that this gateway does not follow for a host.
 
     :param followed: the rule that it follows.
     :param beside: the namespaces in which a rule is likely to be meant for this gateway.
-    :param subset: the subset that the route lacks, whose problem already names the rules that have it; or empty.
+    :param subset: the subset of the route, or empty; if it is missing, that problem names the rules that have it.
     """
     in_force = followed.rules if followed is not None else []
-    others = [rule for rule in rules.covering(found.host) if rule.spec.traffic_policy and rule not in in_force]
+    missing = followed is None or subset not in followed.subsets
+    others = [rule for rule in rules.covering(found.host) if _has_policy(rule, subset) and rule not in in_force]
     if not others:
         return
     search = _Search(rules, found, Viewer.of(rules.proxy), beside)
     for each in map(search.candidate, others):
-        if each.severity is None or (subset and any(one.name == subset for one in each.rule.spec.subsets)):
+        if each.severity is None or (missing and any(one.name == subset for one in each.rule.spec.subsets)):
             continue
         yield each.rule.problem(
             each.severity,
@@ -123,6 +124,13 @@ def passed_over(
             path="spec.host",
             hint=each.hint,
         )
+
+
+def _has_policy(rule: DestinationRule, subset: str) -> bool:
+    """True if a rule has a policy for its host, or for a subset of that name."""
+    return rule.spec.traffic_policy is not None or any(
+        one.name == subset and one.traffic_policy is not None for one in rule.spec.subsets
+    )
 
 
 def gravest(problems: Collection[Problem]) -> Iterator[Problem]:
