@@ -9,6 +9,7 @@ from typing import Any
 
 from meshgate.api.resource_types import Column, ResourceType
 from meshgate.api.store_interface import Object
+from meshgate.resources.durations import format_age
 
 
 def table(
@@ -72,38 +73,7 @@ def _age(metadata: Any, now: datetime) -> str:
     created = metadata.get("creationTimestamp")
     if not created:
         return "<unknown>"
-    return age_text((now - datetime.fromisoformat(created)).total_seconds())
-
-
-def age_text(seconds: float) -> str:
-    """
-    A time span as kubectl writes it (apimachinery, util/duration, HumanDuration): two units where they matter.
-
-    :param seconds: the span.
-    """
-    whole = max(0, int(seconds))
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if whole < 120:
-        return f"{whole}s"
-    if minutes < 10:
-        return _two(minutes, "m", whole % 60, "s")
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if hours < 192:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    if days < 2920:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+    return format_age((now - datetime.fromisoformat(created)).total_seconds())
 
 
 def now_of(seconds: float) -> datetime:

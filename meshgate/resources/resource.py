@@ -72,6 +72,11 @@ class Resource(Generic[S_co]):
         else:
             keep("_order", (1, 0.0, self.origin.file, self.origin.document, self.name, self.namespace))
 
+    @property
+    def known_since(self) -> float | None:
+        """When it was created, or else first read, in seconds since the epoch; None where neither is known."""
+        return self.created.timestamp() if self.created is not None else self.first_read
+
     def location(self, path: str = "") -> str:
         """The position of the resource, or of one of its fields, as ``file:line:column``."""
         return self.origin.location(path)
@@ -85,6 +90,16 @@ class Resource(Generic[S_co]):
         of documents.
         """
         return self._order
+
+    def order_in_cluster(self) -> tuple[int, float, str, int, str, str]:
+        """
+        Return a sort key for the order that Istio most likely finds in a cluster.
+
+        Ages there are whole seconds, and resources that are applied together mostly have the same one. So of resources
+        without a time stamp the names decide, and not the files.
+        """
+        known, seconds, _, _, name, namespace = self._order
+        return known, seconds, "", 0, name, namespace
 
     def problem(
         self,

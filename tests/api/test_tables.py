@@ -4,36 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.tables import age_text, now_of, table
+from meshgate.api.tables import now_of, table
 from tests.api.api_objects import gateway, type_named
-
-
-class AgeTests(SynchronousTestCase):
-    """Ages as kubectl writes them."""
-
-    def test_ages(self) -> None:
-        """Small units disappear as the age grows."""
-        minute, hour, day = 60, 3600, 86400
-        for seconds, text in (
-            (-1, "0s"),
-            (0, "0s"),
-            (119, "119s"),
-            (2 * minute, "2m"),
-            (2 * minute + 5, "2m5s"),
-            (10 * minute + 5, "10m"),
-            (2 * hour + 59 * minute, "179m"),
-            (3 * hour, "3h"),
-            (3 * hour + 5 * minute, "3h5m"),
-            (9 * hour + 5 * minute, "9h"),
-            (47 * hour, "47h"),
-            (2 * day, "2d"),
-            (2 * day + hour, "2d1h"),
-            (8 * day + hour, "8d"),
-            (729 * day, "729d"),
-            (731 * day, "2y1d"),
-            (9 * 365 * day, "9y"),
-        ):
-            self.assertEqual(age_text(seconds), text)
 
 
 class TableTests(SynchronousTestCase):

@@ -20,6 +20,7 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing
 from meshgate.routing.compile.claims import TERMINATION_REFUSAL, Claim, ServerClaims, server_names
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
+from meshgate.routing.compile.precedence import Loss
 from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.servers import BoundServer, duplicates
 from meshgate.routing.compile.unrouted import no_fitting_rule
@@ -37,7 +38,8 @@ class ChainBuilder:
     :param bound: gives the VirtualServices that are bound to a server's Gateway, in their order.
     :param claims: gives the claims of a VirtualService to a server.
     :ivar listeners: the listeners of the servers added so far.
-    :ivar problems: of claims that were dropped or ignored.
+    :ivar problems: of claims, except for those that lose to others.
+    :ivar losses: of claims to others.
     :ivar unbound: the servers without a VirtualService.
     :ivar used: the Services, ServiceEntries and DestinationRules that destinations of the chains come from.
     """
@@ -58,6 +60,7 @@ class ChainBuilder:
         self._noted: set[tuple[ResourceKey, str]] = set()
         self.listeners: dict[ListenerKey, ListenerBuilder] = {}
         self.problems: list[Problem] = []
+        self.losses: list[Loss] = []
         self.unbound: list[BoundServer] = []
         self.used: set[ResourceKey] = set()
 
@@ -113,7 +116,7 @@ class ChainBuilder:
         for claim in self._claims(server):
             self._note_ignored(claim)
             if winner is not None:
-                self.problems.append(_second_rule(claim, server, winner))
+                self.losses.append(_second_rule(claim, server, winner))
             else:
                 winner = claim
                 self._admit(listener, claim, server)
@@ -141,16 +144,22 @@ class ChainBuilder:
         if refusal is None:
             listener.add(claim.chain, claim.owner, sniffs=server.is_tls)
             return
-        self.problems.append(
-            claim.virtual_service.problem(
+        cause, owner = refusal
+
+        def problem(reason: str) -> Problem:
+            return claim.virtual_service.problem(
                 Severity.ERROR,
                 "MG2004",
-                f"the rule is dropped: {refusal} on {server.address}",
+                f"the rule is dropped: {cause} on {server.address}" + (f", {reason}" if reason else ""),
                 path=claim.path,
                 hint="Envoy would refuse the whole listener",
                 listener=str(server.address),
             )
-        )
+
+        if owner is None:
+            self.problems.append(problem(""))
+        else:
+            self.losses.append(loss_of(claim, server, owner, problem))
 
     def _names_taken(self, server: BoundServer, claim: Claim) -> bool:
         """True if a name of the match block is another block's. Then the whole block is dropped, its free names too."""
@@ -159,18 +168,21 @@ class ChainBuilder:
         # A rule that meets two servers of one port claims its names twice, and loses them to nobody but itself.
         lost = [(name, owner) for name, owner in clash if owner.text != claim.owner.text]
         if lost:
+            first, owner = lost[0]
             taken = ", ".join(name for name, _ in lost)
-            self.problems.append(
-                claim.virtual_service.problem(
+
+            def problem(reason: str) -> Problem:
+                return claim.virtual_service.problem(
                     Severity.ERROR,
                     "MG2005",
-                    f"the whole match block is dropped: {taken} on port {server.port_text} already goes to "
-                    f"{lost[0][1]}",
-                    path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(lost[0][0])}]",
-                    hint="the older VirtualService wins, then the name that sorts first",
+                    f"the whole match block is dropped: {taken} on port {server.port_text} already goes to {owner}, "
+                    f"{reason}",
+                    path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(first)}]",
+                    hint="name each server name in one match block of a port only",
                     listener=str(server.address),
                 )
-            )
+
+            self.losses.append(loss_of(claim, server, owner, problem))
         return bool(clash)
 
     def _note_wider(self, server: BoundServer, claim: Claim) -> None:
@@ -252,14 +264,29 @@ def names_of(server: BoundServer) -> Iterator[str]:
             yield from server_names(server) or (CATCH_ALL,)
 
 
-def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Problem:
+def _second_rule(claim: Claim, server: BoundServer, first: Claim) -> Loss:
     winner = first.virtual_service
-    return claim.virtual_service.problem(
-        Severity.WARNING,
-        "MG2009",
-        f"the rule never gets a connection: port {server.port_text} goes whole to VirtualService "
-        f"{winner.qualified_name} ({winner.location(first.path)}) {first.path}",
-        path=claim.path,
-        hint="a TCP port has no names to tell routes apart; give each its own port",
-        listener=str(server.address),
-    )
+
+    def problem(reason: str) -> Problem:
+        return claim.virtual_service.problem(
+            Severity.WARNING,
+            "MG2009",
+            f"the rule never gets a connection: port {server.port_text} goes whole to VirtualService "
+            f"{winner.qualified_name} ({winner.location(first.path)}) {first.path}, {reason}",
+            path=claim.path,
+            hint="a TCP port has no names to tell routes apart; give each its own port",
+            listener=str(server.address),
+        )
+
+    return loss_of(claim, server, first.owner, problem)
+
+
+def loss_of(claim: Claim, server: BoundServer, winner: Owner, problem: Callable[[str], Problem]) -> Loss:
+    """
+    The loss of a claim to another.
+
+    :param problem: makes the problem, of the reason why the other one comes first.
+    """
+    loser = claim.owner
+    key = (claim.virtual_service.key, claim.path, server.key)
+    return Loss(key, winner.resource, loser.resource, winner.comes_before(loser), problem)

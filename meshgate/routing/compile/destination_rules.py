@@ -22,6 +22,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog import scopes, selected
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.precedence import precedence_by_name
 from meshgate.routing.hosts import full_name, is_wildcard, most_specific, wildcards_over
 
 ROOT_NAMESPACE: Final = "istio-system"
@@ -64,18 +65,30 @@ class MergedRule:
     subsets: dict[str, OwnedSubset] = field(default_factory=dict)
     policy: tuple[DestinationRule, TrafficPolicy] | None = None
 
-    def merge(self, rule: DestinationRule) -> Iterator[Problem]:
-        """Merge a younger rule, and yield the problems of what is lost of it."""
+    def merge(self, rule: DestinationRule) -> None:
+        """Merge a younger rule."""
         self.rules.append(rule)
         for index, subset in enumerate(rule.spec.subsets):
-            first = self.subsets.setdefault(subset.name, OwnedSubset(rule, index, subset))
-            if first.rule is not rule:
-                yield _subset_taken(rule, index, first)
-        if rule.spec.traffic_policy is not None:
-            if self.policy is None:
-                self.policy = (rule, rule.spec.traffic_policy)
-            else:
-                yield _policy_taken(rule, self.policy[0])
+            self.subsets.setdefault(subset.name, OwnedSubset(rule, index, subset))
+        if self.policy is None and rule.spec.traffic_policy is not None:
+            self.policy = (rule, rule.spec.traffic_policy)
+
+    def problems(self) -> Iterator[Problem]:
+        """The problems of what is lost of the rules."""
+        if len(self.rules) < 2:
+            return
+        with_policy = [rule for rule in self.rules if rule.spec.traffic_policy is not None]
+        for rule in with_policy[1:]:
+            yield _policy_taken(rule, with_policy)
+        owners: dict[str, list[DestinationRule]] = defaultdict(list)
+        for rule in self.rules:
+            for subset in rule.spec.subsets:
+                owners[subset.name].append(rule)
+        for rule in self.rules:
+            for index, subset in enumerate(rule.spec.subsets):
+                first = self.subsets[subset.name]
+                if first.rule is not rule:
+                    yield _subset_taken(rule, index, first, owners[subset.name])
 
     def visible(self, namespace: str) -> bool:
         """True if a proxy in a namespace may see the rules."""
@@ -103,17 +116,24 @@ class _Index:
     def __init__(self) -> None:
         self._rules: dict[str, dict[str, list[MergedRule]]] = defaultdict(lambda: defaultdict(list))
 
-    def add(self, rule: DestinationRule, host: str, seen_by: frozenset[str]) -> Iterator[Problem]:
-        """Add a rule, merged with older ones for the same proxies; yield the problems of what is lost of it."""
+    def add(self, rule: DestinationRule, host: str, seen_by: frozenset[str]) -> None:
+        """Add a rule, merged with older ones for the same proxies."""
         chosen = rule.spec.workload_selector
         selector = None if chosen is None else chosen.match_labels
         same_host = self._rules[rule.namespace][host]
         for merged in same_host:
             if (merged.seen_by, merged.selector) == (seen_by, selector):
-                yield from merged.merge(rule)
+                merged.merge(rule)
                 return
         same_host.append(MergedRule(seen_by, selector))
-        yield from same_host[-1].merge(rule)
+        same_host[-1].merge(rule)
+
+    def problems(self) -> Iterator[Problem]:
+        """The problems of what is lost of the rules."""
+        for by_host in self._rules.values():
+            for same_host in by_host.values():
+                for merged in same_host:
+                    yield from merged.problems()
 
     def find(self, namespace: str, host: str) -> list[MergedRule]:
         """The rules of a namespace with the most specific host that covers a host."""
@@ -145,19 +165,19 @@ class DestinationRules:
         self._by_short_host: dict[str, list[DestinationRule]] = defaultdict(list)
         self._has_wildcards = False
         self._local, self._exported, self._root_private = _Index(), _Index(), _Index()
-        lost: list[Problem] = []
         for rule in sorted(rules, key=Resource.order):
             host = self._add(rule)
             seen_by = viewers_of(rule)
             if EVERYBODY in seen_by or rule.namespace in seen_by:
-                lost += self._local.add(rule, host, seen_by)
+                self._local.add(rule, host, seen_by)
             if seen_by != {rule.namespace}:
-                lost += self._exported.add(rule, host, seen_by)
+                self._exported.add(rule, host, seen_by)
             elif rule.namespace == ROOT_NAMESPACE:
-                lost += self._root_private.add(rule, host, seen_by)
+                self._root_private.add(rule, host, seen_by)
         for rule in sorted(refused, key=Resource.order):
             self._add(rule)
             self._refused.add(id(rule))
+        lost = (problem for index in (self._local, self._exported, self._root_private) for problem in index.problems())
         self.problems = list(dict.fromkeys(lost))
 
     def _add(self, rule: DestinationRule) -> str:
@@ -254,23 +274,24 @@ def viewers_of(rule: DestinationRule) -> frozenset[str]:
     return scopes(rule) if rule.spec.workload_selector is None else frozenset([rule.namespace])
 
 
-def _subset_taken(rule: DestinationRule, index: int, first: OwnedSubset) -> Problem:
+def _subset_taken(rule: DestinationRule, index: int, first: OwnedSubset, rivals: Sequence[DestinationRule]) -> Problem:
     return rule.problem(
         Severity.WARNING,
         "MG2064",
         f"the subset {first.subset.name} of {rule.spec.host} is ignored: DestinationRule {first.rule.qualified_name} "
-        f"({first.location}) is older and has one of that name",
+        f"({first.location}) has one of that name and comes first, {precedence_by_name(first.rule, rule, rivals)}",
         path=f"spec.subsets[{index}].name",
         hint="give it another name, or write one DestinationRule a host",
     )
 
 
-def _policy_taken(rule: DestinationRule, first: DestinationRule) -> Problem:
+def _policy_taken(rule: DestinationRule, rivals: Sequence[DestinationRule]) -> Problem:
+    first = rivals[0]
     return rule.problem(
         Severity.WARNING,
         "MG2065",
         f"the trafficPolicy for {rule.spec.host} is ignored: DestinationRule {first.qualified_name} "
-        f"({first.location('spec.trafficPolicy')}) is older and has one",
+        f"({first.location('spec.trafficPolicy')}) has one and comes first, {precedence_by_name(first, rule, rivals)}",
         path="spec.trafficPolicy",
         hint="write one DestinationRule a host",
     )

@@ -16,7 +16,7 @@ from meshgate.resources.kinds.virtualservice import L4MatchAttributes, VirtualSe
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import quoted
 from meshgate.routing.addresses import EVERYWHERE, network
-from meshgate.routing.compile.chains import ChainBuilder
+from meshgate.routing.compile.chains import ChainBuilder, loss_of
 from meshgate.routing.compile.claims import (
     TERMINATION_REFUSAL,
     Claim,
@@ -229,16 +229,18 @@ class ExtendedChainBuilder(ChainBuilder):
             return  # A wildcard that was cut has lost to a more specific name, as it would on the wire.
         name = f" of {limited.name}" if limited.name != CATCH_ALL else ""
         condition = f" {limited.chain.condition}" if limited.chain.condition else ""
-        self.problems.append(
-            claim.virtual_service.problem(
+
+        def problem(reason: str) -> Problem:
+            return claim.virtual_service.problem(
                 Severity.ERROR if server.is_passthrough else Severity.WARNING,
                 "MG2005" if server.is_passthrough else "MG2009",
-                f"the rule gets nothing{name}{condition} on {server.address}: that goes to {rival}",
+                f"the rule gets nothing{name}{condition} on {server.address}: that goes to {rival}, {reason}",
                 path=claim.path,
                 hint="tell the two apart by sniHosts, destinationSubnets or sourceSubnet",
                 listener=str(server.address),
             )
-        )
+
+        self.losses.append(loss_of(claim, server, rival, problem))
 
 
 def _extended(

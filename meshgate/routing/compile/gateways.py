@@ -29,6 +29,7 @@ from meshgate.routing.compile.catalog import are_the_same
 from meshgate.routing.compile.chains import ChainBuilder, names_of
 from meshgate.routing.compile.claims import ServerClaims
 from meshgate.routing.compile.listeners import ListenerBuilder
+from meshgate.routing.compile.precedence import loss_problems
 from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.servers import Age, BoundServer, Group, MergedServers, PortUse
 from meshgate.routing.table import Listener, ListenerKey
@@ -64,12 +65,24 @@ class _GatewayState:
     :ivar unselected: the problem that the Gateway does not select this gateway, or None.
     :ivar servers: none if the Gateway does not select this gateway.
     :ivar bound: the VirtualServices that name the Gateway, in their order.
+    :ivar export_ranks: of these, likewise.
     :ivar claims: of each of these to each server, as far as they have been read.
     :ivar names: the names that the Gateway can take from other Gateways, or lose to them.
     :ivar alone: the output of the Gateway compiled by itself; None until all claims have been read.
     """
 
-    __slots__ = ("alone", "bound", "claims", "epoch", "gateway", "names", "port_uses", "servers", "unselected")
+    __slots__ = (
+        "alone",
+        "bound",
+        "claims",
+        "epoch",
+        "export_ranks",
+        "gateway",
+        "names",
+        "port_uses",
+        "servers",
+        "unselected",
+    )
 
     def __init__(self, gateway: Gateway, epoch: int, servers: tuple[BoundServer, ...] | Problem) -> None:
         self.gateway = gateway
@@ -77,10 +90,24 @@ class _GatewayState:
         self.unselected = servers if isinstance(servers, Problem) else None
         self.servers = () if isinstance(servers, Problem) else servers
         self.bound: tuple[VirtualService, ...] = ()
+        self.export_ranks: tuple[int, ...] = ()
         self.claims: dict[_ClaimKey, tuple[VirtualService, ServerClaims]] = {}
         self.names: Collection[Name] = ()
         self.port_uses = PortUse.by_port(self.servers)
         self.alone: GatewayOutput | None = None
+
+    def bound_in_order(self, by_name: bool) -> tuple[VirtualService, ...]:
+        """
+        The VirtualServices that name the Gateway.
+
+        :param by_name: in the order of a cluster, in which names decide.
+        """
+        if not by_name or len(self.bound) < 2:
+            return self.bound
+        ranked = sorted(
+            zip(self.export_ranks, self.bound, strict=True), key=lambda each: (each[0], each[1].order_in_cluster())
+        )
+        return tuple(virtual_service for _, virtual_service in ranked)
 
     def unread(self) -> Iterator[tuple[BoundServer, VirtualService]]:
         """The servers and VirtualServices whose claims have not been read yet."""
@@ -216,6 +243,7 @@ class Gateways:
             del self._stale[name]
             return budget
         state.bound = bindings.bound_to(name)
+        state.export_ranks = bindings.export_ranks(name)
         for server, virtual_service in state.unread():
             if budget <= 0:
                 return budget
@@ -235,20 +263,39 @@ class Gateways:
         :param states: from the oldest Gateway to the youngest.
         :param ages_elsewhere: the age of the first server of each group among the other Gateways.
         """
+        merged, chains = self._merge(states, ages_elsewhere, by_name=False)
+        losses = [*merged.losses, *chains.losses]
+        by_name = {loss.key: loss for loss in losses}
+        if losses or _mixes_tls(states):
+            in_cluster = sorted(states, key=lambda state: state.gateway.order_in_cluster())
+            if in_cluster != list(states) or any(state.bound != state.bound_in_order(by_name=True) for state in states):
+                servers, others = self._merge(in_cluster, {}, by_name=True)
+                by_name = {loss.key: loss for loss in (*servers.losses, *others.losses)}
+        problems = [*chains.problems, *loss_problems(losses, by_name)]
+        return GatewayOutput(chains.listeners, problems, merged.dropped, chains.unbound, frozenset(chains.used))
+
+    def _merge(
+        self, states: Sequence[_GatewayState], ages_elsewhere: Mapping[Group, Age], *, by_name: bool
+    ) -> tuple[MergedServers, ChainBuilder]:
+        """
+        Merge the servers of Gateways, and build the chains of all that are kept.
+
+        :param states: in their order.
+        :param by_name: the order is that of a cluster.
+        """
         by_key = {state.gateway.key: state for state in states}
-        merged = MergedServers()
+        merged = MergedServers(by_name=by_name)
         for state in states:
             merged.add(state.servers)
         servers = merged.in_order(ages_elsewhere)
         chains = self._builder(
             servers,
-            lambda server: by_key[server.gateway.key].bound,
+            lambda server: by_key[server.gateway.key].bound_in_order(by_name),
             lambda server, virtual_service: by_key[server.gateway.key].claims_to(server, virtual_service),
         )
         for server in servers:
             chains.add(server)
-        problems = [*merged.problems, *chains.problems]
-        return GatewayOutput(chains.listeners, problems, merged.dropped, chains.unbound, frozenset(chains.used))
+        return merged, chains
 
     def _compile_contested(self) -> None:
         """Compile the contested Gateways together, unless nothing about them has changed."""
@@ -294,6 +341,15 @@ class Gateways:
                 if server.group in several and (server.gateway.key, server.index) not in state.alone.dropped:
                     ages[server.group] = min(server.age, ages.get(server.group, server.age))
         return ages
+
+
+def _mixes_tls(states: Iterable[_GatewayState]) -> bool:
+    """True if a port has servers of several Gateways with and without TLS: then what is lost depends on their order."""
+    uses: dict[int, PortUse] = {}
+    for state in states:
+        for port, use in state.port_uses.items():
+            uses[port] = uses[port].plus(use) if port in uses else use
+    return any(use.contested and use.tls for use in uses.values())
 
 
 def _listener(builders: Sequence[ListenerBuilder]) -> Listener | None:

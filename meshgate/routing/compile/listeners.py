@@ -15,16 +15,18 @@ its port. So a server may be reached over more or fewer families than it asks fo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from meshgate.resources.kinds.gateway import Gateway, Server
-from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
+from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.precedence import in_cluster, precedence
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.table import (
     ANY_IPV4,
@@ -49,11 +51,13 @@ class Owner:
 
     :ivar text: a rule, or a server without rules, with its location.
     :ivar sni_host: the server name as the rule has it, if it was cut to the server's hosts; else empty.
+    :ivar virtual_service: of the rule; None for a server without rules.
     """
 
     server: BoundServer
     text: str
     sni_host: str = ""
+    virtual_service: VirtualService | None = None
 
     @classmethod
     def of(cls, server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
@@ -62,7 +66,27 @@ class Owner:
 
         :param path: of the rule, or of one of its match blocks.
         """
-        return cls(server, f"VirtualService {virtual_service.qualified_name} ({virtual_service.location(path)}) {path}")
+        location = f"({virtual_service.location(path)}) {path}"
+        text = f"VirtualService {virtual_service.qualified_name} {location}"
+        return cls(server, text, virtual_service=virtual_service)
+
+    @property
+    def resource(self) -> Resource[Any]:
+        """The VirtualService of the rule, or else the Gateway of the server."""
+        return self.server.gateway if self.virtual_service is None else self.virtual_service
+
+    def comes_before(self, other: Owner) -> str:
+        """Why a rule comes before another, in words that follow its name and a comma."""
+        mine, others = self.virtual_service, other.virtual_service
+        if mine is not None and mine is others:
+            return "by the order of its rules"
+        if self.server.gateway is not other.server.gateway:
+            return f"since its Gateway comes first, {precedence(self.server.gateway, other.server.gateway)}"
+        if mine is None or others is None:
+            return "by the order of servers"
+        if (EVERYBODY in mine.spec.export_to) != (EVERYBODY in others.spec.export_to):
+            return "by exportTo, which counts before the age"
+        return precedence(mine, others) if mine.order() < others.order() else "by the order of servers"
 
     def __str__(self) -> str:
         return self.text
@@ -102,20 +126,23 @@ class ListenerBuilder:
         self._sniffs |= other._sniffs
         self._serves |= other._serves
 
-    def refuse(self, names: tuple[str, ...]) -> str | None:
-        """The reason why Envoy would refuse a chain with these names, in words; None if it would not."""
+    def refuse(self, names: tuple[str, ...]) -> tuple[str, Owner | None] | None:
+        """
+        Why Envoy would refuse a chain with these names, in words, and the owner of one of them, if that is the reason;
+        None if Envoy would not refuse it.
+        """
         for name in [name for name in names if name.startswith("*")]:
             if name != CATCH_ALL and not name.startswith("*."):
-                return f"{name} is a partial wildcard, which Envoy does not accept as a server name"
+                return f"{name} is a partial wildcard, which Envoy does not accept as a server name", None
         seen = set(names)
         if len(seen) < len(names):
-            return f"{Counter(names).most_common(1)[0][0]} stands twice in one block"
+            return f"{Counter(names).most_common(1)[0][0]} stands twice in one block", None
         wanted = {CATCH_ALL} if CATCH_ALL in seen or not seen else seen
         taken = min(self._owners.keys() & wanted, default=None)
         if taken is None:
             return None
         subject = "connections without a matching name go" if taken == CATCH_ALL else f"{taken} goes"
-        return f"{subject} to {self._owners[taken]} already"
+        return f"{subject} to {self._owners[taken]} already", self._owners[taken]
 
     def add(self, chain: Chain, owner: Owner, *, sniffs: bool) -> None:
         """
@@ -270,7 +297,19 @@ def _of_port(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:
             effect, cause = "is reached over IPv4 alone", f"is bound to {ANY_IPV4}"
         else:
             effect, cause = "is reached over IPv6, too", "has no bind"
-        yield _problem(gateway, index, f"{effect}: it shares a listener with {_named(oldest, first)}, which {cause}")
+        reason = _first_in_port(oldest, gateway, servers)
+        holder = f"{_named(oldest, first)}, which {cause} and comes first, {reason}"
+        yield _problem(gateway, index, f"{effect}: it shares a listener with {holder}")
+
+
+def _first_in_port(oldest: Gateway, other: Gateway, servers: Sequence[tuple[Gateway, int]]) -> str:
+    """Why a Gateway comes first among the servers of a port, and who would in a cluster if its bind is another."""
+    if oldest is other:
+        return "by the order of servers"
+    gateway, index = min(servers, key=lambda each: each[0].order_in_cluster())
+    binds = {_bind(*each) for each in servers if each[0] is oldest}
+    by_name = oldest if _bind(gateway, index) in binds else gateway
+    return precedence(oldest, other) + in_cluster(oldest, other, by_name)
 
 
 def _beside_ipv6(servers: list[tuple[Gateway, int]]) -> Iterator[Problem]:

@@ -119,6 +119,16 @@ class Bindings:
             self._in_order[gateway] = [key for key, _ in found], [each for _, each in found]
         return tuple(self._in_order[gateway][1])
 
+    def export_ranks(self, gateway: str) -> tuple[int, ...]:
+        """
+        The ranks of the VirtualServices of :meth:`bound_to` by their exportTo, in the same order.
+
+        :param gateway: ``namespace/name``.
+        """
+        if not self.bound_to(gateway):
+            return ()
+        return tuple(key[0] for key in self._in_order[gateway][0])
+
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
     ) -> Iterator[Problem]:

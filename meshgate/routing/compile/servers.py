@@ -15,7 +15,7 @@ group; chains are built group by group, in the order of each group's first serve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
+from meshgate.routing.compile.precedence import IN_CLUSTER, Loss, precedence
 from meshgate.routing.hosts import server_host_index, server_hosts
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 
@@ -158,12 +159,14 @@ class MergedServers:
     """
     The servers of several Gateways, without those that are dropped.
 
-    :ivar problems: one for each dropped server.
+    :param by_name: the Gateways come in the order of a cluster, in which names decide.
+    :ivar losses: one for each dropped server.
     :ivar dropped: the dropped servers, by Gateway and index.
     """
 
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
+    def __init__(self, *, by_name: bool = False) -> None:
+        self._by_name = by_name
+        self.losses: list[Loss] = []
         self.dropped: set[tuple[ResourceKey, int]] = set()
         self._groups: dict[Group, list[BoundServer]] = {}
         # One for each port, whatever its bind: the last plain server that brought a new protocol or bind to the port.
@@ -173,9 +176,9 @@ class MergedServers:
     def add(self, servers: Iterable[BoundServer]) -> None:
         """Add the servers of one Gateway. Older Gateways are added first."""
         for server in servers:
-            problem = self._clash(server)
-            if problem is not None:
-                self.problems.append(problem)
+            loss = self._clash(server)
+            if loss is not None:
+                self.losses.append(loss)
                 self.dropped.add((server.gateway.key, server.index))
                 continue
             if server.group not in self._groups and not server.is_tls:
@@ -188,11 +191,14 @@ class MergedServers:
 
         :param ages_elsewhere: the age of the first server of a group, where it is among servers that are not here.
         """
-        ages = {group: servers[0].age for group, servers in self._groups.items()}
+        ages = {group: self._age(servers[0]) for group, servers in self._groups.items()}
         order = sorted(self._groups, key=lambda group: min(ages[group], ages_elsewhere.get(group, ages[group])))
         return [server for group in order for server in self._groups[group]]
 
-    def _clash(self, new: BoundServer) -> Problem | None:
+    def _age(self, server: BoundServer) -> Age:
+        return (*server.gateway.order_in_cluster(), server.index) if self._by_name else server.age
+
+    def _clash(self, new: BoundServer) -> Loss | None:
         """Why a server is dropped, or None. The order of the checks is Istio's, and decides some outcomes."""
         if new.server.tls is not None:
             owners = self._tls_hosts.setdefault(new.port, {})
@@ -254,28 +260,59 @@ class PortUse(NamedTuple):
         return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
 
 
-def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Problem:
+def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Loss:
     names = ", ".join(name for name, _ in clash)
     name, owner = clash[0]
     holder = owner.at(_host_field(owner, name))
-    return new.problem(
-        Severity.ERROR,
-        "MG2002",
-        f"the whole server is dropped: {names} on port {new.port_text} already belongs to {holder}{_as(owner, new)}",
-        "name each host in one TLS server of a port only; the older Gateway wins",
-        _host_field(new, name),
-    )
+
+    def problem(reason: str) -> Problem:
+        return new.problem(
+            Severity.ERROR,
+            "MG2002",
+            f"the whole server is dropped: {names} on port {new.port_text} already belongs to "
+            f"{holder}{_as(owner, new)}, {reason}",
+            "name each host in one TLS server of a port only",
+            _host_field(new, name),
+        )
+
+    return _loss(new, owner, problem)
 
 
-def _port_clash(new: BoundServer, plain: BoundServer) -> Problem:
-    return new.problem(
-        Severity.ERROR,
-        "MG2003",
-        f"the server is dropped: port {new.port_text} is already taken by the {plain.protocol} "
-        f"{plain.at('.port.number')}{_as(plain, new)}",
-        "a plain port belongs to one server; use another port, or another bind address",
-        ".port.number",
-    )
+def _port_clash(new: BoundServer, plain: BoundServer) -> Loss:
+    holder = f"the {plain.protocol} {plain.at('.port.number')}{_as(plain, new)}"
+
+    def problem(reason: str) -> Problem:
+        return new.problem(
+            Severity.ERROR,
+            "MG2003",
+            f"the server is dropped: port {new.port_text} is already taken by {holder}, {reason}",
+            "a plain port belongs to one server; use another port, or another bind address",
+            ".port.number",
+        )
+
+    return _loss(new, plain, problem, holder)
+
+
+def _loss(new: BoundServer, owner: BoundServer, problem: Callable[[str], Problem], holder: str = "") -> Loss:
+    """
+    The loss of a server.
+
+    :param holder: the owner in words, if the loss may be one in a cluster alone.
+    """
+    winner, loser = owner.gateway, new.gateway
+
+    def problem_by_name(_: str) -> Problem:
+        return new.problem(
+            Severity.WARNING,
+            "MG2082",
+            f"the server serves by file order; {IN_CLUSTER}, it is dropped: "
+            f"{holder} sorts first by name, and takes port {new.port_text}",
+            "give the two different ports, or the other Gateway a name that sorts behind",
+            ".port.number",
+        )
+
+    reason = "by the order of servers" if winner is loser else precedence(winner, loser)
+    return Loss((loser.key, new.index), winner, loser, reason, problem, problem_by_name if holder else None)
 
 
 def _as(holder: BoundServer, new: BoundServer) -> str:

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.problem import Problem
 from meshgate.routing.compile.chains import ChainBuilder
+from meshgate.routing.compile.precedence import loss_problems
 from meshgate.routing.table import ListenerKey
 from tests.configurations import (
     Document,
@@ -32,6 +33,7 @@ def built(one: Document, *routes: Document) -> ChainBuilder:
     builder = ChainBuilder(all_servers, lambda server: bound, claims_by(resources))
     for server in all_servers:
         builder.add(server)
+    builder.problems += loss_problems(builder.losses, {loss.key: loss for loss in builder.losses})
     return builder
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.problem import Problem
+from meshgate.routing.compile.precedence import loss_problems
 from meshgate.routing.compile.servers import BoundServer, MergedServers, PortUse
 from tests.configurations import (
     Document,
@@ -53,6 +55,11 @@ class ServerTests(SynchronousTestCase):
             self.assertEqual(kinds(server(gateway("gw", one))), want, one)
 
 
+def problems(found: MergedServers) -> list[Problem]:
+    """The problems of dropped servers."""
+    return list(loss_problems(found.losses, {loss.key: loss for loss in found.losses}))
+
+
 class MergedServersTests(SynchronousTestCase):
     """The servers of several Gateways on one port."""
 
@@ -61,7 +68,7 @@ class MergedServersTests(SynchronousTestCase):
         for late in (tcp_server(9000), tls_server(9000), {**HTTP, "port": {**HTTP["port"], "number": 9000}}):
             found = merged(gateway("gw", tcp_server(9000)), gateway("late", late))
             self.assertEqual(names(found), ["gw/0"])
-            (problem,) = found.problems
+            (problem,) = problems(found)
             self.assertEqual((problem.code, problem.name), ("MG2003", "late"))
             self.assertEqual(problem.path, "spec.servers[0].port.number")
             self.assertIn("Gateway default/gw", problem.message)
@@ -71,7 +78,7 @@ class MergedServersTests(SynchronousTestCase):
         """A plain server that comes after TLS servers shares the port with them; then no other may come."""
         found = merged(gateway("gw", tls_server(9000, [A]), tcp_server(9000)), gateway("late", tls_server(9000, [B])))
         self.assertEqual(names(found), ["gw/0", "gw/1"])
-        self.assertEqual(codes(found.problems), ["MG2003"])
+        self.assertEqual(codes(problems(found)), ["MG2003"])
 
     def test_http_servers_share_a_port(self) -> None:
         """Plain HTTP servers are told apart by their hosts, and lose no port to each other."""
@@ -81,7 +88,7 @@ class MergedServersTests(SynchronousTestCase):
         """Neither the port nor the hosts of another bind are taken."""
         one, other = {"bind": "127.0.0.1"}, {"bind": "127.0.0.2"}
         for kind in (tcp_server, tls_server):
-            self.assertEqual(merged(gateway("gw", kind(1, **one)), gateway("late", kind(1, **other))).problems, [])
+            self.assertEqual(merged(gateway("gw", kind(1, **one)), gateway("late", kind(1, **other))).losses, [])
 
     def test_a_doubled_host_drops_the_whole_server(self) -> None:
         """A TLS server that repeats a host of its port loses its other hosts as well; these stay free."""
@@ -91,13 +98,13 @@ class MergedServersTests(SynchronousTestCase):
             gateway("later", tls_server(443, [C])),
         )
         self.assertEqual(names(found), ["gw/0", "later/0"])
-        (problem,) = found.problems
+        (problem,) = problems(found)
         self.assertEqual((problem.code, problem.name, problem.path), ("MG2002", "late", "spec.servers[0].hosts[1]"))
         self.assertIn("Gateway default/gw", problem.message)
 
     def test_the_same_host_on_another_port(self) -> None:
         """It is no duplicate."""
-        self.assertEqual(merged(gateway("gw", tls_server(443, [A]), tls_server(8443, [A]))).problems, [])
+        self.assertEqual(merged(gateway("gw", tls_server(443, [A]), tls_server(8443, [A]))).losses, [])
 
     def test_groups_are_built_one_after_the_other(self) -> None:
         """Servers of one group follow the first of them; an older server elsewhere moves the group to the front."""
