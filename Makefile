@@ -29,7 +29,7 @@ SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|envir
 	tests/resources/yaml/test_document.py
 QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
 
-.PHONY: help lab tutorial lab-stop test test-quick test-compiled golden lint docs bench peers kubectl soak compiled wheel clean
+.PHONY: help lab tutorial lab-stop test test-quick test-compiled golden lint docs share bench peers kubectl soak compiled wheel clean
 
 help:
 	@echo "meshgate, an L4 ingress gateway. Targets of make:"
@@ -94,6 +94,9 @@ lint: $(VENV)/.installed-dev  ## check style and types
 
 docs: $(VENV)/.installed-dev  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+share: $(VENV)/.installed-dev  ## write the man pages and the completion of shells into share again
+	$(BIN)/python docs/shell_files.py
 
 # Names the programs that are missing. For other measurements, see `.venv/bin/python -m benchmarks --help`.
 bench: $(VENV)/.installed-dev peers  ## measure the figures of the documentation and the README again

@@ -168,6 +168,9 @@ class InstallationTests(TestCase):
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         self.assertEqual(sorted(file.suffix for file in folder.iterdir()), [".gz", ".whl"])
         await self.verify(await self.installed(folder))
+        with ZipFile(next(folder.glob("*.whl"))) as wheel:
+            for name in ("man/man1/meshgate-check.1", "bash-completion/completions/meshgate"):
+                self.assertIn(f"meshgate-0.1.0.data/data/share/{name}", wheel.namelist())
 
     async def test_editable(self) -> None:
         """An editable installation lets twistd find the plug-ins, wherever it is started, and follows its sources."""

@@ -71,8 +71,8 @@ def codes() -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """The help of every command, as the command prints it."""
-    yield from _help(main, "meshgate", click.Context(main, info_name="meshgate"))
-    context = click.Context(main, info_name="meshgate")
+    context = click.Context(main, info_name="meshgate", **main.context_settings)
+    yield from _help(main, "meshgate", context)
     for name in main.list_commands(context):
         command = main.get_command(context, name)
         yield from _help(command, f"meshgate {name}", click.Context(command, info_name=name, parent=context))

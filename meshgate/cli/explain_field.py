@@ -10,8 +10,18 @@ from meshgate.resources.field_reference import UnknownFieldError, find_entry, ki
 from meshgate.resources.kinds.supported_kinds import KINDS
 
 
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a kind, or the last step of a path."""
+    parent, dot, last = incomplete.rpartition(".")
+    try:
+        names = [field.name for field in find_entry(parent).fields] if dot else list(KINDS)
+    except UnknownFieldError:
+        return []
+    return [f"{parent}{dot}{name}" for name in names if name.lower().startswith(last.lower())]
+
+
 @click.command("explain-field")
-@click.argument("field", required=False)
+@click.argument("field", required=False, shell_complete=_complete)
 @FORMAT
 def command(field: str | None, form: str) -> None:
     """Explain what a field of a resource means, and which values it takes.

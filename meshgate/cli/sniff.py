@@ -16,7 +16,7 @@ from meshgate.wire.clienthello import ClientHello, HelloError, NotTLS, parse_hel
 
 @click.command("sniff")
 @FORMAT
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
 def command(files: tuple[str, ...], form: str) -> None:
     """Show the contents of a captured ClientHello: server name, ALPN and versions.
 

@@ -21,7 +21,7 @@ BROKEN: Final = 2
 
 @click.command("test")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", type=click.Path(), nargs=-1)
 @FORMAT
 @gateway_options
 def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> None:

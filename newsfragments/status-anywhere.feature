@@ -1,0 +1,1 @@
+``meshgate status`` finds ``./meshgate.yaml``, takes ``--state-dir``, and works beside broken settings.
