@@ -1,4 +1,4 @@
-"""Tests of the documentation: the paths that it names exist."""
+"""Tests of the documentation: the paths that it names exist, and commands are shown as such."""
 
 from __future__ import annotations
 
@@ -39,3 +39,20 @@ class PathTests(SynchronousTestCase):
         rows = re.findall(r"(?m)^``meshgate/(\w+)``  ", page.read_text(encoding="utf-8"))
         folders = [layer for layer in (*LAYERS, *ABOVE) if (ROOT / layer).is_dir()]
         self.assertEqual(rows, folders)
+
+
+class HighlightTests(SynchronousTestCase):
+    """The languages of code blocks."""
+
+    def test_commands(self) -> None:
+        """A block that begins with a prompt says that it is a session at a shell, or plain text."""
+        folder = IMPORT_ROOT / "docs"
+        if not folder.exists():
+            raise SkipTest("these tests are not run from a checkout")
+        prompts = re.compile(r"(?m)^.*(?:::| (?:sh|bash|python|yaml))\n\n+ +\$ .*$")
+        wrong = [
+            f"{page.relative_to(folder)}: {found[0]}"
+            for page in sorted(folder.rglob("*.rst"))
+            for found in prompts.finditer(page.read_text(encoding="utf-8"))
+        ]
+        self.assertEqual(wrong, [])
