@@ -235,6 +235,11 @@ class DestinationResolver:
         for problem in notes(policies):
             self._problems.add(problem)
         sections = effective(policies, number)
+        port, labels = found.ports[number], subset.subset.labels if subset is not None else {}
+        endpoints, missing = port.subset(labels)
+        name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
+        self._problems.add(affinity_ignored(found.source, endpoints, sections))
+        self._problems.add(nearness(found, port, endpoints, sections, name))
         lack = (
             tls_lack(sections.get("tls"))
             or preamble_lack(sections)
@@ -243,9 +248,6 @@ class DestinationResolver:
         )
         if lack is not None:
             return _Resolved(found.host, number, lack=lack)
-        port, labels = found.ports[number], subset.subset.labels if subset is not None else {}
-        endpoints, missing = port.subset(labels)
-        name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         if missing:
             # Where the port lacks endpoints, the subset is not to blame.
             subject = f"{found.host}:{number}" if missing == port.missing else name
@@ -253,8 +255,6 @@ class DestinationResolver:
             severity = Severity.INFO if self._proxy.in_cluster and elsewhere else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = upstream_policy(sections)
-        self._problems.add(affinity_ignored(found.source, endpoints, sections))
-        self._problems.add(nearness(found, found.ports[number], endpoints, sections, name))
         if policy.outliers is not None:
             self._problems.add(never_out(sections["outlier_detection"], policy.outliers, endpoints, name))
         return _Resolved(found.host, number, endpoints, lack, _used(found, rule, subset), policy)

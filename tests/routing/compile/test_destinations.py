@@ -409,6 +409,19 @@ class NearnessTests(SynchronousTestCase):
             self.assertEqual(routed(*documents).problems, ())
 
 
+class SeveralNotesTests(SynchronousTestCase):
+    """Several things of one destination that this gateway does not do."""
+
+    def test_one_does_not_hide_the_others(self) -> None:
+        """What is not followed is said even where nothing is dialed."""
+        ports = {"port": 80, "name": "tcp"}
+        asks: Document = {"sessionAffinity": "ClientIP", "trafficDistribution": "PreferClose"}
+        db = service("db", ports, selector={"app": "db"}, **asks)
+        rule = destination_rule("d", "db", trafficPolicy={"proxyProtocol": {}})
+        found = routed(db, rule, *NearnessTests.apart)
+        self.assertEqual(codes(found.problems), ["MG2076", "MG2077", "MG2081"])
+
+
 class AffinityTests(SynchronousTestCase):
     """Services that keep a client at its endpoint."""
 
