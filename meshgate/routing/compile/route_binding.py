@@ -15,6 +15,7 @@ from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServi
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import MESH, gateway_reference
 
@@ -228,10 +229,10 @@ def _not_exported(virtual_service: VirtualService, proxy: Proxy) -> Problem:
     return virtual_service.problem(
         Severity.WARNING,
         "MG2011",
-        f"not visible to this gateway: it is exported to {', '.join(virtual_service.spec.export_to)} only, "
+        f"not visible to this gateway: it is exported to {', '.join(sorted(scopes(virtual_service)))} only, "
         f"and the gateway is in {proxy.namespace}",
         path="spec.exportTo",
-        hint=f'add {proxy.namespace!r} or "*" to exportTo',
+        hint=f'add "{proxy.namespace}" or "*" to exportTo',
     )
 
 
