@@ -181,10 +181,14 @@ def _head_faults(document: Any, file: str) -> list[Fault]:
     if not isinstance(document, Mapping):
         hint = "a resource is a mapping with apiVersion, kind and metadata"
         return [Fault((), "MG0003", f"the document is {value_text(document)}, not a resource", hint)]
-    own = next((key for key in _OWN_FILES if isinstance(document.get(key), list)), None)
-    if own is not None and document.keys().isdisjoint(("apiVersion", "kind")):
-        noun, hint = _OWN_FILES[own]
-        return [Fault((), "MG0003", f"these are {noun}, not a resource", hint.format(file))]
+    if document.keys().isdisjoint(("apiVersion", "kind")):
+        own = next((key for key in _OWN_FILES if isinstance(document.get(key), list)), None)
+        if own is not None:
+            noun, hint = _OWN_FILES[own]
+            return [Fault((), "MG0003", f"these are {noun}, not a resource", hint.format(file))]
+        message = "the document has neither apiVersion nor kind, so it is no resource"
+        hint = "it is left out, as is right for values of Helm and the like"
+        return [Fault((), "MG0003", message, hint, Severity.WARNING)]
     faults = []
     for field in ("apiVersion", "kind"):
         value = document.get(field)
