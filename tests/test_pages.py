@@ -90,6 +90,10 @@ class PageTests(TestCase):
         """The commands say what the page shows of each symptom."""
         await Reader(self, installed=True).follow("howto/symptoms", may_fail=True)
 
+    async def test_from_kubectl_to_files(self) -> None:
+        """A changed copy beside the old one, and two resources without an age, are judged as the page shows."""
+        await Reader(self, installed=True).follow("howto/from-kubectl-to-files", may_fail=True)
+
     async def test_check_in_ci(self) -> None:
         """The commands of a pipeline say what the page shows."""
         await Reader(self, installed=True).follow("howto/check-in-ci")

@@ -120,9 +120,20 @@ def _position(resource: Resource[Any]) -> tuple[str, str, int, int, int]:
 
 
 def _overruled(loser: Resource[Any], winner: Resource[Any]) -> Problem:
+    same = (loser.spec, loser.labels) == (winner.spec, winner.labels)
     return loser.problem(
         Severity.WARNING,
         "MG0007",
-        f"{loser.key} at {loser.origin} is defined again at {winner.origin}, and the later one counts",
-        hint="remove one of them, or give it another name",
+        f"defined again at {winner.origin}, which counts, since {_reason(loser, winner)}; "
+        f"{'the copy' if same else 'what is written'} here, at {loser.origin}, has no effect",
+        hint="remove one of the two" if same else "remove what is out of date, or give it another name",
     )
+
+
+def _reason(loser: Resource[Any], winner: Resource[Any]) -> str:
+    """Why one of two documents is the later one."""
+    if loser.origin.provider != winner.origin.provider:
+        return f"the provider {winner.origin.provider!r} sorts last"
+    if loser.origin.file != winner.origin.file:
+        return f"{winner.origin.file} sorts last"
+    return "it comes last in the file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -56,9 +57,33 @@ class LatestTests(SynchronousTestCase):
         self.assertEqual((warning.file, warning.line, warning.subject()), ("a.yaml", 21, "Gateway default/x"))
         self.assertEqual(
             str(warning),
-            "a.yaml:21:1: warning[MG0007]: Gateway default/x: Gateway default/x at a.yaml:21:1 is defined again at "
-            "b.yaml:11:1, and the later one counts (remove one of them, or give it another name)",
+            "a.yaml:21:1: warning[MG0007]: Gateway default/x: defined again at b.yaml:11:1, which counts, since b.yaml "
+            "sorts last; the copy here, at a.yaml:21:1, has no effect (remove one of the two)",
         )
+
+    def test_the_warning_says_why(self) -> None:
+        """A document is later by the name of its provider, of its file, or in its file; a changed copy is no copy."""
+        first = resource("x", "routes.yaml", 0)
+        changed = replace(first, labels=Labels({"team": "shop"}), origin=replace(first.origin, file="routes-new.yaml"))
+        for one, other, want in [
+            (
+                first,
+                resource("x", "routes.yaml", 3),
+                "at routes.yaml:31:1, which counts, since it comes last in the file",
+            ),
+            (
+                first,
+                resource("x", "a.yaml", 0, provider="q"),
+                "since the provider 'q' sorts last; the copy here, at routes",
+            ),
+            (
+                changed,
+                first,
+                "since routes.yaml sorts last; what is written here, at routes-new.yaml:1:1, has no effect",
+            ),
+        ]:
+            _, (warning,) = latest([one, other])
+            self.assertIn(want, warning.message)
 
     def test_other_namespaces_are_other_resources(self) -> None:
         """Nothing is lost of what only looks alike."""
