@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
@@ -51,6 +52,15 @@ class Model(BaseModel):
         if isinstance(data, dict) and None in data.values():
             return {key: value for key, value in data.items() if value is not None}
         return data
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Share the set of the fields that were given: a set for each of 100,000 models costs 20 MiB."""
+        object.__setattr__(self, "__pydantic_fields_set__", _shared(frozenset(self.__pydantic_fields_set__)))
+
+
+@lru_cache(4096)
+def _shared(names: frozenset[str]) -> set[str]:
+    return set(names)
 
 
 class KubernetesModel(Model):

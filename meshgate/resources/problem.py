@@ -52,7 +52,8 @@ class Origin:
     :ivar line: the first line of the document, from 1; 0 where there are no lines.
     :ivar column: the column of the document's first character, from 1; 0 where there are no lines.
     :ivar document: the index of the document in its file, from 0; each item of a ``kind: List`` counts as a document.
-    :ivar positions: the positions of the fields of the document's spec; None where they are not known.
+    :ivar positions: the positions of the fields of the document's spec, as :func:`pack_positions` gives them; None
+        where they are not known.
     """
 
     provider: str = ""
@@ -60,7 +61,7 @@ class Origin:
     line: int = 0
     column: int = 0
     document: int = 0
-    positions: PackedPositions | None = field(default=None, repr=False)
+    positions: bytes | None = field(default=None, repr=False)
 
     def position(self, path: str) -> tuple[int, int]:
         """
@@ -68,7 +69,7 @@ class Origin:
 
         :param path: as ``spec.servers[0].port.number``; empty for the document.
         """
-        found = self.positions.of(path) if self.positions is not None and path else None
+        found = packed_position(self.positions, path) if self.positions is not None and path else None
         return found or (self.line, self.column)
 
     def location(self, path: str = "") -> str:
@@ -144,45 +145,37 @@ def has_errors(problems: Iterable[Problem]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
 
-@dataclass(frozen=True, slots=True)
-class PackedPositions:
+def pack_positions(positions: Mapping[int, tuple[int, int]]) -> bytes:
     """
-    The lines and columns of fields: 12 bytes each.
+    Pack positions: 12 bytes a field. First comes the checksum of each path, in ascending order: 4 bytes each. Then come
+    line and column of each field, in the same order: 4 bytes each. The result is plain bytes, which the garbage
+    collector does not visit.
 
-    :ivar checksums: the checksum of each path, in ascending order: 4 bytes each.
-    :ivar coordinates: line and column of each field, in the same order: 4 bytes each.
+    :param positions: line and column by the :func:`path_checksum` of each path.
     """
+    checksums = sorted(positions)
+    coordinates = [number for checksum in checksums for number in positions[checksum]]
+    return array("I", checksums + coordinates).tobytes()
 
-    checksums: bytes = field(repr=False)
-    coordinates: bytes = field(repr=False)
 
-    @classmethod
-    def pack(cls, positions: Mapping[int, tuple[int, int]]) -> PackedPositions:
-        """
-        Pack positions.
+def packed_position(packed: bytes, path: str) -> tuple[int, int] | None:
+    """
+    Line and column of a field's value, from 1; of a missing field, those of the value that would contain it.
 
-        :param positions: line and column by the :func:`path_checksum` of each path.
-        """
-        checksums = sorted(positions)
-        coordinates = array("I", [number for checksum in checksums for number in positions[checksum]])
-        return cls(array("I", checksums).tobytes(), coordinates.tobytes())
-
-    def of(self, path: str) -> tuple[int, int] | None:
-        """
-        Line and column of a field's value, from 1; of a missing field, those of the value that would contain it.
-
-        :param path: as ``spec.servers[0].port.number``.
-        :return: None if not even the first step of the path has a position.
-        """
-        checksums = memoryview(self.checksums).cast("I")
-        while path:
-            wanted = path_checksum(path)
-            found = bisect_left(checksums, wanted)
-            if found < len(checksums) and checksums[found] == wanted:
-                coordinates = memoryview(self.coordinates).cast("I")
-                return coordinates[2 * found], coordinates[2 * found + 1]
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return None
+    :param packed: a result of :func:`pack_positions`.
+    :param path: as ``spec.servers[0].port.number``.
+    :return: None if not even the first step of the path has a position.
+    """
+    numbers = memoryview(packed).cast("I")
+    fields = len(numbers) // 3
+    while path:
+        wanted = path_checksum(path)
+        found = bisect_left(numbers, wanted, hi=fields)
+        if found < fields and numbers[found] == wanted:
+            line, column = numbers[fields + 2 * found : fields + 2 * found + 2]
+            return line, column
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return None
 
 
 def path_checksum(path: str, parent: int = 0) -> int:

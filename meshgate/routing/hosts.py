@@ -7,7 +7,9 @@ clients are lower-cased, but only when they are looked up in the table.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterable, Iterator
+from typing import Final
 
 MESH = "mesh"
 """The entry of ``gateways`` that stands for the sidecars of the mesh. A gateway ignores it."""
@@ -156,6 +158,9 @@ def without_namespace(host: str) -> str:
     return host.rpartition("/")[2]
 
 
+_NONE: Final[frozenset[str]] = frozenset()
+
+
 class HostIndex:
     """
     An index of the hosts of one server.
@@ -166,14 +171,14 @@ class HostIndex:
     :param hosts: the server's hosts as :func:`server_hosts` gives them.
     """
 
+    __slots__ = ("_by_namespace",)
+
     def __init__(self, hosts: Iterable[str]) -> None:
-        self._by_namespace: dict[str, _Names] = {}
+        by_namespace: dict[str, list[str]] = defaultdict(list)
         for host in hosts:
             where, _, name = host.partition("/") if "/" in host else ("", "", host)
-            names = self._by_namespace.get(where)
-            if names is None:
-                names = self._by_namespace[where] = _Names()
-            names.add(name)
+            by_namespace[where].append(name)
+        self._by_namespace = {where: _Names(names) for where, names in by_namespace.items()}
 
     def meets(self, host: str, namespace: str) -> bool:
         """True if the host of a VirtualService in a namespace has a name in common with the server."""
@@ -190,22 +195,13 @@ class HostIndex:
 class _Names:
     """Hosts without a namespace: full names, ``*`` or ``*.suffix``. Validation refuses partial wildcards as ``*x``."""
 
-    def __init__(self) -> None:
-        self._exact: set[str] = set()
-        self._suffixes: set[str] = set()
-        self._domains: set[str] = set()
-        self._tails = {""}
+    __slots__ = ("_exact", "_suffixes", "_tails")
 
-    def add(self, host: str) -> None:
-        if host.startswith("*"):
-            self._suffixes.add(host[1:])
-        else:
-            self._exact.add(host)
-        domain = host.partition(".")[2]
-        # There may be thousands of hosts, mostly of a few domains.
-        if domain and domain not in self._domains:
-            self._domains.add(domain)
-            self._tails.update(_tails(f".{domain}"))
+    def __init__(self, hosts: Collection[str]) -> None:
+        self._exact = frozenset(host for host in hosts if not host.startswith("*")) or _NONE
+        self._suffixes = frozenset(host[1:] for host in hosts if host.startswith("*")) or _NONE
+        # The tails of all hosts, found when a wildcard is first looked up: most servers never meet one.
+        self._tails: frozenset[str] | None = None
 
     def meet(self, host: str) -> bool:
         if self.cover(host):
@@ -214,8 +210,15 @@ class _Names:
             return False
         tail = host[1:]
         if tail == "" or tail.startswith("."):
-            return tail in self._tails
+            return tail in self._all_tails()
         return any(matches(host, own) for own in self._exact) or any(s.endswith(tail) for s in self._suffixes)
+
+    def _all_tails(self) -> frozenset[str]:
+        if self._tails is None:
+            # There may be thousands of hosts, mostly of a few domains.
+            domains = {host.partition(".")[2] for host in (*self._exact, *self._suffixes)}
+            self._tails = frozenset({"", *(tail for domain in domains if domain for tail in _tails(f".{domain}"))})
+        return self._tails
 
     def cover(self, host: str) -> bool:
         if not host.startswith("*") and host in self._exact:

@@ -60,7 +60,8 @@ class StatusText:
 
     def __init__(self) -> None:
         self._routes: dict[int, _Row] = {}
-        self._resources: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+        self._statuses: Mapping[ResourceKey, ResourceStatus] = {}
+        self._resources: dict[ResourceKey, str] = {}
 
     async def text(self, content: StatusContent, rest: Rest = no_rest) -> list[str]:
         """
@@ -102,15 +103,15 @@ class StatusText:
         return [row.text for row in rows.values()]
 
     async def _resource_rows(self, statuses: Mapping[ResourceKey, ResourceStatus], rest: Rest) -> list[str]:
-        rows: dict[ResourceKey, tuple[ResourceStatus, str]] = {}
+        rows: dict[ResourceKey, str] = {}
         for key, status in statuses.items():
-            row = self._resources.get(key)
-            if row is None or (row[0] is not status and row[0] != status):
-                row = (status, json.dumps({**key._asdict(), **status.as_json()}))
+            row, before = self._resources.get(key), self._statuses.get(key)
+            if row is None or (before is not status and before != status):
+                row = json.dumps({**key._asdict(), **status.as_json()})
                 await _rest_after(len(rows), rest)
             rows[key] = row
-        self._resources = rows
-        return [row[1] for row in rows.values()]
+        self._statuses, self._resources = statuses, rows
+        return list(rows.values())
 
 
 async def _rest_after(rows: int, rest: Rest) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from meshgate.resources.problem import PackedPositions, path_checksum
+from meshgate.resources.problem import pack_positions, path_checksum
 from meshgate.resources.wording import name_text, quoted
 from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, YamlError, compose
 from meshgate.resources.yaml.scalars import LETTERS, Scalar, key_text, meaning_in_yaml_1_2, plain_value
@@ -78,7 +78,7 @@ class YamlDocument:
         key, node = self._find(path)
         return _position(node if key is None else key)
 
-    def positions_below(self, path: Sequence[str | int], name: str) -> PackedPositions:
+    def positions_below(self, path: Sequence[str | int], name: str) -> bytes:
         """
         Pack the positions of everything in one field, so that they outlast the document.
 
@@ -306,7 +306,7 @@ def _fail(node: Node, message: str, hint: str = "") -> NoReturn:
     raise YamlError(message, *_position(node), hint)
 
 
-def _pack_positions(root: Node, name: str) -> PackedPositions:
+def _pack_positions(root: Node, name: str) -> bytes:
     """
     Pack the positions of a field of a document and of everything in it.
 
@@ -319,7 +319,7 @@ def _pack_positions(root: Node, name: str) -> PackedPositions:
             mark = _mark(key, value)
             found[path_checksum(name)] = (mark.line + 1, mark.column + 1)
             _collect(value, path_checksum(name), found)
-    return PackedPositions.pack(found)
+    return pack_positions(found)
 
 
 def _collect(node: Node, path: int, found: dict[int, tuple[int, int]]) -> None:

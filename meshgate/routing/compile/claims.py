@@ -104,6 +104,8 @@ class ClaimReader:
 
     def __init__(self) -> None:
         self._destinations: dict[tuple[object, ...], Destination] = {}
+        # Thousands of claims use the same few resources.
+        self._used: dict[frozenset[ResourceKey], frozenset[ResourceKey]] = {}
         # Of the server that was read last, since one server often meets thousands of VirtualServices.
         self._index: tuple[BoundServer, HostIndex] | None = None
         self._names: tuple[BoundServer, tuple[str, ...]] | None = None
@@ -179,6 +181,7 @@ class ClaimReader:
         policy = resolver.connection_policy(virtual_service, rule_path, rule.route)
         if server.is_passthrough and CATCH_ALL not in names:
             resolver.check_beginnings(virtual_service, rule_path, destinations)
+        used = frozenset(resolver.used)
         return Claim(
             virtual_service=virtual_service,
             path=path,
@@ -188,7 +191,7 @@ class ClaimReader:
             ignored=self._ignored(virtual_service, blocks),
             wider=self._wider(server, names) if server.is_passthrough else (),
             problems=tuple(resolver.problems),
-            used=frozenset(resolver.used),
+            used=self._used.setdefault(used, used),
         )
 
     def _chain(

@@ -154,7 +154,7 @@ class Compiler:
         self._analyzed_gateways: dict[str, Gateway] = {}
         self._analyzed_virtual_services: dict[ResourceKey, VirtualService] = {}
         # The full names of the hosts that the destinations of each of these VirtualServices name.
-        self._destination_hosts: dict[ResourceKey, frozenset[str]] = {}
+        self._destination_hosts: dict[ResourceKey, tuple[str, ...]] = {}
         # Valid resources that are neither Gateways nor VirtualServices, and everything that is made of them.
         self._shared: dict[ResourceKey, Resource[Any]] = {}
         self._shared_is_stale = True
@@ -372,10 +372,11 @@ class Compiler:
 
     def _analyze_virtual_service(self, virtual_service: VirtualService) -> None:
         self._analyzed_virtual_services[virtual_service.key] = virtual_service
-        self._destination_hosts[virtual_service.key] = frozenset(
+        hosts = (
             full_name(each.destination.host, virtual_service.namespace, self.proxy.domain_suffix)
             for each in destinations_of(virtual_service)
         )
+        self._destination_hosts[virtual_service.key] = tuple(dict.fromkeys(hosts))
         self._analysis.add_virtual_service(virtual_service, self.proxy)
         self._unchecked[virtual_service.key] = None
 

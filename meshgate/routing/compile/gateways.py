@@ -37,8 +37,8 @@ from meshgate.routing.table import Listener, ListenerKey
 Name = tuple[int, str]
 """A server name or a host, on a port."""
 
-_ClaimKey = tuple[int, ResourceKey]
-"""A server's index in its Gateway, and a VirtualService."""
+_ClaimKey = tuple[int, str]
+"""A server's index in its Gateway, and a VirtualService, as ``namespace/name``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +52,10 @@ class GatewayOutput:
     """
 
     listeners: Mapping[ListenerKey, ListenerBuilder] = field(default_factory=dict)
-    problems: Sequence[Problem] = ()
+    problems: tuple[Problem, ...] = ()
     dropped: Collection[tuple[ResourceKey, int]] = ()
-    unbound: Sequence[BoundServer] = ()
-    used: Collection[ResourceKey] = ()
+    unbound: tuple[BoundServer, ...] = ()
+    used: frozenset[ResourceKey] = frozenset()
 
 
 class _GatewayState:
@@ -113,28 +113,28 @@ class _GatewayState:
         """The servers and VirtualServices whose claims have not been read yet."""
         for server in self.servers:
             for virtual_service in self.bound:
-                kept = self.claims.get((server.index, virtual_service.key))
+                kept = self.claims.get((server.index, virtual_service.qualified_name))
                 if kept is None or kept[0] is not virtual_service:
                     yield server, virtual_service
 
     def claims_to(self, server: BoundServer, virtual_service: VirtualService) -> ServerClaims:
         """The claims of a VirtualService to a server, after they have been read."""
-        return self.claims[server.index, virtual_service.key][1]
+        return self.claims[server.index, virtual_service.qualified_name][1]
 
     def drop_unbound(self) -> None:
         """Drop the claims of VirtualServices that do not name the Gateway any more."""
         if len(self.claims) > len(self.servers) * len(self.bound):
-            bound = {each.key for each in self.bound}
+            bound = {each.qualified_name for each in self.bound}
             self.claims = {key: claims for key, claims in self.claims.items() if key[1] in bound}
 
-    def find_names(self) -> frozenset[Name]:
-        """The names of its servers, and those that its VirtualServices claim."""
-        found = {(server.port, name) for server in self.servers for name in names_of(server)}
+    def find_names(self) -> tuple[Name, ...]:
+        """The names of its servers, and those that its VirtualServices claim, each once."""
+        found = {(server.port, name): None for server in self.servers for name in names_of(server)}
         for server in self.servers:
             for virtual_service in self.bound:
                 for claim in self.claims_to(server, virtual_service).claims:
-                    found.update((server.port, name) for name in claim.names())
-        return frozenset(found)
+                    found.update(((server.port, name), None) for name in claim.names())
+        return tuple(found)
 
 
 class Gateways:
@@ -165,6 +165,8 @@ class Gateways:
         self._joint = GatewayOutput()
         self._joint_key: tuple[tuple[GatewayOutput, ...], Mapping[Group, Age]] = ((), {})
         self._listeners: dict[ListenerKey, tuple[list[ListenerBuilder], Listener | None]] = {}
+        # Thousands of Gateways use the same few resources.
+        self._used: dict[frozenset[ResourceKey], frozenset[ResourceKey]] = {}
 
     def add(self, gateway: Gateway) -> None:
         """Add a Gateway, or replace the one with its name."""
@@ -183,12 +185,14 @@ class Gateways:
     def begin_epoch(self) -> None:
         """Have all Gateways compiled again, since something that their servers depend on has changed."""
         self._epoch += 1
+        self._used.clear()
         self.invalidate(self.by_name)
 
     def read_again(self, virtual_services: Collection[ResourceKey]) -> None:
         """Have the claims of VirtualServices read again, since a host that their destinations name has changed."""
+        names = {f"{key.namespace}/{key.name}" for key in virtual_services}
         for name, state in self._states.items():
-            outdated = [key for key in state.claims if key[1] in virtual_services]
+            outdated = [key for key in state.claims if key[1] in names]
             for key in outdated:
                 del state.claims[key]
             if outdated:
@@ -239,7 +243,7 @@ class Gateways:
         if state is None or state.gateway is not gateway or state.epoch != self._epoch:
             state = self._states[name] = _GatewayState(gateway, self._epoch, self._servers_of(gateway))
         if state.unselected is not None:
-            state.alone = GatewayOutput(problems=[state.unselected])
+            state.alone = GatewayOutput(problems=(state.unselected,))
             del self._stale[name]
             return budget
         state.bound = bindings.bound_to(name)
@@ -248,7 +252,7 @@ class Gateways:
             if budget <= 0:
                 return budget
             claims = self._read_claims(server, virtual_service)
-            state.claims[server.index, virtual_service.key] = (virtual_service, claims)
+            state.claims[server.index, virtual_service.qualified_name] = (virtual_service, claims)
             budget -= 1
         state.drop_unbound()
         state.names = state.find_names()
@@ -271,8 +275,14 @@ class Gateways:
             if in_cluster != list(states) or any(state.bound != state.bound_in_order(by_name=True) for state in states):
                 servers, others = self._merge(in_cluster, {}, by_name=True)
                 by_name = {loss.key: loss for loss in (*servers.losses, *others.losses)}
-        problems = [*chains.problems, *loss_problems(losses, by_name)]
-        return GatewayOutput(chains.listeners, problems, merged.dropped, chains.unbound, frozenset(chains.used))
+        used = frozenset(chains.used)
+        return GatewayOutput(
+            chains.listeners,
+            (*chains.problems, *loss_problems(losses, by_name)),
+            merged.dropped or (),
+            tuple(chains.unbound),
+            self._used.setdefault(used, used),
+        )
 
     def _merge(
         self, states: Sequence[_GatewayState], ages_elsewhere: Mapping[Group, Age], *, by_name: bool

@@ -14,7 +14,7 @@ its port. So a server may be reached over more or fewer families than it asks fo
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,7 +107,7 @@ class ListenerBuilder:
         self._suffixes: dict[str, Chain] = {}
         self._catch_all: Chain | None = None
         self._owners: dict[str, Owner] = {}
-        self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = defaultdict(dict)
+        self._by_address: dict[str, dict[Addresses, tuple[Chain, Owner]]] = {}
         self._sniffs = False
         self._serves = False
 
@@ -176,7 +176,7 @@ class ListenerBuilder:
         if addresses == ANYWHERE:
             self.add(replace(chain, names=() if name == CATCH_ALL else (name,)), owner, sniffs=sniffs)
             return None
-        same_name = self._by_address[name]
+        same_name = self._by_address.setdefault(name, {})
         if addresses in same_name:
             return same_name[addresses][1]
         same_name[addresses] = (chain, owner)

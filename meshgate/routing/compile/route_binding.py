@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, insort_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from meshgate.resources.kinds.gateway import GatewaySpec
@@ -18,8 +17,6 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import MESH, gateway_reference
-
-SortKey = tuple[Any, ...]
 
 
 class Binding(NamedTuple):
@@ -47,8 +44,8 @@ class Bindings:
         self._bindings: dict[ResourceKey, Binding] = {}
         self._named: dict[str, dict[ResourceKey, VirtualService]] = {}
         self._hidden: dict[ResourceKey, Problem] = {}
-        # Sort keys and VirtualServices of each Gateway, sorted; one more of thousands is inserted where it belongs.
-        self._in_order: dict[str, tuple[list[SortKey], list[VirtualService]]] = {}
+        # The VirtualServices of each Gateway, sorted; one more of thousands is inserted where it belongs.
+        self._in_order: dict[str, list[VirtualService]] = {}
 
     def hidden(self, is_ours: Callable[[str], bool]) -> Iterator[Problem]:
         """
@@ -69,16 +66,12 @@ class Bindings:
         for gateway in binding.gateways:
             self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
             if rank is not None and gateway in self._in_order:
-                keys, found = self._in_order[gateway]
-                key = _sort_key(rank, virtual_service)
-                index = bisect_right(keys, key)
-                keys.insert(index, key)
-                found.insert(index, virtual_service)
+                insort_right(self._in_order[gateway], virtual_service, key=self._sort_key)
         return binding
 
     def remove(self, virtual_service: VirtualService) -> Binding:
         """Remove a VirtualService."""
-        binding = self._bindings.pop(virtual_service.key)
+        binding = self._bindings[virtual_service.key]
         self._hidden.pop(virtual_service.key, None)
         for gateway in binding.gateways:
             named = self._named[gateway]
@@ -87,11 +80,12 @@ class Bindings:
                 del self._named[gateway]
                 self._in_order.pop(gateway, None)
             elif binding.export_rank is not None and gateway in self._in_order:
-                keys, found = self._in_order[gateway]
-                index = bisect_left(keys, _sort_key(binding.export_rank, virtual_service))
+                found = self._in_order[gateway]
+                index = bisect_left(found, self._sort_key(virtual_service), key=self._sort_key)
                 while found[index].key != virtual_service.key:
                     index += 1
-                del keys[index], found[index]
+                del found[index]
+        del self._bindings[virtual_service.key]
         return binding
 
     def naming(self, gateway: str) -> Collection[VirtualService]:
@@ -115,10 +109,14 @@ class Bindings:
         if gateway not in self._named:
             return ()
         if gateway not in self._in_order:
-            ranks = ((self._bindings[each.key].export_rank, each) for each in self._named[gateway].values())
-            found = sorted(((_sort_key(rank, each), each) for rank, each in ranks if rank is not None), key=_first)
-            self._in_order[gateway] = [key for key, _ in found], [each for _, each in found]
-        return tuple(self._in_order[gateway][1])
+            named = self._named[gateway].values()
+            exported = [each for each in named if self._bindings[each.key].export_rank is not None]
+            self._in_order[gateway] = sorted(exported, key=self._sort_key)
+        return tuple(self._in_order[gateway])
+
+    def _sort_key(self, virtual_service: VirtualService) -> tuple[Any, ...]:
+        """The sort key of a VirtualService that is exported to this gateway."""
+        return (self._bindings[virtual_service.key].export_rank, *virtual_service.order())
 
     def export_ranks(self, gateway: str) -> tuple[int, ...]:
         """
@@ -126,9 +124,8 @@ class Bindings:
 
         :param gateway: ``namespace/name``.
         """
-        if not self.bound_to(gateway):
-            return ()
-        return tuple(key[0] for key in self._in_order[gateway][0])
+        ranks = (self._bindings[each.key].export_rank for each in self.bound_to(gateway))
+        return tuple(rank for rank in ranks if rank is not None)
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()
@@ -201,13 +198,6 @@ def gateway_path(virtual_service: VirtualService, gateway: str) -> str:
     """
     names = [gateway_reference(name, virtual_service.namespace) for name in virtual_service.spec.gateways]
     return f"spec.gateways[{names.index(gateway)}]"
-
-
-_first: Callable[[tuple[SortKey, VirtualService]], SortKey] = itemgetter(0)
-
-
-def _sort_key(export_rank: int, virtual_service: VirtualService) -> SortKey:
-    return (export_rank, *virtual_service.order())
 
 
 def _export_rank(virtual_service: VirtualService, namespace: str) -> int | None:

@@ -16,8 +16,8 @@ group; chains are built group by group, in the order of each group's first serve
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -39,7 +39,7 @@ Age = tuple[int, float, str, int, str, str, int]
 """Sorts servers by the age of their Gateways, then by their index in the Gateway."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BoundServer:
     """
     A server of a Gateway with the port that it listens on.
@@ -49,6 +49,14 @@ class BoundServer:
     :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` gives them.
     :ivar both_families: the bind is unset and the machine has IPv6.
     :ivar in_cluster: Istio runs the server, whatever this gateway may serve of it.
+    :ivar group: the group whose chains are built together.
+    :ivar key: the key of the server's listener.
+    :ivar address: the address that the server asks for, for messages.
+    :ivar protocol: the protocol in capitals; Istio accepts any case.
+    :ivar is_plain_http: True for HTTP of any kind without TLS.
+    :ivar is_tls: True if clients speak TLS to the server.
+    :ivar is_passthrough: True if the endpoint ends TLS, and not the gateway.
+    :ivar is_http: True for plain HTTP of any kind and for terminating HTTPS, which a gateway below HTTP does not serve.
     """
 
     gateway: Gateway
@@ -58,62 +66,45 @@ class BoundServer:
     hosts: tuple[str, ...]
     both_families: bool = False
     in_cluster: bool = False
+    group: Group = field(init=False, repr=False, compare=False)
+    key: ListenerKey = field(init=False, repr=False, compare=False)
+    address: ListenerKey = field(init=False, repr=False, compare=False)
+    protocol: str = field(init=False, repr=False, compare=False)
+    is_plain_http: bool = field(init=False, repr=False, compare=False)
+    is_tls: bool = field(init=False, repr=False, compare=False)
+    is_passthrough: bool = field(init=False, repr=False, compare=False)
+    is_http: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Computed once, since each is needed often.
+        keep = partial(object.__setattr__, self)
+        server, tls = self.server, self.server.tls
+        protocol = server.port.protocol.upper()
+        passthrough = tls is not None and tls.mode in PASSTHROUGH_MODES
+        keep("group", (self.port, server.port.protocol, server.bind))
+        keep("key", ListenerKey(server.bind or ANY_IPV4, self.port))
+        keep("address", ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key)
+        keep("protocol", protocol)
+        keep("is_plain_http", protocol in HTTP_PROTOCOLS)
+        keep("is_tls", tls is not None and not tls.https_redirect)
+        keep("is_passthrough", passthrough)
+        keep("is_http", self.is_plain_http or (protocol == "HTTPS" and not passthrough))
 
     @property
     def age(self) -> Age:
         """The sort key of the server among all servers."""
         return (*self.gateway.order(), self.index)
 
-    @cached_property
-    def group(self) -> Group:
-        """The group whose chains are built together."""
-        return (self.port, self.server.port.protocol, self.server.bind)
-
-    @cached_property
-    def key(self) -> ListenerKey:
-        """The key of the server's listener."""
-        return ListenerKey(self.server.bind or ANY_IPV4, self.port)
-
-    @cached_property
-    def address(self) -> ListenerKey:
-        """The address that the server asks for, for messages."""
-        return ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key
-
-    @cached_property
+    @property
     def port_text(self) -> str:
         """The port that clients connect to, for messages; with that of the listener, if the Service translates it."""
         number = self.server.port.number
         return str(number) if number == self.port else f"{number} ({self.port} behind the gateway's Service)"
 
-    @cached_property
+    @property
     def path(self) -> str:
         """The server's path in its Gateway."""
         return f"spec.servers[{self.index}]"
-
-    @cached_property
-    def protocol(self) -> str:
-        """The protocol in capitals; Istio accepts any case."""
-        return self.server.port.protocol.upper()
-
-    @cached_property
-    def is_http(self) -> bool:
-        """True for plain HTTP of any kind and for terminating HTTPS, which a gateway below HTTP does not serve."""
-        return self.is_plain_http or (self.protocol == "HTTPS" and not self.is_passthrough)
-
-    @cached_property
-    def is_plain_http(self) -> bool:
-        """True for HTTP of any kind without TLS."""
-        return self.protocol in HTTP_PROTOCOLS
-
-    @cached_property
-    def is_tls(self) -> bool:
-        """True if clients speak TLS to the server."""
-        return self.server.tls is not None and not self.server.tls.https_redirect
-
-    @cached_property
-    def is_passthrough(self) -> bool:
-        """True if the endpoint ends TLS, and not the gateway."""
-        return self.server.tls is not None and self.server.tls.mode in PASSTHROUGH_MODES
 
     def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
         """
