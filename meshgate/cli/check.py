@@ -11,6 +11,7 @@ from meshgate.cli.output import print_json
 from meshgate.cli.sources import Source, route_options
 from meshgate.report import print_problems
 from meshgate.resources.problem import Problem, Severity
+from meshgate.routing.compile.known_gateways import short_names
 
 FORMATS = ("text", "json", "github", "sarif")
 FAILING = {"error": {Severity.ERROR}, "warning": {Severity.ERROR, Severity.WARNING}}
@@ -55,7 +56,7 @@ def command(source: Source, fail_on: str, form: str) -> None:
         for problem in problems:
             click.echo(workflow_command(problem))
     else:
-        print_problems(problems, loaded.counts, [each.name for each in judged])
+        print_problems(problems, loaded.counts, short_names(judged))
     raise SystemExit(1 if any(problem.severity in FAILING[fail_on] for problem in problems) else 0)
 
 

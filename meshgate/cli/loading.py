@@ -24,7 +24,7 @@ from meshgate.resources.wording import count_of
 from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
-from meshgate.routing.compile.known_gateways import judge
+from meshgate.routing.compile.judging import judge
 from meshgate.routing.tell.statuses import ResourceCounts, all_statuses
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import count_of
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
-from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways, proxy_of
+from meshgate.routing.compile.judging import proxy_of
+from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways, short_names
 from meshgate.settings.schema import EXTENDED, SettingsFile
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Source:
         if loaded.unread:
             raise SystemExit(unread)
         if others and not self.gateway:
-            names = ", ".join(each.name for each in others)
+            names = ", ".join(short_names(others))
             click.echo(f"for the gateway {chosen.name}; choose another one with --gateway: {names}", err=True)
         return loaded, compilation
 
@@ -205,7 +206,7 @@ class Source:
             return known
         chosen = find_gateway(self.gateway, known)
         if chosen is None:
-            names = ", ".join(each.name for each in known)
+            names = ", ".join(short_names(known))
             raise click.UsageError(f"--gateway: the routes show no gateway {self.gateway!r}, but {names}")
         return (chosen, *(each for each in known if each is not chosen))
 

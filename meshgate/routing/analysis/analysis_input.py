@@ -22,9 +22,10 @@ from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 from meshgate.resources.kinds.virtualservice import TCPRoute, TLSRoute, VirtualService, VirtualServiceSpec
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.catalog import Catalog, selected
+from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.route_binding import users_of, users_of_rule
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.hosts import HostIndex
 
 SubsetOwners = dict[ResourceKey, tuple[VirtualService, str]]

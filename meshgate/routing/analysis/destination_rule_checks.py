@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshgate.resources.kinds.destinationrule import DestinationRule
-from meshgate.resources.kinds.pod import pod_labels
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.tls import ClientTLSSettings
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
-from meshgate.routing.compile.catalog import may_be_selected
 from meshgate.routing.compile.route_binding import in_mesh
+from meshgate.routing.compile.selection import may_be_selected, may_select
 from meshgate.routing.compile.traffic_policies import ORIGINATING
 from meshgate.routing.hosts import covers, full_name, is_wildcard
 
@@ -77,19 +76,22 @@ def idle_subsets(given: AnalysisInput) -> Iterator[Problem]:
         host = given.catalog.find(full_name(rule.spec.host, rule.namespace, given.proxy.domain_suffix))
         if host is None or not rule.spec.subsets:
             continue
-        pods = given.catalog.pods_of(host.source) if isinstance(host.source.spec, ServiceSpec) else ()
-        labels = [each for port in host.ports.values() for each in port.labels]
-        labels += [pod_labels(each) for each in pods]
-        certain = any(port.labels for port in host.ports.values()) or any(each.kind == "Pod" for each in pods)
+        ports = host.ports.values()
+        pods = [pod for port in ports for pod in port.pods]
+        if isinstance(host.source.spec, ServiceSpec):
+            pods += given.catalog.pods_of(host.source)
+        labels = [each for port in ports for each in port.labels]
+        certain = bool(labels) or any(each.kind == "Pod" for each in pods)
         for index, subset in enumerate(rule.spec.subsets):
-            if subset.labels and not any(each is None or may_be_selected(subset.labels, each) for each in labels):
+            of_endpoint = any(each is None or may_be_selected(subset.labels, each) for each in labels)
+            if subset.labels and not of_endpoint and not any(may_select(subset.labels, each) for each in pods):
                 wanted = ",".join(f"{key}={value}" for key, value in sorted(subset.labels.items()))
                 yield rule.problem(
                     Severity.ERROR if certain else Severity.WARNING,
                     "MG2057",
                     f"the subset {subset.name} selects nothing: no endpoint of {host.host} is labeled {wanted}",
                     path=f"spec.subsets[{index}].labels",
-                    hint="connections for it are closed" if labels else f"{host.host} has no endpoint at all",
+                    hint="connections for it are closed" if labels or pods else f"{host.host} has no endpoint at all",
                 )
 
 

@@ -11,8 +11,8 @@ from meshgate.resources.kinds.service import ServiceSpec, TransportProtocol
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, Workload, listed
-from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.hosts import server_hosts
 
 Binding = tuple[int, str, str]

@@ -22,9 +22,9 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
-from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
 from meshgate.routing.compile.server_modes import TCP, TLS, other_kind_hint, rules_taken, server_text
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,

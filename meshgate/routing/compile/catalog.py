@@ -1,19 +1,13 @@
-"""
-The catalog: the hosts that exist, their ports, and the endpoints behind each port, joined as Istio joins them.
-
-A host is visible from the namespaces that the ``exportTo`` of its Service or ServiceEntry names (:func:`scopes`). An
-endpoint with a DNS name keeps it here; the data plane resolves it.
-"""
+"""The catalog: the hosts that exist, their ports, and the endpoints behind each port, joined as Istio joins them."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshgate.resources.kinds.pod import PodSource, containers, makes_pods, named_ports, pod_labels
+from meshgate.resources.kinds.pod import PodSource, makes_pods
 from meshgate.resources.kinds.service import (
     EndpointSliceSpec,
     EndpointsSpec,
@@ -24,30 +18,27 @@ from meshgate.resources.kinds.service import (
     TransportProtocol,
 )
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
-from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.names import DOT_HINT
 from meshgate.resources.resource import Resource
+from meshgate.routing.compile.catalog_port import (
+    ZONE_LABEL,
+    CatalogPort,
+    LabeledEndpoint,
+    endpoint_of,
+    external_port,
+    locality_of,
+    with_endpoints,
+    workload_labels,
+    workload_port,
+)
+from meshgate.routing.compile.selection import PodIndex, have_port, in_cluster_only, selected, selector_text
+from meshgate.routing.compile.visibility import scopes, visible
 from meshgate.routing.hosts import full_name, most_specific, other_by_dot, short_name
 from meshgate.routing.table import Endpoint
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
-
-EXPORT_TO_ANNOTATION: Final = "networking.istio.io/exportTo"
-"""The annotation that a Service has in place of ``exportTo``, its words separated by commas."""
-
-TOPOLOGY = "topology."
-"""The beginning of the labels that an endpoint gets from the node on which it runs."""
-
-REGION_LABEL = "topology.kubernetes.io/region"
-ZONE_LABEL = "topology.kubernetes.io/zone"
-SUBZONE_LABEL = "topology.istio.io/subzone"
-POD_NAME_LABEL: Final = "statefulset.kubernetes.io/pod-name"
-POD_INDEX_LABEL: Final = "apps.kubernetes.io/pod-index"
-"""The labels that Kubernetes gives each Pod of a StatefulSet."""
-
-NETWORK_LABEL = "topology.istio.io/network"
 
 UNIX = "unix://"
 
@@ -55,78 +46,7 @@ _SERVICES_OF_ISTIO: Final = frozenset(
     {"istio-ingressgateway", "istio-egressgateway", "istio-eastwestgateway", "istiod"}
 )
 
-LOCALITY_LABEL: Final = "istio-locality"
-"""The label of a workload that has its locality, with dots in place of slashes."""
-
-_LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None, str]
-"""An endpoint with its labels, None if these are unknown; and its locality, as ``region/zone/subzone`` or a zone."""
-
 _LabeledWorkload = tuple[WorkloadEntrySpec, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogPort:
-    """
-    One port of a host.
-
-    :ivar missing: the reason why there are no endpoints, in words; empty if there are some.
-    :ivar labels: of each endpoint, by which subsets select; None if they are unknown.
-    :ivar localities: of each endpoint, as ``region/zone/subzone`` or a zone; empty if it is unknown.
-    :ivar pods: what makes the Pods behind the port, if their addresses are the only thing that is missing.
-    """
-
-    number: int
-    name: str
-    endpoints: tuple[Endpoint, ...] = ()
-    missing: str = ""
-    labels: tuple[Mapping[str, str] | None, ...] = ()
-    localities: tuple[str, ...] = ()
-    pods: tuple[PodSource, ...] = ()
-
-    def localities_of(self, endpoints: Collection[Endpoint]) -> list[str]:
-        """The different localities of some of the endpoints; an empty one if some are unknown."""
-        if endpoints is self.endpoints:
-            return sorted(set(self.localities))
-        chosen = frozenset(endpoints)
-        return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in chosen})
-
-    def has_pods(self, selector: Mapping[str, str]) -> bool:
-        """
-        True if only the addresses of Pods are missing.
-
-        :param selector: the labels of a subset; none select every Pod.
-        """
-        return any(may_be_selected(selector, pod_labels(each)) for each in self.pods)
-
-    def subset(self, selector: Mapping[str, str]) -> tuple[tuple[Endpoint, ...], str]:
-        """
-        The endpoints that a subset selects, and the reason if there are none.
-
-        :param selector: the labels of the subset; none select every endpoint.
-        """
-        if not selector or not self.endpoints:
-            lacks_label = bool(self.pods) and not self.has_pods(selector)
-            return self.endpoints, f"none of its Pods is labeled {_text(selector)}" if lacks_label else self.missing
-        chosen = tuple(
-            endpoint
-            for endpoint, labels in zip(self.endpoints, self.labels, strict=True)
-            if labels is not None and selected(selector, labels)
-        )
-        if chosen:
-            return chosen, ""
-        reason = f"none of its {len(self.labels)} endpoints is labeled {_text(selector)}"
-        unknown = self.labels.count(None)
-        return (), reason + (f", as far as labels are known: the Pods of {unknown} are not given" if unknown else "")
-
-    def joined(self, other: CatalogPort) -> CatalogPort:
-        """Join the endpoints that another source has for a port of the same name."""
-        if other.name != self.name or not (other.endpoints or other.pods):
-            return self
-        own = zip(self.endpoints, self.labels, self.localities, strict=True)
-        others = zip(other.endpoints, other.labels, other.localities, strict=True)
-        found = [*own, *others]
-        pods = () if found else (*self.pods, *other.pods)
-        return _with_endpoints(self.number, self.name, found, "" if found else self.missing or other.missing, pods)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +103,7 @@ class Catalog:
         self._aliases: dict[str, list[str]] = defaultdict(list)
         self._slices: dict[tuple[str, str], list[EndpointSliceSpec]] = defaultdict(list)
         self._pods: dict[tuple[str, str], Resource[Any]] = {}
-        # By namespace, key and value of each of the labels of their Pods.
-        self._pod_sources: dict[tuple[str, str, str], list[PodSource]] = defaultdict(list)
-        # By namespace and name, for Services that select a single Pod of one.
-        self._stateful_sets: dict[tuple[str, str], PodSource] = {}
+        self._pod_index = PodIndex()
         # By namespace, key and value of each of their labels, so that a selector need not try all of them.
         self._workloads: dict[tuple[str, str, str], list[_LabeledWorkload]] = defaultdict(list)
         # The namespaces of Services by name, made when a host is unknown.
@@ -217,16 +134,13 @@ class Catalog:
     def _add_backends(self, resource: Resource[Any]) -> None:
         """Add a resource among which Services and ServiceEntries find their endpoints."""
         if isinstance(resource.spec, WorkloadEntrySpec):
-            labels = {**resource.labels, **_workload_labels(resource.spec)}
+            labels = {**resource.labels, **workload_labels(resource.spec)}
             for key, value in labels.items():
                 self._workloads[resource.namespace, key, value].append((resource.spec, labels))
         elif makes_pods(resource):
             if resource.kind == "Pod":
                 self._pods[resource.namespace, resource.name] = resource
-            if resource.kind == "StatefulSet":
-                self._stateful_sets[resource.namespace, resource.name] = resource
-            for key, value in pod_labels(resource).items():
-                self._pod_sources[resource.namespace, key, value].append(resource)
+            self._pod_index.add(resource)
         elif isinstance(resource.spec, EndpointSliceSpec):
             service_name = resource.labels.get(SERVICE_NAME_LABEL)
             if service_name:
@@ -336,14 +250,14 @@ class Catalog:
             if port.protocol is TransportProtocol.UDP:
                 continue
             if spec.type is ServiceType.EXTERNAL_NAME:
-                yield _external(spec.external_name, port)
+                yield external_port(spec.external_name, port)
                 continue
             found = [*self._from_slices(service, port), *self._from_workloads(service, port)]
             pods = () if found else self.pods_of(service)
             missing = self._missing(service, port, found, pods)
-            yield _with_endpoints(port.port, port.name, found, missing, pods if _have_port(pods, port) else ())
+            yield with_endpoints(port.port, port.name, found, missing, pods if have_port(pods, port) else ())
 
-    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
+    def _from_slices(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[LabeledEndpoint]:
         """
         The endpoints of EndpointSlices, joined by the names of ports. FQDN slices are ignored, and so are endpoints
         that are not ready (istio#34995).
@@ -367,11 +281,11 @@ class Catalog:
         pod = self._pods.get((reference.namespace or namespace, reference.name))
         return None if pod is None else {**pod.labels, **({ZONE_LABEL: endpoint.zone} if endpoint.zone else {})}
 
-    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[_LabeledEndpoint]:
+    def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[LabeledEndpoint]:
         for workload, labels in self._selected(service.namespace, service.spec.selector):
-            number = _workload_port(workload.ports, port)
+            number = workload_port(workload.ports, port)
             if number is not None and not workload.address.startswith(UNIX):
-                yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
+                yield endpoint_of(workload.address, number, workload.weight), labels, locality_of(workload)
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
         """
@@ -385,39 +299,28 @@ class Catalog:
 
     def pods_of(self, service: Resource[ServiceSpec]) -> tuple[PodSource, ...]:
         """The Pods that a Service selects, and the resources that make such Pods."""
-        return self._pods_selected(service.namespace, service.spec.selector)
-
-    def _pods_selected(self, namespace: str, selector: Mapping[str, str]) -> tuple[PodSource, ...]:
-        if not selector:
-            return ()
-        if POD_NAME_LABEL in selector:
-            stateful_set = self._stateful_sets.get((namespace, selector[POD_NAME_LABEL].rpartition("-")[0]))
-            rest = {key: value for key, value in selector.items() if key not in (POD_NAME_LABEL, POD_INDEX_LABEL)}
-            if stateful_set is not None and selected(rest, pod_labels(stateful_set)):
-                return (stateful_set,)
-        fewest = min((self._pod_sources.get((namespace, *pair), []) for pair in selector.items()), key=len)
-        return tuple(each for each in fewest if selected(selector, pod_labels(each)))
+        return self._pod_index.find(service.namespace, service.spec.selector)
 
     def _missing(
         self,
         service: Resource[ServiceSpec],
         port: ServicePort,
-        found: list[_LabeledEndpoint],
+        found: list[LabeledEndpoint],
         pods: Sequence[PodSource],
     ) -> str:
         """The reason why a port of a Service has no endpoints, or empty."""
         if found:
             return ""
-        if pods and not _have_port(pods, port):
+        if pods and not have_port(pods, port):
             source = f"{pods[0].key} ({pods[0].location()})"
             return f"targetPort {port.target_port!r} is a name, and no container of {source} has a port of that name"
         if pods:
-            return _in_cluster_only(pods)
+            return in_cluster_only(pods)
         chosen = list(self._selected(service.namespace, service.spec.selector))
         if chosen and isinstance(port.target_port, str):
             return f"targetPort {port.target_port!r} is a name, and no selected WorkloadEntry has a port of that name"
         if service.spec.selector:
-            wanted = _text(service.spec.selector)
+            wanted = selector_text(service.spec.selector)
             return (
                 f"no EndpointSlice names the Service, and no WorkloadEntry in {service.namespace} is labeled {wanted}"
             )
@@ -438,48 +341,31 @@ class Catalog:
             else:
                 found = list(self._entry_endpoints(entry, host, port.name, target))
                 chosen = spec.workload_selector.labels if spec.workload_selector is not None and not found else {}
-                pods = self._pods_selected(entry.namespace, chosen)
+                pods = self._pod_index.find(entry.namespace, chosen)
                 missing = "" if found else "the ServiceEntry has no endpoint that can be dialed"
                 if pods:
-                    missing = _in_cluster_only(pods)
+                    missing = in_cluster_only(pods)
                 elif not found and spec.resolution == "NONE":
                     missing = "resolution NONE keeps the original destination, which a gateway does not have"
-                yield _with_endpoints(port.number, port.name, found, missing, pods)
+                yield with_endpoints(port.number, port.name, found, missing, pods)
 
     def _entry_endpoints(
         self, entry: Resource[ServiceEntrySpec], host: str, port_name: str, target: int
-    ) -> Iterator[_LabeledEndpoint]:
+    ) -> Iterator[LabeledEndpoint]:
         """
         The endpoints of a ServiceEntry. With resolution NONE, a gateway goes to selected workloads alone
         (pilot/pkg/networking/core/cluster_builder.go, convertResolution).
         """
         spec = entry.spec
-        workloads: list[_LabeledWorkload] = [(each, _workload_labels(each)) for each in spec.endpoints]
+        workloads: list[_LabeledWorkload] = [(each, workload_labels(each)) for each in spec.endpoints]
         if spec.workload_selector is not None:
             workloads += self._selected(entry.namespace, spec.workload_selector.labels)
         elif not workloads and spec.resolution not in ("NONE", "STATIC"):
-            yield _endpoint(host, target), {}, ""
+            yield endpoint_of(host, target), {}, ""
         for workload, labels in workloads:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
-                yield _endpoint(workload.address, number, workload.weight), labels, _locality(workload)
-
-
-def _in_cluster_only(pods: Sequence[PodSource]) -> str:
-    """The reason why there are no endpoints, if only the addresses of Pods are missing."""
-    source = f"{'' if pods[0].kind == 'Pod' else 'the Pods of '}{pods[0].key} ({pods[0].location()})"
-    return f"only a cluster knows the addresses of {source}"
-
-
-def _have_port(pods: Sequence[PodSource], port: ServicePort) -> bool:
-    """
-    True if some of the Pods may have the target port of a Service. A name has to be that of a container's port, unless
-    no ports are written at all.
-    """
-    target = port.target_port
-    if not isinstance(target, str):
-        return True
-    return any(target in named_ports(each) or not any(one.ports for one in containers(each)) for each in pods)
+                yield endpoint_of(workload.address, number, workload.weight), labels, locality_of(workload)
 
 
 def _is_alias(host: CatalogHost) -> bool:
@@ -488,106 +374,6 @@ def _is_alias(host: CatalogHost) -> bool:
     return isinstance(spec, ServiceSpec) and bool(spec.stands_for)
 
 
-def export_to(resource: Resource[Any]) -> Sequence[str]:
-    """The words of a resource's ``exportTo``; if there are none, everybody may see it."""
-    if isinstance(resource.spec, ServiceSpec):
-        words_text = resource.annotations.get(EXPORT_TO_ANNOTATION, "")
-        return tuple(filter(None, map(str.strip, words_text.split(","))))
-    words: Sequence[str] = resource.spec.export_to
-    return words
-
-
-def scopes(resource: Resource[Any]) -> frozenset[str]:
-    """The namespaces that may see a resource; ``*`` alone if all may."""
-    words = export_to(resource)
-    if not words or EVERYBODY in words:
-        return frozenset([EVERYBODY])
-    return frozenset(resource.namespace if word == OWN_NAMESPACE else word for word in words)
-
-
-def visible(resource: Resource[Any], namespace: str) -> bool:
-    """True if a resource is visible from a namespace."""
-    seen_by = scopes(resource)
-    return EVERYBODY in seen_by or namespace in seen_by
-
-
 def are_the_same(some: Sequence[object], others: Sequence[object]) -> bool:
     """True if two sequences have the same objects in the same order."""
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """True if the labels have every pair of the selector."""
-    return all(labels.get(key) == value for key, value in selector.items())
-
-
-def may_be_selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """
-    True if an endpoint with some labels may have every pair of a selector.
-
-    Topology labels come from the endpoint's Node, which is not read, so any value is possible but the empty one.
-    """
-    return all(
-        labels.get(key) == value or (key.startswith(TOPOLOGY) and value != "" and key not in labels)
-        for key, value in selector.items()
-    )
-
-
-def _text(selector: Mapping[str, str]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-
-
-def _with_endpoints(
-    number: int, name: str, found: Iterable[_LabeledEndpoint], missing: str, pods: tuple[PodSource, ...] = ()
-) -> CatalogPort:
-    """A port with its endpoints, each of them once."""
-    labels_of: dict[Endpoint, Mapping[str, str] | None] = {}
-    locality_of: dict[Endpoint, str] = {}
-    for endpoint, labels, locality in found:
-        if labels_of.get(endpoint) is None:
-            labels_of[endpoint] = labels
-        locality_of[endpoint] = locality_of.get(endpoint) or locality
-    labels_in_order, localities = tuple(labels_of.values()), tuple(locality_of.values())
-    return CatalogPort(number, name, tuple(labels_of), missing, labels_in_order, localities, pods)
-
-
-def _locality(workload: WorkloadEntrySpec) -> str:
-    """The locality of a workload (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertEndpoint)."""
-    label = workload.labels.get(LOCALITY_LABEL, "")
-    return workload.locality or (label if "/" in label else label.replace(".", "/"))
-
-
-def _workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
-    """The labels of a workload, with those of its locality and network (pkg/config/labels, AugmentLabels)."""
-    locality = dict(zip((REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL), workload.locality.split("/"), strict=False))
-    locality[NETWORK_LABEL] = workload.network
-    return {**workload.labels, **{key: value for key, value in locality.items() if value}}
-
-
-def _workload_port(ports: Mapping[str, int], port: ServicePort) -> int | None:
-    """
-    The port of a workload for a port of a Service: the workload's port with the name of the targetPort or of the
-    Service port, else the numeric targetPort. None if the targetPort is a name that the workload does not have.
-    """
-    for name in (port.target_port, port.name):
-        if isinstance(name, str) and name in ports:
-            return ports[name]
-    return _numeric_target(port) if not isinstance(port.target_port, str) else None
-
-
-def _numeric_target(port: ServicePort) -> int:
-    return port.target_port if isinstance(port.target_port, int) and port.target_port else port.port
-
-
-def _external(name: str, port: ServicePort) -> CatalogPort:
-    missing = "" if name else "the Service is of type ExternalName without an externalName"
-    found: list[_LabeledEndpoint] = [(_endpoint(name.removesuffix("."), _numeric_target(port)), {}, "")] if name else []
-    return _with_endpoints(port.port, port.name, found, missing)
-
-
-def _endpoint(address: str, port: int, weight: int | None = None) -> Endpoint:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return Endpoint(address, port, dns=True, weight=weight or 1)
-    return Endpoint(address, port, weight=weight or 1)

@@ -32,7 +32,7 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis.analyzers import Analysis
-from meshgate.routing.compile.catalog import Catalog, selected
+from meshgate.routing.compile.catalog import Catalog
 from meshgate.routing.compile.chains import ChainBuilder
 from meshgate.routing.compile.claims import ClaimReader
 from meshgate.routing.compile.destination_checks import DestinationChecks
@@ -44,6 +44,7 @@ from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
 from meshgate.routing.compile.route_binding import Bindings
 from meshgate.routing.compile.rule_candidates import RuleLookup, gravest
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.compile.servers import BoundServer, servers_of
 from meshgate.routing.compile.unrouted import UnboundServers
 from meshgate.routing.hosts import MESH, full_name, wildcards_over

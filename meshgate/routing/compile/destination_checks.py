@@ -16,7 +16,7 @@ from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.analysis.analysis_input import destinations_of
-from meshgate.routing.compile.catalog import Catalog, CatalogHost, scopes
+from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.lacks import (
@@ -29,6 +29,7 @@ from meshgate.routing.compile.lacks import (
 )
 from meshgate.routing.compile.route_binding import in_mesh
 from meshgate.routing.compile.rule_candidates import Viewer, passed_over
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import MESH, full_name
 
 

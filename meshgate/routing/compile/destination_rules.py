@@ -20,9 +20,10 @@ from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
-from meshgate.routing.compile.catalog import scopes, selected
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.precedence import precedence_by_name
+from meshgate.routing.compile.selection import selected
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import full_name, is_wildcard, most_specific, wildcards_over
 
 ROOT_NAMESPACE: Final = "istio-system"

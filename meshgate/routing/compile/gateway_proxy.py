@@ -14,7 +14,7 @@ from meshgate.resources.kinds.service import ServicePort, ServiceSpec, Transport
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import count_of
-from meshgate.routing.compile.catalog import selected
+from meshgate.routing.compile.selection import selected
 
 NO_TRANSLATION_LABEL: Final = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""

@@ -1,5 +1,5 @@
 """
-The gateways that the resources show, and the problems that each of them has.
+The gateways that the resources show.
 
 Problem: in a cluster there are several gateways: the public one, one for egress, private ones. A Gateway belongs to
 those whose pod has the labels of its selector, and only there its servers clash with others. Files seldom show the
@@ -7,49 +7,37 @@ pods.
 
 Approach: :func:`known_gateways` takes for gateways the Pods and templates of Pods that a Gateway selects; the Services
 in front of such pods, where no Pod was read; Istio's own ingress gateway; and for each selector that is left a gateway
-that it describes. :func:`judge` compiles the resources for each of them, and takes from each compilation the problems
-of the Gateways that select it, and of the VirtualServices that name these Gateways.
+that it describes.
 
-Invariants: every Gateway is judged for at least one gateway. The first gateway is the one that answers questions about
-connections.
+Invariants: every Gateway belongs to at least one gateway, unless its selector is wrong. The first gateway is the one
+that answers questions about connections.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
-from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
+from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.pod import PodSpec, makes_pods, pod_labels
 from meshgate.resources.kinds.service import ServiceSpec
-from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
-from meshgate.resources.phases import Rest, no_rest
-from meshgate.resources.problem import Phase, Problem
-from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.catalog import selected
-from meshgate.routing.compile.compiler import compile_table, in_order
+from meshgate.resources.resource import Resource
 from meshgate.routing.compile.gateway_proxy import (
     ISTIO_GATEWAYS,
     KnownGateway,
     PodFacts,
-    Proxy,
     absent_among,
-    implied_only,
     misspelled,
 )
-from meshgate.routing.compile.route_binding import gateways_of, in_mesh
+from meshgate.routing.compile.selection import selected, selector_text
 
 ISTIO_NAME: Final = "istio-ingressgateway"
 """The name of the gateway that Istio installs."""
 
 _PREFIX: Final = "istio-"
 _NOT_FOR_INGRESS: Final = ("egress", "eastwest", "east-west")
-
-_OF_ISTIO: Final = frozenset(pair for name in ISTIO_GATEWAYS for pair in (("istio", name), ("app", _PREFIX + name)))
-"""The labels of the gateways that Istio installs."""
 
 Selector = frozenset[tuple[str, str]]
 
@@ -107,7 +95,17 @@ def known_gateways(
     others = [*shown, *_implied(left, istio.namespace)]
     if not own.selectors:
         own, *others = sorted([*others, own], key=_for_questions)
-    return (own.gateway, *(each.gateway for each in others if each.selectors))
+    return _told_apart([own, *(each for each in others if each.selectors)])
+
+
+def _told_apart(candidates: Sequence[_Candidate]) -> tuple[KnownGateway, ...]:
+    """The gateways; one that shares name and namespace with an earlier one is named after a selector."""
+    found: dict[str, KnownGateway] = {}
+    for gateway, selectors in ((each.gateway, each.selectors) for each in candidates):
+        if gateway.qualified_name in found:
+            gateway = gateway._replace(name=min(selector_text(dict(each)) for each in selectors))
+        found[gateway.qualified_name] = gateway
+    return tuple(found.values())
 
 
 def _for_questions(candidate: _Candidate) -> tuple[bool, bool, int]:
@@ -221,6 +219,12 @@ def _different(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     return list(found.values())
 
 
+def short_names(gateways: Sequence[KnownGateway]) -> list[str]:
+    """The names of gateways, with their namespaces where several share a name."""
+    counts = Counter(each.name for each in gateways)
+    return [each.name if counts[each.name] == 1 else each.qualified_name for each in gateways]
+
+
 def find_gateway(name: str, gateways: Sequence[KnownGateway]) -> KnownGateway | None:
     """
     Find a gateway by its name.
@@ -235,118 +239,3 @@ def find_gateway(name: str, gateways: Sequence[KnownGateway]) -> KnownGateway | 
         if short in (each.name.removeprefix(_PREFIX), each.labels.get("istio"), each.labels.get("app"))
     ]
     return next(iter((*named, *labeled)), None)
-
-
-def proxy_of(gateway: KnownGateway, proxy: Proxy, gateways: Sequence[KnownGateway] = ()) -> Proxy:
-    """
-    A gateway as Istio sees it.
-
-    :param proxy: whatever is the same for all gateways.
-    :param gateways: all gateways.
-    """
-    others = tuple(each for each in gateways if each is not gateway)
-    return replace(proxy, labels=gateway.labels, namespace=gateway.namespace, others=others)
-
-
-def judge(
-    resources: Collection[Resource[Any]],
-    proxy: Proxy,
-    judged: Sequence[KnownGateway],
-    gateways: Sequence[KnownGateway],
-    refused: Collection[Resource[Any]] = (),
-    now: datetime | None = None,
-    rest: Rest = no_rest,
-) -> tuple[Problem, ...]:
-    """
-    The problems of resources at several gateways, in the order of the files.
-
-    :param proxy: whatever is the same for all gateways.
-    :param judged: the gateways.
-    :param gateways: these and others.
-    :param refused: see :func:`~meshgate.routing.compile.compiler.compile_table`.
-    :param now: likewise.
-    :param rest: likewise.
-    """
-    judges = _Judges([*resources, *refused], judged)
-    found: dict[Problem, list[int]] = defaultdict(list)
-    for index, gateway in enumerate(judged):
-        compilation = compile_table(resources, proxy_of(gateway, proxy, gateways), refused=refused, now=now, rest=rest)
-        for problem in dict.fromkeys(compilation.problems):
-            found[problem].append(index)
-    kept = []
-    for problem, indexes in found.items():
-        own = judges.of(problem)
-        if own.intersection(indexes):
-            names = judges.names(problem, frozenset(indexes))
-            kept.append(replace(problem, gateway=names) if names else problem)
-    kept += [implied_only(first, len(others)) for first, *others in judges.implied()]
-    return in_order(kept)
-
-
-class _Judges:
-    """
-    The gateways that judge each resource: a Gateway is judged by those that it selects, and a VirtualService by those
-    of the Gateways that it names. The first gateway judges whatever no other does.
-    """
-
-    def __init__(self, resources: Iterable[Resource[Any]], gateways: Sequence[KnownGateway]) -> None:
-        self._all = frozenset(range(len(gateways)))
-        self._gateways = gateways
-        self._selecting: list[Gateway] = []
-        self._in_mesh: set[ResourceKey] = set()
-        self._judges: dict[ResourceKey, frozenset[int]] = {}
-        by_name: dict[str, frozenset[int]] = {}
-        by_selector: dict[Selector, frozenset[int]] = {}
-        virtual_services: list[VirtualService] = []
-        for resource in resources:
-            if isinstance(resource.spec, GatewaySpec):
-                chosen = self._selected(resource, gateways, by_selector)
-                self._judges[resource.key] = by_name[resource.qualified_name] = chosen
-                self._selecting.append(resource)
-            elif isinstance(resource.spec, VirtualServiceSpec):
-                virtual_services.append(resource)
-        for each in virtual_services:
-            own = [by_name.get(name, frozenset([0])) for name in gateways_of(each)]
-            if in_mesh(each):
-                self._in_mesh.add(each.key)
-                own.append(frozenset([0]))
-            self._judges[each.key] = frozenset().union(*own) or frozenset([0])
-
-    def of(self, problem: Problem) -> frozenset[int]:
-        """The indexes of the gateways that judge the resource of a problem."""
-        return self._judges.get(ResourceKey(problem.kind, problem.namespace, problem.name), self._all)
-
-    def names(self, problem: Problem, found_by: frozenset[int]) -> str:
-        """
-        The names of the gateways that a problem concerns; empty if it concerns all, or none in particular.
-
-        :param found_by: the indexes of the gateways whose compilation has the problem.
-        """
-        own = self.of(problem).intersection(found_by)
-        in_mesh_too = ResourceKey(problem.kind, problem.namespace, problem.name) in self._in_mesh
-        if problem.phase is Phase.VALIDATION or own == self._all or (in_mesh_too and found_by == self._all):
-            return ""
-        return ", ".join(self._gateways[index].name for index in sorted(own))
-
-    def implied(self) -> list[list[Gateway]]:
-        """
-        The Gateways for which only implied gateways have the labels, those for one gateway together. Those for gateways
-        that Istio installs are left out.
-        """
-        found: dict[frozenset[int], list[Gateway]] = defaultdict(list)
-        for each in self._selecting:
-            selector, judges = each.spec.selector, self._judges[each.key]
-            implied = all(self._gateways[index].is_implied for index in judges)
-            if selector and implied and _OF_ISTIO.isdisjoint(selector.items()):
-                found[judges].append(each)
-        return list(found.values())
-
-    @staticmethod
-    def _selected(
-        gateway: Gateway, gateways: Sequence[KnownGateway], by_selector: dict[Selector, frozenset[int]]
-    ) -> frozenset[int]:
-        selector = frozenset(gateway.spec.selector.items())
-        if selector not in by_selector:
-            chosen = [index for index, one in enumerate(gateways) if selector <= one.labels.items()]
-            by_selector[selector] = frozenset(chosen or [0])
-        return by_selector[selector]

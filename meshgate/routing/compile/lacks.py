@@ -17,10 +17,11 @@ from meshgate.resources.kinds.shared_fields import NOBODY
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import listing
-from meshgate.routing.compile.catalog import EXPORT_TO_ANNOTATION, Catalog, CatalogHost, scopes
+from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.rule_candidates import Viewer, missing_subset
 from meshgate.routing.compile.traffic_policies import ORIGINATING, PolicySource
+from meshgate.routing.compile.visibility import EXPORT_TO_ANNOTATION, scopes
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.precedence import in_cluster, precedence
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.table import (
     ANY_IPV4,

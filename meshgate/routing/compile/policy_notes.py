@@ -15,7 +15,8 @@ from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import listing
-from meshgate.routing.compile.catalog import CatalogHost, CatalogPort
+from meshgate.routing.compile.catalog import CatalogHost
+from meshgate.routing.compile.catalog_port import CatalogPort
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, PolicySource, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
 from meshgate.routing.table import Endpoint

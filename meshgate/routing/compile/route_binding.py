@@ -14,8 +14,8 @@ from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServi
 from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.catalog import scopes
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import MESH, gateway_reference
 
 

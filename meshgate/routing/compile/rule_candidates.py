@@ -15,7 +15,7 @@ from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.shared_fields import EVERYBODY
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import spelling_hint
-from meshgate.routing.compile.catalog import Catalog, CatalogHost, selected
+from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import (
     ROOT_NAMESPACE,
     DestinationRules,
@@ -25,6 +25,7 @@ from meshgate.routing.compile.destination_rules import (
     viewers_of,
 )
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.hosts import is_wildcard
 
 PASSED_OVER: Final = "MG2079"

@@ -26,9 +26,9 @@ from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.routing.compile.catalog import selected
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
 from meshgate.routing.compile.precedence import IN_CLUSTER, Loss, precedence
+from meshgate.routing.compile.selection import selected
 from meshgate.routing.hosts import server_host_index, server_hosts
 from meshgate.routing.table import ANY_IPV4, ANY_IPV6, ListenerKey
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from meshgate.routing.compile.catalog import CatalogPort
+from meshgate.routing.compile.catalog_port import CatalogPort
 
 
 class LateHello(NamedTuple):

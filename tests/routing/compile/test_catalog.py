@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.compile.catalog import Catalog, CatalogPort
+from meshgate.routing.compile.catalog import Catalog
+from meshgate.routing.compile.catalog_port import CatalogPort
 from tests.configurations import Document, deployment, document, read, service, workload
 
 APP = {"app": "db"}

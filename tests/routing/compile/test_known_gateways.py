@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS, KnownGateway, Proxy
-from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, judge, known_gateways, proxy_of
+from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS, KnownGateway
+from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways
 from tests.configurations import (
     Document,
     deployment,
-    destination_rule,
     document,
     gateway,
     read,
     service,
-    target,
-    tcp_rule,
     tcp_server,
-    virtual_service,
 )
 
 ISTIO = KnownGateway(ISTIO_NAME, ISTIO_LABELS, "istio-system")
@@ -52,7 +48,7 @@ class KnownTests(SynchronousTestCase):
             if selector:
                 self.assertEqual(self.names(selecting("gw", **selector, release="istio")), own, selector)
         one, two = (selecting(name, istio="ingressgateway", type=name) for name in ("one", "two"))
-        self.assertEqual(self.names(one, two), [*own, "istio-system/istio-ingressgateway"])
+        self.assertEqual(self.names(one, two), [*own, "istio-system/istio=ingressgateway,type=two"])
 
     def test_pods_and_templates(self) -> None:
         """Pods that a Gateway selects are a gateway, replicas one; one with Istio's label stands for Istio's."""
@@ -120,68 +116,3 @@ class KnownTests(SynchronousTestCase):
         ]:
             found = find_gateway(name, known)
             self.assertEqual(found.name if found else None, want)
-
-
-class JudgingTests(SynchronousTestCase):
-    """Problems at several gateways."""
-
-    def judged(self, *documents: Document) -> list[str]:
-        """The problems: their resource, code and gateway."""
-        resources = read(*documents)
-        known = known_gateways(resources, ISTIO, any_namespace=True)
-        problems = judge(resources, Proxy({}, "", in_cluster=True), known, known)
-        return [f"{each.name} {each.code} {each.gateway}".strip() for each in problems]
-
-    def test_each_under_its_own_name(self) -> None:
-        """Servers clash at one gateway only; of the other's selector it is an info that nothing has it."""
-        public = [selecting("a", istio="ingressgateway"), selecting("b", HTTP, istio="ingressgateway")]
-        other = [selecting("c", istio="private"), selecting("d", HTTP, app="istio-private")]
-        echo = service("echo", {"port": 80, "name": "tcp"}, selector={"app": "echo"})
-        routes = [virtual_service(name, gateways=[name], tcp=[tcp_rule("echo")]) for name in "ac"]
-        found = self.judged(*public, *other, *routes, echo, deployment("echo", {"app": "echo"}))
-        mark = {"a": "istio-ingressgateway", "b": "istio-ingressgateway", "c": "private", "d": "private"}
-        wanted = [("a", "MG2041"), ("b", "MG2003"), ("c", "MG2041"), ("d", "MG2003"), ("a", "MG2022"), ("c", "MG2022")]
-        marked = [f"{name} {code} {mark[name]}" for name, code in wanted]
-        self.assertEqual(found, [*marked[:2], "c MG2040", *marked[2:]])
-
-    def test_a_gateway_that_two_gateways_take(self) -> None:
-        """Its problems come once, without the name of either."""
-        labels = {"istio": "ingressgateway"}
-        documents = [
-            selecting("gw"),
-            selecting("inner", tcp_server(81), istio="private"),
-            selecting("outer", tcp_server(443), **labels),
-            virtual_service("v", gateways=["inner", "outer"], tcp=[tcp_rule("nowhere")]),
-        ]
-        self.assertEqual(self.judged(*documents), ["gw MG2008", "inner MG2040", "v MG2020"])
-
-    def test_what_only_one_of_them_finds(self) -> None:
-        """A subset, or a rule, that one of two gateways does not find is reported under that gateway's name alone."""
-        policy: Document = {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
-        public = selecting("public", tcp_server(80), istio="ingressgateway")
-        private = selecting("private", tcp_server(80), app="edge")
-        for subset, want in (
-            ("v1", ["v MG2043 istio-ingressgateway"]),
-            ("", ["d MG2079 istio-ingressgateway"]),
-        ):
-            found = self.judged(
-                public,
-                private,
-                deployment("edge", {"app": "edge"}, namespace="default"),
-                virtual_service(
-                    "v",
-                    ["*"],
-                    ["public", "private"],
-                    tcp=[{"route": [target("x.shop.svc.cluster.local", 80, subset=subset)]}],
-                ),
-                service("x", {"port": 80, "name": "tcp"}, namespace="shop"),
-                destination_rule("d", "x.shop.svc.cluster.local", {"name": "v1"}, **policy),
-            )
-            self.assertEqual([each for each in found if "MG2043" in each or "MG2079" in each], want)
-
-    def test_others_of_a_proxy(self) -> None:
-        """A gateway knows the others by name."""
-        known = known_gateways(read(selecting("e", istio="egressgateway")), ISTIO, any_namespace=True)
-        proxy = proxy_of(ISTIO, Proxy({}, "", extended=True), known)
-        self.assertEqual([each.name for each in proxy.others], ["istio-egressgateway"])
-        self.assertEqual((proxy.labels, proxy.namespace, proxy.extended), (ISTIO_LABELS, "istio-system", True))

@@ -1,0 +1,145 @@
+"""
+The problems of resources at several gateways.
+
+The resources are compiled for each gateway. Of each compilation count the problems of the Gateways that select that
+gateway, and of the VirtualServices that name these Gateways. Of any other resource all problems count.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
+from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
+from meshgate.resources.phases import Rest, no_rest
+from meshgate.resources.problem import Phase, Problem
+from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.compile.compiler import compile_table, in_order
+from meshgate.routing.compile.gateway_proxy import ISTIO_GATEWAYS, KnownGateway, Proxy, implied_only
+from meshgate.routing.compile.known_gateways import short_names
+from meshgate.routing.compile.route_binding import gateways_of, in_mesh
+
+_OF_ISTIO: Final = frozenset(pair for name in ISTIO_GATEWAYS for pair in (("istio", name), ("app", f"istio-{name}")))
+"""The labels of the gateways that Istio installs."""
+
+_Selector = frozenset[tuple[str, str]]
+
+
+def proxy_of(gateway: KnownGateway, proxy: Proxy, gateways: Sequence[KnownGateway] = ()) -> Proxy:
+    """
+    A gateway as Istio sees it.
+
+    :param proxy: whatever is the same for all gateways.
+    :param gateways: all gateways.
+    """
+    others = tuple(each for each in gateways if each is not gateway)
+    return replace(proxy, labels=gateway.labels, namespace=gateway.namespace, others=others)
+
+
+def judge(
+    resources: Collection[Resource[Any]],
+    proxy: Proxy,
+    judged: Sequence[KnownGateway],
+    gateways: Sequence[KnownGateway],
+    refused: Collection[Resource[Any]] = (),
+    now: datetime | None = None,
+    rest: Rest = no_rest,
+) -> tuple[Problem, ...]:
+    """
+    The problems of resources at several gateways, in the order of the files.
+
+    :param proxy: whatever is the same for all gateways.
+    :param judged: the gateways.
+    :param gateways: these and others.
+    :param refused: see :func:`~meshgate.routing.compile.compiler.compile_table`.
+    :param now: likewise.
+    :param rest: likewise.
+    """
+    judges = _Judges([*resources, *refused], judged)
+    found: dict[Problem, list[int]] = defaultdict(list)
+    for index, gateway in enumerate(judged):
+        compilation = compile_table(resources, proxy_of(gateway, proxy, gateways), refused=refused, now=now, rest=rest)
+        for problem in dict.fromkeys(compilation.problems):
+            found[problem].append(index)
+    kept = []
+    for problem, indexes in found.items():
+        own = judges.of(problem)
+        if own.intersection(indexes):
+            names = judges.names(problem, frozenset(indexes))
+            kept.append(replace(problem, gateway=names) if names else problem)
+    kept += [implied_only(first, len(others)) for first, *others in judges.implied()]
+    return in_order(kept)
+
+
+class _Judges:
+    """
+    The gateways that judge each resource: a Gateway is judged by those that it selects, and a VirtualService by those
+    of the Gateways that it names. The first gateway judges whatever no other does.
+    """
+
+    def __init__(self, resources: Iterable[Resource[Any]], gateways: Sequence[KnownGateway]) -> None:
+        self._all = frozenset(range(len(gateways)))
+        self._gateways = gateways
+        self._names = short_names(gateways)
+        self._selecting: list[Gateway] = []
+        self._in_mesh: set[ResourceKey] = set()
+        self._judges: dict[ResourceKey, frozenset[int]] = {}
+        by_name: dict[str, frozenset[int]] = {}
+        by_selector: dict[_Selector, frozenset[int]] = {}
+        virtual_services: list[VirtualService] = []
+        for resource in resources:
+            if isinstance(resource.spec, GatewaySpec):
+                chosen = self._selected(resource, gateways, by_selector)
+                self._judges[resource.key] = by_name[resource.qualified_name] = chosen
+                self._selecting.append(resource)
+            elif isinstance(resource.spec, VirtualServiceSpec):
+                virtual_services.append(resource)
+        for each in virtual_services:
+            own = [by_name.get(name, frozenset([0])) for name in gateways_of(each)]
+            if in_mesh(each):
+                self._in_mesh.add(each.key)
+                own.append(frozenset([0]))
+            self._judges[each.key] = frozenset().union(*own) or frozenset([0])
+
+    def of(self, problem: Problem) -> frozenset[int]:
+        """The indexes of the gateways that judge the resource of a problem."""
+        return self._judges.get(ResourceKey(problem.kind, problem.namespace, problem.name), self._all)
+
+    def names(self, problem: Problem, found_by: frozenset[int]) -> str:
+        """
+        The names of the gateways that a problem concerns; empty if it concerns all, or none in particular.
+
+        :param found_by: the indexes of the gateways whose compilation has the problem.
+        """
+        own = self.of(problem).intersection(found_by)
+        in_mesh_too = ResourceKey(problem.kind, problem.namespace, problem.name) in self._in_mesh
+        if problem.phase is Phase.VALIDATION or own == self._all or (in_mesh_too and found_by == self._all):
+            return ""
+        return ", ".join(self._names[index] for index in sorted(own))
+
+    def implied(self) -> list[list[Gateway]]:
+        """
+        The Gateways for which only implied gateways have the labels, those for one gateway together. Those for gateways
+        that Istio installs are left out.
+        """
+        found: dict[frozenset[int], list[Gateway]] = defaultdict(list)
+        for each in self._selecting:
+            selector, judges = each.spec.selector, self._judges[each.key]
+            implied = all(self._gateways[index].is_implied for index in judges)
+            if selector and implied and _OF_ISTIO.isdisjoint(selector.items()):
+                found[judges].append(each)
+        return list(found.values())
+
+    @staticmethod
+    def _selected(
+        gateway: Gateway, gateways: Sequence[KnownGateway], by_selector: dict[_Selector, frozenset[int]]
+    ) -> frozenset[int]:
+        selector = frozenset(gateway.spec.selector.items())
+        if selector not in by_selector:
+            chosen = [index for index, one in enumerate(gateways) if selector <= one.labels.items()]
+            by_selector[selector] = frozenset(chosen or [0])
+        return by_selector[selector]

@@ -1,0 +1,108 @@
+"""Tests of :mod:`meshgate.routing.compile.judging`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS, Proxy
+from meshgate.routing.compile.judging import judge, proxy_of
+from meshgate.routing.compile.known_gateways import known_gateways
+from tests.configurations import (
+    Document,
+    deployment,
+    destination_rule,
+    read,
+    service,
+    target,
+    tcp_rule,
+    tcp_server,
+    virtual_service,
+)
+from tests.routing.compile.test_known_gateways import HTTP, ISTIO, selecting
+
+
+class JudgingTests(SynchronousTestCase):
+    """Problems at several gateways."""
+
+    def judged(self, *documents: Document) -> list[str]:
+        """The problems: their resource, code and gateway."""
+        resources = read(*documents)
+        known = known_gateways(resources, ISTIO, any_namespace=True)
+        problems = judge(resources, Proxy({}, "", in_cluster=True), known, known)
+        return [f"{each.name} {each.code} {each.gateway}".strip() for each in problems]
+
+    def test_each_under_its_own_name(self) -> None:
+        """Servers clash at one gateway only; of the other's selector it is an info that nothing has it."""
+        public = [selecting("a", istio="ingressgateway"), selecting("b", HTTP, istio="ingressgateway")]
+        other = [selecting("c", istio="private"), selecting("d", HTTP, app="istio-private")]
+        echo = service("echo", {"port": 80, "name": "tcp"}, selector={"app": "echo"})
+        routes = [virtual_service(name, gateways=[name], tcp=[tcp_rule("echo")]) for name in "ac"]
+        found = self.judged(*public, *other, *routes, echo, deployment("echo", {"app": "echo"}))
+        mark = {"a": "istio-ingressgateway", "b": "istio-ingressgateway", "c": "private", "d": "private"}
+        wanted = [("a", "MG2041"), ("b", "MG2003"), ("c", "MG2041"), ("d", "MG2003"), ("a", "MG2022"), ("c", "MG2022")]
+        marked = [f"{name} {code} {mark[name]}" for name, code in wanted]
+        self.assertEqual(found, [*marked[:2], "c MG2040", *marked[2:]])
+
+    def test_a_gateway_that_two_gateways_take(self) -> None:
+        """Its problems come once, without the name of either."""
+        labels = {"istio": "ingressgateway"}
+        documents = [
+            selecting("gw"),
+            selecting("inner", tcp_server(81), istio="private"),
+            selecting("outer", tcp_server(443), **labels),
+            virtual_service("v", gateways=["inner", "outer"], tcp=[tcp_rule("nowhere")]),
+        ]
+        self.assertEqual(self.judged(*documents), ["gw MG2008", "inner MG2040", "v MG2020"])
+
+    def test_what_only_one_of_them_finds(self) -> None:
+        """A subset, or a rule, that one of two gateways does not find is reported under that gateway's name alone."""
+        policy: Document = {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
+        public = selecting("public", tcp_server(80), istio="ingressgateway")
+        private = selecting("private", tcp_server(80), app="edge")
+        for subset, want in (
+            ("v1", ["v MG2043 istio-ingressgateway"]),
+            ("", ["d MG2079 istio-ingressgateway"]),
+        ):
+            found = self.judged(
+                public,
+                private,
+                deployment("edge", {"app": "edge"}, namespace="default"),
+                virtual_service(
+                    "v",
+                    ["*"],
+                    ["public", "private"],
+                    tcp=[{"route": [target("x.shop.svc.cluster.local", 80, subset=subset)]}],
+                ),
+                service("x", {"port": 80, "name": "tcp"}, namespace="shop"),
+                destination_rule("d", "x.shop.svc.cluster.local", {"name": "v1"}, **policy),
+            )
+            self.assertEqual([each for each in found if "MG2043" in each or "MG2079" in each], want)
+
+    def test_selectors_that_nothing_else_has(self) -> None:
+        """One info for each gateway that nothing but selectors shows, with a hint if a label was mixed up."""
+        for selector, want in [
+            ({"istio": "internal"}, "a selector has labels of the gateway's pod"),
+            ({"app": "ingressgateway"}, "did you mean istio: ingressgateway?"),
+            ({"Istio": "ingressgateway"}, "did you mean istio: ingressgateway?"),
+            ({"istio": "istio-ingressgateway"}, "did you mean app: istio-ingressgateway?"),
+            ({"istio": "egressgateway"}, None),
+            ({}, None),
+        ]:
+            resources = read(selecting("a", **selector), selecting("b", tcp_server(443), **selector))
+            known = known_gateways(resources, ISTIO, any_namespace=True)
+            problems = judge(resources, Proxy({}, "", in_cluster=True), known, known)
+            found = [each.hint for each in problems if each.code == "MG2040"]
+            self.assertEqual(found, [want] if want else [], selector)
+
+    def test_names_in_several_namespaces(self) -> None:
+        """Gateways that share a name are told apart by their namespaces."""
+        own = [deployment("edge", {"app": f"edge-{name}"}, namespace=name) for name in "ab"]
+        gateways = [selecting(name, app=f"edge-{name}") for name in "ab"]
+        self.assertEqual(self.judged(*own, *gateways), ["a MG2008 a/edge", "b MG2008 b/edge"])
+
+    def test_others_of_a_proxy(self) -> None:
+        """A gateway knows the others by name."""
+        known = known_gateways(read(selecting("e", istio="egressgateway")), ISTIO, any_namespace=True)
+        proxy = proxy_of(ISTIO, Proxy({}, "", extended=True), known)
+        self.assertEqual([each.name for each in proxy.others], ["istio-egressgateway"])
+        self.assertEqual((proxy.labels, proxy.namespace, proxy.extended), (ISTIO_LABELS, "istio-system", True))
