@@ -93,7 +93,8 @@ def applied(
     merged = _merged(type_, before, wanted, "")
     dropped = managed.get(own, frozenset()) - fields
     kept = frozenset().union(*(paths for each, paths in managed.items() if each != own), fields)
-    for path in sorted(dropped - kept, key=len, reverse=True):
+    # Whole items of lists first: without its keys, an item could not be found.
+    for path in sorted(dropped - kept, key=lambda path: (path[-1] != ".", -len(path), path)):
         if not any(other[: len(path)] == path for other in kept):
             merged = _removed(type_, merged, path)
     managed[own] = fields
