@@ -26,7 +26,7 @@ from meshgate.api.requests import Answer, ApiRequest
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Change, Object
 from meshgate.api.tables import columns, now_of, row, table
 from meshgate.api.target import Target, no_such_address, target_of
 from meshgate.api.watch_window import ADDED, Watcher, WatchEvent, WatchWindow
@@ -44,6 +44,9 @@ PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
 
 APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
+
+MOST_CHANGES: Final = 10_000
+"""The number of changes of which the history tells."""
 
 _READS: Final = ("GET", "HEAD")
 _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
@@ -119,6 +122,8 @@ class Answering:
         if path[:1] in (("livez",), ("readyz",), ("healthz",)) and len(path) == 1:
             return self._health(request)
         request.check_accept()
+        if path == ("history",) and request.method in _READS:
+            return await self._history(request)
         if path == ("version",):
             return Answer(_version())
         if len(path) <= 3 and request.method in _READS and (found := _discovery(request, address)) is not None:
@@ -164,6 +169,19 @@ class Answering:
             return await self._delete(request, target, options)
         raise RefusedError(405, f"{request.method} is not possible here")
 
+    async def _history(self, request: ApiRequest) -> Answer:
+        """The last changes without their objects, or one change with both."""
+        if not request.writes:
+            raise RefusedError(403, "this user may not read the history, which has the content of Secrets")
+        revision = request.number("revision")
+        if not revision:
+            changes = await self._collection.history(min(request.number("limit") or 20, MOST_CHANGES))
+            return Answer({"changes": [_told(each) for each in changes]})
+        for each in await self._collection.history(MOST_CHANGES):
+            if each.revision == revision:
+                return Answer({**_told(each), "before": each.before, "after": each.after})
+        raise RefusedError(404, f"there is no change with the revision {revision}, or it is forgotten")
+
     # Reading.
 
     def _list(self, request: ApiRequest, target: Target) -> Answer:
@@ -171,6 +189,8 @@ class Answering:
         if revision < self._collection.window(target.type).forgotten:
             raise too_old("the provided continue parameter is too old; list again")
         found = self._collection.list(target.type, target.namespace, _selector(request))
+        if request.query.get("origin") == "store":
+            found = [each for each in found if self._collection.is_stored(target.type, key_of(each))]
         if after:
             found = [each for each in found if list(key_of(each)) > after]
         limit = min(request.number("limit") or PAGE, PAGE)
@@ -328,6 +348,20 @@ class Answering:
 
     def _now(self) -> Any:
         return now_of(self._wall_clock())
+
+
+def _told(change: Change) -> dict[str, Any]:
+    action = "created" if change.before is None else "deleted" if change.after is None else "changed"
+    return {
+        "revision": change.revision,
+        "time": change.time,
+        "type": change.type_name,
+        "namespace": change.namespace,
+        "name": change.name,
+        "action": action,
+        "user": change.author.user,
+        "agent": change.author.agent,
+    }
 
 
 def _deleted(type_: ResourceType, object_: Object) -> Any:

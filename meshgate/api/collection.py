@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 import string
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -162,6 +162,15 @@ class Collection:
     def find(self, type_: ResourceType, key: Key) -> Object | None:
         """The object of a key, or None."""
         return self._types[type_.qualified_name].find(key)
+
+    def is_stored(self, type_: ResourceType, key: Key) -> bool:
+        """True if the object of a key is one of the store's."""
+        served = self._types[type_.qualified_name]
+        return key in served.own and key not in served.made and key not in served.foreign
+
+    async def history(self, limit: int) -> Sequence[Change]:
+        """The last changes of the store, the latest first."""
+        return await self._store.history(limit)
 
     def list(self, type_: ResourceType, namespace: str = "", selects: Selector = everything) -> list[Object]:
         """The objects of a type in one namespace, or in all, by namespace and name."""

@@ -22,11 +22,17 @@ from meshgate import __version__
 from meshgate.compiled import compiled_text
 
 COMMANDS = {
+    "apply": "Create or change objects of the local gateway's API.",
     "check": "Report every problem of routes.",
+    "delete": "Delete objects of the local gateway's API.",
     "diff": "Show what changes for traffic between two configurations.",
     "explain": "Explain step by step where a connection goes.",
     "explain-field": "Explain what a field of a resource means, and which values it takes.",
+    "export": "Write the objects of the local gateway's API as YAML.",
+    "get": "Show objects of the local gateway's API.",
+    "history": "Show the last changes of the local gateway's API.",
     "init": "Write a new installation, or the package of a route provider.",
+    "rollback": "Take back a change of the local gateway's API.",
     "routes": "Show every route in a table.",
     "sniff": "Show the contents of a captured ClientHello.",
     "status": "Show the status of the running gateway.",

@@ -57,7 +57,7 @@ def command(config: Path | None, state_dir: Path | None, everything: bool, form:
     """
     if config is not None and state_dir is not None:
         raise click.UsageError("--config and --state-dir exclude each other: the settings name the state folder")
-    folder = state_dir if state_dir is not None else _state_dir(config or _default_config())
+    folder = state_dir if state_dir is not None else state_dir_of(config or default_config())
     try:
         document = read_status(folder)
     except FileNotFoundError:
@@ -76,7 +76,12 @@ def command(config: Path | None, state_dir: Path | None, everything: bool, form:
         raise SystemExit(NOT_RUNNING)
 
 
-def _default_config() -> Path:
+def default_config() -> Path:
+    """
+    Return the settings file of the current folder.
+
+    :raises UsageError: if there is none.
+    """
     for file in DEFAULT_CONFIGS:
         if file.is_file():
             return file
@@ -86,7 +91,7 @@ def _default_config() -> Path:
     )
 
 
-def _state_dir(config: Path) -> Path:
+def state_dir_of(config: Path) -> Path:
     """
     Return the state folder that a settings file names.
 

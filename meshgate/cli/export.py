@@ -1,0 +1,49 @@
+"""``meshgate export``: write the objects of the local gateway's API as YAML that kubectl takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from ruamel.yaml import YAML
+
+from meshgate.api.api_client import ApiClient, ApiClientError
+from meshgate.api.resource_types import TYPES
+from meshgate.cli.api_options import client_of, with_gateway
+
+LEFT_OUT: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")
+"""The metadata that belongs to one installation."""
+
+
+@click.command("export")
+@click.option("--secrets", is_flag=True, help="Export Secrets as well, with their content.")
+@with_gateway
+def command(secrets: bool, config: Path | None, state_dir: Path | None) -> None:
+    """Write the objects of the local gateway's own store as YAML, to standard output.
+
+    'kubectl apply -f' and 'meshgate apply -f' take it. The resources of files, which are in files already, and the
+    objects that follow from others, such as pods, are left out.
+    """
+    client = client_of(config, state_dir)
+    yaml = YAML()
+    yaml.explicit_start = True
+    try:
+        for each in exported(client, secrets=secrets):
+            yaml.dump(each, sys.stdout)
+    except ApiClientError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def exported(client: ApiClient, *, secrets: bool) -> list[Mapping[str, Any]]:
+    """The objects to export, namespaces first."""
+    found: list[Mapping[str, Any]] = []
+    for type_ in TYPES:
+        if type_.kind == "Secret" and not secrets:
+            continue
+        for each in client.list(type_, origin="store"):
+            metadata = {key: value for key, value in each["metadata"].items() if key not in LEFT_OUT}
+            found.append({**{key: value for key, value in each.items() if key != "status"}, "metadata": metadata})
+    return found

@@ -1,0 +1,1 @@
+`meshgate apply`, `get`, `delete`, `export`, `history` and `rollback` speak to the API of the local gateway.

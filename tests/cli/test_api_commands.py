@@ -1,0 +1,163 @@
+"""The commands that speak to the API of the local gateway: apply, get, delete, export, history and rollback."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from tests.support import IMPORT_ROOT, TwistdProcess, accepts, free_port, new_folder, wait_for
+
+SETTINGS = """\
+workers: 1
+default_namespace: shop
+providers: [{{name: files, type: directory, paths: [routes/]}}]
+api: {{port: {port}}}
+"""
+
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: {name}}}
+spec: {{servers: [{{port: {{number: {port}, name: tcp, protocol: TCP}}, hosts: ["*"]}}]}}
+"""
+
+ROUTE = """\
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: ["*"]
+  gateways: [{name}]
+  tcp: [{{route: [{{destination: {{host: {name}.internal}}}}]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.internal]
+  ports: [{{number: 7, name: tcp, protocol: TCP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1}}]
+"""
+
+
+class ApiCommandTests(TestCase):
+    """A gateway with the API, and one Gateway in a file."""
+
+    timeout = 120
+
+    async def start(self) -> None:
+        """Run the gateway until it serves."""
+        self.folder = new_folder(self)
+        (self.folder / "routes").mkdir()
+        (self.folder / "routes" / "filed.yaml").write_text(GATEWAY.format(name="filed", port=free_port()))
+        (self.folder / "meshgate.yaml").write_text(SETTINGS.format(port=free_port()))
+        process = TwistdProcess(self, ["meshgate", "--config", "meshgate.yaml"], self.folder)
+        await process.wait_for_output("the worker serves")
+
+    async def run_command(self, *arguments: str, given: str = "", status: int = 0) -> str:
+        """
+        Run a command in the gateway's folder.
+
+        :param given: its standard input.
+        :param status: the exit status that it must have.
+        :return: what it has printed, errors last.
+        """
+
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "meshgate", *arguments],
+                cwd=self.folder,
+                env={"PYTHONPATH": str(IMPORT_ROOT), "PATH": ""},
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+
+        done = await deferToThread(run)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertEqual(done.returncode, status, f"{arguments}\n{done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    async def test_a_route(self) -> None:
+        """A route is applied, shown in every form, changed and deleted; its port opens and closes."""
+        await self.start()
+        port = free_port()
+        routes = GATEWAY.format(name="echo", port=port) + ROUTE.format(name="echo")
+        applied = await self.run_command("apply", "-f", "-", given=routes)
+        self.assertEqual(applied.count(" created"), 3)
+        await wait_for(lambda: accepts("127.0.0.1", port), "the port to open")
+        self.assertEqual((await self.run_command("apply", "-f", "-", given=routes)).count(" unchanged"), 3)
+        table = (await self.run_command("get", "vs")).splitlines()
+        self.assertEqual(table[0].split(), ["NAME", "GATEWAYS", "HOSTS", "AGE"])
+        self.assertRegex(table[1], r'^echo +\["echo"\] +\["\*"\] +\d+s$')
+        self.assertIn("filed", await self.run_command("get", "gateways", "-A"))
+        self.assertEqual(
+            await self.run_command("get", "gw", "echo", "-o", "name"), "gateway.networking.istio.io/echo\n"
+        )
+        self.assertIn(f"number: {port}", await self.run_command("get", "gw", "echo", "-o", "yaml"))
+        self.assertIn('"kind": "List"', await self.run_command("get", "gw", "-o", "json"))
+        deleted = await self.run_command("delete", "-f", "-", given=routes)
+        self.assertEqual(deleted.count(" deleted"), 3)
+        await wait_for(lambda: not accepts("127.0.0.1", port), "the port to close")
+
+    async def test_refusals(self) -> None:
+        """A fault, an object of a file, an unknown type and a missing object are told in a line each."""
+        await self.start()
+        mixed = GATEWAY.format(name="bad", port=0) + "---\n" + GATEWAY.format(name="good", port=free_port())
+        told = await self.run_command("apply", "-f", "-", given=mixed, status=1)
+        self.assertIn("spec.servers[0].port.number", told)
+        self.assertIn("gateway.networking.istio.io/good created", told)
+        self.assertIn("routes/filed.yaml:1:1 defines it", await self.run_command("delete", "gw", "filed", status=1))
+        self.assertIn("did you mean gateway", await self.run_command("get", "gatewey", status=2))
+        self.assertIn("not found", await self.run_command("get", "gw", "nothing", status=1))
+        self.assertIn("<stdin>:1:", await self.run_command("apply", "-f", "-", given="a: [", status=1))
+        self.assertIn("no document", await self.run_command("apply", "-f", "-", given="", status=1))
+
+    async def test_history_and_rollback(self) -> None:
+        """The history names each change, and a rollback takes one back: a change, a creation and a deletion."""
+        await self.start()
+        ports = [free_port(), free_port()]
+        for port in ports:
+            await self.run_command("apply", "-f", "-", given=GATEWAY.format(name="g", port=port))
+        await self.run_command("delete", "gw", "g")
+        lines = (await self.run_command("history")).splitlines()[1:]
+        self.assertEqual([line.split()[4] for line in lines], ["deleted", "changed", "created"])
+        self.assertTrue(all(re.search(r" admin +meshgate/", line) for line in lines), lines)
+        deleted, changed, created = (line.split()[0] for line in lines)
+        self.assertIn("is as it was", await self.run_command("rollback", deleted))
+        self.assertIn(f"number: {ports[1]}", await self.run_command("get", "gw", "g", "-o", "yaml"))
+        await self.run_command("rollback", changed)
+        self.assertIn(f"number: {ports[0]}", await self.run_command("get", "gw", "g", "-o", "yaml"))
+        self.assertIn("deleted", await self.run_command("rollback", created))
+        self.assertIn("no change with the revision 5", await self.run_command("rollback", "5", status=1))
+        self.assertIn(f"number: {ports[1]}", await self.run_command("history", changed))
+
+    async def test_export(self) -> None:
+        """What is exported can be applied to another gateway; the resources of files are left out."""
+        await self.start()
+        port = free_port()
+        routes = GATEWAY.format(name="echo", port=port) + ROUTE.format(name="echo")
+        await self.run_command("apply", "-f", "-", given=routes)
+        exported = await self.run_command("export")
+        self.assertNotIn("filed", exported)
+        self.assertNotIn("resourceVersion", exported)
+        await self.run_command("delete", "-f", "-", given=exported)
+        await wait_for(lambda: not accepts("127.0.0.1", port), "the port to close")
+        self.assertEqual((await self.run_command("apply", "-f", "-", given=exported)).count(" created"), 3)
+        await wait_for(lambda: accepts("127.0.0.1", port), "the port to open")
+
+    async def test_no_gateway(self) -> None:
+        """Without a gateway, or without its API, the commands say what is missing."""
+        self.folder = Path(new_folder(self))
+        self.assertIn("there is no meshgate.yaml", await self.run_command("get", "gw", status=2))
+        (self.folder / "meshgate.yaml").write_text("workers: 1\n")
+        self.assertIn("section api", await self.run_command("get", "gw", status=1))
