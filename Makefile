@@ -119,8 +119,9 @@ build/kubectl/.installed:
 	@touch $@
 
 # A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
-soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway
+soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway, and kill one 200 times
 	$(BIN)/python -m benchmarks.soak $(SOAK_OPTIONS)
+	$(BIN)/python -m benchmarks.api_soak
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
 $(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)

@@ -41,6 +41,19 @@ class SoakTests(TestCase):
             self.assertRegex(soak.stdout, r"\nthe wall clock was stepped [1-9]")
 
 
+class ApiSoakTests(TestCase):
+    """The soak of the API's store, in small."""
+
+    timeout = 180
+
+    async def test_nothing_is_lost(self) -> None:
+        """A gateway that is killed at random moments has everything that it has answered, and nothing by half."""
+        command = [sys.executable, "-m", "benchmarks.api_soak", "--applies", "40", "--kills", "3"]
+        soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
+        self.assertEqual(await soak.exit_status(160), 0, soak.stdout + soak.stderr)
+        self.assertRegex(soak.stdout, r"\n20 objects, \d+ applies, 3 kills\n")
+
+
 class MissedTests(SynchronousTestCase):
     """The checks of the soak."""
 
