@@ -189,6 +189,11 @@ class KubectlTests(TestCase):
             if which != "old":  # kubectl before 1.26 prints no warnings of apply
                 self.assertRegex(applied.stderr, r"Warning: .*first")
             await kubectl.run("wait", "--for=condition=Conflicted", "gw/later", "--timeout=20s")
+            described = (await kubectl.run("describe", "gw", "later")).stdout
+            self.assertRegex(described, r"(?s)Events:.*Warning +Conflict .*first")
+            events = (await kubectl.run("get", "events")).stdout
+            self.assertRegex(events, r"LAST SEEN +TYPE +REASON +OBJECT +MESSAGE")
+            self.assertRegex(events, r"Normal +Programmed +gateway/first")
             path = 'jsonpath={.status.conditions[?(@.type=="Programmed")].status}'
             self.assertEqual((await kubectl.run("get", "gw", "later", "-o", path)).stdout, "False")
             await kubectl.run("delete", "gw,vs,svc,we", "first")

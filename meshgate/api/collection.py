@@ -235,22 +235,24 @@ class Collection:
 
     # The status, which the gateway itself writes.
 
-    def set_status(self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]]) -> None:
+    def set_status(self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]]) -> Object | None:
         """
         Give an object another status. The store does not keep it: each start finds it out anew.
 
         :param make: makes the status of the object as it is.
+        :return: the object as it was before, if its status has changed; else None.
         """
         served = self._types[type_.qualified_name]
         before = served.find(key)
         if before is None:
-            return
+            return None
         status = make(before)
         if status == before.get("status"):
-            return
+            return None
         after = rules.with_revision({**before, "status": status}, self.revision + 1)
         served.place_of(key)[key] = after
         self._show(served, before, after)
+        return before
 
     # Objects that follow from others.
 

@@ -28,6 +28,7 @@ from meshgate.api.answering import Answering
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import status_of
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
+from meshgate.api.events import EventRecorder, transitions
 from meshgate.api.gateway_service import gateway_service
 from meshgate.api.object_validation import PROVIDER, reading_of, sentence
 from meshgate.api.objects import key_of, timestamp
@@ -94,6 +95,7 @@ class ConfigurationApi:
         self._live = 0
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._pods: PodController | None = None
+        self._events: EventRecorder | None = None
         self._snapshot: Snapshot | None = None
         self._included = 0
         self.published = 0
@@ -113,12 +115,13 @@ class ConfigurationApi:
             self._store = SqliteStore(folder / FILE_NAME, self._reactor)
             self._collection = Collection(self._store, self._changed, time.time, randomness)
             self._collection.open(names)
-            now = timestamp(now_of(time.time()))
+            now = _timestamp_now()
             self._collection.give(SERVICES, gateway_service(gateway_namespace, self._collection.revision, now))
             access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
+            self._events = EventRecorder(self._collection, time.time)
             if settings.pods:
                 self._pods = PodController(
-                    self._collection, find_images(), self._reactor, lambda: timestamp(now_of(time.time()))
+                    self._collection, find_images(), self._events.record, self._reactor, _timestamp_now
                 )
                 self._pods.look(0)
             answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
@@ -200,13 +203,23 @@ class ConfigurationApi:
         if self._collection is None or self._compilation is None:
             return
         live = self._live >= self._compilation.table.generation
-        now = timestamp(now_of(time.time()))
+        now = _timestamp_now()
         for key, found in self._compilation.statuses.items():
             type_ = _type_of(key.kind)
             if type_ is not None:
                 codes = tuple(problem.code for problem in self._problems.get(key, ()))
                 make = partial(_renewed_status, found, codes, live, now)
-                self._collection.set_status(type_, (key.namespace, key.name), make)
+                self._tell(type_, (key.namespace, key.name), make)
+
+    def _tell(self, type_: ResourceType, key: tuple[str, str], make: Callable[[Object], Mapping[str, Any]]) -> None:
+        """Give an object its status, and record what has changed by it."""
+        if self._collection is None or self._events is None:
+            return
+        before = self._collection.set_status(type_, key, make)
+        if before is not None:
+            after = self._collection.get(type_, *key)
+            for form, reason, message in transitions(before.get("status"), after["status"]):
+                self._events.record(after, form, reason, message)
 
     async def _analyzed(self, type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
         """Sentences on an object that was just written: the problems that its analysis has found."""
@@ -248,6 +261,10 @@ class ConfigurationApi:
             self._snapshot = snapshot
             self.published += 1
             self._sink.publish(snapshot)
+
+
+def _timestamp_now() -> str:
+    return timestamp(now_of(time.time()))
 
 
 def _renewed_status(

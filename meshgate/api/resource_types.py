@@ -35,12 +35,14 @@ class Column:
     :ivar name: its title, which kubectl prints in capitals.
     :ivar path: the keys of the value, from the object down.
     :ivar text: makes the value of the object instead.
+    :ivar is_time: True if the value is a time, of which the table shows how long ago it was.
     :ivar priority: 0, or 1 for a column of ``-o wide`` alone.
     """
 
     name: str
     path: tuple[str, ...] = ()
     text: Callable[[Mapping[str, Any]], Any] | None = None
+    is_time: bool = False
     priority: int = 0
 
     def value(self, object_: Mapping[str, Any]) -> Any:
@@ -60,6 +62,7 @@ class ResourceType:
     :ivar namespaced: False for an object that belongs to no namespace.
     :ivar columns: the columns between NAME and AGE.
     :ivar wide: the columns after AGE, of ``-o wide`` alone.
+    :ivar unnamed: True for a type whose tables have neither NAME nor AGE.
     :ivar reads: the kind that meshgate reads; None if objects of the type are only kept.
     :ivar subresources: the views of an object that have addresses of their own, besides ``status``.
     """
@@ -73,6 +76,7 @@ class ResourceType:
     namespaced: bool = True
     columns: tuple[Column, ...] = ()
     wide: tuple[Column, ...] = ()
+    unnamed: bool = False
     reads: Kind | None = None
     subresources: tuple[str, ...] = ()
 
@@ -134,6 +138,11 @@ NAMESPACES: Final = ResourceType(
 )
 
 
+def _involved(event: Mapping[str, Any]) -> str:
+    found = event.get("involvedObject") or {}
+    return f"{str(found.get('kind', '')).lower()}/{found.get('name', '')}"
+
+
 def _external_addresses(service: Mapping[str, Any]) -> str:
     found = value_at(service, ("status", "loadBalancer", "ingress")) or ()
     return ",".join(each.get("ip") or each.get("hostname", "") for each in found) or "<none>"
@@ -176,8 +185,25 @@ def _replicas(object_: Mapping[str, Any]) -> int:
     return wanted if isinstance(wanted, int) else 1
 
 
+EVENTS: Final = ResourceType(
+    CORE,
+    ("v1",),
+    "Event",
+    "events",
+    ("ev",),
+    columns=(
+        Column("Last Seen", ("lastTimestamp",), is_time=True),
+        Column("Type", ("type",)),
+        Column("Reason", ("reason",)),
+        Column("Object", text=_involved),
+        Column("Message", ("message",)),
+    ),
+    unnamed=True,
+)
+
 TYPES: Final[tuple[ResourceType, ...]] = (
     NAMESPACES,
+    EVENTS,
     ResourceType(CORE, ("v1",), "ConfigMap", "configmaps", ("cm",)),
     ResourceType(CORE, ("v1",), "Secret", "secrets", columns=(Column("Type", ("type",)),), reads=KINDS["Secret"]),
     ResourceType(

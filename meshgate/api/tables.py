@@ -38,6 +38,8 @@ def table(
 
 def columns(type_: ResourceType) -> list[dict[str, Any]]:
     """The columns of a type."""
+    if type_.unnamed:
+        return list(map(_definition, type_.columns))
     first = _definition(Column("Name"), "name")
     return [first, *map(_definition, type_.columns), _definition(Column("Age")), *map(_definition, type_.wide)]
 
@@ -49,8 +51,10 @@ def _definition(column: Column, form: str = "") -> dict[str, Any]:
 def row(type_: ResourceType, object_: Object, now: datetime, version: str, include: str) -> dict[str, Any]:
     """The row of an object."""
     metadata = object_["metadata"]
-    cells = [metadata["name"], *(_cell(each.value(object_)) for each in type_.columns), _age(metadata, now)]
-    cells += (_cell(each.value(object_)) for each in type_.wide)
+    cells = [_cell(each, object_, now) for each in type_.columns]
+    if not type_.unnamed:
+        age = _age(metadata.get("creationTimestamp"), now)
+        cells = [metadata["name"], *cells, age, *(_cell(each, object_, now) for each in type_.wide)]
     found: dict[str, Any] = {"cells": cells}
     if include == "Object":
         found["object"] = object_
@@ -63,17 +67,19 @@ def row(type_: ResourceType, object_: Object, now: datetime, version: str, inclu
     return found
 
 
-def _cell(value: Any) -> Any:
+def _cell(column: Column, object_: Object, now: datetime) -> Any:
+    value = column.value(object_)
+    if column.is_time:
+        return _age(value, now)
     if value is None:
         return ""
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict) else value
 
 
-def _age(metadata: Any, now: datetime) -> str:
-    created = metadata.get("creationTimestamp")
-    if not created:
+def _age(time: Any, now: datetime) -> str:
+    if not time:
         return "<unknown>"
-    return format_age((now - datetime.fromisoformat(created)).total_seconds())
+    return format_age((now - datetime.fromisoformat(time)).total_seconds())
 
 
 def now_of(seconds: float) -> datetime:

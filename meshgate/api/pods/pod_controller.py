@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from meshgate.api.collection import Collection
+from meshgate.api.events import NORMAL, WARNING
 from meshgate.api.pods.endpoint_slices import endpoint_slice, is_ready
 from meshgate.api.pods.images import image_name
 from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer
@@ -94,16 +95,23 @@ class PodController:
     The controller.
 
     :param images: the images that can run, by their names.
+    :param record: records an event of an object: its form, reason and message.
     :param timestamp: returns the present time, as Kubernetes writes it.
     """
 
     _log = Logger()
 
     def __init__(
-        self, collection: Collection, images: Mapping[str, IPodImage], reactor: Any, timestamp: Callable[[], str]
+        self,
+        collection: Collection,
+        images: Mapping[str, IPodImage],
+        record: Callable[[Object, str, str, str], None],
+        reactor: Any,
+        timestamp: Callable[[], str],
     ) -> None:
         self._collection = collection
         self._images = images
+        self._record = record
         self._reactor = reactor
         self._timestamp = timestamp
         self._containers: dict[str, _Container] = {}
@@ -229,10 +237,12 @@ class PodController:
             if container.message != str(error):
                 container.message = str(error)
                 self._write_log(container, f"error: {error}")
+                self._record(object_, WARNING, container.reason, str(error))
             self.look(RETRY)
             return
         container.service, container.reason, container.message = service, "", ""
         container.since = self._timestamp()
+        self._record(object_, NORMAL, "Started", f"the container listens on {container.address}")
         for asked, number in service.ports.items():
             other = f" (instead of {asked}, which is privileged)" if number != asked else ""
             self._write_log(container, f"listening on {container.address}:{number}{other}")

@@ -16,9 +16,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from meshgate.api.collection import WriteOptions
+from meshgate.api.events import EventRecorder
 from meshgate.api.pods.images import find_images, image_name
 from meshgate.api.pods.pod_controller import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, SLICES, PodController
-from meshgate.api.resource_types import ResourceType
+from meshgate.api.resource_types import EVENTS, ResourceType
 from meshgate.lab.certificates import ensure_certificates
 from tests.api.api_objects import MemoryStore, collection_of, type_named
 from tests.api.pods.workloads import NAMESPACE, deployment, echo_container, service, tls_container
@@ -36,7 +37,9 @@ class PodControllerTests(TestCase):
         """The controller, which looks at each change."""
         self.store = MemoryStore()
         self.collection = collection_of(self.store, self.look)
-        self.controller = PodController(self.collection, find_images(), reactor, lambda: "2027-01-15T08:00:00Z")
+        self.events = EventRecorder(self.collection, lambda: 1_800_000_000.0)
+        record, now = self.events.record, "2027-01-15T08:00:00Z"
+        self.controller = PodController(self.collection, find_images(), record, reactor, lambda: now)
         self.addCleanup(self.controller.stop)
 
     def look(self, type_: ResourceType) -> None:
@@ -158,6 +161,8 @@ class PodControllerTests(TestCase):
         message = await self.waits("ErrImagePull")
         self.assertIn("the lab has no image nginx, only cjimti/go-echo, nicholasjackson/fake-service", message)
         self.assertIn("WorkloadEntry", message)
+        (event,) = self.collection.list(EVENTS)
+        self.assertEqual((event["reason"], event["involvedObject"]["kind"]), ("ErrImagePull", "Pod"))
 
     async def test_a_missing_secret(self) -> None:
         """A container whose Secret is missing waits for it, and serves HTTPS once it is there."""
