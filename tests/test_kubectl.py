@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from twisted.trial.unittest import TestCase
 
-from tests.kubectl import Kubectl, kubectls
-from tests.support import TwistdProcess, accepts, free_port, new_folder, wait_for
+from tests.kubectl import CURRENT, Kubectl, kubectls
+from tests.support import Program, TwistdProcess, accepts, free_port, lacking, new_folder, wait_for
 
 SETTINGS = """\
 providers: [{{name: files, type: directory, paths: [routes/]}}]
@@ -51,8 +51,8 @@ spec: {{address: 127.0.0.1, labels: {{app: {name}}}}}
 """A TCP route in three versions of Istio's API, and its Service."""
 
 
-class KubectlTests(TestCase):
-    """A gateway with the API, and each kubectl."""
+class KubectlTestCase(TestCase):
+    """A gateway with the API."""
 
     timeout = 240
 
@@ -84,6 +84,10 @@ class KubectlTests(TestCase):
         await self.start()
         for which in self.kubectls:
             await check(self.kubectl(which), which)
+
+
+class KubectlTests(KubectlTestCase):
+    """Each kubectl."""
 
     async def test_a_route_from_nothing(self) -> None:
         """Apply, get, change, diff and delete a route; its port opens, moves and closes."""
@@ -254,6 +258,63 @@ class KubectlTests(TestCase):
         self.assertIn("kept", (await kubectl.run("get", "gw")).stdout)
         self.assertRegex(self.process.stdout + self.process.stderr, r"Gateway default/aaa.*\b(filed|lost|drop)")
 
+
+class PythonClientTests(KubectlTestCase):
+    """Kubernetes' own client for Python."""
+
+    async def test_objects_and_watches(self) -> None:
+        """It lists, creates, patches, deletes and watches objects of core and Istio's kinds."""
+        await self.start()
+        python = CURRENT.with_name("python")
+        program = Program(self, [python, "-c", PYTHON_CLIENT, self.folder / "state" / "kubeconfig"])
+        if await program.exit_status() == NO_CLIENT:
+            raise lacking("Kubernetes' client for Python is not installed (make kubectl)")
+        self.assertEqual(program.stdout.splitlines()[-1:], ["done"], program.stderr)
+
+
+NO_CLIENT = 77
+
+PYTHON_CLIENT = """
+import sys, threading
+
+try:
+    from kubernetes import client, config, watch
+except ImportError:
+    sys.exit(77)
+
+config.load_kube_config(sys.argv[1])
+core, objects = client.CoreV1Api(), client.CustomObjectsApi()
+where = ("networking.istio.io", "v1", "shop", "gateways")
+server = {"port": {"number": 31400, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
+head = {"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": {"name": "a"}}
+gateway = {**head, "spec": {"servers": [server]}}
+assert "shop" in [each.metadata.name for each in core.list_namespace().items]
+assert client.VersionApi().get_code().major == "1"
+revision = objects.list_namespaced_custom_object(*where)["metadata"]["resourceVersion"]
+objects.create_namespaced_custom_object(*where, gateway)
+objects.patch_namespaced_custom_object(*where, "a", {"metadata": {"labels": {"x": "y"}}})
+(found,) = objects.list_namespaced_custom_object(*where, label_selector="x=y")["items"]
+assert found["metadata"]["name"] == "a"
+objects.delete_namespaced_custom_object(*where, "a")
+try:
+    objects.get_namespaced_custom_object(*where, "a")
+    raise SystemExit("it is still there")
+except client.ApiException as error:
+    assert error.status == 404
+seen = []
+for event in watch.Watch().stream(objects.list_namespaced_custom_object, *where, resource_version=revision):
+    if not seen or seen[-1] != event["type"]:
+        seen.append(event["type"])
+    if event["type"] == "DELETED":
+        break
+assert seen == ["ADDED", "MODIFIED", "DELETED"], seen
+secret = client.V1Secret(metadata=client.V1ObjectMeta(name="s"), string_data={"a": "b"})
+core.create_namespaced_secret("shop", secret)
+assert core.read_namespaced_secret("s", "shop").type == "Opaque"
+core.delete_namespaced_secret("s", "shop")
+print("done")
+"""
+"""A program of Kubernetes' client for Python; it ends with 77 where that is not installed."""
 
 GATEWAY = "gateway.networking.istio.io"
 

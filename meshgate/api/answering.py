@@ -425,7 +425,8 @@ def _continued(token: str, revision: int) -> tuple[int, list[str]]:
 def _version() -> dict[str, str]:
     major, minor = KUBERNETES
     version = f"v{major}.{minor}.0+meshgate.{__version__}"
-    return {"major": major, "minor": minor, "gitVersion": version, "platform": "meshgate"}
+    unknown = dict.fromkeys(("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler"), "")
+    return {"major": major, "minor": minor, "gitVersion": version, **unknown, "platform": "meshgate"}
 
 
 def _discovery(request: ApiRequest, address: str) -> tuple[Any, int, dict[str, str]] | None:
