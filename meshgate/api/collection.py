@@ -189,41 +189,36 @@ class Collection:
 
     # Objects of other providers.
 
-    def replace_foreign(self, documents: Iterable[tuple[ResourceType, Object, str]]) -> None:
+    def put_foreign(self, type_: ResourceType, object_: Object, origin: str) -> None:
         """
-        Replace all objects of other providers.
+        Show an object of another provider, in the place of the one that it had with the same name.
 
-        :param documents: types, objects and origins, as ``routes/echo.yaml:3:1``.
+        :param origin: the position of its definition, as ``routes/echo.yaml:3:1``.
         """
-        new: dict[str, dict[Key, tuple[Object, str]]] = {name: {} for name in self._types}
-        for type_, object_, origin in documents:
-            new[type_.qualified_name][rules.key_of(object_)] = (object_, origin)
-        for name, served in self._types.items():
-            for key in [key for key in served.origins if key not in new[name]]:
-                self._set_foreign(served, key, None, "")
-            for key, (object_, origin) in new[name].items():
-                before = served.foreign.get(key)
-                served.origins[key] = origin
-                if before is None or not _same(before, object_):
-                    self._set_foreign(served, key, object_, origin)
-
-    def _set_foreign(self, served: _Served, key: Key, object_: Object | None, origin: str) -> None:
+        served, key = self._types[type_.qualified_name], rules.key_of(object_)
         before = served.find(key)
-        if object_ is None:
-            del served.foreign[key], served.origins[key]
-        else:
-            served.foreign[key], served.origins[key] = self._aged(object_, served.foreign.get(key)), origin
-        self._show(served, before, served.find(key))
+        served.foreign[key], served.origins[key] = self._aged(object_, served.foreign.get(key)), origin
+        self._show(served, before, served.foreign[key])
+
+    def remove_foreign(self, type_: ResourceType, key: Key) -> None:
+        """Show an object of another provider no longer."""
+        served = self._types[type_.qualified_name]
+        before = served.foreign.pop(key, None)
+        served.origins.pop(key, None)
+        if before is not None:
+            self._show(served, before, served.find(key))
 
     def _aged(self, object_: Object, before: Object | None) -> Object:
         """An object of another provider with the metadata that every object of the API has."""
         metadata = dict(object_["metadata"])
+        generation = 1
         if before is not None:
             kept = ("uid", "creationTimestamp")
             metadata = {**{key: before["metadata"][key] for key in kept}, **metadata}
+            generation = before["metadata"]["generation"] + 1
         metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(map(str, rules.key_of(object_))))))
         metadata.setdefault("creationTimestamp", rules.timestamp(self._now()))
-        metadata.setdefault("generation", 1)
+        metadata["generation"] = generation
         return rules.with_revision({**object_, "metadata": metadata}, self.revision + 1)
 
     def _show(self, served: _Served, before: Object | None, after: Object | None) -> None:

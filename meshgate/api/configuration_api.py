@@ -7,13 +7,10 @@ beside them, and cannot be changed here.
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,28 +23,27 @@ from twisted.logger import Logger
 
 from meshgate.api.answering import Answering
 from meshgate.api.collection import Collection
-from meshgate.api.conditions import status_of
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
-from meshgate.api.events import EventRecorder, transitions
+from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import gateway_service
-from meshgate.api.object_validation import PROVIDER, reading_of, sentence
+from meshgate.api.object_events import EventRecorder
+from meshgate.api.object_validation import reading_of, sentence
 from meshgate.api.objects import key_of, timestamp
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
-from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
+from meshgate.api.resource_types import ResourceType
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
+from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
 from meshgate.api.tables import now_of
 from meshgate.api.web import Access, ApiSite
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
-from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
-from meshgate.resources.problem import Phase, Problem, Severity
+from meshgate.resources.problem import Severity
 from meshgate.resources.reader import DocumentReading
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.addresses import host_port
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.tell.statuses import ResourceStatus
 from meshgate.settings.schema import ApiSettings
 
 FOLDER: Final = "api"
@@ -90,12 +86,10 @@ class ConfigurationApi:
         self._site: ApiSite | None = None
         self._port: IListeningPort | None = None
         self._readings: dict[tuple[str, str, str], tuple[Object, DocumentReading]] = {}
-        self._compilation: Compilation | None = None
-        self._problems: Mapping[ResourceKey, Sequence[Problem]] = {}
-        self._live = 0
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._pods: PodController | None = None
-        self._events: EventRecorder | None = None
+        self._foreign: ForeignResources | None = None
+        self._statuses: StatusWriter | None = None
         self._snapshot: Snapshot | None = None
         self._included = 0
         self.published = 0
@@ -118,11 +112,11 @@ class ConfigurationApi:
             now = _timestamp_now()
             self._collection.give(SERVICES, gateway_service(gateway_namespace, self._collection.revision, now))
             access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
-            self._events = EventRecorder(self._collection, time.time)
+            self._foreign = ForeignResources(self._collection)
+            record = EventRecorder(self._collection, time.time).record
+            self._statuses = StatusWriter(self._collection, record, _timestamp_now)
             if settings.pods:
-                self._pods = PodController(
-                    self._collection, find_images(), self._events.record, self._reactor, _timestamp_now
-                )
+                self._pods = PodController(self._collection, find_images(), record, self._reactor, _timestamp_now)
                 self._pods.look(0)
             answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
             self._site = ApiSite(answering, access, self._reactor)
@@ -155,6 +149,7 @@ class ConfigurationApi:
         if self._store is not None:
             await self._store.close()
         self._store = self._collection = self._site = self._port = self._pods = None
+        self._foreign = self._statuses = None
 
     def _port_number(self) -> int:
         address: Any = self._port.getHost() if self._port is not None else None
@@ -163,8 +158,8 @@ class ConfigurationApi:
     def show_resources(self, resources: Iterable[Resource[Any]]) -> None:
         """Show the resources of other providers beside the API's own objects."""
         if self._collection is not None:
-            self._collection.replace_foreign(_foreign(resources))
-            if self._pods is not None:
+            changed = self._foreign.show(resources) if self._foreign is not None else False
+            if changed and self._pods is not None:
                 self._pods.look()
 
     def _log_of(self, namespace: str, name: str) -> str:
@@ -183,9 +178,9 @@ class ConfigurationApi:
 
         :param published: the number of snapshots of this API that it includes, if not more.
         """
-        self._compilation, self._included = compilation, published
-        self._problems = _by_resource(compilation.problems)
-        self._renew_statuses()
+        self._included = published
+        if self._statuses is not None:
+            self._statuses.compiled(compilation)
         waiting, self._waiting = self._waiting, []
         for number, done in waiting:
             if number <= published:
@@ -195,31 +190,8 @@ class ConfigurationApi:
 
     def live(self, generation: int) -> None:
         """Take the generation that all workers serve."""
-        if generation != self._live:
-            self._live = generation
-            self._renew_statuses()
-
-    def _renew_statuses(self) -> None:
-        if self._collection is None or self._compilation is None:
-            return
-        live = self._live >= self._compilation.table.generation
-        now = _timestamp_now()
-        for key, found in self._compilation.statuses.items():
-            type_ = _type_of(key.kind)
-            if type_ is not None:
-                codes = tuple(problem.code for problem in self._problems.get(key, ()))
-                make = partial(_renewed_status, found, codes, live, now)
-                self._tell(type_, (key.namespace, key.name), make)
-
-    def _tell(self, type_: ResourceType, key: tuple[str, str], make: Callable[[Object], Mapping[str, Any]]) -> None:
-        """Give an object its status, and record what has changed by it."""
-        if self._collection is None or self._events is None:
-            return
-        before = self._collection.set_status(type_, key, make)
-        if before is not None:
-            after = self._collection.get(type_, *key)
-            for form, reason, message in transitions(before.get("status"), after["status"]):
-                self._events.record(after, form, reason, message)
+        if self._statuses is not None:
+            self._statuses.live(generation)
 
     async def _analyzed(self, type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
         """Sentences on an object that was just written: the problems that its analysis has found."""
@@ -233,7 +205,8 @@ class ConfigurationApi:
             except defer.TimeoutError:
                 self._waiting.remove(waiting)
                 return ()
-        problems = self._problems.get(ResourceKey(type_.kind, *key), ())
+        found = self._statuses.problems if self._statuses is not None else {}
+        problems = found.get(ResourceKey(type_.kind, *key), ())
         told = (each for each in problems if each.severity is not Severity.INFO and each.code not in NOT_YET)
         return tuple(map(sentence, told))[:MOST_WARNINGS]
 
@@ -265,37 +238,3 @@ class ConfigurationApi:
 
 def _timestamp_now() -> str:
     return timestamp(now_of(time.time()))
-
-
-def _renewed_status(
-    found: ResourceStatus, codes: tuple[str, ...], live: bool, now: str, object_: Object
-) -> Mapping[str, Any]:
-    return status_of(found, codes, live, object_["metadata"]["generation"], object_.get("status"), now)
-
-
-def _by_resource(problems: Iterable[Problem]) -> Mapping[ResourceKey, Sequence[Problem]]:
-    """The problems of analysis by their resources."""
-    found: dict[ResourceKey, list[Problem]] = defaultdict(list)
-    for problem in problems:
-        if problem.phase is Phase.ANALYSIS and problem.name:
-            found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
-    return found
-
-
-def _type_of(kind: str) -> ResourceType | None:
-    return type_of_kind(ISTIO_GROUP, kind) or type_of_kind(CORE, kind)
-
-
-def _foreign(resources: Iterable[Resource[Any]]) -> Iterator[tuple[ResourceType, Object, str]]:
-    for resource in resources:
-        if resource.origin.provider == PROVIDER or not resource.document:
-            continue
-        document = json.loads(resource.document)
-        group = document["apiVersion"].rpartition("/")[0]
-        type_ = type_of_kind(group, resource.kind)
-        if type_ is None:
-            continue
-        metadata = {**document["metadata"], "namespace": resource.namespace}
-        head = {"apiVersion": type_.api_version(type_.versions[0]), "kind": type_.kind, "metadata": metadata}
-        rest = {key: value for key, value in document.items() if key not in head}
-        yield type_, {**head, **rest}, resource.location()

@@ -104,7 +104,7 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     """Validate everything except the options of providers."""
     content, judged = judge(SettingsFile, value, FORM)
     judged += _repeated_names(value)
-    if content is not None and not content.providers:
+    if content is not None and not content.providers and content.api is None:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
         judged.append(Fault(("providers",), "MG0107", message, hint, Severity.WARNING))

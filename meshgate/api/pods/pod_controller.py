@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from meshgate.api.collection import Collection
-from meshgate.api.events import NORMAL, WARNING
+from meshgate.api.object_events import NORMAL, WARNING
 from meshgate.api.pods.endpoint_slices import endpoint_slice, is_ready
 from meshgate.api.pods.images import image_name
 from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from meshgate.api.collection import WriteOptions
-from meshgate.api.events import EventRecorder
+from meshgate.api.object_events import EventRecorder
 from meshgate.api.pods.images import find_images, image_name
 from meshgate.api.pods.pod_controller import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, SLICES, PodController
 from meshgate.api.resource_types import EVENTS, ResourceType

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.api.events`."""
+"""Tests of :mod:`meshgate.api.object_events`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api import events
+from meshgate.api import object_events
 from meshgate.api.collection import WriteOptions
-from meshgate.api.events import KEPT_FOR, NORMAL, WARNING, EventRecorder, transitions
+from meshgate.api.object_events import KEPT_FOR, NORMAL, WARNING, EventRecorder, transitions
 from meshgate.api.resource_types import EVENTS
 from tests.api.api_objects import MemoryStore, collection_of, gateway, type_named
 
@@ -54,7 +54,7 @@ class EventRecorderTests(SynchronousTestCase):
         self.now += KEPT_FOR + 1
         self.recorder.record(self.gateway, NORMAL, "X", "new")
         self.assertEqual([event["message"] for event in self.recorded()], ["new"])
-        self.patch(events, "MOST", 3)
+        self.patch(object_events, "MOST", 3)
         for number in range(6):
             self.now += 1
             self.recorder.record(self.gateway, NORMAL, "X", str(number))
