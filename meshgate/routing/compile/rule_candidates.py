@@ -39,12 +39,14 @@ class Candidate:
     :ivar reason: why the proxy does not follow the rule; empty if it does.
     :ivar hint: what to change to have it followed, or empty.
     :ivar severity: how likely somebody meant it to be followed; None if Istio's order is certainly meant.
+    :ivar for_all_hosts: the reason holds for every host that the rule covers.
     """
 
     rule: DestinationRule
     reason: str = ""
     hint: str = ""
     severity: Severity | None = None
+    for_all_hosts: bool = False
 
     def __str__(self) -> str:
         return named(self.rule, "spec.host")
@@ -117,11 +119,11 @@ def passed_over(
     for each in map(search.candidate, others):
         if each.severity is None or (missing and any(one.name == subset for one in each.rule.spec.subsets)):
             continue
+        host = rules.host_of(each.rule) if each.for_all_hosts else found.host
         yield each.rule.problem(
             each.severity,
             PASSED_OVER,
-            f"this gateway does not follow the rule for {found.host}, so its trafficPolicy has no effect here: "
-            f"{each.reason}",
+            f"this gateway does not follow the rule for {host}, so its trafficPolicy has no effect here: {each.reason}",
             path="spec.host",
             hint=each.hint,
         )
@@ -240,13 +242,14 @@ class _Search:
 
     def _elsewhere(self, rule: DestinationRule) -> Candidate:
         """A rule in a namespace in which the proxy does not look; sidecars of that namespace may follow it."""
+        likely = rule.namespace in self._beside and self._nothing_as_near(rule)
         severity: Severity | None = Severity.INFO
         if is_wildcard(self._rules.host_of(rule)):
-            severity = None
-        elif self._nothing_as_near(rule) and EVERYBODY in viewers_of(rule):
-            severity = Severity.WARNING if rule.namespace in self._beside else Severity.INFO
+            severity = Severity.INFO if likely else None
+        elif likely and EVERYBODY in viewers_of(rule):
+            severity = Severity.WARNING
         reason = f"it stands in {rule.namespace}, and {self._viewer.name} looks in {self._looks_in()}"
-        return Candidate(rule, reason, self._moves(rule), severity)
+        return Candidate(rule, reason, self._moves(rule), severity, for_all_hosts=True)
 
     def _looks_in(self) -> str:
         owners: dict[str, dict[str, None]] = {}
@@ -273,13 +276,15 @@ class _Search:
             f"in {self._viewer.where}",
             f"leave workloadSelector out, or move the rule to {self._viewer.namespace}",
             Severity.WARNING if meant else Severity.INFO,
+            for_all_hosts=True,
         )
 
     def _other_workload(self, rule: DestinationRule) -> Candidate:
         have = _text(self._viewer.labels)
         reason = f"its workloadSelector is for proxies labeled {_text(_labels(rule))}"
         reason += f", and {self._viewer.name} is labeled {have}" if have else ""
-        return Candidate(rule, reason, "leave workloadSelector out, or select a label of the gateway", Severity.INFO)
+        hint = "leave workloadSelector out, or select a label of the gateway"
+        return Candidate(rule, reason, hint, Severity.INFO, for_all_hosts=True)
 
     def _not_exported(self, rule: DestinationRule) -> Candidate:
         wanted = [f'"{self._viewer.namespace}"', f'"{EVERYBODY}"']
@@ -287,7 +292,8 @@ class _Search:
             rule,
             f"it is exported to {_viewers_text(rule)} only, and not to {self._viewer.where}",
             f"add {' or '.join(wanted)} to its exportTo",
-            Severity.INFO,
+            Severity.INFO if self._nothing_as_near(rule) or not is_wildcard(self._rules.host_of(rule)) else None,
+            for_all_hosts=True,
         )
 
     def _late(self, rule: DestinationRule, own: Stage) -> Candidate:
