@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from meshgate import __version__
-from meshgate.api import discovery, openapi, patches, protobuf_bodies
+from meshgate.api import patches, protobuf_bodies
 from meshgate.api.collection import Collection, WriteOptions, Written
+from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.managed_fields import applied
 from meshgate.api.object_validation import UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
@@ -28,7 +28,7 @@ from meshgate.api.scale import scale_of, scaled
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
 from meshgate.api.store_interface import Change, Object
 from meshgate.api.tables import columns, now_of, row, table
-from meshgate.api.target import Target, no_such_address, target_of
+from meshgate.api.target import Target, target_of
 from meshgate.api.watch_window import ADDED, Watcher, WatchEvent, WatchWindow
 
 LONGEST_WATCH: Final = 3600
@@ -36,9 +36,6 @@ LONGEST_WATCH: Final = 3600
 
 SHORTEST_WATCH: Final = 1800
 """Seconds that a watch lasts at least if the client names no time. They differ, so that clients come back in turn."""
-
-KUBERNETES: Final = ("1", "33")
-"""The version of Kubernetes' API that clients are told, some of which refuse or warn of others."""
 
 PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
@@ -118,17 +115,17 @@ class Answering:
         """
         path = request.path
         if path[:1] == ("openapi",):
-            return _openapi(request)
+            return openapi_answer(request)
         if path[:1] in (("livez",), ("readyz",), ("healthz",)) and len(path) == 1:
             return self._health(request)
         request.check_accept()
         if path == ("history",) and request.method in _READS:
             return await self._history(request)
         if path == ("version",):
-            return Answer(_version())
-        if len(path) <= 3 and request.method in _READS and (found := _discovery(request, address)) is not None:
+            return Answer(version_document())
+        if len(path) <= 3 and request.method in _READS and (found := discovered(request, address)) is not None:
             return Answer(*found)
-        if (review := _review(request)) is not None:
+        if (review := answered_review(request)) is not None:
             return Answer(review, 201)
         return await self._objects(request, target_of(path))
 
@@ -420,63 +417,3 @@ def _continued(token: str, revision: int) -> tuple[int, list[str]]:
     if type(before) is not int or not isinstance(after, list) or not all(isinstance(each, str) for each in after):
         raise bad_request("the continue token is not one of this API")
     return before, after
-
-
-def _version() -> dict[str, str]:
-    major, minor = KUBERNETES
-    version = f"v{major}.{minor}.0+meshgate.{__version__}"
-    unknown = dict.fromkeys(("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler"), "")
-    return {"major": major, "minor": minor, "gitVersion": version, **unknown, "platform": "meshgate"}
-
-
-def _discovery(request: ApiRequest, address: str) -> tuple[Any, int, dict[str, str]] | None:
-    path, version = request.path, request.discovery_version()
-    if path in (("api",), ("apis",)):
-        core = path == ("api",)
-        if version:
-            form = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-            return discovery.aggregated(core, version), 200, {"content-type": form}
-        return (discovery.core_versions(address) if core else discovery.group_list()), 200, {}
-    found = None
-    if len(path) == 2:
-        found = discovery.resource_list("", path[1]) if path[0] == "api" else discovery.group(path[1])
-    elif len(path) == 3 and path[0] == "apis":
-        found = discovery.resource_list(path[1], path[2])
-    return None if found is None else (found, 200, {})
-
-
-def _openapi(request: ApiRequest) -> Answer:
-    if request.path == ("openapi", "v2"):
-        return Answer(b"", 200, {"content-type": openapi.V2_TYPE})
-    if request.path == ("openapi", "v3"):
-        return Answer(openapi.index())
-    name = "/".join(request.path[2:])
-    document = openapi.document(name) if request.path[:2] == ("openapi", "v3") else None
-    if document is None:
-        raise no_such_address()
-    digest = openapi.digest(name)
-    headers = {"etag": f'"{digest}"', "vary": "Accept"}
-    if request.query.get("hash") == digest:
-        headers["cache-control"] = "public, immutable"
-    return Answer(document, 200, headers)
-
-
-def _review(request: ApiRequest) -> dict[str, Any] | None:
-    """The answer to a question about the user's own name and rights; None if it is none."""
-    if request.method != "POST" or len(request.path) != 4 or request.path[0] != "apis":
-        return None
-    group, version, plural = request.path[1:]
-    if (group, plural) == ("authentication.k8s.io", "selfsubjectreviews"):
-        groups = ["meshgate:admins" if request.writes else "meshgate:readers", "system:authenticated"]
-        status: dict[str, Any] = {"userInfo": {"username": request.user, "groups": groups}}
-        kind = "SelfSubjectReview"
-    elif (group, plural) == ("authorization.k8s.io", "selfsubjectaccessreviews"):
-        body = request.object()
-        spec = body.get("spec") if isinstance(body, Mapping) else None
-        attributes = spec.get("resourceAttributes") if isinstance(spec, Mapping) else None
-        verb = attributes.get("verb") if isinstance(attributes, Mapping) else None
-        status = {"allowed": request.writes or verb in ("get", "list", "watch")}
-        kind = "SelfSubjectAccessReview"
-    else:
-        return None
-    return {"kind": kind, "apiVersion": f"{group}/{version}", "metadata": {"creationTimestamp": None}, "status": status}

@@ -26,6 +26,7 @@ from twisted.internet.defer import DeferredLock
 
 from meshgate.api import objects as rules
 from meshgate.api.managed_fields import tracked
+from meshgate.api.object_defaults import completed, given_namespace, is_same
 from meshgate.api.object_validation import Validation, validated
 from meshgate.api.refusal import RefusedError, already_exists, not_found
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
@@ -140,7 +141,7 @@ class Collection:
             if (served := self._types.get(stored.type_name)) is not None:
                 served.own[rules.key_of(stored.object)] = stored.object
         for name in namespaces:
-            self.give(NAMESPACES, _namespace(name, self.revision, self._now()))
+            self.give(NAMESPACES, given_namespace(name, self.revision, self._now()))
 
     def give(self, type_: ResourceType, object_: Object) -> None:
         """Show an object of the gateway itself, which clients cannot change."""
@@ -264,7 +265,7 @@ class Collection:
             after = rules.created(body, identity, self._now())
         else:
             after = rules.updated(type_, before, body)
-            if _same(before, after):
+            if is_same(before, after):
                 return before
         after = rules.with_revision(after, self.revision + 1)
         served.made.add(key)
@@ -300,7 +301,7 @@ class Collection:
             if len(self._types[type_.qualified_name].own) >= MAX_OBJECTS:
                 raise RefusedError(403, f"the store takes no more than {MAX_OBJECTS} objects of a type")
             identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
-            object_ = _completed(type_, rules.created(named, identity, self._now()))
+            object_ = completed(type_, rules.created(named, identity, self._now()))
             if "managedFields" not in object_["metadata"]:
                 object_ = tracked(type_, None, object_, options.manager, rules.timestamp(self._now()))
             return object_, validated(type_, object_, options.unknown_fields)
@@ -327,10 +328,10 @@ class Collection:
         def change(before: Object | None) -> tuple[Object | None, Validation]:
             if before is None:
                 raise not_found(type_, key[1])
-            after = rules.updated(type_, before, _completed(type_, make(before)))
+            after = rules.updated(type_, before, completed(type_, make(before)))
             if "deletionTimestamp" in after["metadata"] and not rules.has_finalizers(after):
                 return None, Validation()
-            if _same(before, after):
+            if is_same(before, after):
                 return before, Validation()
             if not applies:
                 after = tracked(type_, before, after, options.manager, rules.timestamp(self._now()))
@@ -422,58 +423,6 @@ class Collection:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall_clock(), UTC)
-
-
-def _namespace(name: str, revision: int, now: datetime) -> Object:
-    metadata = {
-        "name": name,
-        "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
-        "resourceVersion": str(revision),
-        "creationTimestamp": rules.timestamp(now),
-        "labels": {"kubernetes.io/metadata.name": name},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": metadata,
-        "spec": {"finalizers": ["kubernetes"]},
-        "status": {"phase": "Active"},
-    }
-
-
-def _completed(type_: ResourceType, object_: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An object with the defaults that Kubernetes gives to its own kinds, and clients rely on."""
-    if type_ is NAMESPACES:
-        labels = {
-            **(object_["metadata"].get("labels") or {}),
-            "kubernetes.io/metadata.name": object_["metadata"]["name"],
-        }
-        return {**object_, "metadata": {**object_["metadata"], "labels": labels}, "status": {"phase": "Active"}}
-    spec = object_.get("spec")
-    if type_.kind == "Deployment" and isinstance(spec, Mapping):
-        return {**object_, "spec": {"replicas": 1, "progressDeadlineSeconds": 600, **spec}}
-    if type_.kind == "Service" and isinstance(spec, Mapping):
-        ports = [
-            {"protocol": "TCP", "targetPort": port.get("port"), **port} if isinstance(port, Mapping) else port
-            for port in spec.get("ports") or ()
-        ]
-        return {**object_, "spec": {"type": "ClusterIP", "sessionAffinity": "None", **spec, "ports": ports}}
-    if type_.kind == "Secret":
-        return {"type": "Opaque", **object_}
-    return object_
-
-
-def _same(before: Object, after: Object) -> bool:
-    """True if two objects differ in nothing but what the server gives them."""
-    ignored = ("uid", "creationTimestamp", "resourceVersion", "generation")
-    if {key: value for key, value in before.items() if key != "metadata"} != {
-        key: value for key, value in after.items() if key != "metadata"
-    }:
-        return False
-    first, second = (
-        {key: value for key, value in each["metadata"].items() if key not in ignored} for each in (before, after)
-    )
-    return first == second
 
 
 def _not_ours(type_: ResourceType, name: str, origin: str) -> RefusedError:
