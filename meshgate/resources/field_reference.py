@@ -177,8 +177,12 @@ def _match_name(word: str, known: Iterable[str], noun: str, parent: str, elsewhe
 
 
 def _branch(model: type[BaseModel], path: tuple[str, ...], description: str, required: bool) -> Entry:
-    about = inspect.cleandoc(model.__doc__ or "")
-    return Entry(path, "mapping", description, required, about=about, fields=fields_of(model, path))
+    return Entry(path, "mapping", description, required, about=_about(model), fields=fields_of(model, path))
+
+
+def _about(model: type[BaseModel]) -> str:
+    """The docstring of a model as one line."""
+    return " ".join((model.__doc__ or "").split())
 
 
 def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
@@ -192,7 +196,7 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> Entry:
     )
     if model is None:
         return entry
-    return replace(entry, about=inspect.cleandoc(model.__doc__ or ""), fields=fields_of(model, path))
+    return replace(entry, about=_about(model), fields=fields_of(model, path))
 
 
 def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:

@@ -15,7 +15,10 @@ from meshgate.resources.model import Items, Labels, Model, PortNumber, ValueForm
 
 
 class Wheel(Model):
-    """One of them."""
+    """
+    One of them,
+    and round.
+    """
 
     size: Annotated[int, Field(ge=1)] = Field(description="in inches")
     spokes: Items[PortNumber] = Field(default=(), description="their numbers")
@@ -69,7 +72,7 @@ class EntryTests(SynchronousTestCase):
 
     def test_branches_say_what_is_below(self) -> None:
         """A branch has the docstring of its model, a leaf has nothing."""
-        self.assertEqual(self.entries["wheels"].about, "One of them.")
+        self.assertEqual(self.entries["wheels"].about, "One of them, and round.")
         self.assertEqual(self.entries["brake"].about, "")
 
     def test_head(self) -> None:
