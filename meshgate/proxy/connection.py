@@ -35,7 +35,7 @@ from meshgate.proxy.limits import CountedIn
 from meshgate.proxy.reaching import EndpointSearch, SearchOwner
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.relay import Relay
-from meshgate.proxy.sides import Side, Upstream
+from meshgate.proxy.sides import Upstream
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
@@ -73,9 +73,6 @@ Seconds that a refused client has to read the end of stream and close. If the ga
 come in, the kernel would send a reset, which can overtake an alert.
 """
 
-# The policy of nearly all connections; it sets no limit.
-_NO_POLICY: Final = NO_CONNECTION_POLICY
-
 
 class Phase(enum.Enum):
     """The phase of a connection."""
@@ -108,11 +105,7 @@ class Inbound(SearchOwner):
     :ivar relay: the relay, in the phase RELAYING.
     """
 
-    __deletable__ = ("_side",)
-
     transport: Any
-    #: The client's side of the relay, in the phase RELAYING.
-    _side: Side
 
     _held: list[bytes] | bytes = b""
     held_size = 0
@@ -133,7 +126,7 @@ class Inbound(SearchOwner):
         self.record = record
         self._dataplane = dataplane
         self.listener = listener
-        self._policy = _NO_POLICY
+        self._policy = NO_CONNECTION_POLICY  # nearly all connections have no other
         self._reactions = _HELLO
 
     @property
@@ -177,7 +170,7 @@ class Inbound(SearchOwner):
     def writeConnectionLost(self) -> None:
         """Note that the end of stream was sent to the client."""
         if self.relay is not None:
-            self._side.write_finished()
+            self.relay.client.write_finished()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Act on the loss of the client's connection."""
@@ -280,7 +273,7 @@ class Inbound(SearchOwner):
         self._stop_reading_when_full()
         self._policy = policy = chain.policy
         source = None
-        if policy is not _NO_POLICY:
+        if policy is not NO_CONNECTION_POLICY:
             if policy.max_duration is not None:
                 self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
             if policy.by_source:
@@ -322,13 +315,13 @@ class Inbound(SearchOwner):
         """Join the client with the endpoint."""
         plane, transport = self._dataplane, self.transport
         limits = plane.limits
-        if self._policy is not _NO_POLICY and self._policy.idle is not None:
+        if self._policy is not NO_CONNECTION_POLICY and self._policy.idle is not None:
             limits = limits.under(self._policy)
         plane.joined += 1
         relay = self.relay = Relay(
             plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
         )
-        side = self._side = relay.client
+        side = relay.client
         upstream.side = relay.upstream
         self._reactions = _RELAYING
         # A transport that has reported its end of stream would report it again when resumed.
@@ -367,13 +360,16 @@ class Inbound(SearchOwner):
     # RELAYING
 
     def _relay_data(self, data: bytes) -> None:
-        self._side.received(data)
+        if self.relay is not None:
+            self.relay.client.received(data)
 
     def _relay_finish(self) -> None:
-        self._side.read_finished()
+        if self.relay is not None:
+            self.relay.client.read_finished()
 
     def _relay_loss(self) -> None:
-        self._side.lost()
+        if self.relay is not None:
+            self.relay.client.lost()
 
     def _endpoint_left(self, in_order: bool) -> None:
         if self._search is not None:
@@ -410,7 +406,6 @@ class Inbound(SearchOwner):
         if relay is not None:
             self._dataplane.joined -= 1
             relay.release()
-            del self._side
         self._dataplane.closed(self)
 
     # In every phase.

@@ -54,7 +54,6 @@ all endpoints are dead.
 """
 
 _NO_ENDPOINT: Final = Ending.NO_ENDPOINT
-_NO_POLICY: Final = NO_UPSTREAM_POLICY
 
 _ENDINGS: Final[dict[type[DialError], Ending]] = {
     DialRefused: Ending.DIAL_REFUSED,
@@ -179,10 +178,10 @@ class EndpointSearch(CountedConnection):
     @property
     def keepalive(self) -> Keepalive | None:
         """The destination's keepalive for the connection to its endpoint; None if its policy sets none."""
-        return None if self._policy is _NO_POLICY else self._policy.keepalive
+        return None if self._policy is NO_UPSTREAM_POLICY else self._policy.keepalive
 
     def _timeout(self) -> float:
-        own = None if self._policy is _NO_POLICY else self._policy.connect_timeout
+        own = None if self._policy is NO_UPSTREAM_POLICY else self._policy.connect_timeout
         return self._dataplane.limits.connect_timeout if own is None else own
 
     def _stop_resolving(self) -> None:

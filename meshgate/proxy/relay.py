@@ -78,6 +78,7 @@ class Relay:
         stream without sending anything itself, with False if it has reset the connection.
     """
 
+    # mypyc deletes no other attributes, and a None in their place would have to be checked at each use.
     __deletable__ = ("client", "upstream")
     __slots__ = (
         "_by_reset",

@@ -139,8 +139,8 @@ def read_client_hello(data: bytes, start: int, end: int, records: int) -> Client
     sni, alpn, versions, ech = facts or _read_facts(data, start, end)
     return ClientHello(
         sni,
-        _CACHED_ALPN(alpn) if alpn is not None else (),
-        (_CACHED_VERSIONS(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
+        _read_alpn(alpn) if alpn is not None else (),
+        (_read_versions(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
         ech,
         records,
         end - start + 4,
@@ -309,8 +309,3 @@ def _read_versions(content: bytes) -> tuple[int, ...]:
         raise BadHello("the supported_versions extension is not a list of versions")
     versions = struct.unpack_from(f">{size // 2}H", content, 1)
     return tuple([version for version in versions if version not in GREASE_VERSIONS])
-
-
-# mypyc looks a decorated function up by its name at each call, but not a constant.
-_CACHED_ALPN: Final = _read_alpn
-_CACHED_VERSIONS: Final = _read_versions

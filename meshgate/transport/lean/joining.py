@@ -36,9 +36,6 @@ STREAK: Final = 3
 BUDGET: Final = 1024 * 1024
 """Bytes moved for one event before other sockets get their turn."""
 
-# mypyc looks a name of another module up at each use, a constant not.
-_forward: Final = forward
-
 _SPLICE: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
 
 
@@ -90,7 +87,7 @@ class Flow(Inflow):
                 self._drop()
                 return None
             try:
-                moved = _forward(transport.socket, sink.socket)
+                moved = forward(transport.socket, sink.socket)
             except OSError as error:
                 transport.fail(error)
                 return None
@@ -188,7 +185,7 @@ class Flow(Inflow):
         left = BUDGET
         while left > 0 and not transport.lost:
             try:
-                count = _forward(transport.socket, None)
+                count = forward(transport.socket, None)
             except OSError as error:
                 transport.fail(error)
                 return

@@ -233,5 +233,4 @@ class Poller:
             crashed()
 
 
-# No decorator: a decorated class is never compiled to a native one.
 classImplements(Poller, IReadDescriptor)

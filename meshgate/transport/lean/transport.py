@@ -273,7 +273,7 @@ class LeanTransport(LeanSocket):
             self.lost = self.unwritable = True
             self._reason = reason
             if self._watched:
-                self.poller.change_call(self.descriptor, _IGNORE)
+                self.poller.change_call(self.descriptor, _ignore)
             self.poller.close_soon(self)
 
     def close_now(self) -> None:
@@ -318,7 +318,3 @@ def _loss(error: OSError) -> Failure:
 
 def _ignore(event: int) -> None:
     """Ignore an event of a socket that waits to be closed."""
-
-
-# mypyc looks a function up by its name at each use, a constant not.
-_IGNORE: Final[Call] = _ignore
