@@ -67,6 +67,7 @@ class _GatewayState:
     :ivar bound: the VirtualServices that name the Gateway, in their order.
     :ivar export_ranks: of these, likewise.
     :ivar claims: of each of these to each server, as far as they have been read.
+    :ivar servers_read: the number of leading servers to which all claims have been read.
     :ivar names: the names that the Gateway can take from other Gateways, or lose to them.
     :ivar alone: the output of the Gateway compiled by itself; None until all claims have been read.
     """
@@ -81,6 +82,7 @@ class _GatewayState:
         "names",
         "port_uses",
         "servers",
+        "servers_read",
         "unselected",
     )
 
@@ -92,6 +94,7 @@ class _GatewayState:
         self.bound: tuple[VirtualService, ...] = ()
         self.export_ranks: tuple[int, ...] = ()
         self.claims: dict[_ClaimKey, tuple[VirtualService, ServerClaims]] = {}
+        self.servers_read = 0
         self.names: Collection[Name] = ()
         self.port_uses = PortUse.by_port(self.servers)
         self.alone: GatewayOutput | None = None
@@ -110,12 +113,27 @@ class _GatewayState:
         return tuple(virtual_service for _, virtual_service in ranked)
 
     def unread(self) -> Iterator[tuple[BoundServer, VirtualService]]:
-        """The servers and VirtualServices whose claims have not been read yet."""
-        for server in self.servers:
+        """The servers and VirtualServices with claims to be read; the caller reads those of each before the next."""
+        for server in self.servers[self.servers_read :]:
             for virtual_service in self.bound:
                 kept = self.claims.get((server.index, virtual_service.qualified_name))
                 if kept is None or kept[0] is not virtual_service:
                     yield server, virtual_service
+            self.servers_read += 1
+
+    def bind(self, virtual_services: tuple[VirtualService, ...]) -> None:
+        """Take the VirtualServices that name the Gateway now."""
+        if not are_the_same(virtual_services, self.bound):
+            self.bound = virtual_services
+            self.servers_read = 0
+
+    def drop_claims(self, names: Collection[str]) -> bool:
+        """Drop the claims of some VirtualServices, to be read again; return True if there were any."""
+        outdated = [key for key in self.claims if key[1] in names]
+        for key in outdated:
+            del self.claims[key]
+            self.servers_read = 0
+        return bool(outdated)
 
     def claims_to(self, server: BoundServer, virtual_service: VirtualService) -> ServerClaims:
         """The claims of a VirtualService to a server, after they have been read."""
@@ -192,10 +210,7 @@ class Gateways:
         """Have the claims of VirtualServices read again, since a host that their destinations name has changed."""
         names = {f"{key.namespace}/{key.name}" for key in virtual_services}
         for name, state in self._states.items():
-            outdated = [key for key in state.claims if key[1] in names]
-            for key in outdated:
-                del state.claims[key]
-            if outdated:
+            if state.drop_claims(names):
                 self.invalidate([name])
 
     def compile_some(self, bindings: Bindings, budget: int) -> bool:
@@ -246,7 +261,7 @@ class Gateways:
             state.alone = GatewayOutput(problems=(state.unselected,))
             del self._stale[name]
             return budget
-        state.bound = bindings.bound_to(name)
+        state.bind(bindings.bound_to(name))
         state.export_ranks = bindings.export_ranks(name)
         for server, virtual_service in state.unread():
             if budget <= 0:
