@@ -54,7 +54,9 @@ def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
                 continue
             if not all(server.hosts for server in gateway.spec.servers):
                 continue  # the hosts of an invalid server, which cannot be read
-            if not any(indexes[name].meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+            namespace = virtual_service.namespace
+            hosts = [full_name(host, namespace, given.proxy.domain_suffix) for host in virtual_service.spec.hosts]
+            if not any(indexes[name].meets(host, namespace) for host in hosts):
                 yield _outside(virtual_service, gateway)
 
 

@@ -24,7 +24,7 @@ from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.listeners import Owner
 from meshgate.routing.compile.servers import BoundServer
 from meshgate.routing.connection_policy import ConnectionPolicy
-from meshgate.routing.hosts import HostIndex, gateway_reference, without_namespace
+from meshgate.routing.hosts import HostIndex, full_name, gateway_reference, without_namespace
 from meshgate.routing.table import CATCH_ALL, Chain, Destination
 
 TERMINATION_REFUSAL = "the server terminates TLS, which this gateway does not do yet"
@@ -92,6 +92,7 @@ class ClaimReader:
     """
     Reads the claims of VirtualServices to servers.
 
+    :param domain_suffix: the cluster domain, by which short hosts are completed.
     :cvar ignored_fields: the conditions that mean nothing on a gateway.
     """
 
@@ -102,7 +103,8 @@ class ClaimReader:
         "source_namespace",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, domain_suffix: str) -> None:
+        self._domain_suffix = domain_suffix
         self._destinations: dict[tuple[object, ...], Destination] = {}
         # Thousands of claims use the same few resources.
         self._used: dict[frozenset[ResourceKey], frozenset[ResourceKey]] = {}
@@ -116,8 +118,9 @@ class ClaimReader:
 
         :param virtual_service: one that names the server's Gateway.
         """
-        hosts = self._host_index(server)
-        if not any(hosts.meets(host, virtual_service.namespace) for host in virtual_service.spec.hosts):
+        hosts, namespace = self._host_index(server), virtual_service.namespace
+        full_names = (full_name(host, namespace, self._domain_suffix) for host in virtual_service.spec.hosts)
+        if not any(hosts.meets(host, namespace) for host in full_names):
             return ServerClaims(hosts_meet=False)
         read = self._tls_claims if server.is_passthrough else self._tcp_claims
         return ServerClaims(hosts_meet=True, claims=tuple(read(server, virtual_service, new_resolver)))

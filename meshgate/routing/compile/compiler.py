@@ -389,7 +389,7 @@ class Compiler:
         self._destination_problems.pop(virtual_service.key, None)
 
     def _new_reader(self) -> ClaimReader:
-        return ExtendedClaimReader() if self.proxy.extended else ClaimReader()
+        return (ExtendedClaimReader if self.proxy.extended else ClaimReader)(self.proxy.domain_suffix)
 
     def _new_resolver(self) -> DestinationResolver:
         return DestinationResolver(self._catalog, self._rules, self.proxy, self._catalog_with_refused)

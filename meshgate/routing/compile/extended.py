@@ -69,8 +69,8 @@ class ExtendedClaimReader(ClaimReader):
 
     ignored_fields = ("source_labels", "source_namespace")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, domain_suffix: str) -> None:
+        super().__init__(domain_suffix)
         # Of the server and the namespace that were read last.
         self._lower: _LowerHosts | None = None
 

@@ -44,7 +44,11 @@ def server(*documents: Document) -> BoundServer:
 
 def claims_by(resources: list[Resource[Any]]) -> Callable[[BoundServer, VirtualService], ServerClaims]:
     """A claim reader's method for servers and VirtualServices that use these resources."""
-    catalog, rules, reader = Catalog(resources, PROXY.domain_suffix), DestinationRules((), PROXY), ClaimReader()
+    catalog, rules, reader = (
+        Catalog(resources, PROXY.domain_suffix),
+        DestinationRules((), PROXY),
+        ClaimReader(PROXY.domain_suffix),
+    )
     return lambda server, one: reader.read(
         server, one, lambda: DestinationResolver(catalog, rules, PROXY, all_hosts=catalog)
     )
