@@ -23,6 +23,8 @@ from typing import Any, Final
 from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.pod import PodSpec, makes_pods, pod_labels
 from meshgate.resources.kinds.service import ServiceSpec
+from meshgate.resources.kinds.shared_fields import EVERYBODY
+from meshgate.resources.kinds.virtualservice import VirtualServiceSpec
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.gateway_proxy import (
     ISTIO_GATEWAYS,
@@ -31,7 +33,9 @@ from meshgate.routing.compile.gateway_proxy import (
     absent_among,
     misspelled,
 )
+from meshgate.routing.compile.route_binding import gateways_of
 from meshgate.routing.compile.selection import selected, selector_text
+from meshgate.routing.compile.visibility import scopes
 
 ISTIO_NAME: Final = "istio-ingressgateway"
 """The name of the gateway that Istio installs."""
@@ -92,7 +96,7 @@ def known_gateways(
     if is_assumed:
         own = _with_labels_of(own, left)
         left = [each for each in left if each not in own.selectors]
-    others = [*shown, *_implied(left, istio.namespace)]
+    others = [*shown, *_implied(left, in_age_order, istio.namespace)]
     if not own.selectors:
         own, *others = sorted([*others, own], key=_for_questions)
     return _told_apart([own, *(each for each in others if each.selectors)])
@@ -171,15 +175,46 @@ def _of_services(resources: Sequence[Resource[Any]], selectors: Collection[Selec
             yield _Candidate(KnownGateway(service.name, labels, service.namespace), chosen)
 
 
-def _implied(selectors: Iterable[Selector], namespace: str) -> list[_Candidate]:
-    """The gateways that selectors describe; selectors of one gateway by the labels of Istio's charts count as one."""
+def _implied(selectors: Iterable[Selector], resources: Sequence[Resource[Any]], namespace: str) -> list[_Candidate]:
+    """
+    The gateways that selectors describe; selectors of one gateway by the labels of Istio's charts count as one.
+
+    :param namespace: of a gateway for which the resources show no other one.
+    """
     groups: dict[Selector, list[Selector]] = defaultdict(list)
     for each in selectors:
         groups[frozenset(_as_of_chart(dict(each)).items())].append(each)
-    return [
-        _Candidate(KnownGateway(_name(dict(labels)), dict(labels), namespace, is_implied=True), frozenset(group))
-        for labels, group in groups.items()
+    found = []
+    for labels, group in groups.items():
+        home = _home(frozenset(group), resources) or namespace
+        implied = KnownGateway(_name(dict(labels)), dict(labels), home, is_implied=True)
+        found.append(_Candidate(implied, frozenset(group)))
+    return found
+
+
+def _home(selectors: frozenset[Selector], resources: Sequence[Resource[Any]]) -> str:
+    """
+    The namespace of a gateway of which only selectors are known: the only one that has Secrets which its Gateways name,
+    else the only one to which VirtualServices that name its Gateways are exported. Empty if there is none.
+    """
+    gateways = [
+        each
+        for each in resources
+        if isinstance(each.spec, GatewaySpec) and frozenset(each.spec.selector.items()) in selectors
     ]
+    servers = [server for gateway in gateways for server in gateway.spec.servers if server.tls is not None]
+    credentials = {server.tls.credential_name for server in servers}
+    of_secrets = {each.namespace for each in resources if each.kind == "Secret" and each.name in credentials}
+    if len(of_secrets) == 1:
+        return of_secrets.pop()
+    names = {each.qualified_name for each in gateways}
+    exported_to = [
+        scopes(each) - {each.namespace}
+        for each in resources
+        if isinstance(each.spec, VirtualServiceSpec) and not names.isdisjoint(gateways_of(each))
+    ]
+    common = frozenset.intersection(*exported_to) if exported_to else frozenset()
+    return next(iter(common)) if len(common) == 1 and EVERYBODY not in common else ""
 
 
 def _name(labels: Mapping[str, str]) -> str:

@@ -13,7 +13,10 @@ from tests.configurations import (
     gateway,
     read,
     service,
+    tcp_rule,
     tcp_server,
+    tls_server,
+    virtual_service,
 )
 
 ISTIO = KnownGateway(ISTIO_NAME, ISTIO_LABELS, "istio-system")
@@ -92,6 +95,23 @@ class KnownTests(SynchronousTestCase):
             self.assertEqual(self.names(selecting("gw", **selector)), [want], selector)
         one, two = selecting("a", istio="ingress"), selecting("b", app="istio-ingress")
         self.assertEqual(self.names(one, two), ["istio-system/ingress"])
+
+    def test_the_namespace_of_a_selector(self) -> None:
+        """It is that of the Secrets of its Gateways, or the one to which all its VirtualServices are exported."""
+        https = tls_server(443, mode="SIMPLE")
+        secrets = [document("Secret", "c", {"type": "Opaque"}, namespace) for namespace in ("edge", "other")]
+        exported = enumerate([["edge", "."], ["edge"], ["*"]])
+        routes = [virtual_service(f"v{n}", tcp=[tcp_rule("x")], export_to=words) for n, words in exported]
+        for documents, want in [
+            ((), "istio-system"),
+            (secrets[:1], "edge"),
+            (secrets, "istio-system"),
+            (routes[:2], "edge"),
+            (routes[:1], "edge"),
+            (routes, "istio-system"),
+        ]:
+            one = selecting("gw", https, istio="private")
+            self.assertEqual(self.names(one, *documents), [f"{want}/private"])
 
     def test_the_first_answers_questions(self) -> None:
         """Istio's own gateway comes first, if a Gateway selects it; else the one with most selectors, egress last."""
