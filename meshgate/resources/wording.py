@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Final
 
 _LONGEST: Final = 60
@@ -55,6 +55,11 @@ def plural(noun: str) -> str:
 def listing(texts: Sequence[str]) -> str:
     """Join texts as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
+def verb(subjects: Sized, singular: str, plural: str) -> str:
+    """The form of a verb for its subjects, as they are listed before it."""
+    return singular if len(subjects) == 1 else plural
 
 
 def spelling_hint(name: str, known: Iterable[str]) -> str:

@@ -148,7 +148,7 @@ def _lookup_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
                 ("spec", "hosts", index),
                 "MG1086",
                 f"{quoted(host)} cannot be looked up in the DNS",
-                "name a host, list endpoints, or write resolution: NONE",
+                "name a host, or list endpoints; resolution: NONE is for sidecars alone",
             )
 
 
@@ -174,7 +174,7 @@ def _unused_selector_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
         yield Fault(
             ("spec", "workloadSelector"),
             "MG1098",
-            "without resolution the workloadSelector has no effect",
+            "with resolution NONE the workloadSelector has no effect",
             "write resolution: STATIC",
             Severity.WARNING,
             points_at_key=True,
@@ -216,10 +216,11 @@ def _several_hosts_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
         return
     for index, protocol in sound_items(port.protocol for port in spec.ports):
         if protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
+            port = f"a {protocol} port" if protocol else "a port without protocol"
             yield Fault(
                 ("spec", "ports", index),
                 "MG1091",
-                f"a {protocol or 'TCP'} port cannot be for several hosts, as its connections do not say for which",
+                f"{port} cannot be for several hosts, as its connections do not say for which",
                 "write a ServiceEntry for each host",
             )
 
@@ -292,7 +293,7 @@ def _endpoint_number_faults(spec: ServiceEntrySpec) -> Iterator[Fault]:
     """Check the number of endpoints, which depends on the resolution."""
     path = ("spec", "endpoints")
     if spec.resolution == Resolution.NONE and spec.endpoints:
-        message = "a ServiceEntry without resolution has no endpoints"
+        message = "a ServiceEntry with resolution NONE, which is the default, has no endpoints"
         yield Fault(path, "MG1085", message, "write resolution: STATIC", points_at_key=True)
     if spec.resolution == Resolution.DNS_ROUND_ROBIN and len(spec.endpoints) > 1:
         message = "resolution DNS_ROUND_ROBIN takes one endpoint at most"

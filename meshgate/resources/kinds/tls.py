@@ -183,7 +183,8 @@ def _mesh_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
 def _unused_faults(tls: ServerTLSSettings, path: FieldPath) -> Iterator[Fault]:
     fields = _given(tls, (*_CERTIFICATES, "ca_crl"))
     if fields:
-        message = f"the mode {tls.mode} passes TLS through, which needs no {_listed(fields, 'or')}"
+        default = "" if "mode" in tls.model_fields_set else ", the default,"
+        message = f"the mode {tls.mode}{default} passes TLS through, which needs no {_listed(fields, 'or')}"
         hint = "leave out what has no effect, or write the mode SIMPLE to terminate TLS here"
         yield Fault((*path, fields[0]), "MG1034", message, hint, Severity.WARNING, points_at_key=True)
 

@@ -221,7 +221,13 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
         message = (
             f"{quoted(spec.hosts[later])} and {quoted(spec.hosts[earlier])} in {path_text((*path, earlier))} overlap"
         )
-        yield Fault((*path, later), "MG1043", message, "remove one of the two")
+        yield Fault((*path, later), "MG1043", message, _overlap_hint(spec.hosts[later], spec.hosts[earlier]))
+
+
+def _overlap_hint(one: str, other: str) -> str:
+    """What to do about two hosts of which one covers the other."""
+    wide, narrow = (one, other) if HostCover([(0, one)]).includes(other) else (other, one)
+    return "remove one of the two" if wide == narrow else f"remove {quoted(narrow)}, which {quoted(wide)} covers"
 
 
 def _single_host_faults(spec: VirtualServiceSpec, host: str, path: FieldPath) -> Iterator[Fault]:
@@ -332,5 +338,5 @@ def _source_faults(text: str, path: FieldPath) -> Iterator[Fault]:
 
 def _weight_faults(rule: TCPRoute | TLSRoute, path: FieldPath) -> Iterator[Fault]:
     if len(rule.route) > 1 and not any(destination.weight for destination in rule.route):
-        hint = "with several destinations, give at least one a weight above 0"
-        yield Fault(path, "MG1050", "none of the destinations has a weight", hint)
+        hint = "with several destinations, give at least one of them a weight"
+        yield Fault(path, "MG1050", "none of the destinations has a weight above 0", hint)

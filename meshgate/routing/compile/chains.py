@@ -17,7 +17,7 @@ from meshgate.resources.kinds.tls import TLSMode
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
-from meshgate.resources.wording import listing
+from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.claims import TERMINATION_REFUSAL, Claim, ServerClaims, server_names
 from meshgate.routing.compile.listeners import ListenerBuilder, Owner
 from meshgate.routing.compile.precedence import Loss
@@ -169,14 +169,15 @@ class ChainBuilder:
         lost = [(name, owner) for name, owner in clash if owner.text != claim.owner.text]
         if lost:
             first, owner = lost[0]
-            taken = ", ".join(name for name, _ in lost)
+            taken = (
+                f"{listing([name for name, _ in lost])} on port {server.port_text} already {verb(lost, 'goes', 'go')}"
+            )
 
             def problem(reason: str) -> Problem:
                 return claim.virtual_service.problem(
                     Severity.ERROR,
                     "MG2005",
-                    f"the whole match block is dropped: {taken} on port {server.port_text} already goes to {owner}, "
-                    f"{reason}",
+                    f"the whole match block is dropped: {taken} to {owner}, {reason}",
                     path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(first)}]",
                     hint="name each server name in one match block of a port only",
                     listener=str(server.address),
@@ -193,8 +194,8 @@ class ChainBuilder:
                 claim.virtual_service.problem(
                     Severity.WARNING,
                     "MG2007",
-                    f"{listing(wider)} {'reaches' if len(wider) == 1 else 'reach'} beyond the hosts of the {server}, "
-                    f"and {'is' if len(wider) == 1 else 'are'} routed all the same",
+                    f"{listing(wider)} {verb(wider, 'reaches', 'reach')} beyond the hosts of the {server}, "
+                    f"and {verb(wider, 'is', 'are')} routed all the same",
                     path=f"{claim.path}.sniHosts[{claim.sni_hosts.index(wider[0])}]",
                     hint=f"Istio does not cut server names to the server's hosts; {self._cure(server, claim, wider)}",
                     listener=str(server.address),

@@ -20,6 +20,7 @@ from meshgate.resources.kinds.virtualservice import (
 )
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.listeners import Owner
 from meshgate.routing.compile.servers import BoundServer
@@ -231,9 +232,10 @@ class ClaimReader:
         return virtual_service.problem(
             Severity.WARNING,
             "MG2006",
-            f"{', '.join(paths)} means nothing on a gateway: the rule takes connections from and to anywhere",
+            f"{listing(list(paths))} {verb(paths, 'means', 'mean')} nothing on a gateway: the rule takes connections "
+            "from and to anywhere",
             path=next(iter(paths.values())),
-            hint="Istio ignores it here without a word",
+            hint=f"Istio ignores {verb(paths, 'this condition', 'these conditions')} here without a word",
         )
 
     def _wider(self, server: BoundServer, names: Sequence[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from meshgate.resources.kinds.route_destinations import RouteDestination
 from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.compile.gateway_proxy import Proxy
@@ -131,7 +132,7 @@ class DestinationResolver:
             fields = overruled(wanted, chosen)
             if fields and (route[index].weight or len(route) == 1):
                 reason = f"of several destinations, the {RULE_POLICY} of the first one's rule decides for all"
-                message = f"{', '.join(fields)} of {wanted.origin} has no effect here: {reason}"
+                message = f"{listing(fields)} of {wanted.origin} {verb(fields, 'has', 'have')} no effect here: {reason}"
                 hint = "Istio ignores it here without a word"
                 lack = Lack("MG2071", message, hint, Severity.WARNING)
                 self._problems.add_lack(virtual_service, f"{path}.route[{index}].destination", lack)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from meshgate.resources.kinds.virtualservice import L4MatchAttributes, VirtualService
 from meshgate.resources.problem import Problem, Severity
-from meshgate.resources.wording import quoted
+from meshgate.resources.wording import listing, quoted, verb
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.compile.chains import ChainBuilder, loss_of
 from meshgate.routing.compile.claims import (
@@ -294,10 +294,11 @@ def _cut_problem(
 
 
 def _unreadable(virtual_service: VirtualService, path: str, texts: Iterable[str]) -> Problem:
+    found = list(map(quoted, texts))
     return virtual_service.problem(
         Severity.ERROR,
         "MG2066",
-        f"the match block is dropped: {', '.join(map(quoted, texts))} is not a network",
+        f"the match block is dropped: {listing(found)} {verb(found, 'is not a network', 'are no networks')}",
         path=path,
         hint="write a network as 10.1.0.0/16",
     )

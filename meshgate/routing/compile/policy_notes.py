@@ -14,7 +14,7 @@ from meshgate.resources.kinds.tls import ClientTLSMode
 from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
-from meshgate.resources.wording import listing
+from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import CatalogHost
 from meshgate.routing.compile.catalog_port import CatalogPort
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, PolicySource, balancing, hashes_source, wanted_size
@@ -55,8 +55,8 @@ def notes(policies: Iterable[PolicySource]) -> Iterator[Problem]:
                 source,
                 fields[0],
                 "MG2044",
-                f"not served by this gateway yet: {', '.join(fields)}",
-                "connections are made without it",
+                f"not served by this gateway yet: {listing(fields)}",
+                f"connections are made without {verb(fields, 'it', 'them')}",
             )
         yield from _misplaced(source)
         yield from _hashing(source)
@@ -65,7 +65,7 @@ def notes(policies: Iterable[PolicySource]) -> Iterator[Problem]:
             yield from _misplaced(port_source)
             yield from _hashing(port_source)
             if hashes_source(port.load_balancer) and not hashes_source(source.value.load_balancer):
-                yield _no_effect(port_source, f"{_HASH}.useSourceIp", "useSourceIp", "endpoints are chosen at random")
+                yield _no_effect(port_source, f"{_HASH}.useSourceIp", ["useSourceIp"], "endpoints are chosen at random")
 
 
 def never_out(source: PolicySource, policy: Outliers, endpoints: Sequence[Endpoint], name: str) -> Problem | None:
@@ -229,12 +229,13 @@ def _misplaced(source: PolicySource) -> Iterator[Problem]:
     fields = [name for field, name in _OF_LISTENER.items() if getattr(pool.tcp, field) is not None]
     if fields:
         field = f"connectionPool.tcp.{fields[0]}"
-        yield _no_effect(source, field, ", ".join(fields), f"only that of {RULE_POLICY} counts")
+        yield _no_effect(source, field, fields, f"only the policy {RULE_POLICY} counts")
 
 
-def _no_effect(source: PolicySource, field: str, names: str, reason: str) -> Problem:
-    hint = "Istio ignores it here without a word"
-    return _note(source, field, "MG2071", f"{names} has no effect here: {reason}", hint, Severity.WARNING)
+def _no_effect(source: PolicySource, field: str, names: Sequence[str], reason: str) -> Problem:
+    hint = f"Istio ignores {verb(names, 'it', 'them')} here without a word"
+    message = f"{listing(names)} {verb(names, 'has', 'have')} no effect here: {reason}"
+    return _note(source, field, "MG2071", message, hint, Severity.WARNING)
 
 
 def _hashing(source: PolicySource) -> Iterator[Problem]:

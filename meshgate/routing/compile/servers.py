@@ -26,6 +26,7 @@ from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
+from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
 from meshgate.routing.compile.precedence import IN_CLUSTER, Loss, precedence
 from meshgate.routing.compile.selection import selected
@@ -252,7 +253,7 @@ class PortUse(NamedTuple):
 
 
 def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Loss:
-    names = ", ".join(name for name, _ in clash)
+    names = listing([name for name, _ in clash])
     name, owner = clash[0]
     holder = owner.at(_host_field(owner, name))
 
@@ -260,8 +261,8 @@ def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]])
         return new.problem(
             Severity.ERROR,
             "MG2002",
-            f"the whole server is dropped: {names} on port {new.port_text} already belongs to "
-            f"{holder}{_as(owner, new)}, {reason}",
+            f"the whole server is dropped: {names} on port {new.port_text} already "
+            f"{verb(clash, 'belongs', 'belong')} to {holder}{_as(owner, new)}, {reason}",
             "name each host in one TLS server of a port only",
             _host_field(new, name),
         )
