@@ -169,7 +169,7 @@ def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:
 def machine_text(results: Mapping[str, Any]) -> str:
     """Machine, versions and commit, in a sentence."""
     machine = results["machine"]
-    builds = {True: " built with optimizations", False: " built without optimizations"}
+    builds = {True: " configured with --enable-optimizations", False: " configured without --enable-optimizations"}
     build = builds.get(machine.get("python_optimized"), "")
     versions = ", ".join(
         f"{name} {version}{build if name == 'python' else ''}" for name, version in results["versions"].items()
