@@ -22,10 +22,10 @@ LEFT_OUT: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", 
 @click.option("--secrets", is_flag=True, help="Export Secrets as well, with their content.")
 @with_gateway
 def command(secrets: bool, config: Path | None, state_dir: Path | None) -> None:
-    """Write the objects of the local gateway's own store as YAML, to standard output.
+    """Write the objects of the local gateway's API as YAML.
 
-    'kubectl apply -f' and 'meshgate apply -f' take it. The resources of files, which are in files already, and the
-    objects that follow from others, such as pods, are left out.
+    They go to standard output, for 'kubectl apply -f' and 'meshgate apply -f'. The resources of files, which are in
+    files already, and the objects that follow from others, such as pods, are left out.
     """
     client = client_of(config, state_dir)
     yaml = YAML()

@@ -14,10 +14,11 @@ from meshgate.cli.api_options import client_of, print_warnings, reference, with_
 @click.argument("revision", type=int)
 @with_gateway
 def command(revision: int, config: Path | None, state_dir: Path | None) -> None:
-    """Take back one change: the object becomes what it was before the change with this REVISION.
+    """Take back a change of the local gateway's API.
 
-    'meshgate history' shows the revisions. What was created is deleted, and what was deleted is created again. Later
-    changes of the same object are lost with it, and stay in the history.
+    The object becomes what it was before the change with this REVISION; 'meshgate history' shows the revisions. What
+    was created is deleted, and what was deleted is created again. Later changes of the same object are lost with it,
+    and stay in the history.
     """
     client = client_of(config, state_dir)
     try:
