@@ -186,9 +186,10 @@ def _head_faults(document: Any, file: str) -> list[Fault]:
         if own is not None:
             noun, hint = _OWN_FILES[own]
             return [Fault((), "MG0003", f"these are {noun}, not a resource", hint.format(file))]
-        message = "the document has neither apiVersion nor kind, so it is no resource"
-        hint = "it is left out, as is right for values of Helm and the like"
-        return [Fault((), "MG0003", message, hint, Severity.WARNING)]
+        if document.keys().isdisjoint(("metadata", "spec")):
+            message = "the document has neither apiVersion nor kind, so it is no resource"
+            hint = "it is left out, as is right for values of Helm and the like"
+            return [Fault((), "MG0003", message, hint, Severity.INFO)]
     faults = []
     for field in ("apiVersion", "kind"):
         value = document.get(field)

@@ -269,7 +269,9 @@ class ReadTextTests(SynchronousTestCase):
         )
         self.assertEqual(said(read_text("text\n", "a")), [(1, 1, "", "MG0003")])
         (problem,) = read_text("replicas: 2\nimage: {tag: v1}\n", "values.yaml").all_problems
-        self.assertEqual((problem.path, problem.code, problem.severity), ("", "MG0003", Severity.WARNING))
+        self.assertEqual((problem.path, problem.code, problem.severity), ("", "MG0003", Severity.INFO))
+        headless = read_text("metadata: {name: gw}\nspec: {servers: []}\n", "a").all_problems
+        self.assertEqual([each.severity for each in headless], [Severity.ERROR] * 2)
         for metadata in ("", "metadata: []\n", "metadata: x\n"):
             text = f"apiVersion: v1\nkind: Service\n{metadata}"
             self.assertEqual({one.severity for one in read_text(text, "a").all_problems}, {Severity.ERROR})
