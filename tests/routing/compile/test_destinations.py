@@ -232,7 +232,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not served by this gateway yet: loadBalancer.localityLbSetting, loadBalancer.warmup, tls, "
+                "not served by this gateway yet: loadBalancer.localityLbSetting, loadBalancer.warmup, tls and "
                 "portLevelSettings[0].loadBalancer.warmup"
             ],
         )

@@ -299,7 +299,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(chain(found).policy.idle, 5)
         (problem,) = found.problems
         self.assertEqual((problem.code, problem.path), ("MG2071", "spec.tcp[0].route[1].destination"))
-        self.assertIn("idleTimeout, maxConnectionDuration of DestinationRule default/two", problem.message)
+        self.assertIn("idleTimeout and maxConnectionDuration of DestinationRule default/two", problem.message)
         self.assertEqual(routed(*rules, route=[target("db", weight=1), target("other", weight=0)]).problems, ())
 
     def test_whose_address_is_hashed(self) -> None:
