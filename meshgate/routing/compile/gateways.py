@@ -262,13 +262,13 @@ class Gateways:
             del self._stale[name]
             return budget
         state.bind(bindings.bound_to(name))
-        state.export_ranks = bindings.export_ranks(name)
         for server, virtual_service in state.unread():
             if budget <= 0:
                 return budget
             claims = self._read_claims(server, virtual_service)
             state.claims[server.index, virtual_service.qualified_name] = (virtual_service, claims)
             budget -= 1
+        state.export_ranks = bindings.export_ranks(name)
         state.drop_unbound()
         state.names = state.find_names()
         state.alone = self._build([state], {})
