@@ -27,7 +27,7 @@ from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kube
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import gateway_service
 from meshgate.api.object_events import EventRecorder
-from meshgate.api.object_validation import reading_of, sentence
+from meshgate.api.object_validation import reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
@@ -166,7 +166,8 @@ class ConfigurationApi:
         return self._pods.log_of(namespace, name) if self._pods is not None else ""
 
     def _changed(self, type_: ResourceType) -> None:
-        self._publish()
+        if type_.reads is not None:
+            self._publish()
         if self._pods is not None and type_ in WATCHED:
             self._pods.look()
 
@@ -220,9 +221,9 @@ class ConfigurationApi:
                 continue
             key = (type_.qualified_name, *key_of(object_))
             known = before.get(key)
-            readings[key] = (
-                known if known is not None and known[0] is object_ else (object_, reading_of(type_, object_))
-            )
+            if known is None or not reads_the_same(known[0], object_):
+                known = (object_, reading_of(type_, object_))
+            readings[key] = known
         self._readings = readings
         found = [reading for _, reading in readings.values()]
         snapshot = Snapshot(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from meshgate.api.collection import Collection
@@ -40,6 +39,8 @@ class EventRecorder:
     def __init__(self, collection: Collection, wall_clock: Callable[[], float]) -> None:
         self._collection = collection
         self._wall_clock = wall_clock
+        # The times of the events that are kept, the earliest first.
+        self._seen: dict[tuple[str, str], float] = {}
 
     def record(self, object_: Object, form: str, reason: str, message: str) -> None:
         """
@@ -49,25 +50,26 @@ class EventRecorder:
         :param reason: one word.
         :param message: a sentence, which must hold no secret.
         """
-        now = timestamp(now_of(self._wall_clock()))
+        seconds = self._wall_clock()
+        now = timestamp(now_of(seconds))
         made = event_of(object_, form, reason, message[:_LONGEST_MESSAGE], now)
         key = (made["metadata"]["namespace"], made["metadata"]["name"])
         known = self._collection.find(EVENTS, key)
         if known is not None:
             made = {**made, "firstTimestamp": known["firstTimestamp"], "count": known["count"] + 1}
-        else:
-            self._forget()
+        self._seen.pop(key, None)
+        self._seen[key] = seconds
+        self._forget(seconds - KEPT_FOR)
         self._collection.put_made(EVENTS, made)
 
-    def _forget(self) -> None:
-        """Remove events that are old, and the oldest where there are too many."""
-        events = sorted(self._collection.list(EVENTS), key=lambda event: event["lastTimestamp"])
-        old = self._wall_clock() - KEPT_FOR
-        for number, event in enumerate(events):
-            seen = datetime.fromisoformat(event["lastTimestamp"]).timestamp()
-            if seen > old and len(events) - number < MOST:
+    def _forget(self, before: float) -> None:
+        """Remove events that were seen last before a time, and the earliest where there are too many."""
+        while self._seen:
+            key = next(iter(self._seen))
+            if self._seen[key] > before and len(self._seen) <= MOST:
                 return
-            self._collection.remove_made(EVENTS, (event["metadata"]["namespace"], event["metadata"]["name"]))
+            del self._seen[key]
+            self._collection.remove_made(EVENTS, key)
 
 
 def event_of(object_: Object, form: str, reason: str, message: str, now: str) -> dict[str, Any]:

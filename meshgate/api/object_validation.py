@@ -37,6 +37,22 @@ def reading_of(type_: ResourceType, object_: Object) -> DocumentReading:
     return read_document(object_, Origin(PROVIDER, f"{PROVIDER}:{where}"), unknown_fields=Severity.WARNING)
 
 
+def reads_the_same(before: Object, after: Object) -> bool:
+    """
+    True if reading two states of an object gives the same: they differ in nothing but status and revision.
+
+    Unchanged fields are the same objects in both, so this compares no content of any size.
+    """
+    if before is after:
+        return True
+    old, new = before["metadata"], after["metadata"]
+    same_metadata = old.keys() == new.keys() and all(
+        value is new[key] or value == new[key] for key, value in old.items() if key != "resourceVersion"
+    )
+    fields = {*before, *after} - {"metadata", "status"}
+    return same_metadata and all(before.get(key) is after.get(key) for key in fields)
+
+
 def validated(type_: ResourceType, object_: Object, unknown_fields: str) -> Validation:
     """
     Check an object.
