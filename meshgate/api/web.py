@@ -47,6 +47,7 @@ BOOKMARK_EVERY: Final = 60.0
 IDLE: Final = 90.0
 """Seconds that a connection may stay without a request, or take to send one."""
 
+_TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _WARNING_LENGTH: Final = 1_000
 _BEARER: Final = "Bearer "
 
@@ -149,7 +150,10 @@ class ApiHttpRequest(Request):
     def _refuse_body(self) -> None:
         if not self._ended:
             self._ended = True
-            self.channel.loseConnection()  # type: ignore[no-untyped-call]
+            # Not by the usual way, which reads the whole body first.
+            channel: Any = self.channel
+            channel.transport.write(_TOO_LARGE)
+            channel.loseConnection()
 
     def process(self) -> None:
         """Answer the request, whose body is complete."""
