@@ -190,7 +190,7 @@ def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int 
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """All lines of each column."""
+    """The lines of each column."""
     for index, title in enumerate(titles):
         yield [title, *(line for row in rows for line in row[index].split("\n"))]
 

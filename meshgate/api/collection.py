@@ -181,7 +181,7 @@ class Collection:
         return [each for each in found if each is not None and selects(each)]
 
     def own_objects(self) -> Iterable[tuple[ResourceType, Object]]:
-        """All objects of the store."""
+        """The objects of the store."""
         return ((type_, each) for type_ in TYPES for each in self._types[type_.qualified_name].own.values())
 
     def window(self, type_: ResourceType) -> WatchWindow:

@@ -18,7 +18,7 @@ def core_versions(address: str) -> dict[str, Any]:
 
 
 def group_list() -> dict[str, Any]:
-    """All groups but the core, below ``/apis``."""
+    """The groups but the core, below ``/apis``."""
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]}
 
 

@@ -275,7 +275,7 @@ TYPES: Final[tuple[ResourceType, ...]] = (
         reads=KINDS["EndpointSlice"],
     ),
 )
-"""All types. Groups are listed in the order in which kubectl looks a name up that several of them have."""
+"""The types. Groups are listed in the order in which kubectl looks a name up that several of them have."""
 
 _BY_ADDRESS: Final = {(each.group, each.plural): each for each in TYPES}
 _BY_KIND: Final = {(each.group, each.kind): each for each in TYPES}

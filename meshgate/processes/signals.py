@@ -28,7 +28,7 @@ PASSED_ON: Final = (Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2, Number.SIGQUI
 """The signals that a worker passes on."""
 
 HANDLED: Final = (*ENDING, Number.SIGHUP, Number.SIGUSR1, Number.SIGUSR2)
-"""All signals that have a meaning. A child is started with them blocked, and unblocks them once it handles them: a
+"""The signals that have a meaning. A child is started with them blocked, and unblocks them once it handles them: a
 terminal sends them to all processes at once."""
 
 TOGETHER: Final = 1.0

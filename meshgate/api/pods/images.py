@@ -149,7 +149,7 @@ BUILT_IN: Final = (EchoImage(), FakeServiceImage())
 
 
 def find_images() -> Mapping[str, IPodImage]:
-    """All images by their names; of two with one name, that of a plug-in counts."""
+    """The images by their names; of two with one name, that of a plug-in counts."""
     plugins: Iterable[IPodImage] = getPlugins(IPodImage)
     return {name: image for image in (*BUILT_IN, *plugins) for name in image.names}
 

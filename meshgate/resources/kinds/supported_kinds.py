@@ -212,7 +212,7 @@ _NOT_READ: Final[Mapping[str, str]] = {
         "check what it makes of the other files: kubectl kustomize FOLDER | meshgate check -"
     ),
 }
-"""What somebody should know who has a resource of a kind that is not read."""
+"""The words for somebody who has a resource of a kind that is not read."""
 
 _GROUPS: Final = tuple({kind.api_versions[0].rpartition("/")[0]: None for kind in KINDS.values()})
 

@@ -225,7 +225,7 @@ def _host_faults(spec: VirtualServiceSpec) -> Iterator[Fault]:
 
 
 def _overlap_hint(one: str, other: str) -> str:
-    """What to do about two hosts of which one covers the other."""
+    """The hint about two hosts of which one covers the other."""
     wide, narrow = (one, other) if HostCover([(0, one)]).includes(other) else (other, one)
     return "remove one of the two" if wide == narrow else f"remove {quoted(narrow)}, which {quoted(wide)} covers"
 

@@ -82,7 +82,7 @@ class ChainBuilder:
             self._add_plain(server, listener)
 
     def _claims(self, server: BoundServer) -> Iterator[Claim]:
-        """All claims to a server, in the order of the VirtualServices and their rules."""
+        """The claims to a server, in the order of the VirtualServices and their rules."""
         for virtual_service in self._bound(server):
             yield from self._claims_of(server, virtual_service).claims
 
@@ -203,7 +203,7 @@ class ChainBuilder:
             )
 
     def _cure(self, server: BoundServer, claim: Claim, names: Sequence[str]) -> str:
-        """What to do about names beyond the hosts of a server, in words."""
+        """The hint about names beyond the hosts of a server, in words."""
         elsewhere = {
             other.server.port.number
             for other in chain.from_iterable(self._by_listener.values())
@@ -249,7 +249,7 @@ class ChainBuilder:
 
 
 def _http_hint(server: BoundServer) -> str:
-    """What to do about an HTTP server whose bytes are to be forwarded unseen."""
+    """The hint about an HTTP server whose bytes are to be forwarded unseen."""
     if not server.is_plain_http:
         return "for TLS that the endpoint ends itself, write mode PASSTHROUGH, and tls rules"
     if server.is_tls:

@@ -282,7 +282,7 @@ class Compiler:
         return self._analysis.analyze_some(self._analyzed_virtual_services, now, budget)
 
     def problems(self) -> tuple[Problem, ...]:
-        """All problems, in the order of the files."""
+        """The problems, in the order of the files."""
         refused = self._refused.values()
         problems = [
             *self._rules.problems,

@@ -203,7 +203,7 @@ class DestinationRules:
         return {{**before._hosts, **self._hosts}[key][1] for key in changed}
 
     def covering(self, host: str) -> list[DestinationRule]:
-        """All rules whose host is a host or a wildcard over it, wherever they stand; the most specific first."""
+        """Rules whose host is a host or a wildcard over it, wherever they stand; the most specific first."""
         names = [host, *(wildcards_over(host) if self._has_wildcards else ())]
         return [rule for name in dict.fromkeys(names) for rule in self._by_host.get(name, ())]
 

@@ -31,7 +31,7 @@ _CURES: Final = {
     (HTTP, TLS): "to pass TLS through, write the protocol TLS and the mode PASSTHROUGH",
     (HTTP, TCP): "to forward bytes, write the protocol TCP; or, if the gateway is to end TLS, the protocol TLS",
 }
-"""What to do where a server takes the first kind of rules, and there are those of the second."""
+"""The hint where a server takes the first kind of rules, and there are those of the second."""
 
 
 def rules_taken(server: Server) -> str:

@@ -47,7 +47,7 @@ _DEFAULT_RING: Final = 1024
 _DEFAULT_FAILURES: Final = 5
 _SECTIONS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 _PREAMBLES: Final = ("tunnel", "proxy_protocol")
-"""What an endpoint is sent before the bytes of the client. A policy for a port does not have these fields."""
+"""The fields by which an endpoint is sent something before the bytes of the client; a policy for a port has none."""
 
 _ALGORITHMS: Final = {LoadBalancing.RANDOM: Algorithm.RANDOM, LoadBalancing.ROUND_ROBIN: Algorithm.ROUND_ROBIN}
 
