@@ -95,6 +95,8 @@ class ApiSite(StockFactory):
     :param reactor: for timers.
     """
 
+    noisy = False
+
     def __init__(self, answering: Answering, access: Access, reactor: Any) -> None:
         super().__init__(timeout=IDLE, reactor=reactor)
         self.answering = answering
