@@ -11,8 +11,9 @@ import base64
 import binascii
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final
 
 from meshgate.api import patches, protobuf_bodies
@@ -29,7 +30,7 @@ from meshgate.api.selectors import Selector, both, field_selector, label_selecto
 from meshgate.api.store_interface import Change, Object
 from meshgate.api.tables import columns, now_of, row, table
 from meshgate.api.target import Target, target_of
-from meshgate.api.watch_window import ADDED, Watcher, WatchEvent, WatchWindow
+from meshgate.api.watch_window import ADDED, Watcher, WatchEvent
 
 LONGEST_WATCH: Final = 3600
 """Seconds after which a watch ends; clients begin a new one."""
@@ -59,24 +60,33 @@ Analyzed = Callable[[ResourceType, tuple[str, str]], Awaitable[tuple[str, ...]]]
 @dataclass(frozen=True, slots=True)
 class Watch:
     """
-    A watch that goes on.
+    A watch that goes on. Whoever speaks HTTP takes its events as fast as the client reads them.
 
-    :ivar window: the changes that it follows.
-    :ivar watcher: sends nothing yet: whoever speaks HTTP sets its ``send``, and adds it to the window.
-    :ivar events: the events to send first, encoded.
+    :ivar watcher: takes its changes; its ``wake`` is still to be set.
+    :ivar first: the events before those of the watcher, as JSON objects.
     :ivar seconds: the time after which it ends.
     :ivar bookmarks: True if the client wants to hear of the revision now and then.
     :ivar encode: makes a JSON object of an event.
-    :ivar bookmark: makes a bookmark of the present revision.
+    :ivar bookmark: makes a bookmark of the present revision, for a client that has got all events.
     """
 
-    window: WatchWindow
     watcher: Watcher
-    events: tuple[dict[str, Any], ...]
+    first: Iterator[dict[str, Any]]
     seconds: float
     bookmarks: bool
     encode: Callable[[WatchEvent], dict[str, Any]]
     bookmark: Callable[[], dict[str, Any]]
+
+    def next_event(self) -> dict[str, Any] | None:
+        """
+        The next event as a JSON object; None if there is none yet.
+
+        :raises RefusedError: if the client was so slow that it is forgotten.
+        """
+        for event in self.first:
+            return event
+        found = self.watcher.next_event()
+        return None if found is None else self.encode(found)
 
 
 class Answering:
@@ -219,23 +229,22 @@ class Answering:
         revision = request.number("resourceVersion")
         if revision > self._collection.revision:
             raise too_old(f"the resource version {revision} is too large: the last one is {self._collection.revision}")
-        first: list[dict[str, Any]] = []
-        watcher = Watcher(target.namespace, selects, lambda event: first.append(encode(event)))
         if initial or since in ("", "0"):
-            found = self._collection.list(target.type, target.namespace, selects)
-            first += [encode(WatchEvent(ADDED, each)) for each in found]
+            found, position = self._collection.list(target.type, target.namespace, selects), window.end
         else:
-            for change in window.since(revision):
-                watcher.see(change)
+            found, position = [], window.after(revision)
 
         def bookmark(annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
             return self._bookmark(target, annotations)
 
+        first: Iterator[dict[str, Any]] = (encode(WatchEvent(ADDED, each)) for each in found)
         if initial:
-            first.append(bookmark({"k8s.io/initial-events-end": "true"}))
+            # Of this moment: the client gets what changes while it reads after the bookmark.
+            first = chain(first, [bookmark({"k8s.io/initial-events-end": "true"})])
         longest = self._randomness.uniform(SHORTEST_WATCH, LONGEST_WATCH)
         seconds = min(request.number("timeoutSeconds") or longest, LONGEST_WATCH)
-        return Watch(window, watcher, tuple(first), seconds, request.flag("allowWatchBookmarks"), encode, bookmark)
+        watcher = Watcher(window, position, target.namespace, selects)
+        return Watch(watcher, first, seconds, request.flag("allowWatchBookmarks"), encode, bookmark)
 
     def _encoder(self, request: ApiRequest, target: Target) -> Callable[[WatchEvent], dict[str, Any]]:
         version, include = request.table_version(), request.query.get("includeObject", "Metadata")

@@ -125,6 +125,8 @@ class Collection:
         self._randomness = randomness
         self._locks: dict[tuple[str, Key], DeferredLock] = {}
         self.revision = 0
+        # The last revision that the store was given; what is written becomes visible later.
+        self._written = 0
         self._types: dict[str, _Served] = {}
 
     def open(self, namespaces: Iterable[str]) -> None:
@@ -199,7 +201,7 @@ class Collection:
         served, key = self._types[type_.qualified_name], rules.key_of(object_)
         before = served.find(key)
         served.foreign[key], served.origins[key] = self._aged(object_, served.foreign.get(key)), origin
-        self._show(served, before, served.foreign[key])
+        self._show(served, key, before)
 
     def remove_foreign(self, type_: ResourceType, key: Key) -> None:
         """Show an object of another provider no longer."""
@@ -207,7 +209,7 @@ class Collection:
         before = served.foreign.pop(key, None)
         served.origins.pop(key, None)
         if before is not None:
-            self._show(served, before, served.find(key))
+            self._show(served, key, before)
 
     def _aged(self, object_: Object, before: Object | None) -> Object:
         """An object of another provider with the metadata that every object of the API has."""
@@ -220,14 +222,24 @@ class Collection:
         metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(map(str, rules.key_of(object_))))))
         metadata.setdefault("creationTimestamp", rules.timestamp(self._now()))
         metadata["generation"] = generation
-        return rules.with_revision({**object_, "metadata": metadata}, self.revision + 1)
+        return {**object_, "metadata": metadata}
 
-    def _show(self, served: _Served, before: Object | None, after: Object | None) -> None:
-        """Make a change visible that no store has to keep."""
-        if before is after:
-            return
-        self.revision += 1
+    def _show(self, served: _Served, key: Key, before: Object | None, revision: int = 0) -> Object | None:
+        """
+        Make a change visible: the object that counts for a key gets the next revision.
+
+        :param before: the object that counted before.
+        :param revision: the least that it may get.
+        :return: the object that counts now.
+        """
+        after = served.find(key)
+        if after is before:
+            return after
+        self.revision = max(self.revision + 1, revision)
+        if after is not None:
+            after = served.place_of(key)[key] = rules.with_revision(after, self.revision)
         served.window.add(ObjectChange(self.revision, before, after))
+        return after
 
     # The status, which the gateway itself writes.
 
@@ -245,9 +257,8 @@ class Collection:
         status = make(before)
         if status == before.get("status"):
             return None
-        after = rules.with_revision({**before, "status": status}, self.revision + 1)
-        served.place_of(key)[key] = after
-        self._show(served, before, after)
+        served.place_of(key)[key] = {**before, "status": status}
+        self._show(served, key, before)
         return before
 
     # Objects that follow from others.
@@ -267,19 +278,21 @@ class Collection:
             after = rules.updated(type_, before, body)
             if is_same(before, after):
                 return before
-        after = rules.with_revision(after, self.revision + 1)
+        shown = served.find(key)
         served.made.add(key)
         served.own[key] = after
-        self._show(served, before, after)
+        self._show(served, key, shown)
         self._on_change(type_)
-        return after
+        return served.own[key]
 
     def remove_made(self, type_: ResourceType, key: Key) -> None:
         """Remove an object that follows from others, if it is there."""
         served = self._types[type_.qualified_name]
         if key in served.made:
+            before = served.find(key)
             served.made.discard(key)
-            self._show(served, served.own.pop(key), served.find(key))
+            del served.own[key]
+            self._show(served, key, before)
             self._on_change(type_)
 
     # Writing.
@@ -373,7 +386,7 @@ class Collection:
         try:
             served = self._types[type_.qualified_name]
             before = served.find(key)
-            if before is not None and key not in served.own:
+            if before is not None and before is not served.own.get(key):
                 change(before)  # what is wrong with the request itself comes first
                 raise _not_ours(type_, key[1], served.origins.get(key, ""))
             after, validation = change(before)
@@ -390,25 +403,28 @@ class Collection:
         self, type_: ResourceType, key: Key, before: Object | None, after: Object | None, author: Author
     ) -> Object:
         """Have the store write a change, and show it."""
-        self.revision += 1
-        revision = self.revision
-        stored = rules.with_revision(after, revision) if after is not None else None
+        stored_as = self._written = max(self._written, self.revision) + 1
+        stored = rules.with_revision(after, stored_as) if after is not None else None
         served = self._types[type_.qualified_name]
         if key not in served.made:
             try:
                 await self._store.write(
-                    [Change(revision, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
+                    [Change(stored_as, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
                 )
             except StoreError as error:
                 raise RefusedError(503, str(error)) from error
+        # Meanwhile others may have become visible, of which readers have seen the revisions; and so may a status.
+        shown, latest = served.find(key), served.own.get(key)
         if stored is None:
             served.made.discard(key)
             served.own.pop(key, None)
+        elif latest is not None and latest.get("status") is not None:
+            served.own[key] = {**stored, "status": latest["status"]}
         else:
             served.own[key] = stored
-        served.window.add(ObjectChange(revision, before, stored))
+        self._show(served, key, shown, stored_as)
         self._on_change(type_)
-        return stored if stored is not None else rules.with_revision(before or {}, revision)
+        return served.own[key] if stored is not None else rules.with_revision(before or {}, self.revision)
 
     def _check_namespace(self, type_: ResourceType, namespace: str) -> None:
         if type_.namespaced and self._types[NAMESPACES.qualified_name].find(("", namespace)) is None:

@@ -4,17 +4,19 @@ The window of the last changes, and the watchers that follow them.
 The problem: a watcher names the revision it has seen, and must get every later change once and in order, whether it
 asks a moment or an hour later, and however slowly it reads.
 
-The approach: a window of the last changes of each type. A watcher begins with the changes after its revision, and then
-gets each change as it happens. If the window has forgotten some of them, it is told so (410), and lists again.
+The approach: a window of the last changes of each type, and watchers that have a position in it. A watcher takes the
+next change when its client can read one, so no change ever waits for one client alone. A watcher whose next change is
+forgotten is told so (410), and lists again, be it at its beginning or later.
 
-The invariants: revisions only rise; a watcher gets no change twice and misses none; the window's size is bounded, and
-so is the number of changes that wait for one watcher: whoever reads too slowly is ended, and lists again.
+The invariants: revisions only rise; a watcher gets no change twice and misses none; and the window is all the memory
+that watchers take, however many there are and however slowly they read.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,19 +59,45 @@ class Watcher:
     """
     One watcher.
 
+    :ivar position: the number of changes of the window's type before the next one that it takes.
     :ivar namespace: the namespace that it watches; empty for all.
     :ivar selects: the objects that it watches.
-    :ivar send: called with each event.
+    :ivar wake: called when there is one more change.
     """
 
+    window: WatchWindow
+    position: int
     namespace: str
     selects: Selector
-    send: Callable[[WatchEvent], None]
+    wake: Callable[[], None] = lambda: None
 
-    def see(self, change: ObjectChange) -> None:
-        """Send the change as the watcher sees it, if it does."""
-        if (event := self._event(change)) is not None:
-            self.send(event)
+    def next_event(self) -> WatchEvent | None:
+        """
+        The next event for this watcher; None if there is none yet.
+
+        :raises RefusedError: if it is forgotten.
+        """
+        while (change := self.window.change(self.position)) is not None:
+            self.position += 1
+            if (event := self._event(change)) is not None:
+                return event
+        return None
+
+    def check(self) -> None:
+        """
+        Check that the next change is still there.
+
+        :raises RefusedError: if it is forgotten.
+        """
+        self.window.change(self.position)
+
+    def follow(self) -> None:
+        """Be woken from now on."""
+        self.window.watchers.add(self)
+
+    def leave(self) -> None:
+        """Be woken no longer."""
+        self.window.watchers.discard(self)
 
     def _event(self, change: ObjectChange) -> WatchEvent | None:
         """An object that no longer fits the selectors is deleted for this watcher, and one that does now is added."""
@@ -100,21 +128,38 @@ class WatchWindow:
     forgotten: int
     watchers: set[Watcher] = field(default_factory=set)
     _changes: deque[ObjectChange] = field(default_factory=deque)
+    _dropped: int = 0
+
+    @property
+    def end(self) -> int:
+        """The position after the last change."""
+        return self._dropped + len(self._changes)
 
     def add(self, change: ObjectChange) -> None:
-        """Remember a change, and send it to all watchers."""
+        """Remember a change, and wake all watchers."""
         self._changes.append(change)
         if len(self._changes) > WINDOW:
             self.forgotten = self._changes.popleft().revision
+            self._dropped += 1
         for watcher in list(self.watchers):
-            watcher.see(change)
+            watcher.wake()
 
-    def since(self, revision: int) -> Iterator[ObjectChange]:
+    def after(self, revision: int) -> int:
         """
-        The changes after a revision, in order.
+        The position of the first change after a revision.
 
-        :raises RefusedError: if some of them are forgotten.
+        :raises RefusedError: if changes after it are forgotten.
         """
         if revision < self.forgotten:
             raise too_old(f"too old resource version: {revision} ({self.forgotten})")
-        return (change for change in list(self._changes) if change.revision > revision)
+        return self._dropped + bisect_right(self._changes, revision, key=lambda change: change.revision)
+
+    def change(self, position: int) -> ObjectChange | None:
+        """
+        The change at a position; None if it has not happened yet.
+
+        :raises RefusedError: if it is forgotten.
+        """
+        if position < self._dropped:
+            raise too_old(f"too old resource version: all up to {self.forgotten} are forgotten")
+        return self._changes[position - self._dropped] if position < self.end else None

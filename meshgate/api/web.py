@@ -5,8 +5,8 @@ The problem: a stranger who reaches the port must neither learn anything nor use
 slowly must not make the control process keep its events for ever.
 
 The approach: the credentials and the Host header are checked as soon as the headers are there, before a body is read;
-bodies and the number of requests and watches are limited; and a watch whose client is behind is ended, so that the
-client lists again.
+bodies and the number of requests and watches are limited; and a watch gives its next event only to a client that has
+read the ones before.
 
 The invariants: each request gets exactly one answer; a watcher is removed when its connection ends in whatever way; and
 nobody but the log sees a traceback.
@@ -37,9 +37,6 @@ LARGEST_BODY: Final = 3 << 19
 
 REQUESTS_AT_ONCE: Final = 400
 WATCHES_AT_ONCE: Final = 200
-
-EVENTS_WAITING: Final = 2_000
-"""The number of events that may wait for one client."""
 
 BOOKMARK_EVERY: Final = 60.0
 """Seconds between two bookmarks of a watch."""
@@ -255,7 +252,6 @@ class WatchStream:
         self._watch = watch
         self._clock = clock
         self._on_end = on_end
-        self._waiting: list[bytes] = []
         self._paused = False
         self._over = False
         self._timeout: Any = None
@@ -266,15 +262,14 @@ class WatchStream:
         """Send what there is, and go on with what happens."""
         self._request.registerProducer(self, True)  # type: ignore[no-untyped-call]
         watch = self._watch
-        for event in watch.events:
-            self._send(event)
-        watch.watcher.send = lambda event: self._send(watch.encode(event))
-        watch.window.watchers.add(watch.watcher)
+        # The head goes out now, even if there is no event yet: clients wait for it.
+        self._request.write(b"")  # type: ignore[no-untyped-call]
         self._timeout = self._clock.callLater(watch.seconds, self.end)
         if watch.bookmarks:
             self._bookmarks.start(BOOKMARK_EVERY, now=False)
-        # The head goes out now, even if there is no event yet: clients wait for it.
-        self._request.write(b"")  # type: ignore[no-untyped-call]
+        watch.watcher.wake = self._send_events
+        watch.watcher.follow()
+        self._send_events()
 
     def end(self) -> None:
         """End the watch."""
@@ -288,40 +283,43 @@ class WatchStream:
         if self._over:
             return
         self._over = True
-        self._watch.window.watchers.discard(self._watch.watcher)
-        self._waiting.clear()
+        self._watch.watcher.leave()
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
         if self._bookmarks.running:
             self._bookmarks.stop()
         self._on_end(self)
 
-    def _send(self, event: Any) -> None:
-        if self._over:
-            return
-        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-        if not self._paused:
-            self._request.write(line)  # type: ignore[no-untyped-call]
-        elif len(self._waiting) < EVENTS_WAITING:
-            self._waiting.append(line)
-        else:
-            self.closed()
-            self._request.loseConnection()  # type: ignore[no-untyped-call]
+    def _send_events(self) -> None:
+        """Send events until the client has to read, or there are no more."""
+        try:
+            if self._paused:
+                self._watch.watcher.check()
+            while not (self._paused or self._over) and (event := self._watch.next_event()) is not None:
+                self._send(event)
+        except RefusedError as refusal:
+            # The client has read too slowly, or not at all: these are the last words, and it lists again.
+            self._send({"type": "ERROR", "object": refusal.as_json()})
+            self.end()
 
     def _send_bookmark(self) -> None:
-        self._send(self._watch.bookmark())
+        # A client that is behind gets its events first: a bookmark says that it has all of them.
+        if not (self._paused or self._over):
+            self._send(self._watch.bookmark())
+
+    def _send(self, event: Any) -> None:
+        self._request.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")  # type: ignore[no-untyped-call]
 
     # IPushProducer.
 
     def pauseProducing(self) -> None:
-        """Keep events until the client has read."""
+        """Send no more until the client has read."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Send the kept events."""
+        """Send on."""
         self._paused = False
-        while self._waiting and not self._paused:
-            self._request.write(self._waiting.pop(0))  # type: ignore[no-untyped-call]
+        self._send_events()
 
     def stopProducing(self) -> None:
         """End, since the connection has."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from meshgate.api.collection import Collection
+from meshgate.api.objects import key_of
 from meshgate.api.resource_types import ResourceType, type_of_kind
-from meshgate.api.store_interface import Change, IObjectStore, StoreContent, StoreError
+from meshgate.api.selectors import everything
+from meshgate.api.store_interface import Change, IObjectStore, Object, StoreContent, StoreError
+from meshgate.api.watch_window import ADDED, DELETED, Watcher, WatchEvent
 
 ISTIO = "networking.istio.io"
 
@@ -81,6 +84,40 @@ def collection_of(
     collection = Collection(store, on_change, lambda: now, random.Random(1))
     collection.open(["default", "istioinaction"])
     return collection
+
+
+def watch(collection: Collection, type_: ResourceType, see: Callable[[WatchEvent], None]) -> Watcher:
+    """Have a function called with each later event of a type."""
+    window = collection.window(type_)
+    watcher = Watcher(window, window.end, "", everything)
+
+    def wake() -> None:
+        while (event := watcher.next_event()) is not None:
+            see(event)
+
+    watcher.wake = wake
+    watcher.follow()
+    return watcher
+
+
+def replayed(objects: Iterable[Object], events: Iterable[WatchEvent]) -> list[Object]:
+    """
+    The objects of a client that lists and then watches, by namespace and name.
+
+    :raises AssertionError: if an event does not fit the objects before it, or its revision does not rise.
+    """
+    mirror = {key_of(each): each for each in objects}
+    last = 0
+    for event in events:
+        key, revision = key_of(event.object), int(event.object["metadata"]["resourceVersion"])
+        assert revision > last, (revision, last)
+        assert (key in mirror) is (event.type != ADDED), event
+        last = revision
+        if event.type == DELETED:
+            del mirror[key]
+        else:
+            mirror[key] = event.object
+    return [mirror[key] for key in sorted(mirror)]
 
 
 def metadata_of(object_: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,18 +6,18 @@ import random
 from functools import partial
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.collection import RESTART_STEP, WriteOptions
+from meshgate.api.collection import RESTART_STEP, Collection, WriteOptions
 from meshgate.api.refusal import RefusedError
 from meshgate.api.resource_types import NAMESPACES, ResourceType
 from meshgate.api.selectors import everything
 from meshgate.api.store_interface import StoreContent, StoredObject
 from meshgate.api.watch_window import Watcher, WatchEvent
-from tests.api.api_objects import MemoryStore, collection_of, gateway, type_named
+from tests.api.api_objects import MemoryStore, collection_of, gateway, replayed, type_named, watch
 
 GATEWAY = type_named("Gateway")
 OPTIONS = WriteOptions()
@@ -224,7 +224,7 @@ class ForeignObjectTests(SynchronousTestCase):
     def test_watched(self) -> None:
         """Watchers see a file's objects change and go, with rising revisions."""
         events: list[WatchEvent] = []
-        self.collection.window(GATEWAY).watchers.add(Watcher("", everything, events.append))
+        watch(self.collection, GATEWAY, events.append)
         self.collection.put_foreign(GATEWAY, gateway(port=9), "a.yaml:1:1")
         self.collection.remove_foreign(GATEWAY, ("default", "a"))
         self.assertEqual([event.type for event in events], ["MODIFIED", "DELETED"])
@@ -232,39 +232,86 @@ class ForeignObjectTests(SynchronousTestCase):
         self.assertEqual(revisions, sorted(set(revisions)))
 
 
+WRITES = ("create", "update", "delete")
+VOLATILE = ("status", "file", "no file")
+"""Changes that no store has to keep: they become visible at once."""
+
+
 class WatchedCollectionTests(SynchronousTestCase):
-    """A watcher's view of any sequence of writes."""
+    """A client's view of any sequence of changes, some of which wait for the store."""
 
-    @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["create", "update", "delete"])), max_size=20))
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([*WRITES, *VOLATILE, "stored"])), max_size=30))
+    @example([("a", "create"), ("b", "file"), ("a", "stored")])
+    @example([("a", "create"), ("a", "stored"), ("a", "update"), ("a", "status"), ("a", "stored")])
+    @example([("a", "create"), ("a", "stored"), ("a", "file"), ("a", "no file")])
+    @example([("a", "create"), ("a", "file"), ("a", "stored"), ("a", "no file")])
     def test_any_sequence(self, actions: list[tuple[str, str]]) -> None:
-        """A watcher that applies each event has the objects that a list has, with rising revisions."""
-        collection = collection_of(MemoryStore())
-        mirror: dict[str, Any] = {}
-        revisions: list[int] = []
-
-        def see(event: WatchEvent) -> None:
-            name = event.object["metadata"]["name"]
-            revisions.append(int(event.object["metadata"]["resourceVersion"]))
-            if event.type == "DELETED":
-                del mirror[name]
-            else:
-                self.assertIs(name in mirror, event.type == "MODIFIED")
-                mirror[name] = event.object
-
-        collection.window(GATEWAY).watchers.add(Watcher("", everything, see))
+        """
+        A client that lists at any moment, and then watches from the revision of its list, gets each later change once
+        and in order, and has in the end what a list has.
+        """
+        store = MemoryStore()
+        store.holds = True
+        collection = collection_of(store)
+        lists = [(collection.revision, collection.list(GATEWAY))]
         randomness = random.Random(len(actions))
         for name, action in actions:
             body = gateway(name, randomness.randint(1, 5))
-            write: Any
-            if action == "create":
-                write = collection.create(GATEWAY, body, OPTIONS)
-            elif action == "update":
-                write = collection.update(GATEWAY, ("default", name), partial(_instead, body), OPTIONS)
-            else:
-                write = collection.delete(GATEWAY, ("default", name), None, OPTIONS)
+            self.act(collection, store, action, body)
+            lists.append((collection.revision, collection.list(GATEWAY)))
+        while store.waiting:
+            store.waiting.pop(0).callback(None)
+        for revision, listed in lists:
+            self.assertEqual(replayed(listed, events_after(collection, revision)), collection.list(GATEWAY))
+
+    def act(self, collection: Collection, store: MemoryStore, action: str, body: dict[str, Any]) -> None:
+        """Begin a change."""
+        key = ("default", body["metadata"]["name"])
+        write: Any = None
+        if action == "create":
+            write = collection.create(GATEWAY, body, OPTIONS)
+        elif action == "update":
+            write = collection.update(GATEWAY, key, partial(_instead, body), OPTIONS)
+        elif action == "delete":
+            write = collection.delete(GATEWAY, key, None, OPTIONS)
+        elif action == "status":
+            collection.set_status(GATEWAY, key, partial(_instead, {"revision": collection.revision}))
+        elif action == "file":
+            collection.put_foreign(GATEWAY, body, "a.yaml:1:1")
+        elif action == "no file":
+            collection.remove_foreign(GATEWAY, key)
+        elif store.waiting:
+            store.waiting.pop(0).callback(None)
+        if write is not None:
             Deferred.fromCoroutine(write).addErrback(lambda failure: failure.trap(RefusedError))
-        self.assertEqual([mirror[name] for name in sorted(mirror)], collection.list(GATEWAY))
-        self.assertEqual(revisions, sorted(set(revisions)))
+
+    def test_a_status_during_a_write(self) -> None:
+        """A status that is found out while the store writes the object is not lost."""
+        store = MemoryStore()
+        collection = collection_of(store)
+        self.act(collection, store, "create", gateway())
+        store.holds = True
+        self.act(collection, store, "update", gateway(port=9))
+        collection.set_status(GATEWAY, ("default", "a"), lambda before: {"conditions": []})
+        store.waiting.pop().callback(None)
+        object_ = collection.get(GATEWAY, "default", "a")
+        self.assertEqual(object_["status"], {"conditions": []})
+        self.assertEqual(object_["spec"]["servers"][0]["port"]["number"], 9)
+
+    def test_a_list_during_a_write(self) -> None:
+        """A list has the revision of the last change that is visible, and not that of a write that waits."""
+        store = MemoryStore()
+        collection = collection_of(store)
+        store.holds = True
+        before = collection.revision
+        self.act(collection, store, "create", gateway())
+        self.assertEqual((collection.revision, collection.list(GATEWAY)), (before, []))
+
+
+def events_after(collection: Collection, revision: int) -> list[WatchEvent]:
+    """The events of a watch from a revision."""
+    window = collection.window(GATEWAY)
+    return list(iter(Watcher(window, window.after(revision), "", everything).next_event, None))
 
 
 def _instead(body: Any, before: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.trial.unittest import TestCase
 
-from meshgate.api import web
+from meshgate.api import watch_window, web
 from meshgate.api.answering import Answering
 from meshgate.api.collection import WriteOptions
 from meshgate.api.web import LARGEST_BODY, Access, ApiSite
@@ -168,8 +168,11 @@ class WebTests(TestCase):
         self.assertIn(f'"resourceVersion":"{self.collection.revision}"'.encode(), bytes(peer.received))
 
     async def test_a_client_that_does_not_read(self) -> None:
-        """A watch whose client reads nothing is ended when too many events wait, and its events are not kept."""
-        self.patch(web, "EVENTS_WAITING", 20)
+        """
+        A watch whose client reads nothing keeps no events, and ends with a 410 behind what the client can still read
+        once the next of its events is forgotten.
+        """
+        self.patch(watch_window, "WINDOW", 20)
         await self.start()
         peer = await self.begin(f"{GATEWAYS}?watch=1")
         await wait_for(lambda: self.site.watches, "the watch")
@@ -183,6 +186,23 @@ class WebTests(TestCase):
             await self.collection.update(GATEWAY, ("default", "a"), partial(_instead, changed), OPTIONS)
         self.assertEqual(self.site.watches, set())
         self.assertEqual(self.collection.window(GATEWAY).watchers, set())
+        peer.transport.resumeProducing()
+        await wait_for(lambda: bytes(peer.received).endswith(b"\r\n0\r\n\r\n"), "the end of the answer")
+        self.assertRegex(
+            bytes(peer.received[-1_000:]), rb'\{"type":"ERROR","object":\{.*"reason":"Expired","code":410\}\}\n'
+        )
+
+    async def test_many_objects(self) -> None:
+        """A watch that begins with thousands of objects gets all of them, and then what follows."""
+        await self.start()
+        for number in range(3_000):
+            self.collection.put_foreign(GATEWAY, gateway(f"g{number:04}"), "a.yaml:1:1")
+        peer = await self.begin(f"{GATEWAYS}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true")
+        await wait_for(lambda: b'"BOOKMARK"' in peer.received, "the end of the initial events")
+        await self.collection.create(GATEWAY, gateway("last"), OPTIONS)
+        await wait_for(lambda: b'"name":"last"' in peer.received, "the next event")
+        names = re.findall(rb'"ADDED".*?"name":"(\w+)"', bytes(peer.received))
+        self.assertEqual(names, [*(f"g{number:04}".encode() for number in range(3_000)), b"last"])
 
     async def test_too_many_watches(self) -> None:
         """The number of watches is limited, and one more is refused."""
