@@ -20,7 +20,7 @@ from meshgate.api import patches, protobuf_bodies
 from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.managed_fields import applied
-from meshgate.api.object_validation import UNKNOWN_FIELDS
+from meshgate.api.object_validation import MOST_WARNINGS, UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.requests import Answer, ApiRequest
@@ -42,6 +42,12 @@ PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
 
 APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
+
+LARGEST_OBJECT: Final = 3 << 20
+"""The bytes of the largest object that a patch may make: that of the largest body, and its managers."""
+
+LONGEST_MANAGER: Final = 128
+"""The length of the longest name of a manager of fields, as in Kubernetes."""
 
 MOST_CHANGES: Final = 10_000
 """The number of changes of which the history tells."""
@@ -163,6 +169,7 @@ class Answering:
         if target.subresource:
             raise RefusedError(405, "the gateway itself writes the status", type=target.type, name=target.name)
         options = _write_options(request)
+        _check_duplicates(request, options)
         if request.method == "POST" and not target.name:
             body = checked(target.type, target.version, target.namespace, request.object())
             return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
@@ -217,7 +224,7 @@ class Answering:
     def _shown(self, request: ApiRequest, target: Target, object_: Object) -> Any:
         shown = in_version(object_, target.type, target.version)
         if version := request.table_version():
-            metadata = {"resourceVersion": object_["metadata"]["resourceVersion"]}
+            metadata = {"resourceVersion": object_["metadata"].get("resourceVersion", "")}  # a dry run has none
             include = request.query.get("includeObject", "Metadata")
             return table(target.type, [shown], metadata, self._now(), version, include)
         return shown
@@ -280,7 +287,7 @@ class Answering:
     # Writing.
 
     async def _replace(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        body = checked(target.type, target.version, target.namespace, request.object())
+        body = checked(target.type, target.version, target.namespace, request.object(), target.name)
         key = (target.namespace, target.name)
         written = await self._collection.update(target.type, key, lambda before: body, options)
         return await self._written(request, target, written)
@@ -291,7 +298,9 @@ class Answering:
 
         def make(before: Object) -> Mapping[str, Any]:
             shown = in_version(before, target.type, target.version)
-            return checked(target.type, target.version, target.namespace, apply(shown, patch))
+            after = checked(target.type, target.version, target.namespace, apply(shown, patch), target.name)
+            _check_size(after)
+            return after
 
         key = (target.namespace, target.name)
         written = await self._collection.update(target.type, key, make, options)
@@ -302,26 +311,25 @@ class Answering:
         manager, force, now = request.query.get("fieldManager", ""), request.flag("force"), timestamp(self._now())
         if not manager:
             raise bad_request("PatchOptions.meta.k8s.io is invalid: fieldManager: is required for apply patch")
-        wanted = checked(target.type, target.version, target.namespace, request.yaml())
+        wanted = checked(target.type, target.version, target.namespace, request.yaml(), target.name)
         if value_at(wanted, ("metadata", "managedFields")):
             raise bad_request("metadata.managedFields must be nil")
-        if wanted["metadata"].get("name", target.name) != target.name:
-            raise bad_request("the name of the object does not match the name on the URL")
-        wanted = {**wanted, "metadata": {**wanted["metadata"], "name": target.name}}
         key = (target.namespace, target.name)
         if self._collection.find(target.type, key) is None:
             body = applied(target.type, None, wanted, manager, force, now)
             return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
 
         def make(before: Object) -> Mapping[str, Any]:
-            return applied(target.type, before, wanted, manager, force, now)
+            after = applied(target.type, before, wanted, manager, force, now)
+            _check_size(after)
+            return after
 
         written = await self._collection.update(target.type, key, make, options, applies=True)
         return await self._written(request, target, written)
 
     async def _written(self, request: ApiRequest, target: Target, written: Written, code: int = 200) -> Answer:
         """The answer to a write, with what Istio would keep silent as warnings."""
-        warnings = written.warnings
+        warnings = (*_duplicates(request), *written.warnings)
         if written.stored:
             warnings += await self._analyzed(target.type, key_of(written.object))
         return Answer(self._shown(request, target, written.object), code, warnings=warnings)
@@ -392,8 +400,37 @@ def _write_options(request: ApiRequest) -> WriteOptions:
     unknown_fields = request.query.get("fieldValidation", "") or "Warn"
     if unknown_fields not in UNKNOWN_FIELDS:
         raise bad_request(f"fieldValidation has to be one of {', '.join(UNKNOWN_FIELDS)}, not {unknown_fields[:40]!r}")
-    manager = request.query.get("fieldManager", "") or request.author.agent.partition("/")[0] or "unknown"
-    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager[:128])
+    manager = request.query.get("fieldManager", "")
+    if len(manager) > LONGEST_MANAGER or not manager.isprintable():
+        raise bad_request(f"fieldManager has up to {LONGEST_MANAGER} characters that can be printed")
+    agent = "".join(filter(str.isprintable, request.author.agent)).partition("/")[0][:LONGEST_MANAGER]
+    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager or agent or "unknown")
+
+
+def _check_size(object_: Object) -> None:
+    """
+    Check that a patch has not made an object larger than anybody could send.
+
+    :raises RefusedError: if it has.
+    """
+    if len(json.dumps(object_)) > LARGEST_OBJECT:
+        raise RefusedError(413, f"the object would have more than {LARGEST_OBJECT} bytes")
+
+
+def _check_duplicates(request: ApiRequest, options: WriteOptions) -> None:
+    """
+    Check that the body has no field twice, where the client wants that to be an error.
+
+    :raises RefusedError: if it has.
+    """
+    if options.unknown_fields == "Strict" and (found := _duplicates(request)):
+        raise bad_request(f"strict decoding error: {', '.join(found)}")
+
+
+def _duplicates(request: ApiRequest) -> tuple[str, ...]:
+    if request.query.get("fieldValidation", "") == "Ignore":
+        return ()
+    return tuple(f'duplicate field "{name}"' for name in request.duplicate_fields()[:MOST_WARNINGS])
 
 
 def _patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], Any]:

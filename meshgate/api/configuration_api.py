@@ -27,7 +27,7 @@ from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kube
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import gateway_service
 from meshgate.api.object_events import EventRecorder
-from meshgate.api.object_validation import reading_of, reads_the_same, sentence
+from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
@@ -51,9 +51,6 @@ FOLDER: Final = "api"
 
 ANALYZED_WITHIN: Final = 2.0
 """Seconds that the answer to a write waits for the problems of its routes."""
-
-MOST_WARNINGS: Final = 20
-"""The number of warnings in one answer."""
 
 NOT_YET: Final = frozenset({"MG2008", "MG2022"})
 """The problems of an object whose counterpart is usually applied next: a Gateway before its routes, for instance."""

@@ -120,6 +120,35 @@ def tracked(type_: ResourceType, before: Object | None, after: Object, manager: 
     return _with_managed(after, managed, type_, now, before)
 
 
+def are_managed_fields(value: Any) -> bool:
+    """True if a value is one of ``metadata.managedFields``; an empty list, or one of an empty entry, forgets all."""
+    return isinstance(value, list) and all(map(_is_entry, value))
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    fields = entry.get("fieldsV1")
+    return not entry or (
+        isinstance(entry.get("manager"), str)
+        and entry.get("operation") in (APPLY, UPDATE)
+        and isinstance(fields, Mapping)
+        and all(map(_is_element, {element for path in _paths(fields, ()) for element in path}))
+    )
+
+
+def _is_element(element: str) -> bool:
+    if element.startswith(("f:", ".")):
+        return True
+    if not element.startswith(("k:", "v:")):
+        return False
+    try:
+        found = json.loads(element[2:])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, Mapping) or element.startswith("v:")
+
+
 def _conflicts(
     managed: Mapping[Manager, frozenset[Path]],
     own: Manager,

@@ -13,31 +13,38 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from meshgate.api.json_reading import DEEPEST, is_shallow
+from meshgate.api.managed_fields import are_managed_fields
 from meshgate.api.refusal import Cause, RefusedError, bad_request, conflict, invalid
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.store_interface import Object
 
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SERVICE: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUFFIX_LENGTH: Final = 5
+_LONGEST_PREFIX: Final = 58
 _GIVEN_BY_SERVER: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
-def checked(type_: ResourceType, version: str, namespace: str, body: Any) -> dict[str, Any]:
+def checked(type_: ResourceType, version: str, namespace: str, body: Any, name: str = "") -> dict[str, Any]:
     """
     Check that a body is an object of the type that the address says, and complete its head.
 
     :param namespace: the namespace of the address; empty for types without.
+    :param name: the name of the address; empty for an object that is created.
     :return: a copy with apiVersion, kind and metadata.
     :raises RefusedError: if it is something else.
     """
     if not isinstance(body, Mapping):
         raise bad_request("the body is not an object")
+    if not is_shallow(body):  # a patch may have made it so
+        raise bad_request(f"the object nests more than {DEEPEST} levels deep")
     kind, api_version = body.get("kind", type_.kind), body.get("apiVersion", type_.api_version(version))
     if kind != type_.kind or api_version != type_.api_version(version):
         raise bad_request(
-            f"the object provided is {api_version}, Kind={kind}, and the address is of {type_.api_version(version)}, "
-            f"Kind={type_.kind}"
+            f"the object provided is {str(api_version)[:60]}, Kind={str(kind)[:60]}, and the address is of "
+            f"{type_.api_version(version)}, Kind={type_.kind}"
         )
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
@@ -45,11 +52,17 @@ def checked(type_: ResourceType, version: str, namespace: str, body: Any) -> dic
     given = metadata.get("namespace")
     if type_.namespaced and given not in (None, "", namespace):
         raise bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request: {given} is not "
-            f"{namespace}"
+            f"the namespace of the provided object does not match the namespace sent on the request: {str(given)[:60]} "
+            f"is not {namespace}"
         )
     head = {"apiVersion": type_.api_version(type_.versions[0]), "kind": kind}
     full = {**metadata, "namespace": namespace} if type_.namespaced else _without(metadata, "namespace")
+    if name and full.setdefault("name", name) != name:
+        raise bad_request(
+            f"the name of the object ({str(full['name'])[:300]}) does not match the name on the URL ({name})"
+        )
+    if "managedFields" in full and not are_managed_fields(full["managedFields"]):
+        del full["managedFields"]  # those of before count, as in Kubernetes
     return {**head, "metadata": full, **_without(body, "apiVersion", "kind", "metadata")}
 
 
@@ -63,14 +76,23 @@ def named(type_: ResourceType, body: Mapping[str, Any], suffix: str) -> dict[str
     metadata = body["metadata"]
     name, prefix = metadata.get("name"), metadata.get("generateName")
     if not name and isinstance(prefix, str) and prefix:
-        name = f"{prefix}{suffix[:_SUFFIX_LENGTH]}"
+        name = f"{prefix[:_LONGEST_PREFIX]}{suffix[:_SUFFIX_LENGTH]}"
     if not name:
         raise invalid(type_, "", [Cause("name or generateName is required", "metadata.name", "FieldValueRequired")])
-    pattern = _NAME if type_.namespaced else _LABEL
+    pattern, rule = _name_rule(type_)
     if not isinstance(name, str) or not pattern.fullmatch(name):
-        message = f"Invalid value: {name!r}: use lower-case letters, digits, - and ."
-        raise invalid(type_, str(name), [Cause(message, "metadata.name")])
+        raise invalid(type_, str(name)[:300], [Cause(f"Invalid value: {str(name)[:300]!r}: {rule}", "metadata.name")])
     return {**body, "metadata": {**metadata, "name": name}}
+
+
+def _name_rule(type_: ResourceType) -> tuple[re.Pattern[str], str]:
+    """The pattern of the names of a type, and the sentence about it (apimachinery, pkg/util/validation)."""
+    ends = "must begin and end with a letter or digit"
+    if type_.kind == "Service":
+        return _SERVICE, "up to 63 lower-case letters, digits and -; it must begin with a letter and not end with -"
+    if not type_.namespaced:
+        return _LABEL, f"up to 63 lower-case letters, digits and -; it {ends}"
+    return SUBDOMAIN, f"up to 253 lower-case letters, digits, - and .; each part between dots {ends}"
 
 
 def created(body: Mapping[str, Any], uid: str, now: datetime) -> dict[str, Any]:
@@ -88,10 +110,9 @@ def updated(type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dic
     """
     old, new = before["metadata"], body["metadata"]
     name = old["name"]
-    if new.get("name", name) != name:
-        raise bad_request(f"the name of the object ({new['name']}) does not match the name on the URL ({name})")
-    if new.get("uid", old["uid"]) != old["uid"]:
-        raise conflict(type_, name, f"the UID in the precondition ({new['uid']}) is not that of the object")
+    if new.get("uid") not in (None, "", old["uid"]):
+        found = str(new["uid"])[:60]
+        raise conflict(type_, name, f"the UID in the precondition ({found}) is not that of the object")
     wanted = new.get("resourceVersion")
     if wanted not in (None, "", old["resourceVersion"]):
         raise conflict(
@@ -137,7 +158,7 @@ def check_preconditions(type_: ResourceType, object_: Object, preconditions: Any
     metadata = object_["metadata"]
     for key in ("uid", "resourceVersion"):
         if preconditions.get(key) not in (None, metadata[key]):
-            why = f"the {key} in the precondition ({preconditions[key]}) is not {metadata[key]}"
+            why = f"the {key} in the precondition ({str(preconditions[key])[:60]}) is not {metadata[key]}"
             raise conflict(type_, metadata["name"], why)
 
 

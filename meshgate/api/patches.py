@@ -6,17 +6,25 @@ A patch never changes the object that it is applied to; it gives a new one.
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import jsonpatch
 import jsonpointer
 
-from meshgate.api.refusal import bad_request
+from meshgate.api.refusal import RefusedError, bad_request
 
 MERGE: Final = "application/merge-patch+json"
 JSON: Final = "application/json-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
+
+MOST_OPERATIONS: Final = 10_000
+"""The number of operations of a JSON patch, as in Kubernetes."""
+
+MOST_COPIED: Final = 3 << 20
+"""The bytes that all ``copy`` operations of a JSON patch may copy, as in Kubernetes."""
 
 _DIRECTIVE: Final = "$patch"
 _ORDER: Final = "$setElementOrder/"
@@ -58,18 +66,39 @@ def json_patch(target: Any, patch: Any) -> Any:
     """
     Apply a JSON patch (RFC 6902).
 
-    :raises RefusedError: if it is not one, or does not fit the object.
+    :raises RefusedError: if it is not one, does not fit the object, or would make much of little by copies.
     """
-    try:
-        return jsonpatch.JsonPatch(patch).apply(target)
-    except (
-        jsonpatch.JsonPatchException,
-        jsonpointer.JsonPointerException,
-        TypeError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        raise bad_request(f"the JSON patch cannot be applied: {error}") from None
+    if not isinstance(patch, list):
+        raise bad_request("a JSON patch is a list of operations")
+    if len(patch) > MOST_OPERATIONS:
+        raise RefusedError(413, f"a JSON patch has no more than {MOST_OPERATIONS} operations")
+    result, copied = copy.deepcopy(target), 0
+    for number, operation in enumerate(patch):
+        try:
+            if isinstance(operation, Mapping) and operation.get("op") == "copy":
+                copied += len(json.dumps(jsonpointer.resolve_pointer(result, operation["from"])))
+                if copied > MOST_COPIED:
+                    raise RefusedError(413, f"the operation {number} of the JSON patch copies too much")
+            result = jsonpatch.JsonPatch([operation]).apply(result, in_place=True)
+        except jsonpatch.JsonPatchTestFailed:
+            # Without the values, which may be those of a Secret.
+            path = str(operation.get("path"))[:200]
+            raise RefusedError(422, f"the test of {path} in operation {number} of the JSON patch failed") from None
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpointer.JsonPointerException,
+            *(TypeError, LookupError, AttributeError, ValueError, OverflowError, RecursionError),
+        ):
+            what = _operation_text(operation)
+            raise bad_request(f"the operation {number} of the JSON patch cannot be applied: {what}") from None
+    return result
+
+
+def _operation_text(operation: Any) -> str:
+    """An operation without its value, which may be that of a Secret."""
+    if not isinstance(operation, Mapping):
+        return "it is not an object"
+    return " ".join(str(operation[key])[:200] for key in ("op", "from", "path") if key in operation)
 
 
 def strategic_merge_patch(target: Any, patch: Any) -> Any:
@@ -86,12 +115,14 @@ def strategic_merge_patch(target: Any, patch: Any) -> Any:
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise bad_request(f"unknown directive {directive!r} of a strategic merge patch")
+        raise bad_request(f"unknown directive {str(directive)[:40]!r} of a strategic merge patch")
     result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in patch.items():
         if key == _DIRECTIVE or key.startswith((_ORDER, _DELETE_VALUES)):
             continue
         if key == _RETAIN_KEYS:
+            if not isinstance(value, list):
+                raise bad_request(f"{_RETAIN_KEYS} in the strategic merge patch is not a list")
             result = {name: each for name, each in result.items() if name in value}
         elif value is None:
             result.pop(key, None)
@@ -131,6 +162,8 @@ def _merged_list(field: str, target: Any, patch: list[Any]) -> list[Any]:
 def _apply_list_directives(result: dict[str, Any], patch: Mapping[str, Any]) -> None:
     for directive, value in patch.items():
         field = directive.partition("/")[2]
+        if directive.startswith(_DELETE_VALUES) and not isinstance(value, list):
+            raise bad_request(f"{directive[:100]} in the strategic merge patch is not a list")
         if directive.startswith(_DELETE_VALUES) and isinstance(result.get(field), list):
             result[field] = [each for each in result[field] if each not in value]
         elif directive.startswith(_ORDER) and isinstance(result.get(field), list):

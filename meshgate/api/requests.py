@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from meshgate.api import protobuf_bodies
+from meshgate.api.json_reading import duplicate_fields, read_json
 from meshgate.api.refusal import RefusedError, bad_request
 from meshgate.api.store_interface import Author
 from meshgate.resources.yaml.document import YamlError, iterate_documents
@@ -23,6 +25,7 @@ JSON_TYPE: Final = "application/json"
 _TABLE: Final = re.compile(r"application/json;(?=.*\bas=Table\b)(?=.*\bg=meta\.k8s\.io\b).*\bv=(v1beta1|v1)\b.*")
 _DISCOVERY: Final = re.compile(r"application/json;(?=.*\bas=APIGroupDiscoveryList\b).*\bv=(v2beta1|v2)\b.*")
 _JSON_TYPES: Final = (JSON_TYPE, "*/*")
+_YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
 _ANY: Final = ("application/json", "application/*", "*/*")
 
 TRUE: Final = ("1", "t", "true", "True", "TRUE")
@@ -76,14 +79,16 @@ class ApiRequest:
 
     def object(self) -> Any:
         """
-        The body, which is an object as JSON or protobuf.
+        The body, which is an object as JSON, YAML or protobuf.
 
         :raises RefusedError: if it is not.
         """
         if self.content_type == protobuf_bodies.MEDIA_TYPE:
             return protobuf_bodies.object_of(self.body)
+        if self.content_type in _YAML_TYPES:
+            return self.yaml()
         if self.content_type not in _JSON_TYPES:
-            raise RefusedError(415, f"the body has to be {JSON_TYPE}, not {self.content_type[:60]!r}")
+            raise RefusedError(415, f"the body has to be {JSON_TYPE} or YAML, not {self.content_type[:60]!r}")
         return self.json()
 
     def json(self) -> Any:
@@ -93,10 +98,15 @@ class ApiRequest:
         :raises RefusedError: if it is not.
         """
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            reason = str(error) or "it is nested too deeply"
-            raise bad_request(f"the body is not JSON: {reason[:200]}") from None
+            return read_json(self.body)
+        except UnicodeDecodeError:
+            raise bad_request("the body is not JSON: it is not UTF-8") from None
+        except ValueError as error:
+            raise bad_request(f"the body is not JSON: {str(error)[:200]}") from None
+
+    def duplicate_fields(self) -> tuple[str, ...]:
+        """The names of the fields that the body has twice; none where it is no JSON."""
+        return duplicate_fields(self.body)
 
     def yaml(self) -> Any:
         """
@@ -105,14 +115,18 @@ class ApiRequest:
         :raises RefusedError: if it is not.
         """
         if self.body.lstrip()[:1] == b"{":
-            return self.json()
+            with suppress(ValueError):
+                return read_json(self.body)
         try:
             documents = [document.value for document in iterate_documents(self.body)]
             if len(documents) != 1:
                 raise bad_request(f"the body has {len(documents)} documents, not one")
             return _plain(documents[0])
-        except (YamlError, ValueError, TypeError, RecursionError) as error:
-            raise bad_request(f"the body is not YAML: {str(error)[:200]}") from None
+        except YamlError as error:
+            where = f"line {error.line}, column {error.column}"
+            raise bad_request(f"the body is not YAML: {where}: {error.message[:200]}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise bad_request(f"the body is not YAML that JSON can express: {str(error)[:200]}") from None
 
     def table_version(self) -> str:
         """The version of the Table that the client prefers to the objects; empty if it wants the objects."""
@@ -145,11 +159,7 @@ class ApiRequest:
 
 def _plain(value: Any) -> Any:
     """A value of a YAML document as JSON has it."""
-    return json.loads(json.dumps(value, allow_nan=False, default=str))
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    return read_json(json.dumps(value, allow_nan=False, default=str).encode())
 
 
 @dataclass(frozen=True, slots=True)

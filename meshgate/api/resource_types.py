@@ -139,8 +139,8 @@ NAMESPACES: Final = ResourceType(
 
 
 def _involved(event: Mapping[str, Any]) -> str:
-    found = event.get("involvedObject") or {}
-    return f"{str(found.get('kind', '')).lower()}/{found.get('name', '')}"
+    kind, name = (value_at(event, ("involvedObject", key)) or "" for key in ("kind", "name"))
+    return f"{str(kind).lower()}/{name}"
 
 
 def _external_addresses(service: Mapping[str, Any]) -> str:

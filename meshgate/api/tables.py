@@ -77,9 +77,10 @@ def _cell(column: Column, object_: Object, now: datetime) -> Any:
 
 
 def _age(time: Any, now: datetime) -> str:
-    if not time:
+    try:
+        return format_age((now - datetime.fromisoformat(time)).total_seconds())
+    except (TypeError, ValueError):
         return "<unknown>"
-    return format_age((now - datetime.fromisoformat(time)).total_seconds())
 
 
 def now_of(seconds: float) -> datetime:

@@ -57,6 +57,25 @@ class JsonPatchTests(SynchronousTestCase):
         self.assertEqual(json_patch(target, patch), {"metadata": {"labels": {"a": "2"}}})
         self.assertEqual(target, {"metadata": {"labels": {"a": "1"}}})
 
+    def test_copies_of_copies(self) -> None:
+        """What a patch may copy, and the number of its operations, are limited."""
+        double = {"op": "copy", "from": "/a", "path": "/a/-"}
+        refused = self.assertRaises(RefusedError, json_patch, {"a": ["x" * 100]}, [double] * 60)
+        self.assertEqual(refused.code, 413)
+        self.assertRaises(RefusedError, json_patch, {}, [{"op": "test", "path": "", "value": {}}] * 10_001)
+
+    def test_refusals_quote_no_values(self) -> None:
+        """A failed test is told without the values, which may be those of a Secret."""
+        for operation in (
+            {"op": "test", "path": "/data/a", "value": "wrong-guess"},
+            {"op": "replace", "path": "/data/a/b", "value": "wrong-guess"},
+            {"op": "none", "path": "/data/a", "value": "wrong-guess"},
+        ):
+            refused = self.assertRaises(RefusedError, json_patch, {"data": {"a": "canary"}}, [operation])
+            self.assertNotIn("canary", refused.message)
+            self.assertNotIn("wrong-guess", refused.message)
+            self.assertIn("/data/a", refused.message)
+
     @given(VALUES)
     def test_anything(self, patch: Any) -> None:
         """Anything is a patch, or refused."""

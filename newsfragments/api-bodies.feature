@@ -1,0 +1,1 @@
+The API reads bodies as Kubernetes does: YAML as well as JSON, with warnings of fields that are there twice; numbers and depth that other clients could not read are refused, and so are metadata and fields of core kinds that would break a list. The `stringData` of a Secret becomes its `data`.
