@@ -28,7 +28,7 @@ from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import Families
 from meshgate.routing.outliers import Ejections, LeftOut
-from meshgate.routing.table import Destination, Endpoint
+from meshgate.routing.table import ClusterKey, Destination, Endpoint
 
 AddressLookup = Callable[[str], tuple[str, ...] | None]
 """Returns the addresses of a DNS name; None while they are unknown."""
@@ -246,7 +246,9 @@ class Clusters:
         self._counts = counts
         self._families = Families()
         self._failing: set[EndpointHealth] = set()
-        self._clusters: dict[tuple[str, int, str], Cluster] = {}
+        self._clusters: dict[ClusterKey, Cluster] = {}
+        # Clusters of which no route is left, but a connection was when the last table was installed.
+        self._without_route: set[ClusterKey] = set()
         # Destinations that their cluster has applied, by identity: several routes may have equal destinations.
         self._applied: dict[int, tuple[Cluster, Destination]] = {}
 
@@ -256,6 +258,7 @@ class Clusters:
         if applied is not None:
             return applied[0]
         cluster = self._clusters.get(destination.cluster)
+        self._without_route.discard(destination.cluster)
         if cluster is None:
             cluster = self._clusters[destination.cluster] = Cluster(
                 destination, self._counts, self._families, self._failing
@@ -280,12 +283,22 @@ class Clusters:
                 self._failing.discard(cluster)
         return found
 
-    def forget_all_but(self, destinations: Iterable[Destination]) -> None:
-        """Drop the clusters that have neither a route nor a connection any more."""
-        kept = {destination.cluster for destination in destinations}
-        self._clusters = {key: each for key, each in self._clusters.items() if key in kept or each.active}
-        self._failing.intersection_update(self._clusters.values())
+    def table_installed(self, gone: Iterable[ClusterKey]) -> None:
+        """
+        Drop the clusters that have neither a route nor a connection any more.
+
+        :param gone: the clusters that have lost their last route with the table that is in force now. It names them
+            because to look for them among thousands of routes would delay every connection.
+        """
         self._applied.clear()
+        self._without_route.update(gone)
+        for key in tuple(self._without_route):
+            cluster = self._clusters.get(key)
+            if cluster is None or not cluster.active:
+                self._without_route.discard(key)
+            if cluster is not None and not cluster.active:
+                del self._clusters[key]
+                self._failing.discard(cluster)
 
 
 class CountedConnection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -21,7 +21,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
-from meshgate.routing.table import RoutingTable
+from meshgate.routing.table import ClusterKey, RoutingTable
 from meshgate.transport.dns.question import Server
 from meshgate.transport.dns.resolver import NameFigures, Resolver
 from meshgate.transport.network import AUTO, make_network
@@ -143,15 +143,20 @@ class Serving:
         """End the live connections; :meth:`stop` then waits for none of them."""
         self._dataplane.end_at_once()
 
-    def install(self, table: RoutingTable, dns_names: frozenset[str]) -> None:
+    def install(
+        self, table: RoutingTable, dns_names: frozenset[str] | None, gone_clusters: Iterable[ClusterKey] = ()
+    ) -> None:
         """
-        Serve a new table.
+        Serve a new table. This takes time for what has changed, and not for all routes: connections wait meanwhile.
 
-        :param dns_names: the DNS names among its endpoints, which are resolved from now on.
+        :param dns_names: the DNS names among its endpoints, which are resolved from now on; None if they are those of
+            the table before.
+        :param gone_clusters: the clusters that the table before has, and this one has not.
         """
         self._dataplane.table = table
-        self._dataplane.clusters.forget_all_but(table.destinations())
-        self._resolver.watch(dns_names)
+        self._dataplane.clusters.table_installed(gone_clusters)
+        if dns_names is not None:
+            self._resolver.watch(dns_names)
 
     def problems(self) -> tuple[Problem, ...]:
         """The problems of resolving endpoints, as far as they still exist."""

@@ -64,6 +64,10 @@ class Endpoint:
         return host_port(self.address, self.port)
 
 
+ClusterKey = tuple[str, int, str]
+"""The identity of a cluster: the host, port and subset of its destinations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """
@@ -88,7 +92,7 @@ class Destination:
     policy: UpstreamPolicy = NO_UPSTREAM_POLICY
 
     @property
-    def cluster(self) -> tuple[str, int, str]:
+    def cluster(self) -> ClusterKey:
         """The identity of its cluster: destinations of the same host, port and subset share one."""
         return self.host, self.port, self.subset
 
@@ -299,6 +303,10 @@ class RoutingTable:
             for chain in listener.unordered_chains()
             for destination in chain.destinations
         ]
+
+    def clusters(self) -> frozenset[ClusterKey]:
+        """The clusters of all destinations."""
+        return frozenset([destination.cluster for destination in self.destinations()])
 
     def dns_names(self) -> frozenset[str]:
         """The DNS names of all endpoints that have to be resolved."""

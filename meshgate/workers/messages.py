@@ -23,7 +23,7 @@ from typing import Any, Final
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
-from meshgate.routing.table import ListenerKey
+from meshgate.routing.table import ClusterKey, ListenerKey
 from meshgate.routing.table_edits import Edit
 from meshgate.transport.dns.resolver import NameFigures
 
@@ -69,9 +69,11 @@ class TableComplete:
     The end of a table's chunks: serve the table, and answer :class:`TableInstalled`.
 
     :ivar dns_names: the names among the table's endpoints; None if they are those of the table before.
+    :ivar gone_clusters: the clusters that the table before has, and this one has not.
     """
 
     dns_names: frozenset[str] | None
+    gone_clusters: frozenset[ClusterKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from meshgate.transport.binding import defer_accept
 from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
-from meshgate.workers.messages import Begin, SocketId, pack_edits
+from meshgate.workers.messages import Begin, SocketId, TableComplete, pack_edits
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
 
 IDS_PER_WORKER: Final = 1_000_000_000
@@ -213,20 +213,18 @@ class WorkerPool:
         """The first message to a worker, and the descriptor of the shared counts, which goes with it."""
         return Begin(self.settings, index, len(self._slots), next(self._first_ids), self._seed), self._memory
 
-    def edits(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], frozenset[str] | None]:
+    def edits(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], TableComplete]:
         """
         Edits that lead a worker from one table to the next.
 
-        :return: the edits in chunks, and the DNS names of the new table; None if they are those of the table before.
+        :return: the edits in chunks, and the message that ends them.
         """
         # Most workers have the same table, so that packing once is enough.
         last = self._latest_edits
         if last is None or last.before is not before or last.after is not after:
-            names = after.dns_names()
-            same = before is not None and before.dns_names() == names
             chunks = list(pack_edits(edits_between(before or _EMPTY, after)))
-            last = self._latest_edits = _PackedEdits(before, after, chunks, None if same else names)
-        return last.chunks, last.names
+            last = self._latest_edits = _PackedEdits(before, after, chunks, _complete(before, after))
+        return last.chunks, last.complete
 
     def sockets_for(self, slot: WorkerSlot) -> dict[SocketId, tuple[ListenerKey, socket]]:
         """The sockets on which a slot's worker has to accept: its own, and for one worker those of empty slots."""
@@ -309,6 +307,14 @@ class WorkerPool:
             stopped.callback(None)
 
 
+def _complete(before: RoutingTable | None, after: RoutingTable) -> TableComplete:
+    """The end of the edits between two tables, with what a worker would have to walk through all routes for."""
+    names = after.dns_names()
+    if before is None:
+        return TableComplete(names)
+    return TableComplete(None if before.dns_names() == names else names, before.clusters() - after.clusters())
+
+
 def _all_serve(count: int) -> str:
     return "the worker serves" if count == 1 else f"all {count} workers serve"
 
@@ -341,7 +347,7 @@ class _PackedEdits:
     before: RoutingTable | None
     after: RoutingTable
     chunks: Sequence[bytes]
-    names: frozenset[str] | None
+    complete: TableComplete
 
 
 class _Port:

@@ -47,7 +47,6 @@ from meshgate.workers.messages import (
     StopListening,
     StoppedListening,
     TableChunk,
-    TableComplete,
     TableInstalled,
 )
 from meshgate.workers.worker_process import WorkerProcess
@@ -190,10 +189,10 @@ class WorkerSlot:
             self._process.send(StopListening(gone, self._pool.port_is_closed(gone)))
         table = self._pool.table
         if self._installing is None and self.installed is not table:
-            chunks, dns_names = self._pool.edits(self.installed, table)
+            chunks, complete = self._pool.edits(self.installed, table)
             for chunk in chunks:
                 self._process.send(TableChunk(chunk))
-            self._process.send(TableComplete(dns_names))
+            self._process.send(complete)
             self._installing = table
         if table is self._installing or table is self.installed:
             for new in wanted.keys() - self._listening:

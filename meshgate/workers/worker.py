@@ -89,7 +89,6 @@ class Worker:
         self._table = RoutingTable()
         self._draft: Draft | None = None
         self._unpacker = Unpacker()
-        self._dns_names: frozenset[str] = frozenset()
         self._ports: dict[SocketId, Port] = {}
         self._figures = ConnectionFigures()
         self._problems: tuple[Problem, ...] = ()
@@ -153,9 +152,7 @@ class Worker:
     def _install(self, message: TableComplete) -> None:
         if self._draft is not None:
             self._table, self._draft = self._draft.table(), None
-        if message.dns_names is not None:
-            self._dns_names = message.dns_names
-        self._running_serving.install(self._table, self._dns_names)
+        self._running_serving.install(self._table, message.dns_names, message.gone_clusters)
         if not gc.isenabled():
             _freeze()
         self._channel.send(TableInstalled(self._table.generation))

@@ -204,7 +204,7 @@ class ClusterTests(SynchronousTestCase):
             marking.succeeded(load, 1)
         self.assertEqual([each.state for each in clusters.left_out(1)], ["ejected"])
         self.assertEqual(clusters.left_out(30), [])
-        clusters.forget_all_but([])
+        clusters.table_installed([A.cluster, B.cluster])
         self.assertEqual(clusters.left_out(0), [])
 
     def test_what_is_gone_is_forgotten(self) -> None:
@@ -213,9 +213,23 @@ class ClusterTests(SynchronousTestCase):
         cluster, busy = clusters.of(A), clusters.of(B)
         counted = CountedConnection(busy)
         counted.start_counting()
-        clusters.forget_all_but([])
+        clusters.table_installed([A.cluster, B.cluster])
         self.assertIsNot(clusters.of(A), cluster)
         self.assertIs(clusters.of(B), busy)
         counted.stop_counting()
-        clusters.forget_all_but([A])
+        clusters.table_installed([])
+        self.assertIs(clusters.of(B), busy)
+        clusters.table_installed([B.cluster])
+        self.assertIsNot(clusters.of(B), busy)
+
+    def test_a_cluster_goes_after_its_last_connection(self) -> None:
+        """A cluster without a route is kept for its connection, and goes with a later table."""
+        clusters = Clusters(own_counts())
+        busy = clusters.of(B)
+        counted = CountedConnection(busy)
+        counted.start_counting()
+        clusters.table_installed([B.cluster])
+        clusters.table_installed([])
+        counted.stop_counting()
+        clusters.table_installed([])
         self.assertIsNot(clusters.of(B), busy)

@@ -19,7 +19,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.outliers import EJECTED, TRIED_LAST, LeftOut
-from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.table_edits import Draft
 from meshgate.transport.dns.resolver import NameFigures
 from meshgate.workers.channel import open_channel
@@ -243,6 +243,31 @@ class WorkerPoolTests(TestCase):
             worker.says(TableInstalled(2))
             await self.heard(worker, TableComplete, 3)
             self.assertEqual(worker.table, table(8))
+
+    async def test_workers_are_told_what_is_gone(self) -> None:
+        """A worker that has a table is told the clusters and names that change, so that it looks at no other route."""
+
+        def routes(generation: int, *hosts: str) -> RoutingTable:
+            destinations = [Destination(host, 80, endpoints=(Endpoint(host, 80, dns=True),)) for host in hosts]
+            chains = {each.host: Chain((), "ns/gw", "tls", "ns/vs", "spec.tls[0]", (each,)) for each in destinations}
+            return RoutingTable(generation, {KEY: Listener(KEY, True, True, chains)})
+
+        first, second = await self.serving()
+        both, a, again = routes(2, "a.org", "b.org"), routes(3, "a.org"), routes(4, "a.org")
+        for each in (both, a, again):
+            self.pool.install(each)
+            for worker in (first, second):
+                await self.heard(worker, TableComplete, each.generation)
+                worker.says(TableInstalled(each.generation))
+            await wait_for(lambda number=each.generation: self.pool.live_generation == number, "it to be live")  # type: ignore[misc]
+        self.assertEqual(
+            [message for message in first.heard if isinstance(message, TableComplete)][1:],
+            [
+                TableComplete(frozenset({"a.org", "b.org"})),
+                TableComplete(frozenset({"a.org"}), frozenset({("b.org", 80, "")})),
+                TableComplete(None),
+            ],
+        )
 
     async def test_only_what_is_different_is_sent(self) -> None:
         """Who has a table gets what changes in it, however large it is; a replacement, which has none, gets it all."""
