@@ -124,6 +124,7 @@ build/kubectl/.installed:
 # A quick one is `make soak SOAK_OPTIONS="--connections 2000"`.
 soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a gateway, and kill one 200 times
 	$(BIN)/python -m benchmarks.soak $(SOAK_OPTIONS)
+	$(BIN)/python -m benchmarks.watch_soak
 	$(BIN)/python -m benchmarks.api_soak
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)

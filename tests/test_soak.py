@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from benchmarks import watch_soak
 from benchmarks.processes import ROOT
 from benchmarks.soak import Soak, State, missed
 from benchmarks.soak_kinds import KINDS, mixed
+from meshgate.api import watch_window
 from meshgate.transport.lean import transport as lean
-from tests.support import Program, require_program
+from tests.support import Program, new_folder, reactor, require_program
 
 
 class SoakTests(TestCase):
@@ -52,6 +55,17 @@ class ApiSoakTests(TestCase):
         soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
         self.assertEqual(await soak.exit_status(160), 0, soak.stdout + soak.stderr)
         self.assertRegex(soak.stdout, r"\n20 objects, \d+ applies, 3 kills\n")
+
+
+class WatchSoakTests(TestCase):
+    """The soak of the API's watches, in small: with a window that forgets sooner."""
+
+    timeout = 120
+
+    async def test_each_change_once_and_in_order(self) -> None:
+        """Ten clients get every change but those that they are told to have missed, across two rounds of forgetting."""
+        self.patch(watch_window, "WINDOW", 400)
+        self.assertEqual(await watch_soak.soaked(reactor, new_folder(self), 1_000, os.getpid()), [])
 
 
 class MissedTests(SynchronousTestCase):
