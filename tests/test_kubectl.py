@@ -259,6 +259,163 @@ class KubectlTests(KubectlTestCase):
         self.assertRegex(self.process.stdout + self.process.stderr, r"Gateway default/aaa.*\b(filed|lost|drop)")
 
 
+class SchemaTests(KubectlTestCase):
+    """What kubectl does by the API's schemas."""
+
+    async def test_explain(self) -> None:
+        """Every kind and field is explained, in every version, by either document of OpenAPI."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            kinds = (await kubectl.run("api-resources", "-o", "name", "--verbs=get")).stdout.split()
+            self.assertIn("gateways.networking.istio.io", kinds)
+            for kind in kinds:
+                explained = (await kubectl.run("explain", kind.partition(".")[0])).stdout
+                self.assertRegex(explained, r"(?s)DESCRIPTION:\s+\w.*FIELDS:.*apiVersion", f"{which} {kind}")
+                self.assertNotRegex(explained, r"<(empty|no description)>", f"{which} {kind}")
+            tls = (await kubectl.run("explain", "virtualservice.spec.tls")).stdout
+            self.assertRegex(tls, r"(?s)rules for TLS.*match\s+<\[\]Object> -required-\s+blocks of which one must fit")
+            number = (await kubectl.run("explain", "gw.spec.servers.port.number")).stdout
+            self.assertRegex(number, r"number <integer>(?s:.*)1 to 65535")
+            for version in ("v1", "v1beta1", "v1alpha3"):
+                api_version = f"--api-version=networking.istio.io/{version}"
+                self.assertIn(version, (await kubectl.run("explain", "gateway", api_version)).stdout)
+            recursive = (await kubectl.run("explain", "gateways", "--recursive")).stdout
+            self.assertRegex(recursive, r"(?s)servers\s+<\[\]Object>.*tls\s+<Object>.*credentialName\s+<string>")
+            unknown = await kubectl.run("explain", "gateway.spec.serverz", status=1)
+            self.assertIn('field "serverz" does not exist', unknown.stderr)
+            if which == "current":
+                second = await kubectl.run("explain", "gateway.spec", "-o", "plaintext-openapiv2")
+                self.assertIn("ports to open, each with its hosts", second.stdout)
+
+        await self.on_each(check)
+
+    async def test_validation(self) -> None:
+        """Unknown fields and wrong types are refused, and all objects that the API itself shows are valid."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            for verb in ("apply", "create"):
+                for document, names in zip(UNKNOWN_FIELDS, (["selecter"], ["replica", "prots"]), strict=True):
+                    refused = await kubectl.run(verb, "--validate=true", "-f", "-", given=document, status=1)
+                    for name in names:
+                        self.assertIn('unknown field "', refused.stderr, f"{which} {verb}")
+                        self.assertIn(name, refused.stderr, f"{which} {verb}")
+            for document, names in zip(WRONG_TYPES, (["number", "hosts"], ["replicas"]), strict=True):
+                refused = await kubectl.run("apply", "-f", "-", given=document, status=1)
+                for name in names:
+                    self.assertIn(name, refused.stderr, which)
+            await kubectl.run("apply", "-f", "-", given=WORKLOAD)
+            await kubectl.run("apply", "-f", "-", given=ROUTES.format(name="echo", port=free_port()))
+            await kubectl.run("wait", "--for=condition=Programmed", "gw/echo", "--timeout=20s")
+            kinds = "gw,vs,dr,se,we,svc,deploy,cm,secret,ns,ev"
+            shown = (await kubectl.run("get", kinds, "-A", "-o", "yaml")).stdout
+            checked = await kubectl.run(
+                "create", "--dry-run=client", "--validate=true", "-o", "name", "-f", "-", given=shown
+            )
+            self.assertIn("deployment.apps/web", checked.stdout, which)
+            await kubectl.run("delete", "-f", "-", given=WORKLOAD)
+            await kubectl.run("delete", "gw,vs,svc,we", "echo")
+
+        await self.on_each(check)
+
+    async def test_merging(self) -> None:
+        """An object is compared and merged by the keys of its lists, with a dry run and without; nothing is warned."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            changed = WORKLOAD.replace("port: 81", "port: 82").replace(
+                "secret: {secretName: s}", "configMap: {name: s}"
+            )
+            self.assertEqual((await kubectl.run("apply", "-f", "-", given=WORKLOAD)).stderr, "")
+            same = await kubectl.run("diff", "-f", "-", given=WORKLOAD)
+            self.assertEqual(same.stdout, "", which)
+            diff = (await kubectl.run("diff", "-f", "-", given=changed, status=1)).stdout
+            self.assertRegex(diff, r"(?m)^- +- port: 81|^- +port: 81")
+            for mode in ("client", "server"):
+                dry = await kubectl.run("apply", f"--dry-run={mode}", "-f", "-", given=changed)
+                self.assertIn(f"service/web configured ({'server ' * (mode == 'server')}dry run)", dry.stdout)
+            ports = "jsonpath={.spec.ports[*].port}"
+            self.assertEqual((await kubectl.run("get", "svc", "web", "-o", ports)).stdout, "80 81")
+            self.assertEqual((await kubectl.run("apply", "-f", "-", given=changed)).stderr, "", which)
+            self.assertEqual((await kubectl.run("get", "svc", "web", "-o", ports)).stdout, "80 82")
+            volumes = "jsonpath={.spec.template.spec.volumes}"
+            self.assertEqual(
+                json.loads((await kubectl.run("get", "deploy", "web", "-o", volumes)).stdout),
+                [{"name": "v", "configMap": {"name": "s"}}],
+            )
+            await kubectl.run("delete", "-f", "-", given=changed)
+
+        await self.on_each(check)
+
+
+UNKNOWN_FIELDS = (
+    """\
+apiVersion: networking.istio.io/v1beta1
+kind: Gateway
+metadata: {name: bad}
+spec:
+  selecter: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: tcp, protocol: TCP}, hosts: ["*"]}]
+""",
+    """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bad}
+spec:
+  replica: 1
+  selector: {matchLabels: {app: bad}}
+  template:
+    metadata: {labels: {app: bad}}
+    spec: {containers: [{name: bad, image: bad, prots: []}]}
+""",
+)
+
+
+WRONG_TYPES = (
+    """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: bad}
+spec: {servers: [{port: {number: first, name: tcp, protocol: TCP}, hosts: "*"}]}
+""",
+    """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bad}
+spec:
+  replicas: two
+  selector: {matchLabels: {app: bad}}
+  template: {metadata: {labels: {app: bad}}, spec: {containers: [{name: bad, image: bad}]}}
+""",
+)
+
+
+WORKLOAD = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{name: first, port: 80, targetPort: http}, {name: second, port: 81, targetPort: 8081}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, creationTimestamp: null}
+    spec:
+      containers:
+      - name: web
+        image: example/web
+        ports: [{name: http, containerPort: 8080}]
+        env: [{name: A, value: b}, {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+        resources: {limits: {cpu: 1, memory: 64Mi}}
+        readinessProbe: {httpGet: {path: /, port: http}}
+        volumeMounts: [{name: v, mountPath: /v}]
+      volumes: [{name: v, secret: {secretName: s}}]
+"""
+
+
 class PythonClientTests(KubectlTestCase):
     """Kubernetes' own client for Python."""
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshgate import __version__
-from meshgate.api import discovery, openapi
-from meshgate.api.requests import Answer, ApiRequest
+from meshgate.api import discovery, openapi, openapi_v2
+from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
 from meshgate.api.target import no_such_address
 
 KUBERNETES: Final = ("1", "33")
@@ -50,7 +50,7 @@ def openapi_answer(request: ApiRequest) -> Answer:
     :raises RefusedError: if there is none at this address.
     """
     if request.path == ("openapi", "v2"):
-        return Answer(b"", 200, {"content-type": openapi.V2_TYPE})
+        return _version_2(request)
     if request.path == ("openapi", "v3"):
         return Answer(openapi.index())
     name = "/".join(request.path[2:])
@@ -61,7 +61,27 @@ def openapi_answer(request: ApiRequest) -> Answer:
     headers = {"etag": f'"{digest}"', "vary": "Accept"}
     if request.query.get("hash") == digest:
         headers["cache-control"] = "public, immutable"
+    if _has(request, headers["etag"]):
+        return Answer(b"", 304, headers)
     return Answer(document, 200, headers)
+
+
+def _version_2(request: ApiRequest) -> Answer:
+    """The document of version 2, as JSON unless the client prefers protobuf."""
+    protobuf = request.prefers(openapi_v2.PROTOBUF_NAMES)
+    content = openapi_v2.as_protobuf() if protobuf else openapi_v2.as_json()
+    headers = {
+        "etag": f'"{openapi.hash_of(content)}"',
+        "vary": "Accept",
+        "content-type": openapi_v2.PROTOBUF_TYPE if protobuf else JSON_TYPE,
+    }
+    return Answer(b"", 304, headers) if _has(request, headers["etag"]) else Answer(content, 200, headers)
+
+
+def _has(request: ApiRequest, etag: str) -> bool:
+    """True if the client has what it asks for already (RFC 9110, section 13.1.2)."""
+    given = request.headers.get("if-none-match", "")
+    return etag in (each.strip().removeprefix("W/") for each in given.split(","))
 
 
 def answered_review(request: ApiRequest) -> dict[str, Any] | None:

@@ -19,9 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshgate.api.kubernetes_fields import list_keys, messages, sets
 from meshgate.api.refusal import Cause, RefusedError
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.store_interface import Object
+from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
+from meshgate.resources.value_schemas import keys_of
 
 Path = tuple[str, ...]
 """A field, by elements as in ``fieldsV1``: ``f:spec``, ``k:{"name":"a"}``, ``v:"x"``; ``.`` is the item itself."""
@@ -29,24 +32,17 @@ Path = tuple[str, ...]
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"
 
-KEYED: Final[Mapping[str, tuple[str, ...]]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "ownerReferences": ("uid",),
-}
-"""The lists whose items have keys, by the name of their field."""
+_KEYED: Final[Mapping[str, tuple[str, ...]]] = {name: keys[0] for name, keys in list_keys().items() if len(keys) == 1}
+"""The lists of Kubernetes' kinds whose items have keys, by the name of their field."""
 
+_CONTAINER_PORT: Final = messages()["Container"].fields["ports"].keys
 _PORT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Service": ("port", "protocol"),
-    "Deployment": ("containerPort", "protocol"),
-    "Pod": ("containerPort", "protocol"),
-    "ServiceEntry": ("number",),
+    "Service": messages()["ServiceSpec"].fields["ports"].keys,
+    **dict.fromkeys(("Deployment", "Pod", "ReplicaSet"), _CONTAINER_PORT),
+    "ServiceEntry": keys_of(ServiceEntrySpec, "ports"),
 }
 _DEFAULT_KEYS: Final[Mapping[str, Any]] = {"protocol": "TCP"}
-_SETS: Final = frozenset({"finalizers"})
+_SETS: Final = sets()
 _NOBODYS: Final = frozenset({"apiVersion", "kind", "status"})
 _NOBODYS_METADATA: Final = frozenset(
     {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"}
@@ -214,7 +210,7 @@ def _below(type_: ResourceType, path: Path, field: str, value: Any) -> Iterator[
 
 
 def _keys(type_: ResourceType, field: str) -> tuple[str, ...]:
-    return _PORT_KEYS.get(type_.kind, ()) if field == "ports" else KEYED.get(field, ()) if not _is_istio(type_) else ()
+    return _PORT_KEYS.get(type_.kind, ()) if field == "ports" else _KEYED.get(field, ()) if not _is_istio(type_) else ()
 
 
 def _is_istio(type_: ResourceType) -> bool:

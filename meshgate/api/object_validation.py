@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
+from meshgate.api.kubernetes_fields import Mismatch, mismatches
 from meshgate.api.objects import SUBDOMAIN
 from meshgate.api.refusal import Cause, bad_request, invalid
 from meshgate.api.resource_types import ResourceType
@@ -77,17 +76,21 @@ def validated(type_: ResourceType, object_: Object, unknown_fields: str) -> Vali
     :param unknown_fields: one of :data:`UNKNOWN_FIELDS`.
     :raises RefusedError: with every fault as a cause.
     """
-    faults = [*_metadata_faults(type_, object_["metadata"]), *_shape_faults(type_, object_)]
     problems = reading_of(type_, object_).problems if type_.reads is not None else ()
-    unknown = [each for each in problems if each.code == UNKNOWN_FIELD]
-    found = [each for each in problems if each.severity is Severity.ERROR and each not in unknown]
-    seen = {each.path for each in found}
-    causes = [Cause(sentence(each), each.path) for each in found] + [each for each in faults if each.field not in seen]
+    misfits = list(_misfits(type_, object_))
+    judged = [each for each in problems if each.code != UNKNOWN_FIELD]
+    causes = [Cause(sentence(each), each.path) for each in judged if each.severity is Severity.ERROR]
+    seen = {each.field for each in causes}
+    faults = [Cause(f"must be {each.wanted}", each.path) for each in misfits if each.wanted]
+    faults += _metadata_faults(type_, object_["metadata"])
+    causes += [each for each in faults if each.field not in seen]
+    unknown = [each.path for each in problems if each.code == UNKNOWN_FIELD]
+    unknown += [each.path for each in misfits if not each.wanted]
     if unknown and unknown_fields == "Strict":
         raise bad_request(f"strict decoding error: {', '.join(map(_unknown_field, unknown[:MOST_CAUSES]))}")
     if causes:
         raise invalid(type_, object_["metadata"]["name"], causes[:MOST_CAUSES])
-    warnings = [sentence(each) for each in problems if each.severity is Severity.WARNING and each not in unknown]
+    warnings = [sentence(each) for each in judged if each.severity is Severity.WARNING]
     if unknown_fields == "Warn":
         warnings += map(_unknown_field, unknown)
     return Validation(tuple(warnings[:MOST_WARNINGS]))
@@ -108,10 +111,7 @@ def _metadata_faults(type_: ResourceType, metadata: Mapping[str, Any]) -> Iterat
     annotations = metadata.get("annotations")
     if isinstance(annotations, Mapping) and sum(len(f"{key}{value}") for key, value in annotations.items()) > 1 << 18:
         yield Cause("Too long: all annotations together may have 262144 bytes", "metadata.annotations")
-    yield from _fault_of(metadata, "finalizers", "list of texts", "metadata.")
     owners = metadata.get("ownerReferences")
-    if owners is not None and not isinstance(owners, list):
-        yield Cause("must be a list", "metadata.ownerReferences")
     for number, owner in enumerate(owners if isinstance(owners, list) else ()):
         for field in ("apiVersion", "kind", "name", "uid"):
             value = owner.get(field) if isinstance(owner, Mapping) else None
@@ -126,75 +126,16 @@ def _is_qualified_name(key: str) -> bool:
     )
 
 
-def _shape_faults(type_: ResourceType, object_: Object) -> Iterator[Cause]:
-    """The fields of Kubernetes' own kinds that clients could not read. A fault quotes no value: it may be secret."""
-    for name, shape in _SHAPES.get(type_.kind, {}).items():
-        yield from _fault_of(object_, name, shape)
+def _misfits(type_: ResourceType, object_: Object) -> Iterator[Mismatch]:
+    """What the kind's fields do not have room for; a model has those of Istio's kinds, but for the metadata."""
+    if type_.group.endswith("istio.io"):
+        return mismatches("ObjectMeta", object_["metadata"], "metadata")
+    # The gateway itself writes the status.
+    return mismatches(type_.kind, {key: value for key, value in object_.items() if key != "status"})
 
 
-def _fault_of(object_: Mapping[str, Any], name: str, shape: str, above: str = "") -> Iterator[Cause]:
-    value = object_.get(name)
-    if value is not None and not _FITS[shape](value):
-        yield Cause(f"must be a {shape}", f"{above}{name}")
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
-
-
-def _are_blobs(value: Any) -> bool:
-    if not _are_texts(value):
-        return False
-    try:
-        return all(base64.b64decode(each, validate=True) is not None for each in value.values())
-    except ValueError:
-        return False
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
-
-
-_FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "text": lambda value: isinstance(value, str),
-    "list of texts": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
-    "mapping of texts": _are_texts,
-    "mapping of texts in base64": _are_blobs,
-    "truth value": lambda value: isinstance(value, bool),
-    "whole number": lambda value: type(value) is int,
-    "time": _is_time,
-    "mapping": lambda value: isinstance(value, Mapping),
-}
-"""Checks of values by what a value has to be."""
-
-_SHAPES: Final[Mapping[str, Mapping[str, str]]] = {
-    "Namespace": {"spec": "mapping"},
-    "ConfigMap": {"data": "mapping of texts", "binaryData": "mapping of texts in base64", "immutable": "truth value"},
-    "Secret": {
-        "data": "mapping of texts in base64",
-        "stringData": "mapping of texts",
-        "type": "text",
-        "immutable": "truth value",
-    },
-    "Event": {
-        "involvedObject": "mapping of texts",
-        "source": "mapping of texts",
-        "firstTimestamp": "time",
-        "lastTimestamp": "time",
-        "eventTime": "time",
-        "count": "whole number",
-        **dict.fromkeys(("reason", "message", "type", "action", "reportingComponent", "reportingInstance"), "text"),
-    },
-    "ReplicaSet": {"spec": "mapping"},
-}
-"""What fields have to be, of those kinds of which the reader does not see all."""
-
-
-def _unknown_field(problem: Problem) -> str:
-    return f'unknown field "{problem.path}"'
+def _unknown_field(path: str) -> str:
+    return f'unknown field "{path[:200]}"'
 
 
 def sentence(problem: Problem) -> str:

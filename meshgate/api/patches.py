@@ -14,6 +14,7 @@ from typing import Any, Final
 import jsonpatch
 import jsonpointer
 
+from meshgate.api.kubernetes_fields import list_keys, sets
 from meshgate.api.refusal import RefusedError, bad_request
 
 MERGE: Final = "application/merge-patch+json"
@@ -32,20 +33,12 @@ _DELETE_VALUES: Final = "$deleteFromPrimitiveList/"
 _RETAIN_KEYS: Final = "$retainKeys"
 
 _MERGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ports": ("port", "containerPort"),
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "env": ("name",),
-    "volumes": ("name",),
-    "volumeMounts": ("mountPath",),
-    "ownerReferences": ("uid",),
     "conditions": ("type",),
-    "imagePullSecrets": ("name",),
-    "hostAliases": ("ip",),
+    **{name: tuple(each[0] for each in keys) for name, keys in list_keys().items()},
 }
-"""The lists of Kubernetes' own kinds that are merged by a key, by the name of their field (core/v1, patchMergeKey)."""
+"""The lists of Kubernetes' own kinds that are merged by a key, by the name of their field."""
 
-_MERGED_VALUES: Final = frozenset({"finalizers"})
+_MERGED_VALUES: Final = sets()
 """The lists of texts that are merged."""
 
 

@@ -73,6 +73,8 @@ class RefusedError(Exception):
             "code": self.code,
         }
         details = details_of(self.type, self.name)
+        if self.type is not None and self.code == 422:
+            details["kind"] = self.type.kind  # and not its plural, as in Kubernetes: kubectl says it to people
         if self.causes:
             details["causes"] = [cause.as_json() for cause in self.causes]
         if details:

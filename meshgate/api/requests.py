@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -145,6 +145,14 @@ class ApiRequest:
             if plain.partition(";")[0] in _ANY and ";as=" not in plain:
                 return ""
         return ""
+
+    def prefers(self, names: Container[str]) -> bool:
+        """True if the client accepts one of some media types, and names no form of JSON before it."""
+        for form in self.headers.get("accept", "*/*").split(","):
+            plain = form.partition(";")[0].strip()
+            if plain in names or plain in _ANY:
+                return plain in names
+        return False
 
     def check_accept(self) -> None:
         """

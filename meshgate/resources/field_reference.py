@@ -210,14 +210,14 @@ def _type_text(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_type_text(one, metadata) for one in arguments if one is not type(None))
     if origin in (tuple, list, frozenset):
-        least = any(_bounds(metadata, "min_length"))
+        least = any(bounds_of(metadata, "min_length"))
         return f"list of {_plural(_type_text(arguments[0]))}" + (", at least one" if least else "")
     if not inspect.isclass(annotation):
         return "anything"
     if issubclass(annotation, enum.Enum):
         return f"one of {', '.join(str(one.value) for one in annotation)}"
     if issubclass(annotation, FrozenMapping):
-        return f"mapping of texts to {_plural(_type_text(_values(annotation)))}"
+        return f"mapping of texts to {_plural(_type_text(mapped_type(annotation)))}"
     if issubclass(annotation, (BaseModel, Mapping)):
         return "mapping"
     return _WORDS.get(annotation, "anything") + _range_text(metadata)
@@ -228,25 +228,26 @@ def _plural(words: str) -> str:
     return f"{noun}s{space}{rest}" if noun in ("text", "number", "mapping", "duration") else words
 
 
-def _values(mapping: type[FrozenMapping[Any]]) -> Any:
+def mapped_type(mapping: type[FrozenMapping[Any]]) -> Any:
+    """The type of the values of a mapping."""
     bases = (base for one in mapping.__mro__ for base in getattr(one, "__orig_bases__", ()))
     return next((get_args(base)[0] for base in bases if get_origin(base) is FrozenMapping), Any)
 
 
 def _range_text(metadata: Iterable[Any]) -> str:
     bounds = list(metadata)
-    low = max(_bounds(bounds, "ge"), default=-_NO_BOUND)
-    high = min(_bounds(bounds, "le"), default=_NO_BOUND)
+    low = max(bounds_of(bounds, "ge"), default=-_NO_BOUND)
+    high = min(bounds_of(bounds, "le"), default=_NO_BOUND)
     if high < _NO_BOUND:
         return f" from {low} to {high}" if low > -_NO_BOUND else f" up to {high}"
     return f" from {low}" if low > -_NO_BOUND else ""
 
 
-def _bounds(metadata: Iterable[Any], name: str) -> Iterator[int]:
+def bounds_of(metadata: Iterable[Any], name: str) -> Iterator[int]:
     """The bounds of one name among the metadata, including those within a ``Field`` of an annotation."""
     for one in metadata:
         if isinstance(one, FieldInfo):
-            yield from _bounds(one.metadata, name)
+            yield from bounds_of(one.metadata, name)
         else:
             bound = getattr(one, name, None)
             if isinstance(bound, int):

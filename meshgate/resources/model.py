@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeVar
 
@@ -75,9 +75,22 @@ class ValueForm:
     An annotation that says in which form users write the values of a type.
 
     :ivar text: a word or two for the reference, as ``Duration``.
+    :ivar schema: the JSON schema of such a value.
     """
 
     text: str
+    schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys:
+    """
+    An annotation of a list whose items several clients may share, and that is merged by the keys of its items.
+
+    :ivar names: the fields of an item that identify it.
+    """
+
+    names: tuple[str, ...]
 
 
 def refuse(code: str, message: str, hint: str = "") -> NoReturn:
@@ -219,12 +232,14 @@ def _number(value: Any) -> Any:
     return float(value)
 
 
+TEXT_SCHEMA: Final[Mapping[str, Any]] = {"type": "string"}
+
 #: A duration in Go's syntax, kept as seconds: at least 1 ms, in whole milliseconds (Istio, agent, ValidateDuration).
-Duration = Annotated[float, BeforeValidator(_duration), ValueForm("duration")]
+Duration = Annotated[float, BeforeValidator(_duration), ValueForm("duration", TEXT_SCHEMA)]
 #: A :data:`Duration`, or anything from 0 to a second. 0 switches the timeout off.
-IdleDuration = Annotated[float, BeforeValidator(_idle_duration), ValueForm("duration")]
+IdleDuration = Annotated[float, BeforeValidator(_idle_duration), ValueForm("duration", TEXT_SCHEMA)]
 #: A duration of any length in Go's syntax, kept as seconds.
-AnyDuration = Annotated[float, BeforeValidator(_any_duration), ValueForm("duration")]
+AnyDuration = Annotated[float, BeforeValidator(_any_duration), ValueForm("duration", TEXT_SCHEMA)]
 
 UInt64 = Annotated[int, Field(ge=0, le=_MAX_UINT64), BeforeValidator(whole_number)]
 #: A whole number from 0 to the largest signed number of 32 bits.

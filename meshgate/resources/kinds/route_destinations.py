@@ -134,5 +134,7 @@ def _well_formed(targets: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Dest
             continue
 
 
-HTTPRules = Annotated[tuple[HTTPRule, ...], PlainValidator(_http_rules), ValueForm("list")]
+HTTPRules = Annotated[
+    tuple[HTTPRule, ...], PlainValidator(_http_rules), ValueForm("list", {"type": "array", "items": {}})
+]
 """The field ``http`` of a VirtualService."""

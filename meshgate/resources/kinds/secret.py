@@ -143,7 +143,7 @@ def _type(value: Any) -> str:
     return value if isinstance(value, str) else refuse("MG1003", "must be text")
 
 
-_TEXTS: Final = ValueForm("mapping of texts to texts")
+_TEXTS: Final = ValueForm("mapping of texts to texts", {"type": "object", "additionalProperties": {"type": "string"}})
 
 
 class SecretSpec(KubernetesModel):

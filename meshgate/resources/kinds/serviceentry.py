@@ -31,7 +31,7 @@ from meshgate.resources.kinds.workloadentry import (
     single_port_faults,
     unix_faults,
 )
-from meshgate.resources.model import Items, Labels, Model, OptionalPortNumber, PortNumber, by_number
+from meshgate.resources.model import Items, Labels, ListKeys, Model, OptionalPortNumber, PortNumber, by_number
 from meshgate.resources.names import DnsLabel, Subnet, WildcardDomain
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
@@ -77,7 +77,7 @@ class ServiceEntrySpec(Model):
         description="names of the service"
     )
     addresses: Items[Subnet] = Field(default=(), description="virtual IP addresses or networks of the service")
-    ports: Items[ServiceEntryPort] = Field(default=(), description="its ports")
+    ports: Annotated[Items[ServiceEntryPort], ListKeys(("number",))] = Field(default=(), description="its ports")
     location: Annotated[Location, Field(strict=False), by_number(Location)] = Field(
         default=Location.MESH_EXTERNAL, description="inside the mesh or outside"
     )
