@@ -17,17 +17,21 @@ from itertools import chain
 from typing import Any, Final
 
 from meshgate.api import patches, protobuf_bodies
+from meshgate.api.access import READS, check_access
 from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
+from meshgate.api.history_answer import history_answer
 from meshgate.api.managed_fields import applied
 from meshgate.api.object_validation import MOST_WARNINGS, UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
+from meshgate.api.pod_log import LogOptions, PodLog, log_options
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.requests import Answer, ApiRequest
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
-from meshgate.api.store_interface import Change, Object
+from meshgate.api.store_interface import Object
+from meshgate.api.subresources import is_refused, refusal
 from meshgate.api.tables import columns, now_of, row, table
 from meshgate.api.target import Target, target_of
 from meshgate.api.watch_window import ADDED, Watcher, WatchEvent
@@ -49,10 +53,8 @@ LARGEST_OBJECT: Final = 3 << 20
 LONGEST_MANAGER: Final = 128
 """The length of the longest name of a manager of fields, as in Kubernetes."""
 
-MOST_CHANGES: Final = 10_000
-"""The number of changes of which the history tells."""
+TEXT: Final = {"content-type": "text/plain"}
 
-_READS: Final = ("GET", "HEAD")
 _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     patches.MERGE: patches.merge_patch,
     patches.JSON: patches.json_patch,
@@ -95,6 +97,19 @@ class Watch:
         return None if found is None else self.encode(found)
 
 
+@dataclass(frozen=True, slots=True)
+class LogFollowing:
+    """
+    A log that goes on.
+
+    :ivar first: the lines that there are, encoded.
+    """
+
+    log: PodLog
+    options: LogOptions
+    first: bytes
+
+
 class Answering:
     """
     The API without HTTP.
@@ -111,7 +126,7 @@ class Answering:
         collection: Collection,
         ready: Callable[[], bool],
         analyzed: Analyzed,
-        log_of: Callable[[str, str], str],
+        log_of: Callable[[str, str], PodLog | None],
         wall_clock: Callable[[], float],
         randomness: random.Random,
     ) -> None:
@@ -122,7 +137,7 @@ class Answering:
         self._wall_clock = wall_clock
         self._randomness = randomness
 
-    async def answer(self, request: ApiRequest, address: str) -> Answer | Watch:
+    async def answer(self, request: ApiRequest, address: str) -> Answer | Watch | LogFollowing:
         """
         Answer a request.
 
@@ -135,11 +150,11 @@ class Answering:
         if path[:1] in (("livez",), ("readyz",), ("healthz",)) and len(path) == 1:
             return self._health(request)
         request.check_accept()
-        if path == ("history",) and request.method in _READS:
-            return await self._history(request)
+        if path == ("history",) and request.method in READS:
+            return await history_answer(request, self._collection)
         if path == ("version",):
             return Answer(version_document())
-        if len(path) <= 3 and request.method in _READS and (found := discovered(request, address)) is not None:
+        if len(path) <= 3 and request.method in READS and (found := discovered(request, address)) is not None:
             return Answer(*found)
         if (review := answered_review(request)) is not None:
             return Answer(review, 201)
@@ -147,23 +162,25 @@ class Answering:
 
     def _health(self, request: ApiRequest) -> Answer:
         if request.path == ("readyz",) and not self._ready():
-            return Answer(b"not ready: no worker serves the routes yet\n", 503, {"content-type": "text/plain"})
-        return Answer(b"ok", 200, {"content-type": "text/plain"})
+            return Answer(b"not ready: no worker serves the routes yet\n", 503, TEXT)
+        return Answer(b"ok", 200, TEXT)
 
-    async def _objects(self, request: ApiRequest, target: Target) -> Answer | Watch:
-        if request.method in _READS:
+    async def _objects(self, request: ApiRequest, target: Target) -> Answer | Watch | LogFollowing:
+        type_, key = target.type, (target.namespace, target.name)
+        if is_refused(type_, target.subresource):
+            raise refusal(type_, target.subresource, self._collection.get(type_, *key))
+        check_access(request, target)
+        if request.method in READS:
             if not target.name:
                 if request.flag("watch"):
                     return self._watch(request, target)
                 return self._list(request, target)
             found = self._collection.get(target.type, target.namespace, target.name)
             if target.subresource == "log":
-                return Answer(self._log_of(target.namespace, target.name).encode(), 200, {"content-type": "text/plain"})
+                return self._log(request, found)
             if target.subresource == "scale":
                 return Answer(scale_of(found))
             return Answer(self._shown(request, target, found))
-        if not request.writes:
-            raise RefusedError(403, "this user may only read", type=target.type, name=target.name)
         if target.subresource == "scale" and request.method in ("PUT", "PATCH"):
             return await self._scale(request, target)
         if target.subresource:
@@ -183,26 +200,13 @@ class Answering:
             return await self._delete(request, target, options)
         raise RefusedError(405, f"{request.method} is not possible here")
 
-    async def _history(self, request: ApiRequest) -> Answer:
-        """The last changes without their objects, or one change with both."""
-        if not request.writes:
-            raise RefusedError(403, "this user may not read the history, which has the content of Secrets")
-        revision = request.number("revision")
-        if not revision:
-            changes = await self._collection.history(min(request.number("limit") or 20, MOST_CHANGES))
-            return Answer({"changes": [_told(each) for each in changes]})
-        for each in await self._collection.history(MOST_CHANGES):
-            if each.revision == revision:
-                return Answer({**_told(each), "before": each.before, "after": each.after})
-        raise RefusedError(404, f"there is no change with the revision {revision}, or it is forgotten")
-
     # Reading.
 
     def _list(self, request: ApiRequest, target: Target) -> Answer:
         revision, after = _continued(request.query.get("continue", ""), self._collection.revision)
         if revision < self._collection.window(target.type).forgotten:
             raise too_old("the provided continue parameter is too old; list again")
-        found = self._collection.list(target.type, target.namespace, _selector(request))
+        found = self._collection.list(target.type, target.namespace, _selector(request, target.type))
         if request.query.get("origin") == "store":
             found = [each for each in found if self._collection.is_stored(target.type, key_of(each))]
         if after:
@@ -229,8 +233,22 @@ class Answering:
             return table(target.type, [shown], metadata, self._now(), version, include)
         return shown
 
+    def _log(self, request: ApiRequest, pod: Object) -> Answer | LogFollowing:
+        options, log = log_options(request, self._now()), self._log_of(*key_of(pod))
+        name, container = pod["metadata"]["name"], request.query.get("container", "")
+        if log is None:
+            return Answer(b"", 200, TEXT)
+        if container not in ("", log.container):
+            raise bad_request(f"container {container[:60]} is not valid for pod {name}: it has {log.container}")
+        if options.previous and log.previous is None:
+            raise bad_request(f'previous terminated container "{log.container}" in pod "{name}" not found')
+        found = options.selected(log.previous if options.previous and log.previous is not None else log.lines)
+        if options.follow and not options.previous:
+            return LogFollowing(log, options, found)
+        return Answer(found, 200, TEXT)
+
     def _watch(self, request: ApiRequest, target: Target) -> Watch:
-        selects, window = _selector(request), self._collection.window(target.type)
+        selects, window = _selector(request, target.type), self._collection.window(target.type)
         encode = self._encoder(request, target)
         since, initial = request.query.get("resourceVersion", ""), request.flag("sendInitialEvents")
         revision = request.number("resourceVersion")
@@ -355,27 +373,13 @@ class Answering:
             key = (target.namespace, target.name)
             written = await self._collection.delete(target.type, key, body.get("preconditions"), options)
             return Answer(_deleted(target.type, written.object))
-        found = self._collection.list(target.type, target.namespace, _selector(request))
+        found = self._collection.list(target.type, target.namespace, _selector(request, target.type))
         for each in found:
             await self._collection.delete(target.type, key_of(each), None, options)
         return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 
     def _now(self) -> Any:
         return now_of(self._wall_clock())
-
-
-def _told(change: Change) -> dict[str, Any]:
-    action = "created" if change.before is None else "deleted" if change.after is None else "changed"
-    return {
-        "revision": change.revision,
-        "time": change.time,
-        "type": change.type_name,
-        "namespace": change.namespace,
-        "name": change.name,
-        "action": action,
-        "user": change.author.user,
-        "agent": change.author.agent,
-    }
 
 
 def _deleted(type_: ResourceType, object_: Object) -> Any:
@@ -441,14 +445,16 @@ def _patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], A
     """
     apply = _PATCHES.get(request.content_type)
     if apply is None or (apply is patches.strategic_merge_patch and not strategic):
-        supported = f"the patches are {', '.join(_PATCHES)}"
-        raise RefusedError(415, f"the body of the request was in an unknown format: {supported}")
+        supported = [each for each in (*_PATCHES, APPLY_PATCHES[0]) if strategic or each != patches.STRATEGIC]
+        hint = "" if strategic else "; with kubectl patch, add --type=merge"
+        raise RefusedError(415, f"this type takes the patches {', '.join(supported)}{hint}")
     return apply
 
 
-def _selector(request: ApiRequest) -> Selector:
+def _selector(request: ApiRequest, type_: ResourceType) -> Selector:
     query = request.query
-    return both(label_selector(query.get("labelSelector", "")), field_selector(query.get("fieldSelector", "")))
+    fields = field_selector(query.get("fieldSelector", ""), type_.fields)
+    return both(label_selector(query.get("labelSelector", "")), fields)
 
 
 def _continued(token: str, revision: int) -> tuple[int, list[str]]:

@@ -29,6 +29,7 @@ from meshgate.api.gateway_service import gateway_service
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
+from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
 from meshgate.api.resource_types import ResourceType
@@ -159,8 +160,8 @@ class ConfigurationApi:
             if changed and self._pods is not None:
                 self._pods.look()
 
-    def _log_of(self, namespace: str, name: str) -> str:
-        return self._pods.log_of(namespace, name) if self._pods is not None else ""
+    def _log_of(self, namespace: str, name: str) -> PodLog | None:
+        return self._pods.log_of(namespace, name) if self._pods is not None else None
 
     def _changed(self, type_: ResourceType) -> None:
         if type_.reads is not None:

@@ -51,7 +51,8 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
         "singularName": type_.singular,
         "namespaced": type_.namespaced,
         "kind": type_.kind,
-        "verbs": list(ALL_VERBS),
+        # Without verbs, a type is found by its name and listed nowhere.
+        "verbs": [] if type_.instead else list(ALL_VERBS),
     }
     if type_.short_names:
         found["shortNames"] = list(type_.short_names)

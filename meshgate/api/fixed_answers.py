@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from meshgate import __version__
 from meshgate.api import discovery, openapi, openapi_v2
+from meshgate.api.access import access_review, rules_review
 from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
+from meshgate.api.resource_types import value_at
 from meshgate.api.target import no_such_address
 
 KUBERNETES: Final = ("1", "33")
@@ -94,12 +95,9 @@ def answered_review(request: ApiRequest) -> dict[str, Any] | None:
         status: dict[str, Any] = {"userInfo": {"username": request.user, "groups": groups}}
         kind = "SelfSubjectReview"
     elif (group, plural) == ("authorization.k8s.io", "selfsubjectaccessreviews"):
-        body = request.object()
-        spec = body.get("spec") if isinstance(body, Mapping) else None
-        attributes = spec.get("resourceAttributes") if isinstance(spec, Mapping) else None
-        verb = attributes.get("verb") if isinstance(attributes, Mapping) else None
-        status = {"allowed": request.writes or verb in ("get", "list", "watch")}
-        kind = "SelfSubjectAccessReview"
+        status, kind = access_review(request, value_at(request.object(), ("spec",))), "SelfSubjectAccessReview"
+    elif (group, plural) == ("authorization.k8s.io", "selfsubjectrulesreviews"):
+        status, kind = rules_review(request), "SelfSubjectRulesReview"
     else:
         return None
     return {"kind": kind, "apiVersion": f"{group}/{version}", "metadata": {"creationTimestamp": None}, "status": status}

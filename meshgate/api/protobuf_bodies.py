@@ -148,6 +148,13 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
     },
     "EnvVar": {1: Field("name"), 2: Field("value")},
     "SelfSubjectReview": {1: Field("metadata", "ObjectMeta"), 2: Field("status", "Nothing")},
+    "SelfSubjectRulesReview": {
+        1: Field("metadata", "ObjectMeta"),
+        2: Field("spec", "SelfSubjectRulesReviewSpec"),
+        3: Field("status", "Nothing"),
+    },
+    "SelfSubjectRulesReviewSpec": {1: Field("namespace")},
+    "ServiceAccount": {1: Field("metadata", "ObjectMeta"), 4: Field("automountServiceAccountToken", "flag")},
     "SelfSubjectAccessReview": {
         1: Field("metadata", "ObjectMeta"),
         2: Field("spec", "SelfSubjectAccessReviewSpec"),
@@ -172,7 +179,7 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
 
 _KINDS: Final = (
     *("Namespace", "ConfigMap", "Secret", "Service", "Deployment"),
-    *("SelfSubjectReview", "SelfSubjectAccessReview"),
+    *("ServiceAccount", "SelfSubjectReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview"),
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshgate.api.absent_types import ABSENT_TYPES
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP, KINDS, Kind
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -65,6 +66,8 @@ class ResourceType:
     :ivar unnamed: True for a type whose tables have neither NAME nor AGE.
     :ivar reads: the kind that meshgate reads; None if objects of the type are only kept.
     :ivar subresources: the views of an object that have addresses of their own, besides ``status``.
+    :ivar fields: the fields that lists can be selected by, besides name and namespace.
+    :ivar instead: for a type that has no objects here, what to do instead; empty for all others.
     """
 
     group: str
@@ -79,6 +82,8 @@ class ResourceType:
     unnamed: bool = False
     reads: Kind | None = None
     subresources: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    instead: str = ""
 
     @property
     def singular(self) -> str:
@@ -135,6 +140,7 @@ NAMESPACES: Final = ResourceType(
     ("ns",),
     namespaced=False,
     columns=(Column("Status", ("status", "phase")),),
+    fields=("status.phase",),
 )
 
 
@@ -199,27 +205,106 @@ EVENTS: Final = ResourceType(
         Column("Message", ("message",)),
     ),
     unnamed=True,
+    fields=(
+        *(f"involvedObject.{each}" for each in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")),
+        *("reason", "type", "source", "reportingComponent"),
+    ),
+)
+
+
+def _entries(object_: Mapping[str, Any]) -> str:
+    return str(sum(len(object_.get(each) or ()) for each in ("data", "binaryData")))
+
+
+def _containers(keys: Iterable[str], name: str) -> Callable[[Mapping[str, Any]], str]:
+    """The values of a field of all containers below some keys."""
+    path = (*keys, "containers")
+
+    def text(object_: Mapping[str, Any]) -> str:
+        found = value_at(object_, path)
+        return ",".join(str(each.get(name, "")) for each in found or () if isinstance(each, Mapping))
+
+    return text
+
+
+def _labels(*path: str) -> Callable[[Mapping[str, Any]], str]:
+    """The labels below some keys, as a selector."""
+
+    def text(object_: Mapping[str, Any]) -> str:
+        found = value_at(object_, path)
+        labels = found.items() if isinstance(found, Mapping) else ()
+        return ",".join(f"{key}={value}" for key, value in labels) or "<none>"
+
+    return text
+
+
+def _none(object_: Mapping[str, Any]) -> str:
+    """The cell of a property that no object has here."""
+    return "<none>"
+
+
+_TEMPLATE: Final = (_SPEC, "template", _SPEC)
+_WORKLOAD: Final = (
+    Column("Containers", text=_containers(_TEMPLATE, "name"), priority=1),
+    Column("Images", text=_containers(_TEMPLATE, "image"), priority=1),
+    Column("Selector", text=_labels(_SPEC, "selector", "matchLabels"), priority=1),
+)
+
+
+def _slice_ports(slice_: Mapping[str, Any]) -> str:
+    return ",".join(str(each.get("port", "*")) for each in slice_.get("ports") or ()) or "<unset>"
+
+
+def _slice_addresses(slice_: Mapping[str, Any]) -> str:
+    return ",".join(address for each in slice_.get("endpoints") or () for address in each["addresses"]) or "<unset>"
+
+
+def _endpoints(endpoints: Mapping[str, Any]) -> str:
+    found = [
+        f"{address.get('ip')}:{port.get('port')}"
+        for subset in endpoints.get("subsets") or ()
+        for address in subset.get("addresses") or ()
+        for port in subset.get("ports") or ()
+    ]
+    more = f" + {len(found) - _MOST_ENDPOINTS} more..." if len(found) > _MOST_ENDPOINTS else ""
+    return (",".join(found[:_MOST_ENDPOINTS]) or "<none>") + more
+
+
+_MOST_ENDPOINTS: Final = 3
+
+NODES: Final = ResourceType(
+    CORE,
+    ("v1",),
+    "Node",
+    "nodes",
+    ("no",),
+    namespaced=False,
+    columns=(Column("Status", text=lambda node: "Ready"), Column("Roles", text=_none)),
+    wide=(
+        Column("Version", ("status", "nodeInfo", "kubeletVersion")),
+        Column("Internal-IP", text=lambda node: node["status"]["addresses"][0]["address"], priority=1),
+    ),
 )
 
 TYPES: Final[tuple[ResourceType, ...]] = (
     NAMESPACES,
     EVENTS,
-    ResourceType(CORE, ("v1",), "ConfigMap", "configmaps", ("cm",)),
-    ResourceType(CORE, ("v1",), "Secret", "secrets", columns=(Column("Type", ("type",)),), reads=KINDS["Secret"]),
+    NODES,
     ResourceType(
-        CORE,
-        ("v1",),
-        "Service",
-        "services",
-        ("svc",),
-        ("all",),
-        columns=(
-            Column("Type", (_SPEC, "type")),
-            Column("Cluster-IP", text=lambda object_: value_at(object_, (_SPEC, "clusterIP")) or "<none>"),
-            Column("External-IP", text=_external_addresses),
-            Column("Port(s)", text=_ports),
-        ),
-        reads=KINDS["Service"],
+        *(CORE, ("v1",), "ServiceAccount", "serviceaccounts", ("sa",)),
+        columns=(Column("Secrets", text=lambda account: str(len(account.get("secrets") or ()))),),
+    ),
+    ResourceType(CORE, ("v1",), "ConfigMap", "configmaps", ("cm",), columns=(Column("Data", text=_entries),)),
+    ResourceType(
+        *(CORE, ("v1",), "Secret", "secrets"),
+        columns=(Column("Type", ("type",)), Column("Data", text=_entries)),
+        reads=KINDS["Secret"],
+        fields=("type",),
+    ),
+    ResourceType(
+        *(CORE, ("v1",), "Endpoints", "endpoints", ("ep",)),
+        columns=(Column("Endpoints", text=_endpoints),),
+        reads=KINDS["Endpoints"],
     ),
     ResourceType(
         CORE,
@@ -233,9 +318,32 @@ TYPES: Final[tuple[ResourceType, ...]] = (
             Column("Status", text=_pod_state),
             Column("Restarts", text=_restarts),
         ),
-        wide=(Column("IP", ("status", "podIP"), priority=1), Column("Node", (_SPEC, "nodeName"), priority=1)),
+        wide=(
+            Column("IP", ("status", "podIP"), priority=1),
+            Column("Node", (_SPEC, "nodeName"), priority=1),
+            Column("Nominated Node", text=_none, priority=1),
+            Column("Readiness Gates", text=_none, priority=1),
+        ),
         reads=KINDS["Pod"],
         subresources=("log",),
+        fields=("status.phase", "status.podIP", "spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName"),
+    ),
+    ResourceType(
+        CORE,
+        ("v1",),
+        "Service",
+        "services",
+        ("svc",),
+        ("all",),
+        columns=(
+            Column("Type", (_SPEC, "type")),
+            Column("Cluster-IP", text=lambda object_: value_at(object_, (_SPEC, "clusterIP")) or "<none>"),
+            Column("External-IP", text=_external_addresses),
+            Column("Port(s)", text=_ports),
+        ),
+        wide=(Column("Selector", text=_labels(_SPEC, "selector"), priority=1),),
+        fields=("spec.type", "spec.clusterIP"),
+        reads=KINDS["Service"],
     ),
     ResourceType(
         "apps",
@@ -249,6 +357,7 @@ TYPES: Final[tuple[ResourceType, ...]] = (
             Column("Up-to-date", text=lambda object_: str(_count(object_, "updatedReplicas"))),
             Column("Available", text=lambda object_: str(_count(object_, "availableReplicas"))),
         ),
+        wide=_WORKLOAD,
         reads=KINDS["Deployment"],
         subresources=("scale",),
     ),
@@ -264,6 +373,9 @@ TYPES: Final[tuple[ResourceType, ...]] = (
             Column("Current", text=lambda object_: str(_count(object_, "replicas"))),
             Column("Ready", text=lambda object_: str(_count(object_, "readyReplicas"))),
         ),
+        wide=_WORKLOAD,
+        subresources=("scale",),
+        fields=("status.replicas",),
     ),
     *_istio_types(),
     ResourceType(
@@ -271,8 +383,20 @@ TYPES: Final[tuple[ResourceType, ...]] = (
         ("v1",),
         "EndpointSlice",
         "endpointslices",
-        columns=(Column("AddressType", ("addressType",)),),
+        columns=(
+            Column("AddressType", ("addressType",)),
+            Column("Ports", text=_slice_ports),
+            Column("Endpoints", text=_slice_addresses),
+        ),
         reads=KINDS["EndpointSlice"],
+    ),
+    *(
+        ResourceType(
+            *(each.group, each.versions, each.kind, each.plural, each.short_names),
+            namespaced=each.namespaced,
+            instead=each.instead,
+        )
+        for each in ABSENT_TYPES
     ),
 )
 """The types. Groups are listed in the order in which kubectl looks a name up that several of them have."""
@@ -297,7 +421,7 @@ def groups() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for each in TYPES:
         if each.group:
-            found.setdefault(each.group, each.versions)
+            found[each.group] = tuple(dict.fromkeys((*found.get(each.group, ()), *each.versions)))
     return found
 
 

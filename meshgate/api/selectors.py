@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from meshgate.api.refusal import bad_request
@@ -21,7 +21,6 @@ _COMMA: Final = re.compile(r",(?![^(]*\))")
 _FIELD: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9.]*)\s*(==|=|!=)\s*([^,]*)")
 
 _FIELDS: Final = ("metadata.name", "metadata.namespace")
-_EVENT_FIELDS: Final = ("involvedObject.", "reason", "type", "source")
 
 
 def everything(object_: Mapping[str, Any]) -> bool:
@@ -62,13 +61,15 @@ def _label_requirement(text: str) -> Callable[[Mapping[str, str]], bool]:
     raise bad_request(f"unable to parse requirement: {text.strip()!r} in the label selector")
 
 
-def field_selector(text: str) -> Selector:
+def field_selector(text: str, fields: Iterable[str] = ()) -> Selector:
     """
     Read a selector of fields, such as ``metadata.name=a``.
 
+    :param fields: the fields of the type that it may name, besides name and namespace.
     :raises RefusedError: if it is not one, or asks for a field that cannot be selected by.
     """
-    requirements = [_field_requirement(part) for part in text.split(",")] if text.strip() else []
+    known = (*_FIELDS, *fields)
+    requirements = [_field_requirement(part, known) for part in text.split(",")] if text.strip() else []
 
     def selects(object_: Mapping[str, Any]) -> bool:
         return all(((value_at(object_, path) or "") == value) is equal for path, equal, value in requirements)
@@ -76,13 +77,13 @@ def field_selector(text: str) -> Selector:
     return selects if requirements else everything
 
 
-def _field_requirement(text: str) -> tuple[tuple[str, ...], bool, str]:
+def _field_requirement(text: str, known: tuple[str, ...]) -> tuple[tuple[str, ...], bool, str]:
     match = _FIELD.fullmatch(text)
     if match is None:
         raise bad_request(f"invalid field selector: {text.strip()!r}")
     field, operator, value = match.groups()
-    if field not in _FIELDS and not field.startswith(_EVENT_FIELDS):
-        raise bad_request(f"field label not supported: {field}; select by {' or '.join(_FIELDS)}")
+    if field not in known:
+        raise bad_request(f"field label not supported: {field}; select by {', '.join(known[:-1])} or {known[-1]}")
     return tuple(field.split(".")), operator != "!=", value.strip()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from meshgate.api.refusal import RefusedError
 from meshgate.api.resource_types import CORE, ResourceType, type_at
+from meshgate.api.subresources import is_refused, no_subresource
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ def target_of(path: tuple[str, ...]) -> Target:
     type_ = type_at(group, version, plural)
     if type_ is None or bool(namespace) > type_.namespaced or (name and type_.namespaced and not namespace):
         raise no_such_address()
-    if subresource and subresource not in ("status", *type_.subresources):
-        raise no_such_address()
+    if subresource and subresource not in ("status", *type_.subresources) and not is_refused(type_, subresource):
+        raise no_subresource(type_, subresource)
     return Target(type_, version, namespace, name, subresource)
 
 

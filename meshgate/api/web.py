@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -28,7 +28,8 @@ from twisted.web.http import HTTPChannel, Request
 from twisted.web.http import HTTPFactory as StockFactory
 from zope.interface import implementer
 
-from meshgate.api.answering import Answering, Watch
+from meshgate.api.answering import TEXT, Answering, LogFollowing, Watch
+from meshgate.api.log_stream import LogStream
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
 
@@ -37,6 +38,7 @@ LARGEST_BODY: Final = 3 << 19
 
 REQUESTS_AT_ONCE: Final = 400
 WATCHES_AT_ONCE: Final = 200
+LOGS_AT_ONCE: Final = 50
 
 BOOKMARK_EVERY: Final = 60.0
 """Seconds between two bookmarks of a watch."""
@@ -47,6 +49,7 @@ IDLE: Final = 90.0
 _TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _WARNING_LENGTH: Final = 1_000
 _BEARER: Final = "Bearer "
+_IMPERSONATE: Final = "impersonate-"
 
 
 class Access:
@@ -73,6 +76,23 @@ class Access:
                 if hmac.compare_digest(given, token.encode()):
                     return user, writes
         raise RefusedError(401, "Unauthorized", headers={"www-authenticate": "Bearer"})
+
+    def acting(self, user: str, writes: bool, headers: Mapping[str, str]) -> tuple[str, bool]:
+        """
+        The user as whom a request is to be answered: the sender, or the one whom its headers impersonate.
+
+        :raises RefusedError: if the sender may not do that, or there is no such user.
+        """
+        asked = [name for name in headers if name.startswith(_IMPERSONATE)]
+        if not asked:
+            return user, writes
+        name = headers.get(f"{_IMPERSONATE}user", "")
+        known = {each: may_write for each, _, may_write in self._tokens}
+        if not writes and name != user:
+            raise RefusedError(403, f"the user {user} cannot impersonate others")
+        if name not in known:
+            raise RefusedError(403, f"there is no user {name[:60]!r} to impersonate, only {' and '.join(known)}")
+        return name, known[name]
 
     def check_host(self, host: str) -> None:
         """
@@ -101,6 +121,7 @@ class ApiSite(StockFactory):
         self.clock = reactor
         self.requests = 0
         self.watches: set[WatchStream] = set()
+        self.logs: set[LogStream] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
         """Make the protocol of a connection."""
@@ -115,9 +136,11 @@ class ApiSite(StockFactory):
         return ApiHttpRequest(self, channel, *arguments, **more)
 
     def end_watches(self) -> None:
-        """End all watches; their clients come back."""
+        """End all watches and logs that are followed; their clients come back."""
         for watch in list(self.watches):
             watch.end()
+        for log in list(self.logs):
+            log.end()
 
 
 class ApiHttpRequest(Request):
@@ -181,6 +204,8 @@ class ApiHttpRequest(Request):
             return
         if isinstance(answer, Watch):
             self._start_watch(answer)
+        elif isinstance(answer, LogFollowing):
+            self._start_log(answer)
         else:
             self._send(answer)
 
@@ -199,7 +224,8 @@ class ApiHttpRequest(Request):
         segments = tuple(unquote(each) for each in path.split("/") if each)
         user, writes = "", False
         if segments not in (("livez",), ("readyz",), ("healthz",)):
-            user, writes = self._site.access.user(headers.get("authorization", ""))
+            sender = self._site.access.user(headers.get("authorization", ""))
+            user, writes = self._site.access.acting(*sender, headers)
         if self._site.requests > REQUESTS_AT_ONCE:
             raise RefusedError(429, "too many requests at once; try again", headers={"retry-after": "1"})
         parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
@@ -224,6 +250,17 @@ class ApiHttpRequest(Request):
         for warning in answer.warnings:
             text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")[:_WARNING_LENGTH]
             self.responseHeaders.addRawHeader(b"warning", f'299 - "{text}"'.encode())
+
+    def _start_log(self, following: LogFollowing) -> None:
+        if len(self._site.logs) >= LOGS_AT_ONCE:
+            refusal = RefusedError(429, "too many logs are followed at once", headers={"retry-after": "5"})
+            self._send(Answer(refusal.as_json(), refusal.code, refusal.headers))
+            return
+        self._send_head(Answer(b"", headers=TEXT))
+        stream = LogStream(self, following, self._site.logs.discard)
+        self._site.logs.add(stream)
+        self.notifyFinish().addBoth(lambda _: stream.closed())
+        stream.start()
 
     def _start_watch(self, watch: Watch) -> None:
         if len(self._site.watches) >= WATCHES_AT_ONCE:

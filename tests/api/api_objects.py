@@ -130,6 +130,5 @@ async def no_warnings(type_: ResourceType, key: tuple[str, str]) -> tuple[str, .
     return ()
 
 
-def no_log(namespace: str, name: str) -> str:
+def no_log(namespace: str, name: str) -> None:
     """The log of a Pod that has written nothing."""
-    return ""

@@ -10,10 +10,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.answering import PAGE, Answering, Watch
+from meshgate.api.answering import PAGE, Answering, LogFollowing, Watch
+from meshgate.api.pod_log import PodLog
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import Answer, ApiRequest
-from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings
+from meshgate.api.resource_types import TYPES
+from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 
 GATEWAYS = ("apis", "networking.istio.io", "v1", "namespaces", "default", "gateways")
 ALL_GATEWAYS = ("apis", "networking.istio.io", "v1", "gateways")
@@ -356,3 +358,97 @@ def _references(value: Any) -> Any:
     elif isinstance(value, list):
         for each in value:
             yield from _references(each)
+
+
+class OtherTypeTests(AnsweringTestCase):
+    """Types without objects, and subresources that need more than this gateway has."""
+
+    def test_types_without_objects(self) -> None:
+        """They are empty, and a write says what to do instead."""
+        for type_ in TYPES:
+            if not type_.instead:
+                continue
+            root = ("apis", type_.group) if type_.group else ("api",)
+            for version in type_.versions:
+                path = (*root, version, *(("namespaces", "default") if type_.namespaced else ()), type_.plural)
+                self.assertEqual(self.send("GET", path).body["items"], [], type_.qualified_name)
+                refusal = self.send("POST", path, {"metadata": {"name": "a"}})
+                self.assertEqual(refusal.code, 405)
+                self.assertEqual(refusal.message, f"there are no {type_.qualified_name} here: {type_.instead}")
+                self.assertEqual(self.send("PATCH", (*path, "a"), {}).code, 405)
+
+    def test_subresources(self) -> None:
+        """Each says why there is none, and a Pod's address where that helps."""
+        pods = ("api", "v1", "namespaces", "default", "pods")
+        container = {"name": "c", "image": "x", "ports": [{"containerPort": 7}]}
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [container]}}
+        self.assertEqual(self.send("POST", pods, pod).code, 201)
+        for name, words in (
+            ("exec", "without a shell"),
+            ("attach", "without a shell"),
+            ("portforward", "once it runs"),
+            ("eviction", "delete the pod"),
+        ):
+            refusal = self.send("POST", (*pods, "p", name), {})
+            self.assertEqual(refusal.code, 405)
+            self.assertIn(words, refusal.message)
+        self.collection.set_status(type_named("Pod"), ("default", "p"), lambda _: {"podIP": "127.64.0.1"})
+        self.assertIn("connect to 127.64.0.1:7", self.send("POST", (*pods, "p", "portforward")).message)
+        self.assertEqual(self.send("POST", (*pods, "none", "exec"), {}).code, 404)
+        self.create("a")
+        self.assertIn("have no replicas to scale", self.send("GET", (*GATEWAYS, "a", "scale")).message)
+
+    def test_the_reader(self) -> None:
+        """Whoever may only read gets no Secret, in whatever form, and is told of the rights."""
+        secrets = ("api", "v1", "namespaces", "default", "secrets")
+        self.send("POST", secrets, {"metadata": {"name": "s"}, "stringData": {"a": "b"}})
+        reviews = ("apis", "authorization.k8s.io", "v1")
+        for writes, code in ((True, 200), (False, 403)):
+            for path, query in ((secrets, {}), ((*secrets, "s"), {}), (secrets, {"watch": "1"})):
+                answer = self.result(ApiRequest("GET", path, query, {"accept": TABLE}, writes=writes))
+                self.assertEqual(getattr(answer, "code", 200), code)
+            for verb, group, plural, allowed in (
+                ("get", "", "secrets", writes),
+                ("list", "", "services", True),
+                ("get", "*", "*", writes),
+                ("create", "", "services", writes),
+            ):
+                attributes = {"verb": verb, "group": group, "resource": plural}
+                body = json.dumps({"spec": {"resourceAttributes": attributes}}).encode()
+                review = (*reviews, "selfsubjectaccessreviews")
+                answer = self.result(ApiRequest("POST", review, body=body, writes=writes))
+                self.assertIs(answer.body["status"]["allowed"], allowed, str(attributes))
+            answer = self.result(ApiRequest("POST", (*reviews, "selfsubjectrulesreviews"), body=b"{}", writes=writes))
+            rules = answer.body["status"]["resourceRules"]
+            self.assertIs(any("secrets" in rule["resources"] for rule in rules), False)
+            self.assertEqual(rules[0]["verbs"], ["*"] if writes else ["get", "list", "watch"])
+
+    def test_fields(self) -> None:
+        """Lists can be selected by the fields of their type, and by no others."""
+        services = ("api", "v1", "namespaces", "default", "services")
+        port = {"port": 7}
+        for name, form in (("a", "ClusterIP"), ("b", "NodePort")):
+            self.send("POST", services, {"metadata": {"name": name}, "spec": {"type": form, "ports": [port]}})
+        self.assertEqual(self.names(self.send("GET", services, fieldSelector="spec.type=NodePort")), ["b"])
+        self.assertEqual(self.names(self.send("GET", services, fieldSelector="spec.type!=NodePort")), ["a"])
+        refusal = self.send("GET", GATEWAYS, fieldSelector="spec.type=NodePort")
+        self.assertEqual(
+            (refusal.code, refusal.message),
+            (400, "field label not supported: spec.type; select by metadata.name or metadata.namespace"),
+        )
+
+    def test_logs(self) -> None:
+        """The log of a Pod comes as text; a container that it does not have, and a log that is missing, are refused."""
+        pods = ("api", "v1", "namespaces", "default", "pods")
+        self.send("POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
+        path = (*pods, "p", "log")
+        self.assertEqual(self.send("GET", path).body, b"")
+        log = PodLog("c")
+        log.write("2027-01-15T08:00:00Z", "hello")
+        self.patch(self.answering, "_log_of", lambda namespace, name: log)
+        self.assertEqual(self.send("GET", path, container="c", timestamps="1").body, b"2027-01-15T08:00:00Z hello\n")
+        self.assertIn("container d is not valid for pod p: it has c", self.send("GET", path, container="d").message)
+        self.assertIn('previous terminated container "c"', self.send("GET", path, previous="true").message)
+        self.assertIsInstance(self.send("GET", path, follow="true"), LogFollowing)
+        log.restart()
+        self.assertEqual(self.send("GET", path, previous="true", follow="true").body, b"hello\n")

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from meshgate.api import watch_window, web
 from meshgate.api.answering import Answering
 from meshgate.api.collection import WriteOptions
+from meshgate.api.pod_log import PodLog
 from meshgate.api.web import LARGEST_BODY, Access, ApiSite
 from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 from tests.peers import Peer
@@ -84,6 +85,48 @@ class WebTests(TestCase):
         status, _ = await self.fetch(GATEWAYS, token="secret-r")
         self.assertEqual(status, 200)
         self.assertEqual((await self.fetch("/livez", token=""))[0], 200)
+
+    async def test_impersonation(self) -> None:
+        """The admin may act as the reader; nobody else can be impersonated, and the reader impersonates nobody."""
+        await self.start()
+        for token, name, method, code in (
+            (ADMIN, "reader", "GET", 200),
+            (ADMIN, "reader", "DELETE", 403),
+            (ADMIN, "admin", "GET", 200),
+            (ADMIN, "bob", "GET", 403),
+            ("secret-r", "admin", "GET", 403),
+            ("secret-r", "reader", "GET", 200),
+        ):
+            more = f"Impersonate-User: {name}\r\nImpersonate-Group: x\r\n"
+            status, _ = await self.fetch(GATEWAYS, token=token, method=method, more=more)
+            self.assertEqual(status, code, f"{token} as {name}")
+        status, answer = await self.fetch(GATEWAYS, more="Impersonate-Group: system:masters\r\n")
+        self.assertEqual(status, 403)
+        self.assertIn("only admin and reader", answer["message"])
+
+    async def test_followed_logs(self) -> None:
+        """A log goes on with each new line, until its container ends or so many bytes have been sent."""
+        await self.start()
+        log, pods = PodLog("c"), "/api/v1/namespaces/default/pods"
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+        status, _ = await self.fetch(pods, method="POST", body=json.dumps(pod).encode())
+        self.assertEqual(status, 201)
+        self.patch(self.site.answering, "_log_of", lambda namespace, name: log)
+        log.write("2027-01-15T08:00:00Z", "first")
+        peer = await self.begin(f"{pods}/p/log?follow=true")
+        limited = await self.begin(f"{pods}/p/log?follow=true&limitBytes=7")
+        await wait_for(lambda: peer.received.count(b"first") and limited.received.count(b"first"), "the first line")
+        log.write("2027-01-15T08:00:01Z", "second")
+        await wait_for(lambda: b"second\n" in peer.received, "the second line")
+        await wait_for(lambda: limited.received.endswith(b"0\r\n\r\n"), "the end at the limit")
+        self.assertNotIn(b"econd", limited.received)
+        log.end()
+        await wait_for(lambda: peer.received.endswith(b"0\r\n\r\n"), "the end")
+        self.assertFalse(self.site.logs or log.followers)
+        lost = await self.begin(f"{pods}/p/log?follow=true")
+        await wait_for(lambda: log.followers, "another follower")
+        lost.reset()
+        await wait_for(lambda: not log.followers, "the follower to be forgotten")
 
     async def test_other_hosts(self) -> None:
         """A Host header with another name is refused, so that a web page cannot reach the API by a name of its own."""

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from meshgate.api.collection import Collection
 from meshgate.api.object_events import NORMAL, WARNING
+from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.endpoint_slices import endpoint_slice, is_ready
 from meshgate.api.pods.images import image_name
 from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer
@@ -46,9 +47,6 @@ SOON: Final = 0.02
 
 RETRY: Final = 5.0
 """Seconds until a container that cannot run is tried again."""
-
-LOG_LINES: Final = 1_000
-"""The number of lines of a container's log that are kept."""
 
 
 def _type(group: str, kind: str) -> ResourceType:
@@ -87,7 +85,7 @@ class _Container:
     reason: str = ""
     message: str = ""
     since: str = ""
-    log: list[str] = field(default_factory=list)
+    log: PodLog = field(default_factory=PodLog)
 
 
 class PodController:
@@ -138,15 +136,15 @@ class PodController:
         self._containers.clear()
         return gatherResults([each.stop() for each in running]).addCallback(lambda _: None)
 
-    def log_of(self, namespace: str, name: str) -> str:
+    def log_of(self, namespace: str, name: str) -> PodLog | None:
         """
-        The log of a Pod's container.
+        The log of a Pod's container; None if it has none yet.
 
-        :raises Refusal: if there is no such Pod.
+        :raises RefusedError: if there is no such Pod.
         """
         object_ = self._collection.get(PODS, namespace, name)
         container = self._containers.get(object_["metadata"]["uid"])
-        return "".join(f"{line}\n" for line in container.log) if container is not None else ""
+        return container.log if container is not None else None
 
     # A pass.
 
@@ -276,8 +274,7 @@ class PodController:
         return run, image
 
     def _write_log(self, container: _Container, line: str) -> None:
-        container.log.append(f"{self._timestamp()} {line}")
-        del container.log[:-LOG_LINES]
+        container.log.write(self._timestamp(), line)
 
     # Statuses.
 
