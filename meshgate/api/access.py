@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import ApiRequest
-from meshgate.api.resource_types import TYPES, value_at
+from meshgate.api.resource_types import READING_VERBS, TYPES, value_at
 from meshgate.api.target import Target
 
 READS: Final = ("GET", "HEAD")
 
-_READING_VERBS: Final = ("get", "list", "watch")
 _SECRETS: Final = "secrets"
 
 
@@ -29,7 +28,7 @@ def is_allowed(writes: bool, verb: str, group: str, plural: str) -> bool:
     """
     if writes:
         return True
-    return verb in _READING_VERBS and not (group in ("", "*") and plural in (_SECRETS, "*"))
+    return verb in READING_VERBS and not (group in ("", "*") and plural in (_SECRETS, "*"))
 
 
 def check_access(request: ApiRequest, target: Target) -> None:
@@ -44,7 +43,7 @@ def check_access(request: ApiRequest, target: Target) -> None:
     if not is_allowed(request.writes, "get" if reads else "", type_.group, type_.plural):
         raise RefusedError(403, "this user may not read Secrets", type=type_, name=target.name)
     if type_.instead and not reads:
-        raise RefusedError(405, f"there are no {type_.qualified_name} here: {type_.instead}", type=type_)
+        raise RefusedError(405, f"{type_.qualified_name} cannot be written: {type_.instead}", type=type_)
 
 
 def access_review(request: ApiRequest, spec: Any) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def rules_review(request: ApiRequest) -> dict[str, Any]:
 def _reading_rules() -> Iterator[dict[str, Any]]:
     found: dict[str, list[str]] = {}
     for each in TYPES:
-        if not each.instead and is_allowed(False, "get", each.group, each.plural):
+        if each.listed and is_allowed(False, "get", each.group, each.plural):
             found.setdefault(each.group, []).append(each.plural)
     for group, plurals in found.items():
-        yield {"verbs": list(_READING_VERBS), "apiGroups": [group], "resources": plurals}
+        yield {"verbs": list(READING_VERBS), "apiGroups": [group], "resources": plurals}

@@ -8,7 +8,6 @@ raised as a :class:`RefusedError`. A watch is answered by a :class:`Watch`, whic
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -16,20 +15,28 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
-from meshgate.api import patches, protobuf_bodies
 from meshgate.api.access import READS, check_access
 from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.history_answer import history_answer
 from meshgate.api.managed_fields import applied
-from meshgate.api.object_validation import MOST_WARNINGS, UNKNOWN_FIELDS
 from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
 from meshgate.api.pod_log import LogOptions, PodLog, log_options
 from meshgate.api.refusal import RefusedError, bad_request, details_of
+from meshgate.api.request_options import (
+    APPLY_PATCHES,
+    check_duplicates,
+    check_size,
+    continued,
+    delete_options,
+    duplicates,
+    patch_of,
+    selector,
+    write_options,
+)
 from meshgate.api.requests import Answer, ApiRequest
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
-from meshgate.api.selectors import Selector, both, field_selector, label_selector
 from meshgate.api.store_interface import Object
 from meshgate.api.subresources import is_refused, refusal
 from meshgate.api.tables import columns, now_of, row, table
@@ -45,22 +52,7 @@ SHORTEST_WATCH: Final = 1800
 PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
 
-APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
-
-LARGEST_OBJECT: Final = 3 << 20
-"""The bytes of the largest object that a patch may make: that of the largest body, and its managers."""
-
-LONGEST_MANAGER: Final = 128
-"""The length of the longest name of a manager of fields, as in Kubernetes."""
-
 TEXT: Final = {"content-type": "text/plain"}
-
-_PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    patches.MERGE: patches.merge_patch,
-    patches.JSON: patches.json_patch,
-    patches.STRATEGIC: patches.strategic_merge_patch,
-}
-
 
 Analyzed = Callable[[ResourceType, tuple[str, str]], Awaitable[tuple[str, ...]]]
 
@@ -185,8 +177,8 @@ class Answering:
             return await self._scale(request, target)
         if target.subresource:
             raise RefusedError(405, "the gateway itself writes the status", type=target.type, name=target.name)
-        options = _write_options(request)
-        _check_duplicates(request, options)
+        options = write_options(request)
+        check_duplicates(request, options)
         if request.method == "POST" and not target.name:
             body = checked(target.type, target.version, target.namespace, request.object())
             return await self._written(request, target, await self._collection.create(target.type, body, options), 201)
@@ -203,10 +195,10 @@ class Answering:
     # Reading.
 
     def _list(self, request: ApiRequest, target: Target) -> Answer:
-        revision, after = _continued(request.query.get("continue", ""), self._collection.revision)
+        revision, after = continued(request.query.get("continue", ""), self._collection.revision)
         if revision < self._collection.window(target.type).forgotten:
             raise too_old("the provided continue parameter is too old; list again")
-        found = self._collection.list(target.type, target.namespace, _selector(request, target.type))
+        found = self._collection.list(target.type, target.namespace, selector(request, target.type))
         if request.query.get("origin") == "store":
             found = [each for each in found if self._collection.is_stored(target.type, key_of(each))]
         if after:
@@ -248,7 +240,7 @@ class Answering:
         return Answer(found, 200, TEXT)
 
     def _watch(self, request: ApiRequest, target: Target) -> Watch:
-        selects, window = _selector(request, target.type), self._collection.window(target.type)
+        selects, window = selector(request, target.type), self._collection.window(target.type)
         encode = self._encoder(request, target)
         since, initial = request.query.get("resourceVersion", ""), request.flag("sendInitialEvents")
         revision = request.number("resourceVersion")
@@ -311,13 +303,13 @@ class Answering:
         return await self._written(request, target, written)
 
     async def _patch(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        apply = _patch_of(request, strategic=not target.type.group.endswith("istio.io"))
+        apply = patch_of(request, strategic=not target.type.group.endswith("istio.io"))
         patch = request.json()
 
         def make(before: Object) -> Mapping[str, Any]:
             shown = in_version(before, target.type, target.version)
             after = checked(target.type, target.version, target.namespace, apply(shown, patch), target.name)
-            _check_size(after)
+            check_size(after)
             return after
 
         key = (target.namespace, target.name)
@@ -339,7 +331,7 @@ class Answering:
 
         def make(before: Object) -> Mapping[str, Any]:
             after = applied(target.type, before, wanted, manager, force, now)
-            _check_size(after)
+            check_size(after)
             return after
 
         written = await self._collection.update(target.type, key, make, options, applies=True)
@@ -347,24 +339,24 @@ class Answering:
 
     async def _written(self, request: ApiRequest, target: Target, written: Written, code: int = 200) -> Answer:
         """The answer to a write, with what Istio would keep silent as warnings."""
-        warnings = (*_duplicates(request), *written.warnings)
+        warnings = (*duplicates(request), *written.warnings)
         if written.stored:
             warnings += await self._analyzed(target.type, key_of(written.object))
         return Answer(self._shown(request, target, written.object), code, warnings=warnings)
 
     async def _scale(self, request: ApiRequest, target: Target) -> Answer:
         body = request.json()
-        apply = _patch_of(request, strategic=True) if request.method == "PATCH" else lambda before, body: body
+        apply = patch_of(request, strategic=True) if request.method == "PATCH" else lambda before, body: body
 
         def make(before: Object) -> Mapping[str, Any]:
             return scaled(before, apply(scale_of(before), body))
 
         key = (target.namespace, target.name)
-        written = await self._collection.update(target.type, key, make, _write_options(request))
+        written = await self._collection.update(target.type, key, make, write_options(request))
         return Answer(scale_of(written.object))
 
     async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
-        body = _delete_options(request)
+        body = delete_options(request)
         if not isinstance(body, Mapping):
             raise bad_request("the options of a delete are an object")
         if body.get("dryRun"):
@@ -373,7 +365,7 @@ class Answering:
             key = (target.namespace, target.name)
             written = await self._collection.delete(target.type, key, body.get("preconditions"), options)
             return Answer(_deleted(target.type, written.object))
-        found = self._collection.list(target.type, target.namespace, _selector(request, target.type))
+        found = self._collection.list(target.type, target.namespace, selector(request, target.type))
         for each in found:
             await self._collection.delete(target.type, key_of(each), None, options)
         return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
@@ -388,84 +380,3 @@ def _deleted(type_: ResourceType, object_: Object) -> Any:
         return object_
     details = details_of(type_, metadata["name"], metadata["uid"])
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-def _delete_options(request: ApiRequest) -> Any:
-    """The options in the body of a delete; none where they come as protobuf, which clients send for defaults alone."""
-    if not request.body.strip() or request.content_type == protobuf_bodies.MEDIA_TYPE:
-        return {}
-    return request.json()
-
-
-def _write_options(request: ApiRequest) -> WriteOptions:
-    dry_run = request.query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        raise bad_request(f"dryRun has to be All, not {dry_run[:40]!r}")
-    unknown_fields = request.query.get("fieldValidation", "") or "Warn"
-    if unknown_fields not in UNKNOWN_FIELDS:
-        raise bad_request(f"fieldValidation has to be one of {', '.join(UNKNOWN_FIELDS)}, not {unknown_fields[:40]!r}")
-    manager = request.query.get("fieldManager", "")
-    if len(manager) > LONGEST_MANAGER or not manager.isprintable():
-        raise bad_request(f"fieldManager has up to {LONGEST_MANAGER} characters that can be printed")
-    agent = "".join(filter(str.isprintable, request.author.agent)).partition("/")[0][:LONGEST_MANAGER]
-    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager or agent or "unknown")
-
-
-def _check_size(object_: Object) -> None:
-    """
-    Check that a patch has not made an object larger than anybody could send.
-
-    :raises RefusedError: if it has.
-    """
-    if len(json.dumps(object_)) > LARGEST_OBJECT:
-        raise RefusedError(413, f"the object would have more than {LARGEST_OBJECT} bytes")
-
-
-def _check_duplicates(request: ApiRequest, options: WriteOptions) -> None:
-    """
-    Check that the body has no field twice, where the client wants that to be an error.
-
-    :raises RefusedError: if it has.
-    """
-    if options.unknown_fields == "Strict" and (found := _duplicates(request)):
-        raise bad_request(f"strict decoding error: {', '.join(found)}")
-
-
-def _duplicates(request: ApiRequest) -> tuple[str, ...]:
-    if request.query.get("fieldValidation", "") == "Ignore":
-        return ()
-    return tuple(f'duplicate field "{name}"' for name in request.duplicate_fields()[:MOST_WARNINGS])
-
-
-def _patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], Any]:
-    """
-    The function that applies the patch of a request.
-
-    :param strategic: True if the type takes strategic merge patches.
-    """
-    apply = _PATCHES.get(request.content_type)
-    if apply is None or (apply is patches.strategic_merge_patch and not strategic):
-        supported = [each for each in (*_PATCHES, APPLY_PATCHES[0]) if strategic or each != patches.STRATEGIC]
-        hint = "" if strategic else "; with kubectl patch, add --type=merge"
-        raise RefusedError(415, f"this type takes the patches {', '.join(supported)}{hint}")
-    return apply
-
-
-def _selector(request: ApiRequest, type_: ResourceType) -> Selector:
-    query = request.query
-    fields = field_selector(query.get("fieldSelector", ""), type_.fields)
-    return both(label_selector(query.get("labelSelector", "")), fields)
-
-
-def _continued(token: str, revision: int) -> tuple[int, list[str]]:
-    """The revision and the last key of the pages before; those of the first page where there is no token."""
-    if not token:
-        return revision, []
-    try:
-        found = json.loads(base64.urlsafe_b64decode(token.encode()))
-        before, after = found["revision"], found["after"]
-    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
-        raise bad_request("the continue token is not one of this API") from None
-    if type(before) is not int or not isinstance(after, list) or not all(isinstance(each, str) for each in after):
-        raise bad_request("the continue token is not one of this API")
-    return before, after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshgate.api.resource_types import ALL_VERBS, CORE, ResourceType, groups, types_in
+from meshgate.api.resource_types import ALL_VERBS, CORE, READING_VERBS, ResourceType, groups, types_in
 
 
 def core_versions(address: str) -> dict[str, Any]:
@@ -51,14 +51,20 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
         "singularName": type_.singular,
         "namespaced": type_.namespaced,
         "kind": type_.kind,
-        # Without verbs, a type is found by its name and listed nowhere.
-        "verbs": [] if type_.instead else list(ALL_VERBS),
+        "verbs": _verbs(type_),
     }
     if type_.short_names:
         found["shortNames"] = list(type_.short_names)
     if type_.categories:
         found["categories"] = list(type_.categories)
     return found
+
+
+def _verbs(type_: ResourceType) -> list[str]:
+    """What can be done with a type. Without verbs, it is found by its name, and listed nowhere."""
+    if not type_.listed:
+        return []
+    return list(READING_VERBS if type_.instead else ALL_VERBS)
 
 
 def _subresource(type_: ResourceType, name: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP, KINDS, Kind
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
+READING_VERBS: Final = ("get", "list", "watch")
+
 CORE: Final = ""
 """The name of the group of Kubernetes' own kinds, which are served below ``/api/v1``."""
 
@@ -67,7 +69,8 @@ class ResourceType:
     :ivar reads: the kind that meshgate reads; None if objects of the type are only kept.
     :ivar subresources: the views of an object that have addresses of their own, besides ``status``.
     :ivar fields: the fields that lists can be selected by, besides name and namespace.
-    :ivar instead: for a type that has no objects here, what to do instead; empty for all others.
+    :ivar instead: for a type that nobody can write, why, and what to do instead; empty for all others.
+    :ivar listed: False for a type that has no objects here, and that lists of types leave out.
     """
 
     group: str
@@ -84,6 +87,7 @@ class ResourceType:
     subresources: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     instead: str = ""
+    listed: bool = True
 
     @property
     def singular(self) -> str:
@@ -284,6 +288,7 @@ NODES: Final = ResourceType(
         Column("Version", ("status", "nodeInfo", "kubeletVersion")),
         Column("Internal-IP", text=lambda node: node["status"]["addresses"][0]["address"], priority=1),
     ),
+    instead="this machine is the only node, and its pods are services of one process",
 )
 
 TYPES: Final[tuple[ResourceType, ...]] = (
@@ -395,6 +400,7 @@ TYPES: Final[tuple[ResourceType, ...]] = (
             *(each.group, each.versions, each.kind, each.plural, each.short_names),
             namespaced=each.namespaced,
             instead=each.instead,
+            listed=False,
         )
         for each in ABSENT_TYPES
     ),

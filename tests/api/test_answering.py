@@ -374,7 +374,7 @@ class OtherTypeTests(AnsweringTestCase):
                 self.assertEqual(self.send("GET", path).body["items"], [], type_.qualified_name)
                 refusal = self.send("POST", path, {"metadata": {"name": "a"}})
                 self.assertEqual(refusal.code, 405)
-                self.assertEqual(refusal.message, f"there are no {type_.qualified_name} here: {type_.instead}")
+                self.assertEqual(refusal.message, f"{type_.qualified_name} cannot be written: {type_.instead}")
                 self.assertEqual(self.send("PATCH", (*path, "a"), {}).code, 405)
 
     def test_subresources(self) -> None:
