@@ -250,7 +250,7 @@ class WatchSoak:
         :raises SoakError: if a client gets something that cannot be.
         """
         self.collection.open(["default"])
-        answering = Answering(self.collection, lambda: True, _no_warnings, lambda *_: "", time.time, self._randomness)
+        answering = Answering(self.collection, lambda: True, _no_warnings, lambda *_: None, time.time, self._randomness)
         site = ApiSite(answering, Access([("soak", TOKEN, True)], ["127.0.0.1"]), self._reactor)
         port = self._reactor.listenTCP(0, site, interface="127.0.0.1")
         port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
