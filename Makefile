@@ -9,8 +9,9 @@ LAB_PROCESS = $(BIN)/python -m meshgate.processes.pidfile $(LAB_PIDFILE) 2>/dev/
 BENCH := benchmarks/build
 COMPILED := build/compiled
 CFLAGS ?= -O2 -Wall -Wextra
-# The number of test processes. `make test JOBS=` runs the tests in a single process, which trial's --debug needs.
-JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# The number of test processes: more than processors, since many tests wait for time to pass. `make test JOBS=` runs the
+# tests in a single process, which trial's --debug needs.
+JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 2)))
 TRIAL = $(if $(JOBS),-m tests --jobs=$(JOBS),-m twisted.trial) $(TRIAL_OPTIONS)
 # All data-path tests, except those that subclass a compiled class; tests that patch constants skip themselves.
 DATA_PATH_TESTS := tests.wire tests.proxy \
@@ -65,7 +66,7 @@ tutorial: $(VENV)/.installed  ## run a lab without routes in the foreground, to 
 lab-stop:  ## end a lab that runs in another terminal
 	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi
 
-test: $(VENV)/.installed-dev  ## run all tests, one process per processor: about seven minutes on two
+test: $(VENV)/.installed-dev  ## run all tests: about five minutes on two processors
 	$(BIN)/python $(TRIAL) tests
 
 test-quick: $(VENV)/.installed-dev  ## run the tests that start no gateway and build nothing: about a minute

@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from meshgate import __version__
-from meshgate.api.configuration_api import FOLDER, ApiError, ConfigurationApi
-from meshgate.api.object_validation import PROVIDER
 from meshgate.compiled import compiled_text
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.lab import Lab
@@ -47,6 +45,7 @@ from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT, SettingsFile
 from meshgate.settings.values import UNUSABLE
+from meshgate.state.folder import API_FOLDER
 from meshgate.state.reporter import Reporter
 from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
@@ -54,13 +53,16 @@ from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.transport.ports import Ports
 from meshgate.workers.pool import WorkerPool
 
+if TYPE_CHECKING:
+    from meshgate.api.configuration_api import ConfigurationApi
+
 PORTS_LOGGED = 20
 """The number of ports that the log names at the start; the others are counted."""
 
 PORTS_FREE_WITHIN = 1.0
 """Seconds within which the workers of a gateway that was killed notice that, and close its ports."""
 
-FAILURES = (StartError, AccessLogError, WorkloadError, CertificatesError, ApiError)
+FAILURES = (StartError, AccessLogError, WorkloadError, CertificatesError)
 """Errors of a start or a reload whose messages are for people."""
 
 
@@ -138,7 +140,7 @@ class ControlProcess(Service):
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self._lab = Lab(reactor)
-        self._api = ConfigurationApi(reactor, self._feed.sink(PROVIDER), self._serves) if content.api else None
+        self._api = self._new_api() if content.api else None
         self._first_read: FirstRead | None = None
 
     def startService(self) -> None:
@@ -258,11 +260,18 @@ class ControlProcess(Service):
         self._api.show_resources(dated.resources)
         return dated
 
+    def _new_api(self) -> ConfigurationApi:
+        # Imported here, since a gateway without the API has no use for its modules and the web server.
+        from meshgate.api.configuration_api import ConfigurationApi
+        from meshgate.api.object_validation import PROVIDER
+
+        return ConfigurationApi(self._reactor, self._feed.sink(PROVIDER), self._serves)
+
     def _start_api(self, settings: Settings) -> None:
         content = settings.content
         if self._api is not None and content.api is not None:
             self._api.start(content.api, settings.state_dir, content.default_namespace, content.gateway.namespace)
-            self._first_read = FirstRead(settings.state_dir / FOLDER / FIRST_READ, time.time)
+            self._first_read = FirstRead(settings.state_dir / API_FOLDER / FIRST_READ, time.time)
 
     def _serves(self) -> bool:
         """True if all workers serve the latest table."""

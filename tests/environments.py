@@ -11,12 +11,28 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.support import Program, new_folder
+from tests.support import IMPORT_ROOT, Program, new_folder, require_program
 
 PIP_OPTIONS = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
 
 CLEAN = {"PYTHONPATH": ""}
 """Variables that lead to no other code; a parallel test run sets PYTHONPATH."""
+
+
+def compiler(test: TestCase, script: str = "") -> str:
+    """
+    A C compiler that does not optimize, so that it is quicker. Where ccache is installed, it compiles a file once for
+    all tests of the checkout.
+
+    :param script: lines of the shell that come first.
+    :return: its path.
+    """
+    require_program("cc")
+    cached = f"CCACHE_DIR='{IMPORT_ROOT}/build/ccache' CCACHE_NOHASHDIR=1 exec ccache cc \"$@\" -O0"
+    file = new_folder(test) / "compiler"
+    file.write_text(f'#!/bin/sh\n{script}\ncommand -v ccache >/dev/null && {cached}\nexec cc "$@" -O0\n')
+    file.chmod(0o755)
+    return str(file)
 
 
 class Environment:

@@ -16,6 +16,7 @@ from meshgate.resources.problem import Origin
 from meshgate.resources.reader import read_document
 from meshgate.resources.yaml.document import iterate_documents
 from meshgate.routing.compile.compiler import compile_table
+from tests import examples
 from tests.configurations import PROXY
 from tests.golden import COMPILED, all_cases
 
@@ -50,7 +51,7 @@ class FaultyDocumentTests(SynchronousTestCase):
     """:func:`read_document` with junk at any path."""
 
     @given(st.data(), st.integers(0, len(DOCUMENTS) - 1), st.integers(1, 3))
-    @settings(deadline=None, max_examples=400)
+    @settings(deadline=None, max_examples=examples(400))
     def test_junk_is_named(self, data: st.DataObject, number: int, times: int) -> None:
         """Every problem has a documented code and a text, and a resource with an error does not serve."""
         document = copy.deepcopy(DOCUMENTS[number])
@@ -65,7 +66,7 @@ class FaultyDocumentTests(SynchronousTestCase):
         )
 
     @given(st.data(), st.integers(0, len(CONFIGURATIONS) - 1), st.integers(1, 3))
-    @settings(deadline=None, max_examples=400)
+    @settings(deadline=None, max_examples=examples(400))
     def test_junk_is_analyzed(self, data: st.DataObject, number: int, times: int) -> None:
         """Whatever in a configuration is junk, every problem has a documented code, and a text without traces of it."""
         readings = []

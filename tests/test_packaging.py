@@ -12,8 +12,8 @@ from zipfile import ZipFile
 from pyproject_hooks import BuildBackendHookCaller, quiet_subprocess_runner
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from tests.environments import PIP_OPTIONS, Environment
-from tests.support import IMPORT_ROOT, Program, lacking, new_folder, require_program
+from tests.environments import PIP_OPTIONS, Environment, compiler
+from tests.support import IMPORT_ROOT, Program, lacking, new_folder
 
 
 def new_checkout(test: SynchronousTestCase) -> Path:
@@ -79,26 +79,18 @@ class InstallationTests(TestCase):
         where = await environment.run("-c", "import meshgate; print(meshgate.__file__)")
         self.assertNotIn(f"{IMPORT_ROOT}/meshgate/", where.stdout)
 
-    async def build(self, folder: Path, compile: str = "", compiler: str = "") -> Program:  # noqa: A002 - as pip's
+    async def build(self, folder: Path, compile: str = "", cc: str = "") -> Program:  # noqa: A002 - as pip's
         """
         Build a wheel.
 
         :param compile: what is asked for by ``MESHGATE_COMPILE``.
-        :param compiler: another one than Python's own.
+        :param cc: another compiler than Python's own.
         """
-        variables = {"MESHGATE_COMPILE": compile, **({"CC": compiler} if compiler else {})}
+        variables = {"MESHGATE_COMPILE": compile, **({"CC": cc} if cc else {})}
         arguments: list[str | Path] = ["-m", "pip", "wheel", "-v", *PIP_OPTIONS, "-w", folder, new_checkout(self)]
         program = await Environment(self).run(*arguments, timeout=180, **variables)
         await program.exit_status()
         return program
-
-    def compiler(self, script: str) -> str:
-        """A compiler that is a script of the shell."""
-        require_program("cc")
-        file = new_folder(self) / "compiler"
-        file.write_text(f"#!/bin/sh\n{script}\n")
-        file.chmod(0o755)
-        return str(file)
 
     async def installed(self, folder: Path) -> Environment:
         """An environment with the only wheel of a folder."""
@@ -114,11 +106,10 @@ class InstallationTests(TestCase):
 
     async def test_wheel(self) -> None:
         """A wheel is compiled, and brings everything, the default installation too, and nothing of tests and docs."""
-        require_program("cc")
         if not Path(sysconfig.get_path("include"), "Python.h").exists():
             raise lacking("Python's headers are not installed")
         folder = new_folder(self)
-        built = await self.build(folder, compiler=self.compiler('exec cc "$@" -O0'))  # quicker to compile
+        built = await self.build(folder, cc=compiler(self))
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         environment = await self.installed(folder)
         await self.verify(environment)
@@ -126,10 +117,10 @@ class InstallationTests(TestCase):
         found = await environment.run("-c", "import importlib.util as u; print(u.find_spec('tests'))")
         self.assertEqual(found.stdout, "None\n")
 
-    async def interpreted(self, compiler: str) -> None:
+    async def interpreted(self, cc: str) -> None:
         """Build with a compiler that fails: it is said, the wheel holds nothing that is compiled, and all works."""
         folder = new_folder(self)
-        built = await self.build(folder, compiler=compiler)
+        built = await self.build(folder, cc=cc)
         self.assertEqual(await built.exit_status(), 0, built.stdout + built.stderr)
         self.assertIn("meshgate is not compiled, and will be slower", built.stdout + built.stderr)
         environment = await self.installed(folder)
@@ -144,12 +135,12 @@ class InstallationTests(TestCase):
 
     async def test_a_part_is_not_compiled(self) -> None:
         """Where the compiler fails at one part, none of the others is kept."""
-        await self.interpreted(self.compiler('case "$*" in *__native_*) exit 1;; esac; exec cc "$@" -O0'))
+        await self.interpreted(compiler(self, 'case "$*" in *__native_*) exit 1;; esac'))
 
     async def test_it_has_to_be_compiled(self) -> None:
         """Who asks for it and cannot have it gets no wheel."""
         folder = new_folder(self)
-        built = await self.build(folder, compile="1", compiler="false")
+        built = await self.build(folder, compile="1", cc="false")
         self.assertNotEqual(await built.exit_status(), 0)
         self.assertEqual(list(folder.iterdir()), [])
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.report import table_text
+from tests import examples
 
 WORDS = st.text("ab.:/", min_size=1, max_size=12)
 CELLS = st.lists(st.lists(WORDS, max_size=4).map(" ".join), min_size=1, max_size=3).map("\n".join)
@@ -54,7 +55,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(click.unstyle(table_text(TITLES, rows, 20)).splitlines()[1], "no   b          c")
 
     @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4), st.integers(1, 60))
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None, max_examples=examples(300))
     def test_any_table(self, rows: list[tuple[str, str, str]], width: int) -> None:
         """No word is divided or lost, and no line is too long unless a single word is."""
         lines = click.unstyle(table_text(TITLES, rows, width)).splitlines()

@@ -38,6 +38,7 @@ from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
 from meshgate.api.tables import now_of
 from meshgate.api.web import Access, ApiSite
+from meshgate.processes.launch import StartError
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.problem import Severity
@@ -46,9 +47,7 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.addresses import host_port
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.settings.schema import ApiSettings
-
-FOLDER: Final = "api"
-"""The folder of the store and the credentials, within the state folder."""
+from meshgate.state.folder import API_FOLDER
 
 ANALYZED_WITHIN: Final = 2.0
 """Seconds that the answer to a write waits for the problems of its routes."""
@@ -58,10 +57,6 @@ NOT_YET: Final = frozenset({"MG2008", "MG2022"})
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """The names by which a client on this machine may reach the API."""
-
-
-class ApiError(Exception):
-    """The API cannot start. The message is a sentence for people."""
 
 
 class ConfigurationApi:
@@ -98,9 +93,9 @@ class ConfigurationApi:
 
         :param default_namespace: the namespace of commands that name none.
         :param gateway_namespace: the namespace of the gateway and its Service.
-        :raises ApiError: if the store, the folder or the port cannot be used.
+        :raises StartError: if the store, the folder or the port cannot be used.
         """
-        folder, names = state_dir / FOLDER, (default_namespace, gateway_namespace, *settings.namespaces)
+        folder, names = state_dir / API_FOLDER, (default_namespace, gateway_namespace, *settings.namespaces)
         randomness = random.SystemRandom()
         try:
             credentials = ensure_credentials(folder, (settings.bind, *LOCAL_NAMES), datetime.now(UTC))
@@ -122,13 +117,13 @@ class ConfigurationApi:
             self._port = self._reactor.listenSSL(settings.port, self._site, context, interface=settings.bind)
             write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), default_namespace)
         except StoreError as error:
-            raise ApiError(str(error)) from None
+            raise StartError(str(error)) from None
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             address = host_port(settings.bind, settings.port)
-            raise ApiError(f"the API's port {address} cannot be bound: {reason}") from None
+            raise StartError(f"the API's port {address} cannot be bound: {reason}") from None
         except OSError as error:
-            raise ApiError(f"the API's folder {folder} cannot be used: {error.strerror or error}") from None
+            raise StartError(f"the API's folder {folder} cannot be used: {error.strerror or error}") from None
         self._publish()
         self._log.info(
             "the API listens on https://{address}; export KUBECONFIG={file}",

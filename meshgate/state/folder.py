@@ -34,6 +34,8 @@ from meshgate.processes.pidfile import ProcessIdentity
 LOCK_NAME: Final = "meshgate.lock"
 STATUS_NAME: Final = "status.json"
 FIGURES_NAME: Final = "figures.json"
+API_FOLDER: Final = "api"
+"""The folder of the store and the credentials of the API."""
 
 WRITE_SIZE: Final = 1 << 16
 """The size of the buffer in bytes."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.cli.formats import sarif_log, workflow_command
 from meshgate.resources.codes import CODES, help_uri
 from meshgate.resources.problem import Problem, Severity
+from tests import examples
 
 TEXTS = st.text(st.sampled_from("a:,%\r\n é"), max_size=8)
 PROBLEMS = st.builds(
@@ -76,7 +77,7 @@ class WorkflowCommandTests(SynchronousTestCase):
         self.assertEqual(kinds, ["error", "warning", "notice"])
 
     @given(PROBLEMS)
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_nothing_breaks_out(self, problem: Problem) -> None:
         """Whatever a problem contains, the runner gets one command with a location and a message."""
         _, properties, message = parsed(workflow_command(problem))
@@ -156,7 +157,7 @@ class SarifTests(SynchronousTestCase):
         )
 
     @given(st.lists(PROBLEMS, max_size=3))
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_any_problems(self, problems: list[Problem]) -> None:
         """Whatever the problems, the log is one, and the files' names come back from their URIs."""
         log = sarif_log(problems)

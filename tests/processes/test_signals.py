@@ -189,28 +189,27 @@ class LogTests(TestCase):
             client.sendall(b"plain\n")
             read_to_end(client)
 
-    async def rotated(self, background: Background, pid: int, number: signal.Signals) -> None:
+    async def rotated(self, background: Background, pid: int, number: signal.Signals, round_: int) -> None:
         """Rename both logs, send the signal, and wait for lines in new ones."""
         folder, port = background.folder, background.installation.ports[SNI]
         access, own = folder / "access.log", folder / "own.log"
-        for round_ in (1, 2):
-            for file in (access, own):
-                file.rename(f"{file}.{number.name}.{round_}")
-            os.kill(pid, number)
-            await wait_for(lambda: own.exists() and OPENED_ANEW in own.read_text(), "the log")
-            await wait_for(access.exists, "the access log")
-            # Every worker has its own descriptor: no line may go to the old file any more.
-            old = Path(f"{access}.{number.name}.{round_}")
+        for file in (access, own):
+            file.rename(f"{file}.{round_}")
+        os.kill(pid, number)
+        await wait_for(lambda: own.exists() and OPENED_ANEW in own.read_text(), "the log")
+        await wait_for(access.exists, "the access log")
+        # Every worker has its own descriptor: no line may go to the old file any more.
+        old = Path(f"{access}.{round_}")
 
-            async def lines(count: int) -> None:
-                for _ in range(count):
-                    await self.one_connection(port)
+        async def lines(count: int) -> None:
+            for _ in range(count):
+                await self.one_connection(port)
 
-            await wait_for(self._settled(old), "the old file to stay as it is")
-            size = old.stat().st_size
-            await lines(8)
-            await wait_for(lambda: access.read_text().count("not_tls") == 8, "the lines")
-            self.assertEqual(old.stat().st_size, size)
+        await wait_for(self._settled(old), "the old file to stay as it is")
+        size = old.stat().st_size
+        await lines(8)
+        await wait_for(lambda: access.read_text().count("not_tls") == 8, "the lines")
+        self.assertEqual(old.stat().st_size, size)
 
     def _settled(self, file: Path) -> Any:
         """True once the file was looked at for half a second, and did not change."""
@@ -230,8 +229,8 @@ class LogTests(TestCase):
             background = Background(self)
             background.installation.edit_settings(workers=workers, path="access.log", hello="1s")
             pid = await background.start("--logfile=own.log")
-            for number in (signal.SIGUSR1, signal.SIGHUP):
-                await self.rotated(background, pid, number)
+            for round_, number in enumerate((signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1)):
+                await self.rotated(background, pid, number, round_)
             os.kill(pid, signal.SIGUSR2)
             await wait_for(lambda: NOT_SERVED in (background.folder / "own.log").read_text(), NOT_SERVED)  # noqa: B023
             await background.stop()
@@ -242,7 +241,8 @@ class LogTests(TestCase):
         background.installation.edit_settings(path="access.log", workers="2")
         program = background.command("-n", "--pidfile=", "--logfile=own.log")
         await program.wait_for_output("meshgate is up")
-        await self.rotated(background, program.pid, signal.SIGUSR1)
+        for round_ in range(2):
+            await self.rotated(background, program.pid, signal.SIGUSR1, round_)
         program.signal(signal.SIGTERM)
         self.assertEqual(await program.exit_status(), 0)
 

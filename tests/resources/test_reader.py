@@ -18,6 +18,7 @@ from meshgate.resources.problem import Origin, Phase, Problem, Severity
 from meshgate.resources.reader import Reading, read_document, read_text
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.yaml.document import parse_documents
+from tests import examples
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1
@@ -314,7 +315,7 @@ class ReadTextTests(SynchronousTestCase):
         self.assertEqual(pickle.loads(pickle.dumps(reading)), reading)  # noqa: S301
         self.assertEqual(len({hash(one.spec) for one in reading.resources}), 4)
 
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None, max_examples=examples(300))
     @given(st.data())
     def test_any_text_is_read(self, data: st.DataObject) -> None:
         """A text with parts cut out or put in gives resources or problems, and never an exception."""
@@ -362,7 +363,7 @@ class ReadDocumentTests(SynchronousTestCase):
         self.assertEqual([one.code for one in reading.problems], ["MG0003"])
         self.assertIsNone(reading.resource)
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(
         st.dictionaries(
             st.sampled_from(["apiVersion", "kind", "metadata", "spec", "status", "items", "ports", "endpoints"]),

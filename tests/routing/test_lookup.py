@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.routing.lookup import find_chain
 from meshgate.routing.table import Chain
+from tests import examples
 
 LABELS = st.sampled_from(["a", "b", "c", "com"])
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -34,7 +35,7 @@ class LookupTests(SynchronousTestCase):
     """Looking up names."""
 
     @given(st.sets(NAMES), st.sets(NAMES), st.booleans(), st.none() | NAMES | ODD)
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None, max_examples=examples(300))
     def test_it_agrees_with_a_slow_one(
         self, exact: set[str], suffixes: set[str], catch_all: bool, sni: str | None
     ) -> None:

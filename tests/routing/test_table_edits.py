@@ -22,6 +22,7 @@ from meshgate.routing.table import (
 )
 from meshgate.routing.table_edits import Draft, Edit, RemoveEntry, RemoveListener, SetEntry, SetField, edits_between
 from meshgate.workers.messages import EDITS_IN_CHUNK, Unpacker, pack_edits
+from tests import examples
 
 NAMES = st.sampled_from(["a.example.com", "b.example.com", "c.example.com", "example.org"])
 DESTINATIONS = st.builds(
@@ -89,7 +90,7 @@ def table_of(number: int) -> RoutingTable:
 class DifferenceTests(SynchronousTestCase):
     """Edits from one table to another."""
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(TABLES, TABLES)
     def test_the_edits_make_the_second_table(self, before: RoutingTable, after: RoutingTable) -> None:
         """Over random tables, the second comes out, and the first stays as it was."""
@@ -97,7 +98,7 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(applied(before, list(edits_between(before, after))), after)
         self.assertEqual(before, kept)
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=examples(100))
     @given(TABLES, TABLES)
     def test_edits_as_chunks(self, before: RoutingTable, after: RoutingTable) -> None:
         """Packed to chunks and applied to the first table one chunk after the other, they make the second."""
@@ -106,7 +107,7 @@ class DifferenceTests(SynchronousTestCase):
             draft.apply(unpacker.unpack(chunk))
         self.assertEqual(draft.table(), after)
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=examples(100))
     @given(TABLES)
     def test_nothing_new_is_nothing(self, table: RoutingTable) -> None:
         """An equal table, be it of other objects, needs no edits."""

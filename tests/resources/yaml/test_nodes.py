@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.yaml.document import parse_documents
 from meshgate.resources.yaml.nodes import HAVE_C_PARSER, MAX_DEPTH, PLAIN, TEXT, YamlError, compose
+from tests import examples
 
 # Words whose meaning depends on how they are read, and text that needs care when written.
 WORDS = st.sampled_from(
@@ -97,14 +98,14 @@ class ComposeTests(SynchronousTestCase):
 class AgreementTests(SynchronousTestCase):
     """The C parser and the pure one give the same."""
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(st.lists(VALUES, min_size=1, max_size=3), st.booleans())
     def test_they_agree_on_what_was_dumped(self, values: list[Any], flow: bool) -> None:
         """Values, warnings and positions, in block style and in flow style."""
         text = dumped(values, flow)
         self.assertEqual(everything(text, True), everything(text, False))
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(VALUES, st.sampled_from([None, 2]))
     def test_they_read_json_as_what_it_is(self, value: Any, indent: int | None) -> None:
         """A JSON text gives its own values back, by both."""
@@ -114,7 +115,7 @@ class AgreementTests(SynchronousTestCase):
             self.assertEqual([document.value for document in parse_documents(text, use_c=use_c)], wanted)
         self.assertEqual(everything(text, True), everything(text, False))
 
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=examples(500))
     @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(lambda parts: "k: 1\n---\nr:\n  " + "".join(parts)))
     def test_they_agree_on_any_text(self, text: str) -> None:
         """Values, positions, warnings and errors are the same, whatever follows a good document."""

@@ -14,6 +14,7 @@ from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.hosts import covers
 from meshgate.routing.table import ListenerKey
+from tests import examples
 from tests.configurations import (
     PROXY,
     Document,
@@ -266,7 +267,7 @@ class PropertyTests(SynchronousTestCase):
     """Properties of any configuration."""
 
     @given(configurations(), st.randoms(use_true_random=False))
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=examples(150))
     def test_result_does_not_depend_on_the_order_of_reading(
         self, documents: Sequence[Document], rng: random.Random
     ) -> None:

@@ -18,6 +18,7 @@ from meshgate.resources.reader import Reading, read_text
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.compiler import CLAIMS_AT_ONCE, Compilation, Compiler, compile_change, compile_table
 from meshgate.routing.compile.gateway_proxy import Proxy
+from tests import examples
 from tests.configurations import (
     PROXY,
     Document,
@@ -297,7 +298,7 @@ class IncrementalTests(SynchronousTestCase):
         st.lists(EDITS, min_size=1, max_size=4),
         st.randoms(use_true_random=False),
     )
-    @settings(deadline=None, max_examples=300)
+    @settings(deadline=None, max_examples=examples(300))
     def test_changes_come_to_the_same_as_starting_anew(
         self,
         proxy: Proxy,
@@ -313,7 +314,7 @@ class IncrementalTests(SynchronousTestCase):
 
     def test_a_crowd_changes_one_by_one(self) -> None:
         """The same where many VirtualServices name few Gateways, and mostly have no name in common."""
-        for seed in range(250):
+        for seed in range(examples(250)):
             rng = random.Random(seed)
             crowd = Crowd(rng)
             proxy = Proxy({"istio": "ig"}, "istio-system", extended=seed % 10 == 0)

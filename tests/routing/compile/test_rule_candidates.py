@@ -14,6 +14,7 @@ from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.destination_rules import DestinationRules, chosen
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.rule_candidates import Candidate, Viewer, candidates, passed_over
+from tests import examples
 from tests.configurations import PROXY, Document, destination_rule, read, service
 
 HOST = "db.data.svc.cluster.local"
@@ -156,7 +157,7 @@ class PropertyTests(SynchronousTestCase):
     """Properties of any rules."""
 
     @given(st.lists(RULES, max_size=6), NAMESPACES)
-    @settings(deadline=None, max_examples=400)
+    @settings(deadline=None, max_examples=examples(400))
     def test_every_rule_is_followed_or_has_a_reason(self, documents: Sequence[Document], namespace: str) -> None:
         """The rules without a reason are those that the look-up finds, and a client of a subset is never overlooked."""
         named = [
@@ -174,7 +175,7 @@ class PropertyTests(SynchronousTestCase):
             self.assertTrue(rules.any_client_has(subset, HOST, "data", {"*"}))
 
     @given(st.lists(RULES, max_size=6), NAMESPACES, st.sampled_from(["a", "b", "c"]))
-    @settings(deadline=None, max_examples=400)
+    @settings(deadline=None, max_examples=examples(400))
     def test_clients_find_subsets_as_proxies_do(self, documents: Sequence[Document], namespace: str, zone: str) -> None:
         """A subset that a proxy with some labels finds is one that a client of its namespace may find."""
         named = [

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.routing.tell.traffic_diff import diff_traffic
+from tests import examples
 from tests.configurations import (
     destination_rule,
     gateway,
@@ -42,7 +43,7 @@ class NewsTests(SynchronousTestCase):
     """:func:`generation_news`."""
 
     @given(TABLES, TABLES)
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_there_are_news_where_connections_fare_differently(self, old: RoutingTable, new: RoutingTable) -> None:
         """There is a line where the difference of the two tables has something, and none where it has nothing."""
         self.assertEqual(bool(generation_news(old, new)), bool(diff_traffic(old, new)))

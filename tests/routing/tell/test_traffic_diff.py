@@ -23,6 +23,7 @@ from meshgate.routing.tell.traffic_diff import (
     TrafficDiff,
     diff_traffic,
 )
+from tests import examples
 from tests.configurations import (
     Document,
     compiled,
@@ -137,26 +138,26 @@ class RandomTableTests(SynchronousTestCase):
     """Properties over random tables."""
 
     @given(TABLES, st.randoms(use_true_random=False))
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_equal_tables_do_not_differ(self, table: RoutingTable, rng: random.Random) -> None:
         """A table differs neither from itself nor from a copy with another generation and order."""
         self.assertFalse(diff_traffic(table, table))
         self.assertFalse(diff_traffic(table, shuffled(table, rng)))
 
     @given(TABLES, TABLES, st.randoms(use_true_random=False))
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_order_does_not_matter(self, old: RoutingTable, new: RoutingTable, rng: random.Random) -> None:
         """The diff is the same in whatever order listeners and names came into the tables."""
         self.assertEqual(diff_traffic(old, new), diff_traffic(shuffled(old, rng), shuffled(new, rng)))
 
     @given(TABLES, TABLES)
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     def test_the_way_back_is_the_mirror(self, old: RoutingTable, new: RoutingTable) -> None:
         """The diff from new to old is the mirrored diff from old to new."""
         self.assertEqual(diff_traffic(new, old), mirrored(diff_traffic(old, new)))
 
     @given(TABLES, TABLES, KEYS, st.one_of(st.none(), NAMES, NAMES.map("other.".__add__)))
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=examples(500))
     def test_every_connection_that_fares_differently_is_covered(
         self, old: RoutingTable, new: RoutingTable, key: ListenerKey, sni: str | None
     ) -> None:
