@@ -44,7 +44,7 @@ from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT, SettingsFile
-from meshgate.settings.values import UNUSABLE
+from meshgate.settings.values import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER
 from meshgate.state.reporter import Reporter
 from meshgate.transport.binding import IN_USE, ipv6_exists
@@ -177,8 +177,6 @@ class ControlProcess(Service):
             ports = reporter.bound_ports()
             self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
             self._compiled(compilation)
-            if self._api is not None:
-                self._api.compiled(compilation, self._api.published)
             if settings.content.lab is not None:
                 certificates = settings.state_dir / settings.content.lab.certificates
                 self._lab.announce(compilation.table, certificates, settings.route_paths())
@@ -246,26 +244,19 @@ class ControlProcess(Service):
     # A change of the routes.
 
     def _compile_soon(self, state: FeedState) -> None:
-        api = self._api
-        published = api.published if api is not None else 0
-        done = self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
-        if api is not None:
-            done.addCallback(lambda _: api.compiled(self._reporter.compilation, published))
+        self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
 
     def _dated(self, state: FeedState) -> FeedState:
         """A state whose resources all have an age, where the API may create others; the API shows them, too."""
         if self._api is None or self._first_read is None:
             return state
-        dated = replace(state, resources=self._first_read.dated(state.resources))
-        self._api.show_resources(dated.resources)
-        return dated
+        return replace(state, resources=self._api.show_resources(self._first_read.dated(state.resources)))
 
     def _new_api(self) -> ConfigurationApi:
         # Imported here, since a gateway without the API has no use for its modules and the web server.
         from meshgate.api.configuration_api import ConfigurationApi
-        from meshgate.api.object_validation import PROVIDER
 
-        return ConfigurationApi(self._reactor, self._feed.sink(PROVIDER), self._serves)
+        return ConfigurationApi(self._reactor, self._feed.sink(API_PROVIDER), self._serves)
 
     def _start_api(self, settings: Settings) -> None:
         content = settings.content
@@ -286,9 +277,12 @@ class ControlProcess(Service):
                 self.log.info("generation {generation}: {news}", generation=table.generation, news=news)
         self._pool.install(table)
         self._ports.reconcile(table.listeners.values())
+        self._show_ports()
 
     def _compiled(self, compilation: Compilation) -> None:
         self._reporter.compiled(compilation)
+        if self._api is not None:
+            self._api.compiled(compilation)
 
     def _workers_changed(self) -> None:
         self._reporter.workers_changed()
@@ -297,6 +291,11 @@ class ControlProcess(Service):
 
     def _ports_changed(self) -> None:
         self._reporter.publish_soon()
+        self._show_ports()
+
+    def _show_ports(self) -> None:
+        if self._api is not None:
+            self._api.ports_changed(self._ports.listening, {each.key: each.reason for each in self._ports.failures})
 
     # The start.
 

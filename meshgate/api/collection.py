@@ -25,12 +25,14 @@ from typing import Any, Final
 from twisted.internet.defer import DeferredLock
 
 from meshgate.api import objects as rules
+from meshgate.api.conditions import unsettled
 from meshgate.api.managed_fields import tracked
 from meshgate.api.object_defaults import completed, given_namespace, is_same
 from meshgate.api.object_validation import Validation, validated
-from meshgate.api.refusal import RefusedError, already_exists, not_found
+from meshgate.api.refusal import RefusedError, already_exists, not_found, not_ours
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
 from meshgate.api.selectors import Selector, everything
+from meshgate.api.served_objects import Key, ServedObjects
 from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreError
 from meshgate.api.watch_window import ObjectChange, WatchWindow
 
@@ -39,9 +41,6 @@ RESTART_STEP: Final = 1_000_000
 
 MAX_OBJECTS: Final = 100_000
 """The number of objects that the store takes."""
-
-Key = tuple[str, str]
-"""The namespace and the name of an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +73,6 @@ class Written:
     stored: bool = False
 
 
-@dataclass(eq=False, slots=True)
-class _Served:
-    """
-    The objects of one type.
-
-    :ivar own: those that clients write, and those that are made for them.
-    :ivar foreign: those of other providers.
-    :ivar given: those of the gateway itself.
-    :ivar made: the keys of own objects that follow from others, and are not stored.
-    :ivar origins: where those of other providers are defined.
-    """
-
-    window: WatchWindow
-    own: dict[Key, Object] = field(default_factory=dict)
-    foreign: dict[Key, Object] = field(default_factory=dict)
-    given: dict[Key, Object] = field(default_factory=dict)
-    made: set[Key] = field(default_factory=set)
-    origins: dict[Key, str] = field(default_factory=dict)
-
-    def find(self, key: Key) -> Object | None:
-        """The object that counts: that of another provider, then the store's, then the gateway's."""
-        return self.foreign.get(key) or self.own.get(key) or self.given.get(key)
-
-    def place_of(self, key: Key) -> dict[Key, Object]:
-        """The mapping that has the object that counts."""
-        return next(each for each in (self.foreign, self.own, self.given) if key in each)
-
-
 class Collection:
     """
     All objects.
@@ -127,7 +98,7 @@ class Collection:
         self.revision = 0
         # The last revision that the store was given; what is written becomes visible later.
         self._written = 0
-        self._types: dict[str, _Served] = {}
+        self._types: dict[str, ServedObjects] = {}
 
     def open(self, namespaces: Iterable[str]) -> None:
         """
@@ -138,7 +109,7 @@ class Collection:
         """
         content = self._store.open()
         self.revision = content.revision + RESTART_STEP
-        self._types = {each.qualified_name: _Served(WatchWindow(self.revision)) for each in TYPES}
+        self._types = {each.qualified_name: ServedObjects(WatchWindow(self.revision)) for each in TYPES}
         for stored in content.objects:
             if (served := self._types.get(stored.type_name)) is not None:
                 served.own[rules.key_of(stored.object)] = stored.object
@@ -169,7 +140,15 @@ class Collection:
     def is_stored(self, type_: ResourceType, key: Key) -> bool:
         """True if the object of a key is one of the store's."""
         served = self._types[type_.qualified_name]
-        return key in served.own and key not in served.made and key not in served.foreign
+        return key in served.own and key not in served.made
+
+    def overruled_by(self, type_: ResourceType, key: Key) -> str:
+        """
+        Where another provider defines the same resource as an object of the store: that definition serves, and the
+        object is shown, since clients can change it. Empty if none does.
+        """
+        served = self._types[type_.qualified_name]
+        return served.origins.get(key, "") if key in served.own else ""
 
     async def history(self, limit: int) -> Sequence[Change]:
         """The last changes of the store, the latest first."""
@@ -192,58 +171,81 @@ class Collection:
 
     # Objects of other providers.
 
-    def put_foreign(self, type_: ResourceType, object_: Object, origin: str) -> None:
+    def put_foreign(self, type_: ResourceType, object_: Object, origin: str) -> Object:
         """
         Show an object of another provider, in the place of the one that it had with the same name.
 
         :param origin: the position of its definition, as ``routes/echo.yaml:3:1``.
+        :return: the object with the metadata that every object of the API has.
         """
         served, key = self._types[type_.qualified_name], rules.key_of(object_)
+        known = served.foreign.get(key)
+        served.origins[key] = origin
+        after = self._aged(type_, completed(type_, object_), known)
+        if known is not None and is_same(known, after):
+            return known
         before = served.find(key)
-        served.foreign[key], served.origins[key] = self._aged(object_, served.foreign.get(key)), origin
+        served.foreign[key] = after
         self._show(served, key, before)
+        return served.foreign[key]
 
     def remove_foreign(self, type_: ResourceType, key: Key) -> None:
         """Show an object of another provider no longer."""
         served = self._types[type_.qualified_name]
+        shown = served.find(key)
         before = served.foreign.pop(key, None)
         served.origins.pop(key, None)
         if before is not None:
-            self._show(served, key, before)
+            self._show(served, key, shown)
 
-    def _aged(self, object_: Object, before: Object | None) -> Object:
+    def _aged(self, type_: ResourceType, object_: Object, before: Object | None) -> Object:
         """An object of another provider with the metadata that every object of the API has."""
-        metadata = dict(object_["metadata"])
-        generation = 1
         if before is not None:
-            kept = ("uid", "creationTimestamp")
-            metadata = {**{key: before["metadata"][key] for key in kept}, **metadata}
-            generation = before["metadata"]["generation"] + 1
-        metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(map(str, rules.key_of(object_))))))
-        metadata.setdefault("creationTimestamp", rules.timestamp(self._now()))
-        metadata["generation"] = generation
-        return {**object_, "metadata": metadata}
+            return self._changed(type_, before, object_)
+        metadata = {"creationTimestamp": rules.timestamp(self._now()), **object_["metadata"], "generation": 1}
+        identity = "/".join((type_.qualified_name, *rules.key_of(object_)))
+        metadata["uid"] = str(uuid.uuid5(uuid.NAMESPACE_URL, identity))
+        return rules.with_revision({**object_, "metadata": metadata}, self.revision + 1)
 
-    def _show(self, served: _Served, key: Key, before: Object | None, revision: int = 0) -> Object | None:
+    def _changed(self, type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dict[str, Any]:
+        """An object with other content; until that is compiled, it is not programmed."""
+        return self._settled(rules.updated(type_, before, body), before)
+
+    def _settled(self, after: dict[str, Any], before: Object) -> dict[str, Any]:
+        """An object with the status of the one before it, which is that of other content if the generation differs."""
+        if "status" in before:
+            same = after["metadata"]["generation"] == before["metadata"]["generation"]
+            status = before["status"]
+            after["status"] = status if same else unsettled(status, rules.timestamp(self._now()))
+        return after
+
+    def _show(self, served: ServedObjects, key: Key, before: Object | None, revision: int = 0) -> Object | None:
         """
-        Make a change visible: the object that counts for a key gets the next revision.
+        Make a change visible: the object that is shown for a key gets the next revision.
 
-        :param before: the object that counted before.
+        :param before: the object that was shown before.
         :param revision: the least that it may get.
-        :return: the object that counts now.
+        :return: the object that is shown now.
         """
         after = served.find(key)
         if after is before:
             return after
+        if before is not None and after is not None and before["metadata"]["uid"] != after["metadata"]["uid"]:
+            # To watchers, one object goes and another one comes.
+            self.revision = max(self.revision + 1, revision)
+            served.window.add(ObjectChange(self.revision, before, None))
+            before = None
         self.revision = max(self.revision + 1, revision)
         if after is not None:
-            after = served.place_of(key)[key] = rules.with_revision(after, self.revision)
+            after = served.mapping_of(key)[key] = rules.with_revision(after, self.revision)
         served.window.add(ObjectChange(self.revision, before, after))
         return after
 
     # The status, which the gateway itself writes.
 
-    def set_status(self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any]]) -> Object | None:
+    def set_status(
+        self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any] | None]
+    ) -> Object | None:
         """
         Give an object another status. The store does not keep it: each start finds it out anew.
 
@@ -255,9 +257,9 @@ class Collection:
         if before is None:
             return None
         status = make(before)
-        if status == before.get("status"):
+        if status is None or status == before.get("status"):
             return None
-        served.place_of(key)[key] = {**before, "status": status}
+        served.mapping_of(key)[key] = {**before, "status": status}
         self._show(served, key, before)
         return before
 
@@ -319,7 +321,7 @@ class Collection:
                 object_ = tracked(type_, None, object_, options.manager, rules.timestamp(self._now()))
             return object_, validated(type_, object_, options.unknown_fields)
 
-        return await self._write(type_, key, change, options)
+        return await self._write(type_, key, change, options, creates=True)
 
     async def update(
         self,
@@ -341,7 +343,7 @@ class Collection:
         def change(before: Object | None) -> tuple[Object | None, Validation]:
             if before is None:
                 raise not_found(type_, key[1])
-            after = rules.updated(type_, before, completed(type_, make(before)))
+            after = self._changed(type_, before, completed(type_, make(before)))
             if "deletionTimestamp" in after["metadata"] and not rules.has_finalizers(after):
                 return None, Validation()
             if is_same(before, after):
@@ -380,6 +382,8 @@ class Collection:
         key: Key,
         change: Callable[[Object | None], tuple[Object | None, Validation]],
         options: WriteOptions,
+        *,
+        creates: bool = False,
     ) -> Written:
         lock = self._locks.setdefault((type_.qualified_name, key), DeferredLock())
         await lock.acquire()
@@ -387,8 +391,9 @@ class Collection:
             served = self._types[type_.qualified_name]
             before = served.find(key)
             if before is not None and before is not served.own.get(key):
-                change(before)  # what is wrong with the request itself comes first
-                raise _not_ours(type_, key[1], served.origins.get(key, ""))
+                if creates:
+                    raise already_exists(type_, key[1], served.origins.get(key, ""))
+                raise not_ours(type_, key[1], served.origins.get(key, ""))
             after, validation = change(before)
             if after is before or options.dry_run:
                 return Written(after or before or {}, validation.warnings)
@@ -418,10 +423,8 @@ class Collection:
         if stored is None:
             served.made.discard(key)
             served.own.pop(key, None)
-        elif latest is not None and latest.get("status") is not None:
-            served.own[key] = {**stored, "status": latest["status"]}
         else:
-            served.own[key] = stored
+            served.own[key] = self._settled(stored, latest) if latest is not None else stored
         self._show(served, key, shown, stored_as)
         self._on_change(type_)
         return served.own[key] if stored is not None else rules.with_revision(before or {}, self.revision)
@@ -439,10 +442,3 @@ class Collection:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall_clock(), UTC)
-
-
-def _not_ours(type_: ResourceType, name: str, origin: str) -> RefusedError:
-    message = f'{type_.qualified_name} "{name}" is forbidden: '
-    if not origin:
-        return RefusedError(403, f"{message}the gateway itself needs it", type=type_, name=name)
-    return RefusedError(403, f"{message}{origin} defines it; change it there", type=type_, name=name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from collections.abc import Collection as Sized
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +24,10 @@ from twisted.logger import Logger
 
 from meshgate.api.answering import Answering
 from meshgate.api.collection import Collection
+from meshgate.api.conditions import overruled
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
 from meshgate.api.foreign_resources import ForeignResources
-from meshgate.api.gateway_service import gateway_service
+from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
@@ -41,11 +43,12 @@ from meshgate.api.web import Access, ApiSite
 from meshgate.processes.launch import StartError
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
-from meshgate.resources.problem import Severity
+from meshgate.resources.problem import Phase, Severity
 from meshgate.resources.reader import DocumentReading
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.addresses import host_port
 from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.table import ListenerKey
 from meshgate.settings.schema import ApiSettings
 from meshgate.state.folder import API_FOLDER
 
@@ -65,7 +68,6 @@ class ConfigurationApi:
 
     :param sink: gets the routes of the store's objects.
     :param ready: returns True once workers serve the routes.
-    :ivar published: the number of snapshots that the sink got.
     """
 
     _log = Logger()
@@ -79,13 +81,13 @@ class ConfigurationApi:
         self._site: ApiSite | None = None
         self._port: IListeningPort | None = None
         self._readings: dict[tuple[str, str, str], tuple[Object, DocumentReading]] = {}
-        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._waiting: list[tuple[ResourceKey, tuple[str, int], Deferred[None]]] = []
         self._pods: PodController | None = None
         self._foreign: ForeignResources | None = None
         self._statuses: StatusWriter | None = None
         self._snapshot: Snapshot | None = None
-        self._included = 0
-        self.published = 0
+        self._gateway_service = (("", ""), "")
+        self._objects: Mapping[ResourceKey, tuple[str, int]] = {}
 
     def start(self, settings: ApiSettings, state_dir: Path, default_namespace: str, gateway_namespace: str) -> None:
         """
@@ -103,7 +105,10 @@ class ConfigurationApi:
             self._collection = Collection(self._store, self._changed, time.time, randomness)
             self._collection.open(names)
             now = _timestamp_now()
-            self._collection.give(SERVICES, gateway_service(gateway_namespace, self._collection.revision, now))
+            ports = [GatewayPort(each.name, each.port, each.node_port) for each in settings.service_ports]
+            service = gateway_service(gateway_namespace, ports, self._collection.revision, now)
+            self._collection.give(SERVICES, service)
+            self._gateway_service = key_of(service), service["metadata"]["uid"]
             access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
             self._foreign = ForeignResources(self._collection)
             record = EventRecorder(self._collection, time.time).record
@@ -148,12 +153,19 @@ class ConfigurationApi:
         address: Any = self._port.getHost() if self._port is not None else None
         return address.port if address is not None else 0
 
-    def show_resources(self, resources: Iterable[Resource[Any]]) -> None:
-        """Show the resources of other providers beside the API's own objects."""
-        if self._collection is not None:
-            changed = self._foreign.show(resources) if self._foreign is not None else False
-            if changed and self._pods is not None:
-                self._pods.look()
+    def show_resources(self, resources: tuple[Resource[Any], ...]) -> tuple[Resource[Any], ...]:
+        """
+        Show the resources of other providers beside the API's own objects.
+
+        :param resources: of all providers.
+        :return: the same, with the identities and generations of their objects.
+        """
+        if self._foreign is None:
+            return resources
+        shown = self._foreign.show(resources)
+        if self._foreign.changed and self._pods is not None:
+            self._pods.look()
+        return shown
 
     def _log_of(self, namespace: str, name: str) -> PodLog | None:
         return self._pods.log_of(namespace, name) if self._pods is not None else None
@@ -166,21 +178,35 @@ class ConfigurationApi:
 
     # The results of compiling.
 
-    def compiled(self, compilation: Compilation, published: int) -> None:
-        """
-        Take the result of compiling.
-
-        :param published: the number of snapshots of this API that it includes, if not more.
-        """
-        self._included = published
+    def compiled(self, compilation: Compilation) -> None:
+        """Take the result of compiling."""
+        self._objects = compilation.objects
         if self._statuses is not None:
             self._statuses.compiled(compilation)
         waiting, self._waiting = self._waiting, []
-        for number, done in waiting:
-            if number <= published:
+        for key, (uid, generation), done in waiting:
+            compiled = self._objects.get(key)
+            if compiled is not None and compiled[0] == uid and compiled[1] >= generation:
                 done.callback(None)
             else:
-                self._waiting.append((number, done))
+                self._waiting.append((key, (uid, generation), done))
+
+    def ports_changed(self, listening: Sized[ListenerKey], failures: Mapping[ListenerKey, str]) -> None:
+        """
+        Take the state of the ports.
+
+        :param listening: the listeners that are open.
+        :param failures: the reasons of those that could not be opened.
+        """
+        if self._statuses is not None and self._collection is not None:
+            self._statuses.ports_failed(failures)
+            key, uid = self._gateway_service
+
+            def status(service: Object) -> Mapping[str, Any] | None:
+                ours = service["metadata"]["uid"] == uid
+                return gateway_service_status(service, listening, failures, _timestamp_now()) if ours else None
+
+            self._collection.set_status(SERVICES, key, status)
 
     def live(self, generation: int) -> None:
         """Take the generation that all workers serve."""
@@ -189,9 +215,16 @@ class ConfigurationApi:
 
     async def _analyzed(self, type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
         """Sentences on an object that was just written: the problems that its analysis has found."""
-        if self.published > self._included:
+        object_ = self._collection.find(type_, key) if self._collection is not None else None
+        if self._collection is None or object_ is None or type_.reads is None:
+            return ()
+        if origin := self._collection.overruled_by(type_, key):
+            return (overruled(origin),)
+        name = ResourceKey(type_.kind, *key)
+        wanted = (object_["metadata"]["uid"], object_["metadata"]["generation"])
+        if self._objects.get(name) != wanted:
             done: Deferred[None] = Deferred()
-            waiting = (self.published, done)
+            waiting = (name, wanted, done)
             self._waiting.append(waiting)
             done.addTimeout(ANALYZED_WITHIN, self._reactor)
             try:
@@ -199,16 +232,16 @@ class ConfigurationApi:
             except defer.TimeoutError:
                 self._waiting.remove(waiting)
                 return ()
-        found = self._statuses.problems if self._statuses is not None else {}
-        problems = found.get(ResourceKey(type_.kind, *key), ())
+        problems = self._statuses.problems.get(name, ()) if self._statuses is not None else ()
         told = (each for each in problems if each.severity is not Severity.INFO and each.code not in NOT_YET)
-        return tuple(map(sentence, told))[:MOST_WARNINGS]
+        return tuple(sentence(each) for each in told if each.phase is Phase.ANALYSIS)[:MOST_WARNINGS]
 
     def _publish(self) -> None:
         """Publish the routes of the store's objects. An object that has not changed is not read again."""
         if self._collection is None:
             return
         readings, before = {}, self._readings
+        uncompiled = []
         for type_, object_ in self._collection.own_objects():
             if type_.reads is None:
                 continue
@@ -216,8 +249,16 @@ class ConfigurationApi:
             known = before.get(key)
             if known is None or not reads_the_same(known[0], object_):
                 known = (object_, reading_of(type_, object_))
+                if self._collection.overruled_by(type_, key_of(object_)):
+                    uncompiled.append(ResourceKey(type_.kind, *key_of(object_)))
             readings[key] = known
         self._readings = readings
+        # What was hidden behind an object that is gone is shown now.
+        gone = ((before[key][0]["kind"], key) for key in before.keys() - readings.keys())
+        uncompiled += [ResourceKey(kind, namespace, name) for kind, (_, namespace, name) in gone]
+        if self._statuses is not None:
+            for resource in uncompiled:
+                self._statuses.renew(resource)
         found = [reading for _, reading in readings.values()]
         snapshot = Snapshot(
             tuple(each.resource for each in found if each.resource is not None),
@@ -226,7 +267,6 @@ class ConfigurationApi:
         )
         if snapshot != self._snapshot:
             self._snapshot = snapshot
-            self.published += 1
             self._sink.publish(snapshot)
 
 

@@ -2,23 +2,44 @@
 The resources of other providers as objects of the API.
 
 The problem: each change of any file gives all resources anew, ten thousand of them, and the API must not look at each.
+And a result of compiling has to say which state of an object it is of.
 
-The approach: resources are compared by ``id``, as the compiler does: one that is the same object has not changed. Only
-the others are made objects, or removed.
+The approach: a resource that is the same object as before has not changed. Only the others are made objects of the API,
+or removed; and each resource gets the identity and the generation of its object.
+
+The invariants: of several definitions of one resource, the one that counts is shown, and it alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection as Sized
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from meshgate.api.collection import Collection, Key
-from meshgate.api.object_validation import PROVIDER
-from meshgate.api.objects import key_of
+from meshgate.api.collection import Collection
+from meshgate.api.objects import key_of, timestamp
 from meshgate.api.resource_types import ResourceType, type_of_kind
 from meshgate.api.store_interface import Object
-from meshgate.resources.resource import Resource
+from meshgate.resources.latest import later
+from meshgate.resources.resource import Resource, ResourceKey
+
+ORIGIN: Final = "meshgate/origin"
+"""The annotation of an object that another provider defines: where it does, as ``routes/echo.yaml:3:1``."""
+
+_OF_ANOTHER_CLUSTER: Final = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "managedFields",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "finalizers",
+    "ownerReferences",
+)
+"""The fields of the metadata that a cluster has written, where a file was made by ``kubectl get -o yaml``."""
 
 
 class ForeignResources:
@@ -26,34 +47,59 @@ class ForeignResources:
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        # By id(), which stays theirs as long as they are kept here.
-        self._shown: dict[int, Resource[Any]] = {}
-        self._keys: dict[int, tuple[ResourceType, Key]] = {}
+        # Each that is shown, as it was given, and as it was given back.
+        self._shown: dict[ResourceKey, tuple[Resource[Any], Resource[Any]]] = {}
+        self.changed = False
 
-    def show(self, resources: Iterable[Resource[Any]]) -> bool:
+    def show(self, resources: Sized[Resource[Any]]) -> tuple[Resource[Any], ...]:
         """
-        Show these resources, and no others.
+        Show these resources, and no others; :attr:`changed` says if that makes a difference.
 
-        :return: True if anything has changed.
+        :return: the same resources, those that are shown with the identity and the generation of their objects.
         """
-        now = {id(each): each for each in resources if each.origin.provider != PROVIDER and each.document}
-        removed = [self._keys.pop(each) for each in self._shown if each not in now and each in self._keys]
-        added = list(self._added(now))
-        self._shown = now
-        replaced = {(type_, key_of(object_)) for _, type_, object_, _ in added}
-        for type_, key in removed:
-            if (type_, key) not in replaced:
-                self._collection.remove_foreign(type_, key)
-        for number, type_, object_, origin in added:
-            self._keys[number] = (type_, key_of(object_))
-            self._collection.put_foreign(type_, object_, origin)
-        return bool(removed or added)
+        before, now = self._shown, _that_count(resources)
+        self.changed = False
+        shown: dict[ResourceKey, tuple[Resource[Any], Resource[Any]]] = {}
+        for key, resource in now.items():
+            known = before.get(key)
+            if known is None or known[0] is not resource:
+                known = (resource, self._put(resource))
+            shown[key] = known
+        for key in before.keys() - shown.keys():
+            self._remove(before[key][0])
+        self._shown = shown
+        if not shown:
+            return tuple(resources)
+        result = []
+        for each in resources:
+            known = shown.get(each.key)
+            result.append(known[1] if known is not None and known[0] is each else each)
+        return tuple(result)
 
-    def _added(self, now: dict[int, Resource[Any]]) -> Iterator[tuple[int, ResourceType, Object, str]]:
-        """The new resources as objects, with their numbers and origins."""
-        for number, resource in now.items():
-            if number not in self._shown and (found := object_of(resource)) is not None:
-                yield number, *found, resource.location()
+    def _put(self, resource: Resource[Any]) -> Resource[Any]:
+        """Show a resource that is new, or another one than before."""
+        found = object_of(resource)
+        if found is None:
+            return resource
+        self.changed = True
+        metadata = self._collection.put_foreign(*found, resource.location())["metadata"]
+        origin = replace(resource.origin, uid=metadata["uid"], generation=metadata["generation"])
+        return replace(resource, origin=origin)
+
+    def _remove(self, resource: Resource[Any]) -> None:
+        if (found := object_of(resource)) is not None:
+            self.changed = True
+            self._collection.remove_foreign(found[0], key_of(found[1]))
+
+
+def _that_count(resources: Sized[Resource[Any]]) -> dict[ResourceKey, Resource[Any]]:
+    """The resources of other providers that the API can show, each kind, namespace and name once."""
+    found: dict[ResourceKey, Resource[Any]] = {}
+    for each in resources:
+        if each.document and not each.origin.is_applied:
+            other = found.get(each.key)
+            found[each.key] = each if other is None else later(other, each)
+    return found
 
 
 def object_of(resource: Resource[Any]) -> tuple[ResourceType, Object] | None:
@@ -62,6 +108,10 @@ def object_of(resource: Resource[Any]) -> tuple[ResourceType, Object] | None:
     type_ = type_of_kind(document["apiVersion"].rpartition("/")[0], resource.kind)
     if type_ is None:
         return None
-    metadata = {**document["metadata"], "namespace": resource.namespace}
+    metadata = {key: value for key, value in document["metadata"].items() if key not in _OF_ANOTHER_CLUSTER}
+    metadata["namespace"] = resource.namespace
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), ORIGIN: resource.location()}
+    if resource.known_since is not None:
+        metadata["creationTimestamp"] = timestamp(datetime.fromtimestamp(resource.known_since, UTC))
     head = {"apiVersion": type_.api_version(type_.versions[0]), "kind": type_.kind, "metadata": metadata}
     return type_, {**head, **{key: value for key, value in document.items() if key not in (*head, "status")}}

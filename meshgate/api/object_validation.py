@@ -17,9 +17,7 @@ from meshgate.resources.reader import DocumentReading, read_document
 from meshgate.resources.resource import Metadata
 from meshgate.resources.validation import UNKNOWN_FIELD, validate_partially
 from meshgate.resources.wording import path_text
-
-PROVIDER = "api"
-"""The name of the provider that publishes the objects of the API."""
+from meshgate.settings.values import API_PROVIDER
 
 UNKNOWN_FIELDS = ("Strict", "Warn", "Ignore")
 """The values of the parameter ``fieldValidation``."""
@@ -50,7 +48,9 @@ def reading_of(type_: ResourceType, object_: Object) -> DocumentReading:
     """Read an object as a document of a file is read."""
     metadata = object_["metadata"]
     where = "/".join(filter(None, (type_.plural, metadata.get("namespace"), metadata["name"])))
-    return read_document(object_, Origin(PROVIDER, f"{PROVIDER}:{where}"), unknown_fields=Severity.WARNING)
+    uid, generation = metadata.get("uid", ""), metadata.get("generation", 0)
+    origin = Origin(API_PROVIDER, f"{API_PROVIDER}:{where}", uid=uid, generation=generation, is_applied=True)
+    return read_document(object_, origin, unknown_fields=Severity.WARNING)
 
 
 def reads_the_same(before: Object, after: Object) -> bool:

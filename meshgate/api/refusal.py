@@ -106,9 +106,25 @@ def not_found(type_: ResourceType, name: str) -> RefusedError:
     return RefusedError(404, f'{type_.qualified_name} "{name}" not found', type=type_, name=name)
 
 
-def already_exists(type_: ResourceType, name: str) -> RefusedError:
-    """An object that is to be created although it exists."""
-    return RefusedError(409, f'{type_.qualified_name} "{name}" already exists', "AlreadyExists", type_, name)
+def already_exists(type_: ResourceType, name: str, origin: str = "") -> RefusedError:
+    """
+    An object that is to be created although it exists.
+
+    :param origin: where another provider defines it; empty where a client has created it.
+    """
+    message = f'{type_.qualified_name} "{name}" already exists' + (f": {origin} defines it" if origin else "")
+    return RefusedError(409, message, "AlreadyExists", type_, name)
+
+
+def not_ours(type_: ResourceType, name: str, origin: str) -> RefusedError:
+    """
+    A write to an object that clients cannot change.
+
+    :param origin: where another provider defines it; empty for an object of the gateway itself.
+    """
+    message = f'{type_.qualified_name} "{name}" is forbidden: '
+    message += f"{origin} defines it; change it there" if origin else "the gateway itself needs it"
+    return RefusedError(403, message, type=type_, name=name)
 
 
 def conflict(type_: ResourceType, name: str, why: str) -> RefusedError:

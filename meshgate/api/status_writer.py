@@ -1,13 +1,14 @@
 """
 The status of each object that takes part in routing, kept up to date as one compilation follows another.
 
-The problem: a compilation gives the status of ten thousand resources, of which a change touches a few; and what a table
-says is true only once all workers serve it.
+The problem: a compilation gives the status of ten thousand resources, of which a change touches a few; what a table
+says is true only once all workers serve it; and objects change while their states of before are compiled.
 
-The approach: an object gets another status only if what compiling says of it has changed, or the object itself has. It
-is pending until the workers serve the table, while all other objects keep what they have.
+The approach: an object gets another status only if the result of compiling it is another one. It is pending until the
+workers serve the table if it was not programmed before, or its content has changed.
 
-The invariants: an object that nothing has changed never goes back to pending, and its status is not even compared.
+The invariants: an object that nothing has changed never goes back to pending, and its status is not even compared; the
+status says the generation of the object that was compiled, whatever the object has become since.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from meshgate.api.collection import Collection
-from meshgate.api.conditions import status_of
+from meshgate.api.conditions import CompiledObject, Failures, overruled_status, status_of
 from meshgate.api.object_events import transitions
 from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
 from meshgate.api.store_interface import Object
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
-from meshgate.resources.problem import Phase, Problem
+from meshgate.resources.problem import Problem
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.compiler import Compilation
-from meshgate.routing.tell.statuses import ResourceStatus
+from meshgate.routing.tell.attachments import Attachments
 
 Record = Callable[[Object, str, str, str], None]
 """Records an event of an object: its form, reason and message."""
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class StatusWriter:
@@ -37,70 +40,87 @@ class StatusWriter:
     Writes the statuses of objects.
 
     :param timestamp: returns the present time, as Kubernetes writes it.
-    :ivar problems: the problems that analysis has found, by their resources.
+    :ivar problems: the problems that were found, by their resources.
     """
 
     def __init__(self, collection: Collection, record: Record, timestamp: Callable[[], str]) -> None:
         self._collection = collection
         self._record = record
         self._timestamp = timestamp
-        self._written: dict[ResourceKey, tuple[ResourceStatus, Any]] = {}
-        self._pending: dict[ResourceKey, None] = {}
-        self._generation = 0
+        self._compiled: dict[ResourceKey, CompiledObject] = {}
+        # The generation of the table for which each waits.
+        self._pending: dict[ResourceKey, int] = {}
         self._live = 0
+        self._failures: Failures = {}
         self.problems: Mapping[ResourceKey, Sequence[Problem]] = {}
 
     def compiled(self, compilation: Compilation) -> None:
         """Write the statuses that a compilation has changed."""
-        self._generation = compilation.table.generation
-        self.problems = _by_resource(compilation.problems)
-        statuses = compilation.statuses
-        for key, found in statuses.items():
-            type_ = _type_of(key.kind)
-            object_ = self._collection.find(type_, (key.namespace, key.name)) if type_ is not None else None
-            if object_ is None:
+        generation, attachments = compilation.table.generation, Attachments.of(compilation.table)
+        attached = {"Gateway": attachments.gateways, "VirtualService": attachments.virtual_services}
+        self.problems = problems = _by_resource(compilation.problems)
+        before, self._compiled = self._compiled, {}
+        for key, found in compilation.statuses.items():
+            old, (uid, number) = before.get(key), compilation.objects.get(key, ("", 0))
+            own = attached.get(key.kind, _NOTHING).get(f"{key.namespace}/{key.name}", ())
+            new = CompiledObject(found, uid, number, problems.get(key, ()), own)
+            self._compiled[key] = new
+            if new == old:
                 continue
-            generation = object_["metadata"]["generation"]
-            if self._written.get(key) != (found, generation) or "status" not in object_:
-                self._written[key] = (found, generation)
-                self._write(key)
-                if self._live < self._generation:
-                    self._pending[key] = None
-        for key in [key for key in self._written if key not in statuses]:
-            del self._written[key]
+            settled = old is not None and old.found.programmed and (old.uid, old.generation) == (uid, number)
+            if self._live < generation and not settled:
+                self._pending[key] = generation
+            self._write(key)
+        for key in before.keys() - self._compiled.keys():
             self._pending.pop(key, None)
 
     def live(self, generation: int) -> None:
         """Write the statuses that waited for the workers to serve a generation."""
         self._live = generation
-        if generation >= self._generation:
-            pending, self._pending = self._pending, {}
-            for key in pending:
-                self._write(key)
+        for key in [key for key, wanted in self._pending.items() if wanted <= generation]:
+            del self._pending[key]
+            self._write(key)
+
+    def ports_failed(self, failures: Failures) -> None:
+        """Take the listeners that could not be opened, all of them."""
+        before, self._failures = self._failures, failures
+        changed = {key for key in {**before, **failures} if before.get(key) != failures.get(key)}
+        if changed:
+            for key, compiled in self._compiled.items():
+                if compiled.attachments and not changed.isdisjoint(compiled.listeners()):
+                    self._write(key)
+
+    def renew(self, key: ResourceKey) -> None:
+        """Write the status of an object that is compiled by nobody, or is shown in the place of another one."""
+        self._write(key)
 
     def _write(self, key: ResourceKey) -> None:
         type_ = _type_of(key.kind)
         if type_ is None:
             return
         where = (key.namespace, key.name)
-        before = self._collection.set_status(type_, where, partial(self._status_of, key))
+        before = self._collection.set_status(type_, where, partial(self._status_of, type_, key))
         if before is not None:
             after = self._collection.get(type_, *where)
             for form, reason, message in transitions(before.get("status"), after["status"]):
                 self._record(after, form, reason, message)
 
-    def _status_of(self, key: ResourceKey, object_: Object) -> Mapping[str, Any]:
-        codes = [problem.code for problem in self.problems.get(key, ())]
-        found, generation = self._written[key]
-        live = self._live >= self._generation
-        return status_of(found, codes, live, generation, object_.get("status"), self._timestamp())
+    def _status_of(self, type_: ResourceType, key: ResourceKey, object_: Object) -> Mapping[str, Any] | None:
+        origin = self._collection.overruled_by(type_, (key.namespace, key.name))
+        if origin:
+            return overruled_status(object_, origin, self._timestamp())
+        compiled = self._compiled.get(key)
+        if compiled is None or compiled.uid != object_["metadata"]["uid"]:
+            # What was compiled is another object of that name; the next compilation is of this one.
+            return object_.get("status")
+        return status_of(compiled, object_, key not in self._pending, self._failures, self._timestamp())
 
 
 def _by_resource(problems: Iterable[Problem]) -> Mapping[ResourceKey, Sequence[Problem]]:
-    """The problems of analysis by their resources."""
+    """The problems by their resources."""
     found: dict[ResourceKey, list[Problem]] = defaultdict(list)
     for problem in problems:
-        if problem.phase is Phase.ANALYSIS and problem.name:
+        if problem.name:
             found[ResourceKey(problem.kind, problem.namespace, problem.name)].append(problem)
     return found
 

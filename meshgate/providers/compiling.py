@@ -8,10 +8,11 @@ compiles one state after the other; of several that wait, only the latest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 from meshgate.providers.feed import FeedState
 from meshgate.resources.latest import LatestResources
 from meshgate.resources.phases import Rest, at_once, no_rest
+from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.compile.gateway_proxy import Proxy
@@ -64,7 +66,13 @@ async def compile_state(
     problems = (*state.problems, *compiler_state.latest.problems(), *one_for_each_cause(compilation.problems))
     statuses = all_statuses(compilation.statuses, problems)
     counts = ResourceCounts.of(compiler_state.latest.winners.keys(), problems)
-    return replace(compilation, problems=problems, statuses=statuses, counts=counts)
+    objects = _objects([*state.refused, *compiler_state.latest.winners.values()])
+    return replace(compilation, problems=problems, statuses=statuses, counts=counts, objects=objects)
+
+
+def _objects(resources: Iterable[Resource[Any]]) -> dict[ResourceKey, tuple[str, int]]:
+    """The identity and the generation of the object of each resource that is one of the API."""
+    return {each.key: (each.origin.uid, each.origin.generation) for each in resources if each.origin.uid}
 
 
 class Compiling:

@@ -26,7 +26,7 @@ def latest(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], lis
     The resources that count, and a warning for each that does not.
 
     As with ``kubectl apply``, the later one of the same kind, namespace and name counts: the later document of a file,
-    the later file, the later provider.
+    the later file, the later provider. What a client of the API has applied counts after all of them.
 
     :param resources: in any order.
     :return: both in the order of providers, files and documents.
@@ -114,9 +114,14 @@ class LatestResources:
         return [_overruled(loser, self.winners[loser.key]) for loser in sorted(losers, key=_position)]
 
 
-def _position(resource: Resource[Any]) -> tuple[str, str, int, int, int]:
+def later(first: Resource[Any], second: Resource[Any]) -> Resource[Any]:
+    """The one of two resources with the same key that counts."""
+    return max(first, second, key=_position)
+
+
+def _position(resource: Resource[Any]) -> tuple[bool, str, str, int, int, int]:
     origin = resource.origin
-    return (origin.provider, origin.file, origin.document, origin.line, origin.column)
+    return (not origin.is_applied, origin.provider, origin.file, origin.document, origin.line, origin.column)
 
 
 def _overruled(loser: Resource[Any], winner: Resource[Any]) -> Problem:
@@ -132,6 +137,8 @@ def _overruled(loser: Resource[Any], winner: Resource[Any]) -> Problem:
 
 def _reason(loser: Resource[Any], winner: Resource[Any]) -> str:
     """Why one of two documents is the later one."""
+    if loser.origin.is_applied:
+        return "files and other providers count before what is applied"
     if loser.origin.provider != winner.origin.provider:
         return f"the provider {winner.origin.provider!r} sorts last"
     if loser.origin.file != winner.origin.file:

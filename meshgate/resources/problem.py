@@ -52,6 +52,10 @@ class Origin:
     :ivar line: the first line of the document, from 1; 0 where there are no lines.
     :ivar column: the column of the document's first character, from 1; 0 where there are no lines.
     :ivar document: the index of the document in its file, from 0; each item of a ``kind: List`` counts as a document.
+    :ivar uid: the identity of the object of the API that the resource is shown as; empty where there is no API.
+    :ivar generation: the number of changes of that object so far.
+    :ivar is_applied: True if a client of the API has written it: any other definition of the same resource counts
+        before it.
     :ivar positions: the positions of the fields of the document's spec, as :func:`pack_positions` gives them; None
         where they are not known.
     """
@@ -61,6 +65,9 @@ class Origin:
     line: int = 0
     column: int = 0
     document: int = 0
+    uid: str = ""
+    generation: int = 0
+    is_applied: bool = False
     positions: bytes | None = field(default=None, repr=False)
 
     def position(self, path: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -27,6 +27,11 @@ class ResourceKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
+
+
+# Sorts after the name of every file: of a resource that was read and one that was created in the same second, the one
+# that was read is the older one, as :class:`~meshgate.providers.first_read.FirstRead` makes sure.
+_AFTER_FILES: Final = chr(0x10FFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Resource(Generic[S_co]):
         keep("key", ResourceKey(self.kind, self.namespace, self.name))
         keep("qualified_name", f"{self.namespace}/{self.name}")
         if self.created is not None:
-            keep("_order", (0, self.created.timestamp(), "", 0, self.name, self.namespace))
+            keep("_order", (0, self.created.timestamp(), _AFTER_FILES, 0, self.name, self.namespace))
         elif self.first_read is not None:
             keep("_order", (0, self.first_read, self.origin.file, self.origin.document, self.name, self.namespace))
         else:

@@ -22,7 +22,7 @@ from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import STANDARD_OUTPUT, SettingsFile
-from meshgate.settings.values import MAX_WORKERS, UNUSABLE
+from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 
 class SettingsError(UnusableFileError):
@@ -104,6 +104,7 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     """Validate everything except the options of providers."""
     content, judged = judge(SettingsFile, value, FORM)
     judged += _repeated_names(value)
+    judged += _names_of_the_api(content)
     if content is not None and not content.providers and content.api is None:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
@@ -150,6 +151,15 @@ def _repeated_names(value: Mapping[str, Any]) -> Iterator[Fault]:
         if isinstance(entries, list):
             for fault in duplicate_faults(entries, _name, path, ("name",), what):
                 yield replace(fault, code=UNUSABLE)
+
+
+def _names_of_the_api(content: SettingsFile | None) -> Iterator[Fault]:
+    """A fault for a provider that has the name of the API, which is a provider itself."""
+    if content is not None and content.api is not None:
+        for index, provider in enumerate(content.providers):
+            if provider.name == API_PROVIDER:
+                message = f"the name {API_PROVIDER} is that of the API"
+                yield Fault(("providers", index, "name"), UNUSABLE, message, "give the provider another name")
 
 
 def _name(entry: Any) -> str:

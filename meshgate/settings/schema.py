@@ -248,6 +248,16 @@ class LabSettings(Section):
     https: Items[HttpsSettings] = _key("HTTPS services, each of which answers in JSON.", ())
 
 
+class ServicePortSettings(Section):
+    """A port of the Service of the gateway, as the API shows it."""
+
+    name: Name = _key("The name of the port.")
+    port: Port = _key("The number of the port, on which the gateway itself listens, too.")
+    node_port: Annotated[int, ValueForm("Number")] = _key(
+        "The port of each node that a cluster would have for it; 0 means none.", 0, ge=0, le=65535
+    )
+
+
 class ApiSettings(Section):
     """The configuration API, which kubectl and other clients of Kubernetes' API speak."""
 
@@ -258,6 +268,11 @@ class ApiSettings(Section):
     )
     namespaces: Annotated[Items[Name], ValueForm("List of names")] = _key(
         "Namespaces that exist from the start, besides default_namespace and the gateway's own.", ()
+    )
+    service_ports: Items[ServicePortSettings] = _key(
+        "Ports of the Service istio-ingressgateway, as kubectl shows it, besides the stock ones: status-port 15021, "
+        "http2 80, https 443, tcp 31400 and tls 15443.",
+        (),
     )
 
 

@@ -16,6 +16,9 @@ from meshgate.resources.wording import spelling_hint, value_text
 UNUSABLE: Final = "MG0104"
 """The code of a setting whose value cannot be used."""
 
+API_PROVIDER: Final = "api"
+"""The name of the provider that the API is."""
+
 DNS_PORT: Final = 53
 AUTO: Final = "auto"
 """The number of workers that means one for each usable processor."""

@@ -209,17 +209,72 @@ class ForeignObjectTests(SynchronousTestCase):
             self.assertEqual(refusal.code, 403)
             self.assertIn("routes/a.yaml:1:1 defines it", refusal.message)
 
+    def port(self, collection: Collection) -> int:
+        """The port of the Gateway that is shown."""
+        return int(collection.get(GATEWAY, "default", "a")["spec"]["servers"][0]["port"]["number"])
+
     def test_a_file_over_an_object(self) -> None:
-        """Of one name in the store and in a file, the file's is shown; without the file, the store's is back."""
+        """
+        Of one name in the store and in a file, the store's is shown, so that clients can change and delete it, and is
+        said to be overruled; once it is deleted, the file's is shown.
+        """
+        collection = collection_of(MemoryStore())
+        create = collection.create(GATEWAY, gateway(port=9), OPTIONS)
+        self.successResultOf(Deferred.fromCoroutine(create))
+        self.assertEqual(collection.overruled_by(GATEWAY, ("default", "a")), "")
+        collection.put_foreign(GATEWAY, gateway(port=8), "a.yaml:1:1")
+        self.assertEqual(self.port(collection), 9)
+        self.assertEqual(collection.overruled_by(GATEWAY, ("default", "a")), "a.yaml:1:1")
+        update = collection.update(GATEWAY, ("default", "a"), lambda before: gateway(port=7), OPTIONS)
+        self.successResultOf(Deferred.fromCoroutine(update))
+        self.assertEqual(self.port(collection), 7)
+        events: list[WatchEvent] = []
+        watch(collection, GATEWAY, events.append)
+        self.successResultOf(Deferred.fromCoroutine(collection.delete(GATEWAY, ("default", "a"), None, OPTIONS)))
+        self.assertEqual(self.port(collection), 8)
+        self.assertEqual([event.type for event in events], ["DELETED", "ADDED"])
+        collection.remove_foreign(GATEWAY, ("default", "a"))
+        self.assertEqual(collection.list(GATEWAY), [])
+
+    def test_the_file_goes(self) -> None:
+        """Without the file, the store's object is overruled no longer."""
         collection = collection_of(MemoryStore())
         create = collection.create(GATEWAY, gateway(port=9), OPTIONS)
         self.successResultOf(Deferred.fromCoroutine(create))
         collection.put_foreign(GATEWAY, gateway(port=8), "a.yaml:1:1")
-        port = collection.get(GATEWAY, "default", "a")["spec"]["servers"][0]["port"]["number"]
-        self.assertEqual(port, 8)
         collection.remove_foreign(GATEWAY, ("default", "a"))
-        port = collection.get(GATEWAY, "default", "a")["spec"]["servers"][0]["port"]["number"]
-        self.assertEqual(port, 9)
+        self.assertEqual((self.port(collection), collection.overruled_by(GATEWAY, ("default", "a"))), (9, ""))
+
+    def test_created_again(self) -> None:
+        """To create what a file defines is refused, with the file."""
+        refusal = self.refused(self.collection.create(GATEWAY, gateway(), OPTIONS))
+        self.assertEqual((refusal.code, refusal.reason), (409, "AlreadyExists"))
+        self.assertIn("routes/a.yaml:1:1 defines it", refusal.message)
+
+    def test_faulty_writes(self) -> None:
+        """A write that would be refused anyway is told of the file all the same."""
+        for write in (
+            self.collection.update(GATEWAY, ("default", "a"), lambda before: gateway(port=0), OPTIONS),
+            self.collection.delete(GATEWAY, ("default", "a"), {"uid": "other"}, OPTIONS),
+            self.collection.update(GATEWAY, ("default", "a"), lambda before: before, WriteOptions(dry_run=True)),
+        ):
+            self.assertEqual(self.refused(write).code, 403)
+
+    def test_generations(self) -> None:
+        """The generation of a file's object counts changes of its content; the same content again is no change."""
+        events: list[WatchEvent] = []
+        watch(self.collection, GATEWAY, events.append)
+        self.collection.put_foreign(GATEWAY, gateway(), "routes/a.yaml:1:1")
+        self.assertEqual(events, [])
+        labelled = self.collection.put_foreign(GATEWAY, gateway(labels={"a": "b"}), "routes/a.yaml:2:1")
+        self.assertEqual(labelled["metadata"]["generation"], 1)
+        self.assertEqual(self.collection.put_foreign(GATEWAY, gateway(port=9), "x")["metadata"]["generation"], 2)
+
+    def test_identities(self) -> None:
+        """Objects of one name and different types have different identities."""
+        service = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}}
+        found = self.collection.put_foreign(type_named("Service"), service, "routes/a.yaml:9:1")
+        self.assertNotEqual(found["metadata"]["uid"], self.collection.get(GATEWAY, "default", "a")["metadata"]["uid"])
 
     def test_watched(self) -> None:
         """Watchers see a file's objects change and go, with rising revisions."""

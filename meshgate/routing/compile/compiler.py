@@ -67,6 +67,7 @@ class Compilation:
     :ivar rules: the DestinationRules of the table's destinations.
     :ivar translations: the ports of the gateway's Services, and the ports of listeners to which they lead.
     :ivar counts: of the resources, where those that are not valid are known.
+    :ivar objects: the identity and the generation of the object of the API of which each resource is, if it is one.
     """
 
     table: RoutingTable
@@ -75,6 +76,7 @@ class Compilation:
     rules: RuleLookup = field(default_factory=RuleLookup, compare=False)
     translations: tuple[Translation, ...] = ()
     counts: ResourceCounts = NO_RESOURCES
+    objects: Mapping[ResourceKey, tuple[str, int]] = field(default_factory=dict)
 
 
 def compile_table(
