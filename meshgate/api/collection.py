@@ -33,7 +33,7 @@ from meshgate.api.refusal import RefusedError, already_exists, not_found, not_ou
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
 from meshgate.api.selectors import Selector, everything
 from meshgate.api.served_objects import Key, ServedObjects
-from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreError
+from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreError, StoreFullError
 from meshgate.api.watch_window import ObjectChange, WatchWindow
 
 RESTART_STEP: Final = 1_000_000
@@ -417,7 +417,8 @@ class Collection:
                     [Change(stored_as, self._wall_clock(), type_.qualified_name, *key, before, stored, author)]
                 )
             except StoreError as error:
-                raise RefusedError(503, str(error)) from error
+                code = 507 if isinstance(error, StoreFullError) else 503
+                raise RefusedError(code, str(error), type=type_, name=key[1]) from error
         # Meanwhile others may have become visible, of which readers have seen the revisions; and so may a status.
         shown, latest = served.find(key), served.own.get(key)
         if stored is None:

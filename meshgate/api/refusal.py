@@ -22,6 +22,7 @@ _REASONS: Final[Mapping[int, str]] = {
     422: "Invalid",
     429: "TooManyRequests",
     503: "ServiceUnavailable",
+    507: "InsufficientStorage",
 }
 """The reasons by the HTTP status."""
 

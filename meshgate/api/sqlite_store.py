@@ -13,7 +13,9 @@ fails refuses all of its writes and leaves the file as it was; and the thread ne
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import queue
 import sqlite3
 import threading
@@ -25,7 +27,16 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreContent, StoredObject, StoreError
+from meshgate.api.store_interface import (
+    Author,
+    Change,
+    IObjectStore,
+    Object,
+    StoreContent,
+    StoredObject,
+    StoreError,
+    StoreFullError,
+)
 
 FILE_NAME: Final = "api.sqlite"
 
@@ -34,6 +45,9 @@ HISTORY_KEPT: Final = 10_000
 
 BUSY_FOR: Final = 5.0
 """Seconds to wait for another program that has the file open, such as a backup."""
+
+LEAST_SPACE: Final = 1 << 16
+"""Bytes of free space below which a failure to write is one of space."""
 
 _MIGRATIONS: Final = (
     """
@@ -130,18 +144,42 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            failure = Failure(StoreError(f"nothing was written to {self._path}: {error}"))  # type: ignore[no-untyped-call]
+            failure = Failure(self._refusal(error))  # type: ignore[no-untyped-call]
             outcomes = [(done, failure) for _, done in within]
         for work, done in closing:
             work(connection)
             outcomes.append((done, None))
         self._reactor.callFromThread(_fire, outcomes)
 
+    def _refusal(self, error: Exception) -> StoreError:
+        if _is_full(error, self._path.parent):
+            return StoreFullError(
+                f"nothing was written: the disk of {self._path.parent} is full; what serves stays as it is; free some "
+                "space and try again"
+            )
+        return StoreError(f"nothing was written to {self._path}: {error}")
+
     def _unusable(self, error: Exception) -> StoreError:
+        if _is_full(error, self._path.parent):
+            return StoreError(
+                f"the API's store {self._path} cannot be opened: the disk of {self._path.parent} is full; free some "
+                "space"
+            )
         return StoreError(
             f"the API's store {self._path} cannot be used: {error}; move the file away to begin with an empty store, "
             "or put a copy of an earlier day in its place"
         )
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """True if a write failed for want of space; SQLite does not always say so itself."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_IOERR:
+        space = os.statvfs(folder)
+        return space.f_bavail * space.f_frsize < LEAST_SPACE
+    return code == sqlite3.SQLITE_FULL
 
 
 def _fire(outcomes: list[tuple[Deferred[Any], Any]]) -> None:

@@ -26,6 +26,10 @@ class StoreError(Exception):
     """The store cannot be used, or has refused a write. The message is a sentence for people."""
 
 
+class StoreFullError(StoreError):
+    """The store has no space for a write. It takes writes again once there is space."""
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """
@@ -95,7 +99,8 @@ class IObjectStore(Interface):
         """
         Write some changes, all of them or none. Changes take effect in the order of the calls.
 
-        :return: fires when they are durable, or with a :class:`StoreError`; then none of them is written.
+        :return: fires when they are durable, or with a :class:`StoreError`; then none of them is written. It is a
+            :class:`StoreFullError` if there is no space for them.
         """
 
     def history(limit: int) -> Deferred[Sequence[Change]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from meshgate.api.sqlite_store import SqliteStore
-from meshgate.api.store_interface import Author, Change, IObjectStore, StoreError
+from meshgate.api.store_interface import Author, Change, IObjectStore, StoreError, StoreFullError
 from tests.api.api_objects import gateway
 from tests.support import IMPORT_ROOT, new_folder, reactor
 
@@ -146,6 +147,54 @@ class SqliteStoreTests(StoreSuite, TestCase):
         content = again.open()
         self.assertEqual([each.object["metadata"]["name"] for each in content.objects], ["a", "c"])
         await again.close()
+
+    async def test_a_full_disk(self) -> None:
+        """A write without space for it fails with a sentence, and so does all of its group; later ones work."""
+        store = self.make()
+        store.open()
+        await store.write([change(1, "a", gateway("a"))])
+        await self.work(store, "PRAGMA max_page_count = 12")  # SQLite refuses as it does when the disk is full
+        large = gateway("b", annotations={"text": "x" * 100_000})
+        both = [store.write([change(2, "b", large)]), store.write([change(3, "c", gateway("c"))])]
+        for each in both:
+            error: Any = await self.assertFailure(each, StoreFullError)
+            self.assertRegex(
+                str(error), rf"^nothing was written: the disk of {re.escape(str(self.file.parent))} is full; "
+            )
+        self.assertEqual([each.revision for each in await store.history(9)], [1])
+        await self.work(store, "PRAGMA max_page_count = 10000")
+        await store.write([change(4, "b", large)])
+        await store.close()
+        again = self.make()
+        self.assertEqual([each.object["metadata"]["name"] for each in again.open().objects], ["a", "b"])
+        await again.close()
+
+    async def work(self, store: SqliteStore, statement: str) -> None:
+        """Run a statement in the store's connection, which alone it affects."""
+        await store._ask(lambda connection: connection.execute(statement).fetchone())
+
+    async def test_a_group_commit(self) -> None:
+        """Writes that wait at once share a transaction, and so an fsync; each of them is acknowledged."""
+        store = self.make()
+        store.open()
+        commits: list[str] = []
+        await store._ask(lambda connection: connection.set_trace_callback(commits.append))
+        waiting = [store.write([change(number, f"g{number}", gateway("a", number))]) for number in range(1, 101)]
+        await gatherResults(waiting)
+        await store.close()
+        self.assertLessEqual(commits.count("COMMIT"), 10)
+
+    async def test_durable(self) -> None:
+        """The file is in WAL mode, and each commit waits until the disk has it."""
+        store = self.make()
+        store.open()
+        found = await store._ask(
+            lambda connection: [
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            ]
+        )
+        self.assertEqual(found, ["wal", 2])
+        await store.close()
 
     def refused(self) -> str:
         """The message of a store that cannot be opened."""
