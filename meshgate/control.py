@@ -24,6 +24,7 @@ from meshgate.compiled import compiled_text
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.lab import Lab
 from meshgate.lab.listening import WorkloadError
+from meshgate.metrics.readiness import Readiness
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
 from meshgate.providers.compiling import CompilerState, Compiling, compile_state
@@ -55,6 +56,7 @@ from meshgate.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from meshgate.api.configuration_api import ConfigurationApi
+    from meshgate.metrics.gateway_metrics import GatewayMetrics
 
 PORTS_LOGGED = 20
 """The number of ports that the log names at the start; the others are counted."""
@@ -128,7 +130,8 @@ class ControlProcess(Service):
         self._providers = Providers(self._feed)
         self._compiling = Compiling(reactor, self._install, self._compiled)
         signals = launch.signals.passed_on if launch is not None else None
-        self._pool = WorkerPool(reactor, workers, _serving(content), self._workers_changed, signals)
+        counting = content.metrics is not None
+        self._pool = WorkerPool(reactor, workers, _serving(content), self._workers_changed, signals, metrics=counting)
         self._ports = Ports(
             reactor,
             self._pool.serve,
@@ -142,6 +145,8 @@ class ControlProcess(Service):
         self._lab = Lab(reactor)
         self._api = self._new_api() if content.api else None
         self._first_read: FirstRead | None = None
+        self.readiness = Readiness(self._reporter, self._feed, self._pool, self._ports)
+        self._metrics = self._make_metrics() if counting else None
 
     def startService(self) -> None:
         """
@@ -166,6 +171,8 @@ class ControlProcess(Service):
             # Providers publish what they find; the feed's state is compiled to a table.
             self._providers.apply(settings.providers, _context(settings, self._reactor))
             self._start_api(settings)
+            if self._metrics is not None and settings.content.metrics is not None:
+                self._metrics.start(settings.content.metrics)
             compilation = self._compiling.compile_now(self._dated(self._feed.flush()), _proxy(settings))
 
             # The table goes to the workers, and its ports are bound.
@@ -192,6 +199,7 @@ class ControlProcess(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self.readiness.draining = "the gateway is stopping"
         self._reporter.stopping()
         self._feed.stop()
         self._compiling.stop()
@@ -202,6 +210,8 @@ class ControlProcess(Service):
         await self._pool.stop()
         await closed
         await self._lab.stop()
+        if self._metrics is not None:
+            await self._metrics.stop()
         await self._reporter.stop()
 
     def end_at_once(self) -> None:
@@ -263,6 +273,18 @@ class ControlProcess(Service):
         if self._api is not None and content.api is not None:
             self._api.start(content.api, settings.state_dir, content.default_namespace, content.gateway.namespace)
             self._first_read = FirstRead(settings.state_dir / API_FOLDER / FIRST_READ, time.time)
+
+    def _make_metrics(self) -> GatewayMetrics:
+        # Imported here for the same reason.
+        from meshgate.metrics.gateway_metrics import GatewayMetrics
+
+        metrics = GatewayMetrics(
+            self._reactor, self._reporter, self._feed, self._pool, self._ports, self._compiling.times, self.readiness
+        )
+        metrics.describe(__version__, compiled_text(), self._transport)
+        if self._api is not None:
+            metrics.add_api(self._api.answers)
+        return metrics
 
     def _serves(self) -> bool:
         """True if all workers serve the latest table."""

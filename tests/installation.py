@@ -55,7 +55,7 @@ class Installation:
             number = int(match[2])
             return match[1] + str(self.ports.setdefault(number, free_port()))
 
-        return re.sub(r"((?:port|number|targetPort|https?): *)(2701|18\d{3}|314\d{2})\b", ours, text)
+        return re.sub(r"((?:port|number|targetPort|https?): *)(2701|15090|18\d{3}|314\d{2})\b", ours, text)
 
     def edit_settings(self, **values: str) -> None:
         """Replace the values of keys that the settings file has, wherever they stand."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
@@ -158,16 +159,28 @@ class GatewayUnderTest:
     """
     A data plane with its ports, on the transport that the test's class names in ``transport``.
 
+    :param metrics: counts its connections.
     :ivar records: of the connections that have ended.
     :ivar addresses: the addresses on which its listeners were opened.
     """
 
-    def __init__(self, test: TestCase, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
+    def __init__(
+        self,
+        test: TestCase,
+        limits: Limits = Limits(),  # noqa: B008 - it is frozen
+        metrics: ConnectionCounts | None = None,
+    ) -> None:
         self.records: list[ConnectionRecord] = []
         self.resolver = FakeResolver()
         self.network = make_network(getattr(test, "transport", TWISTED), reactor)
         self.plane = Dataplane(
-            reactor, self.resolver, random.Random(1), self.records.append, limits, network=self.network
+            reactor,
+            self.resolver,
+            random.Random(1),
+            self.records.append,
+            limits,
+            network=self.network,
+            metrics=metrics,
         )
         self.addresses: dict[ListenerKey, tuple[str, int]] = {}
         self._accept = accept_here(self.network, self.plane.factory)

@@ -25,6 +25,7 @@ LAYERS = [
     "proxy",
     "workers",
     "state",
+    "metrics",
     "lab",
     "api",
 ]

@@ -149,6 +149,10 @@ class ConfigurationApi:
         self._store = self._collection = self._site = self._port = self._pods = None
         self._foreign = self._statuses = None
 
+    def answers(self) -> Mapping[int, int]:
+        """The number of answers by their HTTP status."""
+        return self._site.answers if self._site is not None else {}
+
     def _port_number(self) -> int:
         address: Any = self._port.getHost() if self._port is not None else None
         return address.port if address is not None else 0

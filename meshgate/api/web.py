@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -110,6 +111,7 @@ class ApiSite(StockFactory):
     The HTTP server of the API.
 
     :param reactor: for timers.
+    :ivar answers: the number of answers by their status.
     """
 
     noisy = False
@@ -120,6 +122,7 @@ class ApiSite(StockFactory):
         self.access = access
         self.clock = reactor
         self.requests = 0
+        self.answers: Counter[int] = Counter()
         self.watches: set[WatchStream] = set()
         self.logs: set[LogStream] = set()
 
@@ -243,6 +246,7 @@ class ApiHttpRequest(Request):
 
     def _send_head(self, answer: Answer) -> None:
         self.setResponseCode(answer.code)
+        self._site.answers[answer.code] += 1
         self.setHeader(b"content-type", JSON_TYPE.encode())  # type: ignore[no-untyped-call]
         self.setHeader(b"cache-control", b"no-cache, private")  # type: ignore[no-untyped-call]
         for name, value in answer.headers.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -75,6 +75,27 @@ def _objects(resources: Iterable[Resource[Any]]) -> dict[ResourceKey, tuple[str,
     return {each.key: (each.origin.uid, each.origin.generation) for each in resources if each.origin.uid}
 
 
+@dataclass(slots=True)
+class CompileTimes:
+    """
+    The times that compilations took, the turns of the reactor between their phases included.
+
+    :ivar count: the number of compilations.
+    :ivar total: the seconds of all.
+    :ivar last: the seconds of the last one.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    last: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Add a compilation."""
+        self.count += 1
+        self.total += seconds
+        self.last = seconds
+
+
 class Compiling:
     """
     Compiles one state after the other.
@@ -83,6 +104,7 @@ class Compiling:
     :param install: called with each new table, as soon as it can serve.
     :param finished: called after that with the whole compilation.
     :param wall_clock: returns the seconds since the epoch, by which certificates expire.
+    :ivar times: the times that it took.
     """
 
     _log = Logger()
@@ -98,6 +120,7 @@ class Compiling:
         self._wall_clock = wall_clock
         self._install = install
         self._finished = finished
+        self.times = CompileTimes()
         self._generation = 0
         self._compiler_state = CompilerState()
         self._waiting: tuple[FeedState, Proxy] | None = None
@@ -107,7 +130,10 @@ class Compiling:
     def compile_now(self, state: FeedState, proxy: Proxy) -> Compilation:
         """Compile in one go, for the start, without a call of ``install`` or ``finished``."""
         self._generation += 1
-        return at_once(compile_state(state, proxy, self._generation, self._compiler_state, self._now()))
+        began = self._clock.seconds()
+        compilation = at_once(compile_state(state, proxy, self._generation, self._compiler_state, self._now()))
+        self.times.add(self._clock.seconds() - began)
+        return compilation
 
     def compile_soon(self, state: FeedState, proxy: Proxy) -> Deferred[None]:
         """
@@ -140,11 +166,12 @@ class Compiling:
         while self._waiting is not None:
             (state, proxy), self._waiting = self._waiting, None
             self._generation += 1
-            now = self._now()
+            now, began = self._now(), self._clock.seconds()
             try:
                 compilation = await compile_state(
                     state, proxy, self._generation, self._compiler_state, now, rest, self._install
                 )
+                self.times.add(self._clock.seconds() - began)
                 self._finished(compilation)
             except CancelledError:
                 raise

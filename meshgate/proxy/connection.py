@@ -221,7 +221,10 @@ class Inbound(SearchOwner):
             self._refuse(Ending.BAD_HELLO)
         else:
             if hello is not None:
-                self.record.sni, self.record.alpn = hello.sni, hello.alpn
+                record, plane = self.record, self._dataplane
+                record.sni, record.alpn = hello.sni, hello.alpn
+                if plane.metrics is not None:
+                    record.hello = plane.seconds() - record.accepted
                 self._decide(hello.sni, _NO_SNI if hello.sni is None else _NO_ROUTE)
 
     def _read_hello(self, data: bytes) -> ClientHello | None:
@@ -242,18 +245,24 @@ class Inbound(SearchOwner):
     def _decide(self, sni: str | None, otherwise: Ending) -> None:
         """Choose the route by the table in force and dial it, or end with ``otherwise`` if there is none."""
         listener = self.listener
-        chain = self._chain_by_address(sni) if listener.by_address else listener.chain(sni)
+        pattern = ""
+        if listener.by_address:
+            pattern, chain = self._match_by_address(sni)
+        else:
+            chain = listener.chain(sni)
         if chain is None:
             self._refuse(otherwise if listener.in_table is not None else _NO_ROUTE)
         else:
+            if listener.sniffs and self._dataplane.metrics is not None:
+                listener.count_pattern(pattern or listener.pattern(sni))
             self._dial(chain)
 
-    def _chain_by_address(self, sni: str | None) -> Chain | None:
+    def _match_by_address(self, sni: str | None) -> tuple[str, Chain | None]:
         listener = self.listener.in_table
         if listener is None:
-            return None
+            return "", None
         here = self.transport.getHost().host
-        return listener.lookup_from(sni, address(self.record.client[0]), address(here))
+        return listener.match_from(sni, address(self.record.client[0]), address(here))
 
     def _dial(self, chain: Chain) -> None:
         plane, record = self._dataplane, self.record
@@ -318,6 +327,8 @@ class Inbound(SearchOwner):
         if self._policy is not NO_CONNECTION_POLICY and self._policy.idle is not None:
             limits = limits.under(self._policy)
         plane.joined += 1
+        if plane.metrics is not None:
+            plane.metrics.joined(self.record)
         relay = self.relay = Relay(
             plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
         )
@@ -421,6 +432,8 @@ class Inbound(SearchOwner):
             record.ending = ending
             plane = self._dataplane
             record.duration = plane.seconds() - record.accepted
+            if plane.metrics is not None:
+                plane.metrics.ended(record)
             plane.ended(record)
 
     def _stop_timer_and_search(self) -> None:

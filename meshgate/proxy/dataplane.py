@@ -20,13 +20,14 @@ from zope.interface import classImplements
 
 from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.connection import Inbound
+from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Admission, Limits
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
-from meshgate.routing.lookup import find_chain
-from meshgate.routing.table import Chain, Listener, ListenerKey, RoutingTable
+from meshgate.routing.lookup import find_chain, suffix_pattern
+from meshgate.routing.table import CATCH_ALL, Chain, Listener, ListenerKey, RoutingTable
 from meshgate.transport.descriptors import PortLoad
 from meshgate.transport.network import Network, TwistedNetwork
 
@@ -42,11 +43,15 @@ class ServedListener:
     :ivar in_table: the listener of the table in force; None if the table does not have it.
     :ivar sniffs: as in the table.
     :ivar by_address: routes also depend on addresses, so that :meth:`chain` cannot choose one.
+    :ivar block: the block of its connections in the metrics' counts.
     """
 
-    def __init__(self, key: ListenerKey) -> None:
+    def __init__(self, key: ListenerKey, counts: ConnectionCounts | None = None) -> None:
         self.key = key
         self.name = str(key)
+        self.block = -1
+        self._counts = counts
+        self._patterns: dict[str, int] = {}
         self.active = 0
         self.in_table: Listener | None = None
         self.sniffs = False
@@ -66,6 +71,24 @@ class ServedListener:
             self.sniffs, self.by_address = listener.sniffs, bool(listener.by_address)
             self._exact, self._suffixes = listener.exact, listener.suffixes
             self._catch_all = listener.catch_all
+        if self._counts is not None:
+            self._patterns = {}
+            self.block = self._counts.listener_block(self.name)
+
+    def count_pattern(self, pattern: str) -> None:
+        """Count a connection by the name pattern of its chain, for the metrics."""
+        counts = self._counts
+        if counts is not None:
+            word = self._patterns.get(pattern)
+            if word is None:
+                word = self._patterns[pattern] = counts.pattern(self.name, pattern)
+            counts.matched(word)
+
+    def pattern(self, sni: str | None) -> str:
+        """Return the name pattern by which :meth:`chain` finds the chain for a server name."""
+        if sni is None:
+            return CATCH_ALL
+        return sni if sni in self._exact else suffix_pattern(sni, self._suffixes)
 
     def chain(self, sni: str | None) -> Chain | None:
         """Look up the chain for a server name, as :func:`~meshgate.routing.lookup.find_chain`."""
@@ -95,6 +118,7 @@ class Dataplane:
     :param wall_clock: returns seconds since the epoch.
     :param network: the transports; Twisted's own by default.
     :param counts: the counts that all workers share; by default those of a single worker.
+    :param metrics: the counts of connections for metrics; None to count none.
     :ivar wheel: the clock for time limits.
     :ivar seconds: returns the reactor's exact time.
     :ivar clusters: the state that the connections to each destination share.
@@ -115,8 +139,10 @@ class Dataplane:
         wall_clock: Callable[[], float] = time.time,
         network: Network | None = None,
         counts: SharedCounts | None = None,
+        metrics: ConnectionCounts | None = None,
     ) -> None:
         self.reactor = reactor
+        self.metrics = metrics
         self.network = network or TwistedNetwork(reactor)
         self.wheel = self.network.wheel
         self.seconds = reactor.seconds
@@ -135,6 +161,7 @@ class Dataplane:
         self.ids = count(1)
         self.draining = False
         self.connections: set[Inbound] = set()
+        self._in_turn: list[Inbound] = []
         self.joined = 0
         self._drained: list[Deferred[None]] = []
 
@@ -174,7 +201,7 @@ class Dataplane:
         """Return the factory that serves the clients of one listener."""
         listener = self._listeners.get(key)
         if listener is None:
-            listener = self._listeners[key] = ServedListener(key)
+            listener = self._listeners[key] = ServedListener(key, self.metrics)
             listener.update(self._table)
         return _InboundFactory(self, listener)
 
@@ -207,6 +234,8 @@ class Dataplane:
             counted = self._admission.enter(self._limits, record.listener, record.client[0])
             if counted is None:
                 record.ending = Ending.OVER_LIMIT
+                if self.metrics is not None:
+                    self.metrics.ended(record)
                 self.ended(record)
                 return None
             connection.counted = counted
@@ -226,6 +255,25 @@ class Dataplane:
             self._admission.leave(connection.counted)
             connection.counted = ()
         self._fire_when_drained()
+
+    def count_progress(self, most: int) -> bool:
+        """
+        Count the bytes of live connections so far, for the metrics: of some of them at each call, in turn.
+
+        :param most: number of connections to look at.
+        :return: True if all have had their turn; the next call begins anew.
+        """
+        metrics = self.metrics
+        if metrics is None:
+            return True
+        if not self._in_turn:
+            self._in_turn = list(self.connections)
+        for _ in range(min(most, len(self._in_turn))):
+            connection = self._in_turn.pop()
+            if connection.relay is not None and connection.record.ending is None:
+                connection.update_counts()
+                metrics.progressed(connection.record)
+        return not self._in_turn
 
     def _fire_when_drained(self) -> None:
         while self._drained and not self.connections:
@@ -268,6 +316,8 @@ class _InboundFactory:
             host = host.removeprefix(_IPV4_MAPPED)
         listener = self._listener
         record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), listener.name, (host, port))
+        if plane.metrics is not None:
+            plane.metrics.opened(listener.block)
         return plane.admit(Inbound(plane, listener, record))
 
 

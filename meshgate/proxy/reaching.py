@@ -266,6 +266,8 @@ class EndpointSearch(CountedConnection):
             plane.dial_log.note(error, self._record, load.name)
         else:
             new = self._cluster.failed(load, started, now, plane.rng)
+            if plane.metrics is not None:
+                plane.metrics.dial_failed(self._record, load.name)
         # For a host that does not exist, a router or the kernel refuses the dial after some seconds.
         if self._single or isinstance(error, DialTimeout) or now - started >= SILENCE:
             self._attempts_left -= 1

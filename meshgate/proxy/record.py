@@ -19,10 +19,15 @@ class ConnectionRecord:
     :ivar bytes_in: number of bytes read from the client and sent on to the endpoint.
     :ivar bytes_out: number of bytes read from the endpoint and sent on to the client; for any ending but ``ok``, only
         those that the client has acknowledged.
+    :ivar hello: seconds from accept to the end of the ClientHello; None without one.
     :ivar dial: seconds from the first dial to the connection to the endpoint; None without one.
     :ivar dial_error: the reasons of failed dials, each once, in order, with commas between them.
     :ivar first_byte: seconds from accept to the endpoint's first byte; None without one.
     :ivar duration: seconds from accept to the end.
+    :ivar block: index of the block that the joined connection is counted in
+        (:mod:`meshgate.proxy.connection_counts`); -1 until then.
+    :ivar counted_in: the part of :attr:`bytes_in` that has been counted there; likewise :attr:`counted_out`.
+    :ivar first_byte_counted: :attr:`first_byte` has been counted there.
     """
 
     id: int
@@ -38,11 +43,16 @@ class ConnectionRecord:
     endpoint: str = ""
     bytes_in: int = 0
     bytes_out: int = 0
+    hello: float | None = None
     dial: float | None = None
     dial_error: str = ""
     first_byte: float | None = None
     duration: float = 0.0
     ending: Ending | None = None
+    block: int = -1
+    counted_in: int = 0
+    counted_out: int = 0
+    first_byte_counted: bool = False
 
     def __init__(
         self,

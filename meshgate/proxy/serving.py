@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from meshgate.proxy.access_log import EndedConnections, Format, open_access_log
+from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
@@ -55,6 +56,7 @@ class Serving:
     :param on_change: called when :meth:`problems` may have changed.
     :param counts: the counts of connections that all workers share, by which connections are limited.
     :param first_id: the number of the first connection.
+    :param metrics: the counts of this worker's connections for metrics; None to count none.
     :ivar serve: accepts the connections of a listener, on one socket.
     """
 
@@ -65,6 +67,7 @@ class Serving:
         on_change: Callable[[], None],
         counts: SharedCounts,
         first_id: int,
+        metrics: ConnectionCounts | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -83,6 +86,7 @@ class Serving:
             wall_clock=time.time,
             network=self._network,
             counts=counts,
+            metrics=metrics,
         )
         self._dataplane.ids = count(first_id)
         self.serve = accept_here(self._network, self._dataplane.factory)
@@ -91,6 +95,10 @@ class Serving:
     def connections(self) -> int:
         """The number of live connections."""
         return self._dataplane.count
+
+    def count_progress(self, most: int) -> bool:
+        """As :meth:`meshgate.proxy.dataplane.Dataplane.count_progress`."""
+        return self._dataplane.count_progress(most)
 
     def ended(self) -> Mapping[str, int]:
         """The number of ended connections for each ending."""

@@ -38,3 +38,14 @@ def find_chain(
                     return chain
                 dot = sni.find(".", dot + 1)
     return catch_all
+
+
+def suffix_pattern(sni: str, suffixes: Mapping[str, Chain]) -> str:
+    """Return the wildcard by which :func:`find_chain` finds the chain for a name that has no exact one, or ``*``."""
+    dot = sni.find(".") if suffixes else -1
+    while dot >= 0:
+        suffix = sni[dot + 1 :]
+        if suffix in suffixes:
+            return f"*.{suffix}"
+        dot = sni.find(".", dot + 1)
+    return "*"

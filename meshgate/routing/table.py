@@ -227,16 +227,18 @@ class Listener:
         :param source: see :meth:`ByAddress.find`.
         :param destination: likewise.
         """
-        if not self.by_address:
-            return self.lookup(sni)
+        return self.match_from(sni, source, destination)[1] if self.by_address else self.lookup(sni)
+
+    def match_from(self, sni: str | None, source: int | None, destination: int | None) -> tuple[str, Chain | None]:
+        """Find a chain as :meth:`lookup_from`, with its name that has matched: a full name, a wildcard, or ``*``."""
         for name in _names_over(sni):
             limited = self.by_address.get(name)
             chain = limited.find(source, destination) if limited is not None else None
             if chain is None:
                 chain = self._of_name(name)
             if chain is not None:
-                return chain
-        return None
+                return name, chain
+        return CATCH_ALL, None
 
     def _of_name(self, name: str) -> Chain | None:
         """The chain of a name that is not limited to some addresses."""

@@ -276,6 +276,15 @@ class ApiSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Metrics for Prometheus, and the paths by which a load balancer or Kubernetes asks if the gateway is ready."""
+
+    bind: Address = _key(
+        "The IP address of /metrics, /livez and /readyz, in plain HTTP without credentials.", "127.0.0.1"
+    )
+    port: Port = _key("Their TCP port.", 15090)
+
+
 class SettingsFile(Section):
     """The whole file."""
 
@@ -336,6 +345,11 @@ class SettingsFile(Section):
     )
     api: ApiSettings | None = _key(
         "An API for kubectl, with a store of its own in state_dir/api. Without this key, there is none.", None
+    )
+    metrics: MetricsSettings | None = _key(
+        "Metrics for Prometheus, and the health of the gateway. Without this key, there are none, and nothing is "
+        "counted. Taken at the start only.",
+        None,
     )
     lab: LabSettings | None = _key("Demonstration services run beside the gateway. Without this key, none are.", None)
 

@@ -167,6 +167,16 @@ class Reporter:
         else:
             self._write_now()
 
+    def problems(self) -> list[Problem]:
+        """All problems that exist now."""
+        return [
+            *self.load_problems,
+            *self.own_problems.all(),
+            *map(self._port_problem, self._ports.failures),
+            *self._pool.problems(),
+            *self.compilation.problems,
+        ]
+
     def log_problems(self, problems: Iterable[Problem]) -> None:
         """Log problems without a status: those of a start that fails, since the status of the last one stays."""
         self._problem_log.report(problems)
@@ -175,13 +185,14 @@ class Reporter:
 
     def failure_text(self, failure: PortFailure) -> str:
         """A port that cannot be bound, with the reason."""
-        return f"port {self._address_text(failure.key)} cannot be bound: {failure.reason}"
+        return f"port {self.address_text(failure.key)} cannot be bound: {failure.reason}"
 
     def bound_ports(self) -> list[str]:
         """The addresses of the open ports, in their order."""
-        return [self._address_text(key) for key in self._ports.listening]
+        return [self.address_text(key) for key in self._ports.listening]
 
-    def _address_text(self, key: ListenerKey) -> str:
+    def address_text(self, key: ListenerKey) -> str:
+        """The address of a port, as it is shown."""
         listener = self.table.listeners.get(key)
         return str(key if listener is None else listener.address)
 
@@ -189,15 +200,9 @@ class Reporter:
 
     def _gather_status(self) -> StatusContent:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
-        problems = [
-            *self.load_problems,
-            *self.own_problems.all(),
-            *map(self._port_problem, self._ports.failures),
-            *self._pool.problems(),
-            *self.compilation.problems,
-        ]
+        problems = self.problems()
         self._problem_log.report(problems)
-        self._bound.follow(map(self._address_text, failures), self.bound_ports().__contains__)
+        self._bound.follow(map(self.address_text, failures), self.bound_ports().__contains__)
         process = {**self._process, "running": not self._stopped, "updated": iso_time()}
         compilation = self.compilation
         return StatusContent(self.table, failures, problems, process, compilation.statuses, compilation.counts)

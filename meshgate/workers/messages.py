@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from meshgate.proxy.connection_counts import PatternLabels, SeriesLabels
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
 from meshgate.routing.outliers import LeftOut
@@ -37,7 +38,8 @@ SocketId = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Begin:
     """
-    The first message. The memory of the shared counts comes with it, as a descriptor.
+    The first message. The memory of the shared counts comes with it, as a descriptor, and that of the counts of
+    connections, if they are counted for metrics.
 
     :ivar slot: the index of the worker's slot, from 0, which is its row of the counts.
     :ivar slots: the number of slots.
@@ -150,6 +152,19 @@ class ConnectionFigures:
     connections: int = 0
     endings: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeries:
+    """
+    Blocks and words that the worker has taken in its region of :mod:`meshgate.proxy.connection_counts`.
+
+    :ivar blocks: indexes of blocks, each with the labels of its series.
+    :ivar patterns: indexes of words, each with the labels of its pattern.
+    """
+
+    blocks: list[tuple[int, SeriesLabels]]
+    patterns: list[tuple[int, PatternLabels]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +44,8 @@ from meshgate.transport.binding import defer_accept
 from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
-from meshgate.workers.messages import Begin, SocketId, TableComplete, pack_edits
+from meshgate.workers.count_totals import CountTotals, shared_memory
+from meshgate.workers.messages import Begin, NewSeries, SocketId, TableComplete, pack_edits
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
 
 IDS_PER_WORKER: Final = 1_000_000_000
@@ -69,9 +69,11 @@ class WorkerPool:
     :param on_change: called when :meth:`problems`, :attr:`live_generation` or the workers may have changed.
     :param passed_on: called with each signal that a worker passes on, and the moment when it came, in seconds of the
         monotonic clock.
+    :param metrics: have the workers count their connections for metrics.
     :raises NoSuchTransport: if the settings ask for a transport that does not exist on this system.
     :ivar settings: the settings in force.
     :ivar table: the table that the workers have to serve.
+    :ivar metrics: the counts for metrics; None if the workers count none.
     :ivar live_generation: the generation of the latest table that all running workers serve; 0 before the first.
     :ivar stopping: True if the workers are ending, and are not replaced.
     """
@@ -85,6 +87,8 @@ class WorkerPool:
         settings: ServingSettings,
         on_change: Callable[[], None],
         passed_on: Callable[[Signals, float], None] | None = None,
+        *,
+        metrics: bool = False,
     ) -> None:
         self._reactor = reactor
         self._on_change = on_change
@@ -98,7 +102,8 @@ class WorkerPool:
         self._names: dict[str, NameFigures] = {}
         self._seed = new_seed()
         chosen_transport(settings.transport, reactor)
-        self._memory = _shared_memory(bytes_for(size))
+        self._memory = shared_memory(bytes_for(size))
+        self.metrics = CountTotals(size) if metrics else None
         self._counts = SharedCounts(mmap.mmap(self._memory, bytes_for(size)), 0, self._seed)
         self._first_ids = count(1, IDS_PER_WORKER)
         self._port_numbers = count()
@@ -163,6 +168,11 @@ class WorkerPool:
         """Figures of each worker."""
         return [slot.worker_figures() for slot in self._slots]
 
+    @property
+    def serving(self) -> int:
+        """The number of workers that serve a table."""
+        return sum(slot.installed is not None for slot in self._slots)
+
     def ended(self) -> Mapping[str, int]:
         """The number of ended connections for each ending, including those of workers that are gone."""
         return sum((Counter(slot.figures.endings) for slot in self._slots), self._ended)
@@ -209,9 +219,12 @@ class WorkerPool:
 
     # Called by the slots.
 
-    def first_message(self, index: int) -> tuple[Begin, int]:
-        """The first message to a worker, and the descriptor of the shared counts, which goes with it."""
-        return Begin(self.settings, index, len(self._slots), next(self._first_ids), self._seed), self._memory
+    def first_message(self, index: int) -> tuple[Begin, *tuple[int, ...]]:
+        """The first message to a worker, and the descriptors of the shared memory, which go with it."""
+        begin = Begin(self.settings, index, len(self._slots), next(self._first_ids), self._seed)
+        if self.metrics is None:
+            return begin, self._memory
+        return begin, self._memory, self.metrics.memory
 
     def edits(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], TableComplete]:
         """
@@ -255,10 +268,17 @@ class WorkerPool:
             else:
                 self._names.pop(name, None)
 
+    def new_series(self, slot: WorkerSlot, message: NewSeries) -> None:
+        """Note whose counts a worker has begun to keep."""
+        if self.metrics is not None:
+            self.metrics.add_series(slot.index, message.blocks, message.patterns)
+
     def worker_ended(self, slot: WorkerSlot) -> None:
         """Add up the counts of a worker that is gone. Called while the slot still has its figures."""
         self._ended.update(slot.figures.endings)
         self._counts.clear(slot.index)
+        if self.metrics is not None:
+            self.metrics.worker_ended(slot.index)
 
     def shorten_pauses(self) -> None:
         """If no worker runs, shorten the pauses before replacements: long ones are for when others serve meanwhile."""
@@ -304,6 +324,8 @@ class WorkerPool:
             if self._killing is not None:
                 self._killing.cancel()
             os.close(self._memory)
+            if self.metrics is not None:
+                self.metrics.close()
             stopped.callback(None)
 
 
@@ -327,17 +349,6 @@ def _merged(figures: Sequence[NameFigures]) -> NameFigures:
         return latest
     first = min(failing, key=lambda each: each.failing_since or 0.0)
     return replace(latest, failing_since=first.failing_since, reason=first.reason)
-
-
-def _shared_memory(size: int) -> int:
-    """A descriptor of so many bytes of zeros, which can be passed to other processes: a file without a name."""
-    if hasattr(os, "memfd_create"):
-        memory: int = os.memfd_create("meshgate-counts")
-    else:
-        with tempfile.TemporaryFile(prefix="meshgate-counts-") as file:
-            memory = os.dup(file.fileno())
-    os.ftruncate(memory, size)
-    return memory
 
 
 @dataclass(frozen=True, slots=True)

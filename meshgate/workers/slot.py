@@ -41,6 +41,7 @@ from meshgate.workers.messages import (
     Listen,
     LogLine,
     NameChanges,
+    NewSeries,
     ReopenLog,
     SignalReceived,
     SocketId,
@@ -233,6 +234,8 @@ class WorkerSlot:
             self.figures = message
         elif isinstance(message, NameChanges):
             self._update_names(message)
+        elif isinstance(message, NewSeries):
+            self._pool.new_series(self, message)
         elif isinstance(message, TableInstalled):
             self.installed, self._installing = self._installing, None
             self._answered()

@@ -29,6 +29,7 @@ from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.processors import take_turns
 from meshgate.processes.signals import HANDLED, PASSED_ON
 from meshgate.proxy.access_log import AccessLogError
+from meshgate.proxy.connection_counts import ConnectionCounts, region_bytes
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity
@@ -46,6 +47,7 @@ from meshgate.workers.messages import (
     Listen,
     LogLine,
     NameChanges,
+    NewSeries,
     ReopenLog,
     SignalReceived,
     SocketId,
@@ -60,6 +62,9 @@ from meshgate.workers.worker_process import CHANNEL
 
 COUNT_EVERY: Final = 0.25
 """Seconds between two counts of the figures, which are sent if they have changed."""
+
+PROGRESS_AT_ONCE: Final = 500
+"""The number of live connections whose bytes so far are counted at a time, in some 0.2 ms."""
 
 REPORT_AFTER: Final = 0.1
 """Seconds from a change of the problems to the message about it: many names change at the same time."""
@@ -86,6 +91,7 @@ class Worker:
         self._reactor = reactor
         self.status = 0
         self._serving: Serving | None = None
+        self._metrics: ConnectionCounts | None = None
         self._table = RoutingTable()
         self._draft: Draft | None = None
         self._unpacker = Unpacker()
@@ -133,16 +139,25 @@ class Worker:
             self._ending = True
             self._channel.close()
 
-    def _begin(self, message: Begin, memory: int) -> None:
+    def _begin(self, message: Begin, memory: int, regions: int | None = None) -> None:
         shared = mmap.mmap(memory, bytes_for(message.slots))
         os.close(memory)
         counts = SharedCounts(shared, message.slot, message.seed)
+        if regions is not None:
+            own = slice(message.slot * region_bytes(), (message.slot + 1) * region_bytes())
+            self._metrics = ConnectionCounts(memoryview(mmap.mmap(regions, message.slots * region_bytes()))[own])
+            os.close(regions)
         raise_limit()
         self._serving = serving = Serving(
-            self._reactor, message.settings, self._report_soon, counts=counts, first_id=message.first_id
+            self._reactor,
+            message.settings,
+            self._report_soon,
+            counts=counts,
+            first_id=message.first_id,
+            metrics=self._metrics,
         )
         self._try_log(serving.start)
-        self._count_regularly()
+        self._count_regularly(self._reactor.seconds())
 
     def _add_chunk(self, message: TableChunk) -> None:
         if self._draft is None:
@@ -215,9 +230,11 @@ class Worker:
             self._problems = problems
             self._channel.send(CurrentProblems(problems))
 
-    def _count_regularly(self) -> None:
+    def _count_regularly(self, due: float) -> None:
+        if self._metrics is not None:
+            self._metrics.late(max(0.0, self._reactor.seconds() - due))
         self._count()
-        self._reactor.callLater(COUNT_EVERY, self._count_regularly)
+        self._reactor.callLater(COUNT_EVERY, self._count_regularly, self._reactor.seconds() + COUNT_EVERY)
 
     def _count(self) -> None:
         serving = self._running_serving
@@ -225,6 +242,11 @@ class Worker:
         if figures != self._figures:
             self._figures = figures
             self._channel.send(figures)
+        if self._metrics is not None:
+            serving.count_progress(PROGRESS_AT_ONCE)
+            blocks, patterns = self._metrics.news()
+            if blocks or patterns:
+                self._channel.send(NewSeries(blocks, patterns))
         names = serving.name_news()
         if names:
             self._channel.send(NameChanges(names))

@@ -1,0 +1,35 @@
+"""
+The collector: every metric of the gateway, made when somebody asks.
+
+Nothing is kept for a scrape, and no worker is asked: each source reads what the control process and the memory shared
+with the workers have. A source is a function that returns families of :mod:`meshgate.metrics.metric_families`; to add
+one, pass it to :meth:`GatewayCollector.add`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+Source = Callable[[], Iterable[Metric]]
+"""Makes some families."""
+
+
+class GatewayCollector(Collector):
+    """All families of the gateway."""
+
+    def __init__(self) -> None:
+        self._sources: list[Source] = []
+
+    def add(self, source: Source) -> None:
+        """Add a source of families."""
+        self._sources.append(source)
+
+    def collect(self) -> Iterator[Metric]:
+        """Make all families; one without samples is left out."""
+        for source in self._sources:
+            for metric in source():
+                if metric.samples:
+                    yield metric

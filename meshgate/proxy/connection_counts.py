@@ -1,0 +1,296 @@
+"""
+The counts of a worker's connections, for metrics: plain integers in memory that the control process reads.
+
+The problem: a count must cost a connection next to nothing, a worker must not be held while somebody reads thousands of
+counts, and strangers must not be able to make their number grow.
+
+The approach: each worker has a region of memory that it alone changes, without locks, and the control process reads it
+whenever it likes. A region has a few words of the worker itself, a word for each name pattern of the routes, and a
+block of words for each series: a listener, and the Gateway, the VirtualService, the destination and the endpoint of its
+connections. The first connection of a series takes the next block; :meth:`ConnectionCounts.news` tells the control
+process whose block it is.
+
+The invariants: a counter never goes down while its worker lives; the control process keeps the last values of a worker
+that is gone. No label is chosen by a client: a server name counts under the pattern of the route that it has matched.
+If all blocks are taken, connections count under the labels ``other``, and :data:`OTHER` says how many those were.
+
+To add a counter of connections, add its word to the block, its family to :mod:`meshgate.metrics.metric_families`, and a
+row to ``_COUNTERS`` of :mod:`meshgate.metrics.connection_metrics`. A new ending needs nothing: all endings have a word
+each. A counter of the worker as a whole takes the next word of the head, and a row in ``_WORKER_COUNTERS`` there.
+"""
+
+from __future__ import annotations
+
+from mmap import mmap
+from typing import Any, Final
+
+from meshgate.compiled import c_form
+from meshgate.proxy.endings import Ending
+from meshgate.proxy.record import ConnectionRecord
+
+SeriesLabels = tuple[str, str, str, str, str]
+"""Listener, Gateway, VirtualService, destination and endpoint; empty where there was none."""
+
+PatternLabels = tuple[str, str]
+"""Listener, and the server name or wildcard that a route names; ``*`` for a chain that takes all names."""
+
+WORD: Final = 8
+"""Bytes of a word."""
+
+MOST_SERIES: Final = 2_000
+"""The number of series with an endpoint or a route that are told apart. One has some 40 lines in the metrics."""
+
+MOST_LISTENERS: Final = 500
+"""The number of listeners that are told apart; each has a block of its own, and one for ``other``."""
+
+MOST_PATTERNS: Final = 20_000
+"""The number of patterns of server names that are told apart, over all listeners."""
+
+OTHER_LABEL: Final = "other"
+"""The label of what is not told apart any more."""
+
+SECONDS: Final[tuple[float, ...]] = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+"""Upper bounds of the buckets of the times until something happens, in seconds."""
+
+DURATIONS: Final[tuple[float, ...]] = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+"""The same for the durations of connections."""
+
+# The words of a block. A histogram has its sum, in microseconds, then a word for each bucket, and one for the rest.
+OPENED: Final = 0
+"""Connections accepted, in the block of a listener; else those joined with the endpoint."""
+OPEN: Final = 1
+"""Of the connections joined with the endpoint, those that are open. The one word that goes down."""
+BYTES_IN: Final = 2
+BYTES_OUT: Final = 3
+DIAL_FAILURES: Final = 4
+HELLO: Final = 5
+DIAL: Final = HELLO + 2 + len(SECONDS)
+FIRST_BYTE: Final = DIAL + 2 + len(SECONDS)
+DURATION: Final = FIRST_BYTE + 2 + len(SECONDS)
+ENDED: Final = DURATION + 2 + len(DURATIONS)
+ENDINGS: Final = tuple(Ending)
+"""The endings, in the order of their words."""
+BLOCK: Final = ENDED + len(ENDINGS)
+"""Words of a block."""
+
+# The words of a worker.
+OTHER: Final = 0
+"""Connections that count under ``other``, since all blocks are taken."""
+OTHER_PATTERNS: Final = 1
+"""Connections whose pattern counts under ``other``."""
+# Words 2 to 7 are free.
+LAG: Final = 8
+"""A histogram of the seconds by which the reactor was late for a timer."""
+HEAD: Final = LAG + 2 + len(SECONDS)
+
+PATTERNS: Final = HEAD
+"""The first pattern's word, which is that of ``other``."""
+BLOCKS: Final = PATTERNS + 1 + MOST_PATTERNS
+"""The first block, which is that of ``other`` for all listeners that are not told apart."""
+OTHER_LISTENERS: Final = BLOCKS + BLOCK
+"""The block of these listeners for connections that have no route yet."""
+_FIRST_BLOCK: Final = OTHER_LISTENERS + BLOCK
+_REGION: Final = _FIRST_BLOCK + BLOCK * (MOST_SERIES + 2 * MOST_LISTENERS)
+
+_ENDING_WORD: Final[dict[Ending | None, int]] = {ending: ENDED + index for index, ending in enumerate(ENDINGS)}
+
+
+def region_bytes() -> int:
+    """Return the bytes of a worker's region. Those that are never written take no memory."""
+    return _REGION * WORD
+
+
+class PlainWords:
+    """
+    Words that are added to. ``_counts.c`` has a twin of this class.
+
+    :param memory: bytes that can be written.
+    """
+
+    def __init__(self, memory: Any) -> None:
+        self._words = memoryview(memory).cast("B").cast("q")
+
+    def add(self, *pairs: int) -> None:
+        """Add to several words: each index is followed by the number to add."""
+        words = self._words
+        for position in range(0, len(pairs), 2):
+            words[pairs[position]] += pairs[position + 1]
+
+
+_words: Any = c_form("meshgate.proxy._counts", "Words") or PlainWords
+
+
+class ConnectionCounts:
+    """
+    The counts, as their worker writes them.
+
+    :param memory: the worker's region: :func:`region_bytes` bytes of zeros.
+    """
+
+    def __init__(self, memory: bytearray | mmap | memoryview) -> None:
+        self._add: Any = _words(memory).add
+        self._blocks: dict[SeriesLabels, int] = {}
+        self._others: dict[str, int] = {}
+        self._patterns: dict[PatternLabels, int] = {}
+        self._series = 0
+        self._next_block = _FIRST_BLOCK
+        self._new_blocks: list[tuple[int, SeriesLabels]] = []
+        self._new_patterns: list[tuple[int, PatternLabels]] = []
+
+    def listener_block(self, listener: str) -> int:
+        """Return the block of a listener's connections that have no route yet."""
+        labels = (listener, "", "", "", "")
+        block = self._blocks.get(labels)
+        if block is None:
+            if len(self._others) < MOST_LISTENERS:
+                block = self._take_block(labels)
+                self._others[listener] = self._take_block((listener, *(OTHER_LABEL,) * 4))
+            else:
+                block = OTHER_LISTENERS
+            self._blocks[labels] = block
+        return block
+
+    def opened(self, listener_block: int) -> None:
+        """Count an accepted connection."""
+        self._add(listener_block, 1)
+
+    def pattern(self, listener: str, pattern: str) -> int:
+        """Return the word of a pattern of server names. Keep it: the look-up costs more than the counting."""
+        labels = (listener, pattern)
+        word = self._patterns.get(labels)
+        if word is None:
+            count = len(self._patterns)
+            word = PATTERNS
+            if count < MOST_PATTERNS:
+                word += 1 + count
+                self._patterns[labels] = word
+                self._new_patterns.append((word, labels))
+        return word
+
+    def matched(self, word: int) -> None:
+        """Count a connection whose server name has matched the pattern of a word."""
+        if word == PATTERNS:
+            self._add(word, 1, OTHER_PATTERNS, 1)
+        else:
+            self._add(word, 1)
+
+    def joined(self, record: ConnectionRecord) -> None:
+        """Count a connection that is joined with its endpoint."""
+        block = record.block = self._block_of(record, record.endpoint, 1)
+        dial, hello = record.dial or 0.0, record.hello
+        index = block + DIAL + 1 + seconds_bucket(dial)
+        microseconds = int(dial * 1e6)
+        if hello is None:
+            self._add(block, 1, block + OPEN, 1, block + DIAL, microseconds, index, 1)
+        else:
+            first = block + HELLO
+            self._add(
+                block, 1, block + OPEN, 1, block + DIAL, microseconds, index, 1,
+                first, int(hello * 1e6), first + 1 + seconds_bucket(hello), 1,
+            )  # fmt: skip
+
+    def progressed(self, record: ConnectionRecord) -> None:
+        """Count the bytes that a joined connection has moved since it was counted last, and its first byte."""
+        block = record.block
+        if block >= 0:
+            self._count_bytes(record, block)
+            self._count_first_byte(record, block)
+
+    def ended(self, record: ConnectionRecord) -> None:
+        """Count a connection that has ended; its record is complete."""
+        block, duration = record.block, record.duration
+        if block < 0:
+            block = self._block_of(record, record.endpoint, 1)
+            hello = record.hello
+            if hello is not None:
+                first = block + HELLO
+                self._add(first, int(hello * 1e6), first + 1 + seconds_bucket(hello), 1)
+        else:
+            self._add(block + OPEN, -1)
+            self._count_first_byte(record, block)
+        self._count_bytes(record, block)
+        first = block + DURATION
+        self._add(
+            first,
+            int(duration * 1e6),
+            first + 1 + _duration_bucket(duration),
+            1,
+            block + _ENDING_WORD[record.ending],
+            1,
+        )
+
+    def dial_failed(self, record: ConnectionRecord, endpoint: str) -> None:
+        """Count a failed dial of an endpoint."""
+        self._add(self._block_of(record, endpoint, 0) + DIAL_FAILURES, 1)
+
+    def late(self, seconds: float) -> None:
+        """Count a timer that has fired late by so many seconds, if not 0."""
+        self._add(LAG, int(seconds * 1e6), LAG + 1 + seconds_bucket(seconds), 1)
+
+    def news(self) -> tuple[list[tuple[int, SeriesLabels]], list[tuple[int, PatternLabels]]]:
+        """Return the blocks and the words of patterns that were taken since the last call, with their labels."""
+        blocks, patterns = self._new_blocks, self._new_patterns
+        self._new_blocks, self._new_patterns = [], []
+        return blocks, patterns
+
+    def _count_bytes(self, record: ConnectionRecord, block: int) -> None:
+        # A record may take back bytes that the client has not acknowledged; a counter takes nothing back.
+        come = record.bytes_in - record.counted_in
+        gone = record.bytes_out - record.counted_out
+        if come > 0:
+            record.counted_in += come
+            self._add(block + BYTES_IN, come)
+        if gone > 0:
+            record.counted_out += gone
+            self._add(block + BYTES_OUT, gone)
+
+    def _count_first_byte(self, record: ConnectionRecord, block: int) -> None:
+        first_byte = record.first_byte
+        if first_byte is not None and not record.first_byte_counted:
+            record.first_byte_counted = True
+            first = block + FIRST_BYTE
+            self._add(first, int(first_byte * 1e6), first + 1 + seconds_bucket(first_byte), 1)
+
+    def _block_of(self, record: ConnectionRecord, endpoint: str, connections: int) -> int:
+        """Return the block of a series; if it is that of ``other``, count that many connections there."""
+        labels = (record.listener, record.gateway, record.virtual_service, record.destination, endpoint)
+        block = self._blocks.get(labels)
+        if block is None:
+            if self._series >= MOST_SERIES:
+                self._add(OTHER, connections)
+                return self._others.get(record.listener, BLOCKS)
+            self._series += 1
+            block = self._blocks[labels] = self._take_block(labels)
+        return block
+
+    def _take_block(self, labels: SeriesLabels) -> int:
+        block = self._next_block
+        self._next_block += BLOCK
+        self._new_blocks.append((block, labels))
+        return block
+
+
+def seconds_bucket(seconds: float) -> int:
+    """Return the index of the bucket of :data:`SECONDS` for a time. Comparisons cost less than a search here."""
+    if seconds <= 0.001:
+        return 0
+    if seconds <= 0.005:
+        return 1
+    if seconds <= 0.025:
+        return 2
+    if seconds <= 0.1:
+        return 3
+    if seconds <= 0.5:
+        return 4
+    return 5 if seconds <= 2.5 else 6 if seconds <= 10.0 else 7
+
+
+def _duration_bucket(seconds: float) -> int:
+    """Return the index of the bucket of :data:`DURATIONS` for a duration."""
+    if seconds <= 0.1:
+        return 0
+    if seconds <= 1.0:
+        return 1
+    if seconds <= 10.0:
+        return 2
+    return 3 if seconds <= 60.0 else 4 if seconds <= 600.0 else 5 if seconds <= 3600.0 else 6

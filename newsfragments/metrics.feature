@@ -1,0 +1,1 @@
+With `metrics:` in the settings, the gateway serves `/metrics` for Prometheus (text and OpenMetrics), `/livez` and `/readyz` on a port of its own: connections by ending, bytes, and times for each listener, route, destination and endpoint; tables, providers, problems and ports; processes and workers. The lab has it at <http://127.0.0.1:15090/metrics>.
