@@ -160,7 +160,7 @@ class Answering:
     async def _objects(self, request: ApiRequest, target: Target) -> Answer | Watch | LogFollowing:
         type_, key = target.type, (target.namespace, target.name)
         if is_refused(type_, target.subresource):
-            raise refusal(type_, target.subresource, self._collection.get(type_, *key))
+            raise refusal(type_, target.subresource, target.name, self._collection.find(type_, key))
         check_access(request, target)
         if request.method in READS:
             if not target.name:

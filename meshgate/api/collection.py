@@ -270,9 +270,11 @@ class Collection:
         return rules.key_of(object_) in self._types[type_.qualified_name].made
 
     def put_made(self, type_: ResourceType, body: Mapping[str, Any]) -> Object:
-        """Have an object that follows from others: it is made, changed, or left as it is."""
+        """Have an object that follows from others: it is made, or changed unless a client has written it."""
         served, key = self._types[type_.qualified_name], rules.key_of(body)
         before = served.own.get(key)
+        if before is not None and key not in served.made:
+            return before
         if before is None:
             identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
             after = rules.created(body, identity, self._now())

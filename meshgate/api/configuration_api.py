@@ -28,13 +28,15 @@ from meshgate.api.conditions import overruled
 from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
+from meshgate.api.history_answer import MOST_CHANGES
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
 from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import find_images
-from meshgate.api.pods.pod_controller import SERVICES, WATCHED, PodController
-from meshgate.api.resource_types import ResourceType
+from meshgate.api.pods.pod_controller import ENDPOINTS, SERVICES, WATCHED, PodController
+from meshgate.api.pods.pod_objects import node
+from meshgate.api.resource_types import NODES, ResourceType
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
@@ -115,7 +117,9 @@ class ConfigurationApi:
             self._statuses = StatusWriter(self._collection, record, _timestamp_now)
             if settings.pods:
                 self._pods = PodController(self._collection, find_images(), record, self._reactor, _timestamp_now)
-                self._pods.look(0)
+                self._collection.give(NODES, node(now))
+                done = Deferred.fromCoroutine(self._begin_pods(self._pods, self._collection))
+                done.addErrback(lambda failure: self._log.failure("the lab's pods could not be started", failure))
             answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
             self._site = ApiSite(answering, access, self._reactor)
             context = DefaultOpenSSLContextFactory(str(credentials.key), str(credentials.certificate))  # type: ignore[no-untyped-call]
@@ -170,6 +174,13 @@ class ConfigurationApi:
         if self._foreign.changed and self._pods is not None:
             self._pods.look()
         return shown
+
+    async def _begin_pods(self, pods: PodController, collection: Collection) -> None:
+        """Start the lab's pods, once the earlier templates of their Deployments are known."""
+        try:
+            pods.recall(await collection.history(MOST_CHANGES))
+        finally:
+            pods.look(0)
 
     def _log_of(self, namespace: str, name: str) -> PodLog | None:
         return self._pods.log_of(namespace, name) if self._pods is not None else None
@@ -247,8 +258,8 @@ class ConfigurationApi:
         readings, before = {}, self._readings
         uncompiled = []
         for type_, object_ in self._collection.own_objects():
-            if type_.reads is None:
-                continue
+            if type_.reads is None or (type_ is ENDPOINTS and self._collection.is_made(type_, object_)):
+                continue  # Endpoints that are made say the same as EndpointSlices
             key = (type_.qualified_name, *key_of(object_))
             known = before.get(key)
             if known is None or not reads_the_same(known[0], object_):

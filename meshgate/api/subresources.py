@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from meshgate.api.refusal import RefusedError
+from meshgate.api.refusal import RefusedError, not_found
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.store_interface import Object
 
@@ -35,10 +35,15 @@ def is_refused(type_: ResourceType, subresource: str) -> bool:
     return (type_.kind, subresource) in _REFUSED
 
 
-def refusal(type_: ResourceType, subresource: str, object_: Object) -> RefusedError:
-    """The refusal of a subresource of an object."""
-    name = object_["metadata"]["name"]
-    message = _REFUSED[type_.kind, subresource] or _connect(object_)
+def refusal(type_: ResourceType, subresource: str, name: str, object_: Object | None) -> RefusedError:
+    """
+    The refusal of a subresource of an object.
+
+    :param object_: None if there is no such object.
+    """
+    if object_ is None and type_.kind != "ServiceAccount":
+        return not_found(type_, name)
+    message = _REFUSED[type_.kind, subresource] or _connect(object_ or {})
     return RefusedError(405, message, type=type_, name=name)
 
 

@@ -40,16 +40,21 @@ class LiveConnections:
             for deferred in waiting:
                 deferred.callback(None)
 
+    def ended(self) -> Deferred[None]:
+        """Return a result that comes when the last connection is gone."""
+        if not self._protocols:
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        self._waiting.append(gone)
+        return gone
+
     def abort(self) -> Deferred[None]:
         """
         Reset every connection. An orderly close could wait for ever for a peer that does not read.
 
         :return: fires when the last one is gone.
         """
-        if not self._protocols:
-            return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._waiting.append(gone)
+        gone = self.ended()
         for protocol in tuple(self._protocols):
             cast(ITCPTransport, protocol.transport).abortConnection()
         return gone
@@ -104,6 +109,18 @@ class ListeningService(Service):
             raise WorkloadError(self._refusal(error)) from error
         super().startService()  # type: ignore[no-untyped-call]
 
+    def drain(self) -> Deferred[None]:
+        """
+        Free the port, and leave the connections as they are.
+
+        :return: fires when the port is free and the last connection is gone.
+        """
+        return self._freed().addCallback(lambda _: self._live.ended())
+
+    def _freed(self) -> Deferred[Any]:
+        listening, self._listening = self._listening, None
+        return maybeDeferred(listening.stopListening) if listening else succeed(None)
+
     def stopService(self) -> Deferred[None]:
         """
         Free the port and reset the connections.
@@ -111,8 +128,7 @@ class ListeningService(Service):
         :return: fires when the port is free and the connections are closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        listening, self._listening = self._listening, None
-        freed: Deferred[object] = maybeDeferred(listening.stopListening) if listening else succeed(None)
+        freed = self._freed()
         gone = self._live.abort()
         return freed.addCallback(lambda _: gone)
 

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.plugin import getPlugins
 from zope.interface import implementer
 
@@ -58,14 +58,14 @@ class RunningService:
             raise ContainerError(str(error)) from None
         self.ports = {self._port: self._service.port}
 
+    def drain(self) -> Deferred[None]:
+        """Drain as :meth:`IRunningContainer.drain` says."""
+        return self._service.drain() if self._service is not None else succeed(None)
+
     def stop(self) -> Deferred[None]:
         """Stop as :meth:`IRunningContainer.stop` says."""
         service, self._service = self._service, None
-        if service is None:
-            done: Deferred[None] = Deferred()
-            done.callback(None)
-            return done
-        return service.stopService()
+        return service.stopService() if service is not None else succeed(None)
 
 
 def _errno(error: WorkloadError) -> int | None:

@@ -15,38 +15,35 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from meshgate.api.collection import Collection
-from meshgate.api.object_events import NORMAL, WARNING
+from meshgate.api.object_events import NORMAL
 from meshgate.api.pod_log import PodLog
-from meshgate.api.pods.endpoint_slices import endpoint_slice, is_ready
-from meshgate.api.pods.images import image_name
-from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer
+from meshgate.api.pods.containers import PodContainers, condition
+from meshgate.api.pods.endpoint_slices import endpoint_slices, endpoints_of, is_ready
+from meshgate.api.pods.pod_image import IPodImage
 from meshgate.api.pods.pod_objects import (
-    address_of,
-    containers_of,
-    environment,
-    files,
+    HASH_LABEL,
     is_owned_by,
     pod,
     replica_set,
     replicas_of,
+    resized,
+    template_hash,
+    template_of,
 )
-from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
-from meshgate.api.store_interface import Object
+from meshgate.api.pods.rollouts import SetSize, kept_revisions, limits, next_step, revision_of
+from meshgate.api.resource_types import CORE, ResourceType, type_of_kind, value_at
+from meshgate.api.store_interface import Change, Object
 
 SOON: Final = 0.02
 """Seconds from a change to the pass that follows it; changes that come in between share it."""
-
-RETRY: Final = 5.0
-"""Seconds until a container that cannot run is tried again."""
 
 
 def _type(group: str, kind: str) -> ResourceType:
@@ -61,31 +58,13 @@ REPLICA_SETS: Final = _type("apps", "ReplicaSet")
 PODS: Final = _type(CORE, "Pod")
 SERVICES: Final = _type(CORE, "Service")
 SLICES: Final = _type("discovery.k8s.io", "EndpointSlice")
-WATCHED: Final = (DEPLOYMENTS, PODS, SERVICES, _type(CORE, "Secret"), _type(CORE, "ConfigMap"))
+ENDPOINTS: Final = _type(CORE, "Endpoints")
+WATCHED: Final = (DEPLOYMENTS, REPLICA_SETS, PODS, SERVICES, _type(CORE, "Secret"), _type(CORE, "ConfigMap"))
+
+FOREGROUND: Final = "foregroundDeletion"
+"""The finalizer of an object that goes after those that it owns."""
 
 Key = tuple[str, str]
-
-
-@dataclass(eq=False, slots=True)
-class _Container:
-    """
-    The container of a Pod, running or not.
-
-    :ivar made_of: the environment, the arguments and the files that it was made of.
-    :ivar restarts: how often it was started again.
-    :ivar reason: a word for why it does not run; empty while it runs.
-    :ivar message: the same as a sentence.
-    :ivar since: when it began to run.
-    """
-
-    address: str
-    made_of: ContainerRun | None = None
-    service: IRunningContainer | None = None
-    restarts: int = 0
-    reason: str = ""
-    message: str = ""
-    since: str = ""
-    log: PodLog = field(default_factory=PodLog)
 
 
 class PodController:
@@ -108,12 +87,13 @@ class PodController:
         timestamp: Callable[[], str],
     ) -> None:
         self._collection = collection
-        self._images = images
         self._record = record
         self._reactor = reactor
         self._timestamp = timestamp
-        self._containers: dict[str, _Container] = {}
+        self._containers = PodContainers(images, self._content, record, reactor, timestamp, self.look)
         self._next: dict[str, int] = {}
+        self._past: dict[str, list[Object]] = {}
+        self._progress: dict[str, tuple[Any, float]] = {}
         self._due: Any = None
         self._stopped = False
 
@@ -127,14 +107,26 @@ class PodController:
             self._due.cancel()
         self._due = self._reactor.callLater(after, self._pass)
 
+    def recall(self, changes: Sequence[Change]) -> None:
+        """
+        Learn of the earlier templates of Deployments, from the changes that the store remembers.
+
+        :param changes: the latest first.
+        """
+        for change in reversed(changes):
+            if change.type_name != DEPLOYMENTS.qualified_name or change.after is None:
+                continue
+            known = self._past.setdefault(change.after["metadata"]["uid"], [])
+            name = template_hash(template_of(change.after))
+            known[:] = [each for each in known if template_hash(template_of(each)) != name]
+            known.append(change.after)
+
     def stop(self) -> Deferred[None]:
         """Stop all containers."""
         self._stopped = True
         if self._due is not None and self._due.active():
             self._due.cancel()
-        running = [each.service for each in self._containers.values() if each.service is not None]
-        self._containers.clear()
-        return gatherResults([each.stop() for each in running]).addCallback(lambda _: None)
+        return self._containers.stop()
 
     def log_of(self, namespace: str, name: str) -> PodLog | None:
         """
@@ -142,9 +134,10 @@ class PodController:
 
         :raises RefusedError: if there is no such Pod.
         """
-        object_ = self._collection.get(PODS, namespace, name)
-        container = self._containers.get(object_["metadata"]["uid"])
-        return container.log if container is not None else None
+        return self._containers.log_of(self._collection.get(PODS, namespace, name))
+
+    def _content(self, kind: str, namespace: str, name: str) -> Object | None:
+        return self._collection.find(_type(CORE, kind), (namespace, name))
 
     # A pass.
 
@@ -153,7 +146,13 @@ class PodController:
             for deployment in self._collection.list(DEPLOYMENTS):
                 self._follow_deployment(deployment)
             self._remove_orphans()
-            self._run_pods()
+            for set_ in self._collection.list(REPLICA_SETS):
+                self._follow_set(set_)
+            for each in self._collection.list(PODS):
+                self._containers.run(each)
+                self._collection.set_status(PODS, _key(each), self._containers.status)
+            for set_ in self._collection.list(REPLICA_SETS):
+                self._tell_set(set_)
             for deployment in self._collection.list(DEPLOYMENTS):
                 self._tell_deployment(deployment)
             self._list_endpoints()
@@ -161,215 +160,172 @@ class PodController:
             self._log.failure("the lab's pods could not follow a change")
 
     def _follow_deployment(self, deployment: Object) -> None:
-        """Have the ReplicaSet and the Pods of a Deployment, and remove those of an earlier template in turn."""
-        wanted = self._put(REPLICA_SETS, replica_set(deployment))
-        pods = self._owned(PODS, wanted)
-        number = replicas_of(deployment)
-        uid = wanted["metadata"]["uid"]
-        for surplus in pods[number:]:
-            self._remove(PODS, surplus)
-        for _ in range(number - len(pods)):
-            self._put(PODS, self._fresh_pod(wanted, uid))
-        ready = sum(map(is_ready, self._owned(PODS, wanted)))
-        for earlier in self._owned(REPLICA_SETS, deployment):
-            if earlier["metadata"]["name"] != wanted["metadata"]["name"]:
-                # An old Pod goes for each new one that is ready, as in a rolling update.
-                for old in self._owned(PODS, earlier)[max(0, number - ready) :]:
-                    self._remove(PODS, old)
-                if not self._owned(PODS, earlier):
-                    self._remove(REPLICA_SETS, earlier)
+        """Have the ReplicaSets of a Deployment, and shift its Pods from those of earlier templates in turn."""
+        if "deletionTimestamp" in deployment["metadata"]:
+            return
+        self._restore_history(deployment)
+        sets = sorted(self._owned(REPLICA_SETS, deployment), key=revision_of)
+        current = template_hash(template_of(deployment))
+        new = next((each for each in sets if each["metadata"]["labels"].get(HASH_LABEL) == current), None)
+        if new is None and sets and value_at(deployment, ("spec", "paused")) is True:
+            new = sets[-1]  # a paused Deployment goes on with the template that it has
+        old = [each for each in sets if each is not new]
+        sizes = [self._size(each) for each in old]
+        number, others = next_step(
+            deployment, replicas_of(deployment), self._size(new) if new is not None else SetSize(0, 0), sizes
+        )
+        revision = max([revision_of(each) for each in old], default=0) + 1
+        if new is None:
+            self._scale(deployment, replica_set(deployment, number, revision), 0)
+        else:
+            self._scale(deployment, resized(new, number, max(revision, revision_of(new))), new["spec"]["replicas"])
+        for each, wanted in zip(old, others, strict=True):
+            self._scale(deployment, resized(each, wanted, revision_of(each)), each["spec"]["replicas"])
+        empty = [each for each, wanted in zip(old, others, strict=True) if not wanted and not self._owned(PODS, each)]
+        for each in empty[: max(0, len(empty) - kept_revisions(deployment))]:
+            self._collection.remove_made(REPLICA_SETS, _key(each))
 
-    def _fresh_pod(self, set_: Object, uid: str) -> dict[str, Any]:
+    def _restore_history(self, deployment: Object) -> None:
+        """Have the ReplicaSets of the templates that a Deployment had before the start."""
+        current = template_hash(template_of(deployment))
+        past = self._past.pop(deployment["metadata"]["uid"], [])
+        for number, each in enumerate(past[-kept_revisions(deployment) - 1 :], 1):
+            if template_hash(template_of(each)) != current:
+                annotations = each["metadata"].get("annotations") or {}
+                owner = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
+                self._collection.put_made(REPLICA_SETS, replica_set(owner, 0, number, template_of(each)))
+
+    def _scale(self, deployment: Object, set_: Mapping[str, Any], before: int) -> None:
+        wanted, name = set_["spec"]["replicas"], set_["metadata"]["name"]
+        self._collection.put_made(REPLICA_SETS, set_)
+        if wanted != before:
+            direction = "up" if wanted > before else "down"
+            message = f"Scaled {direction} replica set {name} from {before} to {wanted}"
+            self._record(deployment, NORMAL, "ScalingReplicaSet", message)
+
+    def _size(self, set_: Object) -> SetSize:
+        return SetSize(set_["spec"]["replicas"], sum(map(is_ready, self._owned(PODS, set_))))
+
+    def _follow_set(self, set_: Object) -> None:
+        """Have as many Pods of a ReplicaSet as it asks for; of too many, those that are not ready go first."""
+        if "deletionTimestamp" in set_["metadata"]:
+            return
+        pods = sorted(self._owned(PODS, set_), key=lambda each: (not is_ready(each), each["metadata"]["name"]))
+        number = replicas_of(set_)
+        for surplus in pods[number:]:
+            self._record(set_, NORMAL, "SuccessfulDelete", f"Deleted pod: {surplus['metadata']['name']}")
+            self._containers.retire(surplus)
+            self._collection.remove_made(PODS, _key(surplus))
+        for _ in range(number - len(pods)):
+            made = self._collection.put_made(PODS, self._fresh_pod(set_))
+            self._record(set_, NORMAL, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
+
+    def _fresh_pod(self, set_: Object) -> dict[str, Any]:
+        uid = set_["metadata"]["uid"]
         while True:
             self._next[uid] = self._next.get(uid, -1) + 1
             made = pod(set_, self._next[uid])
-            if self._collection.find(PODS, (made["metadata"]["namespace"], made["metadata"]["name"])) is None:
+            if self._collection.find(PODS, _key(made)) is None:
                 return made
 
     def _remove_orphans(self) -> None:
-        """Remove what was made for an object that is gone, and stop the containers of Pods that are gone."""
-        for type_, owners in ((REPLICA_SETS, DEPLOYMENTS), (PODS, REPLICA_SETS), (SLICES, SERVICES)):
-            alive = {each["metadata"]["uid"] for each in self._collection.list(owners)}
+        """Remove what was made for an object that is gone, and end the containers of Pods that are gone."""
+        for type_, owners in (
+            (REPLICA_SETS, DEPLOYMENTS),
+            (PODS, REPLICA_SETS),
+            (SLICES, SERVICES),
+            (ENDPOINTS, SERVICES),
+        ):
+            alive = {each["metadata"]["uid"] for each in self._collection.list(owners) if not is_going(each)}
             for each in self._collection.list(type_):
                 if self._collection.is_made(type_, each) and not any(is_owned_by(each, uid) for uid in alive):
-                    self._remove(type_, each)
-        present = {each["metadata"]["uid"] for each in self._collection.list(PODS)}
-        for uid in [uid for uid in self._containers if uid not in present]:
-            container = self._containers.pop(uid)
-            if container.service is not None:
-                container.service.stop()
-
-    def _run_pods(self) -> None:
-        for each in self._collection.list(PODS):
-            metadata = each["metadata"]
-            container = self._containers.get(metadata["uid"])
-            if container is None:
-                address = self._free_address(metadata["namespace"], metadata["name"])
-                container = self._containers[metadata["uid"]] = _Container(address)
-            self._run(each, container)
-            key = (metadata["namespace"], metadata["name"])
-            self._collection.set_status(PODS, key, partial(self._pod_status, container))
-
-    def _free_address(self, namespace: str, name: str) -> str:
-        taken = {each.address for each in self._containers.values()}
-        attempt = 0
-        while (address := address_of(namespace, name, attempt)) in taken:
-            attempt += 1
-        return address
-
-    def _run(self, object_: Object, container: _Container) -> None:
-        """Start the container of a Pod, or start it again if it would be made of something else now."""
-        try:
-            made_of, image = self._prepared(object_, container.address)
-            if container.service is not None and container.made_of == made_of:
-                return
-            if container.service is not None:
-                container.service.stop()
-                container.service, container.restarts = None, container.restarts + 1
-            container.made_of = made_of
-            service = image.make(made_of, self._reactor)
-            service.start()
-        except ContainerError as error:
-            if not container.reason:
-                container.reason = "CrashLoopBackOff"
-            if container.message != str(error):
-                container.message = str(error)
-                self._write_log(container, f"error: {error}")
-                self._record(object_, WARNING, container.reason, str(error))
-            self.look(RETRY)
-            return
-        container.service, container.reason, container.message = service, "", ""
-        container.since = self._timestamp()
-        self._record(object_, NORMAL, "Started", f"the container listens on {container.address}")
-        for asked, number in service.ports.items():
-            other = f" (instead of {asked}, which is privileged)" if number != asked else ""
-            self._write_log(container, f"listening on {container.address}:{number}{other}")
-
-    def _prepared(self, object_: Object, address: str) -> tuple[ContainerRun, IPodImage]:
-        containers = containers_of(object_)
-        if len(containers) != 1:
-            raise ContainerError(f"the lab runs pods of one container, and this one has {len(containers)}")
-        (container,) = containers
-        name = image_name(str(container.get("image", "")))
-        image = self._images.get(name)
-        self._containers[object_["metadata"]["uid"]].reason = "" if image is not None else "ErrImagePull"
-        if image is None:
-            raise ContainerError(
-                f"the lab has no image {name[:100] or '(none)'}, only {', '.join(sorted(self._images))}; to route to a "
-                "service that runs elsewhere, apply a WorkloadEntry with its address and the labels of this pod"
-            )
-        namespace = object_["metadata"]["namespace"]
-
-        def lookup(kind: str, wanted: str) -> Object | None:
-            return self._collection.find(_type(CORE, kind), (namespace, wanted))
-
-        ports = [each.get("containerPort") for each in container.get("ports") or () if isinstance(each, Mapping)]
-        run = ContainerRun(
-            address,
-            environment(object_, container, address, lookup),
-            [str(each) for key in ("command", "args") for each in container.get(key) or ()],
-            [port for port in ports if isinstance(port, int)],
-            files(object_, container, lookup),
-        )
-        return run, image
-
-    def _write_log(self, container: _Container, line: str) -> None:
-        container.log.write(self._timestamp(), line)
+                    self._collection.remove_made(type_, _key(each))
+        self._containers.keep(each["metadata"]["uid"] for each in self._collection.list(PODS))
 
     # Statuses.
 
-    def _pod_status(self, container: _Container, object_: Object) -> dict[str, Any]:
-        runs, before = container.service is not None, object_.get("status") or {}
-        start = before.get("startTime") or self._timestamp()
-        state: dict[str, Any] = (
-            {"running": {"startedAt": container.since}}
-            if runs
-            else {"waiting": {"reason": container.reason, "message": container.message}}
-        )
-        listed = containers_of(object_)
-        names = [str(each.get("name", "")) for each in listed]
-        images = [str(each.get("image", "")) for each in listed]
-        return {
-            "phase": "Running" if runs else "Pending",
-            "hostIP": "127.0.0.1",
-            "podIP": container.address,
-            "podIPs": [{"ip": container.address}],
-            "startTime": start,
-            "conditions": [
-                self._condition(name, name == "Initialized" or name == "PodScheduled" or runs, before)
-                for name in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
-            ],
-            "containerStatuses": [
-                {
-                    "name": name,
-                    "image": image,
-                    "imageID": "",
-                    "ready": runs,
-                    "started": runs,
-                    "restartCount": container.restarts,
-                    "state": state,
-                }
-                for name, image in zip(names, images, strict=True)
-            ],
-        }
-
-    def _condition(self, name: str, holds: bool, before: Mapping[str, Any], **more: str) -> dict[str, Any]:
-        status = "True" if holds else "False"
-        known = next((each for each in before.get("conditions") or () if each["type"] == name), None)
-        since = known["lastTransitionTime"] if known is not None and known["status"] == status else self._timestamp()
-        return {"type": name, "status": status, "lastTransitionTime": since, **more}
-
-    def _tell_deployment(self, deployment: Object) -> None:
-        """Tell the status of a Deployment and its ReplicaSets."""
-        sets = self._owned(REPLICA_SETS, deployment)
-        for each in sets:
-            pods = self._owned(PODS, each)
-            ready = sum(map(is_ready, pods))
-            status = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
-            generation = each["metadata"]["generation"]
-            key = (each["metadata"]["namespace"], each["metadata"]["name"])
-            told = {**status, "fullyLabeledReplicas": len(pods), "observedGeneration": generation}
-            self._collection.set_status(REPLICA_SETS, key, partial(_instead, told))
-        name = replica_set(deployment)["metadata"]["name"]
-        updated = [each for each in sets if each["metadata"]["name"] == name]
-        pods = [each for set_ in sets for each in self._owned(PODS, set_)]
-        ready, wanted = sum(map(is_ready, pods)), replicas_of(deployment)
-        fresh = sum(len(self._owned(PODS, each)) for each in updated)
-        before = deployment.get("status") or {}
-        available = ready >= wanted
-        told_status = {
-            "observedGeneration": deployment["metadata"]["generation"],
+    def _tell_set(self, set_: Object) -> None:
+        pods = self._owned(PODS, set_)
+        ready = sum(map(is_ready, pods))
+        status = {
             "replicas": len(pods),
-            "updatedReplicas": fresh,
             "readyReplicas": ready,
             "availableReplicas": ready,
-            "unavailableReplicas": max(0, wanted - ready),
+            "fullyLabeledReplicas": len(pods),
+            "observedGeneration": set_["metadata"]["generation"],
+        }
+        self._collection.set_status(REPLICA_SETS, _key(set_), partial(_instead, status))
+
+    def _tell_deployment(self, deployment: Object) -> None:
+        """Tell the status of a Deployment."""
+        sets = self._owned(REPLICA_SETS, deployment)
+        current = template_hash(template_of(deployment))
+        pods = {each["metadata"]["name"]: self._owned(PODS, each) for each in sets}
+        new = next((each for each in sets if each["metadata"]["labels"].get(HASH_LABEL) == current), None)
+        wanted, total = replicas_of(deployment), sum(map(len, pods.values()))
+        ready = sum(is_ready(each) for owned in pods.values() for each in owned)
+        updated = len(pods[new["metadata"]["name"]]) if new is not None else 0
+        before, now = deployment.get("status") or {}, self._timestamp()
+        available = ready >= wanted - limits(deployment, wanted)[1]
+        held, reason, message = self._progressing(deployment, new, (wanted, total, ready, updated))
+        status = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": total,
+            "updatedReplicas": updated,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "unavailableReplicas": max(0, max(wanted, total) - ready),
             "conditions": [
-                self._condition(
-                    "Available",
-                    available,
-                    before,
+                condition(
+                    *("Available", available, before, now),
                     reason="MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
                     message=f"{ready} of {wanted} pods are ready",
                 ),
-                self._condition(
-                    "Progressing", True, before, reason="NewReplicaSetAvailable", message=f"{name} has its pods"
-                ),
+                condition("Progressing", held, before, now, reason=reason, message=message),
             ],
         }
-        key = (deployment["metadata"]["namespace"], deployment["metadata"]["name"])
-        self._collection.set_status(DEPLOYMENTS, key, partial(_instead, told_status))
+        self._collection.set_status(DEPLOYMENTS, _key(deployment), partial(_instead, status))
+
+    def _progressing(
+        self, deployment: Object, new: Object | None, counts: tuple[int, int, int, int]
+    ) -> tuple[bool, str, str]:
+        """True, a word and a sentence if a rollout comes to its end in time."""
+        wanted, total, ready, updated = counts
+        uid, now = deployment["metadata"]["uid"], self._reactor.seconds()
+        if value_at(deployment, ("spec", "paused")) is True:
+            self._progress.pop(uid, None)
+            return True, "DeploymentPaused", "the Deployment is paused"
+        name = new["metadata"]["name"] if new is not None else ""
+        if (total, ready, updated) == (wanted, wanted, wanted):
+            self._progress.pop(uid, None)
+            return True, "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.'
+        known, since = self._progress.get(uid, (None, now))
+        if known != (name, counts):
+            since = now
+        self._progress[uid] = (name, counts), since
+        deadline = value_at(deployment, ("spec", "progressDeadlineSeconds"))
+        left = since + (deadline if type(deadline) is int else 600) - now
+        if left <= 0:
+            return False, "ProgressDeadlineExceeded", f'ReplicaSet "{name}" has timed out progressing.'
+        self.look(left)
+        return True, "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.'
 
     def _list_endpoints(self) -> None:
-        """Have an EndpointSlice for each Service of the API that selects Pods of the lab."""
-        pods = self._collection.list(PODS)
-        listening = {uid: each.service.ports for uid, each in self._containers.items() if each.service is not None}
+        """Have the EndpointSlices and Endpoints of each Service that selects Pods of the lab."""
+        pods, listening = self._collection.list(PODS), self._containers.listening()
         for service in self._collection.list(SERVICES):
-            namespace = service["metadata"]["namespace"]
-            own = [each for each in pods if each["metadata"]["namespace"] == namespace]
-            made = endpoint_slice(service, own, listening)
-            if made is not None and (made["endpoints"] or self._collection.find(SLICES, _key(made)) is not None):
-                self._put(SLICES, made)
+            own = [each for each in pods if each["metadata"]["namespace"] == service["metadata"]["namespace"]]
+            slices = endpoint_slices(service, own, listening)
+            known = [each for each in self._owned(SLICES, service) if self._collection.is_made(SLICES, each)]
+            if not known and not any(each["endpoints"] for each in slices):
+                continue
+            for each in slices:
+                self._collection.put_made(SLICES, each)
+            self._collection.put_made(ENDPOINTS, endpoints_of(service, slices))
+            names = {each["metadata"]["name"] for each in slices}
+            for former in known:
+                if former["metadata"]["name"] not in names:
+                    self._collection.remove_made(SLICES, _key(former))
 
     # Objects.
 
@@ -377,14 +333,14 @@ class PodController:
         uid, namespace = by["metadata"]["uid"], by["metadata"]["namespace"]
         return [each for each in self._collection.list(type_, namespace) if is_owned_by(each, uid)]
 
-    def _put(self, type_: ResourceType, object_: Mapping[str, Any]) -> Object:
-        return self._collection.put_made(type_, object_)
 
-    def _remove(self, type_: ResourceType, object_: Object) -> None:
-        self._collection.remove_made(type_, _key(object_))
+def is_going(object_: Object) -> bool:
+    """True if an object is deleted once those that it owns are gone."""
+    metadata = object_["metadata"]
+    return "deletionTimestamp" in metadata and FOREGROUND in (metadata.get("finalizers") or ())
 
 
-def _key(object_: Object) -> Key:
+def _key(object_: Mapping[str, Any]) -> Key:
     return object_["metadata"]["namespace"], object_["metadata"]["name"]
 
 

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 
 class ContainerError(Exception):
-    """A container cannot run. The message is a sentence for people, without a full stop."""
+    """
+    A container cannot run. The message is a sentence for people, without a full stop.
+
+    :ivar reason: a word for what it waits for; empty if it has ended, and is started again.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,9 @@ class IRunningContainer(Interface):
 
         :raises ContainerError: if that is not possible.
         """
+
+    def drain() -> Deferred[None]:
+        """Free the ports; the result comes when the last connection has ended. Stopping ends it early."""
 
     def stop() -> Deferred[None]:
         """End all connections, and free the ports."""

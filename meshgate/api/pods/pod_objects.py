@@ -12,10 +12,14 @@ import base64
 import binascii
 import hashlib
 import json
+import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from meshgate import __version__
 from meshgate.api.pods.pod_image import ContainerError
+from meshgate.api.pods.rollouts import CHANGE_CAUSE, REVISION
 from meshgate.api.resource_types import value_at
 from meshgate.api.store_interface import Object
 
@@ -23,6 +27,15 @@ HASH_LABEL: Final = "pod-template-hash"
 
 NODE: Final = "minikube"
 """The name of the node: there is one, and examples call it so."""
+
+NO_CONFIG: Final = "CreateContainerConfigError"
+"""The reason of a container that lacks a variable's source."""
+
+NO_VOLUME: Final = "ContainerCreating"
+"""The reason of a container that lacks a volume."""
+
+_REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
+_ENTRY: Final = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 MOST_REPLICAS: Final = 50
 """The number of pods that one Deployment may have here."""
@@ -51,9 +64,19 @@ def template_hash(template: Mapping[str, Any]) -> str:
     return _letters(json.dumps(template, sort_keys=True), 10)
 
 
-def replica_set(deployment: Object) -> dict[str, Any]:
-    """The ReplicaSet of the present template of a Deployment, without a status."""
-    template, metadata = template_of(deployment), deployment["metadata"]
+def replica_set(
+    deployment: Object, replicas: int, revision: int, template: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """
+    The ReplicaSet of a template of a Deployment, without a status.
+
+    :param revision: its number among those of the Deployment.
+    :param template: the template; by default the present one.
+    """
+    template, metadata = template if template is not None else template_of(deployment), deployment["metadata"]
+    annotations = {REVISION: str(revision)}
+    if cause := (metadata.get("annotations") or {}).get(CHANGE_CAUSE):
+        annotations[CHANGE_CAUSE] = cause
     found = template_hash(template)
     labels = {**(value_at(template, ("metadata", "labels")) or {}), HASH_LABEL: found}
     selector = {**(value_at(deployment, ("spec", "selector", "matchLabels")) or {}), HASH_LABEL: found}
@@ -65,9 +88,21 @@ def replica_set(deployment: Object) -> dict[str, Any]:
             "name": f"{metadata['name']}-{found}",
             "namespace": metadata["namespace"],
             "labels": labels,
+            "annotations": annotations,
             "ownerReferences": [owner(deployment)],
         },
-        "spec": {"replicas": replicas_of(deployment), "selector": {"matchLabels": selector}, "template": full},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": selector}, "template": full},
+    }
+
+
+def resized(set_: Object, replicas: int, revision: int) -> dict[str, Any]:
+    """A ReplicaSet with another number of Pods, and its number among those of the Deployment."""
+    metadata = set_["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), REVISION: str(revision)}
+    return {
+        **set_,
+        "metadata": {**metadata, "annotations": annotations},
+        "spec": {**set_["spec"], "replicas": replicas},
     }
 
 
@@ -107,6 +142,33 @@ def pod(set_: Object, number: int) -> dict[str, Any]:
     }
 
 
+def node(now: str) -> dict[str, Any]:
+    """
+    The only node.
+
+    :param now: the present time, as Kubernetes writes it.
+    """
+    ready = {"type": "Ready", "status": "True", "reason": "MeshgateReady", "message": "this machine runs the pods"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": NODE,
+            "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, NODE)),
+            "creationTimestamp": now,
+            "resourceVersion": "1",
+            "generation": 1,
+            "labels": {"kubernetes.io/hostname": NODE},
+        },
+        "spec": {},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": NODE}],
+            "conditions": [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": now}],
+            "nodeInfo": {"kubeletVersion": f"meshgate {__version__}"},
+        },
+    }
+
+
 def address_of(namespace: str, name: str, attempt: int = 0) -> str:
     """
     The loopback address of a Pod, within 127.64.0.0/10.
@@ -136,13 +198,31 @@ def environment(pod_: Object, container: Mapping[str, Any], address: str, lookup
     :raises ContainerError: if a variable comes from something that is not there.
     """
     found: dict[str, str] = {}
+    for source in container.get("envFrom") or ():
+        if isinstance(source, Mapping):
+            found.update(_all_entries(source, lookup))
     for variable in container.get("env") or ():
         if isinstance(variable, Mapping) and isinstance(variable.get("name"), str):
-            found[variable["name"]] = _value(pod_, variable, address, lookup)
+            value = _value(pod_, variable, address, lookup)
+            if value is not None:
+                found[variable["name"]] = _expanded(value, found)
     return found
 
 
-def _value(pod_: Object, variable: Mapping[str, Any], address: str, lookup: Lookup) -> str:
+def _all_entries(source: Mapping[str, Any], lookup: Lookup) -> Iterator[tuple[str, str]]:
+    """The variables that come from all entries of a Secret or a ConfigMap."""
+    for key, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
+        if isinstance(reference := source.get(key), Mapping):
+            for name, value in _content(kind, reference, lookup, NO_CONFIG).items():
+                yield f"{source.get('prefix') or ''}{name}", value.decode("utf-8", "replace")
+
+
+def _expanded(value: str, found: Mapping[str, str]) -> str:
+    """A value with the variables before it in the place of ``$(NAME)``; ``$$`` is a dollar."""
+    return _REFERENCE.sub(lambda match: "$" if match[0] == "$$" else found.get(match[1], match[0]), value)
+
+
+def _value(pod_: Object, variable: Mapping[str, Any], address: str, lookup: Lookup) -> str | None:
     source = variable.get("valueFrom")
     if not isinstance(source, Mapping):
         return str(variable.get("value", ""))
@@ -150,12 +230,14 @@ def _value(pod_: Object, variable: Mapping[str, Any], address: str, lookup: Look
         return _field(pod_, str(field.get("fieldPath", "")), address)
     for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
         if isinstance(reference := source.get(key), Mapping):
-            data = content_of(kind, str(reference.get("name", "")), lookup)
+            data = _content(kind, reference, lookup, NO_CONFIG)
             entry = str(reference.get("key", ""))
-            if entry not in data:
-                raise ContainerError(f"the {kind} {reference.get('name')} has no entry {entry}")
-            return data[entry].decode("utf-8", "replace")
-    raise ContainerError(f"the variable {variable['name']} comes from something that is not served here")
+            if entry in data:
+                return data[entry].decode("utf-8", "replace")
+            if reference.get("optional") is True:
+                return None
+            raise ContainerError(f"the {kind} {reference.get('name')} has no entry {entry}", NO_CONFIG)
+    raise ContainerError(f"the variable {variable['name']} comes from something that is not served here", NO_CONFIG)
 
 
 def _field(pod_: Object, path: str, address: str) -> str:
@@ -167,10 +249,14 @@ def _field(pod_: Object, path: str, address: str) -> str:
         "spec.nodeName": spec.get("nodeName", NODE),
         "spec.serviceAccountName": spec.get("serviceAccountName", "default"),
         "status.podIP": address,
+        "status.podIPs": address,
         "status.hostIP": "127.0.0.1",
     }
+    if match := _ENTRY.fullmatch(path):
+        return str((metadata.get(match[1]) or {}).get(match[2], ""))
     if path not in known:
-        raise ContainerError(f"the field {path[:80]} cannot be a variable here: use one of {', '.join(known)}")
+        names = ", ".join((*known, "metadata.labels['…']", "metadata.annotations['…']"))
+        raise ContainerError(f"the field {path[:80]} cannot be a variable here: use one of {names}", NO_CONFIG)
     return str(known[path])
 
 
@@ -192,32 +278,51 @@ def files(pod_: Object, container: Mapping[str, Any], lookup: Lookup) -> dict[st
 
 def _mounted(mount: Mapping[str, Any], volume: Mapping[str, Any] | None, lookup: Lookup) -> Iterator[tuple[str, bytes]]:
     if volume is None:
-        raise ContainerError(f"there is no volume {mount.get('name')}")
-    path = str(mount.get("mountPath", "")).rstrip("/")
-    for key, kind, name_key in (("secret", "Secret", "secretName"), ("configMap", "ConfigMap", "name")):
-        if isinstance(source := volume.get(key), Mapping):
-            data = content_of(kind, str(source.get(name_key, "")), lookup)
-            items = source.get("items")
-            paths = (
-                {str(each.get("path")): str(each.get("key")) for each in items if isinstance(each, Mapping)}
-                if isinstance(items, list)
-                else {name: name for name in data}
-            )
-            within = mount.get("subPath")
-            for file, entry in paths.items():
-                if entry in data and within in (None, "", file):
-                    yield (path if within else f"{path}/{file}"), data[entry]
+        raise ContainerError(f"there is no volume {mount.get('name')}", NO_VOLUME)
+    path, within = str(mount.get("mountPath", "")).rstrip("/"), mount.get("subPath")
+    projected = value_at(volume, ("projected", "sources"))
+    for source in projected if isinstance(projected, list) else [volume]:
+        for file, data in _files_of(source, lookup) if isinstance(source, Mapping) else ():
+            if within in (None, "", file):
+                yield (path if within else f"{path}/{file}"), data
 
 
-def content_of(kind: str, name: str, lookup: Lookup) -> dict[str, bytes]:
+def _files_of(source: Mapping[str, Any], lookup: Lookup) -> Iterator[tuple[str, bytes]]:
+    """The files of a volume, or of a source of one, by their paths within it."""
+    for key, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
+        if isinstance(reference := source.get(key), Mapping):
+            name = reference.get("secretName", reference.get("name", ""))
+            data = _content(kind, {**reference, "name": name}, lookup, NO_VOLUME)
+            items = reference.get("items")
+            if not isinstance(items, list):
+                yield from data.items()
+                return
+            for each in items:
+                entry = str(each.get("key")) if isinstance(each, Mapping) else ""
+                if entry in data:
+                    yield str(each.get("path")), data[entry]
+                elif reference.get("optional") is not True:
+                    raise ContainerError(f"the {kind} {name} has no entry {entry[:80]}", NO_VOLUME)
+
+
+def _content(kind: str, reference: Mapping[str, Any], lookup: Lookup, reason: str) -> dict[str, bytes]:
+    """The entries of a Secret or a ConfigMap that may be optional."""
+    name = str(reference.get("name", ""))
+    if reference.get("optional") is True and lookup(kind, name) is None:
+        return {}
+    return content_of(kind, name, lookup, reason)
+
+
+def content_of(kind: str, name: str, lookup: Lookup, reason: str) -> dict[str, bytes]:
     """
     The entries of a Secret or a ConfigMap.
 
+    :param reason: the word for a container that waits for it.
     :raises ContainerError: if there is none of that name.
     """
     found = lookup(kind, name)
     if found is None:
-        raise ContainerError(f"there is no {kind} {name}")
+        raise ContainerError(f"there is no {kind} {name}", reason)
     content: dict[str, bytes] = {}
     for key, text in _entries(found, "data"):
         content[key] = _decoded(text) if kind == "Secret" else text.encode()

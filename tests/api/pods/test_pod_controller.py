@@ -17,13 +17,15 @@ from twisted.trial.unittest import TestCase
 
 from meshgate.api.collection import WriteOptions
 from meshgate.api.object_events import EventRecorder
+from meshgate.api.pods.endpoint_slices import is_ready
 from meshgate.api.pods.images import find_images, image_name
 from meshgate.api.pods.pod_controller import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, SLICES, PodController
+from meshgate.api.pods.rollouts import revision_of
 from meshgate.api.resource_types import EVENTS, ResourceType
 from meshgate.lab.certificates import ensure_certificates
 from tests.api.api_objects import MemoryStore, collection_of, type_named
 from tests.api.pods.workloads import NAMESPACE, deployment, echo_container, service, tls_container
-from tests.support import free_port, new_folder, reactor, wait_for
+from tests.support import accepts, free_port, new_folder, reactor, wait_for
 
 OPTIONS = WriteOptions()
 
@@ -126,10 +128,94 @@ class PodControllerTests(TestCase):
         await self.update(lambda object_: {**object_, "spec": spec})
         after = await self.ready(2)
         self.assertFalse(set(before) & {pod["metadata"]["name"] for pod in after})
-        self.assertEqual(len(self.collection.list(REPLICA_SETS)), 1)
+        revisions = {revision_of(each): each["spec"]["replicas"] for each in self.collection.list(REPLICA_SETS)}
+        self.assertEqual(revisions, {1: 0, 2: 2})
         for address in before.values():
-            with self.assertRaises(ConnectionRefusedError):
-                await deferToThread(talk, address, first, b"")
+            await wait_for(partial(refuses, address, first), "the port to close")
+
+    async def test_connections_of_an_update(self) -> None:
+        """While another template comes in, Pods always listen, and a connection to an old one goes on."""
+        port = free_port()
+        await self.create(DEPLOYMENTS, deployment(echo_container(port), replicas=2))
+        (pod, _) = await self.ready(2)
+        with socket.create_connection((pod["status"]["podIP"], port), 5) as client:
+            await deferToThread(read_lines, client, 5)
+            container = echo_container(port)
+            container["env"].append({"name": "MORE", "value": "1"})
+            spec = deployment(container, replicas=2)["spec"]
+            await self.update(lambda object_: {**object_, "spec": spec})
+            await wait_for(
+                lambda: pod["metadata"]["name"] not in [each["metadata"]["name"] for each in self.pods()], "it"
+            )
+            await self.ready(2)
+            await wait_for(lambda: not accepts(pod["status"]["podIP"], port), "the port to close")
+            client.sendall(b"still here\n")
+            self.assertEqual(await deferToThread(read_lines, client, 1), b"still here\n")
+
+    async def test_undone(self) -> None:
+        """An earlier template is the latest revision again, under the name that it had."""
+        first, second = free_port(), free_port()
+        templates = [deployment(echo_container(port))["spec"] for port in (first, second, first)]
+        await self.create(DEPLOYMENTS, deployment(echo_container(first)))
+        await self.ready(1)
+        names = []
+        for number, spec in enumerate(templates[1:], 2):
+            await self.update(partial(with_spec, spec))
+            (pod,) = await self.ready(1)
+            names.append(pod["metadata"]["name"].rpartition("-")[0])
+            latest = max(self.collection.list(REPLICA_SETS), key=revision_of)
+            self.assertEqual((latest["metadata"]["name"], revision_of(latest)), (names[-1], number))
+        self.assertEqual(len(self.collection.list(REPLICA_SETS)), 2)
+
+    async def test_recalled(self) -> None:
+        """The templates before a restart are known from the changes of the store."""
+        (first, second) = free_port(), free_port()
+        await self.create(DEPLOYMENTS, deployment(echo_container(first)))
+        spec = deployment(echo_container(second))["spec"]
+        await self.update(lambda object_: {**object_, "spec": spec})
+        self.controller.recall(list(reversed(self.store.changes)))
+        await self.ready(1)
+        revisions = {revision_of(each): each["spec"]["replicas"] for each in self.collection.list(REPLICA_SETS)}
+        self.assertEqual(revisions, {1: 0, 2: 1})
+
+    async def test_a_bad_certificate(self) -> None:
+        """A container that fails is started again with pauses, and at once when its Secret is good."""
+        volumes = [{"name": "certs", "secret": {"secretName": "pair"}}]
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pair", "namespace": NAMESPACE}}
+        await self.create(type_named("Secret"), {**secret, "data": {"tls.crt": "eA==", "tls.key": "eA=="}})
+        await self.create(DEPLOYMENTS, deployment(tls_container(free_port()), volumes=volumes))
+        self.assertIn("is not a PEM certificate", await self.waits("CrashLoopBackOff"))
+        (pod,) = self.pods()
+        self.assertEqual(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 1)
+        leaf = ensure_certificates(Path(new_folder(self)), {"a": ["a.example.com"]}, datetime.now(UTC))["a"]
+        files = {"tls.crt": leaf.certificate_chain.read_bytes(), "tls.key": leaf.key.read_bytes()}
+        data = {name: base64.b64encode(content).decode() for name, content in files.items()}
+        await self.collection.update(
+            type_named("Secret"), (NAMESPACE, "pair"), lambda object_: {**object_, "data": data}, OPTIONS
+        )
+        (pod,) = await self.ready(1)
+        self.assertEqual(pod["status"]["containerStatuses"][0]["restartCount"], 1)
+        log = self.controller.log_of(NAMESPACE, pod["metadata"]["name"])
+        assert log is not None
+        assert log.previous is not None
+        self.assertIn("error: the certificate", log.previous[-1].text)
+
+    async def test_a_set_of_its_own(self) -> None:
+        """A ReplicaSet that a client writes has its Pods, and a Pod with restartPolicy Never fails once."""
+        template = deployment(echo_container(free_port()))["spec"]["template"]
+        set_ = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "own", "namespace": NAMESPACE}}
+        spec = {"replicas": 2, "selector": {"matchLabels": {"app": "echo"}}, "template": template}
+        await self.create(REPLICA_SETS, {**set_, "spec": spec})
+        await wait_for(lambda: len([each for each in self.pods() if is_ready(each)]) == 2, "two Pods")
+        broken = echo_container(1)
+        broken["env"][0]["value"] = "x"
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "once", "namespace": NAMESPACE}}
+        await self.create(PODS, {**pod, "spec": {"restartPolicy": "Never", "containers": [broken]}})
+
+        def phase() -> Any:
+            return self.collection.get(PODS, NAMESPACE, "once").get("status", {}).get("phase")
+
+        await wait_for(lambda: phase() == "Failed", "the failure")
 
     async def test_a_deleted_pod(self) -> None:
         """Another one comes in its place."""
@@ -166,15 +252,16 @@ class PodControllerTests(TestCase):
         message = await self.waits("ErrImagePull")
         self.assertIn("the lab has no image nginx, only cjimti/go-echo, nicholasjackson/fake-service", message)
         self.assertIn("WorkloadEntry", message)
-        (event,) = self.collection.list(EVENTS)
-        self.assertEqual((event["reason"], event["involvedObject"]["kind"]), ("ErrImagePull", "Pod"))
+        events = {(each["involvedObject"]["kind"], each["reason"]) for each in self.collection.list(EVENTS)}
+        steps = {("Deployment", "ScalingReplicaSet"), ("ReplicaSet", "SuccessfulCreate"), ("Pod", "ErrImagePull")}
+        self.assertEqual(events, steps)
 
     async def test_a_missing_secret(self) -> None:
         """A container whose Secret is missing waits for it, and serves HTTPS once it is there."""
         port = free_port()
         volumes = [{"name": "certs", "secret": {"secretName": "pair"}}]
         await self.create(DEPLOYMENTS, deployment(tls_container(port), volumes=volumes))
-        self.assertIn("there is no Secret pair", await self.waits("CrashLoopBackOff"))
+        self.assertIn("there is no Secret pair", await self.waits("ContainerCreating"))
         folder = Path(new_folder(self))
         leaf = ensure_certificates(folder, {"simple": ["simple.example.com"]}, datetime.now(UTC))["simple"]
         data = {
@@ -235,6 +322,24 @@ class ImageNameTests(TestCase):
 def with_replicas(number: int, object_: Any) -> Any:
     """A Deployment with another number of Pods."""
     return {**object_, "spec": {**object_["spec"], "replicas": number}}
+
+
+def with_spec(spec: Any, object_: Any) -> Any:
+    """A Deployment with another spec."""
+    return {**object_, "spec": spec}
+
+
+def refuses(address: str, port: int) -> bool:
+    """True if nothing listens there."""
+    return not accepts(address, port)
+
+
+def read_lines(client: socket.socket, number: int) -> bytes:
+    """Read so many lines; blocks."""
+    found = b""
+    while found.count(b"\n") < number:
+        found += client.recv(1000)
+    return found
 
 
 def talk(address: str, port: int, data: bytes) -> tuple[bytes, bytes]:

@@ -40,17 +40,19 @@ class MadeObjectTests(SynchronousTestCase):
         """The ReplicaSet is named by the template alone, and Pods by their ReplicaSet: a restart gives the same."""
         first = stored(deployment(echo_container(1)))
         other = stored(deployment(echo_container(2)))
-        set_ = replica_set(first)
+        set_ = replica_set(first, 1, 1)
         self.assertRegex(set_["metadata"]["name"], r"^echo-[a-z0-9]{10}$")
-        self.assertEqual(replica_set({**first, "spec": {**first["spec"], "replicas": 9}})["metadata"], set_["metadata"])
-        self.assertNotEqual(replica_set(other)["metadata"]["name"], set_["metadata"]["name"])
+        self.assertEqual(
+            replica_set({**first, "spec": {**first["spec"], "replicas": 9}}, 9, 1)["metadata"], set_["metadata"]
+        )
+        self.assertNotEqual(replica_set(other, 1, 1)["metadata"]["name"], set_["metadata"]["name"])
         pods = [pod(stored(set_), number)["metadata"]["name"] for number in range(20)]
         self.assertEqual(len(set(pods)), 20)
         self.assertEqual(pods, [pod(stored(set_), number)["metadata"]["name"] for number in range(20)])
 
     def test_labels(self) -> None:
         """A Pod has the labels of the template and the hash; its ReplicaSet selects it by both."""
-        set_ = stored(replica_set(stored(deployment(echo_container(1)))))
+        set_ = stored(replica_set(stored(deployment(echo_container(1))), 1, 1))
         labels = pod(set_, 0)["metadata"]["labels"]
         self.assertEqual(set(labels), {"app", "pod-template-hash"})
         self.assertEqual(set_["spec"]["selector"]["matchLabels"], labels)
@@ -92,10 +94,40 @@ class EnvironmentTests(SynchronousTestCase):
             self.assertEqual(self.variables({"name": "A", "valueFrom": source}), {"A": wanted})
         self.assertEqual(self.variables({"name": "A", "value": "x"}, {"name": "B"}), {"A": "x", "B": ""})
 
+    def test_labels_and_optional_sources(self) -> None:
+        """A label is a variable; what is optional and missing is none."""
+        object_ = {"metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"app/x": "y"}}}
+        env = [
+            {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app/x']"}}},
+            {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['none']"}}},
+            {"name": "C", "valueFrom": {"secretKeyRef": {"name": "none", "key": "a", "optional": True}}},
+            {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "texts", "key": "none", "optional": True}}},
+        ]
+        self.assertEqual(environment(object_, {"env": env}, "127.64.0.1", lookup), {"A": "y", "B": ""})
+
+    def test_whole_sources(self) -> None:
+        """All entries of a ConfigMap become variables, with a prefix; ``env`` counts more, and refers to them."""
+        container = {
+            "envFrom": [
+                {"configMapRef": {"name": "texts"}, "prefix": "X_"},
+                {"secretRef": {"name": "none", "optional": True}},
+            ],
+            "env": [
+                {"name": "X_a", "value": "9"},
+                {"name": "B", "value": "$(X_b) $(NONE) $$(X_b) $"},
+            ],
+        }
+        object_ = {"metadata": {"name": "p"}}
+        wanted = {"X_a": "9", "X_b": "2", "B": "2 $(NONE) $(X_b) $"}
+        self.assertEqual(environment(object_, container, "127.64.0.1", lookup), wanted)
+        missing = {"envFrom": [{"configMapRef": {"name": "none"}}]}
+        error = self.assertRaises(ContainerError, environment, object_, missing, "127.64.0.1", lookup)
+        self.assertEqual((str(error), error.reason), ("there is no ConfigMap none", "CreateContainerConfigError"))
+
     def test_missing_sources(self) -> None:
         """A source that is not there is named, and no content of a Secret is."""
         for source, message in (
-            ({"fieldRef": {"fieldPath": "metadata.annotations['a']"}}, "cannot be a variable"),
+            ({"fieldRef": {"fieldPath": "status.phase"}}, "cannot be a variable"),
             ({"secretKeyRef": {"name": "none", "key": "a"}}, "there is no Secret none"),
             ({"secretKeyRef": {"name": "pair", "key": "a"}}, "has no entry a"),
             ({"resourceFieldRef": {}}, "not served here"),
@@ -121,6 +153,11 @@ class FilesTests(SynchronousTestCase):
         picked = {"secret": {"secretName": "pair", "items": [{"key": "tls.key", "path": "k"}]}}
         self.assertEqual(self.mounted(picked), {"/etc/certs/k": b"key"})
         self.assertEqual(self.mounted({"configMap": {"name": "texts"}})["/etc/certs/a"], b"1")
+        sources = [{"configMap": {"name": "texts"}}, picked, {"serviceAccountToken": {"path": "token"}}]
+        found = self.mounted({"projected": {"sources": sources}})
+        self.assertEqual(found, {"/etc/certs/a": b"1", "/etc/certs/b": b"2", "/etc/certs/k": b"key"})
+        self.assertEqual(self.mounted({"secret": {"secretName": "none", "optional": True}}), {})
+        self.assertEqual(self.mounted({"emptyDir": {}}), {})
 
     def test_missing_volumes(self) -> None:
         """A mount without a volume, and a volume without its Secret, are named."""
@@ -128,11 +165,14 @@ class FilesTests(SynchronousTestCase):
         error = self.assertRaises(ContainerError, files, {"spec": {}}, lost, lookup)
         self.assertIn("there is no volume x", str(error))
         error = self.assertRaises(ContainerError, self.mounted, {"secret": {"secretName": "none"}})
-        self.assertIn("there is no Secret none", str(error))
+        self.assertEqual((str(error), error.reason), ("there is no Secret none", "ContainerCreating"))
+        picked = {"secret": {"secretName": "pair", "items": [{"key": "x", "path": "k"}]}}
+        error = self.assertRaises(ContainerError, self.mounted, picked)
+        self.assertIn("the Secret pair has no entry x", str(error))
 
     def test_of_the_example(self) -> None:
         """The container of the HTTPS image gets its pair."""
         made = deployment(tls_container(1), volumes=[{"name": "certs", "secret": {"secretName": "pair"}}])
-        object_ = pod(stored(replica_set(stored(made))), 0)
+        object_ = pod(stored(replica_set(stored(made), 1, 1)), 0)
         found = files(object_, object_["spec"]["containers"][0], lookup)
         self.assertEqual(sorted(found), ["/etc/certs/tls.crt", "/etc/certs/tls.key"])
