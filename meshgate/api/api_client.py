@@ -11,6 +11,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,16 +81,21 @@ class ApiClient:
         """Read an object or a list."""
         return self.send("GET", path, query=query).object
 
-    def list(self, type_: ResourceType, namespace: str = "", **query: str) -> Iterator[dict[str, Any]]:
-        """Read all objects of a type, page by page; of all namespaces where none is given."""
+    def pages(self, path: str, accept: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Read a list or a table of objects, page by page."""
         token = ""
         while True:
             page = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
-            found = self.get(address(type_, namespace), **page)
-            yield from ({"apiVersion": found["apiVersion"], "kind": type_.kind, **each} for each in found["items"])
+            found = self.send("GET", path, accept=accept, query=page).object
+            yield found
             token = found["metadata"].get("continue", "")
             if not token:
                 return
+
+    def list(self, type_: ResourceType, namespace: str = "", **query: str) -> Iterator[dict[str, Any]]:
+        """Read all objects of a type, page by page; of all namespaces where none is given."""
+        for found in self.pages(address(type_, namespace), "application/json", query):
+            yield from ({"apiVersion": found["apiVersion"], "kind": type_.kind, **each} for each in found["items"])
 
     def send(
         self,
@@ -117,11 +123,23 @@ class ApiClient:
         return Reply(response.status, found, warnings)
 
     def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        """Yield the events of a watch, until it ends."""
+        """
+        Yield the events of a watch, until it ends.
+
+        :raises ApiClientError: if it cannot begin.
+        """
         accept = query.pop("accept", "application/json")
-        response = self._begin("GET", path, None, "application/json", accept, {**query, "watch": "1"}, None)
-        while line := response.readline():
-            yield json.loads(line)
+        wanted = {**query, "watch": "1", "allowWatchBookmarks": "true"}
+        response = self._begin("GET", path, None, "application/json", accept, wanted, None)
+        if response.status >= 400:
+            try:
+                message = json.loads(response.read()).get("message")
+            except (OSError, http.client.HTTPException, ValueError, AttributeError):
+                message = response.reason
+            raise ApiClientError(str(message), response.status)
+        with suppress(OSError, http.client.HTTPException, ValueError):  # the gateway has ended in between
+            while line := response.readline():
+                yield json.loads(line)
 
     def _begin(
         self,

@@ -51,12 +51,14 @@ class WriteOptions:
     :ivar dry_run: check everything, and write nothing.
     :ivar manager: the client that manages the fields that are written.
     :ivar unknown_fields: the action on unknown fields: ``Strict``, ``Warn`` or ``Ignore``.
+    :ivar keeps_age: a new object keeps the creationTimestamp that it comes with.
     """
 
     author: Author = field(default_factory=Author)
     dry_run: bool = False
     unknown_fields: str = "Warn"
     manager: str = "unknown"
+    keeps_age: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +320,7 @@ class Collection:
             if len(self._types[type_.qualified_name].own) >= MAX_OBJECTS:
                 raise RefusedError(403, f"the store takes no more than {MAX_OBJECTS} objects of a type")
             identity = str(uuid.UUID(int=self._randomness.getrandbits(128), version=4))
-            object_ = completed(type_, rules.created(named, identity, self._now()))
+            object_ = completed(type_, rules.created(named, identity, self._now(), keeps_age=options.keeps_age))
             if "managedFields" not in object_["metadata"]:
                 object_ = tracked(type_, None, object_, options.manager, rules.timestamp(self._now()))
             return object_, validated(type_, object_, options.unknown_fields)

@@ -95,10 +95,15 @@ def _name_rule(type_: ResourceType) -> tuple[re.Pattern[str], str]:
     return SUBDOMAIN, f"up to 253 lower-case letters, digits, - and .; each part between dots {ends}"
 
 
-def created(body: Mapping[str, Any], uid: str, now: datetime) -> dict[str, Any]:
-    """The object that is stored for one that is created, but for its revision."""
+def created(body: Mapping[str, Any], uid: str, now: datetime, *, keeps_age: bool = False) -> dict[str, Any]:
+    """
+    The object that is stored for one that is created, but for its revision.
+
+    :param keeps_age: keep the creationTimestamp that the object comes with, unless it is none, or in the future.
+    """
     metadata = _without(body["metadata"], *_GIVEN_BY_SERVER, "resourceVersion", "generation")
-    head = {"uid": uid, "creationTimestamp": timestamp(now), "generation": 1}
+    born = (_time(body["metadata"].get("creationTimestamp")) if keeps_age else None) or now
+    head = {"uid": uid, "creationTimestamp": timestamp(min(born, now)), "generation": 1}
     return {**_without(body, "status"), "metadata": {**metadata, **head}}
 
 
@@ -166,6 +171,15 @@ def in_version(object_: Object, type_: ResourceType, version: str) -> Object:
     """The object in the version that a client asks for."""
     api_version = type_.api_version(version)
     return object_ if object_["apiVersion"] == api_version else {**object_, "apiVersion": api_version}
+
+
+def _time(value: Any) -> datetime | None:
+    """A time of an object; None if it is none with a time zone."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def timestamp(time: datetime) -> str:

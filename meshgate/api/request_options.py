@@ -51,7 +51,8 @@ def write_options(request: ApiRequest) -> WriteOptions:
     if len(manager) > LONGEST_MANAGER or not manager.isprintable():
         raise bad_request(f"fieldManager has up to {LONGEST_MANAGER} characters that can be printed")
     agent = "".join(filter(str.isprintable, request.author.agent)).partition("/")[0][:LONGEST_MANAGER]
-    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager or agent or "unknown")
+    keeps_age = request.flag("keepCreationTimestamp")
+    return WriteOptions(request.author, bool(dry_run), unknown_fields, manager or agent or "unknown", keeps_age)
 
 
 def check_size(object_: Object) -> None:

@@ -177,7 +177,8 @@ def kind_schema(type_: ResourceType, version: str) -> Schema:
     elif _is_modelled(type_):
         schema = _modelled(type_)
     else:
-        schema = {"type": "object", "description": f"{type_.kind} of Kubernetes, of which meshgate has no objects."}
+        instead = f": {type_.instead}" if type_.instead else ""
+        schema = {"type": "object", "description": f"There are no objects of this kind here{instead}."}
     return {**schema, IDENTITY: [identity(type_, version)]}
 
 

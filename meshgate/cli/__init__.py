@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -25,23 +26,31 @@ COMMANDS = {
     "apply": "Create or change objects of the local gateway's API.",
     "check": "Report every problem of routes.",
     "delete": "Delete objects of the local gateway's API.",
+    "describe": "Describe objects of the local gateway's API.",
     "diff": "Show what changes for traffic between two configurations.",
     "explain": "Explain step by step where a connection goes.",
     "explain-field": "Explain what a field of a resource means, and which values it takes.",
     "export": "Write the objects of the local gateway's API as YAML.",
     "get": "Show objects of the local gateway's API.",
     "history": "Show the last changes of the local gateway's API.",
+    "import": "Take objects into the local gateway's API.",
     "init": "Write a new installation, or the package of a route provider.",
     "rollback": "Take back a change of the local gateway's API.",
     "routes": "Show every route in a table.",
     "sniff": "Show the contents of a captured ClientHello.",
     "status": "Show the status of the running gateway.",
     "test": "Test routes against a file of expectations.",
+    "watch": "Show objects of the local gateway's API, and their changes.",
 }
 """
-The summary of every command, by its name. The command's module has the same name, with ``_`` for ``-``, and calls it
-``command``.
+The summary of every command, by its name. The command's module has the same name, with ``_`` for ``-`` and after a word
+that Python reserves, and calls it ``command``.
 """
+
+
+def module_name(command: str) -> str:
+    """The name of the module of a command."""
+    return f"{command}_" if iskeyword(command) else command.replace("-", "_")
 
 
 def _set_color(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -78,7 +87,7 @@ class Commands(click.Group):
         """Import one command."""
         if cmd_name not in self.summaries:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        command: click.Command = import_module(f"{__name__}.{module_name(cmd_name)}").command
         if COLOR not in command.params:
             command.params.append(COLOR)
         return command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,32 @@ import click
 from meshgate.api.api_client import ApiClient, ApiClientError, type_named
 from meshgate.api.credentials import KUBECONFIGS
 from meshgate.api.resource_types import TYPES, ResourceType
-from meshgate.cli.status import default_config, state_dir_of
+from meshgate.cli.status import NOT_RUNNING, default_config, state_dir_of
 from meshgate.resources.wording import quoted, spelling_hint
+from meshgate.state.folder import holder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 NAMESPACE = click.option("-n", "--namespace", help="The namespace. [default: that of the gateway's settings]")
+ALL_NAMESPACES = click.option("-A", "--all-namespaces", is_flag=True, help="Show the objects of all namespaces.")
+SELECTOR = click.option(
+    "-l", "--selector", default="", help="Show the objects with these labels, as app=a,tier!=b or 'app in (a, b)'."
+)
+FILES = click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="A file of YAML or JSON, a folder with such files, or - for standard input; may be given several times.",
+)
+RECURSIVE = click.option("-R", "--recursive", is_flag=True, help="Read the folders within folders, too.")
+
+
+class NotRunningError(click.ClickException):
+    """No gateway runs, so that there is nobody to ask."""
+
+    exit_code = NOT_RUNNING
 
 
 def with_gateway(command: F) -> F:
@@ -47,10 +67,61 @@ def client_of(config: Path | None, state_dir: Path | None) -> ApiClient:
     if config is not None and state_dir is not None:
         raise click.UsageError("--config and --state-dir exclude each other: the settings name the state folder")
     folder = state_dir if state_dir is not None else state_dir_of(config or default_config())
+    if holder(folder).held is False:
+        raise NotRunningError(
+            f"no gateway runs with the state folder {folder}: start it with 'twistd -n meshgate --config FILE'"
+        )
+    if not (folder / KUBECONFIGS["admin"]).exists():
+        raise click.ClickException(
+            f"the gateway with the state folder {folder} has no API: give its settings a section api, as in "
+            "'api: {}', and restart it"
+        )
     try:
         return ApiClient(folder / KUBECONFIGS["admin"])
     except ApiClientError as error:
-        raise click.ClickException(str(error)) from None
+        raise client_error(error) from None
+
+
+def client_error(error: ApiClientError) -> click.ClickException:
+    """An error of the API as the error of a command."""
+    return click.ClickException(str(error)) if error.code else NotRunningError(str(error))
+
+
+def selected(arguments: Sequence[str]) -> list[tuple[ResourceType, list[str]]]:
+    """
+    The types and names that a user means: ``gw,vs``, ``gw echo other``, ``gw/echo vs/echo``, or ``all``.
+
+    :raises UsageError: if a type is not known, or both forms are mixed.
+    """
+    if any("/" in each for each in arguments):
+        found: dict[str, tuple[ResourceType, list[str]]] = {}
+        for each in arguments:
+            type_name, slash, name = each.partition("/")
+            if not (slash and type_name and name):
+                raise click.UsageError(f"{quoted(each)} is no TYPE/NAME, which the others are")
+            type_ = required_type(type_name)
+            found.setdefault(type_.qualified_name, (type_, []))[1].append(name)
+        return list(found.values())
+    types, *names = arguments
+    wanted: list[ResourceType] = []
+    for each in filter(None, types.split(",")):
+        category = [type_ for type_ in TYPES if each in type_.categories]
+        wanted += [type_ for type_ in category or [required_type(each)] if type_ not in wanted]
+    if not wanted:
+        raise click.UsageError("name a type, as gateway")
+    return [(type_, list(dict.fromkeys(names))) for type_ in wanted]
+
+
+def one_selected(arguments: Sequence[str]) -> tuple[ResourceType, list[str]]:
+    """
+    The one type and the names that a user means.
+
+    :raises UsageError: if there are several types.
+    """
+    found = selected(arguments)
+    if len(found) > 1:
+        raise click.UsageError("name one type")
+    return found[0]
 
 
 def required_type(text: str) -> ResourceType:

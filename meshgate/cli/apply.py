@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final
 
 import click
 
 from meshgate.api.api_client import ApiClient, ApiClientError, address
-from meshgate.api.resource_types import ResourceType, type_of_kind
-from meshgate.cli.api_options import NAMESPACE, client_of, print_warnings, reference, with_gateway
-from meshgate.resources.documents import items_of
-from meshgate.resources.yaml.document import YamlError, iterate_documents
+from meshgate.cli.api_options import (
+    FILES,
+    NAMESPACE,
+    RECURSIVE,
+    client_error,
+    client_of,
+    print_warnings,
+    reference,
+    with_gateway,
+)
+from meshgate.cli.object_files import FileObject, objects_in
 
-APPLY: str = "application/apply-patch+yaml"
+APPLY: Final = "application/apply-patch+yaml"
 
 
 @click.command("apply")
-@click.option(
-    "-f", "--filename", "files", type=click.File(encoding="utf-8"), multiple=True, required=True, help="A file, or -."
-)
+@FILES
+@RECURSIVE
 @click.option("--force-conflicts", is_flag=True, help="Take over fields that another client has set.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
 @NAMESPACE
 @with_gateway
 def command(
-    files: tuple[TextIO, ...],
+    files: tuple[str, ...],
+    recursive: bool,
     force_conflicts: bool,
     dry_run: bool,
     namespace: str | None,
@@ -37,68 +44,46 @@ def command(
 
     Every document of the files is applied by itself: one that is refused is reported, the others take effect, and the
     exit status is 1.
-    """
+
+    \b
+    meshgate apply -f gateway.yaml -f routes/
+    kubectl get gw,vs -A -o yaml | meshgate apply -f - --dry-run
+    """  # noqa: D301 - click's mark for lines to keep
+    if not files:
+        raise click.UsageError("name the files with -f")
     client = client_of(config, state_dir)
     query = {"fieldManager": "meshgate"}
     query |= {"force": "true"} if force_conflicts else {}
     query |= {"dryRun": "All"} if dry_run else {}
-    documents = [document for file in files for document in documents_of(file)]
-    if not documents:
-        raise click.ClickException("there is nothing to apply: no document was read")
     failed = False
-    for document in documents:
-        failed |= not apply_document(client, document, namespace, query)
+    for each in objects_in(files, recursive=recursive):
+        failed |= not apply_object(client, each, namespace, query)
     if failed:
         raise SystemExit(1)
 
 
-def documents_of(file: TextIO) -> Iterator[Mapping[str, Any]]:
-    """
-    Read the documents of a file; the items of a list count as documents.
-
-    :raises ClickException: if it is not YAML, or has something else than objects.
-    """
-    try:
-        for document in iterate_documents(file.read()):
-            if document.value is None:
-                continue
-            for each in items_of(document.value) or [document.value]:
-                if not isinstance(each, Mapping):
-                    raise click.ClickException(f"{file.name}: a document is no object")
-                yield each
-    except YamlError as error:
-        raise click.ClickException(f"{file.name}:{error.line}:{error.column}: {error.message}") from None
-
-
-def type_of_document(document: Mapping[str, Any]) -> ResourceType | None:
-    """The type of a document, or None if the API does not have it."""
-    group = str(document.get("apiVersion", "")).rpartition("/")[0]
-    return type_of_kind(group, str(document.get("kind", "")))
-
-
-def apply_document(
-    client: ApiClient, document: Mapping[str, Any], namespace: str | None, query: Mapping[str, str]
-) -> bool:
-    """Apply one document, and print the outcome; returns False if it was refused."""
-    type_ = type_of_document(document)
-    metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if type_ is None or not isinstance(metadata, Mapping) or not isinstance(name, str):
-        kind = document.get("kind", "a document without a kind")
-        click.echo(f"error: {kind}: the API does not have this kind, or the document has no name", err=True)
+def apply_object(client: ApiClient, object_: FileObject, namespace: str | None, query: Mapping[str, str]) -> bool:
+    """Apply one object, and print the outcome; returns False if it was refused."""
+    type_, metadata, name = object_.type, object_.metadata, object_.name
+    if type_ is None or not name:
+        why = "the API does not have this kind" if type_ is None else "it has no name"
+        click.echo(f"error: {object_.describe()}: {why}", err=True)
         return False
-    if namespace is not None and metadata.get("namespace") not in (None, namespace):
+    if namespace is not None and metadata.get("namespace") not in (None, namespace) and type_.namespaced:
         click.echo(
             f"error: {reference(type_, name)} is of the namespace {metadata['namespace']}, not {namespace}", err=True
         )
         return False
     where = namespace or metadata.get("namespace") or client.namespace
     path = address(type_, str(where), name)
-    body = {**document, "apiVersion": type_.api_version(type_.versions[0])}
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    body = {**object_.document, "apiVersion": type_.api_version(type_.versions[0]), "metadata": kept}
     try:
-        before = _revision(client, path)
+        before = generation_of(client, path)
         reply = client.send("PATCH", path, body, APPLY, query=query)
     except ApiClientError as error:
+        if not error.code:
+            raise client_error(error) from None
         click.echo(f"error: {error}", err=True)
         return False
     print_warnings(reply.warnings)
@@ -108,7 +93,7 @@ def apply_document(
     return True
 
 
-def _revision(client: ApiClient, path: str) -> Any:
+def generation_of(client: ApiClient, path: str) -> Any:
     """The generation of an object; None if there is none."""
     try:
         return client.get(path)["metadata"].get("generation")

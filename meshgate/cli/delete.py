@@ -3,57 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from meshgate.api.api_client import ApiClientError, address
 from meshgate.api.resource_types import ResourceType
-from meshgate.cli.api_options import NAMESPACE, client_of, reference, required_type, with_gateway
-from meshgate.cli.apply import documents_of, type_of_document
+from meshgate.cli.api_options import (
+    FILES,
+    NAMESPACE,
+    RECURSIVE,
+    client_error,
+    client_of,
+    reference,
+    selected,
+    with_gateway,
+)
+from meshgate.cli.object_files import objects_in
 
 
 @click.command("delete")
-@click.argument("type_name", metavar="TYPE", required=False)
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option(
-    "-f", "--filename", "files", type=click.File(encoding="utf-8"), multiple=True, help="A file with objects, or -."
-)
+@click.argument("arguments", metavar="[TYPE NAME...]", nargs=-1)
+@FILES
+@RECURSIVE
+@click.option("--ignore-not-found", is_flag=True, help="Do not count an object that is not there as an error.")
 @NAMESPACE
 @with_gateway
 def command(
-    type_name: str | None,
-    names: tuple[str, ...],
-    files: tuple[TextIO, ...],
+    arguments: tuple[str, ...],
+    files: tuple[str, ...],
+    recursive: bool,
+    ignore_not_found: bool,
     namespace: str | None,
     config: Path | None,
     state_dir: Path | None,
 ) -> None:
-    """Delete objects of the local gateway's API: those of one TYPE with these names, or those of files.
+    """Delete objects of the local gateway's API: those of one TYPE with these NAMEs, or those of files.
 
     An object that is not there, or that a file of the gateway defines, is reported, and the exit status is 1.
-    """
-    if bool(type_name and names) is bool(files):
+
+    \b
+    meshgate delete gateway echo other
+    meshgate delete gw/echo vs/echo -n shop
+    meshgate delete -f routes/
+    """  # noqa: D301 - click's mark for lines to keep
+    named = selected(arguments) if arguments else []
+    if bool(named) is bool(files) or not all(names for _, names in named):
         raise click.UsageError("name a type and objects, or files with -f")
     client = client_of(config, state_dir)
     wanted: list[tuple[ResourceType, str, str]] = []
-    if type_name is not None:
-        type_ = required_type(type_name)
-        wanted = [(type_, namespace or client.namespace, name) for name in names]
-    for file in files:
-        for document in documents_of(file):
-            found, metadata = type_of_document(document), document.get("metadata") or {}
-            if found is None:
-                raise click.ClickException(f"{file.name}: the API does not have the kind {document.get('kind')}")
-            where = namespace or metadata.get("namespace") or client.namespace
-            wanted.append((found, str(where), str(metadata.get("name", ""))))
+    for type_, names in named:
+        wanted += [(type_, namespace or client.namespace, name) for name in names]
+    for each in objects_in(files, recursive=recursive) if files else ():
+        if each.type is None:
+            raise click.ClickException(f"{each.describe()}: the API does not have this kind")
+        where = namespace or each.metadata.get("namespace") or client.namespace
+        wanted.append((each.type, str(where), each.name))
     failed = False
     for type_, where, name in wanted:
         try:
             client.send("DELETE", address(type_, where, name))
             click.echo(f"{reference(type_, name)} deleted")
         except ApiClientError as error:
-            failed = True
-            click.echo(f"error: {error}", err=True)
+            if not error.code:
+                raise client_error(error) from None
+            if error.code != 404 or not ignore_not_found:
+                failed = True
+                click.echo(f"error: {error}", err=True)
     if failed:
         raise SystemExit(1)

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 
 from meshgate.api.api_client import ApiClient, ApiClientError
 from meshgate.api.resource_types import TYPES
-from meshgate.cli.api_options import client_of, with_gateway
+from meshgate.cli.api_options import client_error, client_of, with_gateway
 
-LEFT_OUT: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")
+LEFT_OUT: Final = ("uid", "resourceVersion", "generation", "managedFields", "selfLink")
 """The metadata that belongs to one installation."""
 
 
@@ -24,7 +24,8 @@ LEFT_OUT: Final = ("uid", "resourceVersion", "creationTimestamp", "generation", 
 def command(secrets: bool, config: Path | None, state_dir: Path | None) -> None:
     """Write the objects of the local gateway's API as YAML.
 
-    They go to standard output, for 'kubectl apply -f' and 'meshgate apply -f'. The resources of files, which are in
+    They go to standard output, for 'meshgate import', which keeps their age and so their order, and for 'kubectl apply
+    -f'. The resources of files, which are in
     files already, and the objects that follow from others, such as pods, are left out.
     """
     client = client_of(config, state_dir)
@@ -34,7 +35,7 @@ def command(secrets: bool, config: Path | None, state_dir: Path | None) -> None:
         for each in exported(client, secrets=secrets):
             yaml.dump(each, sys.stdout)
     except ApiClientError as error:
-        raise click.ClickException(str(error)) from None
+        raise client_error(error) from None
 
 
 def exported(client: ApiClient, *, secrets: bool) -> list[Mapping[str, Any]]:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
-from ruamel.yaml import YAML
 
-from meshgate.api.api_client import ApiClientError, address
-from meshgate.cli.api_options import NAMESPACE, client_of, reference, required_type, with_gateway
-
-FORMS: Final = ("table", "wide", "name", "yaml", "json")
-TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
+from meshgate.api.api_client import ApiClient, ApiClientError, address
+from meshgate.api.resource_types import ResourceType
+from meshgate.cli.api_options import (
+    ALL_NAMESPACES,
+    NAMESPACE,
+    SELECTOR,
+    client_error,
+    client_of,
+    reference,
+    selected,
+    with_gateway,
+)
+from meshgate.cli.object_output import OUTPUT, TABLE, aligned, print_objects, rows_of
+from meshgate.cli.watch import follow
 
 
 @click.command("get")
-@click.argument("type_name", metavar="TYPE")
-@click.argument("name", required=False)
-@click.option("-A", "--all-namespaces", is_flag=True, help="Show the objects of all namespaces.")
-@click.option("-l", "--selector", default="", help="Show the objects with these labels, as app=a.")
-@click.option("-o", "--output", "form", type=click.Choice(FORMS), default="table", help="The form of the output.")
-@click.option("-w", "--watch", is_flag=True, help="Then show each change, until Ctrl-C.")
+@click.argument("arguments", metavar="TYPE[,TYPE]... [NAME]...", nargs=-1, required=True)
+@ALL_NAMESPACES
+@SELECTOR
+@OUTPUT
+@click.option("-w", "--watch", is_flag=True, help="Then show each change, until Ctrl-C, as 'meshgate watch' does.")
 @NAMESPACE
 @with_gateway
 def command(
-    type_name: str,
-    name: str | None,
+    arguments: tuple[str, ...],
     all_namespaces: bool,
     selector: str,
     form: str,
@@ -38,78 +41,79 @@ def command(
     config: Path | None,
     state_dir: Path | None,
 ) -> None:
-    """Show objects of the local gateway's API: those of one TYPE, or the one with a NAME.
+    """Show objects of the local gateway's API, those of files and plug-ins among them.
 
-    TYPE is a kind as kubectl takes it, such as gateway, gw, virtualservices, vs, dr, se, we or svc. The objects of
-    files and plug-ins are shown as well.
-    """
-    client, type_ = client_of(config, state_dir), required_type(type_name)
+    TYPE is a kind as kubectl takes it, such as gateway, gateways or gw; several have commas between them, and 'all' is
+    every type that 'kubectl get all' shows. With NAMEs, only these objects are shown; TYPE/NAME names one as well.
+
+    \b
+    meshgate get gw,vs -A
+    meshgate get virtualservice echo -o yaml
+    meshgate get svc -l app=echo -o wide
+    """  # noqa: D301 - click's mark for lines to keep
+    wanted = selected(arguments)
+    named = any(names for _, names in wanted)
+    if named and all_namespaces:
+        raise click.UsageError(
+            "an object cannot be named across all namespaces: leave out --all-namespaces or the name"
+        )
+    if named and selector:
+        raise click.UsageError("a selector and a name exclude each other")
+    if watch and (len(wanted) > 1 or form not in ("table", "wide")):
+        raise click.UsageError("--watch shows the objects of one type, as a table")
+    client = client_of(config, state_dir)
     where = "" if all_namespaces else namespace or client.namespace
-    path = address(type_, where, name or "")
     query = {"labelSelector": selector} if selector else {}
     try:
         if form in ("table", "wide"):
-            found = client.send("GET", path, accept=TABLE, query=query).object
-            print_rows(found, wide=form == "wide", namespaces=all_namespaces and type_.namespaced)
-            revision = found["metadata"]["resourceVersion"]
+            revision = print_tables(client, wanted, where, query, wide=form == "wide", namespaces=all_namespaces)
+            if watch:
+                ((type_, names),) = wanted
+                follow(client, type_, where, names, query, revision, wide=form == "wide")
         else:
-            objects = [client.get(path)] if name else list(client.list(type_, where, **query))
-            print_objects(objects, form, [reference(type_, each["metadata"]["name"]) for each in objects], bool(name))
-            revision = ""
-        if watch:
-            follow(client.watch(address(type_, where), accept=TABLE, resourceVersion=revision, **query), name)
+            objects = [
+                (type_, each) for type_, names in wanted for each in _objects(client, type_, where, names, query)
+            ]
+            print_objects(objects, form, single=sum(len(names) for _, names in wanted) == 1)
     except ApiClientError as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise client_error(error) from None
 
 
-def print_rows(table: Mapping[str, Any], *, wide: bool, namespaces: bool) -> None:
-    """Print a table as kubectl does; a sentence where it has no row."""
-    columns = list(table["columnDefinitions"])
-    shown = [at for at, column in enumerate(columns) if wide or column["priority"] == 0]
-    rows = [[str(row["cells"][at]) for at in shown] for row in table["rows"]]
-    titles = [columns[at]["name"].upper() for at in shown]
-    if namespaces:
-        titles = ["NAMESPACE", *titles]
-        names = [row["object"]["metadata"].get("namespace", "") for row in table["rows"]]
-        rows = [[namespace, *row] for namespace, row in zip(names, rows, strict=True)]
-    if not rows:
-        click.echo("No objects found.", err=True)
-        return
-    for line in aligned([titles, *rows]):
-        click.echo(line)
+def _objects(
+    client: ApiClient, type_: ResourceType, where: str, names: list[str], query: dict[str, str]
+) -> list[dict[str, Any]]:
+    if names:
+        return [client.get(address(type_, where, name)) for name in names]
+    return list(client.list(type_, where, **query))
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Rows with their columns under each other, three blanks between two."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def print_objects(objects: Sequence[Mapping[str, Any]], form: str, names: Iterable[str], single: bool) -> None:
-    """Print objects as names, YAML or JSON; several of them as a list."""
-    if form == "name":
-        for each in names:
-            click.echo(each)
-        return
-    content = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    if form == "json":
-        click.echo(json.dumps(content, indent=2))
-    else:
-        write_yaml(content)
-
-
-def write_yaml(content: Any) -> None:
-    """Write a document to standard output."""
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.dump(content, sys.stdout)
-
-
-def follow(events: Iterable[Mapping[str, Any]], name: str | None) -> None:
-    """Print the row of each event, with its type."""
-    for event in events:
-        for row in event["object"].get("rows", ()):
-            if name in (None, row["cells"][0]):
-                click.echo("   ".join([event["type"].ljust(8), *map(str, row["cells"])]))
+def print_tables(
+    client: ApiClient,
+    wanted: list[tuple[ResourceType, list[str]]],
+    where: str,
+    query: dict[str, str],
+    *,
+    wide: bool,
+    namespaces: bool,
+) -> str:
+    """Print a table for each type, as kubectl does; returns the revision of the last one."""
+    revision, printed = "", False
+    for type_, names in wanted:
+        paths = [address(type_, where, name) for name in names] or [address(type_, where)]
+        prefix = reference(type_, "") if len(wanted) > 1 else ""
+        rows: list[list[str]] = []
+        for path in paths:
+            for table in client.pages(path, TABLE, query):
+                titles, more = rows_of(table, wide=wide, namespaces=namespaces and type_.namespaced, prefix=prefix)
+                rows += more
+                revision = table["metadata"]["resourceVersion"]
+        if rows:
+            if printed:
+                click.echo()
+            for line in aligned([titles, *rows]):
+                click.echo(line)
+            printed = True
+    if not printed:
+        within = f" in {where} namespace" if where and any(type_.namespaced for type_, _ in wanted) else ""
+        click.echo(f"No resources found{within}{'.' * bool(within)}", err=True)
+    return revision

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from meshgate.api.api_client import ApiClientError
-from meshgate.cli.api_options import client_of, with_gateway
-from meshgate.cli.get import aligned, write_yaml
+from meshgate.cli.api_options import client_error, client_of, with_gateway
+from meshgate.cli.object_output import aligned, write_yaml
 from meshgate.cli.output import FORMAT, print_json
 
 
@@ -32,7 +32,7 @@ def command(revision: int | None, limit: int, form: str, config: Path | None, st
         else:
             found = client.get("/history", limit=str(limit))
     except ApiClientError as error:
-        raise click.ClickException(str(error)) from None
+        raise client_error(error) from None
     if form == "json":
         print_json(found)
     elif revision is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from meshgate.api.api_client import ApiClientError, address, type_named
-from meshgate.cli.api_options import client_of, print_warnings, reference, with_gateway
+from meshgate.cli.api_options import client_error, client_of, print_warnings, reference, with_gateway
 
 
 @click.command("rollback")
@@ -44,4 +44,4 @@ def command(revision: int, config: Path | None, state_dir: Path | None) -> None:
         print_warnings(reply.warnings)
         click.echo(f"{reference(type_, name)} is as it was before revision {revision}")
     except ApiClientError as error:
-        raise click.ClickException(str(error)) from None
+        raise client_error(error) from None

@@ -1,8 +1,9 @@
-"""The commands that speak to the API of the local gateway: apply, get, delete, export, history and rollback."""
+"""The commands that speak to the API of the local gateway, from apply to watch."""
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.support import IMPORT_ROOT, TwistdProcess, accepts, free_port, new_folder, wait_for
+from tests.support import IMPORT_ROOT, Program, TwistdProcess, accepts, free_port, new_folder, wait_for
 
 SETTINGS = """\
 workers: 1
@@ -105,9 +106,69 @@ class ApiCommandTests(TestCase):
         )
         self.assertIn(f"number: {port}", await self.run_command("get", "gw", "echo", "-o", "yaml"))
         self.assertIn('"kind": "List"', await self.run_command("get", "gw", "-o", "json"))
+        self.assertNotIn("managedFields", await self.run_command("get", "gw", "echo", "-o", "yaml"))
+        several = (await self.run_command("get", "gw,se", "-A")).splitlines()
+        self.assertRegex(several[1], r"^shop +gateway.networking.istio.io/echo +\d+s$")
+        self.assertEqual(several[3], "")
+        self.assertRegex(several[5], r"^shop +serviceentry.networking.istio.io/echo +.*STATIC")
+        self.assertEqual((await self.run_command("get", "dr")).strip(), "No resources found in shop namespace.")
+        self.assertEqual((await self.run_command("get", "dr", "-A")).strip(), "No resources found")
+        described = await self.run_command("describe", "gw/echo", "vs/echo")
+        self.assertRegex(described, r"(?m)^Name: +echo$")
+        self.assertRegex(described, r"(?m)^    Programmed +True +Programmed +\d+s +all workers serve it$")
+        self.assertRegex(described, r"(?s)Events:\n  Type .*Normal +Programmed .*\n\n\nName: .*Virtual ?Service")
+        await self.watched(port)
         deleted = await self.run_command("delete", "-f", "-", given=routes)
         self.assertEqual(deleted.count(" deleted"), 3)
         await wait_for(lambda: not accepts("127.0.0.1", port), "the port to close")
+
+    async def watched(self, port: int) -> None:
+        """A watch shows what is there, and then what changes."""
+        watch = Program(self, [sys.executable, "-m", "meshgate", "watch", "gw", "-l", "a=b"], folder=self.folder)
+        labelled = GATEWAY.format(name="seen", port=port).replace("name: seen", "name: seen, labels: {a: b}")
+        await self.run_command("apply", "-f", "-", given=labelled)
+        await wait_for(lambda: re.search(r"(?m)^EVENT +NAME +AGE\nADDED +seen", watch.stdout), "the row")
+        await self.run_command("delete", "gw/seen")
+        await wait_for(lambda: re.search(r"(?m)^DELETED +seen", watch.stdout), "the deletion")
+        watch.signal(signal.SIGINT)
+        await watch.exit_status()
+
+    async def test_files(self) -> None:
+        """Folders, several files and standard input are applied together; a folder within a folder if it is asked."""
+        await self.start()
+        inside = self.folder / "more" / "inside"
+        inside.mkdir(parents=True)
+        (self.folder / "empty").mkdir()
+        for folder, name in ((self.folder / "more", "a"), (inside, "b"), (self.folder, "c")):
+            (folder / f"{name}.yaml").write_text(GATEWAY.format(name=name, port=free_port()))
+        applied = await self.run_command("apply", "-f", "more", "-f", "c.yaml", "--dry-run")
+        self.assertEqual(re.findall(r"/(\w) created \(dry run\)", applied), ["a", "c"])
+        applied = await self.run_command("apply", "-R", "-f", "more,c.yaml")
+        self.assertEqual(re.findall(r"/(\w) created", applied), ["a", "b", "c"])
+        self.assertIn("No such file", await self.run_command("apply", "-f", "nothing.yaml", status=1))
+        self.assertIn("with the ending", await self.run_command("apply", "-f", "empty", status=1))
+        self.assertEqual((await self.run_command("delete", "-R", "-f", "more")).count(" deleted"), 2)
+        await self.run_command("delete", "gw", "a", "--ignore-not-found")
+        self.assertIn("not found", await self.run_command("delete", "gw/a", status=1))
+
+    async def test_import(self) -> None:
+        """What comes from elsewhere keeps its age, so that the elder Gateway gets the port; the rest is named."""
+        await self.start()
+        told = await self.run_command("import", "-", "--dry-run", given=FROM_ELSEWHERE)
+        self.assertIn("namespace/far created (dry run)", told)
+        told = await self.run_command("import", "-", given=FROM_ELSEWHERE)
+        self.assertRegex(told, r"(?s)namespace/far created.*/zzz created.*/aaa created")
+        self.assertIn("not imported: <stdin>: Pod p: it follows from ReplicaSet rs", told)
+        self.assertIn("not imported: <stdin>: Thing t: the API does not have this kind", told)
+        self.assertEqual((await self.run_command("import", "-", given=FROM_ELSEWHERE)).count(" unchanged"), 3)
+        ages = await self.run_command("get", "gw", "-n", "far", "-o", "yaml")
+        self.assertRegex(ages, r"(?s)2025-01-02T00:00:00Z.*name: aaa.*2025-01-01T00:00:00Z.*name: zzz")
+        exported = await self.run_command("export")
+        await self.run_command("delete", "gw/aaa", "gw/zzz", "-n", "far")
+        bad = GATEWAY.format(name="bad", port=0)
+        told = await self.run_command("import", "-", given=f"{exported}---\n{bad}", status=1)
+        self.assertIn("1 object of 5 was refused", told)
+        self.assertEqual(ages.count("creationTimestamp"), exported.count("2025-01-0"))
 
     async def test_refusals(self) -> None:
         """A fault, an object of a file, an unknown type and a missing object are told in a line each."""
@@ -120,6 +181,9 @@ class ApiCommandTests(TestCase):
         self.assertIn("did you mean gateway", await self.run_command("get", "gatewey", status=2))
         self.assertIn("not found", await self.run_command("get", "gw", "nothing", status=1))
         self.assertIn("<stdin>:1:", await self.run_command("apply", "-f", "-", given="a: [", status=1))
+        self.assertIn("name the files", await self.run_command("apply", status=2))
+        self.assertIn("across all namespaces", await self.run_command("get", "gw", "a", "-A", status=2))
+        self.assertIn("is no TYPE/NAME", await self.run_command("get", "gw/a", "b", status=2))
         self.assertIn("no document", await self.run_command("apply", "-f", "-", given="", status=1))
 
     async def test_history_and_rollback(self) -> None:
@@ -159,5 +223,36 @@ class ApiCommandTests(TestCase):
         """Without a gateway, or without its API, the commands say what is missing."""
         self.folder = Path(new_folder(self))
         self.assertIn("there is no meshgate.yaml", await self.run_command("get", "gw", status=2))
-        (self.folder / "meshgate.yaml").write_text("workers: 1\n")
+        settings = "workers: 1\nproviders: [{name: files, type: directory, paths: [routes/]}]\n"
+        (self.folder / "meshgate.yaml").write_text(settings)
+        for command in ("get gw", "watch gw", "describe gw", "export", "history", "delete gw a"):
+            self.assertIn("no gateway runs", await self.run_command(*command.split(), status=3))
+        (self.folder / "routes").mkdir()
+        (self.folder / "routes" / "filed.yaml").write_text(GATEWAY.format(name="filed", port=free_port()))
+        process = TwistdProcess(self, ["meshgate", "--config", "meshgate.yaml"], self.folder)
+        await process.wait_for_output("the worker serves")
         self.assertIn("section api", await self.run_command("get", "gw", status=1))
+
+
+FROM_ELSEWHERE = """\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: networking.istio.io/v1
+  kind: Gateway
+  metadata: {name: aaa, namespace: far, creationTimestamp: "2025-01-02T00:00:00Z", uid: x, resourceVersion: "12"}
+  spec: {servers: [{port: {number: 31402, name: t, protocol: TCP}, hosts: ["*"]}]}
+- apiVersion: networking.istio.io/v1beta1
+  kind: Gateway
+  metadata: {name: zzz, namespace: far, creationTimestamp: "2025-01-01T00:00:00Z"}
+  spec: {servers: [{port: {number: 31402, name: t, protocol: TCP}, hosts: ["*"]}]}
+- apiVersion: networking.istio.io/v1
+  kind: WorkloadEntry
+  metadata: {name: w, namespace: far}
+  spec: {address: 127.0.0.1}
+- apiVersion: v1
+  kind: Pod
+  metadata: {name: p, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: rs, uid: u, controller: true}]}
+- {apiVersion: example.com/v1, kind: Thing, metadata: {name: t}}
+"""
+"""Objects as kubectl writes those of a cluster."""

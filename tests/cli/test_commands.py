@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.cli import COMMANDS, main
+from meshgate.cli import COMMANDS, main, module_name
 from tests.cli.command_runs import BROKEN, ROUTED, SHOP, CommandTestCase, file_text
 from tests.installation import run_meshgate
 from tests.support import IMPORT_ROOT
@@ -79,7 +79,7 @@ class GroupTests(CommandTestCase):
     def test_modules_have_the_names_of_their_commands(self) -> None:
         """The name of a command is the name of its module."""
         for name in COMMANDS:
-            self.assertTrue(import_module(f"meshgate.cli.{name.replace('-', '_')}").__doc__, name)
+            self.assertTrue(import_module(f"meshgate.cli.{module_name(name)}").__doc__, name)
 
 
 class RouteOptionTests(CommandTestCase):

@@ -1,0 +1,1 @@
+`meshgate describe`, `meshgate watch` and `meshgate import` show objects of the API for people, follow their changes, and take objects from another gateway or a cluster with their age; `meshgate get` takes several types, names and `all`, and `apply` and `delete` read folders.
