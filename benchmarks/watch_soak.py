@@ -31,11 +31,12 @@ from twisted.web.http_headers import Headers
 from meshgate.api import watch_window
 from meshgate.api.answering import Answering
 from meshgate.api.api_client import address
+from meshgate.api.authentication import Access
 from meshgate.api.collection import Collection, WriteOptions
 from meshgate.api.objects import key_of
 from meshgate.api.resource_types import ResourceType, type_of_kind
 from meshgate.api.sqlite_store import SqliteStore
-from meshgate.api.web import Access, ApiSite
+from meshgate.api.web import ApiSite
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
 
 TOKEN: Final = "soak"  # noqa: S105 -- of this program alone

@@ -65,9 +65,12 @@ class ApiClient:
             content = YAML(typ="safe", pure=True).load(kubeconfig.read_text(encoding="utf-8"))
             cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
             address = urlsplit(cluster["server"])
-            authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+            self._context = None
+            if address.scheme == "https":
+                authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+                self._context = ssl.create_default_context(cadata=authority)
             self.namespace = str(content["contexts"][0]["context"].get("namespace") or "default")
-            self._token = str(user["token"])
+            self._token = str(user.get("token", ""))
         except FileNotFoundError:
             raise ApiClientError(
                 f"there is no {kubeconfig}: the gateway writes it when its settings have a section api"
@@ -75,7 +78,6 @@ class ApiClient:
         except (OSError, YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
             raise ApiClientError(f"{kubeconfig} is no kubeconfig of a gateway: {error}") from None
         self._address = (address.hostname or "", address.port or 443)
-        self._context = ssl.create_default_context(cadata=authority)
 
     def get(self, path: str, **query: str) -> Any:
         """Read an object or a list."""
@@ -151,9 +153,13 @@ class ApiClient:
         query: Mapping[str, str],
         timeout: float | None,
     ) -> http.client.HTTPResponse:
-        connection = http.client.HTTPSConnection(*self._address, timeout=timeout, context=self._context)
+        connection = (
+            http.client.HTTPSConnection(*self._address, timeout=timeout, context=self._context)
+            if self._context is not None
+            else http.client.HTTPConnection(*self._address, timeout=timeout)
+        )
         headers = {
-            "Authorization": f"Bearer {self._token}",
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
             "User-Agent": AGENT,
             "Accept": accept,
             "Content-Type": content_type,

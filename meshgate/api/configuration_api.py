@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.logger import Logger
 
 from meshgate.api.answering import Answering
+from meshgate.api.api_port import ApiPort
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import overruled
-from meshgate.api.credentials import KUBECONFIGS, ensure_credentials, write_kubeconfigs
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.history_answer import MOST_CHANGES
@@ -41,7 +39,7 @@ from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
 from meshgate.api.tables import now_of
-from meshgate.api.web import Access, ApiSite
+from meshgate.api.web import ApiSite
 from meshgate.processes.launch import StartError
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
@@ -59,9 +57,6 @@ ANALYZED_WITHIN: Final = 2.0
 
 NOT_YET: Final = frozenset({"MG2008", "MG2022"})
 """The problems of an object whose counterpart is usually applied next: a Gateway before its routes, for instance."""
-
-LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-"""The names by which a client on this machine may reach the API."""
 
 
 class ConfigurationApi:
@@ -81,7 +76,7 @@ class ConfigurationApi:
         self._store: SqliteStore | None = None
         self._collection: Collection | None = None
         self._site: ApiSite | None = None
-        self._port: IListeningPort | None = None
+        self._port: ApiPort | None = None
         self._readings: dict[tuple[str, str, str], tuple[Object, DocumentReading]] = {}
         self._waiting: list[tuple[ResourceKey, tuple[str, int], Deferred[None]]] = []
         self._pods: PodController | None = None
@@ -102,7 +97,7 @@ class ConfigurationApi:
         folder, names = state_dir / API_FOLDER, (default_namespace, gateway_namespace, *settings.namespaces)
         randomness = random.SystemRandom()
         try:
-            credentials = ensure_credentials(folder, (settings.bind, *LOCAL_NAMES), datetime.now(UTC))
+            port = ApiPort(self._reactor, settings, state_dir, default_namespace, _utc_now)
             self._store = SqliteStore(folder / FILE_NAME, self._reactor)
             self._collection = Collection(self._store, self._changed, time.time, randomness)
             self._collection.open(names)
@@ -111,7 +106,6 @@ class ConfigurationApi:
             service = gateway_service(gateway_namespace, ports, self._collection.revision, now)
             self._collection.give(SERVICES, service)
             self._gateway_service = key_of(service), service["metadata"]["uid"]
-            access = Access(credentials.tokens, (settings.bind, *LOCAL_NAMES))
             self._foreign = ForeignResources(self._collection)
             record = EventRecorder(self._collection, time.time).record
             self._statuses = StatusWriter(self._collection, record, _timestamp_now)
@@ -121,10 +115,9 @@ class ConfigurationApi:
                 done = Deferred.fromCoroutine(self._begin_pods(self._pods, self._collection))
                 done.addErrback(lambda failure: self._log.failure("the lab's pods could not be started", failure))
             answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
-            self._site = ApiSite(answering, access, self._reactor)
-            context = DefaultOpenSSLContextFactory(str(credentials.key), str(credentials.certificate))  # type: ignore[no-untyped-call]
-            self._port = self._reactor.listenSSL(settings.port, self._site, context, interface=settings.bind)
-            write_kubeconfigs(state_dir, credentials, settings.bind, self._port_number(), default_namespace)
+            self._site = ApiSite(answering, port.access, self._reactor)
+            port.listen(self._site)
+            self._port = port
         except StoreError as error:
             raise StartError(str(error)) from None
         except CannotListenError as error:
@@ -134,18 +127,13 @@ class ConfigurationApi:
         except OSError as error:
             raise StartError(f"the API's folder {folder} cannot be used: {error.strerror or error}") from None
         self._publish()
-        self._log.info(
-            "the API listens on https://{address}; export KUBECONFIG={file}",
-            address=host_port(settings.bind, self._port_number()),
-            file=state_dir / KUBECONFIGS["admin"],
-        )
 
     async def stop(self) -> None:
         """End all watches, free the port, and finish all writes."""
         if self._site is not None:
             self._site.end_watches()
         if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+            await self._port.stop()
         if self._pods is not None:
             await self._pods.stop()
         if self._store is not None:
@@ -156,10 +144,6 @@ class ConfigurationApi:
     def answers(self) -> Mapping[int, int]:
         """The number of answers by their HTTP status."""
         return self._site.answers if self._site is not None else {}
-
-    def _port_number(self) -> int:
-        address: Any = self._port.getHost() if self._port is not None else None
-        return address.port if address is not None else 0
 
     def show_resources(self, resources: tuple[Resource[Any], ...]) -> tuple[Resource[Any], ...]:
         """
@@ -283,6 +267,10 @@ class ConfigurationApi:
         if snapshot != self._snapshot:
             self._snapshot = snapshot
             self._sink.publish(snapshot)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _timestamp_now() -> str:

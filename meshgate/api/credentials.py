@@ -8,9 +8,11 @@ copied goes on working; the certificate is its own authority, so trusting it mea
 from __future__ import annotations
 
 import base64
+import errno
 import ipaddress
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +40,7 @@ KUBECONFIGS: Final = {"admin": "kubeconfig", "reader": "kubeconfig.reader"}
 """The files of the users, in the state folder."""
 
 _TOKEN_BYTES: Final = 32
+_OWNER_ONLY: Final = 0o600
 
 _KUBECONFIG: Final = """\
 apiVersion: v1
@@ -45,12 +48,10 @@ kind: Config
 clusters:
 - name: meshgate
   cluster:
-    server: https://{address}
-    certificate-authority-data: {certificate}
-users:
+    server: {address}
+{authority}users:
 - name: {user}
-  user:
-    token: {token}
+  user:{token}
 contexts:
 - name: meshgate
   context: {{cluster: meshgate, user: {user}, namespace: {namespace}}}
@@ -81,37 +82,69 @@ def ensure_credentials(folder: Path, hosts: Iterable[str], now: datetime) -> Cre
     :param hosts: the names and IP addresses in the certificate.
     :raises OSError: if the folder cannot be used.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare_folder(folder)
     certificate, key = folder / CERTIFICATE, folder / KEY
     names = tuple(dict.fromkeys(hosts))
     if not _is_good(certificate, key, names, now):
         made, made_key = _make_certificate(names, now)
         _write(key, made_key)
         _write(certificate, made)
+    key.chmod(_OWNER_ONLY)
     tokens = tuple((user, _token(folder / f"{user}.token"), writes) for user, writes in USERS)
     return Credentials(certificate, key, tokens)
 
 
-def write_kubeconfigs(folder: Path, credentials: Credentials, host: str, port: int, namespace: str) -> None:
+def write_kubeconfigs(folder: Path, credentials: Credentials | None, host: str, port: int, namespace: str) -> None:
     """
     Write a kubeconfig file for each user, unless there is one that still works.
 
     :param folder: the state folder.
+    :param credentials: None for an API over HTTP, which needs none; it has one file.
+    :param host: the address of the API; for that of all interfaces, the file has the loopback address.
     :param namespace: the namespace of commands that name none.
     :raises OSError: if a file cannot be written.
     """
-    address = host_port(host, port)
-    certificate = base64.b64encode(credentials.certificate.read_bytes()).decode()
-    for user, token, _ in credentials.tokens:
-        path = folder / KUBECONFIGS[user]
-        wanted = (f"server: https://{address}\n", certificate, token)
-        if not path.is_file() or not all(each in path.read_text(encoding="utf-8") for each in wanted):
-            values = {"address": address, "certificate": certificate, "user": user, "token": token}
+    at = ipaddress.ip_address(host)
+    if at.is_unspecified:
+        host = "127.0.0.1" if at.version == 4 else "::1"
+    address = f"{'https' if credentials else 'http'}://{host_port(host, port)}"
+    authority = ""
+    tokens: tuple[tuple[str, str, bool], ...] = (("anonymous", "", False),)
+    if credentials is not None:
+        encoded = base64.b64encode(credentials.certificate.read_bytes()).decode()
+        authority, tokens = f"    certificate-authority-data: {encoded}\n", credentials.tokens
+    else:
+        (folder / KUBECONFIGS["reader"]).unlink(missing_ok=True)
+    for user, token, _ in tokens:
+        path = folder / KUBECONFIGS.get(user, KUBECONFIGS["admin"])
+        secret = f"\n    token: {token}" if token else " {}"
+        wanted = (f"server: {address}\n", authority, secret)
+        before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if not before or not all(each in before for each in wanted):
+            values = {"address": address, "authority": authority, "user": user, "token": secret}
             _write(path, _KUBECONFIG.format(**values, namespace=namespace).encode())
+        else:
+            path.chmod(_OWNER_ONLY)
+
+
+def prepare_folder(folder: Path) -> None:
+    """
+    Make the folder, if there is none, and close it to everybody but its owner.
+
+    :raises OSError: if it belongs to another user, who could replace what is in it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EPERM, f"it belongs to another user (uid {status.st_uid})", str(folder))
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != 0o700:
+        folder.chmod(0o700)
 
 
 def _token(path: Path) -> str:
-    if path.is_file() and len(token := path.read_text(encoding="ascii").strip()) >= _TOKEN_BYTES:
+    token = path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else ""
+    if len(token) >= _TOKEN_BYTES and token.isascii() and token.isprintable():
+        path.chmod(_OWNER_ONLY)
         return token
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     _write(path, f"{token}\n".encode())
@@ -119,10 +152,11 @@ def _token(path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step by one that only its owner can read."""
+    """Replace a file in one step by one that only its owner can read, whatever the umask is."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb") as file:
+        os.fchmod(file.fileno(), _OWNER_ONLY)
         file.write(content)
     fresh.replace(path)
 

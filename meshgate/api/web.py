@@ -14,96 +14,45 @@ nobody but the log sees a traceback.
 
 from __future__ import annotations
 
-import hmac
-import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import LoopingCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.web.http import HTTPChannel, Request
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, HTTPChannel, Request
 from twisted.web.http import HTTPFactory as StockFactory
-from zope.interface import implementer
 
 from meshgate.api.answering import TEXT, Answering, LogFollowing, Watch
+from meshgate.api.authentication import Access
 from meshgate.api.log_stream import LogStream
-from meshgate.api.refusal import RefusedError
+from meshgate.api.refusal import RefusedError, bad_request
 from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
+from meshgate.api.watch_stream import WatchStream
 
 LARGEST_BODY: Final = 3 << 19
 """Bytes of the largest body: one and a half MiB, as in Kubernetes."""
 
+CONNECTIONS_AT_ONCE: Final = 500
 REQUESTS_AT_ONCE: Final = 400
 WATCHES_AT_ONCE: Final = 200
 LOGS_AT_ONCE: Final = 50
 
-BOOKMARK_EVERY: Final = 60.0
-"""Seconds between two bookmarks of a watch."""
-
 IDLE: Final = 90.0
-"""Seconds that a connection may stay without a request, or take to send one."""
+"""Seconds that a connection may stay without a request."""
 
-_TOO_LARGE: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+COMPLETE_WITHIN: Final = 60.0
+"""Seconds in which a request has to be complete, counted from its first byte; and the first one from the connection."""
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+_ABSOLUTE: Final = re.compile(r"(?i)https?://([^/?]*)")
 _WARNING_LENGTH: Final = 1_000
-_BEARER: Final = "Bearer "
-_IMPERSONATE: Final = "impersonate-"
-
-
-class Access:
-    """
-    Who may do what.
-
-    :param tokens: the users by their tokens; the second value says if the user may write.
-    :param hosts: the names and addresses in Host headers that are this API's own, without a port.
-    """
-
-    def __init__(self, tokens: Iterable[tuple[str, str, bool]], hosts: Iterable[str]) -> None:
-        self._tokens = tuple(tokens)
-        self._hosts = frozenset(hosts)
-
-    def user(self, authorization: str) -> tuple[str, bool]:
-        """
-        The user with these credentials, and if that user may write.
-
-        :raises RefusedError: if there is none.
-        """
-        if authorization.startswith(_BEARER):
-            given = authorization.removeprefix(_BEARER).strip().encode()
-            for user, token, writes in self._tokens:
-                if hmac.compare_digest(given, token.encode()):
-                    return user, writes
-        raise RefusedError(401, "Unauthorized", headers={"www-authenticate": "Bearer"})
-
-    def acting(self, user: str, writes: bool, headers: Mapping[str, str]) -> tuple[str, bool]:
-        """
-        The user as whom a request is to be answered: the sender, or the one whom its headers impersonate.
-
-        :raises RefusedError: if the sender may not do that, or there is no such user.
-        """
-        asked = [name for name in headers if name.startswith(_IMPERSONATE)]
-        if not asked:
-            return user, writes
-        name = headers.get(f"{_IMPERSONATE}user", "")
-        known = {each: may_write for each, _, may_write in self._tokens}
-        if not writes and name != user:
-            raise RefusedError(403, f"the user {user} cannot impersonate others")
-        if name not in known:
-            raise RefusedError(403, f"there is no user {name[:60]!r} to impersonate, only {' and '.join(known)}")
-        return name, known[name]
-
-    def check_host(self, host: str) -> None:
-        """
-        Check that a Host header names this API, so that no page of a browser reaches it by a name of its own.
-
-        :raises RefusedError: if it does not.
-        """
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.strip("[]").lower() not in self._hosts:
-            raise RefusedError(403, "the Host header does not name this API")
 
 
 class ApiSite(StockFactory):
@@ -112,6 +61,7 @@ class ApiSite(StockFactory):
 
     :param reactor: for timers.
     :ivar answers: the number of answers by their status.
+    :ivar connections: the number of connections.
     """
 
     noisy = False
@@ -121,15 +71,19 @@ class ApiSite(StockFactory):
         self.answering = answering
         self.access = access
         self.clock = reactor
+        self.connections = 0
         self.requests = 0
         self.answers: Counter[int] = Counter()
         self.watches: set[WatchStream] = set()
         self.logs: set[LogStream] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Make the protocol of a connection."""
-        channel: Any = super().buildProtocol(addr)
-        channel.requestFactory = self._request
+        """Make the protocol of a connection; None for one more than there may be, which is closed."""
+        if self.connections >= CONNECTIONS_AT_ONCE:
+            return None
+        channel: Any = ApiChannel(self)
+        channel.factory, channel.requestFactory = self, self._request
+        channel.callLater, channel.timeOut = self.clock.callLater, self.timeOut
         return channel
 
     def log(self, request: Any) -> None:
@@ -146,6 +100,60 @@ class ApiSite(StockFactory):
             log.end()
 
 
+class ApiChannel(HTTPChannel):
+    """One connection, on which each request has to be complete in time."""
+
+    def __init__(self, site: ApiSite) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._site = site
+        self._deadline: Any = None
+
+    def connectionMade(self) -> None:
+        """Count the connection, and wait for its first request."""
+        self._site.connections += 1
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._begin_deadline()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes. The first ones of a request begin its time."""
+        self._begin_deadline()
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def allContentReceived(self) -> None:
+        """Answer a request, which is complete."""
+        self._end_deadline()
+        super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget the connection."""
+        self._site.connections -= 1
+        self._end_deadline()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def timeoutConnection(self) -> None:
+        """End the connection, on which nothing happens; nobody needs to read of that in the log."""
+        self.forceAbortClient()
+
+    def forceAbortClient(self) -> None:
+        """End the connection at once."""
+        self._abortingCall = None
+        channel_transport: Any = self.transport
+        channel_transport.abortConnection()
+
+    def _begin_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._site.clock.callLater(COMPLETE_WITHIN, self._too_slow)
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.forceAbortClient()
+
+
 class ApiHttpRequest(Request):
     """One HTTP request."""
 
@@ -157,28 +165,55 @@ class ApiHttpRequest(Request):
         self._received = 0
         self._ended = False
         self._counted = False
+        self._user: tuple[str, bool] | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse a body that is too large before it comes."""
-        if length is not None and length > LARGEST_BODY:
-            self._refuse_body()
-        super().gotLength(length)  # type: ignore[no-untyped-call]
+        """Refuse a body before it comes, if its sender has no right to send one or it is too large."""
+        self.content = BytesIO()  # never a file: a body may be a Secret
+        if length == 0:
+            return
+        try:
+            self._user = self._authenticate(self._headers())
+            if length is not None and length > LARGEST_BODY:
+                raise _too_large()
+        except RefusedError as refusal:
+            self._refuse_body(refusal)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take some bytes of the body."""
         self._received += len(data)
         if self._received > LARGEST_BODY:
-            self._refuse_body()
-        else:
+            self._refuse_body(_too_large())
+        elif not self._ended:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
-    def _refuse_body(self) -> None:
+    def _refuse_body(self, refusal: RefusedError) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.requestHeaders.removeHeader(b"expect")  # no 100 comes after this
+        # Not by the usual way, which reads the whole body first.
+        content = Answer(refusal.as_json()).content()
+        phrase = RESPONSES.get(refusal.code, b"")
+        more = {
+            "content-type": JSON_TYPE,
+            "content-length": str(len(content)),
+            "connection": "close",
+            **refusal.headers,
+        }
+        self._site.answers[refusal.code] += 1
+        head = b"HTTP/1.1 %d %s\r\n" % (refusal.code, phrase)
+        head += b"".join(f"{name}: {value}\r\n".encode() for name, value in more.items())
+        channel: Any = self.channel
+        channel.transport.write(head + b"\r\n" + content)
+        channel.loseConnection()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Take the request, which is complete, without looking for forms in it as web servers do."""
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path, self.args = path.partition(b"?")[0], {}
         if not self._ended:
-            self._ended = True
-            # Not by the usual way, which reads the whole body first.
-            channel: Any = self.channel
-            channel.transport.write(_TOO_LARGE)
-            channel.loseConnection()
+            self.process()
 
     def process(self) -> None:
         """Answer the request, whose body is complete."""
@@ -212,28 +247,53 @@ class ApiHttpRequest(Request):
         else:
             self._send(answer)
 
+    def _headers(self) -> dict[str, str]:
+        return {
+            name.decode("latin-1").lower(): values[-1].decode("latin-1")
+            for name, values in self.requestHeaders.getAllRawHeaders()
+        }
+
+    def _authenticate(self, headers: Mapping[str, str]) -> tuple[str, bool]:
+        """
+        The user, and if that user may write.
+
+        :raises RefusedError: if whoever sends the request may not.
+        """
+        self._site.access.check_origin(headers, self._own_address())
+        client = getattr(self.getClientAddress(), "host", "")  # type: ignore[no-untyped-call]
+        return self._site.access.user(headers, client, self._site.clock.seconds())
+
+    def _own_address(self) -> str:
+        return getattr(self.getHost(), "host", "")  # type: ignore[no-untyped-call]
+
     def _read(self) -> tuple[ApiRequest, str]:
         """
         Read the request.
 
         :raises RefusedError: if whoever sends it may not.
         """
-        headers = {
-            name.decode("latin-1").lower(): values[-1].decode("latin-1")
-            for name, values in self.requestHeaders.getAllRawHeaders()
-        }
-        self._site.access.check_host(headers.get("host", ""))
-        path, _, query = self.uri.decode("latin-1").partition("?")
+        headers, uri = self._headers(), self.uri.decode("latin-1")
+        if match := _ABSOLUTE.match(uri):
+            headers["host"], uri = match[1], uri[match.end() :]
+        path, _, query = uri.partition("?")
         segments = tuple(unquote(each) for each in path.split("/") if each)
         user, writes = "", False
+        self._site.access.check_origin(headers, self._own_address())
         if segments not in (("livez",), ("readyz",), ("healthz",)):
-            sender = self._site.access.user(headers.get("authorization", ""))
+            sender = self._user or self._authenticate(headers)
             user, writes = self._site.access.acting(*sender, headers)
         if self._site.requests > REQUESTS_AT_ONCE:
             raise RefusedError(429, "too many requests at once; try again", headers={"retry-after": "1"})
-        parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
-        body = self.content.read() if self.content is not None else b""
-        method = self.method.decode("latin-1").upper()
+        method = self.method.decode("latin-1")
+        if method not in METHODS:
+            raise RefusedError(405, f"the method {method[:20]!r} is not served", headers={"allow": ", ".join(METHODS)})
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise RefusedError(415, "a body has to come as it is: no Content-Encoding is taken")
+        try:
+            parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+        except ValueError:
+            raise bad_request("the query has more than 100 parameters") from None
+        body = self.content.getvalue() if isinstance(self.content, BytesIO) else b""
         return ApiRequest(method, segments, parameters, headers, body, user, writes), headers.get("host", "")
 
     def _send(self, answer: Answer) -> None:
@@ -247,13 +307,11 @@ class ApiHttpRequest(Request):
     def _send_head(self, answer: Answer) -> None:
         self.setResponseCode(answer.code)
         self._site.answers[answer.code] += 1
-        self.setHeader(b"content-type", JSON_TYPE.encode())  # type: ignore[no-untyped-call]
-        self.setHeader(b"cache-control", b"no-cache, private")  # type: ignore[no-untyped-call]
-        for name, value in answer.headers.items():
+        own = {"content-type": JSON_TYPE, "cache-control": "no-cache, private", "x-content-type-options": "nosniff"}
+        for name, value in {**own, **answer.headers}.items():
             self.setHeader(name.encode(), value.encode())  # type: ignore[no-untyped-call]
         for warning in answer.warnings:
-            text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")[:_WARNING_LENGTH]
-            self.responseHeaders.addRawHeader(b"warning", f'299 - "{text}"'.encode())
+            self.responseHeaders.addRawHeader(b"warning", f'299 - "{_quotable(warning)}"'.encode())
 
     def _start_log(self, following: LogFollowing) -> None:
         if len(self._site.logs) >= LOGS_AT_ONCE:
@@ -267,6 +325,9 @@ class ApiHttpRequest(Request):
         stream.start()
 
     def _start_watch(self, watch: Watch) -> None:
+        if self.method == b"HEAD":
+            self._send(Answer(b""))
+            return
         if len(self._site.watches) >= WATCHES_AT_ONCE:
             refusal = RefusedError(429, "too many watches at once", headers={"retry-after": "5"})
             self._send(Answer(refusal.as_json(), refusal.code, refusal.headers))
@@ -278,90 +339,11 @@ class ApiHttpRequest(Request):
         stream.start()
 
 
-@implementer(IPushProducer)
-class WatchStream:
-    """
-    A watch as one client gets it: a JSON object a line, for as long as the watch lasts.
+def _too_large() -> RefusedError:
+    return RefusedError(413, f"the body has more than {LARGEST_BODY} bytes")
 
-    :param on_end: called once, when it has ended.
-    """
 
-    def __init__(
-        self, request: ApiHttpRequest, watch: Watch, clock: Any, on_end: Callable[[WatchStream], None]
-    ) -> None:
-        self._request = request
-        self._watch = watch
-        self._clock = clock
-        self._on_end = on_end
-        self._paused = False
-        self._over = False
-        self._timeout: Any = None
-        self._bookmarks = LoopingCall(self._send_bookmark)
-        self._bookmarks.clock = clock
-
-    def start(self) -> None:
-        """Send what there is, and go on with what happens."""
-        self._request.registerProducer(self, True)  # type: ignore[no-untyped-call]
-        watch = self._watch
-        # The head goes out now, even if there is no event yet: clients wait for it.
-        self._request.write(b"")  # type: ignore[no-untyped-call]
-        self._timeout = self._clock.callLater(watch.seconds, self.end)
-        if watch.bookmarks:
-            self._bookmarks.start(BOOKMARK_EVERY, now=False)
-        watch.watcher.wake = self._send_events
-        watch.watcher.follow()
-        self._send_events()
-
-    def end(self) -> None:
-        """End the watch."""
-        if not self._over:
-            self.closed()
-            self._request.unregisterProducer()  # type: ignore[no-untyped-call]
-            self._request.finish()  # type: ignore[no-untyped-call]
-
-    def closed(self) -> None:
-        """Forget the watch, whose connection has ended."""
-        if self._over:
-            return
-        self._over = True
-        self._watch.watcher.leave()
-        if self._timeout is not None and self._timeout.active():
-            self._timeout.cancel()
-        if self._bookmarks.running:
-            self._bookmarks.stop()
-        self._on_end(self)
-
-    def _send_events(self) -> None:
-        """Send events until the client has to read, or there are no more."""
-        try:
-            if self._paused:
-                self._watch.watcher.check()
-            while not (self._paused or self._over) and (event := self._watch.next_event()) is not None:
-                self._send(event)
-        except RefusedError as refusal:
-            # The client has read too slowly, or not at all: these are the last words, and it lists again.
-            self._send({"type": "ERROR", "object": refusal.as_json()})
-            self.end()
-
-    def _send_bookmark(self) -> None:
-        # A client that is behind gets its events first: a bookmark says that it has all of them.
-        if not (self._paused or self._over):
-            self._send(self._watch.bookmark())
-
-    def _send(self, event: Any) -> None:
-        self._request.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")  # type: ignore[no-untyped-call]
-
-    # IPushProducer.
-
-    def pauseProducing(self) -> None:
-        """Send no more until the client has read."""
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        """Send on."""
-        self._paused = False
-        self._send_events()
-
-    def stopProducing(self) -> None:
-        """End, since the connection has."""
-        self.closed()
+def _quotable(warning: str) -> str:
+    """A warning as a quoted text of a header (RFC 9110, section 5.6.4), without what a header cannot have."""
+    text = "".join(each if each.isprintable() else " " for each in warning[:_WARNING_LENGTH])
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -8,6 +8,7 @@ these, since a worker that imported the models would be 6 MiB larger.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from meshgate.providers.registry import ProviderChoice, Registry, UnknownProvide
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
-from meshgate.settings.schema import STANDARD_OUTPUT, SettingsFile
+from meshgate.settings.schema import STANDARD_OUTPUT, ApiSettings, SettingsFile
 from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 
@@ -109,11 +110,23 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"
         judged.append(Fault(("providers",), "MG0107", message, hint, Severity.WARNING))
+    if content is not None and content.api is not None:
+        judged += _api_faults(content.api)
     several = content is not None and isinstance(content.workers, int) and content.workers > 1
     if several and not connections_are_spread():
         message = "one worker serves: this system does not spread the connections of a port over processes"
         judged.append(Fault(("workers",), "MG0108", message, "leave it out, or run on Linux", Severity.WARNING))
     return content, judged
+
+
+def _api_faults(api: ApiSettings) -> Iterator[Fault]:
+    """The faults between the keys of the API: nothing without credentials leaves this machine."""
+    if api.http and not ipaddress.ip_address(api.bind).is_loopback:
+        message = f"the API at {api.bind} would serve other machines over HTTP without credentials"
+        yield Fault(("api", "http"), UNUSABLE, message, "leave http out, or bind to 127.0.0.1")
+    if api.http_writes and not api.http:
+        message = "http_writes has no meaning without http: with HTTPS the credentials decide who may write"
+        yield Fault(("api", "http_writes"), UNUSABLE, message, "leave it out, or add http: true")
 
 
 def _choose_providers(

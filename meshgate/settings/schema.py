@@ -262,7 +262,20 @@ class ApiSettings(Section):
     """The configuration API, which kubectl and other clients of Kubernetes' API speak."""
 
     bind: Address = _key("The IP address that the API listens on.", "127.0.0.1")
-    port: Port = _key("The TCP port that the API listens on, with TLS.", 18443)
+    port: Port = _key("The TCP port that the API listens on, with TLS unless http says otherwise.", 18443)
+    names: Annotated[Items[Text], ValueForm("List of names and addresses")] = _key(
+        "Further names and IP addresses by which clients reach the API, for its certificate and the check of Host "
+        "headers; bind, localhost and the loopback addresses are always among them.",
+        (),
+    )
+    http: Annotated[bool, ValueForm("true or false")] = _key(
+        "Speak plain HTTP without credentials instead of HTTPS: every user of this machine may read everything but "
+        "Secrets and the history. Only with a loopback address as bind.",
+        False,
+    )
+    http_writes: Annotated[bool, ValueForm("true or false")] = _key(
+        "With http: every user of this machine may also change everything, and read Secrets.", False
+    )
     pods: Annotated[bool, ValueForm("true or false")] = _key(
         "Run the pods of Deployments whose image the lab has, as services of this process on loopback addresses.", False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -67,3 +68,59 @@ class CredentialsTests(SynchronousTestCase):
         self.assertIn("namespace: mine", file.read_text())
         write_kubeconfigs(self.folder, credentials, "::1", 18444, "shop")
         self.assertIn("18444", file.read_text())
+
+    def test_whatever_the_umask_is(self) -> None:
+        """Files and the folder are for their owner alone with any umask, and where they were open before."""
+        for umask in (0o000, 0o777):
+            before = os.umask(umask)
+            try:
+                folder = self.folder / f"{umask}"
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+                self.folder.chmod(0o700)
+                credentials = ensure_credentials(folder, ["localhost"], NOW)
+                write_kubeconfigs(folder, credentials, "127.0.0.1", 1, "a")
+            finally:
+                os.umask(before)
+            self.assertEqual({file.stat().st_mode & 0o777 for file in folder.iterdir()}, {0o600})
+            self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
+        for path in (folder, *folder.iterdir()):
+            path.chmod(0o755)
+        ensure_credentials(folder, ["localhost"], NOW)
+        write_kubeconfigs(folder, credentials, "127.0.0.1", 1, "a")
+        self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
+        secrets = ("key.pem", "admin.token", "reader.token", "kubeconfig", "kubeconfig.reader")
+        self.assertEqual({(folder / name).stat().st_mode & 0o777 for name in secrets}, {0o600})
+
+    def test_links(self) -> None:
+        """A file is replaced in its folder, and not where a link of that name leads."""
+        self.folder.mkdir(parents=True)
+        target = self.folder.parent / "target"
+        target.write_text("mine")
+        for name in ("admin.token", ".admin.token.new", "key.pem", ".key.pem.new", ".kubeconfig.new", "kubeconfig"):
+            (self.folder / name).symlink_to(target)
+        write_kubeconfigs(self.folder, self.ensure(), "127.0.0.1", 1, "a")
+        self.assertEqual(target.read_text(), "mine")
+        self.assertFalse((self.folder / "key.pem").is_symlink())
+
+    def test_a_folder_of_another_user(self) -> None:
+        """It is refused: that user could have put tokens there."""
+        self.folder.mkdir(parents=True)
+        self.patch(os, "geteuid", lambda: self.folder.stat().st_uid + 1)
+        if self.folder.stat().st_uid == 0:
+            os.chown(self.folder, 4242, 4242)
+        refused = self.assertRaises(PermissionError, self.ensure)
+        self.assertIn("belongs to another user", str(refused))
+
+    def test_without_credentials(self) -> None:
+        """An API over HTTP has one file, without a token; after it, HTTPS has its files again."""
+        credentials = self.ensure()
+        write_kubeconfigs(self.folder, credentials, "127.0.0.1", 18443, "shop")
+        write_kubeconfigs(self.folder, None, "127.0.0.1", 18443, "shop")
+        content = YAML(typ="safe").load(self.folder / "kubeconfig")
+        self.assertEqual(content["clusters"][0]["cluster"], {"server": "http://127.0.0.1:18443"})
+        self.assertEqual(content["users"][0]["user"], {})
+        self.assertFalse((self.folder / "kubeconfig.reader").exists())
+        write_kubeconfigs(self.folder, credentials, "0.0.0.0", 18443, "shop")
+        content = YAML(typ="safe").load(self.folder / "kubeconfig")
+        self.assertEqual(content["clusters"][0]["cluster"]["server"], "https://127.0.0.1:18443")
+        self.assertEqual(content["users"][0]["user"]["token"], credentials.tokens[0][1])

@@ -11,11 +11,12 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.trial.unittest import TestCase
 
-from meshgate.api import watch_window, web
+from meshgate.api import watch_stream, watch_window, web
 from meshgate.api.answering import Answering
+from meshgate.api.authentication import Access
 from meshgate.api.collection import WriteOptions
 from meshgate.api.pod_log import PodLog
-from meshgate.api.web import LARGEST_BODY, Access, ApiSite
+from meshgate.api.web import LARGEST_BODY, ApiSite
 from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 from tests.peers import Peer
 from tests.support import reactor, wait_for
@@ -143,6 +144,99 @@ class WebTests(TestCase):
         await wait_for(lambda: answer_of(bytes(peer.received)), "the answer")
         self.assertNotIn(b"access-control", bytes(peer.received).lower())
 
+    async def test_pages_of_other_sites(self) -> None:
+        """A request that a page of another site sends is refused, whatever its credentials are."""
+        await self.start()
+        own = f"http://127.0.0.1:{self.port}"
+        for more, status in (
+            ("Origin: https://evil.example.com\r\n", 403),
+            ("Origin: null\r\n", 403),
+            ("Origin: http://[\r\n", 403),
+            ("Sec-Fetch-Site: cross-site\r\n", 403),
+            ("Sec-Fetch-Site: same-site\r\n", 403),
+            (f"Origin: {own}\r\nSec-Fetch-Site: same-origin\r\n", 200),
+            ("Sec-Fetch-Site: none\r\n", 200),
+        ):
+            self.assertEqual((await self.fetch(GATEWAYS, more=more))[0], status, more)
+        self.assertEqual((await self.fetch("/livez", token="", more="Origin: null\r\n"))[0], 403)
+
+    async def test_odd_requests(self) -> None:
+        """Odd but whole requests are answered with a Status, and the connection serves the next one."""
+        await self.start()
+        many = "&".join(f"a{number}=1" for number in range(200))
+        for path, options, status in (
+            (f"{GATEWAYS}?{many}", {}, 400),
+            (f"{GATEWAYS}?limit=%", {}, 400),
+            (f"{GATEWAYS}/%00", {}, 404),
+            (f"{GATEWAYS}/%ff%fe", {}, 404),
+            (f"{GATEWAYS}/a%2Fb", {}, 404),
+            (f"{GATEWAYS}/" + "x" * 5_000, {}, 404),
+            (f"http://127.0.0.1:{self.port}{GATEWAYS}", {"host": "ignored.example.com"}, 200),
+            (f"https://evil.example.com{GATEWAYS}", {}, 403),
+            ("127.0.0.1:443", {"method": "CONNECT"}, 405),
+            ("*", {"method": "OPTIONS"}, 405),
+            (GATEWAYS, {"method": "TRACE"}, 405),
+            (GATEWAYS, {"method": "get"}, 405),
+            (GATEWAYS, {"method": "POST", "body": b"{}", "more": "Content-Encoding: gzip\r\n"}, 415),
+            (GATEWAYS, {"method": "POST", "body": b"a=b", "more": "Content-Type: multipart/form-data\r\n"}, 415),
+            (GATEWAYS, {"method": "POST", "body": b"{", "more": "Expect: 100-continue\r\n"}, 400),
+        ):
+            peer = await self.begin(path, **options)
+            peer.send(f"GET {GATEWAYS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: bearer {ADMIN}\r\n\r\n".encode())
+            await wait_for(partial(_has_list, peer), f"the next answer, after {path}")
+            self.assertRegex(bytes(peer.received), rb"(HTTP/1.1 100 Continue\r\n\r\n)?HTTP/1.1 %d " % status, path)
+        peer = await self.begin(f"{GATEWAYS}?watch=1", method="HEAD")
+        await wait_for(lambda: b"\r\n\r\n" in peer.received, "the head")
+        self.assertEqual((self.site.watches, self.site.requests), (set(), 0))
+
+    async def test_strangers_send_no_bodies(self) -> None:
+        """A body is refused before it comes if the sender has no credentials."""
+        await self.start()
+        more = "Content-Length: 1000000\r\nExpect: 100-continue\r\n"
+        peer = await self.begin(GATEWAYS, method="POST", token="", more=more)
+        await self.ended(peer)
+        self.assertTrue(peer.received.startswith(b"HTTP/1.1 401 "), bytes(peer.received))
+        self.assertEqual(json.loads(peer.received.partition(b"\r\n\r\n")[2])["reason"], "Unauthorized")
+
+    async def test_slow_requests(self) -> None:
+        """A connection without a whole request in time is ended, however steadily bytes come."""
+        self.patch(web, "COMPLETE_WITHIN", 0.2)
+        await self.start()
+        silent, slow = await self.connect(), await self.connect()
+        body = await self.begin(GATEWAYS, method="POST", more="Content-Length: 100\r\n")
+
+        def drip() -> bool:
+            if not slow.lost:
+                slow.send(b"G")
+            return all(peer.lost is not None for peer in (silent, slow, body))
+
+        await wait_for(drip, "the ends")
+        await wait_for(lambda: self.site.connections == 0, "no connection to be left")
+
+    async def test_many_connections(self) -> None:
+        """The number of connections is limited, and those that end make room."""
+        self.patch(web, "CONNECTIONS_AT_ONCE", 2)
+        await self.start()
+        first, _ = await self.connect(), await self.connect()
+        await wait_for(lambda: self.site.connections == 2, "two connections")
+        await self.ended(await self.connect())
+        first.reset()
+        await wait_for(lambda: self.site.connections == 1, "room")
+        self.assertEqual((await self.fetch(GATEWAYS))[0], 200)
+
+    async def test_warnings_are_headers(self) -> None:
+        """A warning has nothing that a header cannot have, and the number of warnings is limited."""
+        await self.start()
+        odd = gateway()
+        odd["spec"].update({f"x{number}": 1 for number in range(200)})
+        odd["spec"] = {'a\r\nevil: "1"\x00\ud800é\\': 1, **odd["spec"]}
+        peer = await self.begin(GATEWAYS, method="POST", body=json.dumps(odd).encode())
+        await wait_for(lambda: answer_of(bytes(peer.received)), "the answer")
+        head = bytes(peer.received).partition(b"\r\n\r\n")[0]
+        self.assertTrue(head.startswith(b"HTTP/1.1 201 "))
+        self.assertNotRegex(head, rb"[\x00-\x08]|\nevil")
+        self.assertLess(head.lower().count(b"\r\nwarning: "), 41)
+
     async def test_written_and_warned(self) -> None:
         """A write is answered with its object, and its warnings come as headers."""
         await self.start()
@@ -204,7 +298,7 @@ class WebTests(TestCase):
 
     async def test_bookmarks(self) -> None:
         """A watch that allows them gets bookmarks with the revision."""
-        self.patch(web, "BOOKMARK_EVERY", 0.05)
+        self.patch(watch_stream, "BOOKMARK_EVERY", 0.05)
         await self.start()
         peer = await self.begin(f"{GATEWAYS}?watch=1&allowWatchBookmarks=true")
         await wait_for(lambda: b'"BOOKMARK"' in peer.received, "a bookmark")
@@ -254,6 +348,10 @@ class WebTests(TestCase):
         await self.begin(f"{GATEWAYS}?watch=1")
         await wait_for(lambda: self.site.watches, "the watch")
         self.assertEqual((await self.fetch(f"{GATEWAYS}?watch=1"))[0], 429)
+
+
+def _has_list(peer: Peer) -> bool:
+    return b"GatewayList" in peer.received
 
 
 def answer_of(received: bytes) -> tuple[int, Any] | None:

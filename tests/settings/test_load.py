@@ -242,6 +242,23 @@ class LoadTests(SettingsTestCase):
                 "[{name: files, type: directory, paths: [routes/]}])",
             )
 
+    def test_an_api_without_credentials(self) -> None:
+        """It stays on this machine, and asks for writes only where it is without them; an error has the line."""
+        for api, words in (
+            ("{bind: 0.0.0.0, http: true}", "api.http: the API at 0.0.0.0 would serve other machines"),
+            ("{bind: 192.0.2.1, http: true, http_writes: true}", "api.http: the API at 192.0.2.1 would serve"),
+            ("{http_writes: true}", "api.http_writes: http_writes has no meaning without http"),
+        ):
+            error = self.assertRaises(SettingsError, self.load, f"semantics: istio\napi: {api}\n")
+            self.assertIn(words, str(error))
+            self.assertIn("meshgate.yaml:2:", str(error))
+        for api in (
+            "{http: true}",
+            "{http: true, http_writes: true, bind: '::1'}",
+            "{bind: 0.0.0.0, names: [a.example.com]}",
+        ):
+            self.assertIsNotNone(self.load(f"api: {api}\n").content.api)
+
     def test_words_of_yaml_1_1_are_a_warning(self) -> None:
         """The YAML reader's own warnings are kept, with their places."""
         (warning,) = self.load(ONE_PROVIDER + "limits: {hello: 02000}\n").warnings
