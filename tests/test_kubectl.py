@@ -137,6 +137,89 @@ class KubectlTests(KubectlTestCase):
 
         await self.on_each(check)
 
+    async def test_resources_of_files(self) -> None:
+        """They are shown with origin and status; every write to them is refused with file and line."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            await kubectl.run("wait", "--for=condition=Programmed", "gw/filed", "--timeout=20s")
+            found = json.loads((await kubectl.run("get", "gw", "filed", "-o", "json")).stdout)
+            where = found["metadata"]["annotations"]["meshgate/origin"]
+            self.assertTrue(where.endswith("routes/filed.yaml:1:1"), where)
+            self.assertTrue(found["status"]["listeners"][0]["open"])
+            self.assertEqual(found["status"]["listeners"][0]["attachedRoutes"], 1)
+            gateway = ROUTES.format(name="filed", port=free_port()).split("---")[0]
+            spec = '{"spec":{"selector":null}}'
+            for arguments in (
+                ("label", "gw", "filed", "a=b"),
+                ("annotate", "gw", "filed", "a=b"),
+                ("patch", "gw", "filed", "--type=merge", "-p", spec),
+                ("patch", "gw", "filed", "--type=json", "-p", '[{"op":"remove","path":"/spec/selector"}]'),
+                ("apply", "-f", "-"),
+                ("apply", "--server-side", "-f", "-"),
+                ("apply", "--server-side", "--force-conflicts", "-f", "-"),
+                ("replace", "-f", "-"),
+                ("delete", "gw", "filed"),
+                ("delete", "-f", "-"),
+                ("create", "-f", "-"),
+            ):
+                refused = await kubectl.run(*arguments, given=gateway, status=1)
+                self.assertIn("routes/filed.yaml:1:1 defines it", refused.stderr, (which, arguments))
+            self.assertTrue(_accepts(self.file_port), which)
+
+        await self.on_each(check)
+
+    async def test_a_file_and_an_applied_resource(self) -> None:
+        """Of one name in a file and applied, the file's serves, and the other one says so, for as long as it does."""
+
+        async def check(kubectl: Kubectl, which: str) -> None:
+            port, other = free_port(), free_port()
+            routes = ROUTES.format(name="twice", port=port)
+            await kubectl.run("apply", "-f", "-", given=routes)
+            await kubectl.run("wait", "--for=condition=Programmed", "gw/twice", "--timeout=20s")
+            file = self.folder / "routes" / "twice.yaml"
+            file.write_text(ROUTES.format(name="twice", port=other))
+            await kubectl.run("wait", "--for=condition=Conflicted", "gw/twice", "vs/twice", "--timeout=20s")
+            await wait_for(lambda: _accepts(other) and not _accepts(port), "the file's port to open")
+            described = (await kubectl.run("describe", "gw", "twice")).stdout
+            self.assertIn("routes/twice.yaml:1:1 defines the same resource", described)
+            changed = await kubectl.run("label", "gw", "twice", "a=b")
+            gateway = routes.split("---")[0].replace('["*"]', "[a.example.com]")
+            changed = await kubectl.run("apply", "-f", "-", given=gateway)
+            if which != "old":  # kubectl before 1.26 prints no warnings of apply
+                self.assertRegex(changed.stderr, r"Warning: .*routes/twice.yaml:1:1 defines the same resource")
+            await kubectl.run("apply", "-f", "-", given=routes)
+            file.unlink()
+            await kubectl.run("wait", "--for=condition=Programmed", "gw/twice", "vs/twice", "--timeout=20s")
+            self.assertTrue(_accepts(port), which)
+            await kubectl.run("delete", "gw,vs,svc,we", "twice")
+
+        await self.on_each(check)
+
+    async def test_a_port_that_serves(self) -> None:
+        """An applied Gateway never takes the port of a file's, whatever becomes of the file and the gateway."""
+        await self.start()
+        kubectl = self.kubectl("current")
+        later = ROUTES.format(name="a-later", port=self.file_port).split("---")[0].replace("TCP}", "TLS}")
+        later += "    tls: {mode: PASSTHROUGH}\n"
+        await kubectl.run("apply", "-f", "-", given=later)
+        keep = ("wait", "--for=condition=Conflicted", "gw/a-later", "--timeout=20s")
+        await kubectl.run(*keep)
+        text = self.file.read_text()
+        moved = self.file.with_name("zz.yaml")
+        self.file.rename(moved)
+        moved.write_text("# moved\n" + text)
+        await wait_for(lambda: _accepts(self.file_port), "the port to open")
+        moved.unlink()
+        await kubectl.run("wait", "--for=condition=Conflicted=false", "gw/a-later", "--timeout=20s")
+        self.file.write_text(text)
+        await kubectl.run(*keep)
+        self.process.signal(signal.SIGKILL)
+        await self.process.exit_status()
+        await wait_for(lambda: not _accepts(self.file_port), "the workers to end")
+        await self.run_gateway()
+        await kubectl.run(*keep)
+        await kubectl.run("wait", "--for=condition=Programmed", "gw/filed", "--timeout=20s")
+
     async def test_other_commands(self) -> None:
         """Create, label, annotate, patch, replace, edit, describe, watch and the namespaces' own commands work."""
 

@@ -74,9 +74,11 @@ def status_of(compiled: CompiledObject, object_: Object, live: bool, failures: F
     told = [each for each in compiled.problems if each.severity is not Severity.INFO or each.code in NOT_TAKEN]
     conflicts = _texts(each for each in told if each.code in CONFLICTS)
     unresolved = _texts(each for each in told if each.code in UNRESOLVED and each.severity is not Severity.INFO)
-    unaccepted = "" if found.accepted else _texts(told) or "; ".join(found.reasons)
+    others = _texts(each for each in told if each.code not in CONFLICTS | UNRESOLVED)
+    if not found.accepted:
+        others = _texts(told) or "; ".join(found.reasons)
     wanted = [
-        ("Accepted", found.accepted, "Accepted" if found.accepted else "NotAccepted", unaccepted),
+        ("Accepted", found.accepted, "Accepted" if found.accepted else "NotAccepted", others),
         (PROGRAMMED, *_programmed(compiled, kind, live, failures)),
         ("Conflicted", found.conflicted, "Conflict" if found.conflicted else "NoConflicts", conflicts),
         ("ResolvedRefs", not unresolved, "RefNotFound" if unresolved else "ResolvedRefs", unresolved),

@@ -31,6 +31,13 @@ _ANY: Final = ("application/json", "application/*", "*/*")
 TRUE: Final = ("1", "t", "true", "True", "TRUE")
 
 
+LONGEST_WARNING: Final = 1_000
+"""The number of characters of a warning; the rest is cut off."""
+
+LONGEST_WARNINGS: Final = 8_000
+"""The number of characters of all warnings in one answer, which clients take in its head."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
     """
@@ -182,6 +189,23 @@ class Answer:
     code: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def warning_headers(self) -> list[str]:
+        """
+        The values of the headers of the warnings, each of limited length, and not too long in all: quoted texts (RFC
+        9110, section 5.6.4) without what a header cannot have.
+        """
+        values, left = [], LONGEST_WARNINGS
+        for number, warning in enumerate(self.warnings):
+            text = "".join(each if each.isprintable() else " " for each in warning[:LONGEST_WARNING])
+            if len(text) > left:
+                left_out = len(self.warnings) - number
+                values.append(f'299 - "{left_out} further warnings are left out"')
+                break
+            left -= len(text)
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+            values.append(f'299 - "{quoted}"')
+        return values
 
     def content(self) -> bytes:
         """The bytes of the body."""

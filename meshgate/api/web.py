@@ -52,7 +52,6 @@ COMPLETE_WITHIN: Final = 60.0
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _ABSOLUTE: Final = re.compile(r"(?i)https?://([^/?]*)")
-_WARNING_LENGTH: Final = 1_000
 
 
 class ApiSite(StockFactory):
@@ -310,8 +309,8 @@ class ApiHttpRequest(Request):
         own = {"content-type": JSON_TYPE, "cache-control": "no-cache, private", "x-content-type-options": "nosniff"}
         for name, value in {**own, **answer.headers}.items():
             self.setHeader(name.encode(), value.encode())  # type: ignore[no-untyped-call]
-        for warning in answer.warnings:
-            self.responseHeaders.addRawHeader(b"warning", f'299 - "{_quotable(warning)}"'.encode())
+        for warning in answer.warning_headers():
+            self.responseHeaders.addRawHeader(b"warning", warning.encode())
 
     def _start_log(self, following: LogFollowing) -> None:
         if len(self._site.logs) >= LOGS_AT_ONCE:
@@ -341,9 +340,3 @@ class ApiHttpRequest(Request):
 
 def _too_large() -> RefusedError:
     return RefusedError(413, f"the body has more than {LARGEST_BODY} bytes")
-
-
-def _quotable(warning: str) -> str:
-    """A warning as a quoted text of a header (RFC 9110, section 5.6.4), without what a header cannot have."""
-    text = "".join(each if each.isprintable() else " " for each in warning[:_WARNING_LENGTH])
-    return text.replace("\\", "\\\\").replace('"', '\\"')

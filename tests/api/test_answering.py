@@ -125,6 +125,15 @@ class ListTests(AnsweringTestCase):
 class WriteTests(AnsweringTestCase):
     """Writes."""
 
+    def test_warnings_in_headers(self) -> None:
+        """Each is one line that a client can read; long ones are cut, and too many are counted."""
+        answer = Answer({}, warnings=('a "b" \\ c\r\nd', "x" * 5_000, *(("y" * 900,) * 20)))
+        first, second, *_, last = answer.warning_headers()
+        self.assertEqual(first, r'299 - "a \"b\" \\ c  d"')
+        self.assertEqual(len(second), 1_000 + len('299 - ""'))
+        self.assertRegex(last, r"^299 - \"\d+ further warnings are left out\"$")
+        self.assertLess(sum(map(len, answer.warning_headers())), 9_000)
+
     def test_patches(self) -> None:
         """Merge and JSON patches change an object; a strategic one is refused for Istio's kinds, and takes Services."""
         self.create("a")
