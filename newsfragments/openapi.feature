@@ -1,1 +1,1 @@
-The API publishes the schemas of all kinds as OpenAPI of both versions, so that kubectl from 1.20 on explains, validates, compares and merges by them; unknown fields and wrong types in Deployments, Services and other kinds of Kubernetes are found.
+The API publishes the schemas of all kinds as OpenAPI of both versions, and lists the definitions of Istio's kinds (`kubectl get crd`), so that kubectl from 1.20 on explains, validates, compares and merges by them; unknown fields and wrong types in Deployments, Services and other kinds of Kubernetes are found.

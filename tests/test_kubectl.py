@@ -364,6 +364,11 @@ class SchemaTests(KubectlTestCase):
                 self.assertIn(version, (await kubectl.run("explain", "gateway", api_version)).stdout)
             recursive = (await kubectl.run("explain", "gateways", "--recursive")).stdout
             self.assertRegex(recursive, r"(?s)servers\s+<\[\]Object>.*tls\s+<Object>.*credentialName\s+<string>")
+            defined = (await kubectl.run("get", "crd")).stdout
+            self.assertRegex(defined, r"^NAME +CREATED AT\n")
+            self.assertEqual(len(re.findall(r"(?m)^\w+\.networking\.istio\.io +2\d+-\S+Z$", defined)), 5)
+            name = "crd/gateways.networking.istio.io"
+            await kubectl.run("wait", "--for=condition=Established", name, "--timeout=20s")
             unknown = await kubectl.run("explain", "gateway.spec.serverz", status=1)
             self.assertIn('field "serverz" does not exist', unknown.stderr)
             if which == "current":

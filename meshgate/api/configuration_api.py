@@ -27,6 +27,7 @@ from meshgate.api.conditions import overruled
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.history_answer import MOST_CHANGES
+from meshgate.api.kind_definitions import kind_definitions
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
@@ -34,7 +35,7 @@ from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import ENDPOINTS, SERVICES, WATCHED, PodController
 from meshgate.api.pods.pod_objects import node
-from meshgate.api.resource_types import NODES, ResourceType
+from meshgate.api.resource_types import DEFINITIONS, NODES, ResourceType
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
@@ -105,6 +106,8 @@ class ConfigurationApi:
             ports = [GatewayPort(each.name, each.port, each.node_port) for each in settings.service_ports]
             service = gateway_service(gateway_namespace, ports, self._collection.revision, now)
             self._collection.give(SERVICES, service)
+            for definition in kind_definitions(self._collection.revision, now):
+                self._collection.give(DEFINITIONS, definition)
             self._gateway_service = key_of(service), service["metadata"]["uid"]
             self._foreign = ForeignResources(self._collection)
             record = EventRecorder(self._collection, time.time).record

@@ -235,6 +235,8 @@ EndpointPort = appProtocol name port!:int protocol
 EndpointSlice = addressType! apiVersion endpoints:Endpoint[] kind metadata:ObjectMeta ports:EndpointPort[]
 ForNode = name!
 ForZone = name!
+@ io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1
+CustomResourceDefinition = apiVersion kind metadata:ObjectMeta spec:any status:any
 """
 
 _FIELD: Final = re.compile(r"(\w+)(!?)(?::(?:\{(\w+)\}|([\w|]+)(\[[^\]]*\])?))?")

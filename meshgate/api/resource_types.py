@@ -106,34 +106,25 @@ class ResourceType:
 
 _SPEC: Final = "spec"
 _ISTIO_CATEGORIES: Final = ("istio-io", "networking-istio-io")
-_ISTIO_NAMES: Final[Mapping[str, tuple[str, str, tuple[Column, ...]]]] = {
-    "Gateway": ("gateways", "gw", ()),
-    "VirtualService": (
-        "virtualservices",
-        "vs",
-        (Column("Gateways", (_SPEC, "gateways")), Column("Hosts", (_SPEC, "hosts"))),
-    ),
-    "DestinationRule": ("destinationrules", "dr", (Column("Host", (_SPEC, "host")),)),
+_ISTIO_COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
+    "Gateway": (),
+    "VirtualService": (Column("Gateways", (_SPEC, "gateways")), Column("Hosts", (_SPEC, "hosts"))),
+    "DestinationRule": (Column("Host", (_SPEC, "host")),),
     "ServiceEntry": (
-        "serviceentries",
-        "se",
-        (
-            Column("Hosts", (_SPEC, "hosts")),
-            Column("Location", (_SPEC, "location")),
-            Column("Resolution", (_SPEC, "resolution")),
-        ),
+        Column("Hosts", (_SPEC, "hosts")),
+        Column("Location", (_SPEC, "location")),
+        Column("Resolution", (_SPEC, "resolution")),
     ),
-    "WorkloadEntry": ("workloadentries", "we", (Column("Address", (_SPEC, "address")),)),
+    "WorkloadEntry": (Column("Address", (_SPEC, "address")),),
 }
 
 
 def _istio_types() -> Iterator[ResourceType]:
-    for name, (plural, short, columns) in _ISTIO_NAMES.items():
+    for name, columns in _ISTIO_COLUMNS.items():
         kind = KINDS[name]
         versions = tuple(version.rpartition("/")[2] for version in kind.api_versions)
-        yield ResourceType(
-            ISTIO_GROUP, versions, name, plural, (short,), _ISTIO_CATEGORIES, columns=columns, reads=kind
-        )
+        names = (name, kind.plural, (kind.short_name,))
+        yield ResourceType(ISTIO_GROUP, versions, *names, _ISTIO_CATEGORIES, columns=columns, reads=kind)
 
 
 NAMESPACES: Final = ResourceType(
@@ -291,6 +282,14 @@ NODES: Final = ResourceType(
     instead="this machine is the only node, and its pods are services of one process",
 )
 
+DEFINITIONS: Final = ResourceType(
+    *("apiextensions.k8s.io", ("v1",), "CustomResourceDefinition", "customresourcedefinitions", ("crd", "crds")),
+    namespaced=False,
+    columns=(Column("Name", ("metadata", "name")), Column("Created At", ("metadata", "creationTimestamp"))),
+    unnamed=True,
+    instead="the kinds of this API, and their fields, come with meshgate",
+)
+
 TYPES: Final[tuple[ResourceType, ...]] = (
     NAMESPACES,
     EVENTS,
@@ -395,6 +394,7 @@ TYPES: Final[tuple[ResourceType, ...]] = (
         ),
         reads=KINDS["EndpointSlice"],
     ),
+    DEFINITIONS,
     *(
         ResourceType(
             *(each.group, each.versions, each.kind, each.plural, each.short_names),

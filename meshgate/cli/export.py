@@ -42,7 +42,7 @@ def exported(client: ApiClient, *, secrets: bool) -> list[Mapping[str, Any]]:
     """The objects to export, namespaces first."""
     found: list[Mapping[str, Any]] = []
     for type_ in TYPES:
-        if type_.kind == "Secret" and not secrets:
+        if type_.instead or (type_.kind == "Secret" and not secrets):
             continue
         for each in client.list(type_, origin="store"):
             metadata = {key: value for key, value in each["metadata"].items() if key not in LEFT_OUT}

@@ -31,12 +31,6 @@ from meshgate.resources.wording import count_of
 OF_ANOTHER_SERVER: Final = ("uid", "resourceVersion", "generation", "managedFields", "selfLink", "ownerReferences")
 """The metadata that means nothing to another server."""
 
-MADE_BY_SERVERS: Final[Mapping[str, str]] = {
-    "Event": "the gateway reports events of its own",
-    "Node": "the gateway is the only node",
-}
-"""The kinds that a server makes by itself, with the reason why they are left out."""
-
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -100,7 +94,7 @@ def _left_out(object_: FileObject) -> str:
     for owner in owners if isinstance(owners, list) and kind != "EndpointSlice" else ():
         if isinstance(owner, Mapping) and owner.get("controller"):
             return f"it follows from {owner.get('kind')} {owner.get('name')}"
-    return MADE_BY_SERVERS.get(kind, "")
+    return "the gateway reports events of its own" if kind == "Event" else object_.type.instead
 
 
 def _order(object_: FileObject) -> tuple[datetime, int]:

@@ -107,6 +107,13 @@ class SchemaTests(SynchronousTestCase):
                 for field in message.values():
                     self.assertIn(field.name, messages()[name].fields, name)
 
+    def test_names(self) -> None:
+        """Types and kinds have the same names, which are those of kubectl."""
+        for type_ in TYPES:
+            if type_.reads is not None:
+                names = (type_.reads.plural, tuple(filter(None, [type_.reads.short_name])))
+                self.assertEqual((type_.plural, type_.short_names), names)
+
     def test_merging(self) -> None:
         """Lists that several clients share say by which keys they are merged."""
         documents = {schema_name(type_, version): schemas for type_, version, schemas in versions()}
