@@ -20,8 +20,10 @@ from meshgate.api.collection import Collection, WriteOptions, Written
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.history_answer import history_answer
 from meshgate.api.managed_fields import applied
-from meshgate.api.objects import checked, in_version, key_of, timestamp, too_old
+from meshgate.api.namespace_deletion import delete_namespace
+from meshgate.api.objects import checked, in_version, key_of, timestamp, too_new, too_old
 from meshgate.api.pod_log import LogOptions, PodLog, log_options
+from meshgate.api.presentation import Presentation
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.request_options import (
     APPLY_PATCHES,
@@ -35,11 +37,11 @@ from meshgate.api.request_options import (
     write_options,
 )
 from meshgate.api.requests import Answer, ApiRequest
-from meshgate.api.resource_types import ResourceType, value_at
+from meshgate.api.resource_types import NAMESPACES, ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
 from meshgate.api.store_interface import Object
 from meshgate.api.subresources import is_refused, refusal
-from meshgate.api.tables import columns, now_of, row, table
+from meshgate.api.tables import now_of
 from meshgate.api.target import Target, target_of
 from meshgate.api.watch_window import ADDED, Watcher, WatchEvent
 
@@ -195,6 +197,7 @@ class Answering:
     # Reading.
 
     def _list(self, request: ApiRequest, target: Target) -> Answer:
+        self._check_revision(request, target)
         revision, after = continued(request.query.get("continue", ""), self._collection.revision)
         if revision < self._collection.window(target.type).forgotten:
             raise too_old("the provided continue parameter is too old; list again")
@@ -210,20 +213,25 @@ class Answering:
             token = json.dumps({"revision": revision, "after": last}).encode()
             metadata["continue"] = base64.urlsafe_b64encode(token).decode()
             metadata["remainingItemCount"] = len(found) - limit
-        shown = [in_version(each, target.type, target.version) for each in found[:limit]]
-        if version := request.table_version():
-            include = request.query.get("includeObject", "Metadata")
-            return Answer(table(target.type, shown, metadata, self._now(), version, include))
-        kind, api_version = f"{target.type.kind}List", target.type.api_version(target.version)
-        return Answer({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": shown})
+        return Answer(Presentation(request, target, self._now).list(found[:limit], metadata))
+
+    def _check_revision(self, request: ApiRequest, target: Target) -> None:
+        """
+        Check that a list can be of the revision that the client asks for: objects are kept as they are now alone.
+
+        :raises RefusedError: if that is not there yet, or there have been changes since.
+        """
+        revision, match = request.number("resourceVersion"), request.query.get("resourceVersionMatch", "")
+        if match not in ("", "Exact", "NotOlderThan") or (match and not request.query.get("resourceVersion")):
+            raise bad_request("resourceVersionMatch has to be Exact or NotOlderThan, and goes with a resourceVersion")
+        if revision > self._collection.revision:
+            raise too_new(revision, self._collection.revision)
+        window = self._collection.window(target.type)
+        if match == "Exact" and window.after(revision) != window.end:
+            raise too_old(f"the resource version {revision} is gone: there are later changes")
 
     def _shown(self, request: ApiRequest, target: Target, object_: Object) -> Any:
-        shown = in_version(object_, target.type, target.version)
-        if version := request.table_version():
-            metadata = {"resourceVersion": object_["metadata"].get("resourceVersion", "")}  # a dry run has none
-            include = request.query.get("includeObject", "Metadata")
-            return table(target.type, [shown], metadata, self._now(), version, include)
-        return shown
+        return Presentation(request, target, self._now).object(object_)
 
     def _log(self, request: ApiRequest, pod: Object) -> Answer | LogFollowing:
         options, log = log_options(request, self._now()), self._log_of(*key_of(pod))
@@ -241,7 +249,7 @@ class Answering:
 
     def _watch(self, request: ApiRequest, target: Target) -> Watch:
         selects, window = selector(request, target.type), self._collection.window(target.type)
-        encode = self._encoder(request, target)
+        shown = Presentation(request, target, self._now)
         since, initial = request.query.get("resourceVersion", ""), request.flag("sendInitialEvents")
         revision = request.number("resourceVersion")
         if revision > self._collection.revision:
@@ -252,9 +260,12 @@ class Answering:
             found, position = [], window.after(revision)
 
         def bookmark(annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
-            return self._bookmark(target, annotations)
+            return shown.bookmark(self._collection.revision, annotations)
 
-        first: Iterator[dict[str, Any]] = (encode(WatchEvent(ADDED, each)) for each in found)
+        def encode(event: WatchEvent) -> dict[str, Any]:
+            return shown.event(event.type, event.object)
+
+        first: Iterator[dict[str, Any]] = (shown.event(ADDED, each) for each in found)
         if initial:
             # Of this moment: the client gets what changes while it reads after the bookmark.
             first = chain(first, [bookmark({"k8s.io/initial-events-end": "true"})])
@@ -262,37 +273,6 @@ class Answering:
         seconds = min(request.number("timeoutSeconds") or longest, LONGEST_WATCH)
         watcher = Watcher(window, position, target.namespace, selects)
         return Watch(watcher, first, seconds, request.flag("allowWatchBookmarks"), encode, bookmark)
-
-    def _encoder(self, request: ApiRequest, target: Target) -> Callable[[WatchEvent], dict[str, Any]]:
-        version, include = request.table_version(), request.query.get("includeObject", "Metadata")
-        headed = False
-
-        def encode(event: WatchEvent) -> dict[str, Any]:
-            nonlocal headed
-            shown = in_version(event.object, target.type, target.version)
-            if version:
-                one = row(target.type, shown, self._now(), version, include)
-                # The columns come with the first event alone.
-                heads = None if headed else columns(target.type)
-                headed = True
-                metadata = {"resourceVersion": shown["metadata"]["resourceVersion"]}
-                shown = {
-                    "kind": "Table",
-                    "apiVersion": f"meta.k8s.io/{version}",
-                    "metadata": metadata,
-                    "columnDefinitions": heads,
-                    "rows": [one],
-                }
-            return {"type": event.type, "object": shown}
-
-        return encode
-
-    def _bookmark(self, target: Target, annotations: Mapping[str, str] | None) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"resourceVersion": str(self._collection.revision), "creationTimestamp": None}
-        if annotations:
-            metadata["annotations"] = dict(annotations)
-        head = {"kind": target.type.kind, "apiVersion": target.type.api_version(target.version)}
-        return {"type": "BOOKMARK", "object": {**head, "metadata": metadata}}
 
     # Writing.
 
@@ -357,17 +337,22 @@ class Answering:
 
     async def _delete(self, request: ApiRequest, target: Target, options: WriteOptions) -> Answer:
         body = delete_options(request)
-        if not isinstance(body, Mapping):
-            raise bad_request("the options of a delete are an object")
         if body.get("dryRun"):
             options = replace(options, dry_run=True)
         if target.name:
             key = (target.namespace, target.name)
-            written = await self._collection.delete(target.type, key, body.get("preconditions"), options)
+            preconditions = body.get("preconditions")
+            if target.type is NAMESPACES:
+                written = await delete_namespace(self._collection, target.name, preconditions, options)
+            else:
+                written = await self._collection.delete(target.type, key, preconditions, options)
             return Answer(_deleted(target.type, written.object))
         found = self._collection.list(target.type, target.namespace, selector(request, target.type))
         for each in found:
-            await self._collection.delete(target.type, key_of(each), None, options)
+            if target.type is NAMESPACES:
+                await delete_namespace(self._collection, each["metadata"]["name"], body.get("preconditions"), options)
+            else:
+                await self._collection.delete(target.type, key_of(each), body.get("preconditions"), options)
         return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 
     def _now(self) -> Any:

@@ -152,6 +152,10 @@ class Collection:
         served = self._types[type_.qualified_name]
         return served.origins.get(key, "") if key in served.own else ""
 
+    def origin(self, type_: ResourceType, key: Key) -> str:
+        """The position where another provider defines an object; empty if none does."""
+        return self._types[type_.qualified_name].origins.get(key, "")
+
     async def history(self, limit: int) -> Sequence[Change]:
         """The last changes of the store, the latest first."""
         return await self._store.history(limit)
@@ -170,6 +174,17 @@ class Collection:
     def window(self, type_: ResourceType) -> WatchWindow:
         """The last changes of a type."""
         return self._types[type_.qualified_name].window
+
+    def has_content(self, namespace: str) -> bool:
+        """True if a namespace has objects that clients have written."""
+        return any(
+            key[0] == namespace and key not in served.made for served in self._types.values() for key in served.own
+        )
+
+    def _is_held(self, type_: ResourceType, object_: Object) -> bool:
+        """True if an object that is deleted stays for now: for its finalizers, or for what a namespace has in it."""
+        within = type_ is NAMESPACES and self.has_content(object_["metadata"]["name"])
+        return within or rules.has_finalizers(object_)
 
     # Objects of other providers.
 
@@ -348,7 +363,7 @@ class Collection:
             if before is None:
                 raise not_found(type_, key[1])
             after = self._changed(type_, before, completed(type_, make(before)))
-            if "deletionTimestamp" in after["metadata"] and not rules.has_finalizers(after):
+            if "deletionTimestamp" in after["metadata"] and not self._is_held(type_, after):
                 return None, Validation()
             if is_same(before, after):
                 return before, Validation()
@@ -370,14 +385,12 @@ class Collection:
             if before is None:
                 raise not_found(type_, key[1])
             rules.check_preconditions(type_, before, preconditions)
-            if not rules.has_finalizers(before):
+            if not self._is_held(type_, before):
                 return None, Validation()
             if "deletionTimestamp" in before["metadata"]:
                 return before, Validation()
-            return rules.marked_deleted(before, self._now()), Validation()
+            return rules.marked_deleted(type_, before, self._now()), Validation()
 
-        if type_ is NAMESPACES:
-            self._check_empty(key[1])
         return await self._write(type_, key, change, options)
 
     async def _write(
@@ -429,21 +442,27 @@ class Collection:
             served.made.discard(key)
             served.own.pop(key, None)
         else:
-            served.own[key] = self._settled(stored, latest) if latest is not None else stored
+            # The status of a namespace is a part of its content.
+            settles = latest is not None and type_ is not NAMESPACES
+            served.own[key] = self._settled(stored, latest or {}) if settles else stored
         self._show(served, key, shown, stored_as)
         self._on_change(type_)
-        return served.own[key] if stored is not None else rules.with_revision(before or {}, self.revision)
+        if stored is not None:
+            return served.own[key]
+        gone = rules.with_revision(before or {}, self.revision)
+        if key[0] and self._is_ending(key[0]) and not self.has_content(key[0]):
+            await self.delete(NAMESPACES, ("", key[0]), None, WriteOptions(author))
+        return gone
 
     def _check_namespace(self, type_: ResourceType, namespace: str) -> None:
-        if type_.namespaced and self._types[NAMESPACES.qualified_name].find(("", namespace)) is None:
+        if type_.namespaced and self.find(NAMESPACES, ("", namespace)) is None:
             raise not_found(NAMESPACES, namespace)
+        if type_.namespaced and self._is_ending(namespace):
+            raise RefusedError(403, f"the namespace {namespace} is being terminated, and takes nothing new", type=type_)
 
-    def _check_empty(self, namespace: str) -> None:
-        for type_ in TYPES:
-            if any(key[0] == namespace for key in self._types[type_.qualified_name].own):
-                raise RefusedError(
-                    409, f'the namespace "{namespace}" is not empty: delete its {type_.plural} first', type=NAMESPACES
-                )
+    def _is_ending(self, namespace: str) -> bool:
+        found = self.find(NAMESPACES, ("", namespace))
+        return found is not None and "deletionTimestamp" in found["metadata"]
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall_clock(), UTC)

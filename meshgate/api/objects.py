@@ -16,7 +16,7 @@ from typing import Any, Final
 from meshgate.api.json_reading import DEEPEST, is_shallow
 from meshgate.api.managed_fields import are_managed_fields
 from meshgate.api.refusal import Cause, RefusedError, bad_request, conflict, invalid
-from meshgate.api.resource_types import ResourceType, value_at
+from meshgate.api.resource_types import NAMESPACES, ResourceType, value_at
 from meshgate.api.store_interface import Object
 
 SUBDOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -141,10 +141,11 @@ def with_revision(object_: Object, revision: int) -> dict[str, Any]:
     return {**object_, "metadata": {**object_["metadata"], "resourceVersion": str(revision)}}
 
 
-def marked_deleted(object_: Object, now: datetime) -> dict[str, Any]:
-    """An object that is to be deleted once its finalizers are gone."""
+def marked_deleted(type_: ResourceType, object_: Object, now: datetime) -> dict[str, Any]:
+    """An object that is to be deleted once its finalizers, or the objects in a namespace, are gone."""
     metadata = {**object_["metadata"], "deletionTimestamp": timestamp(now), "deletionGracePeriodSeconds": 0}
-    return {**object_, "metadata": metadata}
+    status = {"status": {"phase": "Terminating"}} if type_ is NAMESPACES else {}
+    return {**object_, "metadata": metadata, **status}
 
 
 def has_finalizers(object_: Object) -> bool:
@@ -195,6 +196,13 @@ def key_of(object_: Object) -> tuple[str, str]:
 def too_old(message: str = "too old resource version") -> RefusedError:
     """A list or a watch that continues from a state which is forgotten."""
     return RefusedError(410, message)
+
+
+def too_new(revision: int, last: int) -> RefusedError:
+    """A list of a state that is not there yet; clients know the cause, and come back."""
+    causes = (Cause("Too large resource version", reason="ResourceVersionTooLarge"),)
+    message = f"Too large resource version: {revision}, current: {last}"
+    return RefusedError(504, message, "Timeout", causes=causes, headers={"retry-after": "1"})
 
 
 def _content(object_: Object) -> dict[str, Any]:

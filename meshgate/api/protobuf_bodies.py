@@ -147,6 +147,14 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         5: Field("hostIP"),
     },
     "EnvVar": {1: Field("name"), 2: Field("value")},
+    "DeleteOptions": {
+        1: Field("gracePeriodSeconds", "number"),
+        2: Field("preconditions", "Preconditions"),
+        3: Field("orphanDependents", "flag"),
+        4: Field("propagationPolicy"),
+        5: Field("dryRun", repeated=True),
+    },
+    "Preconditions": {1: Field("uid"), 2: Field("resourceVersion")},
     "SelfSubjectReview": {1: Field("metadata", "ObjectMeta"), 2: Field("status", "Nothing")},
     "SelfSubjectRulesReview": {
         1: Field("metadata", "ObjectMeta"),
@@ -178,6 +186,7 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
 """The messages by their names, and their fields by their numbers."""
 
 _KINDS: Final = (
+    "DeleteOptions",
     *("Namespace", "ConfigMap", "Secret", "Service", "Deployment"),
     *("ServiceAccount", "SelfSubjectReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview"),
 )

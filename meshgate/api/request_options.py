@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from meshgate.api import patches, protobuf_bodies
+from meshgate.api import patches
 from meshgate.api.collection import WriteOptions
 from meshgate.api.object_validation import MOST_WARNINGS, UNKNOWN_FIELDS
 from meshgate.api.refusal import RefusedError, bad_request
@@ -16,6 +16,9 @@ from meshgate.api.requests import ApiRequest
 from meshgate.api.resource_types import ResourceType
 from meshgate.api.selectors import Selector, both, field_selector, label_selector
 from meshgate.api.store_interface import Object
+
+PROPAGATION: Final = ("Background", "Foreground", "Orphan")
+"""The ways in which an object may be deleted, of which the API knows one: what follows from it goes after it."""
 
 APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
 
@@ -32,11 +35,31 @@ _PATCHES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def delete_options(request: ApiRequest) -> Any:
-    """The options in the body of a delete; none where they come as protobuf, which clients send for defaults alone."""
-    if not request.body.strip() or request.content_type == protobuf_bodies.MEDIA_TYPE:
-        return {}
-    return request.json()
+def delete_options(request: ApiRequest) -> Mapping[str, Any]:
+    """
+    The options of a delete: those of its body, and of its query.
+
+    :raises RefusedError: if one of them is not what it has to be.
+    """
+    found: Any = request.object() if request.body.strip() else {}
+    if not isinstance(found, Mapping) or found.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request("the body of a delete is an object of the kind DeleteOptions")
+    policy = request.query.get("propagationPolicy", "") or found.get("propagationPolicy")
+    if policy not in (None, "", *PROPAGATION):
+        raise bad_request(f"propagationPolicy has to be one of {', '.join(PROPAGATION)}, not {str(policy)[:40]!r}")
+    seconds = found.get("gracePeriodSeconds")
+    if seconds is not None and (type(seconds) is not int or seconds < 0):
+        raise bad_request("gracePeriodSeconds has to be a whole number from 0")
+    request.number("gracePeriodSeconds")
+    if found.get("dryRun") not in (None, [], ["All"], "All"):
+        raise bad_request("dryRun has to be [All]")
+    preconditions = found.get("preconditions")
+    texts = preconditions.values() if isinstance(preconditions, Mapping) else ()
+    if preconditions is not None and not (
+        isinstance(preconditions, Mapping) and all(each is None or isinstance(each, str) for each in texts)
+    ):
+        raise bad_request("the preconditions of a delete are the uid and the resourceVersion, as texts")
+    return found
 
 
 def write_options(request: ApiRequest) -> WriteOptions:

@@ -23,6 +23,9 @@ from meshgate.resources.yaml.document import YamlError, iterate_documents
 JSON_TYPE: Final = "application/json"
 
 _TABLE: Final = re.compile(r"application/json;(?=.*\bas=Table\b)(?=.*\bg=meta\.k8s\.io\b).*\bv=(v1beta1|v1)\b.*")
+_METADATA: Final = re.compile(
+    r"application/json;(?=.*\bas=PartialObjectMetadata(?:List)?\b)(?=.*\bg=meta\.k8s\.io\b).*\bv=(v1beta1|v1)\b.*"
+)
 _DISCOVERY: Final = re.compile(r"application/json;(?=.*\bas=APIGroupDiscoveryList\b).*\bv=(v2beta1|v2)\b.*")
 _JSON_TYPES: Final = (JSON_TYPE, "*/*")
 _YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml")
@@ -138,6 +141,10 @@ class ApiRequest:
     def table_version(self) -> str:
         """The version of the Table that the client prefers to the objects; empty if it wants the objects."""
         return self._preferred(_TABLE)
+
+    def metadata_version(self) -> str:
+        """The version of the PartialObjectMetadata that the client prefers; empty if it wants whole objects."""
+        return self._preferred(_METADATA)
 
     def discovery_version(self) -> str:
         """The version of the aggregated discovery that the client prefers; empty if it wants the plain one."""

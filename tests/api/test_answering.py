@@ -121,6 +121,37 @@ class ListTests(AnsweringTestCase):
         self.assertEqual(self.send("GET", GATEWAYS, limit=str(PAGE * 100)).code, 200)
         self.assertEqual(self.send("GET", GATEWAYS, limit="many").code, 400)
 
+    def test_metadata_alone(self) -> None:
+        """A client may ask for nothing but metadata: of an object, a list, and a watch."""
+        self.create("a")
+        accepted = {"accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
+        found = self.send("GET", (*GATEWAYS, "a"), headers=accepted).body
+        self.assertEqual((found["kind"], found["apiVersion"]), ("PartialObjectMetadata", "meta.k8s.io/v1"))
+        self.assertEqual(set(found), {"kind", "apiVersion", "metadata"})
+        watch = self.send("GET", GATEWAYS, headers=accepted, watch="1", sendInitialEvents="1")
+        self.assertEqual([event["object"]["kind"] for event in events_of(watch)], ["PartialObjectMetadata"] * 2)
+        accepted = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+        found = self.send("GET", GATEWAYS, headers=accepted).body
+        self.assertEqual((found["kind"], len(found["items"])), ("PartialObjectMetadataList", 1))
+        self.assertNotIn("spec", found["items"][0])
+
+    def test_revisions(self) -> None:
+        """A list is of now: a revision that is not there yet, or of which there have been changes, is refused."""
+        self.create("a")
+        revision = self.send("GET", GATEWAYS).body["metadata"]["resourceVersion"]
+        for match in ("", "Exact", "NotOlderThan"):
+            query = _query("resourceVersionMatch", match)
+            self.assertEqual(self.send("GET", GATEWAYS, resourceVersion=revision, **query).code, 200, match)
+        late = self.send("GET", GATEWAYS, resourceVersion=str(int(revision) + 1_000))
+        self.assertEqual((late.code, late.as_json()["reason"]), (504, "Timeout"))
+        self.assertEqual(late.causes[0].reason, "ResourceVersionTooLarge")
+        self.create("b")
+        self.assertEqual(self.send("GET", GATEWAYS, resourceVersion=revision, resourceVersionMatch="Exact").code, 410)
+        self.assertEqual(self.send("GET", GATEWAYS, resourceVersion=revision).code, 200)
+        self.assertEqual(self.send("GET", GATEWAYS, resourceVersion="x").code, 400)
+        self.assertEqual(self.send("GET", GATEWAYS, resourceVersion="1", resourceVersionMatch="x").code, 400)
+        self.assertEqual(self.send("GET", GATEWAYS, resourceVersionMatch="Exact").code, 400)
+
 
 class WriteTests(AnsweringTestCase):
     """Writes."""
@@ -260,6 +291,59 @@ class WriteTests(AnsweringTestCase):
         self.assertEqual(self.send("DELETE", GATEWAYS, fieldSelector="metadata.name=x").code, 200)
         self.assertEqual(self.names(self.send("GET", GATEWAYS)), ["b"])
 
+    def test_options_of_deletes(self) -> None:
+        """They are checked, and a dry run and preconditions keep the object."""
+        self.create("a")
+        path = (*GATEWAYS, "a")
+        odd: tuple[Any, ...] = (
+            [],
+            {"kind": "Gateway"},
+            {"propagationPolicy": "x"},
+            {"gracePeriodSeconds": -1},
+            {"gracePeriodSeconds": "x"},
+            {"dryRun": ["x"]},
+            {"preconditions": []},
+            {"preconditions": {"uid": 1}},
+        )
+        body: Any
+        for body in odd:
+            self.assertEqual(self.send("DELETE", path, body).code, 400, body)
+        for body in ({"preconditions": {"uid": "x"}}, {"preconditions": {"resourceVersion": "1"}}):
+            self.assertEqual(self.send("DELETE", path, body).code, 409, body)
+        options = field(5, b"All") + field(2, field(1, b"other"))
+        binary = b"k8s\x00" + field(1, field(1, b"v1") + field(2, b"DeleteOptions")) + field(2, options)
+        protobuf = {"content-type": "application/vnd.kubernetes.protobuf"}
+        self.assertEqual(self.result(ApiRequest("DELETE", path, {}, protobuf, binary)).code, 409)
+        self.assertEqual(self.send("DELETE", path, {"dryRun": ["All"]}).code, 200)
+        self.assertEqual(self.names(self.send("GET", GATEWAYS)), ["a"])
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground", "gracePeriodSeconds": 0}
+        self.assertEqual(self.send("DELETE", path, body).code, 200)
+        self.assertEqual(self.names(self.send("GET", GATEWAYS)), [])
+
+    def test_a_namespace_with_content(self) -> None:
+        """Its objects go with it; one with a finalizer holds it, and takes it along in the end."""
+        namespaces, path = ("api", "v1", "namespaces"), (*GATEWAYS[:4], "full", "gateways")
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "full"}}
+        for finalizers, phase in (([], None), (["example.com/hold"], "Terminating")):
+            self.assertEqual(self.send("POST", namespaces, namespace).code, 201)
+            for name, held in (("a", []), ("b", finalizers)):
+                self.assertEqual(self.send("POST", path, gateway(name, namespace="full", finalizers=held)).code, 201)
+            kept = self.send("DELETE", (*namespaces, "full"), {"dryRun": ["All"]})
+            self.assertEqual((kept.code, len(self.names(self.send("GET", path)))), (200, 2))
+            self.assertEqual(self.send("DELETE", (*namespaces, "full")).code, 200)
+            found = self.send("GET", (*namespaces, "full"))
+            self.assertEqual(found.body["status"]["phase"] if found.code == 200 else None, phase)
+        self.assertEqual(self.names(self.send("GET", path)), ["b"])
+        self.assertEqual(self.send("POST", path, gateway("c", namespace="full")).code, 403)
+        merge = {"content-type": "application/merge-patch+json"}
+        self.assertEqual(self.send("PATCH", (*path, "b"), {"metadata": {"finalizers": None}}, merge).code, 200)
+        self.assertEqual(self.send("GET", (*namespaces, "full")).code, 404)
+        self.assertEqual(self.send("DELETE", (*namespaces, "default")).code, 403)
+        self.collection.put_foreign(type_named("Gateway"), gateway(namespace="istioinaction"), "routes/a.yaml:1:1")
+        refused = self.send("DELETE", (*namespaces, "istioinaction"))
+        self.assertEqual(refused.code, 409)
+        self.assertIn("routes/a.yaml:1:1", refused.message)
+
     def test_readers(self) -> None:
         """A user who may only read is refused every write."""
         for method, path in (("POST", GATEWAYS), ("DELETE", GATEWAYS), ("PUT", (*GATEWAYS, "a"))):
@@ -351,6 +435,11 @@ class DiscoveryTests(AnsweringTestCase):
 def events_of(watch: Watch) -> list[dict[str, Any]]:
     """The events that a watch has at once."""
     return list(iter(watch.next_event, None))
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of protobuf."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 def _query(name: str, value: str) -> dict[str, Any]:

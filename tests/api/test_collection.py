@@ -164,13 +164,20 @@ class CollectionTests(SynchronousTestCase):
         self.assertRegex(self.create(body).object["metadata"]["name"], r"^gw-[a-z]{5}$")
 
     def test_namespaces(self) -> None:
-        """A namespace can be created, used, and deleted once nothing is in it; the given ones cannot be deleted."""
+        """A namespace can be created and used; with something in it, it only ends; the given ones cannot be deleted."""
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}
         create = self.collection.create(NAMESPACES, body, OPTIONS)
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(create)).object["status"], {"phase": "Active"})
         self.create(gateway(namespace="new"))
-        full = self.collection.delete(NAMESPACES, ("", "new"), None, OPTIONS)
-        self.assertIn("not empty", self.refused(full).message)
+        ending = self.collection.delete(NAMESPACES, ("", "new"), None, OPTIONS)
+        ended = self.successResultOf(Deferred.fromCoroutine(ending)).object
+        self.assertEqual(ended["status"], {"phase": "Terminating"})
+        self.assertEqual(
+            self.refused(self.collection.create(GATEWAY, gateway("b", namespace="new"), OPTIONS)).code, 403
+        )
+        last = self.collection.delete(GATEWAY, ("new", "a"), None, OPTIONS)
+        self.successResultOf(Deferred.fromCoroutine(last))
+        self.assertIsNone(self.collection.find(NAMESPACES, ("", "new")))
         given = self.collection.delete(NAMESPACES, ("", "default"), None, OPTIONS)
         self.assertEqual(self.refused(given).code, 403)
 

@@ -1,0 +1,1 @@
+The API deletes a namespace with its objects, answers with metadata alone where a client asks for PartialObjectMetadata, checks the options of deletes and the revisions of lists, and takes `DeleteOptions` in protobuf.
