@@ -46,7 +46,7 @@ from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT, SettingsFile
 from meshgate.settings.values import API_PROVIDER, UNUSABLE
-from meshgate.state.folder import API_FOLDER
+from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
 from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
@@ -186,7 +186,8 @@ class ControlProcess(Service):
             self._compiled(compilation)
             if settings.content.lab is not None:
                 certificates = settings.state_dir / settings.content.lab.certificates
-                self._lab.announce(compilation.table, certificates, settings.route_paths())
+                kubeconfig = settings.state_dir / KUBECONFIG_NAME if self._api is not None else None
+                self._lab.announce(compilation.table, certificates, settings.route_paths(), kubeconfig)
         except FAILURES as error:
             reporter.failed(str(error))
             raise StartError(str(error)) from None

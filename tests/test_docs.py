@@ -6,6 +6,7 @@ import re
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from meshgate.api.foreign_resources import ORIGIN
 from tests.support import IMPORT_ROOT
 from tests.test_layers import ABOVE, LAYERS, ROOT
 
@@ -21,7 +22,7 @@ class PathTests(SynchronousTestCase):
         folder = IMPORT_ROOT / "docs"
         if not folder.exists():
             raise SkipTest("these tests are not run from a checkout")
-        made = {"benchmarks/build", "benchmarks/build/pairs", "etc/state"}
+        made = {"benchmarks/build", "benchmarks/build/pairs", "etc/state", ORIGIN}
         example = IMPORT_ROOT / "examples" / "meshgate-inventory"
         missing = [
             f"{page.relative_to(folder)} names {path}"

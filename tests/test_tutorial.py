@@ -25,8 +25,10 @@ class TutorialTests(TestCase):
         tools = Path(new_folder(self))
         (tools / "kubectl").symlink_to(shutil.which(kubectls()[which]) or "")
         path = os.pathsep.join([str(tools), os.environ["PATH"]])
+        # As on a terminal, where curl shows no progress.
+        (tools / ".curlrc").write_text("silent\nshow-error\n")
         self.patch(os, "environ", {**os.environ, "PATH": path})
-        await Reader(self, installed=True).follow("tutorial/kubectl")
+        await Reader(self, installed=True, variables={"CURL_HOME": str(tools)}).follow("tutorial/kubectl")
 
     async def test_the_old_kubectl(self) -> None:
         """Debian's kubectl goes through the whole page."""

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshgate.routing.addresses import host_port
+from meshgate.state.folder import KUBECONFIG_NAME
 
 LIFETIME: Final = timedelta(days=3652)
 BACKDATED: Final = timedelta(hours=1)
@@ -36,7 +37,7 @@ KEY: Final = "key.pem"
 USERS: Final = (("admin", True), ("reader", False))
 """The users, and if they may write."""
 
-KUBECONFIGS: Final = {"admin": "kubeconfig", "reader": "kubeconfig.reader"}
+KUBECONFIGS: Final = {"admin": KUBECONFIG_NAME, "reader": f"{KUBECONFIG_NAME}.reader"}
 """The files of the users, in the state folder."""
 
 _TOKEN_BYTES: Final = 32

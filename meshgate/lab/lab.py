@@ -52,14 +52,19 @@ class Lab:
         services, self._services = self._services, None
         return succeed(None) if services is None else maybeDeferred(services.stopService)
 
-    def announce(self, table: RoutingTable, certificates: Path, routes: Iterable[str]) -> None:
+    def announce(
+        self, table: RoutingTable, certificates: Path, routes: Iterable[str], kubeconfig: Path | None = None
+    ) -> None:
         """
         Print the ports and the lines to try on each, as soon as the reactor runs.
 
         :param certificates: the folder of the certificates.
         :param routes: the files and folders of the routes.
+        :param kubeconfig: the file for kubectl; None where there is no API.
         """
-        text = banner(table, _short(certificates), map(_short, routes))
+        file = _short(kubeconfig) if kubeconfig is not None else ""
+        variable = file if not file or os.path.isabs(file) else f"$PWD/{file}"
+        text = banner(table, _short(certificates), map(_short, routes), variable)
         self._reactor.callWhenRunning(os.write, 2, text.encode())
 
 
@@ -125,16 +130,19 @@ class _LabServices(Service):
         return services
 
 
-def banner(table: RoutingTable, certificates: str, routes: Iterable[str]) -> str:
+def banner(table: RoutingTable, certificates: str, routes: Iterable[str], kubeconfig: str = "") -> str:
     """
     Write the text from the routing table in force, so that every command in it works.
 
     :param certificates: the folder with the chain of the certificate authority.
     :param routes: the files and folders of the routes.
+    :param kubeconfig: the file for kubectl; empty where there is no API.
     """
     lines = ["", "meshgate is up and listening:"]
     for key in sorted(table.listeners):
         lines += _commands(table.listeners[key], f"{certificates}/{CHAIN_FILE}")
+    if kubeconfig:
+        lines += ["  kubectl:", f"    export KUBECONFIG={kubeconfig}"]
     lines += [f"Edit {', '.join(routes)} and watch the routes follow. Ctrl-C ends it.", ""]
     return "\n".join(lines) + "\n"
 

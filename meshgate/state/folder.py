@@ -37,6 +37,9 @@ FIGURES_NAME: Final = "figures.json"
 API_FOLDER: Final = "api"
 """The folder of the store and the credentials of the API."""
 
+KUBECONFIG_NAME: Final = "kubeconfig"
+"""The file with which kubectl reaches the API."""
+
 WRITE_SIZE: Final = 1 << 16
 """The size of the buffer in bytes."""
 

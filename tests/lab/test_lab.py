@@ -221,3 +221,9 @@ class BannerTests(SynchronousTestCase):
         self.assertIn(command, text)
         self.assertNotIn("b.com", text)
         self.assertIn("Edit etc/routes", text)
+        self.assertNotIn("KUBECONFIG", text)
+
+    def test_kubectl(self) -> None:
+        """Where there is an API, the text has the line that makes kubectl use it."""
+        text = banner(compiled().table, "state/certificates", ["etc/routes"], "$PWD/etc/state/kubeconfig")
+        self.assertIn("    export KUBECONFIG=$PWD/etc/state/kubeconfig\n", text)
