@@ -89,6 +89,11 @@ class CompletionTests(SynchronousTestCase):
         )
         self.assertEqual(self.completions("explain-field", "nonsense.x"), set())
 
+    def test_types(self) -> None:
+        """So are the types of objects, also several with commas between them."""
+        self.assertEqual(self.completions("get", "virt"), {"virtualservice", "virtualservices"})
+        self.assertEqual(self.completions("describe", "gw,v"), {"gw,virtualservice", "gw,virtualservices", "gw,vs"})
+
     def test_nothing_is_imported_for_the_names_of_commands(self) -> None:
         """Completion answers without the modules that read, compile and print."""
         script = (

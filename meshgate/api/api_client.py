@@ -75,6 +75,10 @@ class ApiClient:
             raise ApiClientError(
                 f"there is no {kubeconfig}: the gateway writes it when its settings have a section api"
             ) from None
+        except PermissionError:
+            raise ApiClientError(
+                f"{kubeconfig} belongs to the user of the gateway, and no other user may read it"
+            ) from None
         except (OSError, YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
             raise ApiClientError(f"{kubeconfig} is no kubeconfig of a gateway: {error}") from None
         self._address = (address.hostname or "", address.port or 443)

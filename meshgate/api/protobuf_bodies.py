@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshgate.api import kubernetes_fields
+from meshgate.api.kubernetes_fields import BOOL, BYTES, INT, INT_OR_TEXT, TEXT, messages
 from meshgate.api.refusal import RefusedError, bad_request
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
@@ -38,115 +40,103 @@ class Field:
     repeated: bool = False
 
 
+_NUMBERS: Final[Mapping[str, Mapping[int, str]]] = {
+    "ObjectMeta": {
+        1: "name",
+        2: "generateName",
+        3: "namespace",
+        4: "selfLink",
+        5: "uid",
+        6: "resourceVersion",
+        7: "generation",
+        8: "creationTimestamp",
+        11: "labels",
+        12: "annotations",
+        14: "finalizers",
+    },
+    "Namespace": {1: "metadata", 2: "spec", 3: "status"},
+    "ConfigMap": {1: "metadata", 2: "data", 3: "binaryData", 4: "immutable"},
+    "Secret": {1: "metadata", 2: "data", 3: "type", 4: "stringData", 5: "immutable"},
+    "Service": {1: "metadata", 2: "spec", 3: "status"},
+    "ServiceSpec": {1: "ports", 2: "selector", 3: "clusterIP", 4: "type", 7: "sessionAffinity", 10: "externalName"},
+    "ServicePort": {1: "name", 2: "protocol", 3: "port", 4: "targetPort", 5: "nodePort", 6: "appProtocol"},
+    "Deployment": {1: "metadata", 2: "spec", 3: "status"},
+    "DeploymentSpec": {
+        1: "replicas",
+        2: "selector",
+        3: "template",
+        4: "strategy",
+        5: "minReadySeconds",
+        6: "revisionHistoryLimit",
+        9: "progressDeadlineSeconds",
+    },
+    "LabelSelector": {1: "matchLabels"},
+    "PodTemplateSpec": {1: "metadata", 2: "spec"},
+    "PodSpec": {
+        2: "containers",
+        3: "restartPolicy",
+        6: "dnsPolicy",
+        8: "serviceAccountName",
+        9: "serviceAccount",
+        10: "nodeName",
+        11: "hostNetwork",
+        12: "hostPID",
+        13: "hostIPC",
+        16: "hostname",
+        17: "subdomain",
+        19: "schedulerName",
+        24: "priorityClassName",
+    },
+    "Container": {
+        1: "name",
+        2: "image",
+        3: "command",
+        4: "args",
+        5: "workingDir",
+        6: "ports",
+        7: "env",
+        8: "resources",
+        13: "terminationMessagePath",
+        14: "imagePullPolicy",
+        16: "stdin",
+        17: "stdinOnce",
+        18: "tty",
+        20: "terminationMessagePolicy",
+    },
+    "ContainerPort": {1: "name", 2: "hostPort", 3: "containerPort", 4: "protocol", 5: "hostIP"},
+    "EnvVar": {1: "name", 2: "value"},
+    "ServiceAccount": {1: "metadata", 4: "automountServiceAccountToken"},
+}
+"""The fields of Kubernetes' kinds by their numbers; :mod:`meshgate.api.kubernetes_fields` has their types."""
+
+_FORMS: Final[Mapping[tuple[str, str], str]] = {
+    ("", TEXT): "text",
+    ("", INT): "number",
+    ("", BOOL): "flag",
+    ("", INT_OR_TEXT): "IntOrString",
+    ("list", TEXT): "text",
+    ("map", TEXT): "texts",
+    ("map", BYTES): "blobs",
+}
+
+
+def _numbered(message: str) -> dict[int, Field]:
+    """The fields of one of Kubernetes' messages."""
+    known = messages()[message].fields
+    return {number: _field_of(known[name]) for number, name in _NUMBERS[message].items()}
+
+
+def _field_of(field: kubernetes_fields.Field) -> Field:
+    """A field in the form of this module; what is written by servers, or has no numbers here, is left out."""
+    form = field.type if field.type in _NUMBERS else _FORMS.get((field.form, field.type), "Nothing")
+    return Field(field.name, form, field.form == "list")
+
+
 MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
     "Unknown": {1: Field("type", "TypeMeta"), 2: Field("raw", "bytes"), 3: Field("encoding"), 4: Field("contentType")},
     "TypeMeta": {1: Field("apiVersion"), 2: Field("kind")},
-    "ObjectMeta": {
-        1: Field("name"),
-        2: Field("generateName"),
-        3: Field("namespace"),
-        4: Field("selfLink"),
-        5: Field("uid"),
-        6: Field("resourceVersion"),
-        7: Field("generation", "number"),
-        8: Field("creationTimestamp", "Nothing"),
-        11: Field("labels", "texts"),
-        12: Field("annotations", "texts"),
-        14: Field("finalizers", repeated=True),
-    },
     "Nothing": {},
-    "Namespace": {1: Field("metadata", "ObjectMeta"), 2: Field("spec", "Nothing"), 3: Field("status", "Nothing")},
-    "ConfigMap": {
-        1: Field("metadata", "ObjectMeta"),
-        2: Field("data", "texts"),
-        3: Field("binaryData", "blobs"),
-        4: Field("immutable", "flag"),
-    },
-    "Secret": {
-        1: Field("metadata", "ObjectMeta"),
-        2: Field("data", "blobs"),
-        3: Field("type"),
-        4: Field("stringData", "texts"),
-        5: Field("immutable", "flag"),
-    },
-    "Service": {
-        1: Field("metadata", "ObjectMeta"),
-        2: Field("spec", "ServiceSpec"),
-        3: Field("status", "LoadBalanced"),
-    },
-    "LoadBalanced": {1: Field("loadBalancer", "Nothing")},
-    "ServiceSpec": {
-        1: Field("ports", "ServicePort", repeated=True),
-        2: Field("selector", "texts"),
-        3: Field("clusterIP"),
-        4: Field("type"),
-        7: Field("sessionAffinity"),
-        10: Field("externalName"),
-    },
-    "ServicePort": {
-        1: Field("name"),
-        2: Field("protocol"),
-        3: Field("port", "number"),
-        4: Field("targetPort", "IntOrString"),
-        5: Field("nodePort", "number"),
-        6: Field("appProtocol"),
-    },
     "IntOrString": {1: Field("type", "number"), 2: Field("number", "number"), 3: Field("text")},
-    "Deployment": {
-        1: Field("metadata", "ObjectMeta"),
-        2: Field("spec", "DeploymentSpec"),
-        3: Field("status", "Nothing"),
-    },
-    "DeploymentSpec": {
-        1: Field("replicas", "number"),
-        2: Field("selector", "LabelSelector"),
-        3: Field("template", "PodTemplateSpec"),
-        4: Field("strategy", "Nothing"),
-        5: Field("minReadySeconds", "number"),
-        6: Field("revisionHistoryLimit", "number"),
-        9: Field("progressDeadlineSeconds", "number"),
-    },
-    "LabelSelector": {1: Field("matchLabels", "texts")},
-    "PodTemplateSpec": {1: Field("metadata", "ObjectMeta"), 2: Field("spec", "PodSpec")},
-    "PodSpec": {
-        2: Field("containers", "Container", repeated=True),
-        3: Field("restartPolicy"),
-        6: Field("dnsPolicy"),
-        8: Field("serviceAccountName"),
-        9: Field("serviceAccount"),
-        10: Field("nodeName"),
-        11: Field("hostNetwork", "flag"),
-        12: Field("hostPID", "flag"),
-        13: Field("hostIPC", "flag"),
-        16: Field("hostname"),
-        17: Field("subdomain"),
-        19: Field("schedulerName"),
-        24: Field("priorityClassName"),
-    },
-    "Container": {
-        1: Field("name"),
-        2: Field("image"),
-        3: Field("command", repeated=True),
-        4: Field("args", repeated=True),
-        5: Field("workingDir"),
-        6: Field("ports", "ContainerPort", repeated=True),
-        7: Field("env", "EnvVar", repeated=True),
-        8: Field("resources", "Nothing"),
-        13: Field("terminationMessagePath"),
-        14: Field("imagePullPolicy"),
-        16: Field("stdin", "flag"),
-        17: Field("stdinOnce", "flag"),
-        18: Field("tty", "flag"),
-        20: Field("terminationMessagePolicy"),
-    },
-    "ContainerPort": {
-        1: Field("name"),
-        2: Field("hostPort", "number"),
-        3: Field("containerPort", "number"),
-        4: Field("protocol"),
-        5: Field("hostIP"),
-    },
-    "EnvVar": {1: Field("name"), 2: Field("value")},
     "DeleteOptions": {
         1: Field("gracePeriodSeconds", "number"),
         2: Field("preconditions", "Preconditions"),
@@ -162,7 +152,6 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         3: Field("status", "Nothing"),
     },
     "SelfSubjectRulesReviewSpec": {1: Field("namespace")},
-    "ServiceAccount": {1: Field("metadata", "ObjectMeta"), 4: Field("automountServiceAccountToken", "flag")},
     "SelfSubjectAccessReview": {
         1: Field("metadata", "ObjectMeta"),
         2: Field("spec", "SelfSubjectAccessReviewSpec"),
@@ -182,6 +171,7 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         7: Field("name"),
     },
     "NonResourceAttributes": {1: Field("path"), 2: Field("verb")},
+    **{name: _numbered(name) for name in _NUMBERS},
 }
 """The messages by their names, and their fields by their numbers."""
 

@@ -79,7 +79,15 @@ def client_of(config: Path | None, state_dir: Path | None) -> ApiClient:
     try:
         return ApiClient(folder / KUBECONFIGS["admin"])
     except ApiClientError as error:
-        raise client_error(error) from None
+        raise click.ClickException(str(error)) from None
+
+
+def complete_type(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a type, also behind a comma."""
+    before, comma, last = incomplete.rpartition(",")
+    types = [type_ for type_ in TYPES if type_.listed]
+    names = [name for type_ in types for name in (type_.plural, type_.singular, *type_.short_names)]
+    return [f"{before}{comma}{name}" for name in ("all", *names) if name.startswith(last.lower())]
 
 
 def client_error(error: ApiClientError) -> click.ClickException:

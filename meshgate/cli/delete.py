@@ -14,6 +14,7 @@ from meshgate.cli.api_options import (
     RECURSIVE,
     client_error,
     client_of,
+    complete_type,
     reference,
     selected,
     with_gateway,
@@ -22,7 +23,7 @@ from meshgate.cli.object_files import objects_in
 
 
 @click.command("delete")
-@click.argument("arguments", metavar="[TYPE NAME...]", nargs=-1)
+@click.argument("arguments", metavar="[TYPE NAME...]", nargs=-1, shell_complete=complete_type)
 @FILES
 @RECURSIVE
 @click.option("--ignore-not-found", is_flag=True, help="Do not count an object that is not there as an error.")

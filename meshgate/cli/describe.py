@@ -20,6 +20,7 @@ from meshgate.cli.api_options import (
     SELECTOR,
     client_error,
     client_of,
+    complete_type,
     selected,
     with_gateway,
 )
@@ -38,7 +39,7 @@ _NOT_SHOWN: Final = ("lastTransitionTime", "observedGeneration", "lastProbeTime"
 
 
 @click.command("describe")
-@click.argument("arguments", metavar="TYPE [NAME]...", nargs=-1, required=True)
+@click.argument("arguments", metavar="TYPE [NAME]...", nargs=-1, required=True, shell_complete=complete_type)
 @ALL_NAMESPACES
 @SELECTOR
 @NAMESPACE

@@ -15,6 +15,7 @@ from meshgate.cli.api_options import (
     SELECTOR,
     client_error,
     client_of,
+    complete_type,
     reference,
     selected,
     with_gateway,
@@ -24,7 +25,7 @@ from meshgate.cli.watch import follow
 
 
 @click.command("get")
-@click.argument("arguments", metavar="TYPE[,TYPE]... [NAME]...", nargs=-1, required=True)
+@click.argument("arguments", metavar="TYPE[,TYPE]... [NAME]...", nargs=-1, required=True, shell_complete=complete_type)
 @ALL_NAMESPACES
 @SELECTOR
 @OUTPUT

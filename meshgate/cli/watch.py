@@ -19,6 +19,7 @@ from meshgate.cli.api_options import (
     SELECTOR,
     client_error,
     client_of,
+    complete_type,
     one_selected,
     with_gateway,
 )
@@ -35,7 +36,7 @@ PATIENCE: Final = 60.0
 
 
 @click.command("watch")
-@click.argument("arguments", metavar="TYPE [NAME]...", nargs=-1, required=True)
+@click.argument("arguments", metavar="TYPE [NAME]...", nargs=-1, required=True, shell_complete=complete_type)
 @ALL_NAMESPACES
 @SELECTOR
 @click.option(
