@@ -226,7 +226,8 @@ class Collection:
 
     def _changed(self, type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dict[str, Any]:
         """An object with other content; until that is compiled, it is not programmed."""
-        return self._settled(rules.updated(type_, before, body), before)
+        since = self._types[type_.qualified_name].unchanged_since.get(rules.key_of(before), "")
+        return self._settled(rules.updated(type_, before, body, since), before)
 
     def _settled(self, after: dict[str, Any], before: Object) -> dict[str, Any]:
         """An object with the status of the one before it, which is that of other content if the generation differs."""
@@ -276,6 +277,7 @@ class Collection:
         status = make(before)
         if status is None or status == before.get("status"):
             return None
+        served.unchanged_since.setdefault(key, before["metadata"]["resourceVersion"])
         served.mapping_of(key)[key] = {**before, "status": status}
         self._show(served, key, before)
         return before
@@ -301,6 +303,7 @@ class Collection:
                 return before
         shown = served.find(key)
         served.made.add(key)
+        served.unchanged_since.pop(key, None)
         served.own[key] = after
         self._show(served, key, shown)
         self._on_change(type_)
@@ -438,6 +441,7 @@ class Collection:
                 raise RefusedError(code, str(error), type=type_, name=key[1]) from error
         # Meanwhile others may have become visible, of which readers have seen the revisions; and so may a status.
         shown, latest = served.find(key), served.own.get(key)
+        served.unchanged_since.pop(key, None)
         if stored is None:
             served.made.discard(key)
             served.own.pop(key, None)

@@ -107,10 +107,14 @@ def created(body: Mapping[str, Any], uid: str, now: datetime, *, keeps_age: bool
     return {**_without(body, "status"), "metadata": {**metadata, **head}}
 
 
-def updated(type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dict[str, Any]:
+def updated(type_: ResourceType, before: Object, body: Mapping[str, Any], since: str = "") -> dict[str, Any]:
     """
     The object that is stored in the place of another one, but for its revision.
 
+    The gateway writes a status soon after each write of a client, which would make the revision that the client has got
+    useless. The status is never the client's, so a change of it alone is none that the client could undo.
+
+    :param since: the revision since which nothing but the status of the object has changed; empty if that has not.
     :raises RefusedError: if the body was made from another state of the object.
     """
     old, new = before["metadata"], body["metadata"]
@@ -119,7 +123,7 @@ def updated(type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dic
         found = str(new["uid"])[:60]
         raise conflict(type_, name, f"the UID in the precondition ({found}) is not that of the object")
     wanted = new.get("resourceVersion")
-    if wanted not in (None, "", old["resourceVersion"]):
+    if wanted not in (None, "", old["resourceVersion"]) and not _is_between(since, wanted, old["resourceVersion"]):
         raise conflict(
             type_, name, "the object has been modified; please apply your changes to the latest version and try again"
         )
@@ -203,6 +207,11 @@ def too_new(revision: int, last: int) -> RefusedError:
     causes = (Cause("Too large resource version", reason="ResourceVersionTooLarge"),)
     message = f"Too large resource version: {revision}, current: {last}"
     return RefusedError(504, message, "Timeout", causes=causes, headers={"retry-after": "1"})
+
+
+def _is_between(first: str, revision: Any, last: str) -> bool:
+    text = str(revision)
+    return bool(first) and text.isascii() and text.isdigit() and len(text) < 20 and int(first) <= int(text) <= int(last)
 
 
 def _content(object_: Object) -> dict[str, Any]:

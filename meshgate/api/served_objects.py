@@ -21,6 +21,7 @@ class ServedObjects:
     :ivar given: those of the gateway itself.
     :ivar made: the keys of own objects that follow from others, and are not stored.
     :ivar origins: where those of other providers are defined.
+    :ivar unchanged_since: the revisions since which nothing but the status has changed, where that has.
     """
 
     window: WatchWindow
@@ -29,6 +30,7 @@ class ServedObjects:
     given: dict[Key, Object] = field(default_factory=dict)
     made: set[Key] = field(default_factory=set)
     origins: dict[Key, str] = field(default_factory=dict)
+    unchanged_since: dict[Key, str] = field(default_factory=dict)
 
     def find(self, key: Key) -> Object | None:
         """The object that is shown: the store's, then that of another provider, then the gateway's."""

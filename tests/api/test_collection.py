@@ -15,7 +15,7 @@ from meshgate.api.collection import RESTART_STEP, Collection, WriteOptions
 from meshgate.api.refusal import RefusedError
 from meshgate.api.resource_types import NAMESPACES, ResourceType
 from meshgate.api.selectors import everything
-from meshgate.api.store_interface import StoreContent, StoredObject
+from meshgate.api.store_interface import Object, StoreContent, StoredObject
 from meshgate.api.watch_window import Watcher, WatchEvent
 from tests.api.api_objects import MemoryStore, collection_of, gateway, replayed, type_named, watch
 
@@ -162,6 +162,19 @@ class CollectionTests(SynchronousTestCase):
         self.assertEqual(self.refused(self.collection.create(GATEWAY, body, OPTIONS)).code, 422)
         body["metadata"]["generateName"] = "gw-"
         self.assertRegex(self.create(body).object["metadata"]["name"], r"^gw-[a-z]{5}$")
+
+    def test_a_status_is_no_conflict(self) -> None:
+        """A client may write what it made from a state of which nothing but the status has changed, and no other."""
+        first = self.create(gateway()).object
+        for number in (1, 2):
+            self.collection.set_status(GATEWAY, ("default", "a"), partial(_with_number, number))
+        body = {**first, "spec": gateway(port=2)["spec"]}
+        update = partial(self.collection.update, GATEWAY, ("default", "a"), lambda before: body)
+        written = self.successResultOf(Deferred.fromCoroutine(update(OPTIONS))).object
+        self.assertNotEqual(written["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"])
+        self.assertEqual(self.refused(update(OPTIONS)).code, 409)
+        self.collection.set_status(GATEWAY, ("default", "a"), partial(_with_number, 3))
+        self.assertEqual(self.refused(update(OPTIONS)).code, 409)
 
     def test_namespaces(self) -> None:
         """A namespace can be created and used; with something in it, it only ends; the given ones cannot be deleted."""
@@ -379,3 +392,8 @@ def events_after(collection: Collection, revision: int) -> list[WatchEvent]:
 def _instead(body: Any, before: Any) -> Any:
     """The wanted object, whatever the present one is."""
     return body
+
+
+def _with_number(number: int, before: Object) -> dict[str, Any]:
+    """A status."""
+    return {"number": number}
