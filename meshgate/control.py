@@ -385,7 +385,16 @@ def _proxy(settings: Settings) -> Proxy:
     """The gateway as Istio would see it."""
     content = settings.content
     extended = content.semantics == EXTENDED
-    return Proxy(content.gateway.labels, content.gateway.namespace, content.domain_suffix, extended, ipv6=ipv6_exists())
+    gateway = content.gateway
+    return Proxy(
+        gateway.labels,
+        gateway.namespace,
+        content.domain_suffix,
+        extended,
+        ipv6=ipv6_exists(),
+        locality=gateway.locality,
+        node=gateway.node,
+    )
 
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:

@@ -79,6 +79,8 @@ class Gateway:
                 domain_suffix=domain_suffix or defaults.domain_suffix,
                 extended=(self.semantics or semantics or defaults.semantics) == EXTENDED,
                 in_cluster=self.settings is None,
+                locality=defaults.gateway.locality,
+                node=defaults.gateway.node,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
             settings=self.settings,

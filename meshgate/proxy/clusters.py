@@ -19,16 +19,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 
 from meshgate.proxy.endpoint_health import EndpointHealth
 from meshgate.proxy.shared_counts import CounterPair, SharedCounts
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
-from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Balancing
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import Families
+from meshgate.routing.levels import InLevels, available_shares, levels
 from meshgate.routing.outliers import Ejections, LeftOut
 from meshgate.routing.table import ClusterKey, Destination, Endpoint
+from meshgate.routing.warmup import warm_up
 
 AddressLookup = Callable[[str], tuple[str, ...] | None]
 """Returns the addresses of a DNS name; None while they are unknown."""
@@ -53,10 +56,10 @@ class Cluster(EndpointHealth):
         "_families",
         "_families_seen",
         "_families_until",
-        "_hash",
-        "_hashed",
+        "_hashes",
         "_policy",
         "_turn",
+        "_warm_at",
         "active",
         "names",
     )
@@ -73,8 +76,9 @@ class Cluster(EndpointHealth):
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
         # A hash ring or table takes long to make. It is kept while the endpoints stay, whatever fails.
-        self._hash: Balancer | None = None
-        self._hashed: Sequence[EndpointLoad] = ()
+        self._hashes: dict[Sequence[EndpointLoad], Balancer] = {}
+        # When the weights of endpoints that warm up are to be worked out again.
+        self._warm_at = math.inf
         self._answers: list[tuple[str, ...]] = []
         self._families = families
         self._families_seen = 0
@@ -122,6 +126,8 @@ class Cluster(EndpointHealth):
         :param lease: seconds within which a dial has an outcome.
         :param use_marks: try marked endpoints last; otherwise the policy alone decides the order.
         """
+        if now >= self._warm_at:
+            self._balancer = None
         if self._policy.outliers is not None:
             if self._ejections is None:
                 self._ejections = Ejections(self._policy.outliers, now)
@@ -153,7 +159,7 @@ class Cluster(EndpointHealth):
         self, chosen_by: Balancer, turn: int, source: str | None, rng: random.Random
     ) -> Iterable[EndpointLoad]:
         """Return the endpoints to probe: all, or the client's own endpoint if endpoints are chosen by a hash."""
-        if not hashes(self._policy.balancing):
+        if not hashes(self._policy.balancing) or isinstance(chosen_by, InLevels):
             return self._serving
         untiered = chosen_by.untiered if isinstance(chosen_by, HashInTiers) else chosen_by
         return islice(untiered.order(turn, source, rng), 1)
@@ -163,7 +169,8 @@ class Cluster(EndpointHealth):
         if policy.outliers != before.outliers:
             self._ejections = self._balancer = None
         if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
-            self._balancer = self._hash = None
+            self._balancer = None
+            self._hashes = {}
         self._endpoints, self._policy = destination.endpoints, policy
         self.names = tuple(dict.fromkeys([each.address for each in destination.endpoints if each.dns]))
         if (policy.max_connections is None) != (self._counters is None):
@@ -183,19 +190,39 @@ class Cluster(EndpointHealth):
         before = self._loads
         self._loads = {}
         for endpoint, shared_name in self._resolved(addresses):
-            load = self._loads[endpoint] = before.get(endpoint) or EndpointLoad(endpoint)
+            load = before.get(endpoint)
+            if load is None:
+                load = EndpointLoad(endpoint)
+                load.added = now
+            self._loads[endpoint] = load
             load.shared_name = shared_name
-        self._serving = self.loads
-        if self._ejections is not None:
-            self._ejections.forget_all_but(self._serving)
-            self._serving = tuple(self._ejections.serving(self._serving))
+        loads = healthy = self.loads
+        policy, panic = self._policy, 0
+        if self._ejections is not None and policy.outliers is not None:
+            self._ejections.forget_all_but(loads)
+            healthy, panic = self._ejections.healthy(loads), policy.outliers.panic
+        found = levels(loads, healthy, panic)
+        self._serving = tuple(chain.from_iterable(level.serving for level in found))
         self._read_marks()
-        tiers = self._tiers(self._serving, now)
-        if not hashes(self._policy.balancing):
-            return tiered(tiers, self._policy.balancing)
-        if self._hash is None or self._hashed != self._serving:
-            self._hash, self._hashed = balancer(self._serving, self._policy.balancing), self._serving
-        return self._hash if len(tiers[0]) == len(self._serving) else HashInTiers(tiers, self._hash)
+        self._warm_at = warm_up(self._serving, policy.balancing.warmup, now)
+        balancing = policy.balancing
+        if balancing.shares:
+            balancing = replace(balancing, shares=available_shares(loads, self._serving, balancing.shares))
+        balancers = [self._balancer_of(level.serving, balancing, now) for level in found]
+        self._hashes = {each.serving: self._hashes[each.serving] for each in found if each.serving in self._hashes}
+        if len(balancers) == 1:
+            return balancers[0]
+        return InLevels([level.share for level in found], [each.order for each in balancers])
+
+    def _balancer_of(self, loads: Sequence[EndpointLoad], balancing: Balancing, now: float) -> Balancer:
+        """Make the balancer of one level."""
+        tiers = self._tiers(loads, now)
+        if not hashes(balancing):
+            return tiered(tiers, balancing)
+        found = self._hashes.get(loads)
+        if found is None:
+            found = self._hashes[loads] = balancer(loads, balancing)
+        return found if len(tiers[0]) == len(loads) else HashInTiers(tiers, found)
 
     def _tiers(
         self, loads: Sequence[EndpointLoad], now: float
@@ -221,7 +248,7 @@ class Cluster(EndpointHealth):
             if endpoint.dns:
                 found = addresses[endpoint.address]
                 for address in found:
-                    resolved = Endpoint(address, endpoint.port, weight=endpoint.weight)
+                    resolved = replace(endpoint, address=address, dns=False)
                     yield resolved, str(endpoint) if len(found) > 1 else ""
             else:
                 yield endpoint, ""

@@ -170,7 +170,7 @@ CODES: Final[dict[str, str]] = {
     "MG2074": "A server is reached over other address families than it asks for",
     "MG2075": "A destination is one of the gateway's own listeners",
     "MG2076": "A destination waits for a PROXY header or a tunnel, which this gateway does not send yet",
-    "MG2077": "Istio's gateway would prefer the endpoints nearest to it, and this one does not yet",
+    "MG2077": "Near endpoints are to be preferred, and it is unknown where the gateway is",
     "MG2078": "Clients of a protocol do not begin with the ClientHello that a rule looks at",
     "MG2079": "A DestinationRule is for a host of this gateway, which does not follow it",
     "MG2080": "A Service stands for a name that no resource describes, and Istio closes its connections",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, chain
 from math import gcd
@@ -29,6 +30,9 @@ from meshgate.routing.connection_policy import Algorithm, Balancing
 from meshgate.routing.endpoint_load import EndpointLoad, NoChoice
 from meshgate.routing.hashing import Maglev, Ring, hash64
 from meshgate.routing.table import Destination
+
+_FINE: Final = 1000
+"""The weight in a hash table of an endpoint that has one hundredth of all connections, where localities have shares."""
 
 
 def choose_destination(destinations: Sequence[Destination], rng: random.Random) -> Destination | None:
@@ -76,6 +80,8 @@ def balancer(loads: Sequence[EndpointLoad], balancing: Balancing) -> Balancer:
     """
     if len(loads) < 2:
         return NoChoice(loads)
+    if balancing.shares and not hashes(balancing):
+        return _InShares(loads, balancing)
     return _BALANCERS[balancing.algorithm](loads, balancing)
 
 
@@ -108,8 +114,8 @@ class _Weights:
     """
 
     def __init__(self, loads: Sequence[EndpointLoad]) -> None:
-        divisor = gcd(*(load.endpoint.weight for load in loads))
-        self._weights = [load.endpoint.weight // divisor for load in loads]
+        divisor = gcd(*(load.weight for load in loads))
+        self._weights = [load.weight // divisor for load in loads]
         self._bounds = list(accumulate(self._weights))
         self._total = total = self._bounds[-1]
         self._even = total == len(loads)
@@ -191,7 +197,7 @@ class _LeastRequest(_Random):
             return first
         second = self._weights.at_random_without((*tried, first), rng)
         other = self._loads[second]
-        fewer = other.active * one.endpoint.weight < one.active * other.endpoint.weight
+        fewer = other.active * one.weight < one.active * other.weight
         return second if fewer else first
 
 
@@ -202,7 +208,7 @@ class _ConsistentHash:
         # The table depends on the order of the endpoints; sorted by name, the same endpoints make the same table.
         loads = sorted(loads, key=lambda load: load.name)
         names = [load.name for load in loads]
-        weights = [load.endpoint.weight for load in loads]
+        weights = _shared_weights(loads, balancing) if balancing.shares else [load.endpoint.weight for load in loads]
         self._loads = loads
         self._table: Ring | Maglev
         if balancing.algorithm is Algorithm.MAGLEV:
@@ -225,6 +231,61 @@ class _InTiers:
     def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
         """Order by the policy within each tier."""
         return chain.from_iterable(each.order(turn, source, rng) for each in self._balancers)
+
+
+class _InShares:
+    """
+    The balancers of localities, of which each gets its share, whatever its number of endpoints.
+
+    Localities come in turn, so that their shares hold exactly, and each has turns of its own.
+    """
+
+    def __init__(self, loads: Sequence[EndpointLoad], balancing: Balancing) -> None:
+        shares = dict(balancing.shares)
+        groups = [
+            [load for load in loads if load.endpoint.locality == locality]
+            for locality in dict.fromkeys(load.endpoint.locality for load in loads)
+        ]
+        each = replace(balancing, shares=())
+        self._orders = [balancer(group, each) for group in groups]
+        weights = [max(1, shares.get(group[0].endpoint.locality, 1)) for group in groups]
+        divisor = gcd(*weights)
+        self._counts = [weight // divisor for weight in weights]
+        self._round, self._ranks = _mixed(self._counts)
+
+    def order(self, turn: int, source: str | None, rng: random.Random) -> Iterator[EndpointLoad]:
+        """Begin with the endpoints of the locality whose turn it is."""
+        round_number, position = divmod(turn, len(self._round))
+        first = self._round[position]
+        yield from self._orders[first].order(round_number * self._counts[first] + self._ranks[position], source, rng)
+        for index, others in enumerate(self._orders):
+            if index != first:
+                yield from others.order(turn, source, rng)
+
+
+def _mixed(counts: Sequence[int]) -> tuple[list[int], list[int]]:
+    """
+    Mix the turns of one round evenly.
+
+    :param counts: the number of turns of each index.
+    :return: the index of each turn, and how many turns of that index come before it.
+    """
+    every = ((index, count, nth) for index, count in enumerate(counts) for nth in range(count))
+    turns = sorted((Fraction(2 * nth + 1, 2 * count), index, nth) for index, count, nth in every)
+    return [index for _, index, _ in turns], [nth for _, _, nth in turns]
+
+
+def _shared_weights(loads: Sequence[EndpointLoad], balancing: Balancing) -> list[int]:
+    """The weights of endpoints in one table, such that each locality has its share of the table."""
+    shares = dict(balancing.shares)
+    totals: dict[str, int] = {}
+    for load in loads:
+        totals[load.endpoint.locality] = totals.get(load.endpoint.locality, 0) + load.endpoint.weight
+    parts = [
+        Fraction(shares.get(load.endpoint.locality, 1) * load.endpoint.weight, totals[load.endpoint.locality])
+        for load in loads
+    ]
+    return [max(1, round(part * _FINE)) for part in parts]
 
 
 class HashInTiers:

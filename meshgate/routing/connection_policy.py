@@ -21,15 +21,34 @@ class Algorithm(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Warmup:
+    """
+    The slow start of new endpoints.
+
+    :ivar duration: seconds for which an endpoint is new.
+    :ivar least: its share at the beginning, from 0 to 1 of its full share.
+    :ivar aggression: how fast the share grows: 1 is even, more is faster at first.
+    """
+
+    duration: float
+    least: float
+    aggression: float
+
+
+@dataclass(frozen=True, slots=True)
 class Balancing:
     """
     The algorithm by which a destination's endpoints are chosen.
 
     :ivar size: the least number of points of a ring, or the number of entries of a Maglev table; 0 for the others.
+    :ivar shares: the weights of localities, by the name that endpoints have as theirs; empty if they do not matter.
+    :ivar warmup: None if new endpoints get their full share at once.
     """
 
     algorithm: Algorithm = Algorithm.LEAST_REQUEST
     size: int = 0
+    shares: tuple[tuple[str, int], ...] = ()
+    warmup: Warmup | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,14 @@ class EndpointLoad:
     :ivar name: ``address:port``, formatted once for all connections; :attr:`address` and :attr:`port` are copied from
         the endpoint for the same reason.
     :ivar key: the endpoint's key in :class:`~meshgate.routing.backoff.Backoffs`; 0 until it is needed.
+    :ivar weight: the endpoint's weight now: all loads of a balancer are in the same unit, which is larger than 1 while
+        one of them warms up.
+    :ivar added: the clock's seconds when the endpoint was added, or was back after an ejection, while that matters.
     :ivar marked: True if the last dial failed, so that the endpoint is tried last.
     :ivar shared_name: the DNS name and port of which this endpoint is one of several addresses; empty if it is not.
     """
 
-    __slots__ = ("active", "address", "endpoint", "key", "marked", "name", "port", "shared_name")
+    __slots__ = ("active", "added", "address", "endpoint", "key", "marked", "name", "port", "shared_name", "weight")
 
     def __init__(self, endpoint: Endpoint, active: int = 0) -> None:
         self.endpoint = endpoint
@@ -35,6 +38,8 @@ class EndpointLoad:
         self.name = str(endpoint)
         self.address = endpoint.address
         self.port = endpoint.port
+        self.weight = endpoint.weight
+        self.added = 0.0
         self.key = 0
         self.marked = False
         self.shared_name = ""

@@ -118,6 +118,7 @@ class Ejections:
                 del self._ejected[load]
                 record = self._records[load]
                 record.failures, record.until, record.returned = 0, None, until
+                load.added = until
         self._next = min(self._ejected.values(), default=math.inf)
         return True
 
@@ -125,10 +126,9 @@ class Ejections:
         """The ejected endpoints, each with the end of its ejection; also those that :meth:`readmit` has yet to end."""
         return iter(self._ejected.items())
 
-    def serving(self, loads: Sequence[EndpointLoad]) -> Sequence[EndpointLoad]:
-        """The endpoints that are not ejected; all of them if these are fewer than ``minHealthPercent`` allows."""
-        left = [load for load in loads if load not in self._ejected]
-        return loads if 100 * len(left) < self._policy.panic * len(loads) else left
+    def healthy(self, loads: Sequence[EndpointLoad]) -> Sequence[EndpointLoad]:
+        """The endpoints that are not ejected; the same sequence if none is."""
+        return [load for load in loads if load not in self._ejected] if self._ejected else loads
 
     def forget_all_but(self, loads: Iterable[EndpointLoad]) -> None:
         """Drop the records of endpoints that are gone."""

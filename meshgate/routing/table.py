@@ -53,12 +53,16 @@ class Endpoint:
     :ivar port: 1 to 65535.
     :ivar dns: True if the address is a DNS name, which has to be resolved first.
     :ivar weight: its weight among the destination's endpoints; at least 1.
+    :ivar priority: its level: it gets connections as far as endpoints of smaller numbers cannot serve them.
+    :ivar locality: ``region/zone/subzone``, where localities decide; else empty.
     """
 
     address: str
     port: int
     dns: bool = False
     weight: int = 1
+    priority: int = 0
+    locality: str = ""
 
     def __str__(self) -> str:
         return host_port(self.address, self.port)

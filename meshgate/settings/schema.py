@@ -23,6 +23,7 @@ from meshgate.settings.values import (
     DnsName,
     Duration,
     LimitDuration,
+    Locality,
     Name,
     NameServer,
     PathText,
@@ -68,6 +69,10 @@ class GatewaySettings(Section):
         {"app": "istio-ingressgateway", "istio": "ingressgateway"},
     )
     namespace: Name = _key("The namespace that the gateway would run in.", "istio-system")
+    locality: Locality = _key(
+        "Where the gateway is, as region/zone/subzone, to prefer near endpoints; empty if that is unknown.", ""
+    )
+    node: Text = _key("The name of the gateway's node, for Services that prefer the endpoints on it.", "")
 
 
 class ProviderEntry(Section):

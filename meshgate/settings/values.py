@@ -29,6 +29,7 @@ _SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
 _SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
+_LOCALITY = re.compile(r"(?:[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2})?")
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _SERVER_V4 = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 _SERVER_V6 = re.compile(r"\[([^\]]*:[^\]]*)\](?::([0-9]{1,5}))?")
@@ -179,6 +180,11 @@ Name = Annotated[
     str,
     _matches(_DNS_LABEL, "a name", "use lower-case letters, digits and inner dashes, at most 63 in all"),
     ValueForm("Name"),
+]
+Locality = Annotated[
+    str,
+    _matches(_LOCALITY, "a locality", "write region, region/zone or region/zone/subzone"),
+    ValueForm("Locality"),
 ]
 DnsName = Annotated[
     str, _matches(_DNS_NAME, "a DNS name", "write lower-case names with dots between them"), ValueForm("DNS name")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.clusters import Cluster, Clusters, CountedConnection
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
-from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
+from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy, Warmup
 from meshgate.routing.table import Destination, Endpoint
 
 RNG = random.Random(1)
@@ -233,3 +235,70 @@ class ClusterTests(SynchronousTestCase):
         counted.stop_counting()
         clusters.table_installed([])
         self.assertIsNot(clusters.of(B), busy)
+
+
+class LocalityTests(SynchronousTestCase):
+    """Near endpoints come first, shares of localities hold, and new endpoints warm up."""
+
+    def setUp(self) -> None:
+        """Two near endpoints, and two far ones."""
+        near = [Endpoint("192.0.2.1", port, locality="eu/a") for port in (1, 2)]
+        self.endpoints = (*near, *(Endpoint("192.0.2.2", port, priority=1, locality="eu/b") for port in (3, 4)))
+        self.policy = replace(IN_TURN, outliers=Outliers(1, 10, 30, 100, 0))
+
+    def cluster(self, **fields: Any) -> Cluster:
+        """The cluster of a destination with these endpoints."""
+        destination = Destination("a", 80, endpoints=self.endpoints, policy=self.policy)
+        return Clusters(own_counts()).of(replace(destination, **fields))
+
+    def ports(self, cluster: Cluster, now: float = 0, connections: int = 400) -> Counter[int]:
+        """How often each port is tried first."""
+        rng = random.Random(5)
+        every = (next(cluster.candidates(lambda name: None, str(turn), rng, now)) for turn in range(connections))
+        return Counter(load.port for load in every)
+
+    def test_far_endpoints_take_what_near_ones_cannot(self) -> None:
+        """With one of two near ones left out, 30 % go further; with both, all; and all come back in time."""
+        for policy in (self.policy, replace(self.policy, balancing=Balancing(Algorithm.RING_HASH, 64))):
+            cluster = self.cluster(policy=policy)
+            self.assertEqual(set(self.ports(cluster)), {1, 2})
+            cluster.failed(cluster.loads[0], 0, 0, RNG)
+            seen = self.ports(cluster, 1)
+            self.assertEqual(set(seen), {2, 3, 4})
+            self.assertLess(abs(seen[3] + seen[4] - 120), 30)
+            cluster.failed(cluster.loads[1], 1, 1, RNG)
+            self.assertEqual(set(self.ports(cluster, 2)), {3, 4})
+            for load in cluster.loads[:2]:
+                cluster.succeeded(load, 99)
+            self.assertEqual(set(self.ports(cluster, 99)), {1, 2})
+
+    def test_a_failed_dial_goes_further(self) -> None:
+        """Without outlier detection as well: near endpoints whose last dial failed come after the far ones."""
+        cluster = self.cluster(policy=IN_TURN)
+        self.ports(cluster, connections=1)
+        for load in cluster.loads[:2]:
+            cluster.failed(load, 0, 0, RNG)
+        order = [load.port for load in cluster.candidates(lambda name: None, None, RNG, 0.0)]
+        self.assertEqual(order, [4, 3, 2, 1] if order[0] == 4 else [3, 4, *order[2:]])
+        self.assertEqual(set(order[2:]), {1, 2})
+
+    def test_shares_of_localities(self) -> None:
+        """Exactly so many of each round, whatever the number of endpoints; and each endpoint of a locality in turn."""
+        endpoints = tuple(replace(each, priority=0) for each in self.endpoints[:3])
+        balancing = Balancing(Algorithm.ROUND_ROBIN, shares=(("eu/a", 75), ("eu/b", 25)))
+        cluster = self.cluster(endpoints=endpoints, policy=UpstreamPolicy(balancing=balancing))
+        self.assertEqual(self.ports(cluster), {1: 150, 2: 150, 3: 100})
+        hashing = replace(balancing, algorithm=Algorithm.MAGLEV, size=1009)
+        seen = self.ports(self.cluster(endpoints=endpoints, policy=UpstreamPolicy(balancing=hashing)), connections=4000)
+        self.assertLess(abs(seen[3] - 1000), 150)
+
+    def test_a_new_endpoint_warms_up(self) -> None:
+        """An endpoint that comes later gets a tenth of its share at first, half of it halfway, and then all of it."""
+        warm = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN, warmup=Warmup(100, 0.1, 1.0)))
+        destination = Destination("a", 80, endpoints=self.endpoints[:1], policy=warm)
+        clusters = Clusters(own_counts())
+        self.assertEqual(self.ports(clusters.of(destination), 0, 10), {1: 10})
+        cluster = clusters.of(replace(destination, endpoints=self.endpoints[:2]))
+        for now, share in ((1000, 10 / 110), (1050, 50 / 150), (1100, 1 / 2)):
+            seen = self.ports(cluster, now, 3300)
+            self.assertLess(abs(seen[2] - 3300 * share), 3, now)

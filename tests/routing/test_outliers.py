@@ -83,8 +83,7 @@ class EjectionTests(SynchronousTestCase):
                 looking.failures[number] = 0
                 ejections.succeeded(there[number])
             left = [load for index, load in enumerate(there) if index not in looking.out]
-            expected = there if 100 * len(left) / 4 < policy.panic else left
-            self.assertEqual(list(ejections.serving(there)), expected)
+            self.assertEqual(list(ejections.healthy(there)), left)
 
     def test_a_return_is_told_once(self) -> None:
         """Readmitting reports an endpoint that is back once, and nothing while nothing changes."""
@@ -94,10 +93,10 @@ class EjectionTests(SynchronousTestCase):
         # Out at 1001 for 30 seconds, and looked at every 10 from 3 on.
         self.assertEqual(ejections.failed(load, 2, 1001), 1033)
         self.assertFalse(ejections.readmit(1032))
-        self.assertEqual(list(ejections.serving(there)), there[1:])
+        self.assertEqual(list(ejections.healthy(there)), there[1:])
         self.assertTrue(ejections.readmit(1033))
         self.assertFalse(ejections.readmit(1033))
-        self.assertEqual(list(ejections.serving(there)), there)
+        self.assertEqual(list(ejections.healthy(there)), there)
 
     def test_endpoints_that_go_are_forgotten(self) -> None:
         """An endpoint that was removed and added again is neither ejected nor failing."""

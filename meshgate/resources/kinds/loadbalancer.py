@@ -83,15 +83,9 @@ class LoadBalancer(Model):
     consistent_hash: ConsistentHash | None = Field(
         default=None, description="the same endpoint for the same client, instead of simple"
     )
-    locality_lb_setting: LocalityLbSetting | None = Field(
-        default=None, description="preference of near endpoints; not served yet"
-    )
-    warmup_duration_secs: Duration | None = Field(
-        default=None, description="deprecated: write warmup.duration; not served yet"
-    )
-    warmup: Warmup | None = Field(
-        default=None, description="slow start, with ROUND_ROBIN and LEAST_REQUEST; not served yet"
-    )
+    locality_lb_setting: LocalityLbSetting | None = Field(default=None, description="preference of near endpoints")
+    warmup_duration_secs: Duration | None = Field(default=None, description="deprecated: write warmup.duration")
+    warmup: Warmup | None = Field(default=None, description="slow start, with ROUND_ROBIN and LEAST_REQUEST")
     zone_aware_lb_setting: ZoneAwareLbSetting | None = Field(
         default=None, description="preference of the own zone, instead of localityLbSetting; not served yet"
     )

@@ -147,6 +147,7 @@ class SliceEndpoint(KubernetesModel):
     conditions: Conditions = Field(default=Conditions(), description="its state")
     target_ref: TargetRef | None = Field(default=None, description="the Pod that it is, whose labels select it")
     zone: str | None = Field(default=None, description="zone it is in")
+    node_name: str | None = Field(default=None, description="node it is on")
 
 
 class SlicePort(KubernetesModel):

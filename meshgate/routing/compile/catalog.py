@@ -22,12 +22,14 @@ from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
 from meshgate.resources.names import DOT_HINT
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.catalog_port import (
+    NOWHERE,
     ZONE_LABEL,
     CatalogPort,
     LabeledEndpoint,
+    Site,
     endpoint_of,
     external_port,
-    locality_of,
+    site_of,
     with_endpoints,
     workload_labels,
     workload_port,
@@ -271,8 +273,9 @@ class Catalog:
                 for endpoint in endpoint_slice.endpoints:
                     if endpoint.conditions.ready is not False and not endpoint.conditions.terminating:
                         labels = self._pod_labels(endpoint, service.namespace)
+                        site = Site(f"/{endpoint.zone}" if endpoint.zone else "", endpoint.node_name or "")
                         for address in endpoint.addresses:
-                            yield Endpoint(address, slice_port.port), labels, endpoint.zone or ""
+                            yield Endpoint(address, slice_port.port), labels, site
 
     def _pod_labels(self, endpoint: SliceEndpoint, namespace: str) -> Mapping[str, str] | None:
         reference = endpoint.target_ref
@@ -285,7 +288,7 @@ class Catalog:
         for workload, labels in self._selected(service.namespace, service.spec.selector):
             number = workload_port(workload.ports, port)
             if number is not None and not workload.address.startswith(UNIX):
-                yield endpoint_of(workload.address, number, workload.weight), labels, locality_of(workload)
+                yield endpoint_of(workload.address, number, workload.weight), labels, site_of(workload)
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
         """
@@ -361,11 +364,11 @@ class Catalog:
         if spec.workload_selector is not None:
             workloads += self._selected(entry.namespace, spec.workload_selector.labels)
         elif not workloads and spec.resolution not in ("NONE", "STATIC"):
-            yield endpoint_of(host, target), {}, ""
+            yield endpoint_of(host, target), {}, NOWHERE
         for workload, labels in workloads:
             if workload.address and not workload.address.startswith(UNIX):
                 number = workload.ports.get(port_name, target)
-                yield endpoint_of(workload.address, number, workload.weight), labels, locality_of(workload)
+                yield endpoint_of(workload.address, number, workload.weight), labels, site_of(workload)
 
 
 def _is_alias(host: CatalogHost) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshgate.resources.kinds.pod import PodSource
 from meshgate.resources.kinds.service import ServicePort
@@ -22,12 +22,28 @@ REGION_LABEL = "topology.kubernetes.io/region"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 SUBZONE_LABEL = "topology.istio.io/subzone"
 NETWORK_LABEL = "topology.istio.io/network"
+NODE_LABEL = "kubernetes.io/hostname"
 
 LOCALITY_LABEL: Final = "istio-locality"
 """The label of a workload that has its locality, with dots in place of slashes."""
 
-LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None, str]
-"""An endpoint with its labels, None if these are unknown; and its locality, as ``region/zone/subzone`` or a zone."""
+
+class Site(NamedTuple):
+    """
+    Where an endpoint is.
+
+    :ivar locality: as ``region/zone/subzone``, or ``/zone`` if the region is unknown; empty if both are.
+    :ivar node: the name of its node, or empty.
+    """
+
+    locality: str = ""
+    node: str = ""
+
+
+NOWHERE: Final = Site()
+
+LabeledEndpoint = tuple[Endpoint, Mapping[str, str] | None, Site]
+"""An endpoint with its labels, None if these are unknown, and its site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,7 @@ class CatalogPort:
 
     :ivar missing: the reason why there are no endpoints, in words; empty if there are some.
     :ivar labels: of each endpoint, by which subsets select; None if they are unknown.
-    :ivar localities: of each endpoint, as ``region/zone/subzone`` or a zone; empty if it is unknown.
+    :ivar sites: of each endpoint.
     :ivar pods: what makes the Pods behind the port, if their addresses are the only thing that is missing.
     """
 
@@ -46,15 +62,20 @@ class CatalogPort:
     endpoints: tuple[Endpoint, ...] = ()
     missing: str = ""
     labels: tuple[Mapping[str, str] | None, ...] = ()
-    localities: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()
     pods: tuple[PodSource, ...] = ()
 
     def localities_of(self, endpoints: Collection[Endpoint]) -> list[str]:
-        """The different localities of some of the endpoints; an empty one if some are unknown."""
+        """The different localities of some of the endpoints, as text; an empty one if some are unknown."""
+        return sorted({site.locality.lstrip("/") for site, _ in self.facts_of(endpoints)})
+
+    def facts_of(self, endpoints: Collection[Endpoint]) -> list[tuple[Site, Mapping[str, str] | None]]:
+        """The site and the labels of each of some of the endpoints, in their order."""
+        facts = list(zip(self.sites, self.labels, strict=True))
         if endpoints is self.endpoints:
-            return sorted(set(self.localities))
+            return facts
         chosen = frozenset(endpoints)
-        return sorted({where for each, where in zip(self.endpoints, self.localities, strict=True) if each in chosen})
+        return [each for endpoint, each in zip(self.endpoints, facts, strict=True) if endpoint in chosen]
 
     def has_pods(self, selector: Mapping[str, str]) -> bool:
         """
@@ -91,8 +112,8 @@ class CatalogPort:
         """Join the endpoints that another source has for a port of the same name."""
         if other.name != self.name or not (other.endpoints or other.pods):
             return self
-        own = zip(self.endpoints, self.labels, self.localities, strict=True)
-        others = zip(other.endpoints, other.labels, other.localities, strict=True)
+        own = zip(self.endpoints, self.labels, self.sites, strict=True)
+        others = zip(other.endpoints, other.labels, other.sites, strict=True)
         found = [*own, *others]
         pods = () if found else (*self.pods, *other.pods)
         return with_endpoints(self.number, self.name, found, "" if found else self.missing or other.missing, pods)
@@ -103,19 +124,24 @@ def with_endpoints(
 ) -> CatalogPort:
     """A port with its endpoints, each of them once."""
     labels_of: dict[Endpoint, Mapping[str, str] | None] = {}
-    locality_of: dict[Endpoint, str] = {}
-    for endpoint, labels, locality in found:
+    sites: dict[Endpoint, Site] = {}
+    for endpoint, labels, site in found:
         if labels_of.get(endpoint) is None:
             labels_of[endpoint] = labels
-        locality_of[endpoint] = locality_of.get(endpoint) or locality
-    labels_in_order, localities = tuple(labels_of.values()), tuple(locality_of.values())
-    return CatalogPort(number, name, tuple(labels_of), missing, labels_in_order, localities, pods)
+        before = sites.get(endpoint, NOWHERE)
+        sites[endpoint] = before if before.locality else site
+    return CatalogPort(number, name, tuple(labels_of), missing, tuple(labels_of.values()), tuple(sites.values()), pods)
 
 
-def locality_of(workload: WorkloadEntrySpec) -> str:
-    """The locality of a workload (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertEndpoint)."""
-    label = workload.labels.get(LOCALITY_LABEL, "")
-    return workload.locality or (label if "/" in label else label.replace(".", "/"))
+def site_of(workload: WorkloadEntrySpec) -> Site:
+    """The site of a workload (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertEndpoint)."""
+    return Site(workload.locality or labeled_locality(workload.labels), workload.labels.get(NODE_LABEL, ""))
+
+
+def labeled_locality(labels: Mapping[str, str]) -> str:
+    """The locality that the labels of a workload or of the gateway name; empty if they name none."""
+    label = labels.get(LOCALITY_LABEL, "")
+    return label if "/" in label else label.replace(".", "/")
 
 
 def workload_labels(workload: WorkloadEntrySpec) -> dict[str, str]:
@@ -146,7 +172,7 @@ def external_port(name: str, port: ServicePort) -> CatalogPort:
         missing = "the Service is of type ExternalName without an externalName"
         return with_endpoints(port.port, port.name, (), missing)
     endpoint = endpoint_of(name.removesuffix("."), _numeric_target(port))
-    return with_endpoints(port.port, port.name, [(endpoint, {}, "")], "")
+    return with_endpoints(port.port, port.name, [(endpoint, {}, NOWHERE)], "")
 
 
 def endpoint_of(address: str, port: int, weight: int | None = None) -> Endpoint:

@@ -8,8 +8,8 @@ once for each route.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from meshgate.resources.kinds.route_destinations import Destination as RouteTarget
 from meshgate.resources.kinds.route_destinations import RouteDestination
@@ -18,6 +18,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
+from meshgate.routing.compile.catalog_port import NODE_LABEL, CatalogPort, labeled_locality
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.lacks import (
@@ -31,11 +32,27 @@ from meshgate.routing.compile.lacks import (
     tls_lack,
     unknown_host,
 )
-from meshgate.routing.compile.policy_notes import affinity_ignored, nearness, never_out, notes, overruled
+from meshgate.routing.compile.policy_notes import (
+    affinity_ignored,
+    never_out,
+    notes,
+    overruled,
+    unknown_node,
+    unknown_site,
+)
+from meshgate.routing.compile.preference import (
+    GatewaySite,
+    Preferred,
+    needs_site,
+    on_own_node,
+    prefer,
+    preference_of,
+)
 from meshgate.routing.compile.rule_candidates import Viewer
 from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
     RULE_POLICY,
+    PolicySource,
     connection_policy,
     effective,
     policy_sources,
@@ -80,6 +97,7 @@ class DestinationResolver:
         self._all_hosts = all_hosts
         self._rules = rules
         self._proxy = proxy
+        self._site = GatewaySite.of(proxy.locality or labeled_locality(proxy.labels), proxy.node, proxy.labels)
         self._problems = DestinationProblems()
         # By host, port and subset: two routes to a destination share its endpoints and its policy.
         self._resolved: dict[tuple[int, int, str], _Resolved] = {}
@@ -240,7 +258,8 @@ class DestinationResolver:
         endpoints, missing = port.subset(labels)
         name = f"{found.host}:{number}" + (f" (subset {subset_name})" if subset_name else "")
         self._problems.add(affinity_ignored(found.source, endpoints, sections))
-        self._problems.add(nearness(found, port, endpoints, sections, name))
+        preferred = self._preferred(found, port, endpoints, sections, name)
+        endpoints, missing = preferred.endpoints, missing or preferred.missing
         lack = (
             tls_lack(sections.get("tls"))
             or preamble_lack(sections)
@@ -256,9 +275,42 @@ class DestinationResolver:
             severity = Severity.INFO if self._proxy.in_cluster and elsewhere else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = upstream_policy(sections)
+        if preferred.shares:
+            policy = replace(policy, balancing=replace(policy.balancing, shares=preferred.shares))
         if policy.outliers is not None:
             self._problems.add(never_out(sections["outlier_detection"], policy.outliers, endpoints, name))
         return _Resolved(found.host, number, endpoints, lack, _used(found, rule, subset), policy)
+
+    def _preferred(
+        self,
+        found: CatalogHost,
+        port: CatalogPort,
+        endpoints: tuple[Endpoint, ...],
+        sections: Mapping[str, PolicySource],
+        name: str,
+    ) -> Preferred:
+        """
+        The endpoints with their priorities, as far as it is known where the gateway is.
+
+        :param name: of the destination, for messages.
+        """
+        if not endpoints:
+            return Preferred(())
+        facts, node = port.facts_of(endpoints), self._site.labels.get(NODE_LABEL, "")
+        if on_own_node(found.source) and node:
+            kept = [each for each, (site, _) in zip(endpoints, facts, strict=True) if site.node in ("", node)]
+            missing = "" if kept else f"internalTrafficPolicy is Local, and none of its endpoints is on the node {node}"
+            facts = [each for each in facts if each[0].node in ("", node)]
+            endpoints = tuple(kept)
+            if missing:
+                return Preferred((), missing=missing)
+        elif on_own_node(found.source) and len(endpoints) > 1:
+            self._problems.add(unknown_node(found.source))
+        preference = preference_of(found.source, sections)
+        if needs_site(preference, self._site):
+            self._problems.add(unknown_site(found, port, endpoints, sections, name))
+            return Preferred(endpoints)
+        return prefer(endpoints, facts, self._site, preference)
 
 
 def _used(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:

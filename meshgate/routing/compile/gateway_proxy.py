@@ -62,6 +62,8 @@ class Proxy:
     :ivar in_cluster: the configuration is for a gateway in a cluster, where the Service exists that Istio installs.
     :ivar ipv6: the machine has IPv6, so servers without a bind serve both families.
     :ivar others: other gateways, to which Gateways belong that do not select this one.
+    :ivar locality: where the gateway is, as ``region/zone/subzone``; empty if its labels tell, or if it is unknown.
+    :ivar node: the name of its node, or empty.
     """
 
     labels: Mapping[str, str]
@@ -71,6 +73,8 @@ class Proxy:
     in_cluster: bool = False
     ipv6: bool = True
     others: tuple[KnownGateway, ...] = ()
+    locality: str = ""
+    node: str = ""
 
 
 class PodFacts(NamedTuple):

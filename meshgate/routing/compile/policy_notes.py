@@ -17,27 +17,15 @@ from meshgate.resources.resource import Resource
 from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import CatalogHost
 from meshgate.routing.compile.catalog_port import CatalogPort
+from meshgate.routing.compile.preference import traffic_distribution
 from meshgate.routing.compile.traffic_policies import RULE_POLICY, PolicySource, balancing, hashes_source, wanted_size
 from meshgate.routing.connection_policy import ConnectionPolicy, Outliers
 from meshgate.routing.table import Endpoint
 
-_NEAREST: Final = ("PreferSameZone", "PreferClose", "PreferSameNode")
-"""The values of a Service's trafficDistribution that Istio follows."""
-
-_OWN_NODE: Final = "Local"
-"""The value of a Service's internalTrafficPolicy that is for the endpoints on the client's own node."""
-
 _BY_CLIENT: Final = "ClientIP"
 """The value of a Service's sessionAffinity that keeps a client at its endpoint."""
 
-_DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
-
-_BALANCING_NOT_SERVED: Final = {
-    "locality_lb_setting": "localityLbSetting",
-    "zone_aware_lb_setting": "zoneAwareLbSetting",
-    "warmup": "warmup",
-    "warmup_duration_secs": "warmupDurationSecs",
-}
+_BALANCING_NOT_SERVED: Final = {"zone_aware_lb_setting": "zoneAwareLbSetting"}
 _HASH: Final = "loadBalancer.consistentHash"
 _OF_LISTENER: Final = {"idle_timeout": "idleTimeout", "max_connection_duration": "maxConnectionDuration"}
 
@@ -86,74 +74,50 @@ def never_out(source: PolicySource, policy: Outliers, endpoints: Sequence[Endpoi
     )
 
 
-def nearness(
+def unknown_site(
     host: CatalogHost, port: CatalogPort, endpoints: Sequence[Endpoint], sections: Mapping[str, PolicySource], name: str
 ) -> Problem | None:
     """
-    The note that Istio's gateway would prefer the endpoints nearest to it, which this one does not know; None if it
-    would not. Istio does so where a Service asks for it, and with any outlierDetection, unless a policy has a
-    localityLbSetting (pilot/pkg/networking/core/loadbalancer, GetLocalityLbSetting); and it keeps to its own node where
-    a Service's internalTrafficPolicy is Local (pilot/pkg/xds/endpoints, filterIstioEndpoint).
+    The note that near endpoints are to be preferred, and that nobody knows where the gateway is; None if all endpoints
+    are equally near.
 
     :param endpoints: of the destination.
     :param sections: of the policies for the destination, those that count.
     :param name: of the destination, for the message.
     """
-    load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
-    if len(endpoints) == 1 or (outliers is None and not _asks_for_near(host.source)):
-        return None
     localities = port.localities_of(endpoints)
     zones = list(filter(None, localities))
     here = f"the endpoints in {listing(zones)}" if zones else "all endpoints"
-    of_service = _nearness_of_service(
-        host.source, localities, here, policy_decides=_has_locality_setting(load_balancer)
-    )
-    if of_service is not None or _has_locality_setting(load_balancer) or outliers is None or len(zones) < 2:
-        return of_service
-    return _note(
-        outliers,
-        "outlierDetection",
-        "MG2077",
-        f"with outlierDetection, Istio's gateway prefers the endpoints of {name} that are nearest to it; here {here} "
-        "get connections alike",
-        "loadBalancer.localityLbSetting: {enabled: false} has Istio use them alike as well",
-    )
-
-
-def _asks_for_near(source: Resource[Any]) -> bool:
-    own_node = isinstance(source.spec, ServiceSpec) and source.spec.internal_traffic_policy == _OWN_NODE
-    return own_node or bool(_preference(source)[1])
-
-
-def _has_locality_setting(load_balancer: PolicySource | None) -> bool:
-    return load_balancer is not None and load_balancer.value.locality_lb_setting is not None
-
-
-def _nearness_of_service(
-    source: Resource[Any], localities: Sequence[str], here: str, *, policy_decides: bool
-) -> Problem | None:
-    """The note that a Service or a ServiceEntry asks for near endpoints, or None."""
-    if isinstance(source.spec, ServiceSpec) and source.spec.internal_traffic_policy == _OWN_NODE:
-        return source.problem(
-            Severity.INFO,
-            "MG2077",
-            "with internalTrafficPolicy: Local, Istio's gateway goes to the endpoints on its own node alone; here "
-            f"{here} get connections alike",
-            path="spec.internalTrafficPolicy",
-            hint="meshgate does not know which are on its node",
-        )
-    path, preference = _preference(source)
-    in_one_zone = len(localities) == 1 and bool(localities[0]) and "node" not in preference.lower()
-    if not preference or policy_decides or in_one_zone:
+    load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
+    if len(endpoints) == 1:
         return None
-    return source.problem(
-        Severity.INFO,
-        "MG2077",
-        f"with {preference}, Istio's gateway prefers the endpoints that are nearest to it; here {here} get connections "
-        "alike",
-        path=path,
-        hint="meshgate does not know which are near",
-    )
+    if load_balancer is not None and load_balancer.value.locality_lb_setting is not None:
+        if len(localities) < 2:
+            return None
+        source, field = load_balancer, "loadBalancer.localityLbSetting"
+        subject = f"localityLbSetting prefers the endpoints of {name} that are nearest to the gateway"
+    else:
+        path, value = traffic_distribution(host.source)
+        if value:
+            in_one_zone = len(zones) == len(localities) == 1 and "node" not in value.lower()
+            subject = f"with trafficDistribution {value}, Istio's gateway prefers the endpoints that are nearest to it"
+            return None if in_one_zone else _alike(host.source, path, subject, here)
+        if outliers is None or len(zones) < 2:
+            return None
+        source, field = outliers, "outlierDetection"
+        subject = f"with outlierDetection, Istio's gateway prefers the endpoints of {name} that are nearest to it"
+    return _alike(source.rule, f"{source.path}.{field}", subject, here)
+
+
+def unknown_node(source: Resource[Any]) -> Problem:
+    """The note that a Service asks for the endpoints on the gateway's own node, which nobody knows."""
+    subject = "with internalTrafficPolicy: Local, Istio's gateway goes to the endpoints on its own node alone"
+    return _alike(source, "spec.internalTrafficPolicy", subject, "all endpoints", "gateway.node")
+
+
+def _alike(source: Resource[Any], path: str, subject: str, here: str, setting: str = "gateway.locality") -> Problem:
+    message = f"{subject}; here {here} get connections alike, since it is unknown where the gateway is"
+    return source.problem(Severity.INFO, "MG2077", message, path=path, hint=f"set {setting} in the settings")
 
 
 def affinity_ignored(
@@ -175,21 +139,6 @@ def affinity_ignored(
         path="spec.sessionAffinity",
         hint="Istio ignores it without a word; loadBalancer.consistentHash.useSourceIp of a DestinationRule does it",
     )
-
-
-def _preference(source: Resource[Any]) -> tuple[str, str]:
-    """
-    The path and the value of the field by which a Service or a ServiceEntry asks for near endpoints; empty if it does
-    not (pilot/pkg/model, GetTrafficDistribution).
-    """
-    field = source.spec.traffic_distribution if isinstance(source.spec, ServiceSpec) else ""
-    if field in _NEAREST:
-        return "spec.trafficDistribution", f"trafficDistribution: {field}"
-    # The older annotation, which ServiceEntries have as well, may be written in any case.
-    annotation = source.annotations.get(_DISTRIBUTION, "")
-    if annotation.lower() in map(str.lower, _NEAREST):
-        return f'metadata.annotations["{_DISTRIBUTION}"]', f"the annotation {_DISTRIBUTION}: {annotation}"
-    return "", ""
 
 
 def overruled(wanted: ConnectionPolicy, chosen: ConnectionPolicy) -> list[str]:

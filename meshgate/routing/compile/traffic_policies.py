@@ -25,6 +25,7 @@ from meshgate.routing.connection_policy import (
     Keepalive,
     Outliers,
     UpstreamPolicy,
+    Warmup,
 )
 from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE
 
@@ -146,10 +147,23 @@ def balancing(load_balancer: LoadBalancer) -> Balancing:
     """The algorithm that chooses endpoints. A larger ring or table than this gateway makes is cut to its largest."""
     by_hash = load_balancer.consistent_hash
     if by_hash is None:
-        return Balancing(_ALGORITHMS.get(load_balancer.simple, Algorithm.LEAST_REQUEST))
+        algorithm = _ALGORITHMS.get(load_balancer.simple, Algorithm.LEAST_REQUEST)
+        return Balancing(algorithm, warmup=_warmup(load_balancer) if algorithm is not Algorithm.RANDOM else None)
     if by_hash.maglev is not None:
         return Balancing(Algorithm.MAGLEV, min(wanted_size(by_hash), LARGEST_TABLE))
     return Balancing(Algorithm.RING_HASH, min(wanted_size(by_hash), LARGEST_RING))
+
+
+def _warmup(load_balancer: LoadBalancer) -> Warmup | None:
+    """
+    The slow start of new endpoints, which LEAST_REQUEST and ROUND_ROBIN have. The older field has Envoy's defaults
+    (pilot/pkg/networking/core/cluster_traffic_policy.go, setSlowStartConfig).
+    """
+    if load_balancer.warmup is not None:
+        warmup = load_balancer.warmup
+        return Warmup(warmup.duration, warmup.minimum_percent / 100, warmup.aggression)
+    duration = load_balancer.warmup_duration_secs
+    return Warmup(duration, 0.1, 1.0) if duration else None
 
 
 def wanted_size(by_hash: ConsistentHash) -> int:

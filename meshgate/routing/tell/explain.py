@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, Literal
 
 from meshgate.resources.problem import Problem
@@ -24,11 +25,18 @@ from meshgate.routing.table import (
     ANY_IPV6,
     Chain,
     Destination,
+    Endpoint,
     Listener,
     ListenerKey,
     RoutingTable,
 )
-from meshgate.routing.tell.policy_texts import connection_json, connection_text, upstream_json, upstream_text
+from meshgate.routing.tell.policy_texts import (
+    connection_json,
+    connection_text,
+    endpoint_text,
+    upstream_json,
+    upstream_text,
+)
 
 Result = Literal["routed", "closed", "no_listener"]
 
@@ -102,6 +110,8 @@ class Explanation:
             "subset": destination.subset or None,
             "weight": destination.weight,
             "endpoints": [str(endpoint) for endpoint in destination.endpoints],
+            "priorities": {str(endpoint): endpoint.priority for endpoint in destination.endpoints if endpoint.locality}
+            or None,
             "missing": destination.missing or None,
             "policy": upstream_json(destination.policy),
             "destination_rules": [each.as_json() for each in self.rules.get(destination.host, ())],
@@ -244,7 +254,13 @@ def _reached(destination: Destination, share: str) -> str:
         rest = destination.missing.removeprefix(str(destination))
         return f"{destination}{share}{rest if rest != destination.missing else f': {rest}'}"
     kind = "name" if any(endpoint.dns for endpoint in destination.endpoints) else "endpoint"
-    return f"{destination}{share}: {kind} {', '.join(map(str, destination.endpoints))}"
+    levels = groupby(sorted(destination.endpoints, key=_priority), _priority)
+    texts = [", ".join(map(endpoint_text, endpoints)) for _, endpoints in levels]
+    return f"{destination}{share}: {kind} {'; as far as these fail, '.join(texts)}"
+
+
+def _priority(endpoint: Endpoint) -> int:
+    return endpoint.priority
 
 
 def _no_listener(compilation: Compilation, key: ListenerKey) -> Iterator[str]:

@@ -124,7 +124,9 @@ class _News:
             return
         self._compared[pair] = was, now
         if was.endpoints is not now.endpoints:
-            weights, others = ({str(each): each.weight for each in one.endpoints} for one in (was, now))
+            weights, others = (
+                {str(each): (each.weight, each.priority) for each in one.endpoints} for one in (was, now)
+            )
             for endpoint in sorted(weights.keys() | others.keys()):
                 if weights.get(endpoint) != others.get(endpoint):
                     mark = "+" if endpoint not in weights else "~" if endpoint in others else "-"

@@ -15,6 +15,7 @@ from meshgate.routing.connection_policy import (
     Outliers,
     UpstreamPolicy,
 )
+from meshgate.routing.table import Endpoint
 
 _CHOICES: Final = {
     Algorithm.LEAST_REQUEST: "the one of two with fewer connections",
@@ -41,6 +42,8 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
     return {
         "balancing": policy.balancing.algorithm.value,
         "table_size": policy.balancing.size or None,
+        "localities": dict(policy.balancing.shares) or None,
+        "warmup": None if policy.balancing.warmup is None else asdict(policy.balancing.warmup),
         "connect_timeout": policy.connect_timeout,
         "max_connections": policy.max_connections,
         "keepalive": None
@@ -61,6 +64,11 @@ def connection_json(policy: ConnectionPolicy) -> dict[str, Any]:
     }
 
 
+def endpoint_text(endpoint: Endpoint) -> str:
+    """An endpoint, with its locality where that decides."""
+    return f"{endpoint} ({endpoint.locality})" if endpoint.locality else str(endpoint)
+
+
 def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
     yield _balancing(policy.balancing)
     if policy.connect_timeout is not None:
@@ -74,7 +82,13 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
 
 
 def _balancing(balancing: Balancing) -> str:
-    return f"endpoints by {balancing.algorithm.value}, {_CHOICES[balancing.algorithm].format(size=balancing.size)}"
+    text = f"endpoints by {balancing.algorithm.value}, {_CHOICES[balancing.algorithm].format(size=balancing.size)}"
+    if balancing.shares:
+        text += f"; localities by weight: {', '.join(f'{weight} {name}' for name, weight in balancing.shares)}"
+    if balancing.warmup is not None:
+        warmup = balancing.warmup
+        text += f"; new ones warm up for {format_duration(warmup.duration)} from {warmup.least:.0%} on"
+    return text
 
 
 def _keepalive(keepalive: Keepalive) -> str:

@@ -343,4 +343,4 @@ def _before_and_after(change: PortChange | NameChange) -> dict[str, Any]:
 
 
 def _endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
-    return {"endpoint": str(endpoint), "weight": endpoint.weight}
+    return {"endpoint": str(endpoint), "weight": endpoint.weight, "priority": endpoint.priority}

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.problem import Severity
 from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import Destination, ListenerKey
 from tests.configurations import (
     PROXY,
@@ -39,10 +40,10 @@ def only(compilation: Compilation) -> Destination:
     return chain.destinations[0]
 
 
-def routed(*documents: Document, subset: str = "", host: str = "db") -> Compilation:
+def routed(*documents: Document, subset: str = "", host: str = "db", proxy: Proxy = PROXY) -> Compilation:
     """Compile a rule that leads to a subset of a host."""
     rule = {"route": [target(host, subset=subset)]}
-    return compiled(gateway("gw", tcp_server(9000)), virtual_service("v", tcp=[rule]), *documents)
+    return compiled(gateway("gw", tcp_server(9000)), virtual_service("v", tcp=[rule]), *documents, proxy=proxy)
 
 
 def addresses(compilation: Compilation) -> list[str]:
@@ -206,18 +207,14 @@ class PolicyTests(SynchronousTestCase):
 
     def test_unserved_settings_are_reported_once(self) -> None:
         """Every field that means something to TCP is named, once for however many routes."""
-        balancing = {
-            "simple": "ROUND_ROBIN",
-            "localityLbSetting": {"failoverPriority": ["a"]},
-            "warmup": {"duration": "10s"},
-        }
+        balancing = {"simple": "ROUND_ROBIN", "zoneAwareLbSetting": {"minClusterSize": 3}}
         policy = {
             "loadBalancer": balancing,
             "tls": {"mode": "ISTIO_MUTUAL"},
             "connectionPool": {"tcp": {"idleTimeout": "5s", "maxConnections": 3}, "http": {"maxRetries": 1}},
             "portLevelSettings": [
-                {"port": {"number": 81}, "loadBalancer": {"warmup": {"duration": "10s"}}},
-                {"port": {"number": 82}, "loadBalancer": {"localityLbSetting": {"enabled": False}}},
+                {"port": {"number": 81}, "loadBalancer": {"zoneAwareLbSetting": {}}},
+                {"port": {"number": 82}, "loadBalancer": {"zoneAwareLbSetting": {"enabled": False}}},
             ],
         }
         rule = destination_rule("d", "db", trafficPolicy=policy)
@@ -232,8 +229,8 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(
             [problem.message for problem in found.problems],
             [
-                "not served by this gateway yet: loadBalancer.localityLbSetting, loadBalancer.warmup, tls and "
-                "portLevelSettings[0].loadBalancer.warmup"
+                "not served by this gateway yet: loadBalancer.zoneAwareLbSetting, tls and "
+                "portLevelSettings[0].loadBalancer.zoneAwareLbSetting"
             ],
         )
 
@@ -353,6 +350,37 @@ class NearnessTests(SynchronousTestCase):
         off = {"loadBalancer": {"simple": "RANDOM", "localityLbSetting": {"enabled": False}}}
         rule = destination_rule("d", "db", trafficPolicy={**self.outliers, **off})
         self.assertEqual(routed(DB, rule, *self.apart).problems, ())
+
+    def test_where_the_gateway_is_known(self) -> None:
+        """Endpoints have priorities by the gateway's locality, which the settings or its label tell."""
+        rule = destination_rule("d", "db", trafficPolicy=self.outliers)
+        labels = {"istio": "ingressgateway", "istio-locality": "eu.b"}
+        for proxy in (replace(PROXY, locality="eu/b"), replace(PROXY, labels=labels)):
+            found = routed(DB, rule, *self.apart, proxy=proxy)
+            self.assertEqual(found.problems, ())
+            self.assertEqual([each.priority for each in only(found).endpoints], [1, 0])
+
+    def test_shares(self) -> None:
+        """The shares of distribute are in the policy; without any endpoint left, the reason is a problem."""
+        for to, shares in (({"eu/a": 70, "eu/b": 30}, (("eu/a", 70), ("eu/b", 30))), ({"us": 100}, ())):
+            setting = {"distribute": [{"from": "eu/*", "to": to}]}
+            rule = destination_rule("d", "db", trafficPolicy={"loadBalancer": {"localityLbSetting": setting}})
+            found = routed(DB, rule, *self.apart, proxy=replace(PROXY, locality="eu/b"))
+            self.assertEqual(only(found).policy.balancing.shares, shares)
+            self.assertEqual(codes(found.problems), [] if shares else ["MG2022"])
+
+    def test_on_the_own_node(self) -> None:
+        """A Service for its own node leads to the endpoints there; if there are none, that is the problem."""
+        db = service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}, internalTrafficPolicy="Local")
+        label = {"app": "db", "kubernetes.io/hostname": "n1"}
+        endpoints = [
+            workload("a", "10.0.0.1", label),
+            workload("b", "10.0.0.2", {**label, "kubernetes.io/hostname": "n2"}),
+        ]
+        found = routed(db, *endpoints, proxy=replace(PROXY, node="n2"))
+        self.assertEqual((addresses(found), found.problems), (["10.0.0.2"], ()))
+        found = routed(db, *endpoints, proxy=replace(PROXY, node="n3"))
+        self.assertEqual((addresses(found), codes(found.problems)), ([], ["MG2022"]))
 
     def test_one_locality(self) -> None:
         """Endpoints that are all in one locality, or in none, are equally near."""

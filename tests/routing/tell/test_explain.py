@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +19,7 @@ from meshgate.routing.tell.explain import (
     mismatches,
 )
 from tests.configurations import (
+    PROXY,
     compiled,
     destination_rule,
     gateway,
@@ -112,6 +114,8 @@ class ExplainTests(SynchronousTestCase):
             {
                 "balancing": "RING_HASH",
                 "table_size": 1024,
+                "localities": None,
+                "warmup": None,
                 "connect_timeout": 0.5,
                 "max_connections": 100,
                 "keepalive": {"probes": 3, "time": 30, "interval": None},
@@ -119,6 +123,25 @@ class ExplainTests(SynchronousTestCase):
                 "origin": None,
             },
         )
+
+    def test_near_endpoints(self) -> None:
+        """Endpoints are told in the order of their levels, with their localities; shares and warm-ups as well."""
+        documents = [
+            gateway("g", tcp_server(9000)),
+            virtual_service("v", gateways=["g"], tcp=[tcp_rule("db")]),
+            service("db", {"port": 80, "name": "tcp"}, selector={"app": "db"}),
+            workload("a", "10.0.0.1", {"app": "db"}, locality="eu/a"),
+            workload("b", "10.0.0.2", {"app": "db"}, locality="eu/b"),
+        ]
+        shares = {"distribute": [{"from": "eu/b/*", "to": {"eu/a/*": 20, "eu/b/*": 80}}]}
+        for policy, expected in (
+            ({"outlierDetection": {}}, "endpoint 10.0.0.2:80 (eu/b); as far as these fail, 10.0.0.1:80 (eu/a)"),
+            ({"loadBalancer": {"localityLbSetting": shares}}, "localities by weight: 20 eu/a, 80 eu/b"),
+            ({"loadBalancer": {"warmup": {"duration": "30s"}}}, "new ones warm up for 30s from 10% on"),
+        ):
+            rule = destination_rule("d", "db", trafficPolicy=policy)
+            found = compiled(*documents, rule, proxy=replace(PROXY, locality="eu/b"))
+            self.assertIn(expected, "\n".join(explain(found, Call(9000, tls=False)).steps))
 
     def test_without_policies(self) -> None:
         """Without a DestinationRule no sentence mentions a policy, and the values are the defaults."""
