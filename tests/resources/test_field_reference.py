@@ -171,9 +171,6 @@ class FindTests(SynchronousTestCase):
             "vs.spec.http",
             "se.spec.resolution",
             *(f"dr.spec.trafficPolicy.{field}" for field in ("tls", "tls.mode", "tunnel", "proxyProtocol")),
-            *(
-                f"dr.spec.subsets.trafficPolicy.loadBalancer.{field}"
-                for field in ("localityLbSetting", "zoneAwareLbSetting", "warmup", "warmupDurationSecs")
-            ),
+            "dr.spec.subsets.trafficPolicy.loadBalancer.zoneAwareLbSetting",
         ):
             self.assertRegex(find_entry(path).description, "not (yet )?served|none is served|are not yet", path)
