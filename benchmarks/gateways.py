@@ -63,16 +63,20 @@ class Choice:
     :ivar workers: the setting of that name.
     :ivar log_format: ``text`` or ``json``.
     :ivar interpreted: run the sources and not the compiled data path.
+    :ivar metrics: the port of the metrics; 0 for none.
     """
 
     transport: str | None = None
     workers: int = 1
     log_format: str = "text"
     interpreted: bool = False
+    metrics: int = 0
 
     def settings(self) -> str:
         """The text of the settings file."""
         text = SETTINGS.format(log_format=self.log_format, workers=self.workers)
+        if self.metrics:
+            text += f"metrics: {{port: {self.metrics}}}\n"
         return text if self.transport is None else f"{text}transport: {self.transport}\n"
 
 

@@ -1,5 +1,6 @@
 """
 Compare two commits: install each as a user would, compiled and in an environment of its own, and measure both in pairs.
+With ``--metrics``, the second of each pair counts for metrics, and is asked for them each second.
 
 Two runs differ by more than most changes do. So both samples of a pair are taken within a minute and from fresh
 processes, and every other pair begins with the other commit; the spread of the pairs' ratios shows how much the ratio
@@ -19,12 +20,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import venv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+from urllib.request import urlopen
 
 from benchmarks.bench import QUICK, Amounts, Bench
 from benchmarks.figures import FIGURES
@@ -48,20 +51,55 @@ class PairBench(Bench):
     A bench whose subjects are installations.
 
     :ivar programs: the ``twistd`` of each subject.
+    :ivar metrics: have :data:`AFTER` serve metrics, and ask for them each second.
     """
 
     programs: Mapping[str, Path]
+    metrics: bool = False
 
     @contextlib.contextmanager
     def subject(self, name: str) -> Iterator[Server]:
         """Run one of the installations, with one route, until the block ends."""
         with self.folder() as folder:
-            port = free_port()
-            prepare(folder, port, self.backend, self.choice)
+            port, metrics = free_port(), free_port() if self.metrics and name == AFTER else 0
+            prepare(folder, port, self.backend, replace(self.choice, metrics=metrics))
             clean = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
-            with started(name, self.programs[name], folder, port, clean) as server:
+            with started(name, self.programs[name], folder, port, clean) as server, scraped(metrics):
                 pin(server, self.cpus)
                 yield server
+
+
+@contextlib.contextmanager
+def scraped(port: int) -> Iterator[None]:
+    """
+    Ask for the metrics each second until the block ends.
+
+    :param port: their port; 0 for nothing.
+    :raises BenchmarkError: if a request fails.
+    """
+    if not port:
+        yield
+        return
+    over = threading.Event()
+    failures: list[Exception] = []
+
+    def scrape() -> None:
+        while not over.wait(1.0):
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                    answer.read()
+            except OSError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise BenchmarkError(f"the metrics could not be read: {failures[0]}")
 
 
 def commit_of(name: str) -> str:
@@ -146,6 +184,9 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="do a little of everything, as a check that it works")
     parser.add_argument("--transport", choices=("lean", "twisted"), help="meshgate's setting of that name")
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="the form of the access log")
+    parser.add_argument(
+        "--metrics", action="store_true", help="have the second of each pair serve metrics, and read them each second"
+    )
     options = parser.parse_args(arguments)
     options.work = options.work.split(",")
     if unknown := set(options.work) - set(POSSIBLE):
@@ -171,9 +212,8 @@ def main() -> int:
         programs = {name: installed(commit) for name, commit in commits.items()}
         os.sched_setaffinity(0, cpus - pinned or cpus)  # inherited by all that is started
         with backend() as port:
-            bench = PairBench(
-                port, (), amounts, Choice(options.transport, log_format=options.log_format), pinned, programs
-            )
+            choice = Choice(options.transport, log_format=options.log_format)
+            bench = PairBench(port, (), amounts, choice, pinned, programs, options.metrics)
             costs = measured_pairs(bench, options.work, options.pairs)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
