@@ -103,6 +103,11 @@ class PageTests(TestCase):
         """The lab runs in the foreground and in the background, gets signals, and has its logs rotated."""
         await Reader(self, installed=True).follow("howto/run")
 
+    async def test_metrics(self) -> None:
+        """The lab answers for its health, and counts a connection."""
+        require_program("curl")
+        await Reader(self, installed=True).follow("howto/metrics")
+
     async def test_run_in_a_container(self) -> None:
         """The commands of the Dockerfile install meshgate, and start it as process 1, which SIGTERM ends in order."""
         reader = Reader(self, installed=True)

@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from benchmarks.table import as_rst, machine_text
 from meshgate.cli import main
+from meshgate.metrics.metric_families import FAMILIES
 from meshgate.proxy.endings import Ending
 from meshgate.resources.codes import CODES
 from meshgate.resources.field_reference import Entry, fields_of, kind_entry
@@ -28,6 +29,7 @@ from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
 from meshgate.settings.schema import settings_reference
 from tests.code_sections import CodeSection, code_sections, run_example
+from tests.metrics.alert_rules import families_in, rules
 
 DOCS = Path(__file__).parent.parent
 CODES_PAGE_NAME = "reference/codes"
@@ -113,6 +115,32 @@ def scale() -> Iterator[str]:
     yield _text(f"Measured on {figures['machine']}; commit {figures['revision']}, {figures['date']}{note}.")
 
 
+def metrics() -> Iterator[str]:
+    """Every metric family, with its labels, its meaning and the alerts that watch it."""
+    alerts = [(rule["alert"], families_in(rule["expr"])) for rule in rules()]
+    for family in FAMILIES:
+        watching = [name for name, names in alerts if any(each.startswith(family.name) for each in names)]
+        labels = f"; labels: {', '.join(f'``{label}``' for label in family.labels)}" if family.labels else ""
+        alert = f" Alert: {', '.join(watching)}." if watching else ""
+        yield from (f"``{family.exposed_name}``", f"    {_text(family.meaning)}{alert} ({family.type}{labels})", "")
+
+
+def alerts() -> Iterator[str]:
+    """The shipped alert rules."""
+    texts = [(rule["alert"], rule["annotations"], rule["labels"]["severity"]) for rule in rules()]
+    rows = [
+        (f"``{name}`` ({severity})", f"{_sentence(notes['summary'])} {_text(notes['description'])}")
+        for name, notes, severity in texts
+    ]
+    yield from _table("Alert", "What it says", rows)
+
+
+def _sentence(summary: str) -> str:
+    """The summary of an alert, with the names of labels in place of their values."""
+    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"<\1>", summary)
+    return _text(f"{text[0].upper()}{text[1:]}.")
+
+
 def _code_section(section: CodeSection) -> Iterator[str]:
     """The cause, the example with what a command says of it, and the mend."""
     yield from (section.cause, "")
@@ -154,6 +182,8 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "expectations": expectations,
     "benchmarks": benchmarks,
     "scale": scale,
+    "metrics": metrics,
+    "alerts": alerts,
 }
 
 

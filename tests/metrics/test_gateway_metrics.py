@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterable
@@ -13,10 +12,10 @@ from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
 from meshgate.control import ControlProcess
 from meshgate.metrics.metric_families import FAMILIES, Family
@@ -25,7 +24,7 @@ from meshgate.settings.load import load_settings
 from meshgate.transport.dialing import dial
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, Origin, Peer, end_all
-from tests.support import free_port, new_folder, reactor
+from tests.support import free_port, new_folder, reactor, require_program
 
 SETTINGS = """
 providers: [{{name: files, type: directory, paths: [routes.yaml], poll: 100ms}}]
@@ -66,32 +65,26 @@ spec:
 """
 
 
-def program(name: str) -> str:
-    """A program that a test needs; without it the test is skipped, or fails where everything has to be there."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            raise AssertionError(f"{name} is not installed")
-        raise SkipTest(f"{name} is not installed")
-    return found
-
-
 class ScrapedGateway:
     """A gateway with one route, in this process, with two workers."""
 
-    def __init__(self, test: TestCase, target: int) -> None:
+    def __init__(self, test: TestCase, target: int, settings_text: str = SETTINGS, routes: str = ROUTES) -> None:
         self.folder = new_folder(test)
         self.port, self.metrics_port = free_port(), free_port()
         self.routes = self.folder / "routes.yaml"
-        self.routes.write_text(ROUTES.format(port=self.port, target=target))
+        self.routes.write_text(routes.format(port=self.port, target=target))
         settings = self.folder / "meshgate.yaml"
-        settings.write_text(SETTINGS.format(metrics=self.metrics_port))
+        settings.write_text(settings_text.format(metrics=self.metrics_port))
         registry = find_factories()
         self.control: Any = ControlProcess(load_settings(settings, registry), registry, reactor)
         self.control.startService()
         self._clients: list[Peer] = []
-        test.addCleanup(maybeDeferred, self.control.stopService)
+        test.addCleanup(self.stop)
         test.addCleanup(lambda: Deferred.fromCoroutine(end_all(self._clients)))
+
+    def stop(self) -> Any:
+        """Stop it, unless it has been."""
+        return self.control.stopService() if self.control.running else None
 
     async def get(self, path: str, accept: str = "") -> tuple[int, str, str]:
         """The status, the content type and the body of an answer, by curl."""
@@ -202,7 +195,7 @@ class GatewayMetricsTests(TestCase):
         self.assertTrue(content_type.startswith("application/openmetrics-text"), content_type)
         self.check_families(parse_openmetrics(openmetrics))
         checked = subprocess.run(
-            [program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
+            [require_program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
         self.assertEqual((checked.returncode, checked.stdout, checked.stderr), (0, "", ""))
 
