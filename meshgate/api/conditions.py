@@ -41,19 +41,21 @@ Failures = Mapping[ListenerKey, str]
 """Why listeners could not be opened."""
 
 
+NO_STATE: Final = ("", 0)
+"""The state of a resource that is no object of the API."""
+
+
 class CompiledObject(NamedTuple):
     """
     The result of compiling one object.
 
-    :ivar uid: the identity of the object that was compiled.
-    :ivar generation: its generation then.
+    :ivar state: the identity of the object that was compiled, and its generation then.
     :ivar problems: all problems with it.
     :ivar attachments: of a Gateway to its servers, of a VirtualService to its Gateways.
     """
 
     found: ResourceStatus
-    uid: str
-    generation: int
+    state: tuple[str, int]
     problems: Sequence[Problem] = ()
     attachments: Sequence[ServerAttachments] | Sequence[GatewayAttachment] = ()
 
@@ -83,7 +85,7 @@ def status_of(compiled: CompiledObject, object_: Object, live: bool, failures: F
         ("Conflicted", found.conflicted, "Conflict" if found.conflicted else "NoConflicts", conflicts),
         ("ResolvedRefs", not unresolved, "RefNotFound" if unresolved else "ResolvedRefs", unresolved),
     ]
-    status = _with_conditions(object_, wanted, compiled.generation, now)
+    status = _with_conditions(object_, wanted, compiled.state[1], now)
     if kind == "Gateway":
         status["listeners"] = list(_listeners(compiled, object_, failures))
     elif kind == "VirtualService":

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from meshgate.api.collection import Collection
-from meshgate.api.conditions import CompiledObject, Failures, overruled_status, status_of
+from meshgate.api.conditions import NO_STATE, CompiledObject, Failures, overruled_status, status_of
 from meshgate.api.object_events import transitions
 from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
 from meshgate.api.store_interface import Object
@@ -27,6 +27,7 @@ from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.compiler import Compilation
+from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.attachments import Attachments
 
 Record = Callable[[Object, str, str, str], None]
@@ -48,6 +49,11 @@ class StatusWriter:
         self._record = record
         self._timestamp = timestamp
         self._compiled: dict[ResourceKey, CompiledObject] = {}
+        self._attachments = Attachments()
+        self._attached: Mapping[str, Mapping[str, Any]] = {
+            "Gateway": self._attachments.gateways,
+            "VirtualService": self._attachments.virtual_services,
+        }
         # The generation of the table for which each waits.
         self._pending: dict[ResourceKey, int] = {}
         self._live = 0
@@ -56,23 +62,24 @@ class StatusWriter:
 
     def compiled(self, compilation: Compilation) -> None:
         """Write the statuses that a compilation has changed."""
-        generation, attachments = compilation.table.generation, Attachments.of(compilation.table)
-        attached = {"Gateway": attachments.gateways, "VirtualService": attachments.virtual_services}
-        self.problems = problems = _by_resource(compilation.problems)
-        before, self._compiled = self._compiled, {}
-        for key, found in compilation.statuses.items():
-            old, (uid, number) = before.get(key), compilation.objects.get(key, ("", 0))
-            own = attached.get(key.kind, _NOTHING).get(f"{key.namespace}/{key.name}", ())
-            new = CompiledObject(found, uid, number, problems.get(key, ()), own)
-            self._compiled[key] = new
+        generation, statuses, compiled = compilation.table.generation, compilation.statuses, self._compiled
+        touched = self._take_attachments(compilation.table) | self._take_problems(compilation.problems)
+        for key, found in statuses.items():
+            old, state = compiled.get(key), compilation.objects.get(key, NO_STATE)
+            if old is not None and old.found is found and old.state == state and key not in touched:
+                continue
+            attachments = self._attached.get(key.kind, _NOTHING).get(f"{key.namespace}/{key.name}", ())
+            new = compiled[key] = CompiledObject(found, state, self.problems.get(key, ()), attachments)
             if new == old:
                 continue
-            settled = old is not None and old.found.programmed and (old.uid, old.generation) == (uid, number)
+            settled = old is not None and old.found.programmed and old.state == state
             if self._live < generation and not settled:
                 self._pending[key] = generation
             self._write(key)
-        for key in before.keys() - self._compiled.keys():
-            self._pending.pop(key, None)
+        if len(compiled) > len(statuses):
+            for key in compiled.keys() - statuses.keys():
+                del compiled[key]
+                self._pending.pop(key, None)
 
     def live(self, generation: int) -> None:
         """Write the statuses that waited for the workers to serve a generation."""
@@ -94,6 +101,17 @@ class StatusWriter:
         """Write the status of an object that is compiled by nobody, or is shown in the place of another one."""
         self._write(key)
 
+    def _take_attachments(self, table: RoutingTable) -> set[ResourceKey]:
+        """Take the attachments of a table; return the resources whose own have changed."""
+        gateways, virtual_services = self._attachments.update(table)
+        changed = [*(("Gateway", name) for name in gateways), *(("VirtualService", name) for name in virtual_services)]
+        return {ResourceKey(kind, *name.split("/", 1)) for kind, name in changed}
+
+    def _take_problems(self, problems: Iterable[Problem]) -> set[ResourceKey]:
+        """Take the problems; return the resources whose own have changed."""
+        before, self.problems = self.problems, _by_resource(problems)
+        return {key for key in {**before, **self.problems} if before.get(key) != self.problems.get(key)}
+
     def _write(self, key: ResourceKey) -> None:
         type_ = _type_of(key.kind)
         if type_ is None:
@@ -110,7 +128,7 @@ class StatusWriter:
         if origin:
             return overruled_status(object_, origin, self._timestamp())
         compiled = self._compiled.get(key)
-        if compiled is None or compiled.uid != object_["metadata"]["uid"]:
+        if compiled is None or compiled.state[0] != object_["metadata"]["uid"]:
             # What was compiled is another object of that name; the next compilation is of this one.
             return object_.get("status")
         return status_of(compiled, object_, key not in self._pending, self._failures, self._timestamp())

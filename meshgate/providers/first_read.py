@@ -48,26 +48,26 @@ class FirstRead:
         # Those that are away come first, in the order in which they went.
         self._times: dict[str, float] = self._read()
         # By id(), which stays theirs as long as they are kept here.
-        self._dated: dict[int, tuple[Resource[Any], Resource[Any]]] = {}
+        self._dated: dict[int, tuple[Resource[Any], Resource[Any], str]] = {}
 
     def dated(self, resources: Collection[Resource[Any]]) -> tuple[Resource[Any], ...]:
         """The same resources, each with an age. A resource that is the same object gives the same object again."""
         before = self._times
         now = 0.0
         times: dict[str, float] = {}
-        dated: dict[int, tuple[Resource[Any], Resource[Any]]] = {}
+        dated: dict[int, tuple[Resource[Any], Resource[Any], str]] = {}
         result = []
         for resource in resources:
             if resource.created is not None:
                 result.append(resource)
                 continue
-            name = str(resource.key)
+            known = self._dated.get(id(resource))
+            name = known[2] if known is not None else str(resource.key)
             if name not in before and not now:
                 now = self._after_applied(resources)
             time = times[name] = before.get(name, now)
-            known = self._dated.get(id(resource))
             if known is None or known[1].first_read != time:
-                known = (resource, replace(resource, first_read=time))
+                known = (resource, replace(resource, first_read=time), name)
             dated[id(resource)] = known
             result.append(known[1])
         away = [name for name in before if name not in times]
