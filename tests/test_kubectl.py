@@ -520,10 +520,10 @@ class PythonClientTests(KubectlTestCase):
 NO_CLIENT = 77
 
 PYTHON_CLIENT = """
-import sys, threading
+import sys, tempfile
 
 try:
-    from kubernetes import client, config, watch
+    from kubernetes import client, config, dynamic, utils, watch
 except ImportError:
     sys.exit(77)
 
@@ -557,6 +557,91 @@ secret = client.V1Secret(metadata=client.V1ObjectMeta(name="s"), string_data={"a
 core.create_namespaced_secret("shop", secret)
 assert core.read_namespaced_secret("s", "shop").type == "Opaque"
 core.delete_namespaced_secret("s", "shop")
+made = objects.create_namespaced_custom_object(*where, gateway)
+made["spec"]["servers"][0]["hosts"] = ["a.example.com"]
+changed = objects.replace_namespaced_custom_object(*where, "a", made)
+made["metadata"]["resourceVersion"] = revision
+try:
+    objects.replace_namespaced_custom_object(*where, "a", made)
+    raise SystemExit("an old state has replaced a newer one")
+except client.ApiException as error:
+    assert error.status == 409
+json_patch = [
+    {"op": "test", "path": "/metadata/name", "value": "a"},
+    {"op": "remove", "path": "/spec/servers/0/hosts/0"},
+]
+try:
+    objects.patch_namespaced_custom_object(*where, "a", json_patch, _content_type="application/json-patch+json")
+    raise SystemExit("a server without hosts was taken")
+except client.ApiException as error:
+    assert error.status == 422
+
+documents = '''
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: tcp, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: nginx}]}}
+'''
+with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+    file.write(documents)
+    file.flush()
+    utils.create_from_yaml(client.ApiClient(), file.name)
+    try:
+        utils.create_from_yaml(client.ApiClient(), file.name)
+        raise SystemExit("created twice")
+    except utils.FailToCreateError as error:
+        assert [each.status for each in error.api_exceptions] == [409, 409]
+assert "web" in [each.metadata.name for each in core.list_service_for_all_namespaces().items]
+apps = client.AppsV1Api()
+apps.patch_namespaced_deployment_scale("web", "shop", {"spec": {"replicas": 2}})
+assert apps.read_namespaced_deployment("web", "shop").spec.replicas == 2
+image = {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:2"}]}}}}
+(container,) = apps.patch_namespaced_deployment("web", "shop", image).spec.template.spec.containers
+assert container.image == "nginx:2"
+
+kinds = dynamic.DynamicClient(client.ApiClient())
+services = kinds.resources.get(api_version="networking.istio.io/v1beta1", kind="VirtualService")
+route = {"route": [{"destination": {"host": "web"}}]}
+body = {
+    "apiVersion": "networking.istio.io/v1beta1",
+    "kind": "VirtualService",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"hosts": ["*"], "gateways": ["a"], "tcp": [route]},
+}
+for _ in range(2):
+    applied = services.server_side_apply(body=body, field_manager="one", name="web", namespace="shop")
+    assert [each.manager for each in applied.metadata.managedFields] == ["one"]
+body["spec"]["hosts"] = ["web"]
+try:
+    services.server_side_apply(body=body, field_manager="two", name="web", namespace="shop")
+    raise SystemExit("no conflict")
+except client.ApiException as error:
+    assert error.status == 409
+assert [each.metadata.name for each in services.get(namespace="shop").items] == ["web"]
+assert [each["type"] for each in services.watch(namespace="shop", timeout=1)] == ["ADDED"]
+asked = client.V1ResourceAttributes(verb="get", resource="pods")
+review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))
+assert client.AuthorizationV1Api().create_self_subject_access_review(review).status.allowed
+core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name="full")))
+for _ in range(3):
+    core.create_namespaced_config_map("full", client.V1ConfigMap(metadata=client.V1ObjectMeta(generate_name="c-")))
+page = core.list_namespaced_config_map("full", limit=2)
+rest = core.list_namespaced_config_map("full", limit=2, _continue=page.metadata._continue)
+assert len({each.metadata.name for each in (*page.items, *rest.items)}) == 3
+core.delete_namespace("full")
+assert "full" not in [each.metadata.name for each in core.list_namespace().items]
+assert core.delete_namespaced_service("web", "shop").metadata.name == "web"
+apps.delete_namespaced_deployment("web", "shop", propagation_policy="Foreground")
+services.delete(name="web", namespace="shop")
+objects.delete_collection_namespaced_custom_object(*where)
+assert objects.list_namespaced_custom_object(*where)["items"] == []
 print("done")
 """
 """A program of Kubernetes' client for Python; it ends with 77 where that is not installed."""

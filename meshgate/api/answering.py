@@ -37,7 +37,7 @@ from meshgate.api.request_options import (
     write_options,
 )
 from meshgate.api.requests import Answer, ApiRequest
-from meshgate.api.resource_types import NAMESPACES, ResourceType, value_at
+from meshgate.api.resource_types import CORE, NAMESPACES, ResourceType, value_at
 from meshgate.api.scale import scale_of, scaled
 from meshgate.api.store_interface import Object
 from meshgate.api.subresources import is_refused, refusal
@@ -50,6 +50,9 @@ LONGEST_WATCH: Final = 3600
 
 SHORTEST_WATCH: Final = 1800
 """Seconds that a watch lasts at least if the client names no time. They differ, so that clients come back in turn."""
+
+RETURNED: Final = ("Pod", "Service", "ServiceAccount")
+"""The core kinds of which Kubernetes answers a delete with the object; typed clients read nothing else."""
 
 PAGE: Final = 5_000
 """The largest number of objects in an answer; a client that asks for more gets the rest with ``continue``."""
@@ -361,7 +364,7 @@ class Answering:
 
 def _deleted(type_: ResourceType, object_: Object) -> Any:
     metadata = object_["metadata"]
-    if "deletionTimestamp" in metadata:
+    if "deletionTimestamp" in metadata or (type_.group == CORE and type_.kind in RETURNED):
         return object_
     details = details_of(type_, metadata["name"], metadata["uid"])
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from meshgate import __version__
@@ -90,14 +91,19 @@ def answered_review(request: ApiRequest) -> dict[str, Any] | None:
     if request.method != "POST" or len(request.path) != 4 or request.path[0] != "apis":
         return None
     group, version, plural = request.path[1:]
+    asked: dict[str, Any] = {}
     if (group, plural) == ("authentication.k8s.io", "selfsubjectreviews"):
         groups = ["meshgate:admins" if request.writes else "meshgate:readers", "system:authenticated"]
         status: dict[str, Any] = {"userInfo": {"username": request.user, "groups": groups}}
         kind = "SelfSubjectReview"
     elif (group, plural) == ("authorization.k8s.io", "selfsubjectaccessreviews"):
-        status, kind = access_review(request, value_at(request.object(), ("spec",))), "SelfSubjectAccessReview"
+        spec = value_at(request.object(), ("spec",))
+        status, kind = access_review(request, spec), "SelfSubjectAccessReview"
+        asked = {"spec": spec if isinstance(spec, Mapping) else {}}
     elif (group, plural) == ("authorization.k8s.io", "selfsubjectrulesreviews"):
         status, kind = rules_review(request), "SelfSubjectRulesReview"
+        asked = {"spec": {}}
     else:
         return None
-    return {"kind": kind, "apiVersion": f"{group}/{version}", "metadata": {"creationTimestamp": None}, "status": status}
+    head = {"kind": kind, "apiVersion": f"{group}/{version}", "metadata": {"creationTimestamp": None}}
+    return {**head, **asked, "status": status}

@@ -291,6 +291,17 @@ class WriteTests(AnsweringTestCase):
         self.assertEqual(self.send("DELETE", GATEWAYS, fieldSelector="metadata.name=x").code, 200)
         self.assertEqual(self.names(self.send("GET", GATEWAYS)), ["b"])
 
+    def test_deleted_objects(self) -> None:
+        """A delete is answered with a Status, and that of a Service with the Service, as typed clients expect."""
+        for kind, plural, spec, answered in (
+            ("ConfigMap", "configmaps", {}, "Status"),
+            ("Service", "services", {"spec": {"ports": [{"port": 1}]}}, "Service"),
+        ):
+            path = (*CONFIG_MAPS[:-1], plural)
+            body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, **spec}
+            self.assertEqual(self.send("POST", path, body).code, 201)
+            self.assertEqual(self.send("DELETE", (*path, "a")).body["kind"], answered)
+
     def test_options_of_deletes(self) -> None:
         """They are checked, and a dry run and preconditions keep the object."""
         self.create("a")
@@ -427,7 +438,9 @@ class DiscoveryTests(AnsweringTestCase):
         """A user learns the own name and rights."""
         path = ("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews")
         body = {"spec": {"resourceAttributes": {"verb": "create"}}}
-        self.assertTrue(self.send("POST", path, body).body["status"]["allowed"])
+        answer = self.send("POST", path, body).body
+        self.assertTrue(answer["status"]["allowed"])
+        self.assertEqual(answer["spec"], body["spec"])
         path = ("apis", "authentication.k8s.io", "v1", "selfsubjectreviews")
         self.assertEqual(self.send("POST", path, {}).body["status"]["userInfo"]["username"], "admin")
 
