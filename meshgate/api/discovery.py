@@ -61,7 +61,7 @@ def _resource(type_: ResourceType) -> dict[str, Any]:
 
 
 def _verbs(type_: ResourceType) -> list[str]:
-    """What can be done with a type. Without verbs, it is found by its name, and listed nowhere."""
+    """The verbs of a type. Without verbs, it is found by its name, and listed nowhere."""
     if not type_.listed:
         return []
     return list(READING_VERBS if type_.instead else ALL_VERBS)

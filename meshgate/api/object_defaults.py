@@ -1,4 +1,4 @@
-"""What the API adds to objects, as Kubernetes does: defaults that clients rely on, and the namespaces of the start."""
+"""Additions of the API to objects, as of Kubernetes: defaults that clients rely on, and the namespaces of the start."""
 
 from __future__ import annotations
 

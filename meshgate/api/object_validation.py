@@ -127,7 +127,7 @@ def _is_qualified_name(key: str) -> bool:
 
 
 def _misfits(type_: ResourceType, object_: Object) -> Iterator[Mismatch]:
-    """What the kind's fields do not have room for; a model has those of Istio's kinds, but for the metadata."""
+    """Values for which a kind has no fields; a model has those of the kinds of Istio, except for their metadata."""
     if type_.group.endswith("istio.io"):
         return mismatches("ObjectMeta", object_["metadata"], "metadata")
     # The gateway itself writes the status.

@@ -120,7 +120,7 @@ def patch_of(request: ApiRequest, *, strategic: bool) -> Callable[[Any, Any], An
 
 
 def selector(request: ApiRequest, type_: ResourceType) -> Selector:
-    """What a list or a watch selects."""
+    """The selector of a list or a watch."""
     query = request.query
     fields = field_selector(query.get("fieldSelector", ""), type_.fields)
     return both(label_selector(query.get("labelSelector", "")), fields)

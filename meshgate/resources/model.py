@@ -63,6 +63,22 @@ def _shared(names: frozenset[str]) -> set[str]:
     return set(names)
 
 
+M = TypeVar("M", bound=Model | None)
+
+
+def one_of_equals(value: M) -> M:
+    """
+    Return the first of equal models to which the same fields were given, so that thousands of resources share it; of
+    the models inside only equality counts. A validator of pydantic.
+    """
+    return value if value is None else _first(value, frozenset(value.__pydantic_fields_set__))
+
+
+@lru_cache(4096)
+def _first(value: Any, fields: frozenset[str]) -> Any:
+    return value
+
+
 class KubernetesModel(Model):
     """An object of Kubernetes' own API. meshgate reads some of its fields and ignores the others."""
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem
@@ -46,20 +46,13 @@ class StatusContent:
     counts: ResourceCounts = NO_RESOURCES
 
 
-class _Row(NamedTuple):
-    """A row of the routes, with the objects that it was made from."""
-
-    chain: Chain
-    sniffs: bool
-    address: ListenerKey
-    text: str
-
-
 class StatusText:
     """Makes the texts of one document after the other."""
 
     def __init__(self) -> None:
-        self._routes: dict[int, _Row] = {}
+        # The table of the last text, and the texts of its routes: by what the listener adds, and the chain's id().
+        self._table = RoutingTable()
+        self._routes: dict[tuple[bool, ListenerKey], dict[int, str]] = {}
         self._statuses: Mapping[ResourceKey, ResourceStatus] = {}
         self._resources: dict[ResourceKey, str] = {}
 
@@ -80,6 +73,7 @@ class StatusText:
         chunks += _separated(json.dumps(_listener(each, content)) for each in listeners)
         chunks.append('], "routes": [')
         chunks += _separated(await self._routes_of(listeners, rest))
+        self._table = content.table
         chunks.append('], "endpoints": {')
         endpoints = {str(each): [str(one) for one in each.endpoints] for each in content.table.destinations()}
         chunks += _separated(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in endpoints.items())
@@ -91,16 +85,20 @@ class StatusText:
         return chunks
 
     async def _routes_of(self, listeners: Iterable[Listener], rest: Rest) -> list[str]:
-        rows: dict[int, _Row] = {}
+        routes: dict[tuple[bool, ListenerKey], dict[int, str]] = {}
+        made = 0
         for listener in listeners:
+            shown_as = (listener.sniffs, listener.address)
+            before, rows = self._routes.get(shown_as, {}), routes.setdefault(shown_as, {})
             for chain in listener.chains():
-                row = self._routes.get(id(chain))
-                if row is None or (row.sniffs, row.address) != (listener.sniffs, listener.address):
-                    row = _Row(chain, listener.sniffs, listener.address, json.dumps(_route(listener, chain)))
-                    await _rest_after(len(rows), rest)
+                row = before.get(id(chain))
+                if row is None:
+                    row = json.dumps(_route(listener, chain))
+                    await _rest_after(made, rest)
+                    made += 1
                 rows[id(chain)] = row
-        self._routes = rows
-        return [row.text for row in rows.values()]
+        self._routes = routes
+        return [row for rows in routes.values() for row in rows.values()]
 
     async def _resource_rows(self, statuses: Mapping[ResourceKey, ResourceStatus], rest: Rest) -> list[str]:
         rows: dict[ResourceKey, str] = {}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshgate.providers.directory.tree import FileState, Signature
+from meshgate.providers.directory.tree import FileState
 from meshgate.providers.snapshot import Snapshot
 from meshgate.resources.phases import Rest, no_rest
 from meshgate.resources.problem import Problem, Severity
@@ -164,10 +164,10 @@ def content_of(path: str, state: FileState) -> bytes | str:
     :param state: of the file, as the last scan has found it.
     :return: the bytes, or in words why they cannot be read.
     """
-    if not isinstance(state, Signature):
+    if isinstance(state, str):
         return f"the file cannot be read: {state}"
     too_large = f"the file is larger than {MAX_FILE_SIZE // 1024 // 1024} MiB and is not read"
-    if state.size > MAX_FILE_SIZE:
+    if state[0] > MAX_FILE_SIZE:
         return too_large
     try:
         with open(path, "rb") as file:

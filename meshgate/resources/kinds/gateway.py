@@ -10,7 +10,17 @@ from pydantic import AfterValidator, Field
 from meshgate.resources.fault import Fault, FieldPath, chain_rules, duplicate_faults, sound_items, trailing_dot_faults
 from meshgate.resources.kinds.shared_fields import HTTP_PROTOCOLS, TLS_PROTOCOLS, PortProtocol
 from meshgate.resources.kinds.tls import PASSTHROUGH_MODES, ServerTLSSettings, server_tls_faults
-from meshgate.resources.model import UNIX_PREFIX, Items, Labels, Model, NonEmpty, OptionalPortNumber, UInt32, refuse
+from meshgate.resources.model import (
+    UNIX_PREFIX,
+    Items,
+    Labels,
+    Model,
+    NonEmpty,
+    OptionalPortNumber,
+    UInt32,
+    one_of_equals,
+    refuse,
+)
 from meshgate.resources.names import (
     checked_by,
     dns_label,
@@ -74,14 +84,16 @@ class Port(Model):
 class Server(Model):
     """One listening port with its hosts."""
 
-    port: Port = Field(description="port to listen on")
+    port: Annotated[Port, AfterValidator(one_of_equals)] = Field(description="port to listen on")
     bind: Annotated[str, checked_by(lambda text: text and _bind_fault(text), "MG1025", _BIND_HINT)] = Field(
         default="", description="IP address or unix:// path to listen on; empty for every address"
     )
     hosts: Annotated[Items[Annotated[str, AfterValidator(_server_host)]], Field(min_length=1)] = Field(
         description="names to serve, each with an optional namespace/ before it; * for any"
     )
-    tls: ServerTLSSettings | None = Field(default=None, description="required for the protocols HTTPS and TLS")
+    tls: Annotated[ServerTLSSettings | None, AfterValidator(one_of_equals)] = Field(
+        default=None, description="required for the protocols HTTPS and TLS"
+    )
     default_endpoint: str = Field(default="", description="has no effect, as in Istio")
     name: str = Field(default="", description="prefix of the server's statistics")
 

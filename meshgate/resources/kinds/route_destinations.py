@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError
 
-from meshgate.resources.model import Int32, Items, Model, PortNumber, ValueForm, refuse
+from meshgate.resources.model import Int32, Items, Model, PortNumber, ValueForm, one_of_equals, refuse
 from meshgate.resources.names import (
     OptionalDnsLabel,
     dns_label,
@@ -54,7 +54,7 @@ class Destination(Model):
         description="name of the service; a short one is looked up in the resource's namespace"
     )
     subset: OptionalDnsLabel = Field(default="", description="name of a subset of the service's endpoints")
-    port: PortSelector | None = Field(
+    port: Annotated[PortSelector | None, AfterValidator(one_of_equals)] = Field(
         default=None,
         description="unset for the only port of the service, or else for the port of the listener",
     )
@@ -63,13 +63,13 @@ class Destination(Model):
 class RouteDestination(Model):
     """One of a rule's destinations."""
 
-    destination: Destination = Field(description="the service")
+    destination: Annotated[Destination, AfterValidator(one_of_equals)] = Field(description="the service")
     weight: Annotated[Int32, Field(ge=0)] = Field(
         default=0, description="its share of the connections; a single destination takes all whatever its weight"
     )
 
 
-Routes = Annotated[Items[RouteDestination], Field(min_length=1)]
+Routes = Annotated[Items[Annotated[RouteDestination, AfterValidator(one_of_equals)]], Field(min_length=1)]
 
 
 class HTTPRule(NamedTuple):

@@ -45,7 +45,7 @@ class L4MatchAttributes(Model):
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
     source_subnet: str = Field(default="", description="network of the client; a gateway ignores it")
-    source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
+    source_labels: Labels | None = Field(default=None, description="labels of the client; a gateway ignores them")
     gateways: Items[str] = Field(
         default=(), description="Gateways that the rule is for; empty for all of the VirtualService"
     )
@@ -62,7 +62,7 @@ class TLSMatchAttributes(Model):
         default=(), description="networks that the client connects to; a gateway ignores them"
     )
     port: OptionalPortNumber = Field(default=0, description="port of the Gateway's server; 0 for any")
-    source_labels: Labels = Field(default=Labels(), description="labels of the client; a gateway ignores them")
+    source_labels: Labels | None = Field(default=None, description="labels of the client; a gateway ignores them")
     gateways: Items[str] = Field(
         default=(), description="Gateways that the rule is for; empty for all of the VirtualService"
     )
@@ -324,8 +324,8 @@ def _match_faults(rule: TCPRoute | TLSRoute, path: FieldPath) -> Iterator[Fault]
             yield from chain_rules(_source_faults(match.source_subnet, (*block_path, "sourceSubnet")))
 
 
-def _label_faults(mapping: Mapping[str, str], path: FieldPath) -> Iterator[Fault]:
-    for key, message in labels(mapping):
+def _label_faults(mapping: Mapping[str, str] | None, path: FieldPath) -> Iterator[Fault]:
+    for key, message in labels(mapping or {}):
         yield Fault((*path, key), "MG1023", message, "use letters, digits, -, _ and .")
 
 

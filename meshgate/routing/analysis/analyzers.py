@@ -127,7 +127,7 @@ class Analysis:
         # The hosts between whose subsets a VirtualService chooses, by VirtualService.
         self._hosts_by_owner: dict[ResourceKey, dict[str, None]] = {}
         self._owners_are_stale = False
-        # Made when a VirtualService that names the Gateway is first analyzed.
+        # Made when a VirtualService that names the Gateway is analyzed, and kept until nothing is stale.
         self._host_indexes: dict[str, HostIndex] = {}
 
     def touch(self, virtual_services: Iterable[ResourceKey]) -> None:
@@ -238,7 +238,10 @@ class Analysis:
             narrowed = given.narrow(virtual_services=[one], subset_owners=self._subset_owners)
             _keep(self._virtual_service_problems, key, _run(VIRTUAL_SERVICE_ANALYZERS, narrowed))
             del self._stale_virtual_services[key]
-        return not (self._stale_virtual_services or self._stale_gateways)
+        if self._stale_virtual_services or self._stale_gateways:
+            return False
+        self._host_indexes.clear()
+        return True
 
     def problems(
         self, dropped: Collection[tuple[ResourceKey, int]], virtual_services: Iterable[VirtualService]

@@ -100,7 +100,7 @@ class ChainBuilder:
             refusal=HTTP_REFUSAL,
         )
         if listener.refuse(names) is None:
-            listener.add(refusing, Owner(server, str(server)), sniffs=server.is_tls)
+            listener.add(refusing, Owner(server), sniffs=server.is_tls)
         self.problems.append(
             server.problem(
                 Severity.INFO,
@@ -166,7 +166,7 @@ class ChainBuilder:
         owners = self._sni_owners.setdefault(server.port, {})
         clash = duplicates(claim.sni_hosts, server.server.bind, owners, claim.owner)
         # A rule that meets two servers of one port claims its names twice, and loses them to nobody but itself.
-        lost = [(name, owner) for name, owner in clash if owner.text != claim.owner.text]
+        lost = [(name, owner) for name, owner in clash if not owner.is_same_rule(claim.owner)]
         if lost:
             first, owner = lost[0]
             taken = (

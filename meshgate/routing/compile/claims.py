@@ -7,7 +7,7 @@ reads can be kept while others change; :mod:`meshgate.routing.compile.chains` de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,22 +44,26 @@ class Claim:
 
     :ivar path: of the rule or the block.
     :ivar sni_hosts: the server names as the rule has them; for a tcp rule, those of the server.
-    :ivar owner: the claim in words, for later claims that lose to it.
     :ivar ignored: the problem that some of its conditions mean nothing, or None.
     :ivar wider: those of its names that reach beyond the hosts of the server.
     :ivar problems: of its destinations.
     :ivar used: the Services, ServiceEntries and DestinationRules that its destinations come from.
     """
 
+    server: BoundServer
     virtual_service: VirtualService
     path: str
     chain: Chain
     sni_hosts: tuple[str, ...]
-    owner: Owner
     ignored: Problem | None
     wider: tuple[str, ...]
     problems: tuple[Problem, ...]
     used: frozenset[ResourceKey]
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of the chain, for later claims that lose to it."""
+        return Owner(self.server, self.virtual_service, self.path)
 
     def names(self) -> Iterator[str]:
         """The names that the claim can take from others, or lose to them."""
@@ -76,6 +80,7 @@ class ServerClaims:
     :ivar claims: in the order of the rules; none if no rule fits.
     """
 
+    virtual_service: VirtualService
     hosts_meet: bool
     claims: tuple[Claim, ...] = ()
 
@@ -107,6 +112,8 @@ class ClaimReader:
     def __init__(self, domain_suffix: str) -> None:
         self._domain_suffix = domain_suffix
         self._destinations: dict[tuple[object, ...], Destination] = {}
+        # The tuples of a single destination, by its id().
+        self._single: dict[int, tuple[Destination, ...]] = {}
         # Thousands of claims use the same few resources.
         self._used: dict[frozenset[ResourceKey], frozenset[ResourceKey]] = {}
         # Of the server that was read last, since one server often meets thousands of VirtualServices.
@@ -122,9 +129,10 @@ class ClaimReader:
         hosts, namespace = self._host_index(server), virtual_service.namespace
         full_names = (full_name(host, namespace, self._domain_suffix) for host in virtual_service.spec.hosts)
         if not any(hosts.meets(host, namespace) for host in full_names):
-            return ServerClaims(hosts_meet=False)
+            return ServerClaims(virtual_service, hosts_meet=False)
         read = self._tls_claims if server.is_passthrough else self._tcp_claims
-        return ServerClaims(hosts_meet=True, claims=tuple(read(server, virtual_service, new_resolver)))
+        claims = tuple(read(server, virtual_service, new_resolver))
+        return ServerClaims(virtual_service, hosts_meet=True, claims=claims)
 
     def _host_index(self, server: BoundServer) -> HostIndex:
         if self._index is None or self._index[0] is not server:
@@ -169,6 +177,11 @@ class ClaimReader:
         )
         return first if first == destination else destination
 
+    def _share_all(self, destinations: Iterable[Destination]) -> tuple[Destination, ...]:
+        """Share the destinations of a rule; if there is one, as mostly, the tuple of it as well."""
+        shared = tuple(map(self._share, destinations))
+        return self._single.setdefault(id(shared[0]), shared) if len(shared) == 1 else shared
+
     def _claim(
         self,
         server: BoundServer,
@@ -181,17 +194,17 @@ class ClaimReader:
     ) -> Claim:
         rule_path = path.partition(".match[")[0]
         resolved = resolver.destinations(virtual_service, rule_path, rule.route, server.server.port.number)
-        destinations = tuple(map(self._share, resolved))
+        destinations = self._share_all(resolved)
         policy = resolver.connection_policy(virtual_service, rule_path, rule.route)
         if server.is_passthrough and CATCH_ALL not in names:
             resolver.check_beginnings(virtual_service, rule_path, destinations)
         used = frozenset(resolver.used)
         return Claim(
+            server=server,
             virtual_service=virtual_service,
             path=path,
             chain=self._chain(server, virtual_service, path, names, destinations, policy),
             sni_hosts=names,
-            owner=Owner.of(server, virtual_service, path),
             ignored=self._ignored(virtual_service, blocks),
             wider=self._wider(server, names) if server.is_passthrough else (),
             problems=tuple(resolver.problems),

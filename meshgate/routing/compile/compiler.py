@@ -190,7 +190,7 @@ class Compiler:
                 self._families.remove(resource)
                 self._stop_analyzing_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
-                self._gateways.invalidate(self._bindings.remove(resource).gateways)
+                self._gateways.invalidate(self._bindings.remove(resource))
                 self._stop_analyzing_virtual_service(resource)
             else:
                 del self._shared[resource.key]
@@ -205,7 +205,7 @@ class Compiler:
                 self._families.add(resource)
                 self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
-                self._gateways.invalidate(self._bindings.add(resource).gateways)
+                self._gateways.invalidate(self._bindings.add(resource))
                 self._analyze_virtual_service(resource)
             else:
                 self._shared[resource.key] = resource

@@ -223,7 +223,7 @@ class ExtendedChainBuilder(ChainBuilder):
         """Add a chain to the listener, unless its name and addresses are taken."""
         owner = replace(claim.owner, sni_host=limited.sni_host)
         rival = listener.add_by_address(limited.name, limited.addresses, limited.chain, owner, sniffs=server.is_tls)
-        if rival is None or rival.text == owner.text:
+        if rival is None or rival.is_same_rule(owner):
             return
         if rival.server is owner.server and rival.sni_host != owner.sni_host:
             return  # A wildcard that was cut has lost to a more specific name, as it would on the wire.

@@ -93,7 +93,7 @@ class _GatewayState:
         self.servers = () if isinstance(servers, Problem) else servers
         self.bound: tuple[VirtualService, ...] = ()
         self.export_ranks: tuple[int, ...] = ()
-        self.claims: dict[_ClaimKey, tuple[VirtualService, ServerClaims]] = {}
+        self.claims: dict[_ClaimKey, ServerClaims] = {}
         self.servers_read = 0
         self.names: Collection[Name] = ()
         self.port_uses = PortUse.by_port(self.servers)
@@ -117,7 +117,7 @@ class _GatewayState:
         for server in self.servers[self.servers_read :]:
             for virtual_service in self.bound:
                 kept = self.claims.get((server.index, virtual_service.qualified_name))
-                if kept is None or kept[0] is not virtual_service:
+                if kept is None or kept.virtual_service is not virtual_service:
                     yield server, virtual_service
             self.servers_read += 1
 
@@ -137,7 +137,7 @@ class _GatewayState:
 
     def claims_to(self, server: BoundServer, virtual_service: VirtualService) -> ServerClaims:
         """The claims of a VirtualService to a server, after they have been read."""
-        return self.claims[server.index, virtual_service.qualified_name][1]
+        return self.claims[server.index, virtual_service.qualified_name]
 
     def drop_unbound(self) -> None:
         """Drop the claims of VirtualServices that do not name the Gateway any more."""
@@ -266,7 +266,7 @@ class Gateways:
             if budget <= 0:
                 return budget
             claims = self._read_claims(server, virtual_service)
-            state.claims[server.index, virtual_service.qualified_name] = (virtual_service, claims)
+            state.claims[server.index, virtual_service.qualified_name] = claims
             budget -= 1
         state.export_ranks = bindings.export_ranks(name)
         state.drop_unbound()
@@ -320,6 +320,8 @@ class Gateways:
         )
         for server in servers:
             chains.add(server)
+        for listener in chains.listeners.values():
+            listener.finish()
         return merged, chains
 
     def _compile_contested(self) -> None:

@@ -49,26 +49,15 @@ class Owner:
     """
     The source of a chain, for messages.
 
-    :ivar text: a rule, or a server without rules, with its location.
-    :ivar sni_host: the server name as the rule has it, if it was cut to the server's hosts; else empty.
     :ivar virtual_service: of the rule; None for a server without rules.
+    :ivar path: of the rule, or of one of its match blocks.
+    :ivar sni_host: the server name as the rule has it, if it was cut to the server's hosts; else empty.
     """
 
     server: BoundServer
-    text: str
-    sni_host: str = ""
     virtual_service: VirtualService | None = None
-
-    @classmethod
-    def of(cls, server: BoundServer, virtual_service: VirtualService, path: str) -> Owner:
-        """
-        The owner of a rule's chain.
-
-        :param path: of the rule, or of one of its match blocks.
-        """
-        location = f"({virtual_service.location(path)}) {path}"
-        text = f"VirtualService {virtual_service.qualified_name} {location}"
-        return cls(server, text, virtual_service=virtual_service)
+    path: str = ""
+    sni_host: str = ""
 
     @property
     def resource(self) -> Resource[Any]:
@@ -88,8 +77,17 @@ class Owner:
             return "by exportTo, which counts before the age"
         return precedence(mine, others) if mine.order() < others.order() else "by the order of servers"
 
+    def is_same_rule(self, other: Owner) -> bool:
+        """True if both are the same match block, or the same rule, or the same server without rules."""
+        if self.virtual_service is None:
+            return other.virtual_service is None and self.server is other.server
+        return self.virtual_service is other.virtual_service and self.path == other.path
+
     def __str__(self) -> str:
-        return self.text
+        if self.virtual_service is None:
+            return str(self.server)
+        location = self.virtual_service.location(self.path)
+        return f"VirtualService {self.virtual_service.qualified_name} ({location}) {self.path}"
 
 
 class ListenerBuilder:
@@ -115,6 +113,10 @@ class ListenerBuilder:
         """Add a server of the listener."""
         if server is not self.oldest and server.age < self.oldest.age:
             self.oldest = server
+
+    def finish(self) -> None:
+        """Forget who has the names: after this, only whole builders are merged."""
+        self._owners = {}
 
     def merge(self, other: ListenerBuilder) -> None:
         """Add all of another builder of the same listener. The two have no name in common."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from meshgate.resources.kinds.gateway import GatewaySpec
 from meshgate.resources.kinds.shared_fields import EVERYBODY, OWN_NAMESPACE
@@ -19,18 +19,6 @@ from meshgate.routing.compile.visibility import scopes
 from meshgate.routing.hosts import MESH, gateway_reference
 
 
-class Binding(NamedTuple):
-    """
-    The Gateways of one VirtualService.
-
-    :ivar export_rank: the rank of its exportTo within a Gateway; None if it is not exported to this gateway.
-    :ivar gateways: the Gateways that it names, as ``namespace/name``.
-    """
-
-    export_rank: int | None
-    gateways: tuple[str, ...]
-
-
 class Bindings:
     """
     All VirtualServices, by the Gateways that they name.
@@ -41,11 +29,13 @@ class Bindings:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._bindings: dict[ResourceKey, Binding] = {}
+        # The Gateways that each VirtualService names, and the rank of its exportTo, if it is exported to this gateway.
+        self._gateways: dict[ResourceKey, tuple[str, ...]] = {}
+        self._ranks: dict[ResourceKey, int] = {}
         self._named: dict[str, dict[ResourceKey, VirtualService]] = {}
         self._hidden: dict[ResourceKey, Problem] = {}
         # The VirtualServices of each Gateway, sorted; one more of thousands is inserted where it belongs.
-        self._in_order: dict[str, list[VirtualService]] = {}
+        self._in_order: dict[str, tuple[VirtualService, ...]] = {}
 
     def hidden(self, is_ours: Callable[[str], bool]) -> Iterator[Problem]:
         """
@@ -54,39 +44,44 @@ class Bindings:
         :param is_ours: tells if a Gateway, by ``namespace/name``, is for this gateway.
         """
         for key, problem in self._hidden.items():
-            if any(map(is_ours, self._bindings[key].gateways)):
+            if any(map(is_ours, self._gateways[key])):
                 yield problem
 
-    def add(self, virtual_service: VirtualService) -> Binding:
-        """Add a VirtualService."""
-        rank = _export_rank(virtual_service, self._proxy.namespace)
-        binding = self._bindings[virtual_service.key] = Binding(rank, tuple(gateways_of(virtual_service)))
+    def add(self, virtual_service: VirtualService) -> tuple[str, ...]:
+        """Add a VirtualService, and return the Gateways that it names, as ``namespace/name``."""
+        key, rank = virtual_service.key, _export_rank(virtual_service, self._proxy.namespace)
+        gateways = self._gateways[key] = tuple(gateways_of(virtual_service))
         if rank is None:
-            self._hidden[virtual_service.key] = _not_exported(virtual_service, self._proxy)
-        for gateway in binding.gateways:
-            self._named.setdefault(gateway, {})[virtual_service.key] = virtual_service
+            self._hidden[key] = _not_exported(virtual_service, self._proxy)
+        else:
+            self._ranks[key] = rank
+        for gateway in gateways:
+            self._named.setdefault(gateway, {})[key] = virtual_service
             if rank is not None and gateway in self._in_order:
-                insort_right(self._in_order[gateway], virtual_service, key=self._sort_key)
-        return binding
+                found = self._in_order[gateway]
+                index = bisect_right(found, self._sort_key(virtual_service), key=self._sort_key)
+                self._in_order[gateway] = (*found[:index], virtual_service, *found[index:])
+        return gateways
 
-    def remove(self, virtual_service: VirtualService) -> Binding:
-        """Remove a VirtualService."""
-        binding = self._bindings[virtual_service.key]
-        self._hidden.pop(virtual_service.key, None)
-        for gateway in binding.gateways:
+    def remove(self, virtual_service: VirtualService) -> tuple[str, ...]:
+        """Remove a VirtualService, and return the Gateways that it names, as ``namespace/name``."""
+        key = virtual_service.key
+        gateways = self._gateways.pop(key)
+        self._hidden.pop(key, None)
+        for gateway in gateways:
             named = self._named[gateway]
-            del named[virtual_service.key]
+            del named[key]
             if not named:
                 del self._named[gateway]
                 self._in_order.pop(gateway, None)
-            elif binding.export_rank is not None and gateway in self._in_order:
+            elif key in self._ranks and gateway in self._in_order:
                 found = self._in_order[gateway]
                 index = bisect_left(found, self._sort_key(virtual_service), key=self._sort_key)
-                while found[index].key != virtual_service.key:
+                while found[index].key != key:
                     index += 1
-                del found[index]
-        del self._bindings[virtual_service.key]
-        return binding
+                self._in_order[gateway] = found[:index] + found[index + 1 :]
+        self._ranks.pop(key, None)
+        return gateways
 
     def naming(self, gateway: str) -> Collection[VirtualService]:
         """
@@ -110,13 +105,13 @@ class Bindings:
             return ()
         if gateway not in self._in_order:
             named = self._named[gateway].values()
-            exported = [each for each in named if self._bindings[each.key].export_rank is not None]
-            self._in_order[gateway] = sorted(exported, key=self._sort_key)
-        return tuple(self._in_order[gateway])
+            exported = [each for each in named if each.key in self._ranks]
+            self._in_order[gateway] = tuple(sorted(exported, key=self._sort_key))
+        return self._in_order[gateway]
 
     def _sort_key(self, virtual_service: VirtualService) -> tuple[Any, ...]:
         """The sort key of a VirtualService that is exported to this gateway."""
-        return (self._bindings[virtual_service.key].export_rank, *virtual_service.order())
+        return (self._ranks[virtual_service.key], *virtual_service.order())
 
     def export_ranks(self, gateway: str) -> tuple[int, ...]:
         """
@@ -124,8 +119,7 @@ class Bindings:
 
         :param gateway: ``namespace/name``.
         """
-        ranks = (self._bindings[each.key].export_rank for each in self.bound_to(gateway))
-        return tuple(rank for rank in ranks if rank is not None)
+        return tuple(self._ranks[each.key] for each in self.bound_to(gateway))
 
     def unbound(
         self, gateways: Mapping[str, Resource[Any]], refused: Collection[Resource[Any]] = ()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -83,8 +83,8 @@ class BoundServer:
         protocol = server.port.protocol.upper()
         passthrough = tls is not None and tls.mode in PASSTHROUGH_MODES
         keep("group", (self.port, server.port.protocol, server.bind))
-        keep("key", ListenerKey(server.bind or ANY_IPV4, self.port))
-        keep("address", ListenerKey(ANY_IPV6, self.port) if self.both_families else self.key)
+        keep("key", _listener_key(server.bind or ANY_IPV4, self.port))
+        keep("address", _listener_key(ANY_IPV6, self.port) if self.both_families else self.key)
         keep("protocol", protocol)
         keep("is_plain_http", protocol in HTTP_PROTOCOLS)
         keep("is_tls", tls is not None and not tls.https_redirect)
@@ -232,13 +232,10 @@ class PortUse(NamedTuple):
     tls: int = 0
 
     @classmethod
-    def by_port(cls, servers: Collection[BoundServer]) -> dict[int, PortUse]:
-        """The uses of one Gateway, by port."""
-        kinds: dict[int, set[str]] = {}
-        for each in servers:
-            kind = "tls" if each.is_tls else "http" if each.is_plain_http else "plain"
-            kinds.setdefault(each.port, set()).add(kind)
-        return {port: cls(1, "plain" in found, "http" in found, "tls" in found) for port, found in kinds.items()}
+    def by_port(cls, servers: Collection[BoundServer]) -> Mapping[int, PortUse]:
+        """The uses of one Gateway, by port; the same mapping for thousands of Gateways with the same ports."""
+        kinds = ("tls" if each.is_tls else "http" if each.is_plain_http else "plain" for each in servers)
+        return _uses(frozenset(zip((each.port for each in servers), kinds, strict=True)))
 
     def plus(self, other: PortUse) -> PortUse:
         """The sum of two uses."""
@@ -250,6 +247,21 @@ class PortUse(NamedTuple):
     def contested(self) -> bool:
         """True if a plain server may keep a server of another Gateway off the port, whatever their hosts."""
         return self.gateways > 1 and (self.plain > 0 or (self.http > 0 and self.tls > 0))
+
+
+@lru_cache(1024)
+def _uses(kinds_on_ports: frozenset[tuple[int, str]]) -> Mapping[int, PortUse]:
+    """The uses of one Gateway, of the kinds of its servers on each port."""
+    found: dict[int, PortUse] = {}
+    for port, kind in kinds_on_ports:
+        found[port] = found.get(port, PortUse(1))._replace(**{kind: 1})
+    return found
+
+
+@lru_cache(1024)
+def _listener_key(bind: str, port: int) -> ListenerKey:
+    """The key of a listener, the same object for thousands of servers."""
+    return ListenerKey(bind, port)
 
 
 def _duplicate_hosts(new: BoundServer, clash: Sequence[tuple[str, BoundServer]]) -> Loss:

@@ -60,13 +60,13 @@ class Compiled:
             self.gateways.add(each)
         self.routes = {each.name: each for each in virtual_services(resources)}
         for route in self.routes.values():
-            self.gateways.invalidate(self.bindings.add(route).gateways)
+            self.gateways.invalidate(self.bindings.add(route))
 
     def set_route(self, document: Document) -> None:
         """A VirtualService has changed."""
         (new,) = virtual_services(read(document, file="later.yaml"))
-        self.gateways.invalidate(self.bindings.remove(self.routes[new.name]).gateways)
-        self.gateways.invalidate(self.bindings.add(new).gateways)
+        self.gateways.invalidate(self.bindings.remove(self.routes[new.name]))
+        self.gateways.invalidate(self.bindings.add(new))
         self.routes[new.name] = new
 
     def join(self) -> dict[ListenerKey, Listener]:

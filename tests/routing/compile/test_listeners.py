@@ -34,7 +34,7 @@ def tls(name: str = "gw", bind: str = "", created: str = OLD) -> BoundServer:
 
 
 SERVER = tls()
-OWNER = Owner(SERVER, "the first rule")
+OWNER = Owner(SERVER, path="the first rule")
 
 
 def chain(*names: str, refusal: str = "", virtual_service: str = "ns/vs") -> Chain:
@@ -66,8 +66,8 @@ class RefusalTests(SynchronousTestCase):
         for names, reason in [
             (("*x.com",), "*x.com is a partial wildcard"),
             ((B, B), f"{B} stands twice"),
-            ((B, A), f"{A} goes to the first rule already"),
-            (("*.example.com",), "*.example.com goes to the first rule already"),
+            ((B, A), f"{A} goes to {SERVER} already"),
+            (("*.example.com",), f"*.example.com goes to {SERVER} already"),
         ]:
             self.assertIn(reason, (built.refuse(names) or ("",))[0], names)
 
@@ -141,7 +141,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_the_same_addresses(self) -> None:
         """The earlier chain keeps them; another name, and every other address, are free."""
-        other = Owner(SERVER, "the second rule")
+        other = Owner(SERVER, path="the second rule")
         self.assertIsNone(self.add(A, self.ten))
         self.assertEqual(self.add(A, self.ten, other), OWNER)
         self.assertIsNone(self.add(B, self.ten, other))
@@ -153,7 +153,7 @@ class AddressTests(SynchronousTestCase):
     def test_a_name_of_another_server(self) -> None:
         """It is taken for all addresses: a server that terminates TLS for a name has it to itself."""
         self.add(A, ANYWHERE)
-        self.assertEqual(self.add(A, self.ten, Owner(tls("other"), "another rule")), OWNER)
+        self.assertEqual(self.add(A, self.ten, Owner(tls("other"))), OWNER)
 
 
 def addresses(compilation: Compilation) -> list[str]:
