@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 from twisted.trial.unittest import TestCase
@@ -429,9 +430,19 @@ class SchemaTests(KubectlTestCase):
                 json.loads((await kubectl.run("get", "deploy", "web", "-o", volumes)).stdout),
                 [{"name": "v", "configMap": {"name": "s"}}],
             )
+            await self.check_tables(kubectl)
             await kubectl.run("delete", "-f", "-", given=changed)
 
         await self.on_each(check)
+
+    async def check_tables(self, kubectl: Kubectl) -> None:
+        """The command without kubectl prints the same tables, but for the ages."""
+        for arguments in ("svc", "svc,deploy -A", "deploy web -o wide", "gw -A", "dr", "svc/web -o name"):
+            ours = Program(self, [sys.executable, "-m", "meshgate", "get", *arguments.split()], self.folder)
+            theirs = (await kubectl.run("get", *arguments.split())).stdout
+            self.assertEqual(await ours.exit_status(), 0)
+            first, second = (re.sub(r"\b(\d+[smhd])+ *", "AGE", text) for text in (ours.stdout, theirs))
+            self.assertEqual(first, second, arguments)
 
 
 UNKNOWN_FIELDS = (
