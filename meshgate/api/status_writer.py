@@ -21,7 +21,7 @@ from typing import Any, Final
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import NO_STATE, CompiledObject, Failures, overruled_status, status_of
 from meshgate.api.object_events import transitions
-from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
+from meshgate.api.resource_types import CORE, ResourceType, type_of_kind, value_at
 from meshgate.api.store_interface import Object
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
 from meshgate.resources.problem import Problem
@@ -29,6 +29,7 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.attachments import Attachments
+from meshgate.routing.tell.statuses import FAULTLESS, ResourceStatus
 
 Record = Callable[[Object, str, str, str], None]
 """Records an event of an object: its form, reason and message."""
@@ -62,7 +63,9 @@ class StatusWriter:
 
     def compiled(self, compilation: Compilation) -> None:
         """Write the statuses that a compilation has changed."""
-        generation, statuses, compiled = compilation.table.generation, compilation.statuses, self._compiled
+        generation, compiled = compilation.table.generation, self._compiled
+        workloads = self._workloads(compilation)
+        statuses = {**compilation.statuses, **workloads} if workloads else compilation.statuses
         touched = self._take_attachments(compilation.table) | self._take_problems(compilation.problems)
         for key, found in statuses.items():
             old, state = compiled.get(key), compilation.objects.get(key, NO_STATE)
@@ -100,6 +103,17 @@ class StatusWriter:
     def renew(self, key: ResourceKey) -> None:
         """Write the status of an object that is compiled by nobody, or is shown in the place of another one."""
         self._write(key)
+
+    def _workloads(self, compilation: Compilation) -> dict[ResourceKey, ResourceStatus]:
+        """The statuses of WorkloadEntries: each is programmed if routes lead to its address."""
+        keys = [key for key in compilation.objects if key.kind == "WorkloadEntry" and key not in compilation.statuses]
+        type_ = _type_of("WorkloadEntry")
+        if not keys or type_ is None:
+            return {}
+        destinations = compilation.table.destinations()
+        addresses = {endpoint.address for destination in destinations for endpoint in destination.endpoints}
+        found = ((key, self._collection.find(type_, (key.namespace, key.name))) for key in keys)
+        return {key: FAULTLESS[value_at(each, ("spec", "address")) in addresses] for key, each in found}
 
     def _take_attachments(self, table: RoutingTable) -> set[ResourceKey]:
         """Take the attachments of a table; return the resources whose own have changed."""

@@ -201,6 +201,18 @@ class StatusWriterTests(SynchronousTestCase):
         taken = self.collection.get(type_named("VirtualService"), "default", "a")["status"]["gateways"]
         self.assertEqual(taken, [{"name": "default/a", "programmed": True, "ports": [31400]}])
 
+    def test_workload_entries(self) -> None:
+        """A WorkloadEntry is programmed if routes lead to its address."""
+        text = "\n---\n".join(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
+            f"metadata: {{name: {name}}}\nspec: {{address: {address}}}"
+            for name, address in (("used", "127.0.0.1"), ("idle", "127.0.0.9"))
+        )
+        self.compile(1, *read("a", 31400), *read_text(text, "workloads.yaml", "files").resources)
+        self.writer.live(1)
+        self.assertEqual(self.condition("used", kind="WorkloadEntry")["status"], "True")
+        self.assertEqual(self.condition("idle", kind="WorkloadEntry")["status"], "False")
+
     def test_a_port_that_fails(self) -> None:
         """A Gateway whose port cannot be opened is not programmed, and says why; it is once the port is open."""
         self.compile(1, *read("a", 31400))

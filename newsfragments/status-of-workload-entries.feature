@@ -1,0 +1,1 @@
+WorkloadEntries have a status, too: they are Programmed if routes lead to their addresses.
