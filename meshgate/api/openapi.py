@@ -71,11 +71,16 @@ def _group_of(name: str) -> tuple[str, str]:
     return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "apis" else (name, "")
 
 
+_OBJECT_ANSWERS: Final = ("get", "post", "put", "patch")
+"""The actions that are answered with one object of the type."""
+
+
 def path_items(type_: ResourceType, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The addresses of a type, with what is possible at each."""
     root = f"/apis/{type_.group}/{version}" if type_.group else f"/api/{version}"
     base = f"{root}/namespaces/{{namespace}}/{type_.plural}" if type_.namespaced else f"{root}/{type_.plural}"
     content = {"application/json": {"schema": {"$ref": f"{REFERENCE}{schema_name(type_, version)}"}}}
+    other = {"application/json": {"schema": _OBJECT}}  # a list, or a Status
     query = [{"name": name, "in": "query", "description": text, "schema": _TEXT} for name, text in QUERY.items()]
     body: dict[str, Any] = {"requestBody": {"content": content, "required": True}}
     forms = (APPLY, JSON, MERGE, *(() if type_.group.endswith("istio.io") else (STRATEGIC,)))
@@ -89,7 +94,7 @@ def path_items(type_: ResourceType, version: str) -> Iterator[tuple[str, dict[st
         return {
             "description": f"{summary} of the kind {type_.kind}",
             "operationId": f"{action}{group}{version.capitalize()}{'Namespaced' * type_.namespaced}{type_.kind}",
-            "responses": {code: {"description": "OK", "content": content}},
+            "responses": {code: {"description": "OK", "content": content if action in _OBJECT_ANSWERS else other}},
             "x-kubernetes-action": action,
             IDENTITY: identity(type_, version),
             **more,

@@ -426,6 +426,20 @@ class DiscoveryTests(AnsweringTestCase):
             references = set(_references(answer.body))
             self.assertEqual(references - set(answer.body["components"]["schemas"]), set(), name)
 
+    def test_described_answers(self) -> None:
+        """Only operations on one object say that they answer with one: a delete answers with a Status."""
+        paths = self.send("GET", ("openapi", "v3", *GATEWAYS[:3])).body["paths"]
+        collection = paths["/" + "/".join((*GATEWAYS[:4], "{namespace}", "gateways"))]
+        single = paths["/" + "/".join((*GATEWAYS[:4], "{namespace}", "gateways", "{name}"))]
+        for operation, described in (
+            *((collection[method], method == "post") for method in ("get", "post", "delete")),
+            *((single[method], method != "delete") for method in ("get", "put", "patch", "delete")),
+        ):
+            (answer,) = operation["responses"].values()
+            self.assertEqual(
+                "$ref" in answer["content"]["application/json"]["schema"], described, operation["operationId"]
+            )
+
     def test_health(self) -> None:
         """It is alive, and ready when the workers serve."""
         self.ready = False
