@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-Source = Callable[[], Iterable[Metric]]
+from meshgate.metrics.metric_families import FamilyMetric
+
+Source = Callable[[], Iterable[FamilyMetric]]
 """Makes some families."""
 
 
@@ -27,9 +28,13 @@ class GatewayCollector(Collector):
         """Add a source of families."""
         self._sources.append(source)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[FamilyMetric]:
         """Make all families; one without samples is left out."""
         for source in self._sources:
             for metric in source():
-                if metric.samples:
+                if metric.lines:
                     yield metric
+
+    def text(self, openmetrics: bool) -> str:
+        """All families in OpenMetrics, or in Prometheus' own text format."""
+        return "".join(metric.text(openmetrics) for metric in self.collect()) + ("# EOF\n" if openmetrics else "")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client.core import Metric
-
 from meshgate.metrics import metric_families as f
 from meshgate.providers.compiling import CompileTimes
 from meshgate.providers.feed import Feed
@@ -28,7 +26,7 @@ class ConfigurationMetrics:
         self._table: RoutingTable | None = None
         self._routes: list[f.Row] = []
 
-    def metrics(self) -> Iterator[Metric]:
+    def metrics(self) -> Iterator[f.FamilyMetric]:
         """The families."""
         pool, times = self._pool, self._times
         yield f.GENERATION.gauge(self._reporter.table.generation)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from operator import add
 from typing import Final
 
-from prometheus_client.core import Metric
-
 from meshgate.metrics import metric_families as f
 from meshgate.proxy import connection_counts as words
 from meshgate.proxy.connection_counts import SeriesLabels
@@ -34,7 +32,7 @@ _WORKER_COUNTERS: Final = ((f.OTHER, ((("series",), words.OTHER), (("pattern",),
 _ENDINGS: Final = [(words.ENDED + index, ending.value) for index, ending in enumerate(words.ENDINGS)]
 
 
-def connection_metrics(totals: Totals) -> Iterator[Metric]:
+def connection_metrics(totals: Totals) -> Iterator[f.FamilyMetric]:
     """The families of connections."""
     series = totals.series.items()
     listeners = [(labels[0], block) for labels, block in series if is_listener(labels)]

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client.core import Metric
-
 from meshgate.metrics import metric_families as f
 from meshgate.metrics.collector import GatewayCollector
 from meshgate.metrics.configuration_metrics import ConfigurationMetrics
@@ -54,7 +52,7 @@ class GatewayMetrics:
         """Add what does not change."""
         started = time.time()
 
-        def unchanging() -> Iterator[Metric]:
+        def unchanging() -> Iterator[f.FamilyMetric]:
             yield f.BUILD.metric([((version, compiled, transport), 1)])
             yield f.STARTED.gauge(started)
 
@@ -67,7 +65,7 @@ class GatewayMetrics:
         :param answers: returns their numbers by status.
         """
 
-        def answered() -> Iterator[Metric]:
+        def answered() -> Iterator[f.FamilyMetric]:
             yield f.API_ANSWERS.metric(((str(code),), count) for code, count in sorted(answers().items()))
 
         self.collector.add(answered)
@@ -91,7 +89,7 @@ class GatewayMetrics:
         """The port that they are served on."""
         return self._server.port
 
-    def _counted(self) -> Iterator[Metric]:
+    def _counted(self) -> Iterator[f.FamilyMetric]:
         counts = self._pool.metrics
         if counts is not None:
             totals = counts.totals()

@@ -8,7 +8,9 @@ adds), and no name that says a label. To add a family, add a constant here and h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -28,6 +30,11 @@ Row = tuple[LabelValues, float]
 
 HistogramRow = tuple[LabelValues, Sequence[int]]
 """The values of the labels; then the sum in microseconds, the count of each bucket, and that of the rest."""
+
+_float_text: Callable[[float], str] = floatToGoString
+
+Line = tuple[str, str, float]
+"""The name of a sample, the text of its labels, and its value."""
 
 
 class Family(NamedTuple):
@@ -49,42 +56,92 @@ class Family(NamedTuple):
         """The name as people query it; a histogram's or summary's is followed by ``_bucket``, ``_sum`` and so on."""
         return self.name + {COUNTER: "_total", INFO: "_info"}.get(self.type, "")
 
-    def metric(self, rows: Iterable[Row]) -> Metric:
+    def metric(self, rows: Iterable[Row]) -> FamilyMetric:
         """A counter, a gauge or an info with these rows."""
-        metric, name, labels = self._empty(), self.exposed_name, self.labels
-        metric.samples = [Sample(name, dict(zip(labels, values, strict=True)), value) for values, value in rows]
-        return metric
+        name, labels = self.exposed_name, self.labels
+        return FamilyMetric(self, [(name, label_text(labels, values), value) for values, value in rows])
 
-    def gauge(self, value: float) -> Metric:
+    def gauge(self, value: float) -> FamilyMetric:
         """A gauge or counter without labels."""
         return self.metric([((), value)])
 
-    def histogram(self, bounds: Sequence[float], rows: Iterable[HistogramRow]) -> Metric:
+    def histogram(self, bounds: Sequence[float], rows: Iterable[HistogramRow]) -> FamilyMetric:
         """
         A histogram with these rows.
 
         :param bounds: the upper bounds of its buckets, in seconds.
         """
-        metric, labels = self._empty(), self.labels
         bucket, total, count = f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count"
-        limits = [*map(floatToGoString, bounds), "+Inf"]
-        samples = metric.samples
+        limits = [f'le="{limit}"' for limit in (*map(_float_text, bounds), "+Inf")]
+        lines: list[Line] = []
         for values, words in rows:
-            common = dict(zip(labels, values, strict=True))
-            for limit, number in zip(limits, accumulate(words[1:]), strict=True):
-                samples.append(Sample(bucket, {**common, "le": limit}, number))
-            samples.append(Sample(total, common, words[0] / 1e6))
-            samples.append(Sample(count, common, sum(words[1:])))
-        return metric
+            common = label_text(self.labels, values)
+            before = f"{common}," if common else ""
+            counts = list(accumulate(words[1:]))
+            lines += [(bucket, before + limit, number) for limit, number in zip(limits, counts, strict=True)]
+            lines.append((total, common, words[0] / 1e6))
+            lines.append((count, common, counts[-1]))
+        return FamilyMetric(self, lines)
 
-    def summary(self, count: int, total: float) -> Metric:
+    def summary(self, count: int, total: float) -> FamilyMetric:
         """A summary without labels and quantiles."""
-        metric = self._empty()
-        metric.samples = [Sample(f"{self.name}_count", {}, count), Sample(f"{self.name}_sum", {}, total)]
-        return metric
+        return FamilyMetric(self, [(f"{self.name}_count", "", count), (f"{self.name}_sum", "", total)])
 
-    def _empty(self) -> Metric:
-        return Metric(self.name, self.meaning, self.type, self.unit)
+
+class FamilyMetric(Metric):
+    """
+    A family with its samples as lines of both text formats, which are made several times faster than by the encoders of
+    the client library. They take it, too: its samples are made from the lines when they are asked for.
+
+    :ivar lines: the samples.
+    """
+
+    def __init__(self, family: Family, lines: list[Line]) -> None:
+        super().__init__(family.name, family.meaning, family.type, family.unit)
+        self.exposed_name = family.exposed_name
+        self.lines = lines
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples, for the client library."""
+        return [Sample(name, _labels_of(text), value) for name, text, value in self.lines]
+
+    @samples.setter
+    def samples(self, value: list[Sample]) -> None:
+        """Do nothing: the base class begins with none."""
+
+    def text(self, openmetrics: bool) -> str:
+        """The family in OpenMetrics, or in Prometheus' own text format."""
+        if openmetrics:
+            name, type_ = self.name, self.type
+            unit = f"# UNIT {name} {self.unit}\n" if self.unit else ""
+        else:
+            name, type_, unit = self.exposed_name, GAUGE if self.type == INFO else self.type, ""
+        head = f"# HELP {name} {self.documentation}\n# TYPE {name} {type_}\n{unit}"
+        return head + "".join(
+            [
+                f"{name}{{{labels}}} {value if type(value) is int else _float_text(value)}\n"
+                if labels
+                else f"{name} {value if type(value) is int else _float_text(value)}\n"
+                for name, labels, value in self.lines
+            ]
+        )
+
+
+@lru_cache(8192)
+def label_text(labels: tuple[str, ...], values: LabelValues) -> str:
+    """The labels with their values as both text formats have them."""
+    return ",".join(f'{label}="{_escaped(value)}"' for label, value in zip(labels, values, strict=True))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _labels_of(text: str) -> dict[str, str]:
+    """The labels of a text of :func:`label_text`."""
+    found = re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', text)
+    return {label: re.sub(r"\\(.)", lambda each: "\n" if each[1] == "n" else each[1], value) for label, value in found}
 
 
 def _seconds(name: str, type_: str, meaning: str, labels: tuple[str, ...] = ()) -> Family:

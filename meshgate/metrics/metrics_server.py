@@ -145,9 +145,9 @@ class MetricsServer:
 
     def _metrics(self, request: Request) -> bytes:
         accept = request.getHeader(b"accept") or b""
-        encode, content_type = choose_encoder(accept.decode("latin-1"))
+        content_type = choose_encoder(accept.decode("latin-1"))[1]
         _set_type(request, content_type.encode())
-        return encode(self._collector)
+        return self._collector.text(openmetrics="openmetrics" in content_type).encode()
 
     def _livez(self, request: Request) -> bytes:
         _set_type(request, _TEXT)

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from prometheus_client.core import Metric
 from twisted.internet.interfaces import IDelayedCall
 
 from meshgate.metrics import metric_families as f
@@ -112,7 +111,7 @@ def worker_label(number: int) -> str:
 
 def process_metrics(
     workers: Sequence[WorkerFigures], serving: int, totals: Totals, lag: Sequence[int]
-) -> Iterator[Metric]:
+) -> Iterator[f.FamilyMetric]:
     """
     The families of processes.
 

@@ -37,8 +37,8 @@ PatternLabels = tuple[str, str]
 WORD: Final = 8
 """Bytes of a word."""
 
-MOST_SERIES: Final = 2_000
-"""The number of series with an endpoint or a route that are told apart. One has some 40 lines in the metrics."""
+MOST_SERIES: Final = 5_000
+"""The number of series with an endpoint or a route that are told apart. One has some 25 lines in the metrics."""
 
 MOST_LISTENERS: Final = 500
 """The number of listeners that are told apart; each has a block of its own, and one for ``other``."""
