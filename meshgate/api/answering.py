@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from meshgate.api.access import READS, check_access
 from meshgate.api.collection import Collection, WriteOptions, Written
+from meshgate.api.deletion import delete, finish_owners
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.history_answer import history_answer
 from meshgate.api.managed_fields import applied
@@ -31,6 +32,7 @@ from meshgate.api.request_options import (
     check_size,
     continued,
     delete_options,
+    deletion_policy,
     duplicates,
     patch_of,
     selector,
@@ -323,6 +325,8 @@ class Answering:
     async def _written(self, request: ApiRequest, target: Target, written: Written, code: int = 200) -> Answer:
         """The answer to a write, with what Istio would keep silent as warnings."""
         warnings = (*duplicates(request), *written.warnings)
+        if written.object["metadata"].get("deletionTimestamp"):
+            await finish_owners(self._collection, target.type, written.object, write_options(request))
         if written.stored:
             warnings += await self._analyzed(target.type, key_of(written.object))
         return Answer(self._shown(request, target, written.object), code, warnings=warnings)
@@ -344,18 +348,19 @@ class Answering:
             options = replace(options, dry_run=True)
         if target.name:
             key = (target.namespace, target.name)
-            preconditions = body.get("preconditions")
+            preconditions, policy = body.get("preconditions"), deletion_policy(request, body)
             if target.type is NAMESPACES:
                 written = await delete_namespace(self._collection, target.name, preconditions, options)
             else:
-                written = await self._collection.delete(target.type, key, preconditions, options)
+                written = await delete(self._collection, target.type, key, preconditions, options, policy)
             return Answer(_deleted(target.type, written.object))
         found = self._collection.list(target.type, target.namespace, selector(request, target.type))
         for each in found:
+            preconditions, policy = body.get("preconditions"), deletion_policy(request, body)
             if target.type is NAMESPACES:
-                await delete_namespace(self._collection, each["metadata"]["name"], body.get("preconditions"), options)
+                await delete_namespace(self._collection, each["metadata"]["name"], preconditions, options)
             else:
-                await self._collection.delete(target.type, key_of(each), body.get("preconditions"), options)
+                await delete(self._collection, target.type, key_of(each), preconditions, options, policy)
         return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 
     def _now(self) -> Any:

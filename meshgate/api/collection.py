@@ -171,6 +171,11 @@ class Collection:
         """The objects of the store."""
         return ((type_, each) for type_ in TYPES for each in self._types[type_.qualified_name].own.values())
 
+    def selected(self, selects: Callable[[Object], bool]) -> Sequence[tuple[ResourceType, Key]]:
+        """The keys of all objects, of whatever type, that clients have written or that follow from those."""
+        found = ((type_, key, each) for type_ in TYPES for key, each in self._types[type_.qualified_name].own.items())
+        return [(type_, key) for type_, key, each in found if selects(each)]
+
     def window(self, type_: ResourceType) -> WatchWindow:
         """The last changes of a type."""
         return self._types[type_.qualified_name].window
@@ -282,6 +287,15 @@ class Collection:
         self._show(served, key, before)
         return before
 
+    def annotate(self, type_: ResourceType, key: Key, name: str, value: str) -> None:
+        """Give an object an annotation that the gateway finds out anew at each start, and the store does not keep."""
+        served = self._types[type_.qualified_name]
+        before = served.own.get(key)
+        if before is not None and (known := before["metadata"].get("annotations") or {}).get(name) != value:
+            shown = served.find(key)
+            served.own[key] = {**before, "metadata": {**before["metadata"], "annotations": {**known, name: value}}}
+            self._show(served, key, shown)
+
     # Objects that follow from others.
 
     def is_made(self, type_: ResourceType, object_: Object) -> bool:
@@ -308,6 +322,14 @@ class Collection:
         self._show(served, key, shown)
         self._on_change(type_)
         return served.own[key]
+
+    async def keep_made(self, type_: ResourceType, key: Key, make: Callable[[Object], Object], author: Author) -> None:
+        """Have the store keep an object that followed from another one, in another form."""
+        served = self._types[type_.qualified_name]
+        before = served.own.get(key)
+        if before is not None:
+            served.made.discard(key)
+            await self._commit(type_, key, before, make(before), author)
 
     def remove_made(self, type_: ResourceType, key: Key) -> None:
         """Remove an object that follows from others, if it is there."""

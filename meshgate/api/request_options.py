@@ -22,6 +22,8 @@ PROPAGATION: Final = ("Background", "Foreground", "Orphan")
 
 APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+json")
 
+DELETION_POLICIES: Final = ("Background", "Foreground", "Orphan")
+
 LARGEST_OBJECT: Final = 3 << 20
 """The bytes of the largest object that a patch may make: that of the largest body, and its managers."""
 
@@ -60,6 +62,20 @@ def delete_options(request: ApiRequest) -> Mapping[str, Any]:
     ):
         raise bad_request("the preconditions of a delete are the uid and the resourceVersion, as texts")
     return found
+
+
+def deletion_policy(request: ApiRequest, body: Mapping[str, Any]) -> str:
+    """
+    What becomes of the objects that a deleted one owns: ``Background``, ``Foreground`` or ``Orphan``.
+
+    :param body: the options in the body.
+    :raises RefusedError: if it is something else.
+    """
+    policy = body.get("propagationPolicy") or request.query.get("propagationPolicy") or "Background"
+    if policy not in DELETION_POLICIES:
+        known = ", ".join(DELETION_POLICIES)
+        raise bad_request(f"propagationPolicy has to be one of {known}, not {str(policy)[:40]!r}")
+    return "Orphan" if body.get("orphanDependents") is True else str(policy)
 
 
 def write_options(request: ApiRequest) -> WriteOptions:

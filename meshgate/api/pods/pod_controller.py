@@ -15,14 +15,15 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from meshgate.api.collection import Collection
+from meshgate.api.collection import Collection, WriteOptions
+from meshgate.api.deletion import FOREGROUND
 from meshgate.api.object_events import NORMAL
 from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.containers import PodContainers, condition
@@ -31,6 +32,7 @@ from meshgate.api.pods.pod_image import IPodImage
 from meshgate.api.pods.pod_objects import (
     HASH_LABEL,
     is_owned_by,
+    owner,
     pod,
     replica_set,
     replicas_of,
@@ -38,9 +40,9 @@ from meshgate.api.pods.pod_objects import (
     template_hash,
     template_of,
 )
-from meshgate.api.pods.rollouts import SetSize, kept_revisions, limits, next_step, revision_of
+from meshgate.api.pods.rollouts import REVISION, SetSize, kept_revisions, limits, next_step, revision_of
 from meshgate.api.resource_types import CORE, ResourceType, type_of_kind, value_at
-from meshgate.api.store_interface import Change, Object
+from meshgate.api.store_interface import Author, Change, Object
 
 SOON: Final = 0.02
 """Seconds from a change to the pass that follows it; changes that come in between share it."""
@@ -61,8 +63,7 @@ SLICES: Final = _type("discovery.k8s.io", "EndpointSlice")
 ENDPOINTS: Final = _type(CORE, "Endpoints")
 WATCHED: Final = (DEPLOYMENTS, REPLICA_SETS, PODS, SERVICES, _type(CORE, "Secret"), _type(CORE, "ConfigMap"))
 
-FOREGROUND: Final = "foregroundDeletion"
-"""The finalizer of an object that goes after those that it owns."""
+CONTROLLER: Final = WriteOptions(Author("meshgate", "pod-controller"), manager="meshgate")
 
 Key = tuple[str, str]
 
@@ -164,6 +165,7 @@ class PodController:
         if "deletionTimestamp" in deployment["metadata"]:
             return
         self._restore_history(deployment)
+        self._adopt(deployment)
         sets = sorted(self._owned(REPLICA_SETS, deployment), key=revision_of)
         current = template_hash(template_of(deployment))
         new = next((each for each in sets if each["metadata"]["labels"].get(HASH_LABEL) == current), None)
@@ -178,12 +180,14 @@ class PodController:
         if new is None:
             self._scale(deployment, replica_set(deployment, number, revision), 0)
         else:
-            self._scale(deployment, resized(new, number, max(revision, revision_of(new))), new["spec"]["replicas"])
+            revision = max(revision, revision_of(new))
+            self._scale(deployment, resized(new, number, revision), new["spec"]["replicas"])
+        self._collection.annotate(DEPLOYMENTS, _key(deployment), REVISION, str(revision))
         for each, wanted in zip(old, others, strict=True):
             self._scale(deployment, resized(each, wanted, revision_of(each)), each["spec"]["replicas"])
         empty = [each for each, wanted in zip(old, others, strict=True) if not wanted and not self._owned(PODS, each)]
         for each in empty[: max(0, len(empty) - kept_revisions(deployment))]:
-            self._collection.remove_made(REPLICA_SETS, _key(each))
+            self._drop(REPLICA_SETS, each)
 
     def _restore_history(self, deployment: Object) -> None:
         """Have the ReplicaSets of the templates that a Deployment had before the start."""
@@ -192,12 +196,23 @@ class PodController:
         for number, each in enumerate(past[-kept_revisions(deployment) - 1 :], 1):
             if template_hash(template_of(each)) != current:
                 annotations = each["metadata"].get("annotations") or {}
-                owner = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
-                self._collection.put_made(REPLICA_SETS, replica_set(owner, 0, number, template_of(each)))
+                then = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
+                self._collection.put_made(REPLICA_SETS, replica_set(then, 0, number, template_of(each)))
+
+    def _adopt(self, deployment: Object) -> None:
+        """Own the ReplicaSets that have lost their Deployment, and whose Pods this one would select."""
+        labels = value_at(deployment, ("spec", "selector", "matchLabels"))
+        if not isinstance(labels, Mapping) or not labels:
+            return
+        for each in self._collection.list(REPLICA_SETS, deployment["metadata"]["namespace"]):
+            metadata = each["metadata"]
+            known = metadata.get("labels") or {}
+            if not metadata.get("ownerReferences") and HASH_LABEL in known and labels.items() <= known.items():
+                self._put(REPLICA_SETS, {**each, "metadata": {**metadata, "ownerReferences": [owner(deployment)]}})
 
     def _scale(self, deployment: Object, set_: Mapping[str, Any], before: int) -> None:
         wanted, name = set_["spec"]["replicas"], set_["metadata"]["name"]
-        self._collection.put_made(REPLICA_SETS, set_)
+        self._put(REPLICA_SETS, set_)
         if wanted != before:
             direction = "up" if wanted > before else "down"
             message = f"Scaled {direction} replica set {name} from {before} to {wanted}"
@@ -328,6 +343,26 @@ class PodController:
                     self._collection.remove_made(SLICES, _key(former))
 
     # Objects.
+
+    def _put(self, type_: ResourceType, body: Mapping[str, Any]) -> None:
+        """Have an object that follows from others; one that the store keeps is changed there."""
+        known = self._collection.find(type_, _key(body))
+        if known is None or self._collection.is_made(type_, known):
+            self._collection.put_made(type_, body)
+        elif any(known[key] != body[key] for key in ("metadata", "spec")):
+            wanted = {**body, "metadata": {**body["metadata"], "resourceVersion": ""}}
+            self._write(self._collection.update(type_, _key(body), lambda before: wanted, CONTROLLER))
+
+    def _drop(self, type_: ResourceType, object_: Object) -> None:
+        """Remove such an object."""
+        if self._collection.is_made(type_, object_):
+            self._collection.remove_made(type_, _key(object_))
+        else:
+            self._write(self._collection.delete(type_, _key(object_), None, CONTROLLER))
+
+    def _write(self, written: Coroutine[Deferred[Any], Any, Any]) -> None:
+        done = Deferred.fromCoroutine(written)
+        done.addErrback(lambda failure: self._log.failure("the lab's pods could not follow a change", failure))
 
     def _owned(self, type_: ResourceType, by: Object) -> list[Object]:
         uid, namespace = by["metadata"]["uid"], by["metadata"]["namespace"]

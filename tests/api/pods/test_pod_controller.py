@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from meshgate.api.collection import WriteOptions
+from meshgate.api.deletion import delete
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.pods.endpoint_slices import is_ready
 from meshgate.api.pods.images import find_images, image_name
@@ -199,6 +200,24 @@ class PodControllerTests(TestCase):
         assert log is not None
         assert log.previous is not None
         self.assertIn("error: the certificate", log.previous[-1].text)
+
+    async def test_an_orphan(self) -> None:
+        """Pods stay when their Deployment goes without them, and another one with the same labels adopts them."""
+        made = deployment(echo_container(free_port()))
+        await self.create(DEPLOYMENTS, made)
+        (pod,) = await self.ready(1)
+        await delete(self.collection, DEPLOYMENTS, (NAMESPACE, "echo"), None, OPTIONS, "Orphan")
+        self.controller.look(0)
+        await wait_for(lambda: not self.collection.list(DEPLOYMENTS), "the end of the Deployment")
+        (set_,) = self.collection.list(REPLICA_SETS)
+        self.assertTrue(self.collection.is_stored(REPLICA_SETS, (NAMESPACE, set_["metadata"]["name"])))
+        await self.create(DEPLOYMENTS, made)
+        (same,) = await self.ready(1)
+        self.assertEqual(same["metadata"]["uid"], pod["metadata"]["uid"])
+        await self.update(partial(with_replicas, 2))
+        await self.ready(2)
+        await delete(self.collection, DEPLOYMENTS, (NAMESPACE, "echo"), None, OPTIONS, "Background")
+        await wait_for(lambda: not (self.pods() or self.collection.list(REPLICA_SETS)), "the end of everything")
 
     async def test_a_set_of_its_own(self) -> None:
         """A ReplicaSet that a client writes has its Pods, and a Pod with restartPolicy Never fails once."""
