@@ -176,6 +176,7 @@ CODES: Final[dict[str, str]] = {
     "MG2080": "A Service stands for a name that no resource describes, and Istio closes its connections",
     "MG2081": "A Service keeps clients at their endpoints, which a gateway does not",
     "MG2082": "In a cluster, a server is dropped that serves by the order of files",
+    "MG2083": "A field of a traffic policy means nothing at a layer 4 gateway",
     "MG3001": "A provider failed",
     "MG3002": "A plug-in file cannot be loaded",
     "MG3003": "A provider plug-in cannot be used",

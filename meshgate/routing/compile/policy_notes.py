@@ -46,6 +46,15 @@ def notes(policies: Iterable[PolicySource]) -> Iterator[Problem]:
                 f"not served by this gateway yet: {listing(fields)}",
                 f"connections are made without {verb(fields, 'it', 'them')}",
             )
+        http = list(_for_http(source.value))
+        if http:
+            yield _note(
+                source,
+                http[0],
+                "MG2083",
+                f"{listing(http)} {verb(http, 'is', 'are')} for HTTP requests, which a layer 4 gateway does not see",
+                "Istio's gateway makes nothing of it either for TCP and TLS passthrough",
+            )
         yield from _misplaced(source)
         yield from _hashing(source)
         for index, port in enumerate(source.value.port_level_settings):
@@ -160,6 +169,17 @@ def _not_served(policy: PolicySections) -> Iterator[str]:
     if isinstance(policy, TrafficPolicy):
         for index, port in enumerate(policy.port_level_settings):
             yield from (f"portLevelSettings[{index}].{path}" for path in _not_served(port))
+
+
+def _for_http(policy: PolicySections) -> Iterator[str]:
+    """The paths, within a policy, of settings that are about HTTP alone."""
+    if policy.connection_pool is not None and policy.connection_pool.http is not None:
+        yield "connectionPool.http"
+    if isinstance(policy, TrafficPolicy):
+        if policy.retry_budget is not None:
+            yield "retryBudget"
+        for index, port in enumerate(policy.port_level_settings):
+            yield from (f"portLevelSettings[{index}].{path}" for path in _for_http(port))
 
 
 def _balancing_not_served(load_balancer: LoadBalancer) -> Iterator[str]:

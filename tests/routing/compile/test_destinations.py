@@ -230,7 +230,8 @@ class PolicyTests(SynchronousTestCase):
             [problem.message for problem in found.problems],
             [
                 "not served by this gateway yet: loadBalancer.zoneAwareLbSetting, tls and "
-                "portLevelSettings[0].loadBalancer.zoneAwareLbSetting"
+                "portLevelSettings[0].loadBalancer.zoneAwareLbSetting",
+                "connectionPool.http is for HTTP requests, which a layer 4 gateway does not see",
             ],
         )
 
