@@ -7,8 +7,12 @@ Approach: the control process compares the new table with the old one and sends 
 copy. The large fields are the mappings of a listener, and are edited entry by entry; a small field is set as a whole.
 The fields are read from the classes, so that a new field needs no line here.
 
-Invariants: a table with the edits applied equals the new table. The old table stays as it is, since connections may
-still be using it, and everything that the edits do not mention stays the same object.
+A draft gathers the edits, and makes all of them in a moment, in the mappings of the old table. A copy of a mapping
+would touch each of its ten thousand routes, most of which lie in memory that has not been touched for long, and
+connections would wait for it.
+
+Invariants: a table with the edits applied equals the new table. Until all edits are there, the old table is in force as
+it was. Everything that the edits do not mention stays the same object.
 """
 
 from __future__ import annotations
@@ -76,31 +80,39 @@ class Draft:
     """
     A table to which edits are applied.
 
-    :param before: the table to begin with. It is not changed.
+    :param before: the table to begin with, which nobody may use any more after :meth:`table`: its mappings are edited
+        and become those of the new table.
     """
 
     def __init__(self, before: RoutingTable) -> None:
         self._fields = {**_values(before), "all_destinations": None}
         self._listeners = dict(before.listeners)
-        # The fields of listeners that have been edited, and the mappings among them that have been copied.
+        # The fields of listeners that have been edited, and the new entries of their mappings.
         self._edited: dict[ListenerKey, dict[str, Any]] = {}
-        self._copied: set[tuple[ListenerKey, str]] = set()
+        self._entries: dict[tuple[ListenerKey, str], dict[Any, Any]] = {}
 
     def apply(self, edits: Iterable[Edit]) -> None:
-        """Apply some of the edits that :func:`edits_between` gives. All have to be applied, in their order."""
+        """Note some of the edits that :func:`edits_between` gives. All have to be noted, in their order."""
         for edit in edits:
             if isinstance(edit, SetField):
                 values = self._fields if edit.listener is None else self._listener(edit.listener)
                 values[edit.name] = edit.value
             elif isinstance(edit, SetEntry):
-                self._mapping(edit.listener, edit.name)[edit.key] = edit.value
+                self._new_entries(edit.listener, edit.name)[edit.key] = edit.value
             elif isinstance(edit, RemoveEntry):
-                del self._mapping(edit.listener, edit.name)[edit.key]
+                self._new_entries(edit.listener, edit.name)[edit.key] = _ABSENT
             else:
                 del self._listeners[edit.listener]
 
     def table(self) -> RoutingTable:
-        """The table after all edits. The draft cannot be used any more."""
+        """Make all edits, and return the table. The draft cannot be used any more."""
+        for (key, name), entries in self._entries.items():
+            mapping = self._listener(key).setdefault(name, {})
+            for entry, value in entries.items():
+                if value is _ABSENT:
+                    del mapping[entry]
+                else:
+                    mapping[entry] = value
         for key, values in self._edited.items():
             self._listeners[key] = Listener(**values)
         return RoutingTable(**{**self._fields, "listeners": self._listeners})
@@ -111,14 +123,9 @@ class Draft:
             self._edited[key] = _values(self._listeners.get(key))
         return self._edited[key]
 
-    def _mapping(self, key: ListenerKey, name: str) -> dict[Any, Any]:
-        """A mapping of a listener, copied so that it can be edited."""
-        values = self._listener(key)
-        if (key, name) not in self._copied:
-            values[name] = dict(values.get(name, {}))
-            self._copied.add((key, name))
-        mapping: dict[Any, Any] = values[name]
-        return mapping
+    def _new_entries(self, key: ListenerKey, name: str) -> dict[Any, Any]:
+        """The entries to set in a mapping of a listener, or to remove from it."""
+        return self._entries.setdefault((key, name), {})
 
 
 def _listener_edits(before: Listener | None, after: Listener) -> Iterator[Edit]:
