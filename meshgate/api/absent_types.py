@@ -59,6 +59,11 @@ ABSENT_TYPES: Final = (
         ("ing",),
     ),
     AbsentType(
+        *("networking.k8s.io", ("v1",), "IngressClass", "ingressclasses"),
+        "this gateway routes by Istio's resources: write a Gateway and a VirtualService",
+        namespaced=False,
+    ),
+    AbsentType(
         *("networking.k8s.io", ("v1",), "NetworkPolicy", "networkpolicies"),
         "pods here are services of one process, and nothing filters what reaches them",
         ("netpol",),
