@@ -167,9 +167,9 @@ class Collection:
         found = (served.find(key) for key in keys if not namespace or key[0] == namespace)
         return [each for each in found if each is not None and selects(each)]
 
-    def own_objects(self) -> Iterable[tuple[ResourceType, Object]]:
-        """The objects of the store."""
-        return ((type_, each) for type_ in TYPES for each in self._types[type_.qualified_name].own.values())
+    def own_objects(self) -> Iterable[tuple[ResourceType, Key, Object]]:
+        """The objects of the store, with their keys."""
+        return ((type_, *each) for type_ in TYPES for each in self._types[type_.qualified_name].own.items())
 
     def selected(self, selects: Callable[[Object], bool]) -> Sequence[tuple[ResourceType, Key]]:
         """The keys of all objects, of whatever type, that clients have written or that follow from those."""

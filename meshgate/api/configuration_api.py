@@ -244,16 +244,17 @@ class ConfigurationApi:
             return
         readings, before = {}, self._readings
         uncompiled = []
-        for type_, object_ in self._collection.own_objects():
+        for type_, where, object_ in self._collection.own_objects():
             if type_.reads is None or (type_ is ENDPOINTS and self._collection.is_made(type_, object_)):
                 continue  # Endpoints that are made say the same as EndpointSlices
-            key = (type_.qualified_name, *key_of(object_))
+            key = (type_.qualified_name, *where)
             known = before.get(key)
             if known is None or not reads_the_same(known[0], object_):
                 known = (object_, reading_of(type_, object_))
-                if self._collection.overruled_by(type_, key_of(object_)):
-                    uncompiled.append(ResourceKey(type_.kind, *key_of(object_)))
-            readings[key] = known
+                if self._collection.overruled_by(type_, where):
+                    uncompiled.append(ResourceKey(type_.kind, *where))
+            # The object of this moment, of which the next comparison sees at once that it is the same.
+            readings[key] = (object_, known[1])
         self._readings = readings
         # What was hidden behind an object that is gone is shown now.
         gone = ((before[key][0]["kind"], key) for key in before.keys() - readings.keys())
