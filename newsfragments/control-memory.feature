@@ -1,1 +1,1 @@
-The control process keeps fewer objects for each resource: with 10,000 pairs of Gateway and VirtualService it takes 179 MiB in place of 228, and a full run of the garbage collector holds it for 0.39 s in place of 0.65.
+The control process keeps fewer objects for each resource: with 10,000 pairs of Gateway and VirtualService it takes 183 MiB in place of 228, and a full run of the garbage collector takes 0.24 s of processor time in place of 0.65 s.
