@@ -45,7 +45,8 @@ from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
-from meshgate.settings.schema import EXTENDED, STANDARD_OUTPUT, SettingsFile
+from meshgate.settings.schema import EXTENDED, SettingsFile
+from meshgate.settings.traffic_sections import STANDARD_OUTPUT
 from meshgate.settings.values import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter

@@ -25,7 +25,7 @@ from meshgate.api.authentication import Access
 from meshgate.api.credentials import KUBECONFIGS, Credentials, ensure_credentials, prepare_folder, write_kubeconfigs
 from meshgate.api.web import ApiSite
 from meshgate.routing.addresses import host_port
-from meshgate.settings.schema import ApiSettings
+from meshgate.settings.service_sections import ApiSettings
 from meshgate.state.folder import API_FOLDER
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")

@@ -50,7 +50,7 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.addresses import host_port
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import ListenerKey
-from meshgate.settings.schema import ApiSettings
+from meshgate.settings.service_sections import ApiSettings
 from meshgate.state.folder import API_FOLDER
 
 ANALYZED_WITHIN: Final = 2.0

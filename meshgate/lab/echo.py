@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.lab.listening import ListeningService, LiveConnections
-from meshgate.settings.schema import EchoSettings
+from meshgate.settings.service_sections import EchoSettings
 
 
 def greeting(settings: EchoSettings) -> bytes:

@@ -32,7 +32,7 @@ from twisted.web.server import Request, Site
 
 from meshgate import __version__
 from meshgate.lab.listening import ListeningService, LiveConnections, WorkloadError
-from meshgate.settings.schema import HttpsSettings
+from meshgate.settings.service_sections import HttpsSettings
 
 _SERVER = f"meshgate/{__version__}".encode()
 _METHODS = (b"GET", b"HEAD")

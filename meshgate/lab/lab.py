@@ -20,7 +20,7 @@ from meshgate.lab.echo import echo_service
 from meshgate.lab.https import https_service, read_key_pair
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.routing.table import ANY_IPV4, Listener, RoutingTable
-from meshgate.settings.schema import LabSettings
+from meshgate.settings.service_sections import LabSettings
 
 
 class Lab:

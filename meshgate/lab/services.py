@@ -20,7 +20,7 @@ from meshgate.lab.https import https_service, read_key_pair
 from meshgate.lab.listening import ListeningService, WorkloadError
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.launch import Launch, StartError
-from meshgate.settings.schema import EchoSettings, HttpsSettings
+from meshgate.settings.service_sections import EchoSettings, HttpsSettings
 
 _DEFAULTS = EchoSettings(port=2701)
 

@@ -15,7 +15,7 @@ from meshgate.metrics.process_metrics import LagClock, process_metrics
 from meshgate.metrics.readiness import Readiness
 from meshgate.providers.compiling import CompileTimes
 from meshgate.providers.feed import Feed
-from meshgate.settings.schema import MetricsSettings
+from meshgate.settings.service_sections import MetricsSettings
 from meshgate.state.reporter import Reporter
 from meshgate.transport.ports import Ports
 from meshgate.workers.pool import WorkerPool

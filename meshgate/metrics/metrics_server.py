@@ -24,7 +24,7 @@ from meshgate.metrics.collector import GatewayCollector
 from meshgate.metrics.readiness import Check
 from meshgate.processes.launch import StartError
 from meshgate.routing.addresses import host_port
-from meshgate.settings.schema import MetricsSettings
+from meshgate.settings.service_sections import MetricsSettings
 
 IDLE: Final = 60.0
 """Seconds that a connection may stay without a request."""

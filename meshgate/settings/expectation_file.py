@@ -20,7 +20,8 @@ from meshgate.resources.problem import Problem, has_errors
 from meshgate.resources.wording import quoted, value_text
 from meshgate.routing.tell.explain import Call, Expectation, Result, Target
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
-from meshgate.settings.schema import EXTENDED, Section
+from meshgate.settings.schema import EXTENDED
+from meshgate.settings.section import Section
 from meshgate.settings.values import Address, DnsName, Name, one_of
 
 UNUSABLE = "MG0204"

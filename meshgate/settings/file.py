@@ -17,7 +17,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.validation import validate
 from meshgate.resources.wording import name_text, path_text, spelling_hint, value_text
 from meshgate.resources.yaml.document import YamlDocument, YamlError, YamlWarning, parse_documents
-from meshgate.settings.schema import Section, keys
+from meshgate.settings.section import Section, keys
 
 S = TypeVar("S", bound=Section)
 

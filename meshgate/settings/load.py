@@ -22,7 +22,9 @@ from meshgate.providers.registry import ProviderChoice, Registry, UnknownProvide
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
-from meshgate.settings.schema import STANDARD_OUTPUT, ApiSettings, SettingsFile
+from meshgate.settings.schema import SettingsFile
+from meshgate.settings.service_sections import ApiSettings
+from meshgate.settings.traffic_sections import STANDARD_OUTPUT
 from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 

@@ -21,7 +21,7 @@ from meshgate.api.api_client import ApiClient, ApiClientError
 from meshgate.api.api_port import ApiPort
 from meshgate.api.credentials import LIFETIME
 from meshgate.api.web import ApiSite
-from meshgate.settings.schema import ApiSettings
+from meshgate.settings.service_sections import ApiSettings
 from tests.api.api_objects import MemoryStore, collection_of, no_log, no_warnings
 from tests.peers import Peer
 from tests.support import free_port, new_folder, reactor, wait_for

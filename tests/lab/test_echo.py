@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from meshgate.lab.echo import EchoFactory, greeting
-from meshgate.settings.schema import EchoSettings
+from meshgate.settings.service_sections import EchoSettings
 from tests.support import reactor, wait_for
 
 GREETING = (

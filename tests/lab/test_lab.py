@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from meshgate.lab.certificates import CertificatesError, ensure_certificates
 from meshgate.lab.lab import banner, make_lab
 from meshgate.lab.listening import WorkloadError
-from meshgate.settings.schema import EchoSettings, HttpsSettings, LabSettings
+from meshgate.settings.service_sections import EchoSettings, HttpsSettings, LabSettings
 from tests.configurations import compiled, gateway, tcp_rule, tcp_server, tls_rule, tls_server, virtual_service
 from tests.support import free_port, new_folder, reactor, read_to_end, wait_for
 

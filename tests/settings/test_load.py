@@ -23,7 +23,8 @@ from meshgate.providers.registry import Registry
 from meshgate.resources.problem import Problem, Severity
 from meshgate.settings import load as settings_module
 from meshgate.settings.load import Settings, SettingsError, load_settings
-from meshgate.settings.schema import EchoSettings, GatewaySettings
+from meshgate.settings.service_sections import EchoSettings
+from meshgate.settings.traffic_sections import GatewaySettings
 from tests.golden import Golden, GoldenTestCase
 from tests.support import new_folder
 

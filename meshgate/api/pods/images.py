@@ -19,7 +19,7 @@ from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage,
 from meshgate.lab.echo import echo_service
 from meshgate.lab.https import KeyPair, https_service
 from meshgate.lab.listening import ListeningService, WorkloadError
-from meshgate.settings.schema import EchoSettings, HttpsSettings
+from meshgate.settings.service_sections import EchoSettings, HttpsSettings
 
 ECHO_PORT: Final = 2701
 FAKE_SERVICE_PORT: Final = 9090

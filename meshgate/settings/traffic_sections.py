@@ -1,0 +1,183 @@
+"""The sections of the settings file about connections: their way in, their limits, and their log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict
+
+from meshgate.resources.model import Items, Labels, ValueForm
+from meshgate.routing.connection_policy import Keepalive
+from meshgate.settings.section import Section, key
+from meshgate.settings.values import (
+    Duration,
+    LimitDuration,
+    Locality,
+    Name,
+    NameServer,
+    PathText,
+    ProbeInterval,
+    ProbeSeconds,
+    Size,
+    Text,
+    one_of,
+)
+
+STANDARD_OUTPUT = "-"
+"""The path of the access log that means standard output."""
+
+
+class GatewaySettings(Section):
+    """The gateway as Istio sees it: the pod that Gateways select."""
+
+    labels: Annotated[Labels, ValueForm("Mapping")] = key(
+        "The labels of the gateway: it serves every Gateway whose selector asks for nothing but these.",
+        {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+    )
+    namespace: Name = key("The namespace that the gateway would run in.", "istio-system")
+    locality: Locality = key(
+        "Where the gateway is, as region/zone/subzone, to prefer near endpoints; empty if that is unknown.", ""
+    )
+    node: Text = key("The name of the gateway's node, for Services that prefer the endpoints on it.", "")
+
+
+class ProviderEntry(Section):
+    """One source of routes. The other keys of an entry are the options of its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Name = key("What the log and the status call the provider; no two have the same name.")
+    type: Text = key("What the provider is: directory reads files and folders; plug-ins bring further types.")
+
+
+class DnsSettings(Section):
+    """The resolving of endpoint names."""
+
+    servers: Annotated[Items[NameServer], ValueForm("List of addresses")] = key(
+        "The name servers to ask, as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353; the port is 53 unless given. "
+        "An empty list means those of /etc/resolv.conf.",
+        (),
+    )
+
+
+class TimeoutSettings(Section):
+    """Time limits; in seconds once loaded."""
+
+    hello: LimitDuration = key("How long a client may take to send its whole ClientHello.", "15s")
+    connect: LimitDuration = key("How long one attempt to connect to an endpoint may take.", "10s")
+    idle: Duration = key(
+        "How long a connection may carry no byte either way before it is closed; 0 means forever.", "1h"
+    )
+    half_close: LimitDuration = key(
+        "How long one side may stay silent after the other has finished, before both are closed.", "10m"
+    )
+
+
+class ProbeSettings(Section):
+    """Probes on connections of one side, which is given up when it is silent for idle and count times interval."""
+
+    idle: ProbeSeconds = key("How long nothing comes from it before the first probe; 0 means no probes.", "60s")
+    interval: ProbeInterval = key("How long after a probe the next one follows, while there is no answer.", "15s")
+    count: Annotated[int, ValueForm("Number")] = key(
+        "How many probes without an answer end the connection, from 1 to 127.", 4, ge=1, le=127
+    )
+
+    def keepalive(self) -> Keepalive | None:
+        """The probes of connections; None if these settings switch them off."""
+        return Keepalive(self.count, self.idle, self.interval) if self.idle else None
+
+
+class KeepaliveSettings(Section):
+    """Keepalive: how to notice that the other side is gone without a word."""
+
+    client: ProbeSettings = key(
+        "For clients: silent ones are probed by the kernel. A client that acknowledges nothing that it is sent is "
+        "given up after the same time. It ends the connection as client_timed_out.",
+        {},
+    )
+    upstream: ProbeSettings = key(
+        "The same for endpoints, as upstream_timed_out. The tcpKeepalive of a DestinationRule counts instead for its "
+        "endpoints.",
+        {},
+    )
+
+
+class LimitSettings(Section):
+    """Limits of one connection, and of their number."""
+
+    hello_bytes: Size = key(
+        "The largest ClientHello, in bytes or with the unit KiB: from 512 bytes to 64KiB.",
+        "16KiB",
+        alias="hello",
+        ge=512,
+        le=65536,
+    )
+    dial_attempts: Annotated[int, ValueForm("Number")] = key(
+        "How many endpoints of a destination may fail to answer before a connection is given up, from 1 to 16. One "
+        "that refuses does not count while another one is left. With 1, as in Istio, the first failure is the end, and "
+        "what failed before does not matter to the choice.",
+        3,
+        ge=1,
+        le=16,
+    )
+    connections: Annotated[int, ValueForm("Number")] = key(
+        "How many connections there may be at once, over all workers. One more is closed at once, and logged with the "
+        "ending over_limit. 0 means as many as there are file descriptors; when those run out, new connections wait.",
+        0,
+        ge=0,
+    )
+    connections_per_listener: Annotated[int, ValueForm("Number")] = key(
+        "The same for each listener; 0 means no limit.", 0, ge=0
+    )
+    connections_per_client: Annotated[int, ValueForm("Number")] = key(
+        "The same for each client, which is an IPv4 address or an IPv6 network of 64 bits; 0 means no limit.", 0, ge=0
+    )
+
+
+class ListeningSettings(Section):
+    """The accepting of connections."""
+
+    backlog: Annotated[int, ValueForm("Number")] = key(
+        "How many connections may wait to be accepted, for each port and worker, from 1 to 65535; the system may allow "
+        "fewer (net.core.somaxconn). Holds for the ports opened from then on.",
+        1024,
+        ge=1,
+        le=65535,
+    )
+    defer_accept: Annotated[bool, ValueForm("true or false")] = key(
+        "Where the first bytes decide the route, accept a connection only when they are there, or after a second "
+        "(TCP_DEFER_ACCEPT). It costs less; but a client that connects and says nothing is seen a second later, and "
+        "one that resets before it says anything leaves no line in the access log.",
+        True,
+    )
+    wait_for_addresses: Annotated[bool, ValueForm("true or false")] = key(
+        "At the start, take an address that this machine does not have for one that it will get, such as a virtual IP "
+        "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
+        "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
+        False,
+    )
+
+
+class AccessLogSettings(Section):
+    """The access log."""
+
+    path: PathText = key(
+        "The file to append to, relative to the folder of this file; - is standard output.", STANDARD_OUTPUT
+    )
+    format: Annotated[Literal["text", "json"], BeforeValidator(one_of("text", "json")), ValueForm("Choice")] = key(
+        "text for people, or json for programs: one object a line.", "text"
+    )
+
+
+class LogSettings(Section):
+    """The program's own log in a file."""
+
+    rotate: Size = key(
+        "The size at which the gateway itself renames its log to FILE.1 and begins a new one, in bytes or with the "
+        "unit KiB or MiB; 0 means never: logrotate does that, and sends SIGUSR1.",
+        0,
+        ge=0,
+    )
+    keep: Annotated[int, ValueForm("Number")] = key(
+        "How many files that the gateway has renamed itself are kept, from 1 to 1000.", 5, ge=1, le=1000
+    )
