@@ -16,14 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
 from benchmarks.counters import private_bytes
 from benchmarks.gateways import Choice, prepare, started
-from benchmarks.processes import ROOT, BenchmarkError, Server, free_port
+from benchmarks.processes import ROOT, BenchmarkError, Load, Server, backend, build, free_port
 from meshgate.proxy.connection_counts import ConnectionCounts, region_bytes
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
@@ -33,6 +32,9 @@ MOST_SECONDS = 0.3
 """The longest time that the answer with :data:`LINES` lines may take."""
 
 LINES = 10_000
+
+LOAD = (1_000, 1, 300)
+"""Connections, names and connections a second while the metrics are read, and while they are not."""
 
 MOST_GROWTH = 3_000_000
 """Bytes by which the memory of all processes may grow meanwhile: allocators keep some of what connections had."""
@@ -68,25 +70,12 @@ class MetricsSoak:
         """The private memory of all processes."""
         return private_bytes(self._server.pids())
 
-    @contextmanager
-    def round_trips(self, name: str, times: list[float]) -> Iterator[None]:
-        """Measure the seconds of short connections, one after the other, until the block ends."""
-        over = threading.Event()
-
-        def go() -> None:
-            while not over.is_set():
-                began = time.perf_counter()
-                self.connect(name)
-                times.append(time.perf_counter() - began)
-                over.wait(0.002)
-
-        thread = threading.Thread(target=go)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def load(self, count: int, names: int, rate: int) -> Mapping[str, float]:
+        """Connections of the load generator; gives the milliseconds that they took, as ``p50`` and ``p99``."""
+        with Load("connections", self._server.port, count=count, names=names, rate=rate, concurrent=rate) as load:
+            load.prepare()
+            latency = load.work()["latency_us"]
+        return {name: latency[name] / 1000 for name in ("p50", "p99")}
 
 
 def run(routes: int, strangers: int) -> Iterator[tuple[str, bool]]:
@@ -95,34 +84,41 @@ def run(routes: int, strangers: int) -> Iterator[tuple[str, bool]]:
 
     :return: lines for people, each with True if the figure is within its limit.
     """
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as backend, tempfile.TemporaryDirectory() as name:
-        threading.Thread(target=_answer, args=(backend,), daemon=True).start()
+    build(interpreted=True)
+    with backend() as target, tempfile.TemporaryDirectory() as name:
         folder, port, metrics = Path(name), free_port(), free_port()
-        prepare(folder, port, backend.getsockname()[1], Choice(metrics=metrics), routes)
+        prepare(folder, port, target, Choice(metrics=metrics), routes)
         twistd = Path(sys.executable).with_name("twistd")
         with started("meshgate", twistd, folder, port, {"PYTHONPATH": str(ROOT)}) as server:
             soak = MetricsSoak(server, metrics)
-            for number in range(routes):
-                soak.connect(f"n{number:06}.example.com")
+            soak.load(max(routes, 100), routes, 500)
             time.sleep(1)
             yield from _reading(soak)
             yield from _strangers(soak, strangers)
 
 
 def _reading(soak: MetricsSoak) -> Iterator[tuple[str, bool]]:
-    quiet: list[float] = []
-    busy: list[float] = []
-    with soak.round_trips("n000000.example.com", quiet):
-        time.sleep(2)
-    with soak.round_trips("n000000.example.com", busy):
-        answers = [soak.scrape() for _ in range(10)]
+    quiet = soak.load(*LOAD)
+    over, answers = threading.Event(), list[tuple[float, int]]()
+
+    def read() -> None:
+        while not over.wait(0.2):
+            answers.append(soak.scrape())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        busy = soak.load(*LOAD)
+    finally:
+        over.set()
+        thread.join()
     seconds, lines = median(seconds for seconds, _ in answers), answers[-1][1]
     fits = seconds * min(1.0, LINES / lines) <= MOST_SECONDS
     yield f"{lines} lines are read in {seconds:.3f} s (median of {len(answers)})", fits
     yield (
         (
-            f"a connection takes {median(quiet) * 1000:.2f} ms, at most {max(quiet) * 1000:.1f} ms; "
-            f"while they are read {median(busy) * 1000:.2f} ms, at most {max(busy) * 1000:.1f} ms"
+            f"connections take {quiet['p50']:.2f} ms (p99 {quiet['p99']:.1f} ms); "
+            f"while this is read five times a second, {busy['p50']:.2f} ms (p99 {busy['p99']:.1f} ms)"
         ),
         True,
     )
@@ -157,17 +153,6 @@ def counted(strangers: int) -> Iterator[tuple[str, bool]]:
         f"{strangers} counted names of strangers add {len(blocks)} series and {len(patterns)} patterns",
         not (blocks or patterns),
     )
-
-
-def _answer(backend: socket.socket) -> None:
-    while True:
-        try:
-            client, _ = backend.accept()
-        except OSError:
-            return
-        with client:
-            client.recv(4096)
-            client.sendall(b"x")
 
 
 def main() -> int:
