@@ -127,6 +127,7 @@ class ControlProcess(Service):
         self._reactor = reactor
         self._launch = launch
         content, workers = settings.content, settings.workers
+        self._at_start = content
         self._transport = chosen_transport(content.transport, reactor)
         self._feed = Feed(reactor, self._compile_soon)
         self._providers = Providers(self._feed)
@@ -247,6 +248,8 @@ class ControlProcess(Service):
         before, self._settings = self._settings, settings
         content = settings.content
         problems.check_workers(settings.workers, self._pool.sockets)
+        problems.check_unchanged("metrics", content.metrics, self._at_start.metrics)
+        problems.check_unchanged("api", content.api, self._at_start.api)
         self._apply_to_process(settings)
         self._ports.backlog, self._ports.deferring = content.listening.backlog, content.listening.defer_accept
         self._ports.keepalive = content.keepalive.client.keepalive()

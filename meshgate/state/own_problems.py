@@ -43,6 +43,14 @@ class OwnProblems:
             message = f"workers is now {wanted}, and {running} until the gateway is started again"
             self._problems["workers"] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
 
+    def check_unchanged(self, key: str, wanted: object, running: object) -> None:
+        """Compare a section of the settings with that of the start, which stays in force."""
+        if wanted == running:
+            self._problems.pop(key, None)
+        else:
+            message = f"{key} has changed, which counts when the gateway is started again"
+            self._problems[key] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
+
     def check_source_addresses(self, addresses: Iterable[str]) -> None:
         """Find the addresses to dial from that this machine does not have: dials from them would only fail."""
         missing = [each for each in addresses if not is_local_address(ip_address(each))]

@@ -226,6 +226,21 @@ class GatewayMetricsTests(TestCase):
         self.assertIn("[-]draining the gateway is stopping\n", body)
         self.assertEqual((await gateway.get("/nothing"))[0], 404)
 
+    async def test_settings_that_change(self) -> None:
+        """Another port at a reload is told of, and the old one goes on."""
+        gateway = ScrapedGateway(self, free_port())
+        await gateway.ready()
+        settings = gateway.folder / "meshgate.yaml"
+        text = settings.read_text()
+        settings.write_text(
+            text.replace(f"metrics: {{port: {gateway.metrics_port}}}", f"metrics: {{port: {free_port()}}}")
+        )
+        gateway.control.reload()
+        await gateway.reaches(1, "meshgate_problems", code="MG3103")
+        settings.write_text(text)
+        gateway.control.reload()
+        await gateway.reaches(0, "meshgate_problems", code="MG3103")
+
     async def test_every_family_is_exposed(self) -> None:
         """No family of the list is left out by a gateway in full use, except those of what it does not use."""
         origin = Origin(self, b"welcome")

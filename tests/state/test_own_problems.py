@@ -33,6 +33,15 @@ class OwnProblemsTests(SynchronousTestCase):
         self.problems.check_workers(2, 2)
         self.assertEqual(self.codes(), [])
 
+    def test_sections_of_the_start(self) -> None:
+        """A section that is taken at the start only, changed and changed back."""
+        self.problems.check_unchanged("metrics", {"port": 2}, {"port": 1})
+        (problem,) = self.problems.all()
+        text = "warning[MG3103]: metrics has changed, which counts when the gateway is started again"
+        self.assertEqual(str(problem), text)
+        self.problems.check_unchanged("metrics", {"port": 1}, {"port": 1})
+        self.assertEqual(self.codes(), [])
+
     def test_source_addresses(self) -> None:
         """An address that this machine does not have."""
         self.problems.check_source_addresses(["127.0.0.1", "192.0.2.77"])
