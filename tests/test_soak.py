@@ -49,12 +49,21 @@ class ApiSoakTests(TestCase):
 
     timeout = 180
 
-    async def test_nothing_is_lost(self) -> None:
-        """A gateway that is killed at random moments has everything that it has answered, and nothing by half."""
-        command = [sys.executable, "-m", "benchmarks.api_soak", "--applies", "40", "--kills", "3"]
+    async def soaked(self, *options: str) -> str:
+        """Run it; returns what it prints."""
+        command = [sys.executable, "-m", "benchmarks.api_soak", *options]
         soak = Program(self, command, environment={"PYTHONPATH": str(ROOT)})
         self.assertEqual(await soak.exit_status(160), 0, soak.stdout + soak.stderr)
-        self.assertRegex(soak.stdout, r"\n20 objects, \d+ applies, 3 kills\n")
+        return soak.stdout
+
+    async def test_nothing_is_lost(self) -> None:
+        """A gateway that is killed at random moments has everything that it has answered, and nothing by half."""
+        self.assertRegex(await self.soaked("--applies", "40", "--kills", "2"), r"\n20 objects, \d+ applies, 2 kills\n")
+
+    async def test_the_api_alone(self) -> None:
+        """So does the API without a gateway, which starts within a moment and is killed 20 times."""
+        printed = await self.soaked("--alone", "--applies", "200", "--kills", "20")
+        self.assertRegex(printed, r"\n20 objects, \d+ applies, 20 kills\n")
 
 
 class WatchSoakTests(TestCase):
