@@ -30,7 +30,7 @@ from meshgate.api.configuration_api import ConfigurationApi
 from meshgate.api.resource_types import TYPES
 from meshgate.providers.interfaces import ISnapshotSink
 from meshgate.providers.snapshot import Snapshot
-from meshgate.settings.schema import ApiSettings
+from meshgate.settings.service_sections import ApiSettings
 
 GATEWAYS = next(each for each in TYPES if each.kind == "Gateway")
 CONFIG_MAPS = next(each for each in TYPES if each.kind == "ConfigMap")
