@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ DOCS = Path(__file__).parent.parent
 CODES_PAGE_NAME = "reference/codes"
 RESULTS = DOCS / "benchmarks" / "results.json"
 SCALE = DOCS / "explanation" / "scale.json"
+API_SCALE = DOCS / "explanation" / "api_scale.json"
 
 SCALE_ROWS = {
     "``meshgate check`` over all files": "{check_seconds} s, {check_mib} MiB",
@@ -54,6 +55,21 @@ SCALE_ROWS = {
     ),
 }
 """The rows of the table of :func:`scale`: a title, and the figures of ``scale.json``."""
+
+API_SCALE_ROWS = {
+    "start of the gateway, until a port answers": "{start_seconds} s",
+    "memory of the control process, after the start (in the end)": "{control_mib} MiB ({control_mib_in_the_end} MiB)",
+    "a list of all VirtualServices in pages of 500": "{list_in_pages_seconds} s",
+    "``kubectl get vs -A``": "{kubectl_get_seconds} s",
+    "from an apply until all workers serve it, median": "{apply_served_median_ms} ms",
+    "from an apply until all workers serve it, 99th percentile": "{apply_served_p99_ms} ms",
+    "the longest turn of the control process while applying": "{control_longest_turn_ms_while_applying} ms",
+    "a 64-byte round trip, 99th percentile, without a client of the API": "{round_trip_p99_ms_quiet} ms",
+    "a 64-byte round trip, 99th percentile, while a client lists and applies without a pause": (
+        "{round_trip_p99_ms_with_api_load} ms"
+    ),
+}
+"""The same of :func:`api_scale` and ``api_scale.json``."""
 
 
 def endings() -> Iterator[str]:
@@ -107,8 +123,17 @@ def benchmarks() -> Iterator[str]:
 
 def scale() -> Iterator[str]:
     """The figures of the last ``python -m benchmarks.scale --json docs/explanation/scale.json``."""
-    figures = json.loads(SCALE.read_text())
-    rows = [(title, text.format(**figures)) for title, text in SCALE_ROWS.items()]
+    yield from _figures(SCALE, SCALE_ROWS)
+
+
+def api_scale() -> Iterator[str]:
+    """The figures of the last ``python -m benchmarks.api_scale --json docs/explanation/api_scale.json``."""
+    yield from _figures(API_SCALE, API_SCALE_ROWS)
+
+
+def _figures(file: Path, titles: Mapping[str, str]) -> Iterator[str]:
+    figures = json.loads(file.read_text())
+    rows = [(title, text.format(**figures)) for title, text in titles.items()]
     yield from _table("What", "Figure", rows)
     yield ""
     note = f"; {figures['note']}" if "note" in figures else ""
@@ -182,6 +207,7 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "expectations": expectations,
     "benchmarks": benchmarks,
     "scale": scale,
+    "api_scale": api_scale,
     "metrics": metrics,
     "alerts": alerts,
 }
