@@ -422,6 +422,7 @@ def _serving(content: SettingsFile) -> ServingSettings:
             dial_attempts=limits.dial_attempts,
             idle=timeouts.idle,
             half_close=timeouts.half_close,
+            duration_jitter=timeouts.max_duration_jitter,
             connections=limits.connections,
             connections_per_listener=limits.connections_per_listener,
             connections_per_client=limits.connections_per_client,

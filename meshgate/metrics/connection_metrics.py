@@ -17,6 +17,7 @@ _COUNTERS: Final = (
     (f.RECEIVED, words.BYTES_IN),
     (f.SENT, words.BYTES_OUT),
     (f.DIAL_FAILURES, words.DIAL_FAILURES),
+    (f.EJECTIONS, words.EJECTIONS),
 )
 """The families that have a word in each block; the listeners' own blocks are left out where that word is 0."""
 

@@ -179,6 +179,12 @@ DIAL_FAILURES: Final = Family(
     "Dials of endpoints that were refused, timed out or found no way; the client may have got another endpoint.",
     ROUTE_LABELS,
 )
+EJECTIONS: Final = Family(
+    "meshgate_endpoint_ejections",
+    COUNTER,
+    "Times that outlier detection has left an endpoint out, in any worker.",
+    ROUTE_LABELS,
+)
 RECEIVED: Final = Family(
     "meshgate_received_bytes",
     COUNTER,

@@ -284,7 +284,8 @@ class Inbound(SearchOwner):
         source = None
         if policy is not NO_CONNECTION_POLICY:
             if policy.max_duration is not None:
-                self._deadline = plane.wheel.callLater(policy.max_duration, self.close, Ending.MAX_DURATION)
+                longest = plane.limits.longest(policy.max_duration, plane.rng)
+                self._deadline = plane.wheel.callLater(longest, self.close, Ending.MAX_DURATION)
             if policy.by_source:
                 source = record.client[0]
         search = self._search = EndpointSearch(plane, destination, self, source)

@@ -63,7 +63,8 @@ OPEN: Final = 1
 BYTES_IN: Final = 2
 BYTES_OUT: Final = 3
 DIAL_FAILURES: Final = 4
-HELLO: Final = 5
+EJECTIONS: Final = 5
+HELLO: Final = 6
 DIAL: Final = HELLO + 2 + len(SECONDS)
 FIRST_BYTE: Final = DIAL + 2 + len(SECONDS)
 DURATION: Final = FIRST_BYTE + 2 + len(SECONDS)
@@ -222,6 +223,10 @@ class ConnectionCounts:
     def dial_failed(self, record: ConnectionRecord, endpoint: str) -> None:
         """Count a failed dial of an endpoint."""
         self._add(self._block_of(record, endpoint, 0) + DIAL_FAILURES, 1)
+
+    def endpoint_ejected(self, record: ConnectionRecord, endpoint: str) -> None:
+        """Count an ejection of an endpoint, to which this connection was the last failure."""
+        self._add(self._block_of(record, endpoint, 0) + EJECTIONS, 1)
 
     def late(self, seconds: float) -> None:
         """Count a timer that has fired late by so many seconds, if not 0."""

@@ -35,6 +35,7 @@ class EndpointHealth:
     :param name: the destination as text.
     :param backoffs: the marks that all workers share.
     :param failing: the clusters with marked endpoints; the cluster adds itself.
+    :ivar ejected: number of ejections so far.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class EndpointHealth:
         "_serving",
         "_use_marks",
         "_words",
+        "ejected",
         "name",
     )
 
@@ -59,6 +61,7 @@ class EndpointHealth:
         self._serving: Sequence[EndpointLoad] = ()
         self._balancer: Balancer | None = None
         self._ejections: Ejections | None = None
+        self.ejected = 0
         self._backoffs = backoffs
         self._words = backoffs.words
         # The first word of the marks, as it was when they were read.
@@ -94,6 +97,7 @@ class EndpointHealth:
             until = self._ejections.failed(load, len(self._loads), now)
             if until is not None:
                 self._balancer = None
+                self.ejected += 1
                 self._log.warn(
                     "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
                     endpoint=load.endpoint,

@@ -8,6 +8,7 @@ client. They are counted over all workers (:mod:`meshgate.proxy.shared_counts`),
 from __future__ import annotations
 
 import ipaddress
+import random
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
@@ -32,6 +33,7 @@ class Limits:
     :ivar idle: seconds without a byte either way; 0 for no limit.
     :ivar half_close: seconds without a byte after one side has finished; never 0, since a later reset by that side
         may go unnoticed.
+    :ivar duration_jitter: the percentage by which chance lengthens the longest duration of a connection, at the most.
     :ivar connections: largest number of connections at once, over all workers; 0 for no limit but descriptors.
     :ivar connections_per_listener: largest number of connections of one listener; 0 for no limit.
     :ivar connections_per_client: largest number of connections from one IPv4 address, or one IPv6 network of 64 bits;
@@ -49,6 +51,7 @@ class Limits:
     dial_attempts: int = 3
     idle: float = 3600.0
     half_close: float = 600.0
+    duration_jitter: int = 0
     connections: int = 0
     connections_per_listener: int = 0
     connections_per_client: int = 0
@@ -69,6 +72,11 @@ class Limits:
     def room_is_limited(self) -> bool:
         """True if a limit on the number of connections is set."""
         return bool(self.connections or self.connections_per_listener or self.connections_per_client)
+
+    def longest(self, duration: float, rng: random.Random) -> float:
+        """Return how long a connection may last, in seconds, where its policy sets a duration."""
+        jitter = self.duration_jitter
+        return duration * (1 + jitter * rng.random() / 100) if jitter else duration
 
     def under(self, policy: ConnectionPolicy) -> Limits:
         """Return the limits of a connection with a policy."""

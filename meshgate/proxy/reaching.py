@@ -265,9 +265,12 @@ class EndpointSearch(CountedConnection):
             self._cluster.dial_abandoned(load)
             plane.dial_log.note(error, self._record, load.name)
         else:
+            ejected = self._cluster.ejected
             new = self._cluster.failed(load, started, now, plane.rng)
             if plane.metrics is not None:
                 plane.metrics.dial_failed(self._record, load.name)
+                if self._cluster.ejected != ejected:
+                    plane.metrics.endpoint_ejected(self._record, load.name)
         # For a host that does not exist, a router or the kernel refuses the dial after some seconds.
         if self._single or isinstance(error, DialTimeout) or now - started >= SILENCE:
             self._attempts_left -= 1

@@ -71,6 +71,13 @@ class TimeoutSettings(Section):
     half_close: LimitDuration = key(
         "How long one side may stay silent after the other has finished, before both are closed.", "10m"
     )
+    max_duration_jitter: Annotated[int, ValueForm("Number")] = key(
+        "By how many percent, at the most, chance lengthens the maxConnectionDuration of each connection, so that "
+        "those which began together do not end together; from 0 to 100.",
+        0,
+        ge=0,
+        le=100,
+    )
 
 
 class ProbeSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -156,6 +157,22 @@ class EndingTests(SynchronousTestCase):
     def test_the_table_is_complete(self) -> None:
         """There is no ending without a course of events that brings it about."""
         self.assertEqual({ending for _, _, ending in self.cases}, set(Ending))
+
+
+class DurationTests(SynchronousTestCase):
+    """The longest duration of a connection."""
+
+    def test_chance_lengthens_it(self) -> None:
+        """With a jitter of half of it, 200 connections that begin together end one after the other, none early."""
+        durations = []
+        for seed in range(200):
+            gateway = faked(SHORT, Limits(duration_jitter=50))
+            gateway.plane.rng = random.Random(seed)
+            relayed(lambda g: g.reactor.pump([5] * 20))(gateway)
+            durations.append(gateway.records[0].duration)
+        self.assertGreaterEqual(min(durations), 60)
+        self.assertLessEqual(max(durations), 95)
+        self.assertGreater(max(durations) - min(durations), 15)
 
 
 class DecisionTests(SynchronousTestCase):

@@ -26,6 +26,8 @@ from meshgate.proxy.connection_counts import (
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy
+from meshgate.routing.table import Destination
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, chain, on_every_transport, sni_listener, tcp_listener
 from tests.support import free_port, wait_for
@@ -232,6 +234,19 @@ class LiveTests(TestCase):
         self.assertGreaterEqual(failed[words.DIAL_FAILURES], 1)
         self.assertEqual((failed[words.OPENED], endings(failed)), (0, {}))
         self.assertEqual(self.counted.block(*labels, str(origin.endpoint))[words.OPENED], 4)
+
+    async def test_ejections(self) -> None:
+        """Each time that outlier detection leaves an endpoint out counts, for the connection that failed last."""
+        dead, origin = free_port(), Origin(self, b"welcome")
+        endpoints = (type(origin.endpoint)(LOOPBACK, dead), origin.endpoint)
+        policy = UpstreamPolicy(balancing=Balancing(Algorithm.ROUND_ROBIN), outliers=Outliers(1, 10, 30, 100, 0))
+        self.gateway.serve(listener := tcp_listener(Destination("origin", 80, endpoints=endpoints, policy=policy)))
+        for _ in range(4):
+            await (await self.gateway.connect(listener)).got(b"welcome")
+        listener_name = self.gateway.live_records()[0].listener
+        labels = (listener_name, "istio-system/gw", "default/vs", "origin:80")
+        self.assertEqual(self.counted.block(*labels, f"{LOOPBACK}:{dead}")[words.EJECTIONS], 1)
+        self.assertEqual(self.counted.block(*labels, str(origin.endpoint))[words.EJECTIONS], 0)
 
     async def test_connections_over_a_limit(self) -> None:
         """A connection that is turned away was accepted, and ends as over the limit."""

@@ -1,0 +1,1 @@
+`timeouts.max_duration_jitter` lengthens each connection's `maxConnectionDuration` by chance, so that connections which began together do not end together; the metric `meshgate_endpoint_ejections_total` counts what outlier detection leaves out.
