@@ -51,7 +51,7 @@ COMPILED = (
 )
 
 # Modules in C, each an optional twin of functions or classes of the Python module beside it: see meshgate/compiled.py.
-IN_C = ["meshgate/wire/_hello", "meshgate/proxy/_line", "meshgate/proxy/_counts"]
+IN_C = ["meshgate/proxy/_line", "meshgate/proxy/_counts"]
 if sys.platform == "linux":  # the lean transport needs epoll
     IN_C += ["meshgate/transport/lean/_events", "meshgate/transport/lean/_sockets"]
 

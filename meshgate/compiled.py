@@ -4,7 +4,7 @@ The forms of the data path in this installation: Python, machine code that mypyc
 The problem: per connection, Python costs as much as the kernel does, but not every machine has a C compiler.
 
 The approach: every module works as plain Python. An installation with a compiler has the modules of setup.py's
-``COMPILED`` as extension modules of the same names, which need no choice. Beside that, five Python modules have an
+``COMPILED`` as extension modules of the same names, which need no choice. Beside that, four Python modules have an
 optional twin in C, and choose between the two by :func:`c_form`, in this way and no other.
 
 The invariant: the forms answer alike, and the tests of the data path run on each (``make test-compiled``).
@@ -19,7 +19,6 @@ from typing import Any, Final
 
 _MODULES: Final = {
     "connections": "meshgate.proxy.connection",
-    "ClientHello": "meshgate.wire._hello",
     "log lines": "meshgate.proxy._line",
     "counts": "meshgate.proxy._counts",
     "events": "meshgate.transport.lean._events",

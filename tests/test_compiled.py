@@ -15,7 +15,7 @@ class CompiledTests(SynchronousTestCase):
         """The parts are named where some are compiled."""
         for parts, expected in (
             (set[str](), "not compiled"),
-            ({"meshgate.wire._hello", "meshgate.proxy._line"}, "compiled in part (ClientHello, log lines)"),
+            ({"meshgate.proxy.connection", "meshgate.proxy._line"}, "compiled in part (connections, log lines)"),
             (set(compiled._MODULES.values()), "compiled"),
         ):
             self.patch(compiled, "_is_compiled", parts.__contains__)

@@ -4,12 +4,10 @@ The ClientHello message: the facts that a client states in it (RFC 8446, section
 Problem: routing depends on the server name. If a hello could be read in two ways, the gateway might route it by one
 name, and the server answer for another.
 
-Approach: the reader walks over the fields and extensions of the complete message, and looks into those that matter. A
-common, well-formed message is read in C where meshgate was compiled (``_hello.c``); every other one is read here, so
-that one place alone decides what is refused, and why.
+Approach: the reader walks over the fields and extensions of the complete message, and looks into those that matter.
 
 Invariants: every length agrees exactly with what it measures, and no extension comes twice, or else the whole hello is
-malformed. The C form never accepts what this module refuses. Questions that only a TLS server can answer, such as
+malformed. Questions that only a TLS server can answer, such as
 which cipher suites and versions are acceptable, or whether there are any suites, are left to the server.
 """
 
@@ -17,10 +15,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
 from typing import Final
-
-from meshgate.compiled import c_form
 
 #: The longest server name that is accepted: the limit of a DNS name (RFC 1035, section 2.3.4).
 MAX_NAME: Final = 255
@@ -56,14 +51,6 @@ _VERSION_NAMES: Final = {
     0x0303: "TLS 1.2",
     0x0304: "TLS 1.3",
 }
-
-
-_Facts = tuple[str | None, bytes | None, bytes | None, bool]
-"""The server name, the contents of the extensions ALPN and supported_versions, and True if there is ECH."""
-
-#: The C form of :func:`_read_facts`, or None where there is none. It returns None for a message that is malformed or
-#: merely unusual.
-_read_facts_in_c: Callable[[bytes, int, int], _Facts | None] | None = c_form("meshgate.wire._hello", "read_facts")
 
 
 class HelloError(ValueError):
@@ -134,27 +121,15 @@ def read_client_hello(data: bytes, start: int, end: int, records: int) -> Client
     :param records: the number of TLS records that carried the message.
     :raises BadHello: the message is malformed; the error says how.
     """
-    read_in_c = _read_facts_in_c
-    facts = read_in_c(data, start, end) if read_in_c is not None else None
-    sni, alpn, versions, ech = facts or _read_facts(data, start, end)
+    found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
+    versions = _read_versions(_content(data, found[_SUPPORTED_VERSIONS])) if _SUPPORTED_VERSIONS in found else ()
     return ClientHello(
-        sni,
-        _read_alpn(alpn) if alpn is not None else (),
-        (_read_versions(versions) if versions is not None else ()) or (data[start] << 8 | data[start + 1],),
-        ech,
+        _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
+        _read_alpn(_content(data, found[_ALPN])) if _ALPN in found else (),
+        versions or (data[start] << 8 | data[start + 1],),
+        _ENCRYPTED_CLIENT_HELLO in found,
         records,
         end - start + 4,
-    )
-
-
-def _read_facts(data: bytes, start: int, end: int) -> _Facts:
-    """The facts in a message. Lists of protocols and versions are left as bytes, since most of them are cached."""
-    found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
-    return (
-        _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
-        _content(data, found[_ALPN]) if _ALPN in found else None,
-        _content(data, found[_SUPPORTED_VERSIONS]) if _SUPPORTED_VERSIONS in found else None,
-        _ENCRYPTED_CLIENT_HELLO in found,
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.wire import hello as hello_message
 from meshgate.wire.clienthello import BadHello, ClientHello, parse_hello, version_name
 from meshgate.wire.hello import MAX_PROTOCOLS, read_client_hello
 from tests.hello_builder import (
@@ -23,7 +21,6 @@ from tests.hello_builder import (
     build_hello,
     ech_extension,
     handshake_message,
-    padding_extension,
     post_quantum_key_share,
     record,
     sni_extension,
@@ -336,129 +333,3 @@ class RoundTripTests(SynchronousTestCase):
         assert hello is not None
         self.assertEqual((hello.sni, hello.alpn), (name, tuple(protocols)))
         self.assertIn(0x0304, hello.versions)
-
-
-def usual_body() -> bytes:
-    """A hello as large as most are, 517 bytes with its record, with a little of everything in it."""
-    extensions = [
-        (GREASE, b""),
-        sni_extension("Shop.example.com"),
-        (23, b""),
-        alpn_extension(["h2", "http/1.1"]),
-        (51, vector(2, uint(29, 2) + vector(2, bytes(range(32))))),
-        versions_extension([GREASE, 0x0304, 0x0303]),
-        ech_extension(100),
-    ]
-    missing = 517 - 5 - 4 - 4 - len(build_body(extensions))
-    return build_body([*extensions, padding_extension(missing)])
-
-
-class CFormTests(SynchronousTestCase):
-    """The form in C reads usual hellos, and accepts nothing that the module in Python refuses."""
-
-    skip = None if hello_message._read_facts_in_c is not None else "only where it is compiled: make test-compiled"
-
-    NAME = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=260)
-    KNOWN = st.one_of(
-        st.lists(NAME | st.binary(max_size=5), max_size=2).map(lambda names: sni_extension(*names)),
-        st.tuples(st.integers(0, 9), NAME).map(
-            lambda entry: (SERVER_NAME, vector(2, uint(entry[0], 1) + vector(2, entry[1].encode())))
-        ),
-        st.lists(st.binary(max_size=9), max_size=3).map(alpn_extension),
-        st.lists(st.integers(0, 0xFFFF), max_size=3).map(versions_extension),
-        st.integers(0, 9).map(ech_extension),
-    )
-    ANY = st.tuples(st.sampled_from([SERVER_NAME, ALPN, SUPPORTED_VERSIONS]), st.binary(max_size=9))
-    OTHERS = st.lists(st.tuples(st.integers(60, 0xFFFF), st.binary(max_size=3)), max_size=80)
-    EXTENSIONS = st.tuples(st.lists(KNOWN | ANY, max_size=4), OTHERS, st.booleans()).map(
-        lambda parts: parts[1] + parts[0] if parts[2] else parts[0] + parts[1]
-    )
-    BODIES = st.builds(
-        build_body,
-        st.none() | EXTENSIONS,
-        session_id=st.integers(0, 33).map(bytes),
-        cipher_suites=st.integers(0, 9).map(bytes),
-        compression=st.binary(max_size=2),
-    )
-
-    def is_read_in_c(self, data: bytes, start: int, end: int) -> bool:
-        """Check that both forms agree on a message, unless the form in C leaves it to the other; return False then."""
-        read_in_c = hello_message._read_facts_in_c
-        assert read_in_c is not None
-        facts = read_in_c(data, start, end)
-        try:
-            wanted = hello_message._read_facts(data, start, end)
-        except BadHello:
-            wanted = None
-        if facts is not None and facts != wanted:
-            self.fail(f"{data[start:end].hex()} means {facts} in C, {wanted} in Python")
-        return facts is not None
-
-    def test_the_usual_hello_is_read_in_c(self) -> None:
-        """Hellos like a browser's, of OpenSSL, and minimal ones are read in C."""
-        body = usual_body()
-        self.assertEqual(len(body), 517 - 5 - 4)
-        for openssl in (client_hello_of_openssl("a.example", ["h2"]), client_hello_of_openssl(None, [])):
-            self.assertTrue(self.is_read_in_c(openssl, 9, len(openssl)))
-        for bare in (
-            body,
-            build_body(None),
-            build_body(()),
-            build_body([sni_extension()]),
-            build_body([(GREASE, b"")]),
-        ):
-            self.assertTrue(self.is_read_in_c(bare, 0, len(bare)))
-        for name in ("a", "A.Example.", ".", "", "a" * 255, "a b", "[~!@^_`{|}", "192.0.2.1"):
-            self.assertTrue(self.is_read_in_c(named := build_body([sni_extension(name)]), 0, len(named)))
-
-    def test_any_byte_of_it_changed(self) -> None:
-        """With any single byte changed, the form in C gives no facts that Python would not."""
-        body = bytearray(usual_body())
-        read_in_c = 0
-        for at, usual in enumerate(body):
-            for value in {0, 1, usual ^ 0x80, usual ^ 0x20, usual - 1 & 0xFF, usual + 1 & 0xFF, 0x2E, 0x7F, 0xFF}:
-                body[at] = value
-                read_in_c += self.is_read_in_c(bytes(body), 0, len(body))
-            body[at] = usual
-        self.assertGreater(read_in_c, len(body))
-
-    def test_any_part_of_it_missing(self) -> None:
-        """Cut short, begun late, or without any one of its bytes, there is nothing that is taken for facts."""
-        body = usual_body()
-        for at in range(len(body)):
-            self.is_read_in_c(body, at, len(body))
-            self.is_read_in_c(body[:at] + body[at + 1 :], 0, len(body) - 1)
-            self.is_read_in_c(body[: at + 1] + body[at:], 0, len(body) + 1)
-            if at != len(build_body(None)):
-                self.assertFalse(self.is_read_in_c(body, 0, at))
-
-    @settings(deadline=None, max_examples=500)
-    @given(BODIES, st.binary(max_size=3), st.binary(max_size=3))
-    def test_any_built_hello(self, body: bytes, before: bytes, after: bytes) -> None:
-        """Both forms read any hello alike, whatever is around it."""
-        self.is_read_in_c(before + body + after, len(before), len(before) + len(body))
-
-    @settings(deadline=None, max_examples=200)
-    @given(BODIES, st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=4))
-    def test_any_built_hello_changed(self, body: bytes, changes: list[tuple[int, int]]) -> None:
-        """Nor do they differ on what has become of it on its way."""
-        changed = bytearray(body)
-        for at, value in changes:
-            changed[at % len(body)] = value
-        self.is_read_in_c(bytes(changed), 0, len(changed))
-
-    @settings(deadline=None, max_examples=200)
-    @given(st.binary(max_size=200))
-    def test_any_bytes(self, rest: bytes) -> None:
-        """Bytes that are no hello are none to either form, also behind the beginning of one."""
-        head = build_body(None)
-        for data in (rest, head + rest, head + vector(2, rest)):
-            self.is_read_in_c(data, 0, len(data))
-
-    def test_it_reads_nothing_outside(self) -> None:
-        """Positions outside the bytes are refused."""
-        read_in_c: Any = hello_message._read_facts_in_c
-        for start, end in ((-1, 9), (5, 4), (0, 10), (10, 11)):
-            self.assertRaises(ValueError, read_in_c, bytes(9), start, end)
-        for arguments in ((), (b"", 0), (bytearray(9), 0, 9), (b"", "0", 0), (b"", 0, None), (b"", 0, 0, 0)):
-            self.assertRaises(TypeError, read_in_c, *arguments)
