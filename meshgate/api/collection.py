@@ -19,22 +19,19 @@ import string
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from twisted.internet.defer import DeferredLock
 
 from meshgate.api import objects as rules
-from meshgate.api.conditions import unsettled
 from meshgate.api.managed_fields import tracked
 from meshgate.api.object_defaults import completed, given_namespace, is_same
 from meshgate.api.object_validation import Validation, validated
 from meshgate.api.refusal import RefusedError, already_exists, not_found, not_ours
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
-from meshgate.api.selectors import Selector, everything
-from meshgate.api.served_objects import Key, ServedObjects
+from meshgate.api.shown_objects import Key, ServedObjects, ShownObjects
 from meshgate.api.store_interface import Author, Change, IObjectStore, Object, StoreError, StoreFullError
-from meshgate.api.watch_window import ObjectChange, WatchWindow
+from meshgate.api.watch_window import WatchWindow
 
 RESTART_STEP: Final = 1_000_000
 """The revisions that a start skips: those after the last write were given to changes of files, and are not stored."""
@@ -75,9 +72,9 @@ class Written:
     stored: bool = False
 
 
-class Collection:
+class Collection(ShownObjects):
     """
-    All objects.
+    All objects, with the writes of clients.
 
     :param store: keeps the objects that clients write.
     :param on_change: called with the type after each change of the objects that clients write.
@@ -92,15 +89,13 @@ class Collection:
         wall_clock: Callable[[], float],
         randomness: random.Random,
     ) -> None:
+        super().__init__(wall_clock)
         self._store = store
         self._on_change = on_change
-        self._wall_clock = wall_clock
         self._randomness = randomness
         self._locks: dict[tuple[str, Key], DeferredLock] = {}
-        self.revision = 0
         # The last revision that the store was given; what is written becomes visible later.
         self._written = 0
-        self._types: dict[str, ServedObjects] = {}
 
     def open(self, namespaces: Iterable[str]) -> None:
         """
@@ -118,183 +113,14 @@ class Collection:
         for name in namespaces:
             self.give(NAMESPACES, given_namespace(name, self.revision, self._now()))
 
-    def give(self, type_: ResourceType, object_: Object) -> None:
-        """Show an object of the gateway itself, which clients cannot change."""
-        self._types[type_.qualified_name].given[rules.key_of(object_)] = object_
-
-    # Reading.
-
-    def get(self, type_: ResourceType, namespace: str, name: str) -> Object:
-        """
-        The object of a name.
-
-        :raises RefusedError: if there is none.
-        """
-        found = self._types[type_.qualified_name].find((namespace, name))
-        if found is None:
-            raise not_found(type_, name)
-        return found
-
-    def find(self, type_: ResourceType, key: Key) -> Object | None:
-        """The object of a key, or None."""
-        return self._types[type_.qualified_name].find(key)
-
-    def is_stored(self, type_: ResourceType, key: Key) -> bool:
-        """True if the object of a key is one of the store's."""
-        served = self._types[type_.qualified_name]
-        return key in served.own and key not in served.made
-
-    def overruled_by(self, type_: ResourceType, key: Key) -> str:
-        """
-        Where another provider defines the same resource as an object of the store: that definition serves, and the
-        object is shown, since clients can change it. Empty if none does.
-        """
-        served = self._types[type_.qualified_name]
-        return served.origins.get(key, "") if key in served.own else ""
-
-    def origin(self, type_: ResourceType, key: Key) -> str:
-        """The position where another provider defines an object; empty if none does."""
-        return self._types[type_.qualified_name].origins.get(key, "")
-
     async def history(self, limit: int) -> Sequence[Change]:
         """The last changes of the store, the latest first."""
         return await self._store.history(limit)
-
-    def list(self, type_: ResourceType, namespace: str = "", selects: Selector = everything) -> list[Object]:
-        """The objects of a type in one namespace, or in all, by namespace and name."""
-        served = self._types[type_.qualified_name]
-        keys = sorted({*served.own, *served.foreign, *served.given})
-        found = (served.find(key) for key in keys if not namespace or key[0] == namespace)
-        return [each for each in found if each is not None and selects(each)]
-
-    def own_objects(self) -> Iterable[tuple[ResourceType, Key, Object]]:
-        """The objects of the store, with their keys."""
-        return ((type_, *each) for type_ in TYPES for each in self._types[type_.qualified_name].own.items())
-
-    def selected(self, selects: Callable[[Object], bool]) -> Sequence[tuple[ResourceType, Key]]:
-        """The keys of all objects, of whatever type, that clients have written or that follow from those."""
-        found = ((type_, key, each) for type_ in TYPES for key, each in self._types[type_.qualified_name].own.items())
-        return [(type_, key) for type_, key, each in found if selects(each)]
-
-    def window(self, type_: ResourceType) -> WatchWindow:
-        """The last changes of a type."""
-        return self._types[type_.qualified_name].window
-
-    def has_content(self, namespace: str) -> bool:
-        """True if a namespace has objects that clients have written."""
-        return any(
-            key[0] == namespace and key not in served.made for served in self._types.values() for key in served.own
-        )
 
     def _is_held(self, type_: ResourceType, object_: Object) -> bool:
         """True if an object that is deleted stays for now: for its finalizers, or for what a namespace has in it."""
         within = type_ is NAMESPACES and self.has_content(object_["metadata"]["name"])
         return within or rules.has_finalizers(object_)
-
-    # Objects of other providers.
-
-    def put_foreign(self, type_: ResourceType, object_: Object, origin: str) -> Object:
-        """
-        Show an object of another provider, in the place of the one that it had with the same name.
-
-        :param origin: the position of its definition, as ``routes/echo.yaml:3:1``.
-        :return: the object with the metadata that every object of the API has.
-        """
-        served, key = self._types[type_.qualified_name], rules.key_of(object_)
-        known = served.foreign.get(key)
-        served.origins[key] = origin
-        after = self._aged(type_, completed(type_, object_), known)
-        if known is not None and is_same(known, after):
-            return known
-        before = served.find(key)
-        served.foreign[key] = after
-        self._show(served, key, before)
-        return served.foreign[key]
-
-    def remove_foreign(self, type_: ResourceType, key: Key) -> None:
-        """Show an object of another provider no longer."""
-        served = self._types[type_.qualified_name]
-        shown = served.find(key)
-        before = served.foreign.pop(key, None)
-        served.origins.pop(key, None)
-        if before is not None:
-            self._show(served, key, shown)
-
-    def _aged(self, type_: ResourceType, object_: Object, before: Object | None) -> Object:
-        """An object of another provider with the metadata that every object of the API has."""
-        if before is not None:
-            return self._changed(type_, before, object_)
-        metadata = {"creationTimestamp": rules.timestamp(self._now()), **object_["metadata"], "generation": 1}
-        identity = "/".join((type_.qualified_name, *rules.key_of(object_)))
-        metadata["uid"] = str(uuid.uuid5(uuid.NAMESPACE_URL, identity))
-        return rules.with_revision({**object_, "metadata": metadata}, self.revision + 1)
-
-    def _changed(self, type_: ResourceType, before: Object, body: Mapping[str, Any]) -> dict[str, Any]:
-        """An object with other content; until that is compiled, it is not programmed."""
-        since = self._types[type_.qualified_name].unchanged_since.get(rules.key_of(before), "")
-        return self._settled(rules.updated(type_, before, body, since), before)
-
-    def _settled(self, after: dict[str, Any], before: Object) -> dict[str, Any]:
-        """An object with the status of the one before it, which is that of other content if the generation differs."""
-        if "status" in before:
-            same = after["metadata"]["generation"] == before["metadata"]["generation"]
-            status = before["status"]
-            after["status"] = status if same else unsettled(status, rules.timestamp(self._now()))
-        return after
-
-    def _show(self, served: ServedObjects, key: Key, before: Object | None, revision: int = 0) -> Object | None:
-        """
-        Make a change visible: the object that is shown for a key gets the next revision.
-
-        :param before: the object that was shown before.
-        :param revision: the least that it may get.
-        :return: the object that is shown now.
-        """
-        after = served.find(key)
-        if after is before:
-            return after
-        if before is not None and after is not None and before["metadata"]["uid"] != after["metadata"]["uid"]:
-            # To watchers, one object goes and another one comes.
-            self.revision = max(self.revision + 1, revision)
-            served.window.add(ObjectChange(self.revision, before, None))
-            before = None
-        self.revision = max(self.revision + 1, revision)
-        if after is not None:
-            after = served.mapping_of(key)[key] = rules.with_revision(after, self.revision)
-        served.window.add(ObjectChange(self.revision, before, after))
-        return after
-
-    # The status, which the gateway itself writes.
-
-    def set_status(
-        self, type_: ResourceType, key: Key, make: Callable[[Object], Mapping[str, Any] | None]
-    ) -> Object | None:
-        """
-        Give an object another status. The store does not keep it: each start finds it out anew.
-
-        :param make: makes the status of the object as it is.
-        :return: the object as it was before, if its status has changed; else None.
-        """
-        served = self._types[type_.qualified_name]
-        before = served.find(key)
-        if before is None:
-            return None
-        status = make(before)
-        if status is None or status == before.get("status"):
-            return None
-        served.unchanged_since.setdefault(key, before["metadata"]["resourceVersion"])
-        served.mapping_of(key)[key] = {**before, "status": status}
-        self._show(served, key, before)
-        return before
-
-    def annotate(self, type_: ResourceType, key: Key, name: str, value: str) -> None:
-        """Give an object an annotation that the gateway finds out anew at each start, and the store does not keep."""
-        served = self._types[type_.qualified_name]
-        before = served.own.get(key)
-        if before is not None and (known := before["metadata"].get("annotations") or {}).get(name) != value:
-            shown = served.find(key)
-            served.own[key] = {**before, "metadata": {**before["metadata"], "annotations": {**known, name: value}}}
-            self._show(served, key, shown)
 
     # Objects that follow from others.
 
@@ -485,10 +311,3 @@ class Collection:
             raise not_found(NAMESPACES, namespace)
         if type_.namespaced and self._is_ending(namespace):
             raise RefusedError(403, f"the namespace {namespace} is being terminated, and takes nothing new", type=type_)
-
-    def _is_ending(self, namespace: str) -> bool:
-        found = self.find(NAMESPACES, ("", namespace))
-        return found is not None and "deletionTimestamp" in found["metadata"]
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._wall_clock(), UTC)
