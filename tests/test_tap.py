@@ -148,9 +148,11 @@ class EndTests(TestCase):
         await lab.process.wait_for_output("the settings stay as they were")
         await wait_for(lambda: lab.status()["problems"], "the problem in the status")
         (text,) = map("{severity}[{code}]: {message}".format_map, lab.status()["problems"])
+        lines = (lab.folder / "meshgate.yaml").read_text().splitlines()
+        line = next(number for number, each in enumerate(lines, 1) if each == "  connect: soon")
         self.assertEqual(
             text.replace(str(lab.folder), "FOLDER"),
-            "error[MG3005]: the settings cannot be reloaded: FOLDER/meshgate.yaml:70:12: error[MG0104]: "
+            f"error[MG3005]: the settings cannot be reloaded: FOLDER/meshgate.yaml:{line}:12: error[MG0104]: "
             'timeouts.connect: \'soon\' is not a duration; write numbers with units, as "1h30m" or "500ms"',
         )
         socket.create_connection(("127.0.0.1", lab.ports[SNI]), timeout=5).close()
