@@ -296,6 +296,13 @@ class FakedGateway:
         """The protocol of a client from this address."""
         return self.plane.factory(listener.key).buildProtocol(IPv4Address("TCP", host, 5555))
 
+    def another(self, listener: Listener, host: str) -> FakeTransport:
+        """One more client, from this address."""
+        client = FakeTransport(self.reactor)
+        client.protocol = self.accept(listener, host)
+        client.protocol.makeConnection(client)
+        return client
+
     def join(self) -> None:
         """Let the dial succeed."""
         self.upstream = self.reactor.accept_dial()

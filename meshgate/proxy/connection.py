@@ -8,7 +8,8 @@ The approach: a connection goes through four phases, and never back. A phase is 
 file: the client's three events (bytes, end of stream, loss), and a method for each.
 
 ========  ============================================================================================
-HELLO     on a listener that sniffs, the ClientHello is read, and its server name chooses the route
+HELLO     on a listener that sniffs, the ClientHello is read, and its server name chooses the route; behind a load
+          balancer, its PROXY header is read first (:mod:`meshgate.proxy.received_header`)
 DIALING   the route is chosen, and an endpoint is searched (:mod:`meshgate.proxy.reaching`)
 RELAYING  client and endpoint are joined (:mod:`meshgate.proxy.relay`)
 CLOSING   the record is complete; a refused client may still read what was written to it
@@ -40,6 +41,7 @@ from meshgate.routing.addresses import address
 from meshgate.routing.balance import choose_destination
 from meshgate.routing.connection_policy import NO_CONNECTION_POLICY
 from meshgate.routing.table import Chain
+from meshgate.transport.dialing import unmapped
 from meshgate.transport.keepalive import timed_out
 from meshgate.transport.wheel import Timer
 from meshgate.wire.clienthello import (
@@ -103,6 +105,7 @@ class Inbound(SearchOwner):
     :ivar held_size: number of bytes that the client has sent before its endpoint was connected.
     :ivar counted: the counters of the limits that the connection is counted in.
     :ivar relay: the relay, in the phase RELAYING.
+    :ivar client_is_certain: the record has the true client; False while a PROXY header may come.
     """
 
     transport: Any
@@ -121,6 +124,7 @@ class Inbound(SearchOwner):
     _deadline: Timer | None = None
     _search: EndpointSearch | None = None
     relay: Relay | None = None
+    client_is_certain: bool = True
 
     def __init__(self, dataplane: Dataplane, listener: ServedListener, record: ConnectionRecord) -> None:
         self.record = record
@@ -261,8 +265,7 @@ class Inbound(SearchOwner):
         listener = self.listener.in_table
         if listener is None:
             return "", None
-        here = self.transport.getHost().host
-        return listener.match_from(sni, address(self.record.client[0]), address(here))
+        return listener.match_from(sni, address(self.record.client[0]), address(self.local_address()[0]))
 
     def _dial(self, chain: Chain) -> None:
         plane, record = self._dataplane, self.record
@@ -317,6 +320,11 @@ class Inbound(SearchOwner):
             self._held = b"".join(self._held)
         self._sent_first = self.held_size
         return self._held
+
+    def local_address(self) -> tuple[str, int]:
+        """As :class:`SearchOwner`."""
+        host = self.transport.getHost()
+        return unmapped(host.host), host.port
 
     def _hold_finish(self) -> None:
         self._finished = True

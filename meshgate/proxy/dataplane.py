@@ -24,9 +24,11 @@ from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Admission, Limits
+from meshgate.proxy.received_header import HeadedInbound
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.lookup import find_chain, suffix_pattern
+from meshgate.routing.proxy_headers import ExpectedHeader
 from meshgate.routing.table import CATCH_ALL, Chain, Listener, ListenerKey, RoutingTable
 from meshgate.transport.descriptors import PortLoad
 from meshgate.transport.network import Network, TwistedNetwork
@@ -43,6 +45,7 @@ class ServedListener:
     :ivar in_table: the listener of the table in force; None if the table does not have it.
     :ivar sniffs: as in the table.
     :ivar by_address: routes also depend on addresses, so that :meth:`chain` cannot choose one.
+    :ivar header: the PROXY header with which its connections begin; None for none.
     :ivar block: the block of its connections in the metrics' counts.
     """
 
@@ -56,6 +59,7 @@ class ServedListener:
         self.in_table: Listener | None = None
         self.sniffs = False
         self.by_address = False
+        self.header: ExpectedHeader | None = None
         self._exact = self._suffixes = _NONE
         self._catch_all: Chain | None = None
 
@@ -66,11 +70,13 @@ class ServedListener:
             self.sniffs = self.by_address = False
             self._exact = self._suffixes = _NONE
             self._catch_all = None
+            self.header = None
         else:
             self.name = str(listener.address)
             self.sniffs, self.by_address = listener.sniffs, bool(listener.by_address)
             self._exact, self._suffixes = listener.exact, listener.suffixes
             self._catch_all = listener.catch_all
+            self.header = listener.header
         if self._counts is not None:
             self._patterns = {}
             self.block = self._counts.listener_block(self.name)
@@ -176,6 +182,8 @@ class Dataplane:
         self._room_is_limited = limits.room_is_limited
         if before or self._room_is_limited:
             for connection in self.connections:
+                if not connection.client_is_certain:
+                    continue
                 record = connection.record
                 connection.counted = self._admission.recount(
                     limits, record.listener, record.client[0], connection.counted
@@ -318,6 +326,9 @@ class _InboundFactory:
         record = ConnectionRecord(next(plane.ids), plane.wall_clock(), plane.seconds(), listener.name, (host, port))
         if plane.metrics is not None:
             plane.metrics.opened(listener.block)
+        if listener.header is not None:
+            # It is admitted once its client is certain.
+            return HeadedInbound(plane, listener, record, listener.header)
         return plane.admit(Inbound(plane, listener, record))
 
 

@@ -23,6 +23,13 @@ class Ending(enum.Enum):
     HELLO_TOO_LARGE = "hello_too_large", "the ClientHello is over the limit of bytes or records"
     HELLO_TIMEOUT = "hello_timeout", "the client did not finish its ClientHello in time"
     CLIENT_CLOSED_EARLY = "client_closed_early", "the client left before a route was chosen"
+    UNTRUSTED_PROXY = (
+        "untrusted_proxy",
+        "the listener requires a PROXY header, and the client is not among the trusted load balancers",
+    )
+    NO_PROXY_HEADER = "no_proxy_header", "the listener requires a PROXY header, and the first bytes are none"
+    BAD_PROXY_HEADER = "bad_proxy_header", "the PROXY header is malformed, or its checksum is wrong"
+    PROXY_HEADER_TIMEOUT = "proxy_header_timeout", "the load balancer did not finish its PROXY header in time"
     NO_ENDPOINT = "no_endpoint", "the destination is unknown or has no endpoint"
     NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
     OVER_LIMIT = (

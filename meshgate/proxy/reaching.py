@@ -27,12 +27,14 @@ from meshgate.proxy.clusters import CountedConnection
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.proxy.sent_header import header_for_endpoint
 from meshgate.proxy.sides import Upstream
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Keepalive
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.table import Destination
 from meshgate.transport.dialing import Attempt, DialError, DialLoop, DialRefused, DialTimeout, LocalShortage
 from meshgate.transport.wheel import Timer
+from meshgate.wire.proxy_protocol import ProxyHeader
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane
@@ -68,12 +70,18 @@ class SearchOwner:
     The owner of a search, who wants the endpoint.
 
     :ivar record: the search fills in the destination, the endpoint dialed last, and the time that dialing took.
+    :ivar received_header: the PROXY header that the connection began with, if a load balancer sent one.
     """
 
     record: ConnectionRecord
+    received_header: ProxyHeader | None = None
 
     def first_bytes(self) -> bytes:
         """Return what the client has sent so far; it is sent to the endpoint that answers."""
+        raise NotImplementedError
+
+    def local_address(self) -> tuple[str, int]:
+        """Return the address and port to which the client has connected, for a PROXY header."""
         raise NotImplementedError
 
     def endpoint_found(self, upstream: Upstream) -> None:
@@ -239,11 +247,18 @@ class EndpointSearch(CountedConnection):
         if owner is not None:
             self._starting = True
             dialing = self._dataplane.network.dial(
-                load.address, load.port, Upstream(), self._timeout(), owner.first_bytes(), self
+                load.address, load.port, Upstream(), self._timeout(), self._first_bytes(owner), self
             )
             self._starting = False
             if dialing is not None:
                 self._dialing = dialing
+
+    def _first_bytes(self, owner: SearchOwner) -> bytes:
+        """The client's bytes so far, after the PROXY header that the destination's policy asks for."""
+        first, policy = owner.first_bytes(), self._policy
+        if policy is NO_UPSTREAM_POLICY or policy.header is None:
+            return first
+        return header_for_endpoint(policy.header, self._record, owner.local_address(), owner.received_header) + first
 
     def _race(self, load: EndpointLoad) -> None:
         owner, plane = self._owner, self._dataplane
@@ -251,7 +266,7 @@ class EndpointSearch(CountedConnection):
             self._starting = True
             self._race_limit = max(2, self._attempts_left)
             self._probing = load.marked
-            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), owner.first_bytes())
+            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), self._first_bytes(owner))
             race.start(load, self._dial_at)
             self._starting = False
 

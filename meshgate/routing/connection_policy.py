@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from meshgate.routing.proxy_headers import HeaderForEndpoint
+
 
 class Algorithm(enum.StrEnum):
     """Balancing algorithms, as :mod:`meshgate.routing.balance` has them."""
@@ -94,6 +96,7 @@ class UpstreamPolicy:
     :ivar keepalive: None to leave keepalive as the transport has it.
     :ivar max_connections: the most connections at once, over all workers; None for no limit.
     :ivar outliers: None for no outlier detection.
+    :ivar header: the PROXY header that endpoints get; None for none.
     :ivar origin: the DestinationRules behind the policy, as text for people; empty for none. It names no lines, since
         any edit above a line changes its number.
     """
@@ -103,6 +106,7 @@ class UpstreamPolicy:
     max_connections: int | None = None
     balancing: Balancing = Balancing()
     outliers: Outliers | None = None
+    header: HeaderForEndpoint | None = None
     origin: str = ""
 
 

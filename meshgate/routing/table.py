@@ -23,6 +23,7 @@ from meshgate.routing.connection_policy import (
     UpstreamPolicy,
 )
 from meshgate.routing.lookup import find_chain
+from meshgate.routing.proxy_headers import ExpectedHeader
 
 ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 -- compared and shown, not bound
 ANY_IPV6: Final = "::"
@@ -199,6 +200,7 @@ class Listener:
     :ivar catch_all: the chain for all other connections; None to close them.
     :ivar by_address: chains that are limited to some addresses, by full name, wildcard, or ``*``; empty under Istio's
         semantics.
+    :ivar header: the PROXY header with which connections begin; None for none.
     """
 
     key: ListenerKey
@@ -208,6 +210,7 @@ class Listener:
     suffixes: Mapping[str, Chain] = field(default_factory=dict)
     catch_all: Chain | None = None
     by_address: Mapping[str, ByAddress] = field(default_factory=dict)
+    header: ExpectedHeader | None = None
 
     @property
     def address(self) -> ListenerKey:

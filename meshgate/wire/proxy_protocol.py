@@ -49,11 +49,11 @@ class ProxyProtocolError(Exception):
     """The bytes are no header that may be used. The message is for people."""
 
 
-class NotProxyProtocol(ProxyProtocolError):
+class NotProxyProtocol(ProxyProtocolError):  # noqa: N818 - it says what the bytes are
     """The bytes are something else than a header, from the first on that differs."""
 
 
-class MalformedHeader(ProxyProtocolError):
+class MalformedHeader(ProxyProtocolError):  # noqa: N818 - the same
     """The bytes begin as a header, and break its rules."""
 
 
@@ -91,7 +91,8 @@ class ProxyHeader:
 
     :ivar length: the number of its bytes; those after it are the client's.
     :ivar version: 1 or 2.
-    :ivar source: the client's address and port, for PROXY; the path of its socket and 0 if it is a Unix socket. Likewise
+    :ivar source: the client's address and port, for PROXY; the path of its socket and 0 if it is a Unix socket.
+        Likewise
         :attr:`destination`, to which the client has connected.
     :ivar tlvs: the fields of a PROXY header.
     """
@@ -166,22 +167,21 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
     length = end + 2
     if words[1] == b"UNKNOWN":
         return ProxyHeader(HeaderKind.UNKNOWN, 1, length)
-    family = {b"TCP4": ipaddress.IPv4Address, b"TCP6": ipaddress.IPv6Address}.get(words[1])
-    if family is None:
+    if words[1] not in (b"TCP4", b"TCP6"):
         raise MalformedHeader("the line of version 1 names none of TCP4, TCP6 and UNKNOWN")
     if len(words) != 6:
         raise MalformedHeader("the line of version 1 does not have two addresses and two ports")
-    source, destination = (_address_v1(word, family) for word in words[2:4])
+    source, destination = (_address_v1(word, words[1] == b"TCP6") for word in words[2:4])
     source_port, destination_port = map(_port_v1, words[4:6])
     return ProxyHeader(HeaderKind.PROXY, 1, length, (source, source_port), (destination, destination_port))
 
 
-def _address_v1(word: bytes, family: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> str:
+def _address_v1(word: bytes, is_ipv6: bool) -> str:
     try:
         text = word.decode("ascii")
         if "%" in text:
             raise ValueError
-        return _unmapped(family(text))
+        return _unmapped(ipaddress.IPv6Address(text) if is_ipv6 else ipaddress.IPv4Address(text))
     except ValueError:
         raise MalformedHeader("an address of the line of version 1 is not of its family") from None
 

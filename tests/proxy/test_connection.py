@@ -16,6 +16,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
+from meshgate.routing.proxy_headers import ExpectedHeader
 from meshgate.routing.table import Addresses, ByAddress, Destination, Endpoint, Listener
 from meshgate.transport.wheel import TICK
 from meshgate.wire.clienthello import UNRECOGNIZED_NAME
@@ -28,6 +29,7 @@ A, B = Endpoint("192.0.2.1", 443), Endpoint("192.0.2.2", 443)
 HELLO = build_hello("a.example.com")
 TO_A = sni_listener({"a.example.com": A})
 FULL = Destination("a", 443, endpoints=(A,), policy=UpstreamPolicy(max_connections=0))
+HEADED = replace(TO_A, header=ExpectedHeader(True, (EVERYWHERE,)))
 SHORT = sni_listener({"a.example.com": chain(A, policy=ConnectionPolicy(max_duration=60))})
 
 
@@ -102,6 +104,10 @@ class EndingTests(SynchronousTestCase):
         (TO_A, send(build_hello(extensions=[(21, bytes(16384))])), Ending.HELLO_TOO_LARGE),
         (TO_A, send(HELLO[:-1], lambda g: g.reactor.advance(15 + TICK)), Ending.HELLO_TIMEOUT),
         (TO_A, send(HELLO[:-1], lambda g: g.client.peer_finishes()), Ending.CLIENT_CLOSED_EARLY),
+        (HEADED, send(HELLO), Ending.NO_PROXY_HEADER),
+        (HEADED, send(b"PROXY \r\n"), Ending.BAD_PROXY_HEADER),
+        (HEADED, lambda g: g.reactor.advance(15 + TICK), Ending.PROXY_HEADER_TIMEOUT),
+        (replace(HEADED, header=ExpectedHeader(True, ())), lambda g: None, Ending.UNTRUSTED_PROXY),
         (sni_listener({"a.example.com": Destination("a", 80)}), send(HELLO), Ending.NO_ENDPOINT),
         (sni_listener({"a.example.com": chain()}), send(HELLO), Ending.NO_ENDPOINT),
         (

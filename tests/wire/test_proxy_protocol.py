@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ class PropertyTests(SynchronousTestCase):
         """The answer does not depend on the cuts, and nothing but the parser's own errors is raised."""
         cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
         edges = [0, *cuts, len(stream)]
-        chunks = [stream[one:other] for one, other in zip(edges, edges[1:], strict=False)]
+        chunks = [stream[one:other] for one, other in pairwise(edges)]
         whole = read([stream])
         self.assertEqual(read(chunks), whole)
         self.assertEqual(read(bytes((byte,)) for byte in stream), whole)
