@@ -26,6 +26,7 @@ from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.lab import Lab
 from meshgate.lab.listening import WorkloadError
 from meshgate.metrics.readiness import Readiness
+from meshgate.processes.clock import Delay
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
 from meshgate.providers.compiling import CompilerState, Compiling, compile_state
@@ -46,7 +47,7 @@ from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.schema import EXTENDED, SettingsFile
-from meshgate.settings.traffic_sections import STANDARD_OUTPUT
+from meshgate.settings.traffic_sections import DRAIN_REMOVED, STANDARD_OUTPUT
 from meshgate.settings.values import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
@@ -148,6 +149,7 @@ class ControlProcess(Service):
         self._lab = Lab(reactor)
         self._api = self._new_api() if content.api else None
         self._first_read: FirstRead | None = None
+        self._drain_delay = Delay(reactor)
         self.readiness = Readiness(self._reporter, self._feed, self._pool, self._ports)
         self._metrics = self._make_metrics() if counting else None
 
@@ -203,12 +205,14 @@ class ControlProcess(Service):
             gc.freeze()
 
     def stopService(self) -> Deferred[None]:
-        """Close the ports, drain the connections, and write the last figures and the last status."""
+        """Wait as the settings say, close the ports, drain the connections, and write the last figures and status."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         self.readiness.draining = "the gateway is stopping"
+        drain = self._settings.content.drain
+        await self._drain_delay.pass_time(drain.delay)
         self._reporter.stopping()
         self._feed.stop()
         self._compiling.stop()
@@ -216,7 +220,7 @@ class ControlProcess(Service):
         if self._api is not None:
             await self._api.stop()
         closed = self._ports.close()
-        await self._pool.stop()
+        await self._pool.stop(drain.time)
         await closed
         await self._lab.stop()
         if self._metrics is not None:
@@ -225,6 +229,7 @@ class ControlProcess(Service):
 
     def end_at_once(self) -> None:
         """End every connection without waiting for its last bytes; the stop of this service then takes no time."""
+        self._drain_delay.end()
         self._pool.end_at_once()
 
     def reopen_logs(self) -> None:
@@ -435,4 +440,5 @@ def _serving(content: SettingsFile) -> ServingSettings:
         content.access_log.format,
         content.transport,
         content.upstream_source,
+        content.drain.time if content.drain.removed == DRAIN_REMOVED else None,
     )

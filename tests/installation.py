@@ -41,6 +41,7 @@ class Installation:
         self.ports: dict[int, int] = {}
         for file in [self.settings, *self.routes.iterdir()]:
             file.write_text(self.renumber(file.read_text()))
+        self.edit_settings(time="0s")  # of the drain: tests that end wait for no connection
         self.process: TwistdProcess
 
     @property

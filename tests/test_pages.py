@@ -108,6 +108,11 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/metrics")
 
+    async def test_drain_and_upgrade(self) -> None:
+        """The lab in the background says that it drains, and ends."""
+        require_program("curl")
+        await Reader(self, installed=True).follow("howto/drain-and-upgrade")
+
     async def test_run_in_a_container(self) -> None:
         """The commands of the Dockerfile install meshgate, and start it as process 1, which SIGTERM ends in order."""
         reader = Reader(self, installed=True)

@@ -12,6 +12,9 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
 
 def follow_monotonic_clock(reactor: Any) -> None:
     """
@@ -30,3 +33,33 @@ def iso_time(seconds: float | None = None) -> str:
     """
     moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Delay:
+    """
+    A delay that may be cut short, even before it begins.
+
+    :param clock: provides IReactorTime.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._passing: Deferred[None] | None = None
+        self._ended = False
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let this time pass, unless :meth:`end` is or was called."""
+        if self._ended or not seconds:
+            return
+        self._passing = deferLater(self._clock, seconds)
+        try:
+            await self._passing
+        except CancelledError:
+            pass
+        self._passing = None
+
+    def end(self) -> None:
+        """End this delay, or the one to come."""
+        self._ended = True
+        if self._passing is not None:
+            self._passing.cancel()

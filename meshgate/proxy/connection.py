@@ -251,7 +251,7 @@ class Inbound(SearchOwner):
         listener = self.listener
         pattern = ""
         if listener.by_address:
-            pattern, chain = self._match_by_address(sni)
+            pattern, chain = self.match_by_address(sni)
         else:
             chain = listener.chain(sni)
         if chain is None:
@@ -261,7 +261,8 @@ class Inbound(SearchOwner):
                 listener.count_pattern(pattern or listener.pattern(sni))
             self._dial(chain)
 
-    def _match_by_address(self, sni: str | None) -> tuple[str, Chain | None]:
+    def match_by_address(self, sni: str | None) -> tuple[str, Chain | None]:
+        """Look up the pattern and the chain where routes also depend on addresses."""
         listener = self.listener.in_table
         if listener is None:
             return "", None

@@ -22,6 +22,7 @@ from meshgate.proxy.clusters import Clusters
 from meshgate.proxy.connection import Inbound
 from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dial_log import DialLog
+from meshgate.proxy.draining import Drain, RemovedRoutes
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Admission, Limits
 from meshgate.proxy.received_header import HeadedInbound
@@ -132,7 +133,8 @@ class Dataplane:
     :ivar ids: the numbers of the next connections.
     :ivar connections: the live connections.
     :ivar joined: number of connections that have an endpoint.
-    :ivar draining: all connections are being closed, and new ones are turned away.
+    :ivar draining: all connections are to end, and new ones are turned away.
+    :ivar removed_routes: drains the connections whose routes are removed, if the settings ask for it.
     """
 
     def __init__(
@@ -170,6 +172,8 @@ class Dataplane:
         self._in_turn: list[Inbound] = []
         self.joined = 0
         self._drained: list[Deferred[None]] = []
+        self._drain: Drain | None = None
+        self.removed_routes = RemovedRoutes(reactor, lambda: self.connections)
 
     @property
     def limits(self) -> Limits:
@@ -199,6 +203,7 @@ class Dataplane:
         self._table = table
         for listener in self._listeners.values():
             listener.update(table)
+        self.removed_routes.table_changed()
 
     @property
     def count(self) -> int:
@@ -213,17 +218,22 @@ class Dataplane:
             listener.update(self._table)
         return _InboundFactory(self, listener)
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, time: float = 0.0) -> Deferred[None]:
         """
-        Close every connection, and accept no new ones from now on.
+        Have every connection end, and accept no new ones from now on.
 
+        :param time: seconds until the last one is closed; see :mod:`meshgate.proxy.draining`.
         :return: fires when the last connection is gone.
         """
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self.draining = True
-        for connection in tuple(self.connections):
-            connection.close(Ending.DRAINED)
+        self.removed_routes.stop()
+        if time and self.connections:
+            self._drain = Drain(self.reactor, time, lambda: self.connections, lambda connection: True)
+        else:
+            for connection in tuple(self.connections):
+                connection.close(Ending.DRAINED)
         self._fire_when_drained()
         return drained
 
@@ -284,6 +294,8 @@ class Dataplane:
         return not self._in_turn
 
     def _fire_when_drained(self) -> None:
+        if self._drain is not None and not self.connections:
+            self._drain.stop()
         while self._drained and not self.connections:
             self._drained.pop().callback(None)
 

@@ -53,7 +53,10 @@ class Ending(enum.Enum):
     IDLE = "idle", "no byte either way for the idle time"
     MAX_DURATION = "max_duration", "the connection had lasted as long as the maxConnectionDuration allows"
     HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"
-    DRAINED = "drained", "the gateway was stopping"
+    DRAINED = (
+        "drained",
+        "the gateway was stopping, or the settings ask to end the connections of removed listeners and routes",
+    )
 
     def __new__(cls, word: str, meaning: str) -> Ending:
         """Make a member whose value is the word."""

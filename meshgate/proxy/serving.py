@@ -38,6 +38,7 @@ class ServingSettings:
     :ivar access_log: the absolute path of the access log, or ``-`` for standard output.
     :ivar transport: a choice of :func:`~meshgate.transport.network.make_network`.
     :ivar upstream_source: the local addresses from which endpoints are dialed; none leaves the choice to the kernel.
+    :ivar drain_removed: seconds in which the connections of removed listeners and routes are ended; None to keep them.
     """
 
     limits: Limits
@@ -46,6 +47,7 @@ class ServingSettings:
     access_log_format: Format
     transport: str = AUTO
     upstream_source: tuple[str, ...] = ()
+    drain_removed: float | None = None
 
 
 class Serving:
@@ -89,6 +91,7 @@ class Serving:
             metrics=metrics,
         )
         self._dataplane.ids = count(first_id)
+        self._dataplane.removed_routes.time = settings.drain_removed
         self.serve = accept_here(self._network, self._dataplane.factory)
 
     @property
@@ -131,6 +134,7 @@ class Serving:
         """
         before, self._settings = self._settings, settings
         self._dataplane.limits = settings.limits
+        self._dataplane.removed_routes.time = settings.drain_removed
         self._network.sources.follow(settings.upstream_source)
         if settings.dns_servers != before.dns_servers:
             self._resolver.stop()
@@ -170,16 +174,17 @@ class Serving:
         """The problems of resolving endpoints, as far as they still exist."""
         return self._resolver.problems()
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, drain_time: float = 0.0) -> Deferred[None]:
         """
         Drain the live connections, and write the last lines of the access log. The caller has closed the ports before.
 
+        :param drain_time: seconds until the last connection is closed.
         :return: fires when everything is written.
         """
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop(drain_time))
 
-    async def _stop(self) -> None:
-        await self._dataplane.drain()
+    async def _stop(self, drain_time: float) -> None:
+        await self._dataplane.drain(drain_time)
         self._network.close()
         await self._resolver.stop()
         if self._ended.access_log is not None:

@@ -20,6 +20,7 @@ from meshgate.settings.service_sections import ApiSettings, LabSettings, Metrics
 from meshgate.settings.traffic_sections import (
     AccessLogSettings,
     DnsSettings,
+    DrainSettings,
     GatewaySettings,
     KeepaliveSettings,
     LimitSettings,
@@ -77,6 +78,7 @@ class SettingsFile(Section):
     )
     limits: LimitSettings = key("How much a connection may use of something, and how many there may be at once.", {})
     listening: ListeningSettings = key("How connections are taken in.", {})
+    drain: DrainSettings = key("How connections end when the gateway stops.", {})
     transport: Annotated[
         Literal["auto", "lean", "twisted"], BeforeValidator(one_of("auto", "lean", "twisted")), ValueForm("Choice")
     ] = key(

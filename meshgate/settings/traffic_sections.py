@@ -26,6 +26,9 @@ from meshgate.settings.values import (
 STANDARD_OUTPUT = "-"
 """The path of the access log that means standard output."""
 
+DRAIN_REMOVED = "drain"
+"""The choice that ends the connections of removed listeners and routes."""
+
 
 class GatewaySettings(Section):
     """The gateway as Istio sees it: the pod that Gateways select."""
@@ -162,6 +165,28 @@ class ListeningSettings(Section):
         "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
         "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
         False,
+    )
+
+
+class DrainSettings(Section):
+    """The end of connections when the gateway stops, is upgraded, or loses a route."""
+
+    delay: Duration = key(
+        "How long the gateway goes on accepting connections after SIGTERM, while /readyz already answers no, so that "
+        "load balancers send no more clients.",
+        "0s",
+    )
+    time: Duration = key(
+        "How long connections may go on after that. Those that are left after half of it are reset one after the "
+        "other, the last at its end, so that their clients do not come back all at once; their ending is drained.",
+        "30s",
+    )
+    removed: Annotated[
+        Literal["keep", "drain"], BeforeValidator(one_of("keep", DRAIN_REMOVED)), ValueForm("Choice")
+    ] = key(
+        "What becomes of the connections of a listener or route that is removed: keep lets them go on until they end, "
+        "drain ends them within time, as above.",
+        "keep",
     )
 
 

@@ -114,12 +114,14 @@ class ReopenLog:
 @dataclass(frozen=True, slots=True)
 class Drain:
     """
-    End all connections, then the process.
+    Let all connections end, then the process.
 
     :ivar at_once: do not wait for bytes that connections still have to send.
+    :ivar time: seconds until the last connection is closed.
     """
 
     at_once: bool = False
+    time: float = 0.0
 
 
 # From a worker to the control process.

@@ -52,7 +52,7 @@ IDS_PER_WORKER: Final = 1_000_000_000
 """The distance between the first connection numbers of two workers."""
 
 END_WITHIN: Final = 10.0
-"""Seconds that the workers have to drain and end before they are killed."""
+"""Seconds that the workers have to end before they are killed, on top of the time of the drain."""
 
 END_AT_ONCE_WITHIN: Final = 3.0
 """The same for workers that are not to wait for connections; a slow reader of the access log gets two of them."""
@@ -97,6 +97,7 @@ class WorkerPool:
         self.table = _EMPTY
         self.stopping = False
         self._at_once = False
+        self._drain_time = 0.0
         self.live_generation = 0
         self._ended: Counter[str] = Counter()
         self._names: dict[str, NameFigures] = {}
@@ -169,6 +170,11 @@ class WorkerPool:
         return [slot.worker_figures() for slot in self._slots]
 
     @property
+    def _ends_within(self) -> float:
+        """Seconds within which workers that are asked to end have to be gone."""
+        return END_AT_ONCE_WITHIN if self._at_once else END_WITHIN + self._drain_time
+
+    @property
     def serving(self) -> int:
         """The number of workers that serve a table."""
         return sum(slot.installed is not None for slot in self._slots)
@@ -201,19 +207,20 @@ class WorkerPool:
                 found.setdefault((problem.code, problem.message.partition(" since ")[0]), problem)
         return tuple(found.values())
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, drain_time: float = 0.0) -> Deferred[None]:
         """
         Have the workers drain their connections, and then end.
 
+        :param drain_time: seconds until the last connection is closed.
         :return: fires when all processes are gone.
         """
         self.stopping = True
+        self._drain_time = drain_time
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
-        self._killing = self._reactor.callLater(within, self._kill_all)
+        self._killing = self._reactor.callLater(self._ends_within, self._kill_all)
         for slot in self._slots:
-            slot.drain()
+            slot.drain(self._at_once, drain_time)
         self._end_when_gone()
         return stopped
 
@@ -312,8 +319,8 @@ class WorkerPool:
 
     def _kill_all(self) -> None:
         self._killing = None
-        within = END_AT_ONCE_WITHIN if self._at_once else END_WITHIN
-        self.log.error("killing the workers that have not ended within {seconds:g} s", seconds=within)
+        seconds = self._ends_within
+        self.log.error("killing the workers that have not ended within {seconds:g} s", seconds=seconds)
         for slot in self._slots:
             slot.kill()
 

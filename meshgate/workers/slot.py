@@ -212,13 +212,17 @@ class WorkerSlot:
         if self._process is not None:
             self._process.send(ReopenLog())
 
-    def drain(self, at_once: bool = False) -> None:
-        """Have the worker drain and end; there will be no other."""
+    def drain(self, at_once: bool = False, time: float = 0.0) -> None:
+        """
+        Have the worker drain and end; there will be no other.
+
+        :param time: seconds until the last connection is closed.
+        """
         if self._restart is not None:
             self._restart.cancel()
             self._restart = None
         if self._process is not None and self.installed is not None:
-            self._process.send(Drain(at_once))
+            self._process.send(Drain(at_once, time))
         else:
             self.kill()
 

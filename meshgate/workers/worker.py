@@ -73,7 +73,7 @@ COLLECTOR_THRESHOLDS: Final = (10_000, 20, 10)
 """Thresholds of :func:`gc.set_threshold`, for the time after the freeze."""
 
 END_WITHIN: Final = 10.0
-"""Seconds within which the process ends once it drains, whatever its connections do."""
+"""Seconds within which the process ends after the time of its drain, whatever its connections do."""
 
 
 class Worker:
@@ -121,12 +121,16 @@ class Worker:
         """Have the control process act on a signal."""
         self._channel.send(SignalReceived(number, when))
 
-    def end(self) -> None:
-        """Stop accepting, drain the connections, and end the process."""
+    def end(self, drain_time: float = 0.0) -> None:
+        """
+        Stop accepting, drain the connections, and end the process.
+
+        :param drain_time: seconds until the last connection is closed.
+        """
         if not self._ending:
             self._ending = True
-            self._reactor.callLater(END_WITHIN, self._stop)
-            Deferred.fromCoroutine(self._end()).addErrback(self._fail)
+            self._reactor.callLater(END_WITHIN + drain_time, self._stop)
+            Deferred.fromCoroutine(self._end(drain_time)).addErrback(self._fail)
 
     # Messages of the control process.
 
@@ -198,7 +202,7 @@ class Worker:
     def _drain(self, message: Drain) -> None:
         if message.at_once and self._serving is not None:
             self._serving.end_at_once()
-        self.end()
+        self.end(message.time)
 
     @property
     def _running_serving(self) -> Serving:
@@ -253,11 +257,11 @@ class Worker:
 
     # The end.
 
-    async def _end(self) -> None:
+    async def _end(self, drain_time: float) -> None:
         ports, self._ports = self._ports, {}
         await DeferredList([port.stop() for port in ports.values()])
         if self._serving is not None:
-            await self._serving.stop()
+            await self._serving.stop(drain_time)
             self._count()
         if self._channel.connected:
             self._channel.close()
