@@ -31,11 +31,7 @@ PROGRAMMED: Final = "Programmed"
 _LONGEST_MESSAGE: Final = 2_000
 """Characters; a resource may have thousands of problems."""
 
-_NOT_PROGRAMMED: Final = {
-    "Gateway": "no VirtualService has a route for one of its servers",
-    "VirtualService": "no Gateway that this gateway runs has taken one of its rules",
-}
-_UNUSED: Final = "no route of this gateway rests on it"
+_UNUSED: Final = "no route of this gateway leads to it (a VirtualService with a Gateway has to name its host)"
 
 Failures = Mapping[ListenerKey, str]
 """Why listeners could not be opened."""
@@ -81,7 +77,7 @@ def status_of(compiled: CompiledObject, object_: Object, live: bool, failures: F
         others = _texts(told) or "; ".join(found.reasons)
     wanted = [
         ("Accepted", found.accepted, "Accepted" if found.accepted else "NotAccepted", others),
-        (PROGRAMMED, *_programmed(compiled, kind, live, failures)),
+        (PROGRAMMED, *_programmed(compiled, object_, live, failures)),
         ("Conflicted", found.conflicted, "Conflict" if found.conflicted else "NoConflicts", conflicts),
         ("ResolvedRefs", not unresolved, "RefNotFound" if unresolved else "ResolvedRefs", unresolved),
     ]
@@ -129,11 +125,11 @@ def _unsettled(condition: Mapping[str, Any], now: str) -> Mapping[str, Any]:
     return {**condition, **pending, "lastTransitionTime": now}
 
 
-def _programmed(compiled: CompiledObject, kind: str, live: bool, failures: Failures) -> tuple[bool, str, str]:
+def _programmed(compiled: CompiledObject, object_: Object, live: bool, failures: Failures) -> tuple[bool, str, str]:
     """The condition Programmed: its status, reason and message."""
     if not compiled.found.programmed:
         told = _texts(compiled.problems) or "; ".join(compiled.found.reasons)
-        return False, "NotProgrammed", told or _NOT_PROGRAMMED.get(kind, _UNUSED)
+        return False, "NotProgrammed", told or _why_nothing(object_)
     keys = compiled.listeners()
     failed = [f"the port {key} cannot be opened: {failures[key]}" for key in keys if key in failures]
     if failed and len(failed) == len(keys):
@@ -141,6 +137,28 @@ def _programmed(compiled: CompiledObject, kind: str, live: bool, failures: Failu
     if not live:
         return False, "Pending", "not all workers serve it yet"
     return True, PROGRAMMED, "; ".join(["all workers serve it", *failed])
+
+
+def _why_nothing(object_: Object) -> str:
+    """Why nothing of an object serves that has no problem itself."""
+    if object_["kind"] == "Gateway":
+        return "no VirtualService has a route for one of its servers (write one that names this Gateway)"
+    if object_["kind"] == "VirtualService":
+        named = "; ".join(_describe(name) for name in _named_gateways(object_))
+        return f"none of its Gateways has a server that serves its rules; their status says why{named and f': {named}'}"
+    return _UNUSED
+
+
+def _describe(gateway: str) -> str:
+    namespace, _, name = gateway.partition("/")
+    return f"kubectl describe gw {name} -n {namespace}"
+
+
+def _named_gateways(virtual_service: Object) -> Sequence[str]:
+    """The Gateways that a VirtualService names, as namespace/name, each once."""
+    namespace = virtual_service["metadata"]["namespace"]
+    named = value_at(virtual_service, ("spec", "gateways")) or ()
+    return list(dict.fromkeys(gateway_reference(each, namespace) for each in named if each != MESH))
 
 
 def _listeners(compiled: CompiledObject, gateway: Object, failures: Failures) -> Iterator[dict[str, Any]]:
@@ -172,9 +190,7 @@ def _listeners(compiled: CompiledObject, gateway: Object, failures: Failures) ->
 def _gateways(compiled: CompiledObject, virtual_service: Object, failures: Failures) -> Iterator[dict[str, Any]]:
     """The Gateways that a VirtualService names: which have taken it, and on which ports."""
     attached = {each.gateway: each for each in compiled.attachments if isinstance(each, GatewayAttachment)}
-    namespace = virtual_service["metadata"]["namespace"]
-    named = value_at(virtual_service, ("spec", "gateways")) or ()
-    for name in dict.fromkeys([*(gateway_reference(each, namespace) for each in named if each != MESH), *attached]):
+    for name in dict.fromkeys([*_named_gateways(virtual_service), *attached]):
         found = attached.get(name)
         if found is None:
             yield {"name": name, "programmed": False}

@@ -201,6 +201,15 @@ class StatusWriterTests(SynchronousTestCase):
         taken = self.collection.get(type_named("VirtualService"), "default", "a")["status"]["gateways"]
         self.assertEqual(taken, [{"name": "default/a", "programmed": True, "ports": [31400]}])
 
+    def test_a_route_of_a_gateway_that_lost_its_port(self) -> None:
+        """A VirtualService without a fault of its own says whose status has the reason."""
+        self.compile(1, *read("a", 31400), *read("b", 31400))
+        self.assertEqual(
+            self.condition("b", kind="VirtualService")["message"],
+            "none of its Gateways has a server that serves its rules; their status says why: kubectl describe gw b -n "
+            "default",
+        )
+
     def test_workload_entries(self) -> None:
         """A WorkloadEntry is programmed if routes lead to its address."""
         text = "\n---\n".join(

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from meshgate.api.object_events import NORMAL, WARNING
 from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import image_name
-from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer
+from meshgate.api.pods.pod_image import AddressInUseError, ContainerError, ContainerRun, IPodImage, IRunningContainer
 from meshgate.api.pods.pod_objects import NO_CONFIG, NO_VOLUME, address_of, containers_of, environment, files
 from meshgate.api.resource_types import value_at
 from meshgate.api.store_interface import Object
@@ -34,6 +34,9 @@ LINGER: Final = 1.0
 """Seconds that a container which goes still takes connections, from workers that do not know it yet."""
 
 LONGEST_GRACE: Final = 300
+
+MOST_MOVES: Final = 3
+"""How often a Pod gets another address; a port that is in use on all of them is in use on every address."""
 
 NO_IMAGE: Final = "ErrImagePull"
 CRASHED: Final = "CrashLoopBackOff"
@@ -51,6 +54,7 @@ class _Container:
     The container of a Pod, running or not.
 
     :ivar made_of: the environment, the arguments and the files that it was made of last.
+    :ivar moves: how often the Pod got another address, since another program had its address and port.
     :ivar is_stopping: True while it ends, before it is started again.
     :ivar starts: how often it was started.
     :ivar reason: a word for why it does not run; empty while it runs.
@@ -64,6 +68,7 @@ class _Container:
     log: PodLog
     made_of: ContainerRun | None = None
     service: IRunningContainer | None = None
+    moves: int = 0
     is_stopping: bool = False
     starts: int = 0
     reason: str = NO_VOLUME
@@ -137,6 +142,14 @@ class PodContainers:
             if made_of == container.made_of and self._reactor.seconds() < container.next_start:
                 return
             self._start(pod, container, made_of, image)
+        except AddressInUseError as error:
+            if container.moves == MOST_MOVES:
+                self._failed(pod, container, error)
+                return
+            container.moves, container.starts = container.moves + 1, container.starts - 1
+            container.address = self._free_address(pod, container.moves)
+            container.log.write(self._timestamp(), f"{error}; the pod moves to {container.address}")
+            self.run(pod)
         except ContainerError as error:
             self._failed(pod, container, error)
 
@@ -144,15 +157,15 @@ class PodContainers:
         metadata = pod["metadata"]
         found = self._containers.get(metadata["uid"])
         if found is None:
-            address = self._free_address(metadata["namespace"], metadata["name"])
+            address = self._free_address(pod, 0)
             log = PodLog(next((str(each.get("name", "")) for each in containers_of(pod)), ""))
             found = self._containers[metadata["uid"]] = _Container(address, log)
         return found
 
-    def _free_address(self, namespace: str, name: str) -> str:
+    def _free_address(self, pod: Object, attempt: int) -> str:
         taken = {each.address for each in (*self._containers.values(), *(each.container for each in self._leaving))}
-        attempt = 0
-        while (address := address_of(namespace, name, attempt)) in taken:
+        metadata = pod["metadata"]
+        while (address := address_of(metadata["namespace"], metadata["name"], attempt)) in taken:
             attempt += 1
         return address
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.plugin import getPlugins
 from zope.interface import implementer
 
-from meshgate.api.pods.pod_image import ContainerError, ContainerRun, IPodImage, IRunningContainer
+from meshgate.api.pods.pod_image import AddressInUseError, ContainerError, ContainerRun, IPodImage, IRunningContainer
 from meshgate.lab.echo import echo_service
 from meshgate.lab.https import KeyPair, https_service
 from meshgate.lab.listening import ListeningService, WorkloadError
@@ -55,7 +55,8 @@ class RunningService:
                 self._service = self._make(0)
                 self._service.startService()
         except WorkloadError as error:
-            raise ContainerError(str(error)) from None
+            in_use = _errno(error) == errno.EADDRINUSE
+            raise (AddressInUseError if in_use else ContainerError)(str(error)) from None
         self.ports = {self._port: self._service.port}
 
     def drain(self) -> Deferred[None]:

@@ -223,17 +223,39 @@ class PodController:
 
     def _follow_set(self, set_: Object) -> None:
         """Have as many Pods of a ReplicaSet as it asks for; of too many, those that are not ready go first."""
-        if "deletionTimestamp" in set_["metadata"]:
+        if "deletionTimestamp" in set_["metadata"] or self._claim(set_):
             return
         pods = sorted(self._owned(PODS, set_), key=lambda each: (not is_ready(each), each["metadata"]["name"]))
         number = replicas_of(set_)
         for surplus in pods[number:]:
             self._record(set_, NORMAL, "SuccessfulDelete", f"Deleted pod: {surplus['metadata']['name']}")
             self._containers.retire(surplus)
-            self._collection.remove_made(PODS, _key(surplus))
+            self._drop(PODS, surplus)
         for _ in range(number - len(pods)):
             made = self._collection.put_made(PODS, self._fresh_pod(set_))
             self._record(set_, NORMAL, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
+
+    def _claim(self, set_: Object) -> bool:
+        """
+        Own the Pods without an owner that a ReplicaSet selects, and release those that it no longer selects
+        (Kubernetes, pkg/controller/controller_ref_manager.go).
+
+        :return: True if a Pod changes; another pass follows then.
+        """
+        selector = value_at(set_, ("spec", "selector"))
+        labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
+        if not isinstance(labels, Mapping) or not labels or selector.get("matchExpressions"):
+            return False
+        changed = False
+        for each in self._collection.list(PODS, set_["metadata"]["namespace"]):
+            metadata = each["metadata"]
+            fits = labels.items() <= (metadata.get("labels") or {}).items()
+            is_free = not metadata.get("ownerReferences") and "deletionTimestamp" not in metadata
+            if (fits and is_free) or (not fits and is_owned_by(each, set_["metadata"]["uid"])):
+                owners = [owner(set_)] if fits else []
+                self._put(PODS, {**each, "metadata": {**metadata, "ownerReferences": owners}})
+                changed = True
+        return changed
 
     def _fresh_pod(self, set_: Object) -> dict[str, Any]:
         uid = set_["metadata"]["uid"]

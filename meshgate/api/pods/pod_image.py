@@ -31,6 +31,10 @@ class ContainerError(Exception):
         self.reason = reason
 
 
+class AddressInUseError(ContainerError):
+    """Another program listens on the container's address and port. The pod gets another address, a few times."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
     """
@@ -61,7 +65,8 @@ class IRunningContainer(Interface):
         """
         Listen.
 
-        :raises ContainerError: if that is not possible.
+        :raises AddressInUseError: if another program has the address and the port.
+        :raises ContainerError: if that is not possible for another reason.
         """
 
     def drain() -> Deferred[None]:

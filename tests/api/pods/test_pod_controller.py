@@ -21,6 +21,7 @@ from meshgate.api.object_events import EventRecorder
 from meshgate.api.pods.endpoint_slices import is_ready
 from meshgate.api.pods.images import find_images, image_name
 from meshgate.api.pods.pod_controller import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, SLICES, PodController
+from meshgate.api.pods.pod_objects import is_owned_by
 from meshgate.api.pods.rollouts import revision_of
 from meshgate.api.resource_types import EVENTS, ResourceType
 from meshgate.lab.certificates import ensure_certificates
@@ -219,6 +220,48 @@ class PodControllerTests(TestCase):
         await delete(self.collection, DEPLOYMENTS, (NAMESPACE, "echo"), None, OPTIONS, "Background")
         await wait_for(lambda: not (self.pods() or self.collection.list(REPLICA_SETS)), "the end of everything")
 
+    async def test_pods_change_owners(self) -> None:
+        """
+        A ReplicaSet adopts Pods that have lost theirs, and releases a Pod that gets another label: it runs on, and
+        another one comes in its place.
+        """
+        await self.create(DEPLOYMENTS, deployment(echo_container(free_port())))
+        (first,) = await self.ready(1)
+        key = (NAMESPACE, self.collection.list(REPLICA_SETS)[0]["metadata"]["name"])
+        await delete(self.collection, REPLICA_SETS, key, None, OPTIONS, "Orphan")
+        await wait_for(lambda: self.adopted(first), "the Pod to be adopted")
+        self.assertEqual([each["metadata"]["uid"] for each in await self.ready(1)], [first["metadata"]["uid"]])
+
+        def relabelled(pod: Any) -> Any:
+            return {**pod, "metadata": {**pod["metadata"], "labels": {"app": "alone"}}}
+
+        await self.collection.update(PODS, (NAMESPACE, first["metadata"]["name"]), relabelled, OPTIONS)
+        await wait_for(lambda: len(self.pods()) == 2 and all(map(is_ready, self.pods())), "another Pod")
+        self.assertEqual([self.adopted(each) for each in self.pods()].count(True), 1)
+        await delete(self.collection, DEPLOYMENTS, (NAMESPACE, "echo"), None, OPTIONS, "Background")
+        await wait_for(
+            lambda: not self.collection.list(REPLICA_SETS) and len(self.pods()) == 1, "the released Pod alone"
+        )
+        self.assertEqual(self.pods()[0]["metadata"]["uid"], first["metadata"]["uid"])
+
+    def adopted(self, pod: Any) -> bool:
+        """True if a Pod belongs to the only ReplicaSet."""
+        sets = self.collection.list(REPLICA_SETS)
+        now = self.collection.find(PODS, (NAMESPACE, pod["metadata"]["name"]))
+        return now is not None and len(sets) == 1 and is_owned_by(now, sets[0]["metadata"]["uid"])
+
+    async def test_services_of_one_deployment(self) -> None:
+        """Two Services on one Deployment, one of them headless, have the same endpoints, each by its own port."""
+        second = service("second", targetPort="tcp")
+        second["spec"] |= {"clusterIP": "None", "selector": {"app": "echo"}}
+        await self.create(DEPLOYMENTS, deployment(echo_container(port := free_port()), replicas=2))
+        await self.create(SERVICES, service(targetPort=port))
+        await self.create(SERVICES, second)
+        addresses = sorted(pod["status"]["podIP"] for pod in await self.ready(2))
+        await wait_for(partial(self.are_endpoints, sorted(2 * addresses)), "the endpoints")
+        found = {each["metadata"]["name"]: each["ports"][0]["port"] for each in self.collection.list(SLICES)}
+        self.assertEqual(found, {"echo-pods": port, "second-pods": port})
+
     async def test_a_set_of_its_own(self) -> None:
         """A ReplicaSet that a client writes has its Pods, and a Pod with restartPolicy Never fails once."""
         template = deployment(echo_container(free_port()))["spec"]["template"]
@@ -302,6 +345,20 @@ class PodControllerTests(TestCase):
         self.assertIn("TCP_PORT has to end with a port", await self.waits("CrashLoopBackOff"))
         (pod,) = self.pods()
         self.assertIn("error: the variable TCP_PORT", self.log(pod))
+
+    async def test_an_address_in_use(self) -> None:
+        """A Pod whose address and port another program has, such as a second lab, moves to another address."""
+        await self.create(DEPLOYMENTS, deployment(echo_container(port := free_port())))
+        (pod,) = await self.ready(1)
+        other = PodControllerTests()
+        other.setUp()
+        self.addCleanup(other.controller.stop)
+        await other.create(DEPLOYMENTS, deployment(echo_container(port)))
+        (moved,) = await other.ready(1)
+        self.assertEqual(moved["metadata"]["name"], pod["metadata"]["name"])
+        self.assertNotEqual(moved["status"]["podIP"], pod["status"]["podIP"])
+        self.assertIn(f"Address already in use; the pod moves to {moved['status']['podIP']}", other.log(moved))
+        self.assertEqual(moved["status"]["containerStatuses"][0]["restartCount"], 0)
 
     async def test_odd_templates(self) -> None:
         """Templates of any form are shown as Pods that cannot run, and the others go on."""
