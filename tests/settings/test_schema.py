@@ -78,7 +78,7 @@ class ShippedFileTests(SynchronousTestCase):
 
     def test_what_is_called_a_default_is_one(self) -> None:
         """A key whose comment tells a default has that value, unless the lab needs another one."""
-        others = {("api", "namespaces"): ["istioinaction"], ("api", "pods"): True}
+        others: dict[Path, Any] = {("api", "namespaces"): ["istioinaction"], ("api", "pods"): True}
         for path, value in others.items():
             self.assertEqual(value_at(self.document, path), value)
         for path, key in places():
