@@ -37,8 +37,6 @@ from meshgate.providers.interfaces import ProviderContext
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.access_log import AccessLogError
-from meshgate.proxy.limits import Limits
-from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.phases import at_once
 from meshgate.resources.problem import Phase, Problem, Severity, has_errors
 from meshgate.routing.compile.compiler import Compilation
@@ -46,8 +44,8 @@ from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
-from meshgate.settings.schema import EXTENDED, SettingsFile
-from meshgate.settings.traffic_sections import DRAIN_REMOVED, STANDARD_OUTPUT
+from meshgate.settings.schema import EXTENDED
+from meshgate.settings.traffic_sections import STANDARD_OUTPUT
 from meshgate.settings.values import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
@@ -56,6 +54,7 @@ from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.transport.ports import Ports
 from meshgate.workers.pool import WorkerPool
+from meshgate.workers.worker_settings import serving_settings
 
 if TYPE_CHECKING:
     from meshgate.api.configuration_api import ConfigurationApi
@@ -135,7 +134,9 @@ class ControlProcess(Service):
         self._compiling = Compiling(reactor, self._install, self._compiled)
         signals = launch.signals.passed_on if launch is not None else None
         counting = content.metrics is not None
-        self._pool = WorkerPool(reactor, workers, _serving(content), self._workers_changed, signals, metrics=counting)
+        self._pool = WorkerPool(
+            reactor, workers, serving_settings(content), self._workers_changed, signals, metrics=counting
+        )
         self._ports = Ports(
             reactor,
             self._pool.serve,
@@ -259,7 +260,7 @@ class ControlProcess(Service):
         self._ports.backlog, self._ports.deferring = content.listening.backlog, content.listening.defer_accept
         self._ports.keepalive = content.keepalive.client.keepalive()
         self._attempt("state folder", lambda: self._reporter.open_folder(settings.state_dir))
-        self._pool.apply_settings(_serving(content))
+        self._pool.apply_settings(serving_settings(content))
         if content.lab != before.content.lab:
             self._lab.stop().addCallback(self._restart_lab)
         self._providers.apply(settings.providers, _context(settings, self._reactor))
@@ -414,31 +415,3 @@ def _proxy(settings: Settings) -> Proxy:
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:
     return ProviderContext(reactor, settings.content.default_namespace)
-
-
-def _serving(content: SettingsFile) -> ServingSettings:
-    """The settings that a worker needs, as plain values."""
-    timeouts, limits = content.timeouts, content.limits
-    return ServingSettings(
-        Limits(
-            hello_timeout=timeouts.hello,
-            hello_bytes=limits.hello_bytes,
-            connect_timeout=timeouts.connect,
-            dial_attempts=limits.dial_attempts,
-            idle=timeouts.idle,
-            half_close=timeouts.half_close,
-            duration_jitter=timeouts.max_duration_jitter,
-            connections=limits.connections,
-            connections_per_listener=limits.connections_per_listener,
-            connections_per_client=limits.connections_per_client,
-            unknown_sni_alert=content.unknown_sni == "alert",
-            client_keepalive=content.keepalive.client.keepalive(),
-            upstream_keepalive=content.keepalive.upstream.keepalive(),
-        ),
-        content.dns.servers,
-        content.access_log.path,
-        content.access_log.format,
-        content.transport,
-        content.upstream_source,
-        content.drain.time if content.drain.removed == DRAIN_REMOVED else None,
-    )

@@ -21,6 +21,7 @@ from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.record import ConnectionRecord
+from meshgate.routing.access_lists import AccessList
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dialing import dial
 from meshgate.transport.network import LEAN, TWISTED, Port, make_network
@@ -190,10 +191,10 @@ class GatewayUnderTest:
         self._clients: list[Peer] = []
         test.addCleanup(self._end)
 
-    def serve(self, *listeners: Listener) -> None:
-        """Make these the routes."""
+    def serve(self, *listeners: Listener, access: Mapping[str, AccessList] | None = None) -> None:
+        """Make these the routes, and these the access lists of Gateways."""
         self.plane.table = RoutingTable(
-            self.plane.table.generation + 1, {listener.key: listener for listener in listeners}
+            self.plane.table.generation + 1, {listener.key: listener for listener in listeners}, access or {}
         )
         failures = self.ports.reconcile(listeners)
         if failures:

@@ -27,17 +27,18 @@ CALL_KEYS = '"port", "bind", "tls", "sni", "source" and "destination"'
 @click.option("--bind", metavar="IP", help="The listener's own bind address. [default: unset]")
 @click.option("--sni", metavar="NAME", help="The server name of the ClientHello. [default: none]")
 @click.option(
+    "--from",
     "--source",
     "source_address",
     metavar="IP",
     default="",
-    help="The client's address. It matters with --semantics extended only.",
+    help="The client's address, for access lists, and for rules by address with --semantics extended.",
 )
 @click.option(
     "--destination",
     metavar="IP",
     default="",
-    help="The address that the client connects to; likewise.",
+    help="The address that the client connects to, with --semantics extended.",
 )
 @click.option("--plain", is_flag=True, help="The client does not speak TLS.")
 @click.option(
@@ -82,7 +83,7 @@ def command(
     wanted = _read_calls(calls) if calls is not None else [one]
     _, compilation = source.answer()
     for call in wanted:
-        explanation = explain(compilation, call)
+        explanation = explain(compilation, call, source.access)
         if form == "json":
             click.echo(json.dumps(explanation.as_json()))
         else:

@@ -24,6 +24,7 @@ from meshgate.resources.names import dns_label
 from meshgate.resources.phases import Rest
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.wording import count_of
+from meshgate.routing.access_lists import AccessEntries
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
 from meshgate.routing.compile.judging import proxy_of
@@ -127,6 +128,11 @@ class Source:
             judged = gateways[:1] if self.gateway else gateways
             rest = _resting(progress, loaded)
             return loaded, judged, loaded.judged(self.proxy, judged, gateways, datetime.now(UTC), rest)
+
+    @property
+    def access(self) -> AccessEntries | None:
+        """The access list of the settings; None without ``--config``."""
+        return self.settings.content.access.entries() if self.settings is not None else None
 
     def answer(self, unread: int = 1) -> tuple[Loaded, Compilation]:
         """

@@ -42,7 +42,7 @@ def command(gateway: Gateway, file: Path, paths: tuple[str, ...], form: str) -> 
     failed = 0
     rows: list[dict[str, Any]] = []
     for case in expectations.cases:
-        explanation = explain(compilation, case.expectation.call)
+        explanation = explain(compilation, case.expectation.call, source.access)
         differences = mismatches(case.expectation, explanation, source.proxy.domain_suffix)
         failed += bool(differences)
         if form == "json":

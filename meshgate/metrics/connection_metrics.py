@@ -27,7 +27,13 @@ _HISTOGRAMS: Final = (
     (f.DURATION, words.DURATION, words.DURATIONS),
 )
 
-_WORKER_COUNTERS: Final = ((f.OTHER, ((("series",), words.OTHER), (("pattern",), words.OTHER_PATTERNS))),)
+_WORKER_COUNTERS: Final = (
+    (f.OTHER, ((("series",), words.OTHER), (("pattern",), words.OTHER_PATTERNS))),
+    (
+        f.WOULD_REFUSE,
+        tuple(((ending.value,), words.WOULD_REFUSE + index) for index, ending in enumerate(words.DRY_ENDINGS)),
+    ),
+)
 """The families that are summed up over the heads of all workers: for each, its labels and their words."""
 
 _ENDINGS: Final = [(words.ENDED + index, ending.value) for index, ending in enumerate(words.ENDINGS)]

@@ -228,6 +228,12 @@ OTHER: Final = Family(
     "Connections that count under the label other, since there are too many series or patterns to tell them apart.",
     ("of",),
 )
+WOULD_REFUSE: Final = Family(
+    "meshgate_dry_run_refusals",
+    COUNTER,
+    "Connections that an access list or a limit would have refused if it were no dry run.",
+    ("ending",),
+)
 
 # Processes.
 LAG: Final = _seconds(

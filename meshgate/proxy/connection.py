@@ -256,6 +256,9 @@ class Inbound(SearchOwner):
             chain = listener.chain(sni)
         if chain is None:
             self._refuse(otherwise if listener.in_table is not None else _NO_ROUTE)
+        elif listener.access_by_gateway and not self._dataplane.admits_to(chain.gateway, self):
+            self.record.gateway = chain.gateway
+            self.close(Ending.DENIED)
         else:
             if listener.sniffs and self._dataplane.metrics is not None:
                 listener.count_pattern(pattern or listener.pattern(sni))

@@ -74,12 +74,17 @@ ENDINGS: Final = tuple(Ending)
 BLOCK: Final = ENDED + len(ENDINGS)
 """Words of a block."""
 
+DRY_ENDINGS: Final = (Ending.DENIED, Ending.OVER_RATE, Ending.OVER_LIMIT)
+"""The endings of which there are dry runs."""
+
 # The words of a worker.
 OTHER: Final = 0
 """Connections that count under ``other``, since all blocks are taken."""
 OTHER_PATTERNS: Final = 1
 """Connections whose pattern counts under ``other``."""
-# Words 2 to 7 are free.
+WOULD_REFUSE: Final = 2
+"""Three words: connections that a dry run would have refused, by :data:`DRY_ENDINGS`."""
+# Words 5 to 7 are free.
 LAG: Final = 8
 """A histogram of the seconds by which the reactor was late for a timer."""
 HEAD: Final = LAG + 2 + len(SECONDS)
@@ -219,6 +224,10 @@ class ConnectionCounts:
             block + _ENDING_WORD[record.ending],
             1,
         )
+
+    def would_refuse(self, ending: Ending) -> None:
+        """Count a connection that would have ended this way if this were no dry run."""
+        self._add(WOULD_REFUSE + DRY_ENDINGS.index(ending), 1)
 
     def dial_failed(self, record: ConnectionRecord, endpoint: str) -> None:
         """Count a failed dial of an endpoint."""

@@ -24,10 +24,12 @@ from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dial_log import DialLog
 from meshgate.proxy.draining import Drain, RemovedRoutes
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import Admission, Limits
+from meshgate.proxy.guard import NO_LISTS, Guard
+from meshgate.proxy.limits import Limits
 from meshgate.proxy.received_header import HeadedInbound
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
+from meshgate.routing.access_lists import AccessList
 from meshgate.routing.lookup import find_chain, suffix_pattern
 from meshgate.routing.proxy_headers import ExpectedHeader
 from meshgate.routing.table import CATCH_ALL, Chain, Listener, ListenerKey, RoutingTable
@@ -47,6 +49,9 @@ class ServedListener:
     :ivar sniffs: as in the table.
     :ivar by_address: routes also depend on addresses, so that :meth:`chain` cannot choose one.
     :ivar header: the PROXY header with which its connections begin; None for none.
+    :ivar guarded: something may refuse its connections, so that the guard has to be asked.
+    :ivar access: the access list of its only Gateway; None if there is none.
+    :ivar access_by_gateway: the access lists of its Gateways, if it has several.
     :ivar block: the block of its connections in the metrics' counts.
     """
 
@@ -61,11 +66,14 @@ class ServedListener:
         self.sniffs = False
         self.by_address = False
         self.header: ExpectedHeader | None = None
+        self.guarded = False
+        self.access: AccessList | None = None
+        self.access_by_gateway: Mapping[str, AccessList] = NO_LISTS
         self._exact = self._suffixes = _NONE
         self._catch_all: Chain | None = None
 
-    def update(self, table: RoutingTable) -> None:
-        """Apply another table."""
+    def update(self, table: RoutingTable, guard: Guard | None = None) -> None:
+        """Apply another table, whose access lists the guard has."""
         listener = self.in_table = table.listeners.get(self.key)
         if listener is None:
             self.sniffs = self.by_address = False
@@ -81,6 +89,13 @@ class ServedListener:
         if self._counts is not None:
             self._patterns = {}
             self.block = self._counts.listener_block(self.name)
+        if guard is not None:
+            self.access, self.access_by_gateway = guard.lists_of(listener)
+            self.ask(guard)
+
+    def ask(self, guard: Guard) -> None:
+        """Ask the guard about new connections if anything may refuse them."""
+        self.guarded = self.access is not None or guard.watches()
 
     def count_pattern(self, pattern: str) -> None:
         """Count a connection by the name pattern of its chain, for the metrics."""
@@ -101,6 +116,9 @@ class ServedListener:
         """Look up the chain for a server name, as :func:`~meshgate.routing.lookup.find_chain`."""
         return find_chain(sni, self._exact, self._suffixes, self._catch_all)
 
+
+JUDGED_AT_ONCE: Final = 200
+"""Live connections that are judged by new access lists before others get their turn."""
 
 _IPV4_MAPPED = "::ffff:"
 _DEFAULT_LIMITS = Limits()
@@ -160,9 +178,8 @@ class Dataplane:
         self.clusters = Clusters(counts)
         self.ended = ended
         self.dial_log = DialLog(reactor.seconds)
-        self._admission = Admission(counts)
+        self._guard = Guard(counts, limits, reactor.seconds, metrics)
         self._limits = limits
-        self._room_is_limited = limits.room_is_limited
         self._table = RoutingTable()
         self._listeners: dict[ListenerKey, ServedListener] = {}
         self.wall_clock = wall_clock
@@ -170,6 +187,7 @@ class Dataplane:
         self.draining = False
         self.connections: set[Inbound] = set()
         self._in_turn: list[Inbound] = []
+        self._to_judge: list[Inbound] = []
         self.joined = 0
         self._drained: list[Deferred[None]] = []
         self._drain: Drain | None = None
@@ -182,16 +200,16 @@ class Dataplane:
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        before, self._limits = self._room_is_limited, limits
-        self._room_is_limited = limits.room_is_limited
-        if before or self._room_is_limited:
+        before, self._limits = self._limits, limits
+        self._guard.limits = limits
+        for listener in self._listeners.values():
+            listener.ask(self._guard)
+        if before.room_is_limited or limits.room_is_limited:
             for connection in self.connections:
-                if not connection.client_is_certain:
-                    continue
-                record = connection.record
-                connection.counted = self._admission.recount(
-                    limits, record.listener, record.client[0], connection.counted
-                )
+                if connection.client_is_certain:
+                    connection.counted = self._guard.recount(connection.record, connection.counted)
+        if limits.access is not None and limits.access != before.access:
+            self._refuse_again()
 
     @property
     def table(self) -> RoutingTable:
@@ -201,9 +219,12 @@ class Dataplane:
     @table.setter
     def table(self, table: RoutingTable) -> None:
         self._table = table
+        changed = self._guard.apply(table)
         for listener in self._listeners.values():
-            listener.update(table)
+            listener.update(table, self._guard)
         self.removed_routes.table_changed()
+        if changed:
+            self._refuse_again()
 
     @property
     def count(self) -> int:
@@ -215,7 +236,7 @@ class Dataplane:
         listener = self._listeners.get(key)
         if listener is None:
             listener = self._listeners[key] = ServedListener(key, self.metrics)
-            listener.update(self._table)
+            listener.update(self._table, self._guard)
         return _InboundFactory(self, listener)
 
     def drain(self, time: float = 0.0) -> Deferred[None]:
@@ -245,19 +266,43 @@ class Dataplane:
 
     # For the connections.
 
-    def admit(self, connection: Inbound) -> Inbound | None:
-        """Admit a connection, or end it as over the limit and return None."""
-        if self._room_is_limited:
-            record = connection.record
-            counted = self._admission.enter(self._limits, record.listener, record.client[0])
-            if counted is None:
-                record.ending = Ending.OVER_LIMIT
-                if self.metrics is not None:
-                    self.metrics.ended(record)
-                self.ended(record)
-                return None
+    def admit(self, connection: Inbound) -> bool:
+        """
+        Admit a connection of a guarded listener, whose client is known, or complete its record with the reason.
+
+        :return: False if it is refused.
+        """
+        record, guard = connection.record, self._guard
+        ending = guard.refusal(record, connection.listener.access)
+        counted = guard.enter(record) if ending is None else None
+        if counted is not None:
             connection.counted = counted
-        return connection
+            return True
+        record.ending = ending or Ending.OVER_LIMIT
+        if self.metrics is not None:
+            self.metrics.ended(record)
+        self.ended(record)
+        return False
+
+    def admits_to(self, gateway: str, connection: Inbound) -> bool:
+        """Judge a connection by the access list of the Gateway of its route, where those of its listener differ."""
+        access = connection.listener.access_by_gateway.get(gateway)
+        return access is None or self._guard.admits_to(access, connection.record)
+
+    def _refuse_again(self) -> None:
+        """End the live connections that the access lists refuse now, some at a time, so that others do not wait."""
+        self._to_judge = list(self.connections)
+        self._judge_some()
+
+    def _judge_some(self) -> None:
+        for _ in range(min(JUDGED_AT_ONCE, len(self._to_judge))):
+            connection = self._to_judge.pop()
+            record, access = connection.record, connection.listener.access
+            is_live = record.ending is None and connection.client_is_certain
+            if is_live and not self._guard.still_admits(record, access):
+                connection.close(Ending.DENIED, at_once=True)
+        if self._to_judge:
+            self.reactor.callLater(0, self._judge_some)
 
     def opened(self, connection: Inbound) -> None:
         """Add a live connection."""
@@ -270,7 +315,7 @@ class Dataplane:
             self.connections.remove(connection)
             connection.listener.active -= 1
         if connection.counted:
-            self._admission.leave(connection.counted)
+            self._guard.leave(connection.counted)
             connection.counted = ()
         self._fire_when_drained()
 
@@ -341,7 +386,8 @@ class _InboundFactory:
         if listener.header is not None:
             # It is admitted once its client is certain.
             return HeadedInbound(plane, listener, record, listener.header)
-        return plane.admit(Inbound(plane, listener, record))
+        connection = Inbound(plane, listener, record)
+        return connection if not listener.guarded or plane.admit(connection) else None
 
 
 classImplements(_InboundFactory, IProtocolFactory, ILoggingContext)

@@ -32,6 +32,11 @@ class Ending(enum.Enum):
     PROXY_HEADER_TIMEOUT = "proxy_header_timeout", "the load balancer did not finish its PROXY header in time"
     NO_ENDPOINT = "no_endpoint", "the destination is unknown or has no endpoint"
     NOT_SERVED = "not_served", "the server terminates TLS, which this gateway does not do yet"
+    DENIED = "denied", "the client's address may not connect, by the settings or by the Gateway"
+    OVER_RATE = (
+        "over_rate",
+        "the client or the listener had more new connections in a short time than the settings allow",
+    )
     OVER_LIMIT = (
         "over_limit",
         "there were as many connections as the settings or the destination's maxConnections allow",

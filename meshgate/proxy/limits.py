@@ -1,5 +1,5 @@
 """
-The limits of connections: times, sizes and numbers from the settings and from traffic policies.
+The limits of connections: times, sizes, numbers and rates from the settings and from traffic policies.
 
 Connections over a limit on their number are turned away: over all connections, those of one listener or those of one
 client. They are counted over all workers (:mod:`meshgate.proxy.shared_counts`), and only for the limits that are set.
@@ -7,13 +7,15 @@ client. They are counted over all workers (:mod:`meshgate.proxy.shared_counts`),
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
+from meshgate.proxy.rates import Rate
 from meshgate.proxy.shared_counts import EVERYTHING, CounterPair, SharedCounts
+from meshgate.routing.access_lists import AccessList
 from meshgate.routing.connection_policy import ConnectionPolicy, Keepalive
 
 FIRST_PROBE_AGE: Final = 5.0
@@ -38,6 +40,10 @@ class Limits:
     :ivar connections_per_listener: largest number of connections of one listener; 0 for no limit.
     :ivar connections_per_client: largest number of connections from one IPv4 address, or one IPv6 network of 64 bits;
         0 for no limit.
+    :ivar client_rate: new connections from one client, counted as in :attr:`connections_per_client`; None for no limit.
+    :ivar listener_rate: new connections of one listener; None for no limit.
+    :ivar dry_run: the limits on numbers and rates refuse nobody; who would be refused is logged and counted.
+    :ivar access: the clients that may connect; None for all.
     :ivar unknown_sni_alert: send a TLS alert to a client whose server name is unknown, before closing.
     :ivar client_keepalive: the keepalive of accepted connections; None for none.
     :ivar upstream_keepalive: the keepalive of connections to endpoints, unless their destination sets one; None for
@@ -55,6 +61,10 @@ class Limits:
     connections: int = 0
     connections_per_listener: int = 0
     connections_per_client: int = 0
+    client_rate: Rate | None = None
+    listener_rate: Rate | None = None
+    dry_run: bool = False
+    access: AccessList | None = None
     unknown_sni_alert: bool = False
     client_keepalive: Keepalive | None = None
     upstream_keepalive: Keepalive | None = None
@@ -78,6 +88,11 @@ class Limits:
         jitter = self.duration_jitter
         return duration * (1 + jitter * rng.random() / 100) if jitter else duration
 
+    @property
+    def rates_are_limited(self) -> bool:
+        """True if a limit on the rate of new connections is set."""
+        return self.client_rate is not None or self.listener_rate is not None
+
     def under(self, policy: ConnectionPolicy) -> Limits:
         """Return the limits of a connection with a policy."""
         return self if policy.idle is None else replace(self, idle=policy.idle)
@@ -85,6 +100,10 @@ class Limits:
 
 IPV6_CLIENT: Final = 64
 """Leading bits of an IPv6 address by which clients are distinguished: one client usually has a whole /64 network."""
+
+_IPV4: Final = 1 << 128
+_MAPPED: Final = 0xFFFF
+"""The upper 96 bits of an IPv6 address that stands for an IPv4 address."""
 
 CountedIn = tuple[CounterPair, ...]
 """The counters that a connection is counted in."""
@@ -140,13 +159,26 @@ class Admission:
         return wanted
 
 
-def client_key(address: str) -> str:
-    """
-    Return the key that a client is counted by: an IPv4 address, or the network of an IPv6 address.
+def client_number(client: str) -> int | None:
+    """As :func:`meshgate.routing.addresses.address`, in a fifth of the time: every connection may be judged by it."""
+    if "%" in client:
+        client = client.partition("%")[0]
+    try:
+        if ":" not in client:
+            return _IPV4 | int.from_bytes(inet_pton(AF_INET, client)) << 96
+        number = int.from_bytes(inet_pton(AF_INET6, client))
+    except (OSError, ValueError):
+        return None
+    return _IPV4 | (number & 0xFFFFFFFF) << 96 if number >> 32 == _MAPPED else number
 
-    :param address: an IP address, with or without a zone.
+
+def client_key(client: str) -> str:
     """
-    if ":" not in address:
-        return address
-    network = ipaddress.IPv6Network((address.partition("%")[0], IPV6_CLIENT), strict=False)
-    return str(network.network_address)
+    Return the key that a client is counted by: an IPv4 address, or the network of an IPv6 address, each as a number.
+
+    :param client: an IP address, with or without a zone.
+    """
+    number = client_number(client)
+    if number is None:
+        return client
+    return f"{number:x}" if number >= _IPV4 else f"{number >> IPV6_CLIENT:x}"

@@ -112,9 +112,8 @@ class HeadedInbound(Inbound):
         self.client_is_certain = True
         self._stop_short_wait()
         plane = self._dataplane
-        if plane.admit(self) is None:
-            # The record is complete.
-            self.close(Ending.OVER_LIMIT)
+        if self.listener.guarded and not plane.admit(self):
+            self.close(self.record.ending or Ending.OVER_LIMIT)  # the record is complete
         elif self.listener.sniffs:
             if self._timer is None:
                 self._wait_long()

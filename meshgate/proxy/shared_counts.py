@@ -20,6 +20,7 @@ from hashlib import blake2b
 from mmap import mmap
 from typing import Final
 
+from meshgate.proxy.rates import DESTINATIONS, LISTENERS, RATE_WORDS, SOURCES, RateTable, table_words
 from meshgate.routing.backoff import WORDS, Backoffs
 
 BUCKETS: Final = 1 << 14
@@ -44,7 +45,7 @@ def new_seed() -> bytes:
 
 def bytes_for(workers: int) -> int:
     """Return the bytes of memory for a number of workers, all of them zero at first."""
-    return (workers * _COUNTERS + WORDS) * _COUNTER_BYTES
+    return (workers * _COUNTERS + RATE_WORDS + WORDS) * _COUNTER_BYTES
 
 
 class SharedCounts:
@@ -55,11 +56,20 @@ class SharedCounts:
     :param slot: the index of the worker's slot, from 0, which is its row.
     :param seed: a result of :func:`new_seed`.
     :ivar backoffs: the marks of endpoints.
+    :ivar client_rates: the rates of new connections by client; those by listener are in ``listener_rates``.
+    :ivar destination_rates: the bytes to and from destinations.
     """
 
     def __init__(self, memory: bytearray | mmap, slot: int, seed: bytes) -> None:
         words = memoryview(memory).cast("q")
-        self._counters = words[:-WORDS]
+        rest = len(words) - WORDS - RATE_WORDS
+        self._counters = words[:rest]
+        sources = rest + table_words(SOURCES)
+        listeners = sources + table_words(LISTENERS)
+        destinations = listeners + table_words(DESTINATIONS)
+        self.client_rates = RateTable(words[rest:sources], seed)
+        self.listener_rates = RateTable(words[sources:listeners], seed)
+        self.destination_rates = RateTable(words[listeners:destinations], seed)
         self.backoffs = Backoffs(words[-WORDS:], slot)
         self._row = self._row_of(slot)
         self._seed = seed

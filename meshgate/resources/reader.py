@@ -228,6 +228,7 @@ def _read_kind(
     faults += spec_faults
     faults += chain_rules(kind.faults(partial, key))
     faults += chain_rules(kind.label_faults(partial, partial_metadata.labels))
+    faults += chain_rules(kind.annotation_faults(partial_metadata.annotations))
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     text = b"" if kind.confidential else _as_json(document)

@@ -14,6 +14,10 @@ from typing import Final, NamedTuple
 BITS: Final = 129
 """The bits of an address, that of the family included."""
 
+_IPV4: Final = 1 << 128
+_MAPPED_BITS: Final = 96
+"""The number of upper bits that make an IPv6 address stand for an IPv4 address."""
+
 
 class Network(NamedTuple):
     """
@@ -49,6 +53,8 @@ def network(text: str) -> Network | None:
     except ValueError:
         return None
     length = parsed.prefixlen + 1
+    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped and length > _MAPPED_BITS:
+        length -= _MAPPED_BITS
     return Network(length, address_bits(parsed.network_address) >> (BITS - length))
 
 
@@ -66,7 +72,7 @@ def address_bits(parsed: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
         if parsed.ipv4_mapped is None:
             return int(parsed)
         parsed = parsed.ipv4_mapped
-    return 1 << 128 | int(parsed) << 96
+    return _IPV4 | int(parsed) << 96
 
 
 def host_port(host: str, port: int) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain as chain_together
 from typing import Final, NamedTuple
 
+from meshgate.routing.access_lists import AccessList
 from meshgate.routing.addresses import EVERYWHERE, Network, host_port, leading
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
@@ -294,12 +295,14 @@ class RoutingTable:
 
     :ivar generation: the number of the table, counted from 1 by the process that compiles; 0 for the empty table before
         the first.
+    :ivar access: the access lists of Gateways that have one, by ``namespace/name``.
     :ivar all_destinations: the destinations of all chains, each object once; None in a table for which nobody has
         collected them, so that :meth:`destinations` walks through the chains.
     """
 
     generation: int = 0
     listeners: Mapping[ListenerKey, Listener] = field(default_factory=dict)
+    access: Mapping[str, AccessList] = field(default_factory=dict)
     all_destinations: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
 
     def destinations(self) -> Iterable[Destination]:

@@ -2,8 +2,8 @@
 The settings of one gateway, read from their file, and every problem of the file at once.
 
 There is one form of the settings: the frozen models of :mod:`meshgate.settings.schema`, with absolute paths. Only
-workers get another one, :class:`~meshgate.proxy.serving.ServingSettings`, which :mod:`meshgate.control` copies from
-these, since a worker that imported the models would be 6 MiB larger.
+workers get another one, :class:`~meshgate.proxy.serving.ServingSettings`, copied from these by
+:mod:`meshgate.workers.worker_settings`, since a worker that imported the models would be 6 MiB larger.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from meshgate.providers.interfaces import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
+from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import SettingsFile
 from meshgate.settings.service_sections import ApiSettings
-from meshgate.settings.traffic_sections import STANDARD_OUTPUT
+from meshgate.settings.traffic_sections import STANDARD_OUTPUT, LimitSettings
 from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 
@@ -114,6 +115,9 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
         judged.append(Fault(("providers",), "MG0107", message, hint, Severity.WARNING))
     if content is not None and content.api is not None:
         judged += _api_faults(content.api)
+    if content is not None:
+        judged += access_faults(content.access)
+        judged += _burst_faults(content.limits)
     several = content is not None and isinstance(content.workers, int) and content.workers > 1
     if several and not connections_are_spread():
         message = "one worker serves: this system does not spread the connections of a port over processes"
@@ -129,6 +133,18 @@ def _api_faults(api: ApiSettings) -> Iterator[Fault]:
     if api.http_writes and not api.http:
         message = "http_writes has no meaning without http: with HTTPS the credentials decide who may write"
         yield Fault(("api", "http_writes"), UNUSABLE, message, "leave it out, or add http: true")
+
+
+def _burst_faults(limits: LimitSettings) -> Iterator[Fault]:
+    """A warning for each burst without a rate."""
+    for name, burst, rate in (
+        ("client", limits.client_burst, limits.client_rate),
+        ("listener", limits.listener_burst, limits.listener_rate),
+    ):
+        if burst and not rate.times:
+            message = f"{name}_burst has no effect without {name}_rate"
+            hint = "add the rate, or leave the burst out"
+            yield Fault(("limits", f"{name}_burst"), NO_EFFECT, message, hint, Severity.WARNING)
 
 
 def _choose_providers(

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from meshgate.resources.model import Items, ValueForm
+from meshgate.settings.access_sections import AccessSettings
 from meshgate.settings.section import Section, key
 from meshgate.settings.service_sections import ApiSettings, LabSettings, MetricsSettings
 from meshgate.settings.traffic_sections import (
@@ -77,6 +78,11 @@ class SettingsFile(Section):
         {},
     )
     limits: LimitSettings = key("How much a connection may use of something, and how many there may be at once.", {})
+    access: AccessSettings = key(
+        "Which clients may connect at all; each Gateway may have further lists, as annotations. New lists also hold "
+        "for the connections that are there: those that they refuse are reset.",
+        {},
+    )
     listening: ListeningSettings = key("How connections are taken in.", {})
     drain: DrainSettings = key("How connections end when the gateway stops.", {})
     transport: Annotated[

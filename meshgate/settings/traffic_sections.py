@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict
 
 from meshgate.resources.model import Items, Labels, ValueForm
 from meshgate.routing.connection_policy import Keepalive
+from meshgate.settings.access_sections import Rate
 from meshgate.settings.section import Section, key
 from meshgate.settings.values import (
     Duration,
@@ -141,6 +142,21 @@ class LimitSettings(Section):
     )
     connections_per_client: Annotated[int, ValueForm("Number")] = key(
         "The same for each client, which is an IPv4 address or an IPv6 network of 64 bits; 0 means no limit.", 0, ge=0
+    )
+    client_rate: Rate = key(
+        "How many new connections one client may make, over all workers, as 20/s, 300/m or 1000/h. As many may come at "
+        "once, and after that one each time that its share of the second, minute or hour has passed. One more is "
+        "closed at once, and logged with the ending over_rate. 0 means no limit.",
+        0,
+    )
+    client_burst: Annotated[int, ValueForm("Number")] = key(
+        "How many may come at once, if not as many as the number in client_rate says; 0 means that.", 0, ge=0
+    )
+    listener_rate: Rate = key("The same for each listener; 0 means no limit.", 0)
+    listener_burst: Annotated[int, ValueForm("Number")] = key("As client_burst, for listener_rate.", 0, ge=0)
+    dry_run: Annotated[bool, ValueForm("true or false")] = key(
+        "Refuse nobody by these limits on the number and the rate of connections, and log and count who would be.",
+        False,
     )
 
 

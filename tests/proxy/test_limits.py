@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.limits import Admission, Limits, client_key
+from meshgate.proxy.limits import Admission, Limits, client_key, client_number
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
+from meshgate.routing.addresses import address
 from meshgate.routing.table import Endpoint
 from tests.fakes import FakedGateway
 from tests.peers import GatewayUnderTest, Origin, on_every_transport, tcp_listener
@@ -83,10 +84,17 @@ class ClientKeyTests(SynchronousTestCase):
 
     def test_addresses(self) -> None:
         """IPv4 by address; IPv6 by network, since one client has all the addresses in it."""
-        self.assertEqual(client_key("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(client_key("192.0.2.1"), client_key("::ffff:192.0.2.1"))
+        self.assertNotEqual(client_key("192.0.2.1"), client_key("192.0.2.2"))
         self.assertEqual(client_key("2001:db8:1:2:3::4"), client_key("2001:db8:1:2::"))
         self.assertNotEqual(client_key("2001:db8:1:2::1"), client_key("2001:db8:1:3::1"))
-        self.assertEqual(client_key("fe80::1%eth0"), "fe80::")
+        self.assertEqual(client_key("fe80::1%eth0"), client_key("fe80::2"))
+        self.assertEqual(client_key(""), "")
+
+    @given(st.one_of(st.ip_addresses().map(str), st.text(max_size=20)))
+    def test_the_fast_reading_of_an_address(self, text: str) -> None:
+        """It reads what Python's own does, and nothing else."""
+        self.assertEqual(client_number(text), address(text))
 
 
 class ChangedLimitTests(SynchronousTestCase):

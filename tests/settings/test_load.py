@@ -243,6 +243,19 @@ class LoadTests(SettingsTestCase):
                 "[{name: files, type: directory, paths: [routes/]}])",
             )
 
+    def test_access_that_changes_nothing_is_a_warning(self) -> None:
+        """Networks that others cover, a dry run of nothing, and a burst without a rate; each has its line."""
+        for text, wanted in (
+            ("access: {allow: [10.0.0.0/8, 10.1.0.0/16]}", "access.allow[1]: 10.1.0.0/16 has no effect beside"),
+            ("access: {allow: ['::1'], deny: ['::/0']}", "access.allow[0]: ::1 in allow has no effect: ::/0 in deny"),
+            ("access: {deny: [192.0.2.1, 192.0.2.1]}", "access.deny[1]: 192.0.2.1 stands in deny twice"),
+            ("access: {dry_run: true}", "access.dry_run: dry_run has no effect without allow or deny"),
+            ("limits: {client_burst: 5}", "limits.client_burst: client_burst has no effect without client_rate"),
+        ):
+            (warning,) = self.load(f"{SMALLEST}{text}\n").warnings
+            self.assertIn(f"warning[MG0109]: {wanted}", str(warning))
+            self.assertIn(f"meshgate.yaml:{SMALLEST.count(chr(10)) + 1}:", str(warning))
+
     def test_an_api_without_credentials(self) -> None:
         """It stays on this machine, and asks for writes only where it is without them; an error has the line."""
         for api, words in (

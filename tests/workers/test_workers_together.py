@@ -40,6 +40,49 @@ class LimitTests(WorkersTestCase):
         room = busiest["connections"]
         self.assertEqual([self.admitted(port) for _ in range(room + 5)], [True] * room + [False] * 5)
 
+    async def test_rates_and_access_lists_of_all_workers(self) -> None:
+        """
+        Three connections an hour from one address, whichever worker gets them. A reload with other lists resets those
+        who are denied now, and nobody else; a Gateway's list holds as soon as its file is there.
+        """
+        lab = await self.start(client_rate="3/h", deny="[127.0.0.9]")
+        port = lab.ports[ECHO]
+        held = {source: self.from_address(port, source) for source in ("127.0.0.3", "127.0.0.4", "127.0.0.5")}
+        self.assertEqual([self.was_greeted(client) for client in held.values()], [True] * 3)
+        for source, wanted in (("127.0.0.3", [True, True, False, False]), ("127.0.0.9", [False])):
+            admitted = [self.was_greeted(self.from_address(port, source)) for _ in wanted]
+            self.assertEqual(admitted, wanted, source)
+        await self.state(lab, "the endings", lambda status: status["ended"] == {"over_rate": 2, "denied": 1})
+        lab.edit_settings(client_rate="0", deny="[127.0.0.4]")
+        lab.process.signal(signal.SIGHUP)
+        await lab.logged(ending="denied", client="{}:{}".format(*held["127.0.0.4"].getsockname()))
+        self.assertTrue(self.was_greeted(self.from_address(port, "127.0.0.9")))
+        gateway = lab.routes / "20-echo-gateway.yaml"
+        annotation = "metadata:\n  annotations: {meshgate.io/deny: 127.0.0.5/32}\n"
+        gateway.write_text(gateway.read_text().replace("metadata:\n", annotation, 1))
+        await lab.logged(ending="denied", client="{}:{}".format(*held["127.0.0.5"].getsockname()))
+        held["127.0.0.3"].sendall(b"still there\n")
+        self.assertIn(b"still there", held["127.0.0.3"].recv(100))
+
+    def from_address(self, port: int, source: str) -> socket.socket:
+        """A client from an address."""
+        client = socket.create_connection(("127.0.0.1", port), timeout=SECONDS, source_address=(source, 0))
+        self.addCleanup(client.close)
+        return client
+
+    def was_greeted(self, client: socket.socket) -> bool:
+        """Whether the greeting comes before the end."""
+        greeting = b""
+        while not greeting.endswith(END_OF_GREETING):
+            try:
+                piece = client.recv(4096)
+            except ConnectionResetError:
+                return False
+            if not piece:
+                return False
+            greeting += piece
+        return True
+
 
 class PortTests(WorkersTestCase):
     """The parent owns the ports."""

@@ -20,6 +20,7 @@ from meshgate.resources.kinds import (
     virtualservice,
     workloadentry,
 )
+from meshgate.resources.kinds.access_annotations import access_faults
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import name_text, plural
@@ -53,6 +54,10 @@ def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
     return iter(())
 
 
+def _no_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
+    return iter(())
+
+
 def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
     return iter(())
 
@@ -67,6 +72,7 @@ class Kind:
     :ivar model: the model of its spec.
     :ivar faults: runs the rules between the fields of its spec and the resource's name and namespace.
     :ivar label_faults: runs the rules between the fields of its spec and the resource's labels.
+    :ivar annotation_faults: runs the rules for the annotations that this gateway reads.
     :ivar flat: True if the fields of the spec are at the top level of the document.
     :ivar confidential: True if no content of it may be shown.
     :ivar short_name: kubectl's short name for it, or empty.
@@ -79,6 +85,7 @@ class Kind:
     model: type[BaseModel]
     faults: Callable[[Any, ResourceKey], Iterator[Fault]] = _no_faults
     label_faults: Callable[[Any, Mapping[str, str]], Iterator[Fault]] = _no_label_faults
+    annotation_faults: Callable[[Mapping[str, str]], Iterator[Fault]] = _no_annotation_faults
     flat: bool = False
     confidential: bool = False
     mostly_unread: bool = False
@@ -105,6 +112,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             gateway.GatewaySpec,
             gateway.faults,
+            annotation_faults=access_faults,
             short_name="gw",
         ),
         Kind(

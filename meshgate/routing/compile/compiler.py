@@ -30,6 +30,7 @@ from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.access_lists import AccessEntries, AccessList
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.compile.catalog import Catalog
@@ -39,6 +40,7 @@ from meshgate.routing.compile.destination_checks import DestinationChecks
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
+from meshgate.routing.compile.gateway_access import GatewayAccess
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, Translation, unselected
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies
@@ -66,6 +68,7 @@ class Compilation:
     :ivar statuses: of each resource.
     :ivar rules: the DestinationRules of the table's destinations.
     :ivar translations: the ports of the gateway's Services, and the ports of listeners to which they lead.
+    :ivar access: the access lists of Gateways, by ``namespace/name``.
     :ivar counts: of the resources, where those that are not valid are known.
     :ivar objects: the identity and the generation of the object of the API of which each resource is, if it is one.
     """
@@ -75,6 +78,7 @@ class Compilation:
     statuses: Mapping[ResourceKey, ResourceStatus] = field(default_factory=dict)
     rules: RuleLookup = field(default_factory=RuleLookup, compare=False)
     translations: tuple[Translation, ...] = ()
+    access: Mapping[str, AccessEntries] = field(default_factory=dict)
     counts: ResourceCounts = NO_RESOURCES
     objects: Mapping[ResourceKey, tuple[str, int]] = field(default_factory=dict)
 
@@ -136,7 +140,9 @@ async def compile_change(
         await rest()
     problems = compiler.problems()
     await rest()
-    return Compilation(table, problems, compiler.statuses(problems), compiler.rules(), compiler.translations())
+    return Compilation(
+        table, problems, compiler.statuses(problems), compiler.rules(), compiler.translations(), compiler.access()
+    )
 
 
 class Compiler:
@@ -178,6 +184,7 @@ class Compiler:
         self._analysis = Analysis(self._analyzed_gateways, self._refused.keys())
         self._statuses = Statuses()
         self._families = BindFamilies()
+        self._access = GatewayAccess()
         self._table = RoutingTable()
 
     def apply(self, change: ResourceChange) -> None:
@@ -188,6 +195,7 @@ class Compiler:
             if isinstance(resource.spec, GatewaySpec):
                 self._gateways.remove(resource)
                 self._families.remove(resource)
+                self._access.remove(resource)
                 self._stop_analyzing_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.remove(resource))
@@ -203,6 +211,7 @@ class Compiler:
             if isinstance(resource.spec, GatewaySpec):
                 self._gateways.add(resource)
                 self._families.add(resource)
+                self._access.add(resource)
                 self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.add(resource))
@@ -261,7 +270,7 @@ class Compiler:
 
     def join(self, generation: int) -> RoutingTable:
         """Join all Gateways to the table."""
-        self._table = _table(self._families.narrowed(self._gateways.join()), generation)
+        self._table = _table(self._families.narrowed(self._gateways.join()), self._access.lists, generation)
         return self._table
 
     def check_destinations(self, budget: int) -> bool:
@@ -309,6 +318,10 @@ class Compiler:
     def translations(self) -> tuple[Translation, ...]:
         """The ports of the gateway's Services, and the ports of listeners to which they lead."""
         return self._gateway_pods.translations()
+
+    def access(self) -> Mapping[str, AccessEntries]:
+        """The access lists of Gateways."""
+        return self._access.entries
 
     def statuses(self, problems: Collection[Problem]) -> Mapping[ResourceKey, ResourceStatus]:
         """
@@ -401,14 +414,16 @@ def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[An
     return [resource for resource in resources if isinstance(resource.spec, spec)]
 
 
-def _table(listeners: Mapping[ListenerKey, Listener], generation: int) -> RoutingTable:
+def _table(
+    listeners: Mapping[ListenerKey, Listener], access: Mapping[str, AccessList], generation: int
+) -> RoutingTable:
     """A table, with the destinations of all its chains collected."""
     destinations: dict[int, Destination] = {}
     for listener in listeners.values():
         for chain in listener.unordered_chains():
             for destination in chain.destinations:
                 destinations[id(destination)] = destination
-    return RoutingTable(generation, listeners, tuple(destinations.values()))
+    return RoutingTable(generation, listeners, access, tuple(destinations.values()))
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

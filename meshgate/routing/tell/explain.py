@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from meshgate.resources.problem import Problem
+from meshgate.routing.access_lists import AccessEntries
 from meshgate.routing.addresses import address
 from meshgate.routing.balance import shares
 from meshgate.routing.compile.compiler import Compilation
@@ -30,6 +31,7 @@ from meshgate.routing.table import (
     ListenerKey,
     RoutingTable,
 )
+from meshgate.routing.tell.access_texts import access_step
 from meshgate.routing.tell.policy_texts import (
     connection_json,
     connection_text,
@@ -118,8 +120,12 @@ class Explanation:
         }
 
 
-def explain(compilation: Compilation, call: Call) -> Explanation:
-    """Look a connection up in the table, with a sentence for each step."""
+def explain(compilation: Compilation, call: Call, access: AccessEntries | None = None) -> Explanation:
+    """
+    Look a connection up in the table, with a sentence for each step.
+
+    :param access: the access list of the settings, if they are known.
+    """
     way, call = _through_service(compilation, call)
     listener = _listener(compilation.table, call)
     key = listener.address if listener is not None else ListenerKey(call.bind or ANY_IPV6, call.port)
@@ -130,6 +136,10 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
         return Explanation("no_listener", None, (*way, *_no_listener(compilation, key)), tuple(lost))
     sni = call.sni.lower().removesuffix(".") if call.tls and call.sni else None
     steps = [*way, f"the listener {key} is open, and {_first_move(listener)}"]
+    admitted, step = access_step(access, call.source)
+    steps += step
+    if not admitted:
+        return Explanation("closed", None, tuple(steps), tuple(lost))
     chain = listener.lookup_from(sni if listener.sniffs else None, address(call.source), address(call.destination))
     if listener.sniffs:
         steps += _candidates(listener, sni, call.tls)
@@ -138,6 +148,10 @@ def explain(compilation: Compilation, call: Call) -> Explanation:
         return Explanation("closed", None, tuple(steps), tuple(lost))
     if listener.by_address:
         steps.append(_by_address(call, chain))
+    admitted, step = access_step(compilation.access.get(chain.gateway), call.source)
+    steps += step
+    if not admitted:
+        return Explanation("closed", chain, tuple(steps), tuple(lost))
     rules = {each.host: compilation.rules.candidates(each.host) for each in chain.destinations}
     steps += _chosen(chain, rules)
     result: Result = "routed" if chain.virtual_service else "closed"
