@@ -410,6 +410,7 @@ def _proxy(settings: Settings) -> Proxy:
         ipv6=ipv6_exists(),
         locality=gateway.locality,
         node=gateway.node,
+        headers=content.listening.proxy_protocol.defaults(),
     )
 
 

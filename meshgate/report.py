@@ -105,7 +105,7 @@ def _route_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     several = len(destinations) > 1
     return (
         _port_text(row),
-        row["protocol"],
+        row["protocol"] + (f"\n{row['proxy_protocol']['mode']} PROXY header" if row.get("proxy_protocol") else ""),
         "\n".join(row["hosts"]),
         row["gateway"],
         row["virtual_service"] or "-",
@@ -283,7 +283,9 @@ def _print_port(port: str, change: PortChange | None) -> None:
 
 def _port_mode(mode: PortMode) -> str:
     first = "TLS, the first bytes decide" if mode.sniffs else "plain TCP"
-    return f"{first}, IPv4 and IPv6" if mode.dual_stack else first
+    if mode.dual_stack:
+        first = f"{first}, IPv4 and IPv6"
+    return f"{first}, {mode.header}" if mode.header else first
 
 
 def _name_mark(change: NameChange) -> str:

@@ -18,7 +18,7 @@ from tests.key_pairs import key_pair, terminating
 
 READ = ("destinationrule", "documents", "fields", "gateway", "serviceentry", "virtualservice")
 LOADED = ("expectations", "settings")
-OF_OTHER_TESTS = {"MG2073"}
+OF_OTHER_TESTS = {"MG2073", "MG2084"}
 
 
 class ReadingTests(GoldenTestCase, groups=READ):

@@ -113,6 +113,11 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/drain-and-upgrade")
 
+    async def test_behind_a_load_balancer(self) -> None:
+        """The lab expects headers, and curl sends one, none, and a false one."""
+        require_program("curl")
+        await Reader(self, installed=True).follow("howto/behind-a-load-balancer")
+
     async def test_run_in_a_container(self) -> None:
         """The commands of the Dockerfile install meshgate, and start it as process 1, which SIGTERM ends in order."""
         reader = Reader(self, installed=True)

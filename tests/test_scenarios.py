@@ -462,38 +462,83 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        71, "The header of version 1 is sent exactly, for both families.", reason="Not there yet: the PROXY protocol."
+        71,
+        "The header of version 1 is sent exactly, for both families.",
+        (
+            "wire.test_proxy_protocol.BuildTests.test_exact_bytes",
+            "proxy.test_received_header.SentHeaderTests.test_addresses",
+        ),
     ),
     Scenario(
         72,
         "A header is read, and the client that it names is in the log and is the one that limits count.",
-        reason="Not there yet: the PROXY protocol.",
+        (
+            "proxy.test_received_header.HeaderTests.test_the_client_is_the_true_one",
+            "proxy.test_received_header.HeaderTests.test_limits_count_the_true_client",
+            "proxy.test_proxy_protocol_peers.PeerTests.test_every_way",
+        ),
     ),
     Scenario(
         73,
         "Without the option, a header is a client's bytes like any other.",
-        reason="Not there yet: the PROXY protocol.",
+        ("proxy.test_received_header.OptionalTests.test_strangers_are_served_as_they_are",),
     ),
-    Scenario(74, "UNKNOWN and LOCAL, with and without further fields.", reason="Not there yet: the PROXY protocol."),
+    Scenario(
+        74,
+        "UNKNOWN and LOCAL, with and without further fields.",
+        (
+            "proxy.test_received_header.HeaderTests.test_local_and_unknown_keep_the_address",
+            "wire.test_proxy_protocol.VectorTests.test_verdicts",
+        ),
+    ),
     Scenario(
         75,
         "Address blocks that are too short or too long, Unix addresses, unknown commands and versions.",
-        reason="Not there yet: the PROXY protocol.",
+        (
+            "wire.test_proxy_protocol.Version2Tests.test_commands_and_families",
+            "wire.test_proxy_protocol.VectorTests.test_verdicts",
+        ),
     ),
-    Scenario(76, "A header of version 1 of more than 107 bytes.", reason="Not there yet: the PROXY protocol."),
-    Scenario(77, "A header that is cut behind any byte.", reason="Not there yet: the PROXY protocol."),
+    Scenario(
+        76,
+        "A header of version 1 of more than 107 bytes.",
+        ("wire.test_proxy_protocol.Version1Tests.test_longest",),
+    ),
+    Scenario(
+        77,
+        "A header that is cut behind any byte.",
+        (
+            "wire.test_proxy_protocol.PropertyTests.test_any_cut",
+            "proxy.test_received_header.RealTests.test_cut_anywhere",
+        ),
+    ),
     Scenario(
         78,
         "Authority, protocols, checksum, unique id; fields past the end; bytes behind the header.",
-        reason="Not there yet: the PROXY protocol.",
+        (
+            "wire.test_proxy_protocol.Version2Tests.test_fields",
+            "wire.test_proxy_protocol.Version2Tests.test_checksum",
+            "proxy.test_received_header.SentHeaderTests.test_fields_of_a_load_balancer",
+        ),
     ),
     Scenario(
         79,
         "A header that is missing is refused, or allowed where that is asked for.",
-        reason="Not there yet: the PROXY protocol.",
+        (
+            "proxy.test_received_header.EndTests.test_endings",
+            "proxy.test_received_header.OptionalTests.test_without_one",
+        ),
     ),
-    Scenario(80, "Header and hello in one packet.", reason="Not there yet: the PROXY protocol."),
-    Scenario(81, "A header and silence.", reason="Not there yet: the PROXY protocol."),
+    Scenario(
+        80,
+        "Header and hello in one packet.",
+        ("proxy.test_received_header.HeaderTests.test_the_client_is_the_true_one",),
+    ),
+    Scenario(
+        81,
+        "A header and silence.",
+        ("proxy.test_received_header.EndTests.test_endings",),
+    ),
     Scenario(
         82,
         "A limit of connections for a client: others pass, and who leaves makes room.",
@@ -617,4 +662,4 @@ class ScenarioTests(SynchronousTestCase):
 
     def test_most_have_one(self) -> None:
         """So many scenarios are tested; the others do not apply, or wait for something."""
-        self.assertGreaterEqual(sum(bool(each.tests) for each in SCENARIOS), 81)
+        self.assertGreaterEqual(sum(bool(each.tests) for each in SCENARIOS), 92)

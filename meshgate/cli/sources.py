@@ -29,6 +29,7 @@ from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
 from meshgate.routing.compile.judging import proxy_of
 from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways, short_names
+from meshgate.routing.proxy_headers import NO_HEADERS
 from meshgate.settings.schema import EXTENDED, SettingsFile
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Gateway:
                 in_cluster=self.settings is None,
                 locality=defaults.gateway.locality,
                 node=defaults.gateway.node,
+                headers=defaults.listening.proxy_protocol.defaults() if self.settings else NO_HEADERS,
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
             settings=self.settings,

@@ -7,6 +7,7 @@ The records are immutable and picklable, as the table is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from meshgate.routing.addresses import Network, address, leading
 
@@ -34,7 +35,7 @@ class ExpectedHeader:
 
     def __str__(self) -> str:
         trusted = ", ".join(map(str, self.trusted)) or "nobody"
-        return f"PROXY header {'required' if self.required else 'optional'}, from {trusted}"
+        return f"PROXY header, {'required' if self.required else 'optional'}, from {trusted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,36 @@ class HeaderForEndpoint:
         fields = {"authority": self.authority, "alpn": self.alpn, "unique-id": self.unique_id}
         added = ", ".join(name for name, wanted in fields.items() if wanted)
         return f"a PROXY header of version {self.version} first" + (f", with {added}" if added else "")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderDefaults:
+    """
+    The settings about PROXY headers: whose count, and where they are expected if no Gateway says it.
+
+    :ivar trusted: the networks of load balancers; None if no settings were read, so that nobody knows.
+    :ivar mode: ``none``, ``optional`` or ``strict``, for all ports but these.
+    :ivar optional_ports: ports of listeners.
+    :ivar strict_ports: likewise.
+    """
+
+    trusted: tuple[Network, ...] | None = None
+    mode: str = "none"
+    optional_ports: frozenset[int] = frozenset()
+    strict_ports: frozenset[int] = frozenset()
+
+    def mode_of(self, port: int) -> str:
+        """Return the mode for a port."""
+        if port in self.strict_ports:
+            return "strict"
+        return "optional" if port in self.optional_ports else self.mode
+
+    def header(self, mode: str, origin: str) -> ExpectedHeader | None:
+        """Return the header of a mode; None for the mode ``none``."""
+        if mode == "none":
+            return None
+        return ExpectedHeader(mode == "strict", self.trusted or (), origin)
+
+
+NO_HEADERS: Final = HeaderDefaults()
+"""What holds without settings."""

@@ -6,8 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
-from meshgate.resources.model import Items, Labels, ValueForm
+from meshgate.resources.kinds.header_annotations import MODES, NONE
+from meshgate.resources.model import Items, Labels, PortNumber, ValueForm
+from meshgate.routing.addresses import network
 from meshgate.routing.connection_policy import Keepalive
+from meshgate.routing.proxy_headers import HeaderDefaults
 from meshgate.settings.access_sections import Rate
 from meshgate.settings.section import Section, key
 from meshgate.settings.values import (
@@ -21,8 +24,11 @@ from meshgate.settings.values import (
     ProbeSeconds,
     Size,
     Text,
+    TrustedNetwork,
     one_of,
 )
+
+HeaderMode = Annotated[Literal["none", "optional", "strict"], BeforeValidator(one_of(*MODES)), ValueForm("Choice")]
 
 STANDARD_OUTPUT = "-"
 """The path of the access log that means standard output."""
@@ -160,6 +166,38 @@ class LimitSettings(Section):
     )
 
 
+class ProxyProtocolSettings(Section):
+    """PROXY headers, by which load balancers tell who the client is."""
+
+    trusted: Annotated[Items[TrustedNetwork], ValueForm("List of networks")] = key(
+        "The networks and addresses of the load balancers whose headers count, as 10.0.0.0/8, 2001:db8::/32 or "
+        "192.0.2.7. Who may open a Unix socket of the gateway is trusted as well.",
+        (),
+    )
+    mode: HeaderMode = key(
+        "How connections begin where no Gateway has the annotation meshgate.io/proxy-protocol, and the port is in none "
+        "of the lists below: none for no header; strict for a header, without which they are closed, as are those from "
+        "addresses that are not trusted; optional for either. Where the endpoint is dialed before the client has said "
+        "anything, an optional header is waited for 100ms.",
+        NONE,
+    )
+    optional_ports: Annotated[Items[PortNumber], ValueForm("List of ports")] = key(
+        "Ports on which the gateway listens, whose mode is optional.", ()
+    )
+    strict_ports: Annotated[Items[PortNumber], ValueForm("List of ports")] = key(
+        "Ports on which the gateway listens, whose mode is strict.", ()
+    )
+
+    def defaults(self) -> HeaderDefaults:
+        """The same for the compiler."""
+        return HeaderDefaults(
+            tuple(filter(None, map(network, self.trusted))),
+            self.mode,
+            frozenset(self.optional_ports),
+            frozenset(self.strict_ports),
+        )
+
+
 class ListeningSettings(Section):
     """The accepting of connections."""
 
@@ -181,6 +219,9 @@ class ListeningSettings(Section):
         "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
         "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
         False,
+    )
+    proxy_protocol: ProxyProtocolSettings = key(
+        "Load balancers in front of the gateway that send PROXY headers, of version 1 or 2.", {}
     )
 
 

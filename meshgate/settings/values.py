@@ -132,6 +132,17 @@ def _read_address(text: str) -> str:
         _refuse(f"must be an IP address, not {value_text(text)}", "write it as 127.0.0.1 or ::1")
 
 
+def _read_network(value: object) -> str:
+    try:
+        interface = ipaddress.ip_interface(value if isinstance(value, str) else "")
+    except ValueError:
+        _refuse(f"must be a network, not {value_text(value)}", "write it as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7")
+    network = interface.network
+    if interface.ip != network.network_address:
+        _refuse(f"{value} has bits set beyond its first {network.prefixlen}", f"did you mean {network}?")
+    return str(network)
+
+
 def read_source(text: str) -> str:
     """An address from which connections can be made, in its usual form."""
     address = ipaddress.ip_address(_read_address(text))
@@ -181,6 +192,7 @@ Name = Annotated[
     _matches(_DNS_LABEL, "a name", "use lower-case letters, digits and inner dashes, at most 63 in all"),
     ValueForm("Name"),
 ]
+TrustedNetwork = Annotated[str, BeforeValidator(_read_network)]
 Locality = Annotated[
     str,
     _matches(_LOCALITY, "a locality", "write region, region/zone or region/zone/subzone"),

@@ -186,11 +186,19 @@ def routes(listener: Listener) -> list[dict[str, Any]]:
     return [_route(listener, chain) for chain in listener.chains()]
 
 
+def _proxy_protocol(listener: Listener) -> dict[str, Any] | None:
+    header = listener.header
+    if header is None:
+        return None
+    return {"mode": "strict" if header.required else "optional", "trusted": list(map(str, header.trusted))}
+
+
 def _route(listener: Listener, chain: Chain) -> dict[str, Any]:
     return {
         "bind": listener.address.bind,
         "port": listener.key.port,
         "protocol": "TLS" if listener.sniffs and chain.names else _plain(listener),
+        "proxy_protocol": _proxy_protocol(listener),
         "hosts": list(chain.names) or ["*"],
         "condition": chain.condition,
         "gateway": chain.gateway,

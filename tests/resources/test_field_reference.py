@@ -170,7 +170,7 @@ class FindTests(SynchronousTestCase):
             "gw.spec.servers.port.protocol",
             "vs.spec.http",
             "se.spec.resolution",
-            *(f"dr.spec.trafficPolicy.{field}" for field in ("tls", "tls.mode", "tunnel", "proxyProtocol")),
+            *(f"dr.spec.trafficPolicy.{field}" for field in ("tls", "tls.mode", "tunnel")),
             "dr.spec.subsets.trafficPolicy.loadBalancer.zoneAwareLbSetting",
         ):
             self.assertRegex(find_entry(path).description, "not (yet )?served|none is served|are not yet", path)

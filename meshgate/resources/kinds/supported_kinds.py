@@ -21,6 +21,7 @@ from meshgate.resources.kinds import (
     workloadentry,
 )
 from meshgate.resources.kinds.access_annotations import access_faults
+from meshgate.resources.kinds.header_annotations import gateway_header_faults, rule_header_faults
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import name_text, plural
@@ -56,6 +57,11 @@ def _no_faults(spec: Any, key: ResourceKey) -> Iterator[Fault]:
 
 def _no_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
     return iter(())
+
+
+def _gateway_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
+    yield from access_faults(annotations)
+    yield from gateway_header_faults(annotations)
 
 
 def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
@@ -112,7 +118,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             gateway.GatewaySpec,
             gateway.faults,
-            annotation_faults=access_faults,
+            annotation_faults=_gateway_annotation_faults,
             short_name="gw",
         ),
         Kind(
@@ -129,6 +135,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             destinationrule.DestinationRuleSpec,
             destinationrule.faults,
+            annotation_faults=rule_header_faults,
             short_name="dr",
         ),
         Kind(

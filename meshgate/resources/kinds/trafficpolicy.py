@@ -181,7 +181,7 @@ class TrafficPolicy(PolicySections):
     )
     tunnel: TunnelSettings | None = Field(default=None, description="tunnel through an HTTP proxy; not served yet")
     proxy_protocol: ProxyProtocol | None = Field(
-        default=None, description="header with the client's address; not served yet"
+        default=None, description="header with the client's address before its first byte"
     )
     retry_budget: RetryBudget | None = Field(default=None, description="HTTP only")
 

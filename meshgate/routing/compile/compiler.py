@@ -39,6 +39,7 @@ from meshgate.routing.compile.claims import ClaimReader
 from meshgate.routing.compile.destination_checks import DestinationChecks
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
+from meshgate.routing.compile.expected_headers import AnnotatedGateways
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
 from meshgate.routing.compile.gateway_access import GatewayAccess
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, Translation, unselected
@@ -185,6 +186,7 @@ class Compiler:
         self._statuses = Statuses()
         self._families = BindFamilies()
         self._access = GatewayAccess()
+        self._headers = AnnotatedGateways()
         self._table = RoutingTable()
 
     def apply(self, change: ResourceChange) -> None:
@@ -196,6 +198,7 @@ class Compiler:
                 self._gateways.remove(resource)
                 self._families.remove(resource)
                 self._access.remove(resource)
+                self._headers.remove(resource)
                 self._stop_analyzing_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.remove(resource))
@@ -212,6 +215,7 @@ class Compiler:
                 self._gateways.add(resource)
                 self._families.add(resource)
                 self._access.add(resource)
+                self._headers.add(resource)
                 self._analyze_gateway(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
                 self._gateways.invalidate(self._bindings.add(resource))
@@ -312,6 +316,7 @@ class Compiler:
         problems += gravest([problem for each in self._destination_problems.values() for problem in each])
         problems += self._analysis.problems(dropped, self._analyzed_virtual_services.values())
         problems += self._families.problems(self.proxy, dropped)
+        problems += self._headers.problems(self.proxy)
         problems += loops(self._table, self._analyzed_virtual_services.values(), self.proxy.domain_suffix)
         return in_order(problems)
 

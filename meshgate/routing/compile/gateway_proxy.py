@@ -15,6 +15,7 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import count_of
 from meshgate.routing.compile.selection import selected
+from meshgate.routing.proxy_headers import NO_HEADERS, HeaderDefaults
 
 NO_TRANSLATION_LABEL: Final = "experimental.istio.io/disable-gateway-port-translation"
 """A Service with this label translates no port."""
@@ -64,6 +65,7 @@ class Proxy:
     :ivar others: other gateways, to which Gateways belong that do not select this one.
     :ivar locality: where the gateway is, as ``region/zone/subzone``; empty if its labels tell, or if it is unknown.
     :ivar node: the name of its node, or empty.
+    :ivar headers: the settings about PROXY headers.
     """
 
     labels: Mapping[str, str]
@@ -75,6 +77,7 @@ class Proxy:
     others: tuple[KnownGateway, ...] = ()
     locality: str = ""
     node: str = ""
+    headers: HeaderDefaults = NO_HEADERS
 
 
 class PodFacts(NamedTuple):

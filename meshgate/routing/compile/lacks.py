@@ -157,17 +157,15 @@ def undescribed(alias: CatalogHost) -> Lack:
 
 
 def preamble_lack(sections: Mapping[str, PolicySource]) -> Lack | None:
-    """The fault that an endpoint waits for something before the client's bytes, or None."""
-    header, tunnel = sections.get("proxy_protocol"), sections.get("tunnel")
-    source = header or tunnel
-    if source is None:
+    """The fault that an endpoint waits for a request before the client's bytes, or None."""
+    tunnel = sections.get("tunnel")
+    if tunnel is None:
         return None
-    field, what = ("proxyProtocol", "a PROXY header") if header is not None else ("tunnel", "the request for a tunnel")
     return Lack(
         "MG2076",
-        f"the endpoint waits for {what}, which this gateway does not send yet",
-        f"{_named(source, field)} asks for it; without it, no connection is made, as the client's first bytes would be "
-        "taken for it",
+        "the endpoint waits for the request for a tunnel, which this gateway does not send yet",
+        f"{_named(tunnel, 'tunnel')} asks for it; without it, no connection is made, as the client's first bytes would "
+        "be taken for it",
     )
 
 

@@ -27,7 +27,7 @@ from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.precedence import in_cluster, precedence
 from meshgate.routing.compile.selection import selected
-from meshgate.routing.compile.servers import BoundServer
+from meshgate.routing.compile.servers import Age, BoundServer
 from meshgate.routing.table import (
     ANY_IPV4,
     ANY_IPV6,
@@ -96,11 +96,13 @@ class ListenerBuilder:
 
     :param oldest: a server of the listener.
     :ivar oldest: the oldest server added so far; its bind decides about IPv6.
+    :ivar teller: the oldest one that speaks of PROXY headers, where a Gateway comes before the settings; or None.
     """
 
     def __init__(self, oldest: BoundServer) -> None:
         self.key: ListenerKey = oldest.key
         self.oldest = oldest
+        self.teller: BoundServer | None = None
         self._exact: dict[str, Chain] = {}
         self._suffixes: dict[str, Chain] = {}
         self._catch_all: Chain | None = None
@@ -113,6 +115,8 @@ class ListenerBuilder:
         """Add a server of the listener."""
         if server is not self.oldest and server.age < self.oldest.age:
             self.oldest = server
+        if server.header is not None and (self.teller is None or _rank(server) < _rank(self.teller)):
+            self.teller = server
 
     def finish(self) -> None:
         """Forget who has the names: after this, only whole builders are merged."""
@@ -121,6 +125,8 @@ class ListenerBuilder:
     def merge(self, other: ListenerBuilder) -> None:
         """Add all of another builder of the same listener. The two have no name in common."""
         self.add_server(other.oldest)
+        if other.teller is not None:
+            self.add_server(other.teller)
         self._exact.update(other._exact)
         self._suffixes.update(other._suffixes)
         self._catch_all = self._catch_all or other._catch_all
@@ -205,7 +211,13 @@ class ListenerBuilder:
             suffixes=self._suffixes,
             catch_all=self._catch_all,
             by_address=by_address,
+            header=None if self.teller is None or self.teller.header is None else self.teller.header.header,
         )
+
+
+def _rank(server: BoundServer) -> tuple[bool, Age]:
+    """Sorts servers that speak of PROXY headers; the first decides."""
+    return server.header is None or not server.header.by_gateway, server.age
 
 
 class BindFamilies:

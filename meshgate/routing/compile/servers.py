@@ -27,6 +27,7 @@ from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing, verb
+from meshgate.routing.compile.expected_headers import HeaderWish, header_wish
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
 from meshgate.routing.compile.precedence import IN_CLUSTER, Loss, precedence
 from meshgate.routing.compile.selection import selected
@@ -50,6 +51,7 @@ class BoundServer:
     :ivar hosts: as :func:`~meshgate.routing.hosts.server_hosts` gives them.
     :ivar both_families: the bind is unset and the machine has IPv6.
     :ivar in_cluster: Istio runs the server, whatever this gateway may serve of it.
+    :ivar header: the PROXY header of its connections; None if nobody speaks of one.
     :ivar group: the group whose chains are built together.
     :ivar key: the key of the server's listener.
     :ivar address: the address that the server asks for, for messages.
@@ -67,6 +69,7 @@ class BoundServer:
     hosts: tuple[str, ...]
     both_families: bool = False
     in_cluster: bool = False
+    header: HeaderWish | None = None
     group: Group = field(init=False, repr=False, compare=False)
     key: ListenerKey = field(init=False, repr=False, compare=False)
     address: ListenerKey = field(init=False, repr=False, compare=False)
@@ -133,17 +136,19 @@ def servers_of(gateway: Gateway, gateway_pods: GatewayPods, proxy: Proxy) -> tup
     """The servers of one Gateway, before they are merged with others; or why the Gateway is not for this gateway."""
     if not selected(gateway.spec.selector, proxy.labels):
         return not_selected(gateway, proxy, gateway_pods.pods)
+    ports = [gateway_pods.listening_port(server.port.number) for server in gateway.spec.servers]
     return tuple(
         BoundServer(
             gateway,
             index,
             server,
-            gateway_pods.listening_port(server.port.number),
+            port,
             server_hosts(server.hosts, gateway.namespace),
             both_families=proxy.ipv6 and not server.bind,
             in_cluster=proxy.in_cluster,
+            header=header_wish(gateway, port, proxy),
         )
-        for index, server in enumerate(gateway.spec.servers)
+        for index, (server, port) in enumerate(zip(gateway.spec.servers, ports, strict=True))
     )
 
 

@@ -12,9 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from meshgate.resources.kinds.destinationrule import DestinationRule
+from meshgate.resources.kinds.header_annotations import ALPN, AUTHORITY, UNIQUE_ID, sent_fields
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer, LoadBalancing
 from meshgate.resources.kinds.tls import ClientTLSMode
-from meshgate.resources.kinds.trafficpolicy import OutlierDetection, TcpKeepalive, TCPSettings
+from meshgate.resources.kinds.trafficpolicy import (
+    OutlierDetection,
+    ProxyProtocolVersion,
+    TcpKeepalive,
+    TCPSettings,
+)
 from meshgate.routing.compile.destination_rules import MergedRule, OwnedSubset
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
@@ -28,6 +34,7 @@ from meshgate.routing.connection_policy import (
     Warmup,
 )
 from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE
+from meshgate.routing.proxy_headers import HeaderForEndpoint
 
 ORIGINATING: Final = frozenset({ClientTLSMode.SIMPLE, ClientTLSMode.MUTUAL})
 """Modes in which the gateway itself would have to speak TLS to the endpoint."""
@@ -49,6 +56,9 @@ _DEFAULT_FAILURES: Final = 5
 _SECTIONS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
 _PREAMBLES: Final = ("tunnel", "proxy_protocol")
 """The fields by which an endpoint is sent something before the bytes of the client; a policy for a port has none."""
+
+_USED: Final = ("load_balancer", "connection_pool", "outlier_detection", "proxy_protocol")
+"""The sections of which the policy for a destination is made."""
 
 _ALGORITHMS: Final = {LoadBalancing.RANDOM: Algorithm.RANDOM, LoadBalancing.ROUND_ROBIN: Algorithm.ROUND_ROBIN}
 
@@ -104,8 +114,9 @@ def upstream_policy(sections: Mapping[str, PolicySource]) -> UpstreamPolicy:
     """
     tcp = _tcp(sections.get("connection_pool"))
     load_balancer, outliers = sections.get("load_balancer"), sections.get("outlier_detection")
-    used = [sections[name] for name in ("load_balancer", "connection_pool", "outlier_detection") if name in sections]
-    if load_balancer is None and tcp is None and outliers is None:
+    header = sections.get("proxy_protocol")
+    used = [sections[name] for name in _USED if name in sections]
+    if load_balancer is None and tcp is None and outliers is None and header is None:
         return NO_UPSTREAM_POLICY
     tcp = tcp or TCPSettings()
     return UpstreamPolicy(
@@ -114,6 +125,7 @@ def upstream_policy(sections: Mapping[str, PolicySource]) -> UpstreamPolicy:
         max_connections=tcp.max_connections if tcp.max_connections < NO_LIMIT else None,
         balancing=balancing(load_balancer.value) if load_balancer is not None else Balancing(),
         outliers=_outliers(outliers.value) if outliers is not None else None,
+        header=_header(header) if header is not None else None,
         origin=_origin(used),
     )
 
@@ -221,6 +233,14 @@ def _outliers(detection: OutlierDetection) -> Outliers | None:
         most=detection.max_ejection_percent,
         panic=detection.min_health_percent,
     )
+
+
+def _header(source: PolicySource) -> HeaderForEndpoint:
+    """The PROXY header for endpoints. Version 1 has no room for fields."""
+    if source.value.version is ProxyProtocolVersion.V1:
+        return HeaderForEndpoint(1)
+    fields = sent_fields(source.rule.annotations)
+    return HeaderForEndpoint(2, AUTHORITY in fields, ALPN in fields, UNIQUE_ID in fields)
 
 
 def _whole_seconds(duration: float | None) -> int:

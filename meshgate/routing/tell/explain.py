@@ -140,6 +140,8 @@ def explain(compilation: Compilation, call: Call, access: AccessEntries | None =
     steps += step
     if not admitted:
         return Explanation("closed", None, tuple(steps), tuple(lost))
+    if listener.header is not None:
+        steps.append(f"connections begin with a {listener.header}, by {listener.header.origin}")
     chain = listener.lookup_from(sni if listener.sniffs else None, address(call.source), address(call.destination))
     if listener.sniffs:
         steps += _candidates(listener, sni, call.tls)

@@ -50,6 +50,7 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
         if keepalive is None
         else {name: getattr(keepalive, name) or None for name in ("probes", "time", "interval")},
         "outliers": None if policy.outliers is None else asdict(policy.outliers),
+        "proxy_protocol": None if policy.header is None else asdict(policy.header),
         "origin": policy.origin or None,
     }
 
@@ -79,6 +80,8 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
         yield _keepalive(policy.keepalive)
     if policy.outliers is not None:
         yield _outliers(policy.outliers)
+    if policy.header is not None:
+        yield str(policy.header)
 
 
 def _balancing(balancing: Balancing) -> str:

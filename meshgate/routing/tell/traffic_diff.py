@@ -41,14 +41,17 @@ class PortMode:
 
     :ivar sniffs: True if the first bytes decide, so that a client has to speak first.
     :ivar dual_stack: True if IPv6 is served as well.
+    :ivar header: the PROXY header with which connections begin, as text for people; empty for none.
     """
 
     sniffs: bool
     dual_stack: bool
+    header: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"protocol": "TLS" if self.sniffs else "TCP", "dual_stack": self.dual_stack}
+        protocol = "TLS" if self.sniffs else "TCP"
+        return {"protocol": protocol, "dual_stack": self.dual_stack, "proxy_protocol": self.header or None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,9 @@ def chain_for(listener: Listener | None, name: str) -> Chain | None:
 
 
 def _mode(listener: Listener | None) -> PortMode | None:
-    return PortMode(listener.sniffs, listener.dual_stack) if listener is not None else None
+    if listener is None:
+        return None
+    return PortMode(listener.sniffs, listener.dual_stack, str(listener.header) if listener.header is not None else "")
 
 
 def outcome(chain: Chain | None) -> Outcome | None:

@@ -92,6 +92,9 @@ SHOWN_BY: Final[Mapping[str, Sequence[str]]] = {
         "trafficPolicy.portLevelSettings",
         "subsets.trafficPolicy",
     ),
+    "routing.compile.test_expected_headers.SentTests.test_versions_and_fields": (
+        "trafficPolicy.proxyProtocol.version",
+    ),
     "routing.compile.test_destinations.SubsetTests.test_unknown_subset": ("subsets.name",),
     "routing.compile.test_destinations.SubsetTests.test_labels_of_workload_entries": ("subsets.labels",),
     "routing.compile.test_destination_rules.ChoiceTests.test_export_to": ("exportTo",),
@@ -140,7 +143,6 @@ SAMPLES: Final[Mapping[str, Document]] = {
     "tls.sni": {"tls": {**TLS, "sni": "a.example.com"}},
     "tls.insecureSkipVerify": {"tls": {**TLS, "insecureSkipVerify": True}},
     "tunnel": {"tunnel": {"protocol": "CONNECT", "targetHost": "a.example.com", "targetPort": 443}},
-    "proxyProtocol": {"proxyProtocol": {"version": "V1"}},
     "retryBudget": {"retryBudget": {"percent": 20, "minRetryConcurrency": 3}},
 }
 """A policy with each field that has no effect, by a part of the field's path."""

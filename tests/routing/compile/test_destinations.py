@@ -237,15 +237,14 @@ class PolicyTests(SynchronousTestCase):
 
     def test_an_endpoint_that_waits_for_something_first_is_not_dialed(self) -> None:
         """
-        A PROXY header or a tunnel that is not sent keeps connections away: clients could forge it. A policy for a port
-        leaves that of the rule in force, as Istio does; one for a subset overrides it.
+        A tunnel that is not made keeps connections away: clients could forge its request. A policy for a port leaves
+        that of the rule in force, as Istio does; one for a subset overrides it.
         """
         tunnel = {"targetHost": "a.example.com", "targetPort": 443}
         for policy, subset_policy in [
-            ({"proxyProtocol": {}}, {}),
             ({"tunnel": tunnel}, {}),
-            ({"proxyProtocol": {}, "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}]}, {}),
-            ({"tls": {"mode": "DISABLE"}}, {"trafficPolicy": {"proxyProtocol": {"version": "V2"}}}),
+            ({"tunnel": tunnel, "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}}]}, {}),
+            ({"tls": {"mode": "DISABLE"}}, {"trafficPolicy": {"tunnel": tunnel}}),
         ]:
             rule = destination_rule("d", "db", {"name": "v1", **subset_policy}, trafficPolicy=policy)
             found = routed(DB, rule, workload("w", "10.0.0.1", {"app": "db"}), subset="v1")
@@ -253,8 +252,9 @@ class PolicyTests(SynchronousTestCase):
             self.assertEqual(codes(found.problems), ["MG2076"], policy)
 
     def test_a_policy_for_a_subset_that_is_not_named(self) -> None:
-        """A PROXY header for one subset does not keep connections from the others."""
-        rule = destination_rule("d", "db", {"name": "v1", "trafficPolicy": {"proxyProtocol": {}}})
+        """A tunnel for one subset does not keep connections from the others."""
+        tunnel = {"targetHost": "a.example.com", "targetPort": 443}
+        rule = destination_rule("d", "db", {"name": "v1", "trafficPolicy": {"tunnel": tunnel}})
         found = routed(DB, rule, workload("w", "10.0.0.1", {"app": "db"}))
         self.assertEqual((addresses(found), codes(found.problems)), (["10.0.0.1"], []))
 
@@ -446,7 +446,8 @@ class SeveralNotesTests(SynchronousTestCase):
         ports = {"port": 80, "name": "tcp"}
         asks: Document = {"sessionAffinity": "ClientIP", "trafficDistribution": "PreferClose"}
         db = service("db", ports, selector={"app": "db"}, **asks)
-        rule = destination_rule("d", "db", trafficPolicy={"proxyProtocol": {}})
+        tunnel = {"targetHost": "a.example.com", "targetPort": 443}
+        rule = destination_rule("d", "db", trafficPolicy={"tunnel": tunnel})
         found = routed(db, rule, *NearnessTests.apart)
         self.assertEqual(codes(found.problems), ["MG2076", "MG2077", "MG2081"])
 

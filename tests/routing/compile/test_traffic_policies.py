@@ -87,7 +87,7 @@ class UpstreamTests(SynchronousTestCase):
     def test_no_policy(self) -> None:
         """Without a policy, or with one that says nothing of this, endpoints are chosen as Istio does by default."""
         self.assertIs(chain(routed()).destinations[0].policy, NO_UPSTREAM_POLICY)
-        self.assertIs(upstream({"proxyProtocol": {}}), NO_UPSTREAM_POLICY)
+        self.assertIs(upstream({"tls": {"mode": "DISABLE"}}), NO_UPSTREAM_POLICY)
         self.assertEqual(NO_UPSTREAM_POLICY.balancing, Balancing(Algorithm.LEAST_REQUEST))
 
     def test_every_field(self) -> None:

@@ -120,6 +120,7 @@ class ExplainTests(SynchronousTestCase):
                 "max_connections": 100,
                 "keepalive": {"probes": 3, "time": 30, "interval": None},
                 "outliers": None,
+                "proxy_protocol": None,
                 "origin": None,
             },
         )
