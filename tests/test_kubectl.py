@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 
 from twisted.trial.unittest import TestCase
 
@@ -313,6 +314,28 @@ class KubectlTests(KubectlTestCase):
 
         await self.on_each(check)
 
+    async def test_who(self) -> None:
+        """The history names the user and the program of each change: kubectl's two ways, and meshgate's own."""
+        await self.start()
+        expected = []
+        for number, which in enumerate(self.kubectls):
+            kubectl = self.kubectl(which)
+            gateway = ROUTES.format(name=f"who{number}", port=free_port()).split("---")[0]
+            await kubectl.run("apply", "-f", "-", given=gateway)
+            labelled = gateway.replace("{name", "{labels: {by: apply}, name")
+            await kubectl.run("apply", "--server-side", "--force-conflicts", "-f", "-", given=labelled)
+            await kubectl.run("delete", "gw", f"who{number}")
+            expected += [("kubectl", change, f"default/who{number}") for change in ("created", "changed", "deleted")]
+        (self.folder / "ours.yaml").write_text(ROUTES.format(name="ours", port=free_port()).split("---")[0])
+        ours = Program(self, [sys.executable, "-m", "meshgate", "apply", "-f", "ours.yaml"], self.folder)
+        self.assertEqual(await ours.exit_status(), 0, ours.stderr)
+        expected.append(("meshgate", "created", "default/ours"))
+        history = Program(self, [sys.executable, "-m", "meshgate", "history"], self.folder)
+        self.assertEqual(await history.exit_status(), 0, history.stderr)
+        lines = re.findall(r"(?m) admin +(\w+)/v?\d\S* +(\w+) +gateways\.networking\.istio\.io (\S+)$", history.stdout)
+        # kubectl sends several requests for one server-side apply.
+        self.assertEqual([line for line, _ in groupby(lines[::-1])], expected, history.stdout)
+
     async def test_readers(self) -> None:
         """The reader's kubeconfig lists and is refused every write; a wrong token is refused everything."""
         await self.start()
@@ -526,6 +549,11 @@ class PythonClientTests(KubectlTestCase):
         if await program.exit_status() == NO_CLIENT:
             raise lacking("Kubernetes' client for Python is not installed (make kubectl)")
         self.assertEqual(program.stdout.splitlines()[-1:], ["done"], program.stderr)
+        history = Program(self, [sys.executable, "-m", "meshgate", "history", "--limit", "1000"], self.folder)
+        self.assertEqual(await history.exit_status(), 0, history.stderr)
+        self.assertRegex(
+            history.stdout, r"(?m) admin +\S*[Pp]ython\S* +created +gateways\.networking\.istio\.io shop/a$"
+        )
 
 
 NO_CLIENT = 77

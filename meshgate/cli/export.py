@@ -14,8 +14,11 @@ from meshgate.api.api_client import ApiClient, ApiClientError
 from meshgate.api.resource_types import TYPES
 from meshgate.cli.api_options import client_error, client_of, with_gateway
 
-LEFT_OUT: Final = ("uid", "resourceVersion", "generation", "managedFields", "selfLink")
-"""The metadata that belongs to one installation."""
+LEFT_OUT: Final = (
+    *("uid", "resourceVersion", "generation", "managedFields", "selfLink"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+"""The metadata that belongs to one installation, where an object may also be on its way out."""
 
 
 @click.command("export")
@@ -25,8 +28,8 @@ def command(secrets: bool, config: Path | None, state_dir: Path | None) -> None:
     """Write the objects of the local gateway's API as YAML.
 
     They go to standard output, for 'meshgate import', which keeps their age and so their order, and for 'kubectl apply
-    -f'. The resources of files, which are in
-    files already, and the objects that follow from others, such as pods, are left out.
+    -f'. The resources of files, which are in files already, and the objects that follow from others, such as pods, are
+    left out.
     """
     client = client_of(config, state_dir)
     yaml = YAML()

@@ -153,10 +153,18 @@ def _import(client: ApiClient, object_: FileObject, namespace: str | None, query
         click.echo(f"error: {object_.file}: {error}", err=True)
         return False
     print_warnings(reply.warnings)
-    same = before is not None and before["metadata"]["generation"] == reply.object["metadata"]["generation"]
+    same = before is not None and all(_told(before, key) == _told(reply.object, key) for key in _TOLD)
     outcome = "created" if before is None else "unchanged" if same else "configured"
     click.echo(f"{reference(type_, object_.name)} {outcome}{' (dry run)' * ('dryRun' in query)}")
     return True
+
+
+_TOLD: Final = ("generation", "labels", "annotations", "finalizers", "ownerReferences")
+"""The metadata that changes with an object's content, and with nothing else."""
+
+
+def _told(object_: Mapping[str, Any], key: str) -> Any:
+    return object_["metadata"].get(key) or None
 
 
 def _present(client: ApiClient, path: str) -> Any:

@@ -1,7 +1,8 @@
-"""Tests of :mod:`meshgate.api.sqlite_store`, and the suite that every store has to pass."""
+"""Tests of :mod:`meshgate.api.sqlite_store`."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -13,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import gatherResults
-from twisted.trial.unittest import TestCase
-from zope.interface.verify import verifyObject
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from meshgate.api import sqlite_store
 from meshgate.api.sqlite_store import SqliteStore
-from meshgate.api.store_interface import Author, Change, IObjectStore, StoreError, StoreFullError
+from meshgate.api.store_interface import Author, IObjectStore, StoreError, StoreFullError
 from tests.api.api_objects import gateway
+from tests.api.store_suite import GATEWAYS, StoreSuite, change
 from tests.support import IMPORT_ROOT, new_folder, reactor
-
-GATEWAYS = "gateways.networking.istio.io"
 
 WRITER = """
 import sys
@@ -48,57 +48,17 @@ reactor.run()
 """Writes one change after the other, and prints the number of each that is acknowledged."""
 
 
-def change(revision: int, name: str = "a", after: Any = None, before: Any = None) -> Change:
-    """A change of a Gateway."""
-    return Change(revision, float(revision), GATEWAYS, "default", name, before, after, Author("admin", "kubectl"))
+class StorePageTests(SynchronousTestCase):
+    """The page for authors of stores."""
 
-
-class StoreSuite:
-    """What every store does; a test case adds :meth:`make`."""
-
-    def make(self) -> Any:
-        """A store with the same content as the one before in this test."""
-        raise NotImplementedError
-
-    async def test_the_interface(self) -> None:
-        """It provides the interface."""
-        assert isinstance(self, TestCase)
-        verifyObject(IObjectStore, self.make())
-
-    async def test_a_new_one_is_empty(self) -> None:
-        """A new store has no object, and the revision 0."""
-        assert isinstance(self, TestCase)
-        store = self.make()
-        content = store.open()
-        self.assertEqual((content.revision, content.objects), (0, ()))
-        await store.close()
-
-    async def test_objects_survive(self) -> None:
-        """Created, changed and deleted objects are as they were left, with the last revision."""
-        assert isinstance(self, TestCase)
-        store = self.make()
-        store.open()
-        await store.write([change(1, "a", gateway("a")), change(2, "b", gateway("b"))])
-        await store.write([change(3, "a", gateway("a", 9), gateway("a"))])
-        await store.write([change(4, "b", None, gateway("b"))])
-        await store.close()
-        again = self.make()
-        content = again.open()
-        self.assertEqual(content.revision, 4)
-        self.assertEqual([each.object for each in content.objects], [gateway("a", 9)])
-        self.assertEqual(content.objects[0].type_name, GATEWAYS)
-        await again.close()
-
-    async def test_history(self) -> None:
-        """The history tells the last changes, the latest first, with both states and the author."""
-        assert isinstance(self, TestCase)
-        store = self.make()
-        store.open()
-        changes = [change(1, "a", gateway("a")), change(2, "a", gateway("a", 9), gateway("a")), change(3, "a")]
-        for each in changes:
-            await store.write([each])
-        self.assertEqual(list(await store.history(2)), changes[:0:-1])
-        await store.close()
+    def test_the_table(self) -> None:
+        """It has every method of the interface with its arguments, and no other."""
+        page = IMPORT_ROOT / "docs" / "howto" / "write-a-store.rst"
+        if not page.exists():
+            raise SkipTest("these tests are not run from a checkout")
+        found = re.findall(r"(?m)^``(\w+)\((.*?)\)``", page.read_text(encoding="utf-8"))
+        methods = {name: IObjectStore[name].getSignatureInfo()["positional"] for name in IObjectStore.names()}
+        self.assertEqual(dict(found), {name: ", ".join(arguments) for name, arguments in methods.items()})
 
 
 class SqliteStoreTests(StoreSuite, TestCase):
@@ -113,19 +73,6 @@ class SqliteStoreTests(StoreSuite, TestCase):
     def make(self) -> SqliteStore:
         """A store in the file."""
         return SqliteStore(self.file, reactor)
-
-    async def test_many_writes_at_once(self) -> None:
-        """Writes that wait share a transaction, and take effect in their order."""
-        store = self.make()
-        store.open()
-        waiting = [store.write([change(number, "a", gateway("a", number))]) for number in range(1, 201)]
-        await gatherResults(waiting)
-        await store.close()
-        again = self.make()
-        content = again.open()
-        self.assertEqual([each.object for each in content.objects], [gateway("a", 200)])
-        self.assertEqual(content.revision, 200)
-        await again.close()
 
     async def test_only_its_owner_reads_it(self) -> None:
         """The file is readable by its owner alone, since Secrets are in it."""
@@ -216,6 +163,35 @@ class SqliteStoreTests(StoreSuite, TestCase):
             connection.execute("PRAGMA user_version = 99")
         connection.close()
         self.assertIn("a newer meshgate has written it (format 99", self.refused())
+
+    async def test_an_older_file(self) -> None:
+        """A file that the first migration alone has made gets the later ones by number, and keeps its content."""
+        with sqlite3.connect(self.file) as connection:
+            connection.executescript(f"{sqlite_store._MIGRATIONS[0]}; PRAGMA user_version = 1;")
+            document = json.dumps(gateway("old"))
+            connection.execute("INSERT INTO objects VALUES (?, 'default', 'old', ?)", (GATEWAYS, document))
+            connection.execute(
+                "INSERT INTO history VALUES (7, 7.0, ?, 'default', 'old', NULL, ?, 'admin', 'kubectl')",
+                (GATEWAYS, document),
+            )
+            connection.execute("UPDATE counters SET value = 7")
+        connection.close()
+        second = "ALTER TABLE objects ADD COLUMN note TEXT NOT NULL DEFAULT ''; INSERT INTO counters VALUES ('two', 2)"
+        third = "INSERT INTO counters SELECT 'three', value + 1 FROM counters WHERE name = 'two'"
+        present = sqlite_store._MIGRATIONS
+        for wrong in ("SELECT * FROM nowhere", "INSERT INTO counters VALUES ('two', 2)"):
+            self.patch(sqlite_store, "_MIGRATIONS", (*present, second, wrong))
+            self.assertIn("cannot be used", self.refused())
+        self.patch(sqlite_store, "_MIGRATIONS", (*present, second, third))
+        for _ in range(2):  # the second time there is nothing to do
+            store = self.make()
+            content = store.open()
+            self.assertEqual((content.revision, [each.object for each in content.objects]), (7, [gateway("old")]))
+            (known,) = await store.history(10)
+            self.assertEqual((known.revision, known.author), (7, Author("admin", "kubectl")))
+            counters = await store._ask(lambda connection: connection.execute("SELECT * FROM counters").fetchall())
+            self.assertEqual(sorted(counters), [("revision", 7), ("three", 3), ("two", 2)])
+            await store.close()
 
     def test_no_folder(self) -> None:
         """So is a file in a folder that does not exist."""

@@ -47,6 +47,45 @@ spec:
   endpoints: [{{address: 127.0.0.1}}]
 """
 
+OBJECTS = """\
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: far, labels: {team: blue}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: texts, namespace: far, labels: {a: b}, annotations: {why: "yes, because"}}
+data: {a: "1", long: "two\\nlines", odd: "null"}
+binaryData: {b: AAEC}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: held, namespace: far, finalizers: [example.com/hold]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: word}
+stringData: {a: "yes"}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: DestinationRule
+metadata: {name: echo}
+spec: {host: echo.internal, trafficPolicy: {connectionPool: {tcp: {connectTimeout: 3s}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"""
+
 
 class ApiCommandTests(TestCase):
     """A gateway with the API, and one Gateway in a file."""
@@ -59,8 +98,12 @@ class ApiCommandTests(TestCase):
         (self.folder / "routes").mkdir()
         (self.folder / "routes" / "filed.yaml").write_text(GATEWAY.format(name="filed", port=free_port()))
         (self.folder / "meshgate.yaml").write_text(SETTINGS.format(port=free_port()))
-        process = TwistdProcess(self, ["meshgate", "--config", "meshgate.yaml"], self.folder)
-        await process.wait_for_output("the worker serves")
+        await self.run_gateway()
+
+    async def run_gateway(self) -> None:
+        """Start it, and wait until it serves."""
+        self.process = TwistdProcess(self, ["meshgate", "--config", "meshgate.yaml"], self.folder)
+        await self.process.wait_for_output("the worker serves")
 
     async def run_command(self, *arguments: str, given: str = "", status: int = 0) -> str:
         """
@@ -218,6 +261,34 @@ class ApiCommandTests(TestCase):
         await wait_for(lambda: not accepts("127.0.0.1", port), "the port to close")
         self.assertEqual((await self.run_command("apply", "-f", "-", given=exported)).count(" created"), 3)
         await wait_for(lambda: accepts("127.0.0.1", port), "the port to open")
+
+    async def test_a_copy(self) -> None:
+        """
+        A gateway with an empty store that imports what another one exported has the same objects: it exports the same,
+        with ages, labels and finalizers, and serves the same.
+        """
+        await self.start()
+        port = free_port()
+        routes = GATEWAY.format(name="echo", port=port) + ROUTE.format(name="echo") + OBJECTS
+        self.assertEqual((await self.run_command("apply", "-f", "-", given=routes)).count(" created"), 10)
+        await self.run_command("delete", "cm/held", "-n", "far")
+        exported = await self.run_command("export", "--secrets")
+        self.assertEqual(exported.count("\n---\n") + 1, 10)
+        self.process.signal(signal.SIGTERM)
+        await self.process.exit_status()
+        for file in (self.folder / "state" / "api").glob("api.sqlite*"):
+            file.unlink()
+        await self.run_gateway()
+        self.assertNotIn("echo", await self.run_command("get", "gw", "-A"))
+        self.assertEqual((await self.run_command("import", "-", given=exported)).count(" created"), 10)
+        again = await self.run_command("export", "--secrets")
+        self.assertEqual(sorted(again.split("---\n")), sorted(exported.split("---\n")))
+        await wait_for(lambda: accepts("127.0.0.1", port), "the port to open")
+        self.assertEqual((await self.run_command("import", "-", given=exported)).count(" unchanged"), 10)
+        labelled = exported.replace("a: b", "a: c")
+        told = await self.run_command("import", "-", given=labelled)
+        self.assertIn("configmap/texts configured", told)
+        self.assertEqual(told.count(" configured"), 1)
 
     async def test_no_gateway(self) -> None:
         """Without a gateway, or without its API, the commands say what is missing."""

@@ -131,7 +131,8 @@ class FakeServiceImage:
 
 def _port(text: str, variable: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text[:6]) < 65536:
-        raise ContainerError(f"the variable {variable} has to end with a port from 1 to 65535, not {text[:40]!r}")
+        # The value is not quoted, since it may come from a Secret.
+        raise ContainerError(f"the variable {variable} has to end with a port from 1 to 65535")
     return int(text)
 
 
@@ -142,7 +143,7 @@ def _file(container: ContainerRun, variable: str) -> bytes:
         raise ContainerError(f"the variable {variable} is missing; without TLS, this image is not served")
     if path not in container.files:
         mounted = ", ".join(sorted(container.files)) or "no file"
-        raise ContainerError(f"no volume mounts the file {path[:200]} that the variable {variable} names ({mounted})")
+        raise ContainerError(f"no volume mounts the file that the variable {variable} names ({mounted})")
     return container.files[path]
 
 
