@@ -35,6 +35,23 @@ MERGE, JSON_PATCH, STRATEGIC, APPLY = (
 VARIABLE = {"name": "CANARY", "valueFrom": {"secretKeyRef": {"name": "good", "key": "a"}}}
 
 
+BAD_FIELDS: tuple[dict[str, Any], ...] = (
+    {"data": {"a": CANARY + "!"}},
+    {"data": {"a": [CANARY]}},
+    {"data": CANARY},
+    {"data": [ENCODED]},
+    {"stringData": {"a": {"b": CANARY}}},
+    {"stringData": CANARY},
+    {"type": "kubernetes.io/tls", "data": {"tls.crt": ENCODED}},
+    {"type": "kubernetes.io/tls", "stringData": {"tls.crt": CANARY, "tls.key": CANARY}},
+    {"type": [CANARY]},
+    {"immutable": CANARY},
+    {"data": {"a": ENCODED}, "unknown": CANARY},
+    {"metadata": {"name": "bad", "annotations": {"a": [CANARY]}}},
+)
+"""Fields of Secrets, most of them wrong."""
+
+
 class Sent(NamedTuple):
     """A request that has the canary in it."""
 
@@ -60,22 +77,7 @@ def requests() -> Iterator[Sent]:
     yield Sent(
         "POST", f"{SECRETS}?dryRun=All&fieldValidation=Strict", secret("dry", stringData={"a": CANARY}, x=CANARY)
     )
-    for number, fields in enumerate(
-        (
-            {"data": {"a": CANARY + "!"}},
-            {"data": {"a": [CANARY]}},
-            {"data": CANARY},
-            {"data": [ENCODED]},
-            {"stringData": {"a": {"b": CANARY}}},
-            {"stringData": CANARY},
-            {"type": "kubernetes.io/tls", "data": {"tls.crt": ENCODED}},
-            {"type": "kubernetes.io/tls", "stringData": {"tls.crt": CANARY, "tls.key": CANARY}},
-            {"type": [CANARY]},
-            {"immutable": CANARY},
-            {"data": {"a": ENCODED}, "unknown": CANARY},
-            {"metadata": {"name": "bad", "annotations": {"a": [CANARY]}}},
-        )
-    ):
+    for number, fields in enumerate(BAD_FIELDS):
         for query in ("", "?fieldValidation=Strict", "?fieldValidation=Warn"):
             yield Sent("POST", f"{SECRETS}{query}", secret(f"s{number}", **fields))
             yield Sent("PUT", f"{SECRETS}/good{query}", secret("good", **fields))
@@ -94,10 +96,10 @@ def requests() -> Iterator[Sent]:
         {"op": "add", "path": "/data", "value": [CANARY]},
     ):
         yield Sent("PATCH", f"{SECRETS}/good", [operation], JSON_PATCH)
-    for body in (f'{{"a": "{CANARY}"', f'{{"data": {CANARY}}}', f'["{CANARY}"]', f'"{CANARY}"', f"data: {CANARY}: b"):
+    for text in (f'{{"a": "{CANARY}"', f'{{"data": {CANARY}}}', f'["{CANARY}"]', f'"{CANARY}"', f"data: {CANARY}: b"):
         for content_type in ("application/json", "application/yaml", APPLY, MERGE, f"text/{CANARY}"):
-            yield Sent("POST", SECRETS, body, content_type)
-            yield Sent("PATCH", f"{SECRETS}/good", body, content_type)
+            yield Sent("POST", SECRETS, text, content_type)
+            yield Sent("PATCH", f"{SECRETS}/good", text, content_type)
     protobuf = b"k8s\x00" + bytes([10, len(CANARY)]) + CANARY.encode()
     yield Sent("POST", SECRETS, protobuf, "application/vnd.kubernetes.protobuf")
     for token in (CANARY, f"Bearer {CANARY}", f"Basic {ENCODED}", f"{CANARY} {CANARY}"):
