@@ -44,6 +44,7 @@ COMPILED = (
     "meshgate/proxy/clusters.py",
     "meshgate/proxy/racing.py",
     "meshgate/proxy/sides.py",
+    "meshgate/proxy/pacing.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
     "meshgate/proxy/connection.py",

@@ -342,8 +342,10 @@ class Inbound(SearchOwner):
         plane.joined += 1
         if plane.metrics is not None:
             plane.metrics.joined(self.record)
+        search = self._search
+        pacing = search.pacing() if search is not None else None
         relay = self.relay = Relay(
-            plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left
+            plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left, pacing
         )
         side = relay.client
         upstream.side = relay.upstream
@@ -352,7 +354,6 @@ class Inbound(SearchOwner):
         if not self._finished and not self._lost_early:
             transport.resumeProducing()
         sent = side.count = self._sent_first
-        search = self._search
         relay.start(search.keepalive if search is not None else None)
         if self.held_size > sent:
             side.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])

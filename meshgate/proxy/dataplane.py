@@ -147,6 +147,7 @@ class Dataplane:
     :ivar wheel: the clock for time limits.
     :ivar seconds: returns the reactor's exact time.
     :ivar clusters: the state that the connections to each destination share.
+    :ivar destination_rates: the bandwidths that connections to a destination share.
     :ivar dial_log: logs dials that failed because of this machine.
     :ivar ids: the numbers of the next connections.
     :ivar connections: the live connections.
@@ -176,6 +177,7 @@ class Dataplane:
         self.rng = rng
         counts = counts or SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
         self.clusters = Clusters(counts)
+        self.destination_rates = counts.destination_rates
         self.ended = ended
         self.dial_log = DialLog(reactor.seconds)
         self._guard = Guard(counts, limits, reactor.seconds, metrics)

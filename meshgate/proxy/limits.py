@@ -43,6 +43,8 @@ class Limits:
     :ivar client_rate: new connections from one client, counted as in :attr:`connections_per_client`; None for no limit.
     :ivar listener_rate: new connections of one listener; None for no limit.
     :ivar dry_run: the limits on numbers and rates refuse nobody; who would be refused is logged and counted.
+    :ivar bandwidth: bytes that a connection may move in a second, each way; 0 for no limit.
+    :ivar bandwidth_burst: bytes that it may move at once; 0 for the usual burst.
     :ivar access: the clients that may connect; None for all.
     :ivar unknown_sni_alert: send a TLS alert to a client whose server name is unknown, before closing.
     :ivar client_keepalive: the keepalive of accepted connections; None for none.
@@ -64,6 +66,8 @@ class Limits:
     client_rate: Rate | None = None
     listener_rate: Rate | None = None
     dry_run: bool = False
+    bandwidth: int = 0
+    bandwidth_burst: int = 0
     access: AccessList | None = None
     unknown_sni_alert: bool = False
     client_keepalive: Keepalive | None = None

@@ -25,6 +25,7 @@ from twisted.internet.defer import DeferredList
 
 from meshgate.proxy.clusters import CountedConnection
 from meshgate.proxy.endings import Ending
+from meshgate.proxy.pacing import Pacing
 from meshgate.proxy.racing import Race
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.sent_header import header_for_endpoint
@@ -187,6 +188,19 @@ class EndpointSearch(CountedConnection):
     def keepalive(self) -> Keepalive | None:
         """The destination's keepalive for the connection to its endpoint; None if its policy sets none."""
         return None if self._policy is NO_UPSTREAM_POLICY else self._policy.keepalive
+
+    def pacing(self) -> Pacing | None:
+        """Return the bandwidths of the connection to the endpoint; None if nothing limits them."""
+        limits = self._dataplane.limits
+        shared = 0 if self._policy is NO_UPSTREAM_POLICY else self._policy.bandwidth
+        if not (limits.bandwidth or shared):
+            return None
+        pacing = Pacing(self._dataplane.reactor)
+        if limits.bandwidth:
+            pacing.limit_connection(limits.bandwidth, limits.bandwidth_burst)
+        if shared:
+            pacing.limit_destination(shared, self._dataplane.destination_rates, self._cluster.name)
+        return pacing
 
     def _timeout(self) -> float:
         own = None if self._policy is NO_UPSTREAM_POLICY else self._policy.connect_timeout

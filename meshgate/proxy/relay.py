@@ -36,6 +36,7 @@ from typing import Any, Final
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import FIRST_PROBE_AGE, Limits
+from meshgate.proxy.pacing import PacedSide, Pacing
 from meshgate.proxy.sides import Side
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.keepalive import INHERITED, keep_alive, note_errors, patience, unanswered_since
@@ -76,6 +77,7 @@ class Relay:
     :param gone: called once, after ``ended``, when both connections are lost.
     :param left_early: called if the endpoint leaves before the client has sent anything: with True if it has ended its
         stream without sending anything itself, with False if it has reset the connection.
+    :param pacing: the bandwidths of the connection; None for no limit.
     """
 
     # mypyc deletes no other attributes, and a None in their place would have to be checked at each use.
@@ -110,10 +112,16 @@ class Relay:
         ended: Callable[[Ending], None],
         gone: Callable[[], None],
         left_early: Callable[[bool], None],
+        pacing: Pacing | None = None,
     ) -> None:
         self.clock = clock
-        one = self.client = Side(client, _CLIENT_RESET, self)
-        other = self.upstream = Side(upstream, _UPSTREAM_RESET, self)
+        if pacing is None:
+            one, other = Side(client, _CLIENT_RESET, self), Side(upstream, _UPSTREAM_RESET, self)
+        else:
+            one = PacedSide(client, _CLIENT_RESET, self, pacing.reactor, pacing.inwards)
+            other = PacedSide(upstream, _UPSTREAM_RESET, self, pacing.reactor, pacing.outwards)
+        self.client: Side = one
+        self.upstream: Side = other
         one.peer, other.peer = other, one
         self._limits = limits
         self._ended = ended
@@ -135,7 +143,7 @@ class Relay:
 
         :param keepalive: the destination's keepalive for its endpoint; None for that of the limits.
         """
-        self._joined = join(self.client, self.upstream)
+        self._joined = self.client.joins() and join(self.client, self.upstream)
         if not self._joined:
             for side in (self.client, self.upstream):
                 note_errors(side.transport)
@@ -339,6 +347,7 @@ class Relay:
             if self._joined:
                 side.stop_reading()
             else:
+                side.flush()
                 side.transport.unregisterProducer()
                 side.transport.pauseProducing()
 

@@ -76,6 +76,13 @@ class Side(Flow):
             return self._reset
         return _CLIENT_TIMED_OUT if self._reset is _CLIENT_RESET else _UPSTREAM_TIMED_OUT
 
+    def joins(self) -> bool:
+        """Return True if bytes may be moved without calling :meth:`received`."""
+        return True
+
+    def flush(self) -> None:
+        """Send what was read and not yet sent, of which there is nothing here."""
+
     def received(self, data: bytes) -> None:
         """Send bytes that were read from this side to its peer."""
         peer = self._relay.other(self)

@@ -97,6 +97,7 @@ class UpstreamPolicy:
     :ivar max_connections: the most connections at once, over all workers; None for no limit.
     :ivar outliers: None for no outlier detection.
     :ivar header: the PROXY header that endpoints get; None for none.
+    :ivar bandwidth: bytes that all connections to the destination may move in a second, each way; 0 for no limit.
     :ivar origin: the DestinationRules behind the policy, as text for people; empty for none. It names no lines, since
         any edit above a line changes its number.
     """
@@ -107,6 +108,7 @@ class UpstreamPolicy:
     balancing: Balancing = Balancing()
     outliers: Outliers | None = None
     header: HeaderForEndpoint | None = None
+    bandwidth: int = 0
     origin: str = ""
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import BeforeValidator
 
 from meshgate.resources.fault import Fault
+from meshgate.resources.kinds.bandwidth_annotation import BANDWIDTH_HINT, parse_bandwidth
 from meshgate.resources.model import Items, ValueForm, refuse
 from meshgate.resources.networks import UnusableNetworkError, overlap_text, overlaps, read_network
 from meshgate.resources.problem import Severity
@@ -25,8 +26,6 @@ NO_EFFECT: Final = "MG0109"
 
 _RATE = re.compile(r"([1-9][0-9]{0,8}) ?/ ?(s|m|h)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
-_BANDWIDTH = re.compile(r"([1-9][0-9]{0,8}) ?(KiB|MiB|GiB) ?/ ?s")
-_BYTES: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 class Often(NamedTuple):
@@ -69,11 +68,11 @@ def read_bandwidth(value: object) -> int:
     """
     if type(value) is int and value == 0:
         return 0
-    match = _BANDWIDTH.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        hint = "write it as 512KiB/s, 10MiB/s or 1GiB/s, or 0 for no limit"
+    found = parse_bandwidth(value) if isinstance(value, str) else None
+    if found is None:
+        hint = f"{BANDWIDTH_HINT}, or 0 for no limit"
         refuse(UNUSABLE, f"must be a bandwidth, not {value_text(value)}", hint)
-    return int(match[1]) * _BYTES[match[2]]
+    return found
 
 
 def _read_network(value: object) -> str:

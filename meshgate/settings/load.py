@@ -145,6 +145,10 @@ def _burst_faults(limits: LimitSettings) -> Iterator[Fault]:
             message = f"{name}_burst has no effect without {name}_rate"
             hint = "add the rate, or leave the burst out"
             yield Fault(("limits", f"{name}_burst"), NO_EFFECT, message, hint, Severity.WARNING)
+    if limits.bandwidth_burst and not limits.bandwidth:
+        message = "bandwidth_burst has no effect without bandwidth"
+        hint = "add the bandwidth, or leave the burst out"
+        yield Fault(("limits", "bandwidth_burst"), NO_EFFECT, message, hint, Severity.WARNING)
 
 
 def _choose_providers(

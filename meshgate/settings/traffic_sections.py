@@ -11,7 +11,7 @@ from meshgate.resources.model import Items, Labels, PortNumber, ValueForm
 from meshgate.routing.addresses import network
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.proxy_headers import HeaderDefaults
-from meshgate.settings.access_sections import Rate
+from meshgate.settings.access_sections import Bandwidth, Rate
 from meshgate.settings.section import Section, key
 from meshgate.settings.values import (
     Duration,
@@ -160,6 +160,18 @@ class LimitSettings(Section):
     )
     listener_rate: Rate = key("The same for each listener; 0 means no limit.", 0)
     listener_burst: Annotated[int, ValueForm("Number")] = key("As client_burst, for listener_rate.", 0, ge=0)
+    bandwidth: Bandwidth = key(
+        "How many bytes one connection may move in a second, each way, as 512KiB/s, 10MiB/s or 1GiB/s; 0 means no "
+        "limit. Holds for the connections from then on. The annotation meshgate.io/bandwidth of a DestinationRule "
+        "limits all connections to its host together.",
+        0,
+    )
+    bandwidth_burst: Size = key(
+        "How many bytes may come at once after a silence, in bytes or with the unit KiB or MiB; 0 means those of a "
+        "tenth of a second, and 16KiB at least.",
+        0,
+        ge=0,
+    )
     dry_run: Annotated[bool, ValueForm("true or false")] = key(
         "Refuse nobody by these limits on the number and the rate of connections, and log and count who would be.",
         False,

@@ -32,6 +32,8 @@ def serving_settings(content: SettingsFile) -> ServingSettings:
             client_rate=_rate(limits.client_rate, limits.client_burst),
             listener_rate=_rate(limits.listener_rate, limits.listener_burst),
             dry_run=limits.dry_run,
+            bandwidth=limits.bandwidth,
+            bandwidth_burst=limits.bandwidth_burst,
             access=content.access.entries().access_list(),
             unknown_sni_alert=content.unknown_sni == "alert",
             client_keepalive=content.keepalive.client.keepalive(),

@@ -250,6 +250,7 @@ class LoadTests(SettingsTestCase):
             ("access: {allow: ['::1'], deny: ['::/0']}", "access.allow[0]: ::1 in allow has no effect: ::/0 in deny"),
             ("access: {deny: [192.0.2.1, 192.0.2.1]}", "access.deny[1]: 192.0.2.1 stands in deny twice"),
             ("access: {dry_run: true}", "access.dry_run: dry_run has no effect without allow or deny"),
+            ("limits: {bandwidth_burst: 5}", "limits.bandwidth_burst: bandwidth_burst has no effect without bandwidth"),
             ("limits: {client_burst: 5}", "limits.client_burst: client_burst has no effect without client_rate"),
         ):
             (warning,) = self.load(f"{SMALLEST}{text}\n").warnings

@@ -21,6 +21,7 @@ from meshgate.resources.kinds import (
     workloadentry,
 )
 from meshgate.resources.kinds.access_annotations import access_faults
+from meshgate.resources.kinds.bandwidth_annotation import bandwidth_faults
 from meshgate.resources.kinds.header_annotations import gateway_header_faults, rule_header_faults
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
@@ -62,6 +63,11 @@ def _no_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
 def _gateway_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
     yield from access_faults(annotations)
     yield from gateway_header_faults(annotations)
+
+
+def _rule_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
+    yield from bandwidth_faults(annotations)
+    yield from rule_header_faults(annotations)
 
 
 def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
@@ -135,7 +141,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             _ISTIO_VERSIONS,
             destinationrule.DestinationRuleSpec,
             destinationrule.faults,
-            annotation_faults=rule_header_faults,
+            annotation_faults=_rule_annotation_faults,
             short_name="dr",
         ),
         Kind(

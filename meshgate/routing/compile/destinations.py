@@ -57,6 +57,7 @@ from meshgate.routing.compile.traffic_policies import (
     effective,
     policy_sources,
     upstream_policy,
+    with_bandwidth,
 )
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.hosts import full_name
@@ -274,7 +275,7 @@ class DestinationResolver:
             elsewhere = port.has_pods(labels) or self._catalog.is_of_istio(found.host)
             severity = Severity.INFO if self._proxy.in_cluster and elsewhere else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
-        policy = upstream_policy(sections)
+        policy = with_bandwidth(upstream_policy(sections), rule)
         if preferred.shares:
             policy = replace(policy, balancing=replace(policy.balancing, shares=preferred.shares))
         if policy.outliers is not None:

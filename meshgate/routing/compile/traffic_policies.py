@@ -9,8 +9,10 @@ Istio applies to the cluster, and which to the listener.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from meshgate.resources.kinds.bandwidth_annotation import BANDWIDTH, parse_bandwidth
 from meshgate.resources.kinds.destinationrule import DestinationRule
 from meshgate.resources.kinds.header_annotations import ALPN, AUTHORITY, UNIQUE_ID, sent_fields
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer, LoadBalancing
@@ -51,6 +53,7 @@ LONGEST_PROBING: Final = 32767
 MOST_PROBES: Final = 127
 """The most keepalive probes that Linux accepts."""
 
+_ANNOTATION: Final = f'metadata.annotations["{BANDWIDTH}"]'
 _DEFAULT_RING: Final = 1024
 _DEFAULT_FAILURES: Final = 5
 _SECTIONS: Final = ("load_balancer", "connection_pool", "outlier_detection", "tls")
@@ -128,6 +131,16 @@ def upstream_policy(sections: Mapping[str, PolicySource]) -> UpstreamPolicy:
         header=_header(header) if header is not None else None,
         origin=_origin(used),
     )
+
+
+def with_bandwidth(policy: UpstreamPolicy, rule: MergedRule | None) -> UpstreamPolicy:
+    """A policy with the bandwidth that the oldest DestinationRule with one has as an annotation."""
+    for each in rule.rules if rule is not None else ():
+        bandwidth = parse_bandwidth(each.annotations.get(BANDWIDTH, ""))
+        if bandwidth is not None:
+            source = f"DestinationRule {each.qualified_name} ({each.location(_ANNOTATION)}) {_ANNOTATION}"
+            return replace(policy, bandwidth=bandwidth, origin=" and ".join(filter(None, (policy.origin, source))))
+    return policy
 
 
 def connection_policy(rule: MergedRule | None, subset: OwnedSubset | None) -> ConnectionPolicy:

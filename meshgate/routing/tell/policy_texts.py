@@ -46,6 +46,7 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
         "warmup": None if policy.balancing.warmup is None else asdict(policy.balancing.warmup),
         "connect_timeout": policy.connect_timeout,
         "max_connections": policy.max_connections,
+        "bandwidth": policy.bandwidth or None,
         "keepalive": None
         if keepalive is None
         else {name: getattr(keepalive, name) or None for name in ("probes", "time", "interval")},
@@ -76,6 +77,8 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
         yield f"{format_duration(policy.connect_timeout)} to connect"
     if policy.max_connections is not None:
         yield f"{policy.max_connections} connection{'' if policy.max_connections == 1 else 's'} at the most"
+    if policy.bandwidth:
+        yield f"{_bandwidth(policy.bandwidth)} each way, all connections together"
     if policy.keepalive is not None:
         yield _keepalive(policy.keepalive)
     if policy.outliers is not None:
@@ -92,6 +95,13 @@ def _balancing(balancing: Balancing) -> str:
         warmup = balancing.warmup
         text += f"; new ones warm up for {format_duration(warmup.duration)} from {warmup.least:.0%} on"
     return text
+
+
+def _bandwidth(rate: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if not rate % size:
+            return f"{rate // size}{unit}/s"
+    return f"{rate >> 10}KiB/s"
 
 
 def _keepalive(keepalive: Keepalive) -> str:

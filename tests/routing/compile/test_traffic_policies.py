@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.routing.compile.compiler import Compilation
+from meshgate.resources.latest import ResourceChange
+from meshgate.resources.phases import at_once
+from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
     NO_UPSTREAM_POLICY,
@@ -21,12 +23,16 @@ from meshgate.routing.connection_policy import (
 )
 from meshgate.routing.hashing import LARGEST_RING, LARGEST_TABLE
 from meshgate.routing.table import Chain, ListenerKey
+from meshgate.routing.tell.policy_texts import upstream_text
 from tests.configurations import (
+    PROXY,
     Document,
     codes,
     compiled,
     destination_rule,
+    document,
     gateway,
+    read,
     service,
     target,
     tcp_server,
@@ -104,6 +110,32 @@ class UpstreamTests(SynchronousTestCase):
                 origin="DestinationRule default/d (routes.yaml:13:160) spec.trafficPolicy",
             ),
         )
+
+    def test_bandwidth(self) -> None:
+        """It is an annotation of the oldest rule that has one, and a change of it reaches the table."""
+        rules = [
+            document("DestinationRule", name, {"host": "db"}, annotations=annotations)
+            for name, annotations in (
+                ("a", {}),
+                ("b", {"meshgate.io/bandwidth": "10MiB/s"}),
+                ("c", {"meshgate.io/bandwidth": "1KiB/s"}),
+            )
+        ]
+        found = chain(routed(*rules)).destinations[0].policy
+        self.assertEqual(found.bandwidth, 10 << 20)
+        self.assertIn("DestinationRule default/b", found.origin)
+        self.assertIn("10MiB/s each way, all connections together", upstream_text(found))
+        compiler = Compiler(PROXY)
+        bandwidths: list[int] = []
+        before: list[Any] = []
+        for text in ("3GiB/s", "7KiB/s"):
+            rule = document("DestinationRule", "a", {"host": "db"}, annotations={"meshgate.io/bandwidth": text})
+            route = virtual_service("v", tcp=[{"route": [target("db")]}])
+            resources = read(gateway("gw", tcp_server(9000)), route, *SERVICES, rule)
+            change = ResourceChange(removed=before, added=resources)
+            bandwidths.append(chain(at_once(compile_change(compiler, change, 1))).destinations[0].policy.bandwidth)
+            before = resources
+        self.assertEqual(bandwidths, [3 << 30, 7 << 10])
 
     def test_what_is_left_out(self) -> None:
         """A field that is not written is the gateway's own, whatever Istio's documentation gives as its default."""

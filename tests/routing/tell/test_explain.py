@@ -118,6 +118,7 @@ class ExplainTests(SynchronousTestCase):
                 "warmup": None,
                 "connect_timeout": 0.5,
                 "max_connections": 100,
+                "bandwidth": None,
                 "keepalive": {"probes": 3, "time": 30, "interval": None},
                 "outliers": None,
                 "proxy_protocol": None,
