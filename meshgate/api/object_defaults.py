@@ -52,6 +52,11 @@ def completed(type_: ResourceType, object_: Mapping[str, Any]) -> Mapping[str, A
             for port in spec.get("ports") or ()
         ]
         return {**object_, "spec": {"type": "ClusterIP", "sessionAffinity": "None", **spec, "ports": ports}}
+    if type_.kind == "EndpointSlice" and isinstance(object_.get("ports"), list):
+        # kubectl describe reads the name of a port without a look if there is one.
+        given = object_["ports"]
+        ports = [{"name": "", "protocol": "TCP", **each} if isinstance(each, Mapping) else each for each in given]
+        return {**object_, "ports": ports}
     if type_.kind == "Secret":
         return {"type": "Opaque", **_with_string_data(object_)}
     return object_

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.api.collection import RESTART_STEP, Collection, WriteOptions
 from meshgate.api.refusal import RefusedError
-from meshgate.api.resource_types import NAMESPACES, ResourceType
+from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
 from meshgate.api.selectors import everything
 from meshgate.api.store_interface import Object, StoreContent, StoredObject
 from meshgate.api.watch_window import Watcher, WatchEvent
@@ -162,6 +162,20 @@ class CollectionTests(SynchronousTestCase):
         self.assertEqual(self.refused(self.collection.create(GATEWAY, body, OPTIONS)).code, 422)
         body["metadata"]["generateName"] = "gw-"
         self.assertRegex(self.create(body).object["metadata"]["name"], r"^gw-[a-z]{5}$")
+
+    def test_endpoint_ports(self) -> None:
+        """The port of an EndpointSlice has a name, be it empty, and a protocol: kubectl describe ends without them."""
+        body = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "a", "namespace": "default"},
+            "addressType": "IPv4",
+            "endpoints": [],
+            "ports": [{"port": 80}],
+        }
+        slices = next(each for each in TYPES if each.kind == "EndpointSlice")
+        written = self.successResultOf(Deferred.fromCoroutine(self.collection.create(slices, body, OPTIONS)))
+        self.assertEqual(written.object["ports"], [{"name": "", "protocol": "TCP", "port": 80}])
 
     def test_a_status_is_no_conflict(self) -> None:
         """A client may write what it made from a state of which nothing but the status has changed, and no other."""

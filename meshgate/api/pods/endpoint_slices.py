@@ -113,10 +113,9 @@ def is_ready(pod: Object) -> bool:
 
 
 def _port(port: Mapping[str, Any], number: int | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"protocol": port.get("protocol", "TCP"), "port": number or port.get("port")}
-    if port.get("name"):
-        found["name"] = port["name"]
-    return found
+    # Also where it is empty: kubectl describe reads the name without a look if there is one.
+    name = str(port.get("name") or "")
+    return {"name": name, "protocol": port.get("protocol", "TCP"), "port": number or port.get("port")}
 
 
 def _number(target: Any, pod: Object, listening: Listening) -> int | None:

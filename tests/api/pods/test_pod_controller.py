@@ -254,13 +254,15 @@ class PodControllerTests(TestCase):
         """Two Services on one Deployment, one of them headless, have the same endpoints, each by its own port."""
         second = service("second", targetPort="tcp")
         second["spec"] |= {"clusterIP": "None", "selector": {"app": "echo"}}
+        del second["spec"]["ports"][0]["name"]
         await self.create(DEPLOYMENTS, deployment(echo_container(port := free_port()), replicas=2))
         await self.create(SERVICES, service(targetPort=port))
         await self.create(SERVICES, second)
         addresses = sorted(pod["status"]["podIP"] for pod in await self.ready(2))
         await wait_for(partial(self.are_endpoints, sorted(2 * addresses)), "the endpoints")
-        found = {each["metadata"]["name"]: each["ports"][0]["port"] for each in self.collection.list(SLICES)}
-        self.assertEqual(found, {"echo-pods": port, "second-pods": port})
+        found = {each["metadata"]["name"]: each["ports"] for each in self.collection.list(SLICES)}
+        one = {"name": "", "protocol": "TCP", "port": port}  # kubectl describe ends with a panic without the name
+        self.assertEqual(found, {"echo-pods": [{**one, "name": "tcp"}], "second-pods": [one]})
 
     async def test_a_set_of_its_own(self) -> None:
         """A ReplicaSet that a client writes has its Pods, and a Pod with restartPolicy Never fails once."""
