@@ -50,8 +50,8 @@ def conflicting_gateways(given: AnalysisInput) -> Iterator[Problem]:
                 yield gateway.problem(
                     Severity.WARNING,
                     "MG2041",
-                    f"port {server.port.number} with {', '.join(hosts)} is also that of "
-                    f"Gateway {listed(others.values())}, for the same gateways",
+                    f"port {server.port.number} with the {'host' if len(hosts) == 1 else 'hosts'} {', '.join(hosts)} "
+                    f"is asked for by Gateway {listed(others.values())}, too, on the same gateways",
                     path=f"spec.servers[{index}]",
                     hint="write one Gateway for a port and host, or give them different selectors",
                 )
