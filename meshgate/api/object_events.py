@@ -102,11 +102,12 @@ def event_of(object_: Object, form: str, reason: str, message: str, now: str) ->
 
 def transitions(before: Any, after: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """
-    The events of a status that has changed: form, reason and message.
+    The events of a status that has changed: form, reason and message. A warning that another one includes is left out.
 
     :param before: the status before; None if there was none.
     """
     known = {each["type"]: each for each in (before or {}).get("conditions", ())}
+    warned: list[str] = []
     for condition in after.get("conditions", ()):
         name, holds = condition["type"], condition["status"] == "True"
         last = known.get(name)
@@ -114,5 +115,7 @@ def transitions(before: Any, after: Mapping[str, Any]) -> Iterator[tuple[str, st
             continue
         if name == "Programmed" and holds:
             yield NORMAL, condition["reason"], condition["message"]
-        elif name != "Programmed" and holds is (name == "Conflicted") and condition["message"]:
-            yield WARNING, condition["reason"], condition["message"]
+        elif name != "Programmed" and holds is (name == "Conflicted") and (message := condition["message"]):
+            if not any(message in each for each in warned):
+                yield WARNING, condition["reason"], message
+            warned.append(message)

@@ -68,7 +68,7 @@ class TransitionTests(SynchronousTestCase):
         """A status with these conditions."""
         return {
             "conditions": [
-                {"type": name, "status": status, "reason": f"{name}Reason", "message": "why"}
+                {"type": name, "status": status, "reason": f"{name}Reason", "message": f"why {name}"}
                 for name, status in conditions.items()
             ]
         }
@@ -77,9 +77,16 @@ class TransitionTests(SynchronousTestCase):
         """What becomes good of Programmed, and what becomes bad of the others, is told once."""
         good = self.status(Accepted="True", Programmed="True", Conflicted="False", ResolvedRefs="True")
         bad = self.status(Accepted="False", Programmed="False", Conflicted="True", ResolvedRefs="False")
-        self.assertEqual(list(transitions(None, good)), [(NORMAL, "ProgrammedReason", "why")])
+        self.assertEqual(list(transitions(None, good)), [(NORMAL, "ProgrammedReason", "why Programmed")])
         self.assertEqual(
             list(transitions(good, bad)),
-            [(WARNING, f"{name}Reason", "why") for name in ("Accepted", "Conflicted", "ResolvedRefs")],
+            [(WARNING, f"{name}Reason", f"why {name}") for name in ("Accepted", "Conflicted", "ResolvedRefs")],
         )
         self.assertEqual(list(transitions(bad, bad)), [])
+
+    def test_the_same_again(self) -> None:
+        """A resource that is not accepted has all its problems as the reason, and no further event repeats some."""
+        bad = self.status(Accepted="False", Conflicted="True", ResolvedRefs="False")
+        bad["conditions"][0]["message"] = "why Accepted; why ResolvedRefs"
+        told = [reason for _, reason, _ in transitions(None, bad)]
+        self.assertEqual(told, ["AcceptedReason", "ConflictedReason"])
