@@ -75,6 +75,15 @@ def address_bits(parsed: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return _IPV4 | int(parsed) << 96
 
 
+UNIX_PREFIX: Final = "unix://"
+"""The beginning of the address of a Unix socket, which has no port."""
+
+
+def socket_text(address: str, port: int) -> str:
+    """Format an address and a port as :func:`host_port`; a Unix socket as ``unix:///path``, without a port."""
+    return address if address.startswith(UNIX_PREFIX) else host_port(address, port)
+
+
 def host_port(host: str, port: int) -> str:
     """Format a host and a port, with an IPv6 address in brackets: ``[::1]:443``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

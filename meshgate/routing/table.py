@@ -16,7 +16,7 @@ from itertools import chain as chain_together
 from typing import Final, NamedTuple
 
 from meshgate.routing.access_lists import AccessList
-from meshgate.routing.addresses import EVERYWHERE, Network, host_port, leading
+from meshgate.routing.addresses import EVERYWHERE, Network, leading, socket_text
 from meshgate.routing.connection_policy import (
     NO_CONNECTION_POLICY,
     NO_UPSTREAM_POLICY,
@@ -43,7 +43,7 @@ class ListenerKey(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return host_port(self.bind, self.port)
+        return socket_text(self.bind, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Endpoint:
     """
     An address and port to which connections are dialed.
 
-    :ivar address: an IP address, or a DNS name if :attr:`dns` is True.
-    :ivar port: 1 to 65535.
+    :ivar address: an IP address, a DNS name if :attr:`dns` is True, or ``unix:///path``.
+    :ivar port: 1 to 65535; 0 for a Unix socket.
     :ivar dns: True if the address is a DNS name, which has to be resolved first.
     :ivar weight: its weight among the destination's endpoints; at least 1.
     :ivar priority: its level: it gets connections as far as endpoints of smaller numbers cannot serve them.
@@ -67,7 +67,7 @@ class Endpoint:
     locality: str = ""
 
     def __str__(self) -> str:
-        return host_port(self.address, self.port)
+        return socket_text(self.address, self.port)
 
 
 ClusterKey = tuple[str, int, str]

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from typing import Protocol as Interface
 
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import TimeoutError as ConnectTimeout
@@ -27,13 +28,17 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
-from meshgate.routing.addresses import host_port
+from meshgate.routing.addresses import UNIX_PREFIX, host_port
 
 BIND_ADDRESS_NO_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """
 Socket option that leaves the choice of the port to connect, which takes one that is free for this endpoint; bind takes
 one that is free for all endpoints.
 """
+
+
+LONGEST_PATH: Final = 107
+"""Bytes of the longest path of a Unix socket on Linux."""
 
 
 class SourceAddresses:
@@ -140,7 +145,7 @@ def dial(
     Connect a protocol to an IP address.
 
     :param reactor: provides IReactorTCP.
-    :param address: an IP address, never a name.
+    :param address: an IP address, never a name; or that of a Unix socket, with the port 0.
     :param timeout: seconds for this one attempt.
     :param sources: source addresses to try, one after the other, while each has no local port left; without any, the
         kernel chooses.
@@ -149,8 +154,10 @@ def dial(
     """
     attempt = _Connecting(reactor, address, port, protocol, timeout, sources)
     try:
-        if not isIPAddress(address) and not isIPv6Address(address):
+        if port and not isIPAddress(address) and not isIPv6Address(address):
             raise OSError("not an IP address")
+        if not port and len(os.fsencode(unix_name(address))) > LONGEST_PATH:
+            raise OSError("the path is too long for a Unix socket")
         attempt.begin()
     except OSError as error:  # an IPv6 zone that does not exist, for one
         return fail(dial_error(address, port, error))
@@ -184,9 +191,9 @@ def dial_error(address: str, port: int, cause: BaseException | None) -> DialErro
     kind: type[DialError] = DialRefused
     if number == errno.ETIMEDOUT:
         kind = DialTimeout
-    elif number in _NOTHING_LEFT or (number in NO_LOCAL_PORT and _has_source(address)):
+    elif number in _NOTHING_LEFT or (port and number in NO_LOCAL_PORT and _has_source(address)):
         kind = LocalShortage
-    error = kind(f"{host_port(address, port)}: {cause}")
+    error = kind(f"{host_port(address, port) if port else address}: {cause}")
     error.errno = number
     error.hopeless = number in _NOTHING_LEFT
     error.__cause__ = cause
@@ -197,6 +204,12 @@ def unmapped(address: str) -> str:
     """Return the IPv4 address of an IPv4-mapped IPv6 address, so that IPv4 source addresses fit; others unchanged."""
     mapped = address[: len(_IPV4_MAPPED)].lower() == _IPV4_MAPPED and "." in address
     return address[len(_IPV4_MAPPED) :] if mapped else address
+
+
+def unix_name(address: str) -> str:
+    """Return the name of a Unix socket as the kernel takes it; an abstract one begins with ``@`` in the address."""
+    name = address.removeprefix(UNIX_PREFIX)
+    return f"\0{name[1:]}" if name.startswith("@") else name
 
 
 def loop_error(address: str, port: int) -> DialLoop:
@@ -251,7 +264,9 @@ class _Connecting(ClientFactory):
     def begin(self) -> None:
         """Connect, from the next source address if there are any."""
         address, port = self._address
-        if self._sources:
+        if not port:
+            self.connector = self._reactor.connectUNIX(unix_name(address), self, timeout=self._timeout)
+        elif self._sources:
             source = (self._sources.pop(0), 0)
             connector = _ConnectorFrom(address, port, self, self._timeout, source, self._reactor)
             self.connector = connector
@@ -311,6 +326,7 @@ class _Arrival(Protocol):
         """Put the real protocol on the transport, and report the outcome."""
         transport.protocol = self._protocol
         # Bytes are forwarded as they come: waiting for more (Nagle's algorithm) only adds delay.
-        transport.setTcpNoDelay(True)
+        if not isinstance(transport, unix.Client):
+            transport.setTcpNoDelay(True)
         self._protocol.makeConnection(transport)  # type: ignore[no-untyped-call]
         self._outcome.callback(self._protocol)

@@ -17,6 +17,7 @@ The invariant: a living peer is never given up. One that does not read still ack
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import struct
 import sys
@@ -60,10 +61,14 @@ def patience(connection: Any, keepalive: Keepalive) -> float:
 
     :param connection: a socket with these probes; it tells the values that they leave to the system.
     """
-    time, interval, probes = (
-        getattr(keepalive, field) or (connection.getsockopt(socket.IPPROTO_TCP, option) if option is not None else 0)
-        for option, field in _OPTIONS
-    )
+    try:
+        time, interval, probes = (
+            getattr(keepalive, field)
+            or (connection.getsockopt(socket.IPPROTO_TCP, option) if option is not None else 0)
+            for option, field in _OPTIONS
+        )
+    except OSError:  # a Unix socket, whose peer cannot be lost in silence
+        return math.inf
     return float(time + interval * probes)
 
 

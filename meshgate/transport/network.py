@@ -82,7 +82,7 @@ class Network(Interface):
         Connect a protocol to an IP address. The dial fails with :exc:`~meshgate.transport.dialing.DialLoop` if one of
         the sockets of :meth:`listen` would accept it.
 
-        :param address: an IP address, never a name.
+        :param address: an IP address, never a name; or ``unix:///path``, with the port 0.
         :param timeout: seconds for this one attempt.
         :param first: bytes to write first; none of them twice.
         :param dialer: gets the outcome, once.
@@ -121,7 +121,7 @@ class TwistedNetwork:
             dialer.dial_failed(loop_error(address, port))
             return None
         address = unmapped(address)
-        sources = self.sources.order(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        sources = self.sources.order(socket.AF_INET6 if ":" in address else socket.AF_INET) if port else ()
         outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout, sources)
 
         def arrived(protocol: Any) -> None:

@@ -42,7 +42,6 @@ from meshgate.routing.table import Endpoint
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service."""
 
-UNIX = "unix://"
 
 _SERVICES_OF_ISTIO: Final = frozenset(
     {"istio-ingressgateway", "istio-egressgateway", "istio-eastwestgateway", "istiod"}
@@ -287,7 +286,7 @@ class Catalog:
     def _from_workloads(self, service: Resource[ServiceSpec], port: ServicePort) -> Iterator[LabeledEndpoint]:
         for workload, labels in self._selected(service.namespace, service.spec.selector):
             number = workload_port(workload.ports, port)
-            if number is not None and not workload.address.startswith(UNIX):
+            if number is not None:
                 yield endpoint_of(workload.address, number, workload.weight), labels, site_of(workload)
 
     def _selected(self, namespace: str, selector: Mapping[str, str] | None) -> list[_LabeledWorkload]:
@@ -366,7 +365,7 @@ class Catalog:
         elif not workloads and spec.resolution not in ("NONE", "STATIC"):
             yield endpoint_of(host, target), {}, NOWHERE
         for workload, labels in workloads:
-            if workload.address and not workload.address.startswith(UNIX):
+            if workload.address:
                 number = workload.ports.get(port_name, target)
                 yield endpoint_of(workload.address, number, workload.weight), labels, site_of(workload)
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from meshgate.resources.kinds.pod import PodSource
 from meshgate.resources.kinds.service import ServicePort
 from meshgate.resources.kinds.workloadentry import WorkloadEntrySpec
+from meshgate.routing.addresses import UNIX_PREFIX
 from meshgate.routing.compile.selection import may_select, selected, selector_text
 from meshgate.routing.table import Endpoint
 
@@ -176,7 +177,9 @@ def external_port(name: str, port: ServicePort) -> CatalogPort:
 
 
 def endpoint_of(address: str, port: int, weight: int | None = None) -> Endpoint:
-    """An endpoint with an IP address, or with a name to be resolved."""
+    """An endpoint with an IP address, with a name to be resolved, or a Unix socket, which has no port."""
+    if address.startswith(UNIX_PREFIX):
+        return Endpoint(address, 0, weight=weight or 1)
     try:
         ipaddress.ip_address(address)
     except ValueError:

@@ -27,6 +27,9 @@ from meshgate.transport.lean.sockets import Socket, queued
 HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait to be sent before a producer is paused."""
 
+UNIX_HOST: Final = "unix"
+"""The host of both ends of a connection over a Unix socket; the port is 0."""
+
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 
 
@@ -296,5 +299,7 @@ class LeanSocket:
         raise NotImplementedError
 
 
-def _address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+def _address(name: tuple[Any, ...] | str | bytes) -> IPv4Address | IPv6Address:
+    if isinstance(name, str | bytes):
+        return IPv4Address("TCP", UNIX_HOST, 0)  # a Unix socket, of which nobody asks for more
     return IPv6Address("TCP", *name) if len(name) > 2 else IPv4Address("TCP", *name)

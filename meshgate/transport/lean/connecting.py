@@ -20,6 +20,7 @@ from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, SourceAdd
 from meshgate.transport.lean.poller import Poller
 from meshgate.transport.lean.sockets import Socket, connect
 from meshgate.transport.lean.transport import LeanTransport
+from meshgate.transport.lean.unix_connecting import connect_unix
 from meshgate.transport.own_sockets import OwnSockets
 from meshgate.transport.wheel import Timer, Wheel
 
@@ -41,6 +42,9 @@ def dial(
 
     :return: the attempt under way; None if the dialer has got the outcome already.
     """
+    if not port:
+        _dial_unix(poller, address, protocol, first, dialer)
+        return None
     if port in own.ports and own.would_accept(address, port):
         dialer.dial_failed(loop_error(address, port))
         return None
@@ -66,6 +70,23 @@ def dial(
         _establish(transport, protocol, dialer)
         return None
     return _DialAttempt(transport, wheel, (address, port), protocol, timeout, first, dialer)
+
+
+def _dial_unix(poller: Poller, address: str, protocol: Any, first: bytes, dialer: Dialer) -> None:
+    """Connect to a Unix socket; the dialer gets the outcome at once."""
+    try:
+        sock, number, sent = connect_unix(address, first)
+    except OSError as error:
+        dialer.dial_failed(dial_error(address, 0, error))
+        return
+    if number:
+        sock.close()
+        dialer.dial_failed(dial_error(address, 0, _connect_error(number)))
+        return
+    transport = LeanTransport(poller, sock, None, blocking=False)
+    if sent < len(first):
+        transport.pending = bytearray(memoryview(first)[sent:])
+    _establish(transport, protocol, dialer)
 
 
 def _connect_from(

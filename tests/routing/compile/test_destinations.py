@@ -498,3 +498,27 @@ class BeginningTests(SynchronousTestCase):
             self.assertEqual(self.problems({"port": number, "name": name}), [], (number, name))
         self.assertEqual(self.problems({"port": 5432, "name": "tcp"}, protocol="TCP"), [])
         self.assertEqual(self.problems({"port": 5432, "name": "tcp"}, sni="*"), [])
+
+
+class UnixSocketTests(SynchronousTestCase):
+    """Endpoints that are Unix sockets."""
+
+    def test_of_a_service_entry(self) -> None:
+        """A Unix socket is an endpoint without a port, of a ServiceEntry's own or of a selected WorkloadEntry."""
+        ports = [{"number": 80, "name": "tcp", "protocol": "TCP"}]
+        for spec in (
+            {"endpoints": [{"address": "unix:///run/db.sock"}]},
+            {"workloadSelector": {"labels": {"app": "db"}}},
+        ):
+            entry = document(
+                "ServiceEntry", "db", {"hosts": ["db.example.com"], "ports": ports, "resolution": "STATIC", **spec}
+            )
+            found = routed(entry, workload("w", "unix:///run/db.sock", {"app": "db"}), host="db.example.com")
+            self.assertEqual(addresses(found), ["unix:///run/db.sock"], spec)
+            (listener,) = found.table.listeners.values()
+            (endpoint,) = next(listener.chains()).destinations[0].endpoints
+            self.assertEqual((str(endpoint), endpoint.port, endpoint.dns), ("unix:///run/db.sock", 0, False))
+
+    def test_of_a_service(self) -> None:
+        """A Service that selects a WorkloadEntry with a Unix socket leads to it."""
+        self.assertEqual(addresses(routed(DB, workload("w", "unix://@db", {"app": "db"}))), ["unix://@db"])
