@@ -10,6 +10,7 @@ nothing holds this process for long; no connection of a client ever passes throu
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from twisted.logger import Logger
 
 from meshgate import __version__
 from meshgate.compiled import compiled_text
+from meshgate.health.health_checks import HealthChecks
 from meshgate.lab.certificates import CertificatesError
 from meshgate.lab.lab import Lab
 from meshgate.lab.listening import WorkloadError
@@ -146,6 +148,13 @@ class ControlProcess(Service):
             content.listening.defer_accept,
             content.keepalive.client.keepalive(),
         )
+        self._health = HealthChecks(
+            reactor,
+            random.Random(),  # noqa: S311 -- times of checks, not secrets
+            self._pool.names,
+            self._pool.apply_health,
+            lambda: self._settings.content.upstream_source,
+        )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self._lab = Lab(reactor)
         self._api = self._new_api() if content.api else None
@@ -217,6 +226,7 @@ class ControlProcess(Service):
         self._reporter.stopping()
         self._feed.stop()
         self._compiling.stop()
+        self._health.stop()
         await self._providers.stop()
         if self._api is not None:
             await self._api.stop()
@@ -294,11 +304,13 @@ class ControlProcess(Service):
     def _make_metrics(self) -> GatewayMetrics:
         # Imported here for the same reason.
         from meshgate.metrics.gateway_metrics import GatewayMetrics
+        from meshgate.metrics.health_metrics import HealthMetrics
 
         metrics = GatewayMetrics(
             self._reactor, self._reporter, self._feed, self._pool, self._ports, self._compiling.times, self.readiness
         )
         metrics.describe(__version__, compiled_text(), self._transport)
+        metrics.collector.add(HealthMetrics(self._health).metrics)
         if self._api is not None:
             metrics.add_api(self._api.answers)
         return metrics
@@ -314,6 +326,7 @@ class ControlProcess(Service):
             news = generation_news(before, table)
             if news:
                 self.log.info("generation {generation}: {news}", generation=table.generation, news=news)
+        self._health.follow(table)
         self._pool.install(table)
         self._ports.reconcile(table.listeners.values())
         self._show_ports()
@@ -411,6 +424,7 @@ def _proxy(settings: Settings) -> Proxy:
         locality=gateway.locality,
         node=gateway.node,
         headers=content.listening.proxy_protocol.defaults(),
+        checks=content.health.checks_by_host(content.default_namespace, content.domain_suffix),
     )
 
 

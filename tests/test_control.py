@@ -103,7 +103,7 @@ class DnsTests(ServiceTestCase):
         (found,) = read_status(folder / "state")["failing_endpoints"]
         self.assertGreater(found.pop("until"), read_status(folder / "state")["started"])
         endpoint = {"destination": "db.example.org:5432", "endpoint": f"{LOOPBACK}:{closed}"}
-        self.assertEqual(found, {**endpoint, "state": "tried_last", "workers": 1})
+        self.assertEqual(found, {**endpoint, "state": "tried_last", "workers": 1, "reason": ""})
         await end_all([client])
 
     async def greeted(self, port: int, origin: Origin, number: int) -> None:

@@ -24,6 +24,7 @@ LAYERS = [
     "transport",
     "proxy",
     "workers",
+    "health",
     "state",
     "metrics",
     "lab",

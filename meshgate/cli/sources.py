@@ -84,6 +84,10 @@ class Gateway:
                 locality=defaults.gateway.locality,
                 node=defaults.gateway.node,
                 headers=defaults.listening.proxy_protocol.defaults() if self.settings else NO_HEADERS,
+                checks=defaults.health.checks_by_host(
+                    self.default_namespace or default_namespace or defaults.default_namespace,
+                    domain_suffix or defaults.domain_suffix,
+                ),
             ),
             default_namespace=self.default_namespace or default_namespace or defaults.default_namespace,
             settings=self.settings,

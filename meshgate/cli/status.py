@@ -16,7 +16,7 @@ from meshgate.report import print_problems, print_routes, print_table
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.wording import count_of
-from meshgate.routing.outliers import TRIED_LAST
+from meshgate.routing.outliers import TRIED_LAST, UNHEALTHY
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.statuses import ResourceCounts
 from meshgate.settings.file import read_mapping
@@ -181,7 +181,9 @@ def _print_figures(document: Mapping[str, Any], now: datetime, everything: bool)
     _print_names(document["names"], now, everything)
     for each in document["failing_endpoints"]:
         endpoint = f"endpoint {each['endpoint']} of {each['destination']}"
-        if each["state"] == TRIED_LAST:
+        if each["state"] == UNHEALTHY:
+            click.echo(f"{endpoint} fails its health check, and gets no connections: {each['reason']}")
+        elif each["state"] == TRIED_LAST:
             click.echo(f"{endpoint} fails: it is tried last, and again at {each['until']}")
         else:
             workers = f" from {count_of(each['workers'], 'worker')}" if len(document["workers"]) > 1 else ""

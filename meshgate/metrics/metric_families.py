@@ -294,6 +294,18 @@ LEFT_OUT: Final = Family(
     "Workers that make no connections to an endpoint for a time (ejected), or only if no other answers (tried last).",
     ("destination", "endpoint", "state"),
 )
+HEALTHY: Final = Family(
+    "meshgate_endpoint_healthy",
+    GAUGE,
+    "1 if the endpoint passes its active health check, 0 if it does not; endpoints without one have no series.",
+    ("destination", "endpoint"),
+)
+HEALTH_CHECKS: Final = Family(
+    "meshgate_health_checks",
+    COUNTER,
+    "Active health checks that were made, by their result: success or failure.",
+    ("destination", "endpoint", "result"),
+)
 NAMES: Final = Family("meshgate_endpoint_names", GAUGE, "DNS names of endpoints.")
 NAMES_FAILING: Final = Family("meshgate_endpoint_names_failing", GAUGE, "DNS names of endpoints that do not resolve.")
 API_ANSWERS: Final = Family(

@@ -11,21 +11,22 @@ belong to the family that is not in use for that name; and the endpoints whose l
 (:mod:`meshgate.proxy.endpoint_health`).
 
 The invariants: a destination that stays keeps its counts and its turn whatever table is installed. An endpoint that
-outlier detection has ejected is in no tier.
+outlier detection has ejected, or that an active check has found unhealthy, is in no tier, unless there are so many of
+them that all are used.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
 from meshgate.proxy.endpoint_health import EndpointHealth
 from meshgate.proxy.shared_counts import CounterPair, SharedCounts
 from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
-from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Balancing
+from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Balancing, HealthCheck
 from meshgate.routing.endpoint_load import EndpointLoad
 from meshgate.routing.families import Families
 from meshgate.routing.levels import InLevels, available_shares, levels
@@ -44,6 +45,8 @@ class Cluster(EndpointHealth):
     :param counts: the shared counts of limited connections, and the marks of endpoints.
     :param families: the family in use for each DNS name.
     :param failing: the clusters with marked endpoints; the cluster adds itself.
+    :param unhealthy: the names of the endpoints that active checks have found unhealthy, by check; their owner changes
+        the mapping, and calls :meth:`health_changed`.
     :ivar active: number of this process's connections, those that are being dialed included.
     :ivar names: the DNS names among its endpoints.
     """
@@ -59,13 +62,19 @@ class Cluster(EndpointHealth):
         "_hashes",
         "_policy",
         "_turn",
+        "_unhealthy",
         "_warm_at",
         "active",
         "names",
     )
 
     def __init__(
-        self, destination: Destination, counts: SharedCounts, families: Families, failing: set[EndpointHealth]
+        self,
+        destination: Destination,
+        counts: SharedCounts,
+        families: Families,
+        failing: set[EndpointHealth],
+        unhealthy: dict[HealthCheck, frozenset[str]],
     ) -> None:
         super().__init__(str(destination), counts.backoffs, failing)
         self.active = 0
@@ -75,6 +84,7 @@ class Cluster(EndpointHealth):
         self._endpoints: tuple[Endpoint, ...] = ()
         self._policy = NO_UPSTREAM_POLICY
         self._turn = 0
+        self._unhealthy = unhealthy
         # A hash ring or table takes long to make. It is kept while the endpoints stay, whatever fails.
         self._hashes: dict[Sequence[EndpointLoad], Balancer] = {}
         # When the weights of endpoints that warm up are to be worked out again.
@@ -90,6 +100,21 @@ class Cluster(EndpointHealth):
         """True if the connections of all workers have reached the limit of the policy."""
         most = self._policy.max_connections
         return most is not None and self._counters is not None and self._counts.total(self._counters) >= most
+
+    @property
+    def check(self) -> HealthCheck | None:
+        """The active check of its endpoints; None for none."""
+        return self._policy.check
+
+    @property
+    def leaves_all_out(self) -> bool:
+        """True if it has endpoints, and none of them may be used."""
+        return bool(self._loads) and not self._serving
+
+    def health_changed(self) -> None:
+        """Follow a change of the health of its endpoints."""
+        if self._policy.check is not None:
+            self._balancer = None
 
     def count(self, by: int) -> None:
         """Add to the number of connections; a negative number subtracts."""
@@ -168,6 +193,8 @@ class Cluster(EndpointHealth):
         before, policy = self._policy, destination.policy
         if policy.outliers != before.outliers:
             self._ejections = self._balancer = None
+        if policy.check != before.check:
+            self._balancer = None
         if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
             self._balancer = None
             self._hashes = {}
@@ -201,6 +228,11 @@ class Cluster(EndpointHealth):
         if self._ejections is not None and policy.outliers is not None:
             self._ejections.forget_all_but(loads)
             healthy, panic = self._ejections.healthy(loads), policy.outliers.panic
+        if policy.check is not None:
+            panic = max(panic, policy.check.panic)
+            unhealthy = self._unhealthy.get(policy.check)
+            if unhealthy:
+                healthy = [load for load in healthy if load.name not in unhealthy]
         found = levels(loads, healthy, panic)
         self._serving = tuple(chain.from_iterable(level.serving for level in found))
         self._read_marks()
@@ -273,6 +305,7 @@ class Clusters:
         self._counts = counts
         self._families = Families()
         self._failing: set[EndpointHealth] = set()
+        self._unhealthy: dict[HealthCheck, frozenset[str]] = {}
         self._clusters: dict[ClusterKey, Cluster] = {}
         # Clusters of which no route is left, but a connection was when the last table was installed.
         self._without_route: set[ClusterKey] = set()
@@ -288,13 +321,24 @@ class Clusters:
         self._without_route.discard(destination.cluster)
         if cluster is None:
             cluster = self._clusters[destination.cluster] = Cluster(
-                destination, self._counts, self._families, self._failing
+                destination, self._counts, self._families, self._failing, self._unhealthy
             )
         elif cluster.update(destination):
             # Another destination of the same cluster may differ, and has to be applied again.
             self._applied = {key: each for key, each in self._applied.items() if each[0] is not cluster}
         self._applied[id(destination)] = (cluster, destination)
         return cluster
+
+    def find(self, key: ClusterKey) -> Cluster | None:
+        """Return a cluster that has had a connection; None if there is none."""
+        return self._clusters.get(key)
+
+    def follow_health(self, unhealthy: Mapping[HealthCheck, frozenset[str]]) -> None:
+        """Give no connections to the endpoints that active checks have found unhealthy, and to all others again."""
+        self._unhealthy.clear()
+        self._unhealthy.update(unhealthy)
+        for cluster in self._clusters.values():
+            cluster.health_changed()
 
     def left_out(self, now: float) -> list[LeftOut]:
         """
@@ -341,6 +385,16 @@ class CountedConnection:
         self._cluster = cluster
         self._counted = False
         self._load: EndpointLoad | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the cluster."""
+        return self._cluster
+
+    @property
+    def load(self) -> EndpointLoad | None:
+        """Return the endpoint that it is counted for."""
+        return self._load
 
     def start_counting(self) -> None:
         """Count the connection for its cluster."""

@@ -104,6 +104,7 @@ class Inbound(SearchOwner):
     :param record: filled in as things happen, and passed to the data plane at the end.
     :ivar held_size: number of bytes that the client has sent before its endpoint was connected.
     :ivar counted: the counters of the limits that the connection is counted in.
+    :ivar search: the search for its endpoint, which counts it for the endpoint later.
     :ivar relay: the relay, in the phase RELAYING.
     :ivar client_is_certain: the record has the true client; False while a PROXY header may come.
     """
@@ -122,7 +123,7 @@ class Inbound(SearchOwner):
     counted: CountedIn = ()
     _timer: Timer | None = None
     _deadline: Timer | None = None
-    _search: EndpointSearch | None = None
+    search: EndpointSearch | None = None
     relay: Relay | None = None
     client_is_certain: bool = True
 
@@ -295,7 +296,7 @@ class Inbound(SearchOwner):
                 self._deadline = plane.wheel.callLater(longest, self.close, Ending.MAX_DURATION)
             if policy.by_source:
                 source = record.client[0]
-        search = self._search = EndpointSearch(plane, destination, self, source)
+        search = self.search = EndpointSearch(plane, destination, self, source)
         search.start()
 
     # DIALING
@@ -342,7 +343,7 @@ class Inbound(SearchOwner):
         plane.joined += 1
         if plane.metrics is not None:
             plane.metrics.joined(self.record)
-        search = self._search
+        search = self.search
         pacing = search.pacing() if search is not None else None
         relay = self.relay = Relay(
             plane.wheel, limits, transport, upstream.transport, self._end, self._gone, self._endpoint_left, pacing
@@ -397,8 +398,8 @@ class Inbound(SearchOwner):
             self.relay.client.lost()
 
     def _endpoint_left(self, in_order: bool) -> None:
-        if self._search is not None:
-            self._search.endpoint_left_early(in_order)
+        if self.search is not None:
+            self.search.endpoint_left_early(in_order)
 
     # CLOSING
 
@@ -424,7 +425,7 @@ class Inbound(SearchOwner):
 
     def _gone(self) -> None:
         self._stop_timer_and_search()
-        search, self._search = self._search, None
+        search, self.search = self.search, None
         if search is not None:
             search.stop_counting()
         relay, self.relay = self.relay, None
@@ -453,8 +454,8 @@ class Inbound(SearchOwner):
     def _stop_timer_and_search(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._search is not None:
-            self._search.cancel()
+        if self.search is not None:
+            self.search.cancel()
 
 
 classImplements(Inbound, IProtocol, IHalfCloseableProtocol)

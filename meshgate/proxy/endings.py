@@ -57,6 +57,14 @@ class Ending(enum.Enum):
     UPSTREAM_TIMED_OUT = "upstream_timed_out", "the endpoint answered nothing any more, in the same way"
     IDLE = "idle", "no byte either way for the idle time"
     MAX_DURATION = "max_duration", "the connection had lasted as long as the maxConnectionDuration allows"
+    ENDPOINT_UNHEALTHY = (
+        "endpoint_unhealthy",
+        "the endpoint's health check fails, and its connections were to end (on_unhealthy: end)",
+    )
+    ENDPOINT_REMOVED = (
+        "endpoint_removed",
+        "the destination has the endpoint no more, and its connections were to end (health.on_removed: end)",
+    )
     HALF_CLOSE_TIMEOUT = "half_close_timeout", "one side had finished and the other stayed silent too long"
     DRAINED = (
         "drained",

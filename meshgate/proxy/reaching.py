@@ -241,6 +241,8 @@ class EndpointSearch(CountedConnection):
         while self._owner is not None:
             load = next(self._candidates, None) if self._attempts_left > 0 else None
             if load is None:
+                if otherwise is _NO_ENDPOINT and self._cluster.leaves_all_out:
+                    self._record.note_dial_error("left_out")
                 self._fail(otherwise)
                 return
             self.count_for(load)

@@ -60,7 +60,7 @@ POLL_OFTEN: Final = 1.0
 _OK: Final = Ending.OK
 _CLIENT_RESET: Final = Ending.CLIENT_RESET
 _UPSTREAM_RESET: Final = Ending.UPSTREAM_RESET
-_DRAINED: Final = Ending.DRAINED
+_BY_RESET: Final = (Ending.DRAINED, Ending.ENDPOINT_UNHEALTHY, Ending.ENDPOINT_REMOVED)
 
 _EPSILON: Final = 0.001
 """Seconds by which a timer may fire early, since floating-point sums are not exact."""
@@ -169,12 +169,13 @@ class Relay:
     def close(self, ending: Ending, at_once: bool = False) -> None:
         """
         End the relay: read nothing more, send what was read for :data:`GRACE` seconds at most, and close both sides.
-        If the gateway is stopping, reset them instead, so that neither takes half a message for a whole one.
+        If the gateway is stopping, or the endpoint is to be left, reset them instead, so that neither takes half a
+        message for a whole one.
 
         :param at_once: wait for nothing.
         """
         if self._ending is None:
-            self._by_reset = ending is _DRAINED
+            self._by_reset = ending in _BY_RESET
         if not self._stopped:
             self._stopped = True
             self._stop_reading()

@@ -11,18 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
 from meshgate.proxy.access_log import EndedConnections, Format, open_access_log
 from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
+from meshgate.proxy.endpoint_endings import EndpointEndings
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
+from meshgate.routing.connection_policy import HealthCheck
 from meshgate.routing.outliers import LeftOut
-from meshgate.routing.table import ClusterKey, RoutingTable
+from meshgate.routing.table import ClusterKey, EndpointAddress, RoutingTable
 from meshgate.transport.dns.question import Server
 from meshgate.transport.dns.resolver import NameFigures, Resolver
 from meshgate.transport.network import AUTO, make_network
@@ -39,6 +41,8 @@ class ServingSettings:
     :ivar transport: a choice of :func:`~meshgate.transport.network.make_network`.
     :ivar upstream_source: the local addresses from which endpoints are dialed; none leaves the choice to the kernel.
     :ivar drain_removed: seconds in which the connections of removed listeners and routes are ended; None to keep them.
+    :ivar end_removed: end the connections of endpoints that their destination has lost.
+    :ivar end_within: seconds over which the connections of an endpoint are ended, where they are.
     """
 
     limits: Limits
@@ -48,6 +52,11 @@ class ServingSettings:
     transport: str = AUTO
     upstream_source: tuple[str, ...] = ()
     drain_removed: float | None = None
+    end_removed: bool = False
+    end_within: float = 0.0
+
+
+NOTHING_GONE: Final[Mapping[ClusterKey, frozenset[EndpointAddress]]] = {}
 
 
 class Serving:
@@ -92,6 +101,8 @@ class Serving:
         )
         self._dataplane.ids = count(first_id)
         self._dataplane.removed_routes.time = settings.drain_removed
+        self._endpoints = EndpointEndings(self._dataplane, reactor)
+        self._set_endpoint_endings(settings)
         self.serve = accept_here(self._network, self._dataplane.factory)
 
     @property
@@ -136,6 +147,7 @@ class Serving:
         self._dataplane.limits = settings.limits
         self._dataplane.removed_routes.time = settings.drain_removed
         self._network.sources.follow(settings.upstream_source)
+        self._set_endpoint_endings(settings)
         if settings.dns_servers != before.dns_servers:
             self._resolver.stop()
             self._resolver = self._dataplane.resolver = self._make_resolver()
@@ -156,7 +168,11 @@ class Serving:
         self._dataplane.end_at_once()
 
     def install(
-        self, table: RoutingTable, dns_names: frozenset[str] | None, gone_clusters: Iterable[ClusterKey] = ()
+        self,
+        table: RoutingTable,
+        dns_names: frozenset[str] | None,
+        gone_clusters: Iterable[ClusterKey] = (),
+        gone_endpoints: Mapping[ClusterKey, frozenset[EndpointAddress]] = NOTHING_GONE,
     ) -> None:
         """
         Serve a new table. This takes time for what has changed, and not for all routes: connections wait meanwhile.
@@ -164,11 +180,17 @@ class Serving:
         :param dns_names: the DNS names among its endpoints, which are resolved from now on; None if they are those of
             the table before.
         :param gone_clusters: the clusters that the table before has, and this one has not.
+        :param gone_endpoints: the endpoints that clusters of both tables have lost.
         """
         self._dataplane.table = table
+        self._endpoints.removed(gone_endpoints)
         self._dataplane.clusters.table_installed(gone_clusters)
         if dns_names is not None:
             self._resolver.watch(dns_names)
+
+    def follow_health(self, unhealthy: Mapping[HealthCheck, frozenset[str]]) -> None:
+        """Follow the health of endpoints; see :class:`~meshgate.workers.messages.EndpointHealth`."""
+        self._endpoints.follow_health(unhealthy)
 
     def problems(self) -> tuple[Problem, ...]:
         """The problems of resolving endpoints, as far as they still exist."""
@@ -189,6 +211,9 @@ class Serving:
         await self._resolver.stop()
         if self._ended.access_log is not None:
             await self._ended.access_log.close()
+
+    def _set_endpoint_endings(self, settings: ServingSettings) -> None:
+        self._endpoints.on_removed, self._endpoints.spread = settings.end_removed, settings.end_within
 
     def _open_or_reopen_log(self) -> None:
         """Open the access log of the settings; if it is open already, reopen its file."""

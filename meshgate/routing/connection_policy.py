@@ -88,6 +88,40 @@ class Outliers:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """
+    The active check of a destination's endpoints; see :class:`meshgate.resources.kinds.health_check.HealthCheckForm`.
+
+    :ivar protocol: ``tcp``, ``tls``, ``http`` or ``https``.
+    :ivar port: 0 for the endpoint's own.
+    :ivar name: the server name, and the Host of a request; empty for none.
+    :ivar status: the first and the last status of a good answer.
+    :ivar interval: seconds from one check to the next.
+    :ivar jitter: the percentage by which chance changes each interval, at the most.
+    :ivar timeout: seconds for one check.
+    :ivar rise: the number of checks that have to succeed in a row.
+    :ivar fall: the number of checks that have to fail in a row.
+    :ivar ends: True to end the connections of an endpoint that gets unhealthy.
+    :ivar panic: a percentage; if fewer endpoints are healthy, all are used.
+    """
+
+    protocol: str = "tcp"
+    port: int = 0
+    name: str = ""
+    path: str = "/"
+    status: tuple[int, int] = (200, 399)
+    send: bytes = b""
+    expect: bytes = b""
+    interval: float = 10.0
+    jitter: int = 10
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
+    ends: bool = False
+    panic: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamPolicy:
     """
     The policy for connections to a destination; it includes the policies of its subset and port.
@@ -98,6 +132,7 @@ class UpstreamPolicy:
     :ivar outliers: None for no outlier detection.
     :ivar header: the PROXY header that endpoints get; None for none.
     :ivar bandwidth: bytes that all connections to the destination may move in a second, each way; 0 for no limit.
+    :ivar check: the active check of the endpoints; None for none.
     :ivar origin: the DestinationRules behind the policy, as text for people; empty for none. It names no lines, since
         any edit above a line changes its number.
     """
@@ -109,6 +144,7 @@ class UpstreamPolicy:
     outliers: Outliers | None = None
     header: HeaderForEndpoint | None = None
     bandwidth: int = 0
+    check: HealthCheck | None = None
     origin: str = ""
 
 

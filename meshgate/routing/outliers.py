@@ -25,7 +25,11 @@ LONGEST: Final = 300.0
 
 EJECTED: Final = "ejected"
 TRIED_LAST: Final = "tried_last"
-"""States of a failing endpoint: outlier detection gives it no connections; a back-off, those that no other takes."""
+UNHEALTHY: Final = "unhealthy"
+"""
+States of a failing endpoint: outlier detection gives it no connections; a back-off, those that no other takes; and its
+health check gives it none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,18 @@ class LeftOut:
 
     :ivar destination: the name of the destination.
     :ivar endpoint: the name of the endpoint.
-    :ivar state: :data:`EJECTED` or :data:`TRIED_LAST`.
-    :ivar until: the time in seconds at which it is back, or tried by one connection.
+    :ivar state: :data:`EJECTED`, :data:`TRIED_LAST` or :data:`UNHEALTHY`.
+    :ivar until: the time in seconds at which it is back, or tried by one connection; None if that is not known.
     :ivar workers: how many workers leave it out.
+    :ivar reason: why its health check fails; empty for the other states.
     """
 
     destination: str
     endpoint: str
     state: str
-    until: float
+    until: float | None
     workers: int = 1
+    reason: str = ""
 
 
 @dataclass(slots=True)

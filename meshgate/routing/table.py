@@ -70,6 +70,9 @@ class Endpoint:
         return socket_text(self.address, self.port)
 
 
+EndpointAddress = tuple[str, int, bool]
+"""The address and the port of an endpoint, and True if the address is a DNS name."""
+
 ClusterKey = tuple[str, int, str]
 """The identity of a cluster: the host, port and subset of its destinations."""
 

@@ -17,11 +17,11 @@ it was. Everything that the edits do not mention stays the same object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, NamedTuple
 
-from meshgate.routing.table import Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import ClusterKey, EndpointAddress, Listener, ListenerKey, RoutingTable
 
 _ABSENT: Final = object()
 
@@ -159,3 +159,30 @@ def _values(record: RoutingTable | Listener | None) -> dict[str, Any]:
 def _differ(before: object, after: object) -> bool:
     # Mostly they are the same object; to compare equal ones means to walk through both.
     return before is not after and before != after
+
+
+def gone_endpoints(before: RoutingTable, after: RoutingTable) -> dict[ClusterKey, frozenset[EndpointAddress]]:
+    """
+    The endpoints that clusters of both tables have lost, whatever their weights and priorities.
+
+    Destinations that are the same object are not looked at, as far as no other one is of their cluster.
+    """
+    kept = {id(each) for each in after.destinations()}
+    changed = {each.cluster for each in before.destinations() if id(each) not in kept}
+    found = {}
+    if changed:
+        now = _addresses(after, changed)
+        for cluster, addresses in _addresses(before, changed).items():
+            gone = addresses - now[cluster] if cluster in now else set()
+            if gone:
+                found[cluster] = frozenset(gone)
+    return found
+
+
+def _addresses(table: RoutingTable, clusters: Container[ClusterKey]) -> dict[ClusterKey, set[EndpointAddress]]:
+    found: dict[ClusterKey, set[EndpointAddress]] = {}
+    for destination in table.destinations():
+        if destination.cluster in clusters:
+            addresses = [(each.address, each.port, each.dns) for each in destination.endpoints]
+            found.setdefault(destination.cluster, set()).update(addresses)
+    return found

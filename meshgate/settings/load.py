@@ -20,6 +20,7 @@ from meshgate.providers.directory.provider import DirectoryOptions
 from meshgate.providers.interfaces import OptionsError
 from meshgate.providers.registry import ProviderChoice, Registry, UnknownProviderTypeError
 from meshgate.resources.fault import Fault, duplicate_faults
+from meshgate.resources.kinds.health_check import form_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
@@ -118,6 +119,8 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     if content is not None:
         judged += access_faults(content.access)
         judged += _burst_faults(content.limits)
+        for index, check in enumerate(content.health.checks):
+            judged += (replace(each, code=UNUSABLE) for each in form_faults(check, ("health", "checks", index)))
     several = content is not None and isinstance(content.workers, int) and content.workers > 1
     if several and not connections_are_spread():
         message = "one worker serves: this system does not spread the connections of a port over processes"

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 
 from meshgate.resources.model import Items, ValueForm
 from meshgate.settings.access_sections import AccessSettings
+from meshgate.settings.health_section import HealthSettings
 from meshgate.settings.section import Section, key
 from meshgate.settings.service_sections import ApiSettings, LabSettings, MetricsSettings
 from meshgate.settings.traffic_sections import (
@@ -83,6 +84,7 @@ class SettingsFile(Section):
         "for the connections that are there: those that they refuse are reset.",
         {},
     )
+    health: HealthSettings = key("How it is found out which endpoints serve, and what follows from it.", {})
     listening: ListeningSettings = key("How connections are taken in.", {})
     drain: DrainSettings = key("How connections end when the gateway stops.", {})
     transport: Annotated[

@@ -81,9 +81,7 @@ class FiguresText:
             "connections": sum(worker.connections for worker in figures.workers),
             "ended": dict(sorted(figures.ended.items())),
             "workers": [asdict(worker) for worker in figures.workers],
-            "failing_endpoints": [
-                {**asdict(each), "until": iso_time(each.until)} for each in figures.failing_endpoints
-            ],
+            "failing_endpoints": [_with_times(asdict(each), "until") for each in figures.failing_endpoints],
             "providers": [_with_times(asdict(each), "published", "failing_since") for each in figures.providers],
         }
         return f'{json.dumps(head)[:-1]}, "names": [{", ".join(self._names(figures.names))}]}}\n'

@@ -23,8 +23,9 @@ from typing import Any, Final
 from meshgate.proxy.connection_counts import PatternLabels, SeriesLabels
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
+from meshgate.routing.connection_policy import HealthCheck
 from meshgate.routing.outliers import LeftOut
-from meshgate.routing.table import ClusterKey, ListenerKey
+from meshgate.routing.table import ClusterKey, EndpointAddress, ListenerKey
 from meshgate.routing.table_edits import Edit
 from meshgate.transport.dns.resolver import NameFigures
 
@@ -72,10 +73,12 @@ class TableComplete:
 
     :ivar dns_names: the names among the table's endpoints; None if they are those of the table before.
     :ivar gone_clusters: the clusters that the table before has, and this one has not.
+    :ivar gone_endpoints: the endpoints that clusters of both tables have lost.
     """
 
     dns_names: frozenset[str] | None
     gone_clusters: frozenset[ClusterKey] = frozenset()
+    gone_endpoints: Mapping[ClusterKey, frozenset[EndpointAddress]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,17 @@ class ApplySettings:
     """Apply new settings, and reopen the file of the access log."""
 
     settings: ServingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """
+    The endpoints that are unhealthy by their active checks; all others are healthy.
+
+    :ivar unhealthy: the endpoints of each check, as ``address:port``.
+    """
+
+    unhealthy: Mapping[HealthCheck, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)

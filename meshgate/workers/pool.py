@@ -36,16 +36,16 @@ from meshgate.proxy.access_log import open_access_log
 from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
-from meshgate.routing.connection_policy import Keepalive
+from meshgate.routing.connection_policy import HealthCheck, Keepalive
 from meshgate.routing.outliers import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
-from meshgate.routing.table_edits import edits_between
+from meshgate.routing.table_edits import edits_between, gone_endpoints
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
 from meshgate.workers.count_totals import CountTotals, shared_memory
-from meshgate.workers.messages import Begin, NewSeries, SocketId, TableComplete, pack_edits
+from meshgate.workers.messages import Begin, EndpointHealth, NewSeries, SocketId, TableComplete, pack_edits
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
 
 IDS_PER_WORKER: Final = 1_000_000_000
@@ -73,6 +73,7 @@ class WorkerPool:
     :raises NoSuchTransport: if the settings ask for a transport that does not exist on this system.
     :ivar settings: the settings in force.
     :ivar table: the table that the workers have to serve.
+    :ivar health: the health of endpoints that the workers have to follow.
     :ivar metrics: the counts for metrics; None if the workers count none.
     :ivar live_generation: the generation of the latest table that all running workers serve; 0 before the first.
     :ivar stopping: True if the workers are ending, and are not replaced.
@@ -98,6 +99,8 @@ class WorkerPool:
         self.stopping = False
         self._at_once = False
         self._drain_time = 0.0
+        self.health = EndpointHealth({})
+        self._unhealthy_rows: tuple[LeftOut, ...] = ()
         self.live_generation = 0
         self._ended: Counter[str] = Counter()
         self._names: dict[str, NameFigures] = {}
@@ -154,6 +157,17 @@ class WorkerPool:
         self.table = table
         self._update_slots()
 
+    def apply_health(self, unhealthy: Mapping[HealthCheck, frozenset[str]], rows: Sequence[LeftOut]) -> None:
+        """
+        Tell the workers which endpoints their health checks have found unhealthy.
+
+        :param unhealthy: as :class:`~meshgate.workers.messages.EndpointHealth` has them.
+        :param rows: the same for :meth:`left_out`.
+        """
+        self.health, self._unhealthy_rows = EndpointHealth(unhealthy), tuple(rows)
+        for slot in self._slots:
+            slot.send_health()
+
     def serve(self, key: ListenerKey, sockets: Sequence[socket]) -> _Port:
         """
         Accept the connections of a listener.
@@ -190,9 +204,10 @@ class WorkerPool:
             key = each.destination, each.endpoint, each.state
             before = found.get(key)
             if before is not None:
-                each = replace(each, until=max(each.until, before.until), workers=before.workers + 1)
+                until = max(filter(None, (each.until, before.until)), default=None)
+                each = replace(each, until=until, workers=before.workers + 1)
             found[key] = each
-        return list(found.values())
+        return [*found.values(), *(replace(each, workers=len(self._slots)) for each in self._unhealthy_rows)]
 
     def names(self) -> Mapping[str, NameFigures]:
         """The figures of each endpoint name: the latest answer of any worker, and the first failure of any."""
@@ -341,7 +356,11 @@ def _complete(before: RoutingTable | None, after: RoutingTable) -> TableComplete
     names = after.dns_names()
     if before is None:
         return TableComplete(names)
-    return TableComplete(None if before.dns_names() == names else names, before.clusters() - after.clusters())
+    return TableComplete(
+        None if before.dns_names() == names else names,
+        before.clusters() - after.clusters(),
+        gone_endpoints(before, after),
+    )
 
 
 def _all_serve(count: int) -> str:

@@ -171,6 +171,8 @@ class WorkerSlot:
             self._ended(f"could not be started ({error.strerror})", 0.0)
             return
         self._process.send(*self._pool.first_message(self.index))
+        if self._pool.health.unhealthy:
+            self.send_health()
         self.update()
 
     def shorten_pause(self) -> None:
@@ -206,6 +208,11 @@ class WorkerSlot:
         """Send the pool's settings to the worker."""
         if self._process is not None:
             self._process.send(ApplySettings(self._pool.settings))
+
+    def send_health(self) -> None:
+        """Send the health of endpoints to the worker."""
+        if self._process is not None:
+            self._process.send(self._pool.health)
 
     def reopen_log(self) -> None:
         """Have the worker reopen the file of the access log."""

@@ -44,6 +44,7 @@ from meshgate.workers.messages import (
     ConnectionFigures,
     CurrentProblems,
     Drain,
+    EndpointHealth,
     Listen,
     LogLine,
     NameChanges,
@@ -108,6 +109,7 @@ class Worker:
             Listen: self._listen,
             StopListening: self._stop_listening,
             ApplySettings: self._apply_settings,
+            EndpointHealth: self._follow_health,
             ReopenLog: self._reopen_log,
             Drain: self._drain,
         }
@@ -171,7 +173,7 @@ class Worker:
     def _install(self, message: TableComplete) -> None:
         if self._draft is not None:
             self._table, self._draft = self._draft.table(), None
-        self._running_serving.install(self._table, message.dns_names, message.gone_clusters)
+        self._running_serving.install(self._table, message.dns_names, message.gone_clusters, message.gone_endpoints)
         if not gc.isenabled():
             _freeze()
         self._channel.send(TableInstalled(self._table.generation))
@@ -195,6 +197,9 @@ class Worker:
     def _apply_settings(self, message: ApplySettings) -> None:
         serving = self._running_serving
         self._try_log(lambda: serving.apply_settings(message.settings))
+
+    def _follow_health(self, message: EndpointHealth) -> None:
+        self._running_serving.follow_health(message.unhealthy)
 
     def _reopen_log(self, message: ReopenLog) -> None:
         self._try_log(self._running_serving.reopen_log)

@@ -45,6 +45,8 @@ def serving_settings(content: SettingsFile) -> ServingSettings:
         content.transport,
         content.upstream_source,
         content.drain.time if content.drain.removed == DRAIN_REMOVED else None,
+        content.health.on_removed == "end",
+        content.health.spread,
     )
 
 

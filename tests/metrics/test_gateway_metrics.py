@@ -252,6 +252,7 @@ class GatewayMetricsTests(TestCase):
         exposed = set(re.findall(r"(?m)^# TYPE (\S+)", text))
         missing = {family.exposed_name for family in FAMILIES} - exposed
         unused = {"meshgate_endpoint_left_out_workers", "meshgate_api_answers_total", "meshgate_problems"}
+        unused |= {"meshgate_endpoint_healthy", "meshgate_health_checks_total"}
         ended = {"meshgate_connections_ended_total", "meshgate_connection_duration_seconds"}
         self.assertEqual(missing - ended, unused)
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.proxy.clusters import Cluster, Clusters, CountedConnection
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
-from meshgate.routing.connection_policy import Algorithm, Balancing, Outliers, UpstreamPolicy, Warmup
+from meshgate.routing.connection_policy import Algorithm, Balancing, HealthCheck, Outliers, UpstreamPolicy, Warmup
 from meshgate.routing.table import Destination, Endpoint
 
 RNG = random.Random(1)
@@ -129,6 +129,42 @@ class ClusterTests(SynchronousTestCase):
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(clusters.of(A), 60) for _ in range(9)}, {1, 2, 3})
 
+    def test_unhealthy_endpoints(self) -> None:
+        """What an active check has found unhealthy gets no connections; with too few left, all do, or with 0 none."""
+        check, panicking = HealthCheck(), HealthCheck(panic=50)
+        for algorithm in (Algorithm.ROUND_ROBIN, Algorithm.RING_HASH, Algorithm.MAGLEV):
+            clusters = Clusters(own_counts())
+            checked = replace(A, policy=UpstreamPolicy(balancing=Balancing(algorithm, 1021), check=check))
+            cluster, other = clusters.of(checked), clusters.of(B)
+            self.assertEqual(set(owners(cluster)), {1, 2, 3})
+            clusters.follow_health({check: frozenset(["192.0.2.1:1", "192.0.2.1:3"])})
+            self.assertEqual(set(owners(cluster)), {2})
+            self.assertEqual({next_of(other) for _ in range(9)}, {1, 2, 3})
+            clusters.follow_health({check: frozenset(f"192.0.2.1:{port}" for port in (1, 2, 3))})
+            self.assertEqual(list(cluster.candidates(lambda name: None, "192.0.2.9", RNG, 0)), [])
+            self.assertTrue(cluster.leaves_all_out)
+            clusters.follow_health({})
+            self.assertEqual(set(owners(cluster)), {1, 2, 3})
+            cluster = clusters.of(replace(checked, policy=replace(checked.policy, check=panicking)))
+            clusters.follow_health({panicking: frozenset(["192.0.2.1:1"])})
+            self.assertEqual(set(owners(cluster)), {2, 3})
+            clusters.follow_health({panicking: frozenset(["192.0.2.1:1", "192.0.2.1:2"])})
+            self.assertEqual(set(owners(cluster)), {1, 2, 3})
+
+    def test_unhealthy_and_ejected_endpoints(self) -> None:
+        """Both are left out, and the larger of the two thresholds counts for both."""
+        policy = replace(IN_TURN, outliers=Outliers(1, 10, 30, 34, 60), check=HealthCheck(panic=10))
+        clusters = Clusters(own_counts())
+        cluster = clusters.of(replace(A, policy=policy))
+        next_of(cluster)
+        cluster.failed(cluster.loads[0], 0, 0, RNG)
+        self.assertEqual({next_of(cluster) for _ in range(9)}, {2, 3})
+        assert policy.check is not None
+        clusters.follow_health({policy.check: frozenset(["192.0.2.1:2"])})
+        self.assertTrue({next_of(cluster) for _ in range(9)} > {3})
+        clusters.of(replace(A, policy=replace(policy, outliers=Outliers(1, 10, 30, 34, 0))))
+        self.assertEqual({next_of(cluster, 1000) for _ in range(9)}, {1, 3})
+
     def test_only_clients_of_a_dead_endpoint_move(self) -> None:
         """By a hash, clients keep their endpoint while another one is dead, and go back to theirs when it lives."""
         for algorithm in (Algorithm.RING_HASH, Algorithm.MAGLEV):
@@ -191,7 +227,7 @@ class ClusterTests(SynchronousTestCase):
         self.assertEqual(clusters.left_out(0), [])
         detecting.failed(detecting.loads[1], 0, 0, RNG)
         marking.failed(marking.loads[2], 0, 0, RNG)
-        found = {(each.destination, each.endpoint): (each.state, each.until > 0) for each in clusters.left_out(0)}
+        found = {(each.destination, each.endpoint): (each.state, bool(each.until)) for each in clusters.left_out(0)}
         self.assertEqual(
             found,
             {

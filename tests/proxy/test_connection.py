@@ -145,6 +145,8 @@ class EndingTests(SynchronousTestCase):
         (TO_A, relayed(lambda g: g.reactor.pump([450] * 9)), Ending.IDLE),
         (SHORT, relayed(lambda g: g.reactor.advance(60 + TICK)), Ending.MAX_DURATION),
         (SHORT, send(HELLO, lambda g: g.reactor.advance(60 + TICK)), Ending.MAX_DURATION),
+        (TO_A, relayed(lambda g: g.inbound.close(Ending.ENDPOINT_UNHEALTHY)), Ending.ENDPOINT_UNHEALTHY),
+        (TO_A, relayed(lambda g: g.inbound.close(Ending.ENDPOINT_REMOVED)), Ending.ENDPOINT_REMOVED),
         (
             TO_A,
             relayed(lambda g: g.client.peer_finishes(), lambda g: g.reactor.pump([75] * 9)),

@@ -13,6 +13,7 @@ from meshgate.resources.fault import Fault
 from meshgate.resources.kinds import (
     destinationrule,
     gateway,
+    health_check,
     pod,
     secret,
     service,
@@ -68,6 +69,7 @@ def _gateway_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault
 def _rule_annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
     yield from bandwidth_faults(annotations)
     yield from rule_header_faults(annotations)
+    yield from health_check.annotation_faults(annotations)
 
 
 def _no_label_faults(spec: Any, labels: Mapping[str, str]) -> Iterator[Fault]:
@@ -151,6 +153,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             serviceentry.ServiceEntrySpec,
             serviceentry.faults,
             serviceentry.label_faults,
+            annotation_faults=health_check.annotation_faults,
             short_name="se",
         ),
         Kind(
@@ -167,6 +170,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             ("v1",),
             service.ServiceSpec,
             service.faults,
+            annotation_faults=health_check.annotation_faults,
             short_name="svc",
         ),
         Kind(

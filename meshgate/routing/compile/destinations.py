@@ -20,6 +20,7 @@ from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.catalog_port import NODE_LABEL, CatalogPort, labeled_locality
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
+from meshgate.routing.compile.endpoint_checks import checked_by, health_check, with_check
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.lacks import (
     DestinationProblems,
@@ -276,6 +277,7 @@ class DestinationResolver:
             severity = Severity.INFO if self._proxy.in_cluster and elsewhere else Severity.WARNING
             lack = Lack(NO_ENDPOINT, f"{subject} has no endpoint: {missing}", severity=severity)
         policy = with_bandwidth(upstream_policy(sections), rule)
+        policy = with_check(policy, health_check(found, number, rule, self._proxy))
         if preferred.shares:
             policy = replace(policy, balancing=replace(policy.balancing, shares=preferred.shares))
         if policy.outliers is not None:
@@ -316,6 +318,8 @@ class DestinationResolver:
 
 def _used(found: CatalogHost, rule: MergedRule | None, subset: OwnedSubset | None) -> frozenset[ResourceKey]:
     owners = [found.source, *found.others]
+    if rule is not None:
+        owners += checked_by(rule)
     if rule is not None and rule.policy is not None:
         owners.append(rule.policy[0])
     if subset is not None:

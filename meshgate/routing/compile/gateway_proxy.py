@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from meshgate.resources.kinds.gateway import Gateway
+from meshgate.resources.kinds.health_check import HealthCheckForm
 from meshgate.resources.kinds.pod import PodSource, PodSpec, containers, named_ports, pod_labels
 from meshgate.resources.kinds.service import ServicePort, ServiceSpec, TransportProtocol
 from meshgate.resources.problem import Problem, Severity
@@ -66,6 +67,7 @@ class Proxy:
     :ivar locality: where the gateway is, as ``region/zone/subzone``; empty if its labels tell, or if it is unknown.
     :ivar node: the name of its node, or empty.
     :ivar headers: the settings about PROXY headers.
+    :ivar checks: the health checks of its settings, by host or wildcard.
     """
 
     labels: Mapping[str, str]
@@ -78,6 +80,7 @@ class Proxy:
     locality: str = ""
     node: str = ""
     headers: HeaderDefaults = NO_HEADERS
+    checks: Mapping[str, tuple[HealthCheckForm, ...]] = field(default_factory=dict)
 
 
 class PodFacts(NamedTuple):

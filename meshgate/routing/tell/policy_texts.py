@@ -7,10 +7,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from meshgate.resources.durations import format_duration
+from meshgate.resources.wording import count_of
 from meshgate.routing.connection_policy import (
     Algorithm,
     Balancing,
     ConnectionPolicy,
+    HealthCheck,
     Keepalive,
     Outliers,
     UpstreamPolicy,
@@ -52,6 +54,7 @@ def upstream_json(policy: UpstreamPolicy) -> dict[str, Any]:
         else {name: getattr(keepalive, name) or None for name in ("probes", "time", "interval")},
         "outliers": None if policy.outliers is None else asdict(policy.outliers),
         "proxy_protocol": None if policy.header is None else asdict(policy.header),
+        "check": None if policy.check is None else _check_values(policy.check),
         "origin": policy.origin or None,
     }
 
@@ -85,6 +88,8 @@ def _upstream(policy: UpstreamPolicy) -> Iterator[str]:
         yield _outliers(policy.outliers)
     if policy.header is not None:
         yield str(policy.header)
+    if policy.check is not None:
+        yield check_text(policy.check)
 
 
 def _balancing(balancing: Balancing) -> str:
@@ -116,6 +121,22 @@ def _outliers(outliers: Outliers) -> str:
     left = f", while {outliers.panic}% are left" if outliers.panic else ""
     failures = "a failure" if outliers.failures == 1 else f"{outliers.failures} failures in a row"
     return f"left out for {seconds} after {failures}, {outliers.most}% at the most{left}"
+
+
+def check_text(check: HealthCheck) -> str:
+    """Describe a health check, and what it decides."""
+    what = {"tcp": "a connection", "tls": "a TLS handshake"}.get(check.protocol, f"GET {check.path}")
+    clauses = [f"checked by {what}" + (" over TLS" if check.protocol == "https" else "")]
+    clauses += [f"to port {check.port}"] if check.port else []
+    clauses += [f"as {check.name}"] if check.name else []
+    clauses.append(f"every {format_duration(check.interval)}")
+    ends = ", which ends its connections" if check.ends else ""
+    return f"{' '.join(clauses)}; unhealthy after {count_of(check.fall, 'failure')} in a row{ends}"
+
+
+def _check_values(check: HealthCheck) -> dict[str, Any]:
+    texts = {name: getattr(check, name).decode(errors="backslashreplace") for name in ("send", "expect")}
+    return {**asdict(check), **texts}
 
 
 def _connection(policy: ConnectionPolicy) -> Iterator[str]:

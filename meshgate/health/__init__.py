@@ -1,0 +1,1 @@
+"""Active health checks, which the control process makes for all workers."""
