@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.providers.feed import ProviderFigures
-from meshgate.routing.outliers import EJECTED, LeftOut
+from meshgate.routing.outliers import EJECTED, UNHEALTHY, LeftOut
 from meshgate.state.figures import Figures, FiguresFile, FiguresText
 from meshgate.state.folder import StateFolder, WriteReport, holder
 from meshgate.transport.dns.resolver import NameFigures
@@ -32,7 +32,10 @@ class FiguresTextTests(SynchronousTestCase):
             2,
             {"ok": 2, "idle": 1},
             (WorkerFigures(1, 8, 4), WorkerFigures(2, None, 1, 2)),
-            (LeftOut("x:80", "10.0.0.7:80", EJECTED, 60.0, 2),),
+            (
+                LeftOut("x:80", "10.0.0.7:80", EJECTED, 60.0, 2),
+                LeftOut("x:80", "10.0.0.8:80", UNHEALTHY, None, 2, "there is no answer"),
+            ),
             (ProviderFigures("files", 4, 1.5), ProviderFigures("own", 0, None, 2.0, "no")),
             {"b.org": NameFigures(("10.0.0.1",), 3.0), "a.org": NameFigures((), None, 4.0, "unknown")},
         )
@@ -51,7 +54,16 @@ class FiguresTextTests(SynchronousTestCase):
                     "state": "ejected",
                     "until": "1970-01-01T00:01:00.000Z",
                     "workers": 2,
-                }
+                    "reason": "",
+                },
+                {
+                    "destination": "x:80",
+                    "endpoint": "10.0.0.8:80",
+                    "state": "unhealthy",
+                    "until": None,
+                    "workers": 2,
+                    "reason": "there is no answer",
+                },
             ],
             "providers": [
                 {

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.resources.kinds.health_check import ANNOTATION, HealthCheckForm, checks_in, form_faults
+from meshgate.resources.kinds.health_check import (
+    ANNOTATION,
+    HealthCheckForm,
+    annotation_faults,
+    checks_in,
+    form_faults,
+)
+from meshgate.resources.reader import read_text
 from meshgate.resources.yaml.document import parse_documents
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.connection_policy import HealthCheck, UpstreamPolicy
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.policy_texts import upstream_json, upstream_text
+from meshgate.settings.schema import SettingsFile
 from tests.configurations import (
     PROXY,
     Document,
@@ -159,3 +170,21 @@ def read(text: str) -> list[str]:
     """The messages of the faults between the keys of a text."""
     form = HealthCheckForm.model_validate(parse_documents(text)[0].value)
     return [each.message for each in form_faults(form)]
+
+
+class PageTests(SynchronousTestCase):
+    """The examples of ``docs/howto/health.rst``."""
+
+    def test_each_can_be_used(self) -> None:
+        """The resource is valid with its check, so are the values of the annotation, and the settings."""
+        page = (Path(__file__).parents[3] / "docs" / "howto" / "health.rst").read_text()
+        blocks = re.findall(r"(?m)^\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", page)
+        resource, values, settings = map(textwrap.dedent, blocks)
+        reading = read_text(resource, "a.yaml")
+        self.assertEqual(reading.all_problems, ())
+        (check,) = checks_in(reading.resources[0].annotations)
+        self.assertEqual((check.send, check.interval), ("PING\r\n", 5))
+        for text in values.split("---\n"):
+            self.assertEqual(list(annotation_faults({ANNOTATION: text})), [], text)
+        content = SettingsFile.model_validate(parse_documents(settings)[0].value)
+        self.assertEqual(list(content.health.checks_by_host("default", "cluster.local")), ["*.example.com"])

@@ -122,6 +122,7 @@ class ExplainTests(SynchronousTestCase):
                 "keepalive": {"probes": 3, "time": 30, "interval": None},
                 "outliers": None,
                 "proxy_protocol": None,
+                "check": None,
                 "origin": None,
             },
         )
