@@ -108,6 +108,11 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/metrics")
 
+    async def test_access(self) -> None:
+        """An address that is denied is explained, and refused by the lab."""
+        require_program("curl")
+        await Reader(self, installed=True).follow("howto/access")
+
     async def test_drain_and_upgrade(self) -> None:
         """The lab in the background says that it drains, and ends."""
         require_program("curl")
