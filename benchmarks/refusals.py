@@ -101,7 +101,7 @@ def serve(endpoint: tuple[str, int], pipe: Connection) -> None:
 
     threading.Thread(target=answer, daemon=True).start()
     pipe.send(listening.getsockname()[1])
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 def greet(listening: socket.socket) -> None:

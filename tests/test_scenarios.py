@@ -214,12 +214,20 @@ SCENARIOS: Final = (
         (
             "routing.compile.test_extended.PlainTests.test_sources_tell_virtual_services_apart",
             "routing.compile.test_extended.AddressTests.test_families_do_not_mix",
+            "routing.compile.test_gateway_access.ExplanationTests.test_gateways",
         ),
     ),
     Scenario(
         35,
         "Clients that are let in and turned away by their network.",
-        reason="Not there yet: lists of networks and rates.",
+        (
+            "routing.test_access_lists.AccessListTests.test_it_judges_as_one_network_after_the_other_does",
+            "routing.test_access_lists.AccessListTests.test_families_are_told_apart",
+            "routing.test_access_lists.AccessListTests.test_an_unreadable_address_is_in_no_network",
+            "proxy.test_guard.AccessTests.test_lists_of_the_settings",
+            "proxy.test_guard.AccessTests.test_ipv6",
+            "workers.test_workers_together.LimitTests.test_rates_and_access_lists_of_all_workers",
+        ),
     ),
     Scenario(
         36,
@@ -545,6 +553,7 @@ SCENARIOS: Final = (
         (
             "proxy.test_limits.AdmissionTests.test_each_limit_counts_its_own",
             "proxy.test_limits.AdmissionTests.test_who_leaves_makes_room",
+            "proxy.test_guard.RateTests.test_numbers_and_rates_in_a_dry_run",
         ),
     ),
     Scenario(
@@ -553,7 +562,13 @@ SCENARIOS: Final = (
         ("proxy.test_limits.RealTests.test_one_too_many_is_closed_and_logged",),
     ),
     Scenario(
-        84, "So many new connections of one address in a time.", reason="Not there yet: lists of networks and rates."
+        84,
+        "So many new connections of one address in a time.",
+        (
+            "proxy.test_guard.RateTests.test_the_third_passes_and_the_fourth_is_refused",
+            "proxy.test_rates.RateTests.test_any_number_of_keys",
+            "workers.test_workers_together.LimitTests.test_rates_and_access_lists_of_all_workers",
+        ),
     ),
     Scenario(
         85,
@@ -662,4 +677,4 @@ class ScenarioTests(SynchronousTestCase):
 
     def test_most_have_one(self) -> None:
         """So many scenarios are tested; the others do not apply, or wait for something."""
-        self.assertGreaterEqual(sum(bool(each.tests) for each in SCENARIOS), 92)
+        self.assertGreaterEqual(sum(bool(each.tests) for each in SCENARIOS), 94)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
+from meshgate.resources.kinds.own_annotations import unread_faults
 from meshgate.resources.kinds.pod import template_of
 from meshgate.resources.kinds.supported_kinds import KUSTOMIZATION, Kind, find_kind, not_read
 from meshgate.resources.model import Labels
@@ -228,7 +229,9 @@ def _read_kind(
     faults += spec_faults
     faults += chain_rules(kind.faults(partial, key))
     faults += chain_rules(kind.label_faults(partial, partial_metadata.labels))
-    faults += chain_rules(kind.annotation_faults(partial_metadata.annotations))
+    faults += chain_rules(
+        kind.annotation_faults(partial_metadata.annotations), unread_faults(kind.name, partial_metadata.annotations)
+    )
     origin = source.origin_with_positions("spec") if kind.has_fields else source.origin
     serves = metadata is not None and spec is not None and not any(map(_forbids_serving, faults))
     text = b"" if kind.confidential else _as_json(document)
