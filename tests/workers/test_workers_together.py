@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
+from meshgate.proxy.pacing import BURST
+from meshgate.transport.dialing import dial
 from tests.installation import ECHO
 from tests.lab_with_workers import END_OF_GREETING, PORT, SECONDS, Client, WorkersTestCase
-from tests.support import free_port
+from tests.peers import Origin, Peer, end_all
+from tests.support import free_port, reactor, wait_for
+
+FLEET_RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: fleet
+  namespace: default
+  annotations: {meshgate.io/bandwidth: 2MiB/s}
+spec: {host: fleet.example.com}
+"""
 
 
 def listening_on(port: int) -> set[str]:
@@ -63,6 +77,24 @@ class LimitTests(WorkersTestCase):
         await lab.logged(ending="denied", client="{}:{}".format(*held["127.0.0.5"].getsockname()))
         held["127.0.0.3"].sendall(b"still there\n")
         self.assertIn(b"still there", held["127.0.0.3"].recv(100))
+
+    async def test_workers_share_the_bandwidth_of_a_destination(self) -> None:
+        """Sixteen connections, spread over both workers, get no more than it together, to a tenth."""
+        rate, each, number = 2 << 20, 1 << 18, 16
+        origin = Origin(self, bytes(each))
+        lab = await self.start()
+        port = free_port()
+        await self.serve_fleet(lab, port, ("127.0.0.1", origin.endpoint.port))
+        (lab.routes / "39-fleet-rule.yaml").write_text(FLEET_RULE)
+        await self.state(lab, "the rule", lambda status: status["live_generation"] == 3)
+        begin = time.monotonic()
+        clients = [await dial(reactor, "127.0.0.1", port, Peer(), timeout=10) for _ in range(number)]
+        self.addCleanup(end_all, clients)
+        status = await self.state(lab, "the connections", lambda status: status["connections"] == number)
+        self.assertTrue(all(worker["connections"] for worker in status["workers"]))
+        await wait_for(lambda: all(len(client.received) == each for client in clients), "all bytes")
+        taken = time.monotonic() - begin
+        self.assertLessEqual(abs(taken - (number * each / rate - BURST)), 0.2)
 
     def from_address(self, port: int, source: str) -> socket.socket:
         """A client from an address."""
