@@ -10,6 +10,7 @@ nothing holds this process for long; no connection of a client ever passes throu
 from __future__ import annotations
 
 import gc
+import os
 import random
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from meshgate.metrics.readiness import Readiness
 from meshgate.processes.clock import Delay
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
+from meshgate.processes.service_manager import ServiceManager
 from meshgate.providers.compiling import CompilerState, Compiling, compile_state
 from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.first_read import FILE_NAME as FIRST_READ
@@ -128,6 +130,7 @@ class ControlProcess(Service):
         self._registry = registry
         self._reactor = reactor
         self._launch = launch
+        self._manager = ServiceManager(reactor, os.environ)
         content, workers = settings.content, settings.workers
         self._at_start = content
         self._transport = chosen_transport(content.transport, reactor)
@@ -208,6 +211,7 @@ class ControlProcess(Service):
             raise StartError(str(error)) from None
         super().startService()  # type: ignore[no-untyped-call]
         reporter.started()
+        self._tell_if_ready()
         if self._launch is not None:
             # What the start has made stays, and no later collection of garbage looks at it: with thousands of
             # resources that takes half a second.
@@ -221,6 +225,7 @@ class ControlProcess(Service):
 
     async def _stop(self) -> None:
         self.readiness.draining = "the gateway is stopping"
+        self._manager.stopping()
         drain = self._settings.content.drain
         await self._drain_delay.pass_time(drain.delay)
         self._reporter.stopping()
@@ -252,6 +257,7 @@ class ControlProcess(Service):
         """Read everything again: settings, routes, and the file of the access log. Broken settings change nothing."""
         if not self.running:
             return
+        self._manager.reloading()
         problems = self._reporter.own_problems
         try:
             settings = load_settings(self._settings.file, self._registry)
@@ -259,6 +265,7 @@ class ControlProcess(Service):
             self.log.error("the settings stay as they were:\n{error}", error=error)
             problems.settings_unusable(error)
             self._reporter.publish()
+            self._manager.ready("serves; the settings cannot be read again, and stay as they were")
             return
         problems.settings_usable()
         before, self._settings = self._settings, settings
@@ -276,7 +283,11 @@ class ControlProcess(Service):
         self._providers.apply(settings.providers, _context(settings, self._reactor))
         self._providers.reload()
         done = self._compiling.compile_soon(self._dated(self._feed.flush()), _proxy(settings))
-        done.addCallback(lambda _: self.log.info("everything was read again"))
+        done.addCallback(self._read_again)
+
+    def _read_again(self, _: object) -> None:
+        self.log.info("everything was read again")
+        self._tell_if_ready()
 
     # A change of the routes.
 
@@ -336,8 +347,14 @@ class ControlProcess(Service):
         if self._api is not None:
             self._api.compiled(compilation)
 
+    def _tell_if_ready(self) -> None:
+        """Tell the service manager once all workers serve the latest table."""
+        if self._serves():
+            self._manager.ready(f"serves generation {self._reporter.table.generation}")
+
     def _workers_changed(self) -> None:
         self._reporter.workers_changed()
+        self._tell_if_ready()
         if self._api is not None:
             self._api.live(self._pool.live_generation)
 
