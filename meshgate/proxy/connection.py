@@ -328,8 +328,8 @@ class Inbound(SearchOwner):
 
     def local_address(self) -> tuple[str, int]:
         """As :class:`SearchOwner`."""
-        host = self.transport.getHost()
-        return unmapped(host.host), host.port
+        here = self.transport.getHost()
+        return (unmapped(here.host), here.port) if hasattr(here, "host") else ("unix", 0)
 
     def _hold_finish(self) -> None:
         self._finished = True

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final, Protocol, cast
 
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
 from zope.interface import classImplements
@@ -26,7 +26,7 @@ from meshgate.proxy.draining import Drain, RemovedRoutes
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.guard import NO_LISTS, Guard
 from meshgate.proxy.limits import Limits
-from meshgate.proxy.received_header import HeadedInbound
+from meshgate.proxy.received_header import UNIX_CLIENT, HeadedInbound
 from meshgate.proxy.record import ConnectionRecord
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.routing.access_lists import AccessList
@@ -370,6 +370,8 @@ class _InboundFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> Inbound | None:
         """Make the protocol for a client; return None while draining."""
+        if isinstance(addr, UNIXAddress):
+            return self.for_client(*UNIX_CLIENT)
         peer = cast("IPv4Address | IPv6Address", addr)
         return self.for_client(peer.host, peer.port)
 

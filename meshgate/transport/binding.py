@@ -108,8 +108,6 @@ def binding_for(key: ListenerKey, dual_stack: bool, has_ipv6: bool) -> Binding:
 
     :raises BindError: when the bind is no IP address.
     """
-    if key.bind.startswith("unix:"):
-        raise BindError("Unix domain sockets are not served yet")
     if dual_stack and has_ipv6:
         return Binding("::", key.port, both_families=True)
     try:
@@ -174,7 +172,7 @@ def defer_accept(listening: socket.socket, wanted: bool) -> None:
     TCP_DEFER_ACCEPT nothing changes.
     """
     option = getattr(socket, "TCP_DEFER_ACCEPT", None)
-    if option is not None:
+    if option is not None and listening.family != socket.AF_UNIX:
         listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
 
 

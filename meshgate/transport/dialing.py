@@ -214,7 +214,7 @@ def unix_name(address: str) -> str:
 
 def loop_error(address: str, port: int) -> DialLoop:
     """Make the error of a dial that one of our own sockets would accept."""
-    return DialLoop(f"{host_port(address, port)} is our own")
+    return DialLoop(f"{host_port(address, port) if port else address} is our own")
 
 
 @lru_cache(128)

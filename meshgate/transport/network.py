@@ -6,13 +6,16 @@ All other modules use a :class:`Network` and see no difference between the two b
 
 from __future__ import annotations
 
+import os
 import select
 import socket
+import stat
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 from typing import Protocol as Interface
 
+from twisted.internet import unix
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
@@ -20,7 +23,7 @@ from twisted.python.failure import Failure
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import accept_waiting, defer_accept
 from meshgate.transport.descriptors import PortLoad, Shortage, next_descriptor
-from meshgate.transport.dialing import Attempt, Dialer, SourceAddresses, dial, loop_error, unmapped
+from meshgate.transport.dialing import Attempt, Dialer, SourceAddresses, dial, loop_error, unix_name, unmapped
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean import connecting as lean_dialing
 from meshgate.transport.lean.poller import Poller
@@ -120,6 +123,9 @@ class TwistedNetwork:
         if port in self._own.ports and self._own.would_accept(address, port):
             dialer.dial_failed(loop_error(address, port))
             return None
+        if not port and os.fsencode(unix_name(address)) in self._own.names:
+            dialer.dial_failed(loop_error(address, port))
+            return None
         address = unmapped(address)
         sources = self.sources.order(socket.AF_INET6 if ":" in address else socket.AF_INET) if port else ()
         outcome: Deferred[Any] = dial(self._reactor, address, port, protocol, timeout, sources)
@@ -156,7 +162,10 @@ class _TwistedPort:
         self._shortage = shortage
         self._forget = forget
         self._open = True
-        self._port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+        if listening.family == socket.AF_UNIX:
+            self._port = _unix_port(reactor, listening, factory)
+        else:
+            self._port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
         self._accept = self._port.doRead
         self._port.doRead = self._read
         shortage.add(self)
@@ -206,6 +215,17 @@ class _TwistedPort:
         if descriptor >= self._shortage.threshold:
             self._shortage.stops(self, descriptor)
         return result
+
+
+def _unix_port(reactor: Any, listening: socket.socket, factory: Any) -> Any:
+    """Adopt a Unix socket as the reactor does, but leave its permissions and its path, which others use."""
+    port: Any = unix.Port._fromListeningDescriptor(reactor, listening.fileno(), factory)  # type: ignore[no-untyped-call]
+    name = listening.getsockname()
+    if isinstance(name, str):
+        port.mode = stat.S_IMODE(os.stat(name).st_mode)
+    port.startListening()
+    port._bindPath = b"\0"
+    return port
 
 
 class LeanNetwork:

@@ -16,6 +16,7 @@ through any port.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class OwnSockets:
 
     :param seconds: returns the clock's seconds.
     :param is_local: returns True if an address and its zone, or "", are this machine's.
+    :ivar names: the names of Unix sockets, as the kernel has them.
     :ivar ports: the sockets by port; checked before :meth:`would_accept` is called.
     """
 
@@ -71,6 +73,7 @@ class OwnSockets:
         self, seconds: Callable[[], float], is_local: Callable[[IPv4Address | IPv6Address, str], bool] | None = None
     ) -> None:
         self.ports: dict[int, list[_Bound]] = {}
+        self.names: list[bytes] = []
         self._seconds = seconds
         self._is_local = is_local or is_local_address
         self._answers: dict[tuple[_Target, int], tuple[float, bool]] = {}
@@ -81,6 +84,8 @@ class OwnSockets:
 
         :return: a function that forgets the socket.
         """
+        if listening.family == socket.AF_UNIX:
+            return self._add_unix(os.fsencode(listening.getsockname()))
         name = listening.getsockname()
         port: int = name[1]
         bound = _Bound(_target(_with_zone(name)), _families(listening))
@@ -94,6 +99,10 @@ class OwnSockets:
             self._answers.clear()
 
         return forget
+
+    def _add_unix(self, name: bytes) -> Callable[[], None]:
+        self.names.append(name)
+        return lambda: self.names.remove(name)
 
     def would_accept(self, address: str, port: int) -> bool:
         """Return True if a connection to an address would reach one of the sockets."""

@@ -16,6 +16,7 @@ The invariants:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -25,14 +26,19 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 
+from meshgate.routing.addresses import UNIX_PREFIX
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
 from meshgate.transport.network import Network, Port
+from meshgate.transport.unix_binding import open_unix_sockets, remove_path
 
 #: Seconds until a port that cannot be opened is tried again: the first time, and at most; doubled in between.
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
+
+UNIX_MODE: Final = 0o660
+"""The permissions of a Unix socket: its user and group may connect."""
 
 # Probes with the system's own times.
 _SYSTEMS_OWN: Final = Keepalive()
@@ -83,12 +89,25 @@ class _Open:
         self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve, keepalive: Keepalive | None
     ) -> None:
         self.key = key
-        self.number: int = sockets[0].getsockname()[1]
+        self._last = sockets[0].dup() if sockets[0].family == socket.AF_UNIX else None
+        self.number: int = 0 if self._last is not None else sockets[0].getsockname()[1]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
         self._port = serve(key, sockets)
-        self.close = self._port.finish
         self._deferred = False
         self._keepalive = keepalive
+
+    def close(self) -> Deferred[object]:
+        """Accept the connections that wait, and stop listening. The path of a Unix socket is removed."""
+        return self._port.finish().addCallback(self._remove_path)
+
+    def _remove_path(self, result: object) -> object:
+        last, self._last = self._last, None
+        if last is not None:
+            with contextlib.suppress(OSError):
+                last.shutdown(socket.SHUT_RDWR)
+            remove_path(last)
+            last.close()
+        return result
 
     def keep_alive(self, keepalive: Keepalive | None) -> None:
         """Set the probes of the connections that will be accepted, if they have changed."""
@@ -123,6 +142,7 @@ class Ports:
         :meth:`reconcile`.
     :param copies: number of sockets for each port; the kernel spreads the port's connections over them.
     :ivar backlog: connections that may wait to be accepted on each socket, for ports that will be opened.
+    :ivar unix_mode: the permissions of the paths of Unix sockets that will be opened.
     :ivar deferring: True to accept connections only with their first bytes on listeners whose clients speak first; a
         new value holds from the next :meth:`reconcile` on.
     :ivar keepalive: the probes of the connections that will be accepted, or None; a new value holds from the next
@@ -144,6 +164,7 @@ class Ports:
         self._on_change = on_change
         self._copies = copies
         self.backlog = backlog
+        self.unix_mode = UNIX_MODE
         self.deferring = deferring
         self.keepalive = keepalive
         self._has_ipv6 = ipv6_exists()
@@ -200,10 +221,7 @@ class Ports:
         """Open a port, or have it tried again after so many seconds."""
         identity = (listener.key, listener.dual_stack)
         try:
-            binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
-            ports = (*self._open.values(), *self._closing)
-            ours = {inode: port.number for port in ports for inode in port.inodes}
-            sockets = open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
+            sockets = self._open_sockets(listener)
         except BindError as error:
             if error.is_missing:
                 delay = FIRST_RETRY  # a virtual address may move here at any time, and then every second counts
@@ -212,6 +230,14 @@ class Ports:
             return
         opened = self._open[identity] = _Open(listener.key, sockets, self._serve, self.keepalive)
         opened.defer_accept(self.deferring and listener.sniffs)
+
+    def _open_sockets(self, listener: Listener) -> list[socket.socket]:
+        if listener.key.bind.startswith(UNIX_PREFIX):
+            return open_unix_sockets(listener.key.bind, self.backlog, self._copies, self.unix_mode)
+        binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
+        ports = (*self._open.values(), *self._closing)
+        ours = {inode: port.number for port in ports for inode in port.inodes}
+        return open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
 
     def _retry(self, identity: _Identity) -> None:
         failing = self._failing.pop(identity)

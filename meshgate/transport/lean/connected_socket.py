@@ -22,13 +22,10 @@ from typing import Any, Final
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
 
-from meshgate.transport.lean.sockets import Socket, queued
+from meshgate.transport.lean.sockets import UNIX_HOST, Socket, queued
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait to be sent before a producer is paused."""
-
-UNIX_HOST: Final = "unix"
-"""The host of both ends of a connection over a Unix socket; the port is 0."""
 
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 

@@ -16,7 +16,16 @@ from typing import Any
 from twisted.internet.error import ConnectError, getConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from meshgate.transport.dialing import NO_LOCAL_PORT, Attempt, Dialer, SourceAddresses, dial_error, loop_error, unmapped
+from meshgate.transport.dialing import (
+    NO_LOCAL_PORT,
+    Attempt,
+    Dialer,
+    SourceAddresses,
+    dial_error,
+    loop_error,
+    unix_name,
+    unmapped,
+)
 from meshgate.transport.lean.poller import Poller
 from meshgate.transport.lean.sockets import Socket, connect
 from meshgate.transport.lean.transport import LeanTransport
@@ -43,7 +52,10 @@ def dial(
     :return: the attempt under way; None if the dialer has got the outcome already.
     """
     if not port:
-        _dial_unix(poller, address, protocol, first, dialer)
+        if os.fsencode(unix_name(address)) in own.names:
+            dialer.dial_failed(loop_error(address, port))
+        else:
+            _dial_unix(poller, address, protocol, first, dialer)
         return None
     if port in own.ports and own.would_accept(address, port):
         dialer.dial_failed(loop_error(address, port))

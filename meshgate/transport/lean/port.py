@@ -17,7 +17,7 @@ from meshgate.transport.binding import accept_waiting, defer_accept
 from meshgate.transport.descriptors import PortLoad, Shortage
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.lean.poller import IN, Poller
-from meshgate.transport.lean.sockets import Socket, accept
+from meshgate.transport.lean.sockets import Socket, accept, accept_unix
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
 
@@ -53,6 +53,7 @@ class LeanPort:
         self._socket = listening
         self._descriptor = listening.fileno()
         self._family = listening.family
+        self._take: Callable[..., Any] = accept_unix if listening.family == socket.AF_UNIX else accept
         self._factory = factory
         self._build = getattr(factory, "for_client", None) or self._build_by_address
         self._shortage = shortage
@@ -116,7 +117,7 @@ class LeanPort:
             if not self._open:
                 return
             try:
-                accepted = accept(self._socket)
+                accepted = self._take(self._socket)
             except OSError as error:
                 if error.errno in _SHORT:
                     self._shortage.begin(os.strerror(error.errno or 0))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 READ_SIZE: Final = 64 * 1024
 """Bytes read at once."""
 
+UNIX_HOST: Final = "unix"
+"""The host of both ends of a connection over a Unix socket; the port is 0."""
+
 _STREAM: Final = socket.SOCK_STREAM
 _STREAM_AT_ONCE: Final = _STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 _DONTWAIT: Final = socket.MSG_DONTWAIT
@@ -47,6 +50,15 @@ def accept(listening: socket.socket) -> tuple[socket.SocketType, tuple[Any, ...]
     except BlockingIOError:
         return None
     return socket.SocketType(listening.family, _STREAM, 0, descriptor), peer
+
+
+def accept_unix(listening: socket.socket) -> tuple[Socket, tuple[Any, ...]] | None:
+    """As :func:`accept`, from a Unix socket. Its clients have no address."""
+    try:
+        descriptor, _ = listening._accept()  # type: ignore[attr-defined]
+    except BlockingIOError:
+        return None
+    return Socket(socket.AF_UNIX, _STREAM, 0, descriptor), (UNIX_HOST, 0)
 
 
 def connect(
