@@ -19,7 +19,7 @@ class _HostKey(Section):
     """The key that comes first in an entry."""
 
     host: Annotated[WildcardDomain, ValueForm("Host")] = key(
-        "The host of a Service or ServiceEntry, or a wildcard such as *.example.com; a short name is of "
+        "The host of a Service or ServiceEntry, or a wildcard over such hosts; a short name is of "
         "default_namespace. Of several entries, that with the most specific host counts."
     )
 

@@ -110,7 +110,7 @@ class HeaderTests(SynchronousTestCase):
     def test_the_true_client_is_hashed(self) -> None:
         """Endpoints that are chosen by the client's address are chosen by the one of the header."""
         listener = tcp_listener(A, policy=ConnectionPolicy(by_source=True))
-        search: Any = faked(listener, V1).inbound._search
+        search: Any = faked(listener, V1).inbound.search
         self.assertEqual(search._source, CLIENT[0])
 
     def test_limits_count_the_true_client(self) -> None:
