@@ -306,6 +306,8 @@ static PyObject *as_name(const struct sockaddr_storage *address)
             return failed();
         return Py_BuildValue("siII", host, (int)ntohs(six->sin6_port), ntohl(six->sin6_flowinfo), six->sin6_scope_id);
     }
+    if (address->ss_family == AF_UNIX)
+        return PyUnicode_FromString(""); /* nobody asks for the name */
     return PyErr_Format(PyExc_OSError, "an address of family %d", address->ss_family);
 }
 
