@@ -265,7 +265,7 @@ class ControlProcess(Service):
             self.log.error("the settings stay as they were:\n{error}", error=error)
             problems.settings_unusable(error)
             self._reporter.publish()
-            self._manager.ready("serves; the settings cannot be read again, and stay as they were")
+            self._manager.read_again("serves; the settings cannot be read again, and stay as they were")
             return
         problems.settings_usable()
         before, self._settings = self._settings, settings
@@ -287,6 +287,7 @@ class ControlProcess(Service):
 
     def _read_again(self, _: object) -> None:
         self.log.info("everything was read again")
+        self._manager.read_again()
         self._tell_if_ready()
 
     # A change of the routes.

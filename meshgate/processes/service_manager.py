@@ -33,6 +33,7 @@ class ServiceManager:
         watched, period = environment.pop(_WATCHED, ""), environment.pop(_WATCHDOG, "")
         self._period = int(period) / 1e6 / 2 if period.isdigit() and watched in ("", str(os.getpid())) else 0.0
         self._is_ready = False
+        self._is_reading = False
         self._calls: Any = None
 
     def tell(self, *assignments: str) -> None:
@@ -46,16 +47,22 @@ class ServiceManager:
 
     def ready(self, status: str) -> None:
         """Tell that the gateway serves, if that is news, and the status; from then on, the process is watched."""
-        if not self._is_ready:
+        if not self._is_ready and not self._is_reading:
             self._is_ready = True
             self.tell("READY=1", f"STATUS={status}")
             if self._period and self._calls is None:
                 self._live()
 
     def reloading(self) -> None:
-        """Tell that everything is read again, until :meth:`ready`."""
-        self._is_ready = False
+        """Tell that everything is read again; until :meth:`read_again`, what serves is what was there before."""
+        self._is_ready, self._is_reading = False, True
         self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reads everything again")
+
+    def read_again(self, status: str = "") -> None:
+        """Have :meth:`ready` tell again; at once, with a status, if nothing has changed."""
+        self._is_reading = False
+        if status:
+            self.ready(status)
 
     def stopping(self) -> None:
         """Tell that the end has begun."""

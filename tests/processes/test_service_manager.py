@@ -55,6 +55,8 @@ class ServiceManagerTests(SynchronousTestCase):
         service.ready("serves")
         clock.advance(1.0)
         service.reloading()
+        service.ready("what was there before")
+        service.read_again()
         service.ready("serves more")
         service.stopping()
         service.ready("too late")
