@@ -108,7 +108,7 @@ class HealthTests(WorkersTestCase):
     async def reload(self, lab: Installation, health: str) -> None:
         """Read other settings of health."""
         text = lab.settings.read_text()
-        lab.settings.write_text(re.sub(r"(?ms)^health:\n.*?(?=^# How connections)", health, text))
+        lab.settings.write_text(re.sub(r"(?ms)^health:\n.*?(?=^# )", health, text))
         lab.process.signal(signal.SIGHUP)
         await lab.process.wait_for_output("everything was read again")
 

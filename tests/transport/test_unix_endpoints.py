@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,8 @@ class UnixEndpointTests(TestCase):
         stale = f"{folder}/stale.sock"
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(stale)
-        origin = UnixOrigin(self, "\0mg-test-living", b"hi")
+        name = f"mg-test-{os.getpid()}-{self.id()[-60:]}"
+        origin = UnixOrigin(self, f"\0{name}", b"hi")
         for address, error in (
             (f"unix://{folder}/none.sock", "ENOENT"),
             (f"unix://{stale}", "ECONNREFUSED"),
@@ -96,7 +98,7 @@ class UnixEndpointTests(TestCase):
             await client.got_finish()
             record = await gateway.record()
             self.assertEqual((record.ending, record.dial_error), (Ending.DIAL_REFUSED, error))
-            both = replace(at(address), endpoints=(Endpoint(address, 0), Endpoint("unix://@mg-test-living", 0)))
+            both = replace(at(address), endpoints=(Endpoint(address, 0), Endpoint(f"unix://@{name}", 0)))
             gateway = GatewayUnderTest(self)
             gateway.serve(listener := tcp_listener(both))
             client = await gateway.connect(listener)
