@@ -66,7 +66,7 @@ tutorial: $(VENV)/.installed  ## run a lab without routes in the foreground, to 
 lab-stop:  ## end a lab that runs in another terminal
 	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi
 
-test: $(VENV)/.installed-dev  ## run all tests: about five minutes on two processors
+test: $(VENV)/.installed-dev  ## run all tests: about eight minutes on two processors
 	$(BIN)/python $(TRIAL) tests
 
 test-quick: $(VENV)/.installed-dev  ## run the tests that start no gateway and build nothing: about a minute
