@@ -319,7 +319,8 @@ class WatchSoak:
         collection, type_, key = self.collection, self.type, ("default", name)
         action = self._randomness.choice(("write", "write", "write", "status", "delete"))
         body = gateway_object(name, self._randomness.randrange(1, 60_000))
-        if collection.find(type_, key) is None:
+        before = collection.find(type_, key)
+        if before is None:
             written = await collection.create(type_, body, WriteOptions())
         elif action == "delete":
             written = await collection.delete(type_, key, None, WriteOptions())
@@ -329,8 +330,9 @@ class WatchSoak:
             return
         else:
             written = await collection.update(type_, key, lambda before: body, WriteOptions())
-        if written.stored:
-            self.revisions.append(int(written.object["metadata"]["resourceVersion"]))
+        revision = written.object["metadata"]["resourceVersion"]
+        if before is None or revision != before["metadata"]["resourceVersion"]:
+            self.revisions.append(int(revision))
 
 
 def gateway_object(name: str, port: int) -> dict[str, Any]:

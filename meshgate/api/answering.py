@@ -327,7 +327,8 @@ class Answering:
         warnings = (*duplicates(request), *written.warnings)
         if written.object["metadata"].get("deletionTimestamp"):
             await finish_owners(self._collection, target.type, written.object, write_options(request))
-        if written.stored:
+        # A write that changes nothing is told the same: who applies again hears of what is still wrong.
+        if not write_options(request).dry_run:
             warnings += await self._analyzed(target.type, key_of(written.object))
         return Answer(self._shown(request, target, written.object), code, warnings=warnings)
 

@@ -64,12 +64,10 @@ class Written:
     The result of a write.
 
     :ivar warnings: sentences for the client.
-    :ivar stored: True if the store has changed.
     """
 
     object: Object
     warnings: tuple[str, ...] = ()
-    stored: bool = False
 
 
 class Collection(ShownObjects):
@@ -266,7 +264,7 @@ class Collection(ShownObjects):
             if after is before or options.dry_run:
                 return Written(after or before or {}, validation.warnings)
             stored = await self._commit(type_, key, before, after, options.author)
-            return Written(stored, validation.warnings, stored=True)
+            return Written(stored, validation.warnings)
         finally:
             lock.release()
             if not lock.waiting and not lock.locked:

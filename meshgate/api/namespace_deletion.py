@@ -40,4 +40,4 @@ async def delete_namespace(collection: Collection, name: str, preconditions: Any
         for each in collection.list(type_, name) if type_.namespaced else ():
             if collection.is_stored(type_, key_of(each)):
                 await collection.delete(type_, key_of(each), None, options)
-    return Written(collection.find(NAMESPACES, key) or written.object, stored=True)
+    return Written(collection.find(NAMESPACES, key) or written.object)

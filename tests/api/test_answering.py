@@ -14,7 +14,7 @@ from meshgate.api.answering import PAGE, Answering, LogFollowing, Watch
 from meshgate.api.pod_log import PodLog
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import Answer, ApiRequest
-from meshgate.api.resource_types import TYPES
+from meshgate.api.resource_types import TYPES, ResourceType
 from tests.api.api_objects import MemoryStore, collection_of, gateway, no_log, no_warnings, type_named
 
 GATEWAYS = ("apis", "networking.istio.io", "v1", "namespaces", "default", "gateways")
@@ -164,6 +164,23 @@ class WriteTests(AnsweringTestCase):
         self.assertEqual(len(second), 1_000 + len('299 - ""'))
         self.assertRegex(last, r"^299 - \"\d+ further warnings are left out\"$")
         self.assertLess(sum(map(len, answer.warning_headers())), 9_000)
+
+    def test_a_write_without_a_change_is_warned(self) -> None:
+        """Who applies once more is told what is still wrong; a dry run, of which nothing was analyzed, is not."""
+
+        async def analyzed(type_: ResourceType, key: tuple[str, str]) -> tuple[str, ...]:
+            return (f"{key[1]} is wrong",)
+
+        self.answering = Answering(
+            self.collection, lambda: True, analyzed, no_log, lambda: 1_800_000_000.0, random.Random(1)
+        )
+        apply = {"content-type": "application/apply-patch+yaml"}
+        path, warned = (*GATEWAYS, "a"), ("a is wrong",)
+        first = self.send("PATCH", path, gateway("a"), apply, fieldManager="m")
+        again = self.send("PATCH", path, gateway("a"), apply, fieldManager="m")
+        self.assertEqual(first.body["metadata"]["resourceVersion"], again.body["metadata"]["resourceVersion"])
+        self.assertEqual((first.warnings, again.warnings), (warned, warned))
+        self.assertEqual(self.send("PATCH", path, gateway("a"), apply, fieldManager="m", dryRun="All").warnings, ())
 
     def test_patches(self) -> None:
         """Merge and JSON patches change an object; a strategic one is refused for Istio's kinds, and takes Services."""
