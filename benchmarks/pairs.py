@@ -6,13 +6,15 @@ Two runs differ by more than most changes do. So both samples of a pair are take
 processes, and every other pair begins with the other commit; the spread of the pairs' ratios shows how much the ratio
 of the medians is worth. Both run with one worker, and only the processes that carry connections are measured: the
 commits may have different layouts and models of processes. Run it as ``python -m benchmarks.pairs --before COMMIT
---work a,c --pairs 9``.
+--work a,c --pairs 9``. With ``--json FILE`` it goes on from the pairs in that file, and keeps each new one there, so
+that a long comparison can be made in parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -22,16 +24,19 @@ import tarfile
 import tempfile
 import threading
 import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.bench import QUICK, Amounts, Bench
 from benchmarks.figures import FIGURES
 from benchmarks.gateways import Choice, prepare, started
+from benchmarks.machine import describe, versions
 from benchmarks.processes import BUILD, ROOT, BenchmarkError, Server, backend, build, free_port, pin
 from benchmarks.table import Row, aligned, number
 from benchmarks.works import WORKS
@@ -41,7 +46,7 @@ BEFORE, AFTER = "before", "after"
 POSSIBLE = ("a", "c", "d", "e")
 """The works that measure one gateway with one route."""
 
-Costs = Mapping[str, Sequence[tuple[float, float]]]
+Costs = dict[str, list[list[float]]]
 """The costs before and after of each pair, by the key of the figure."""
 
 
@@ -139,22 +144,50 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = 
     return made.stdout
 
 
-def measured_pairs(bench: PairBench, works: Sequence[str], pairs: int) -> Costs:
-    """Measure the costs of all figures of some works, pair by pair."""
-    costs: dict[str, list[tuple[float, float]]] = {}
+def measured_pairs(
+    bench: PairBench, works: Sequence[str], pairs: int, costs: Costs, keep: Callable[[], object] = lambda: None
+) -> None:
+    """
+    Measure the costs of all figures of some works, pair by pair, until each has so many.
+
+    :param costs: those that there are; the new ones are added.
+    :param keep: called when costs were added.
+    """
     for pair in range(pairs):
-        print(f"pair {pair + 1} of {pairs} ...", file=sys.stderr, flush=True)
         order = (BEFORE, AFTER) if pair % 2 == 0 else (AFTER, BEFORE)
         for letter in works:
+            if min(len(costs.get(key, ())) for key, figure in FIGURES.items() if figure.work == letter) > pair:
+                continue
+            print(f"work {letter}, pair {pair + 1} of {pairs} ...", file=sys.stderr, flush=True)
             for key, rounds in WORKS[letter](replace(bench, subjects=order)).items():
-                before, after = (rounds[name][0]["cost"] for name in (BEFORE, AFTER))
-                costs.setdefault(key, []).append((before, after))
+                costs.setdefault(key, []).append([rounds[name][0]["cost"] for name in (BEFORE, AFTER)])
+            keep()
+
+
+def earlier(file: Path, run: Mapping[str, Any]) -> Costs:
+    """
+    The costs that a file has from earlier parts of a run.
+
+    :param run: what has to be the same.
+    :raises BenchmarkError: if the file is of another run.
+    """
+    if not file.exists():
+        return {}
+    found = json.loads(file.read_text())
+    if different := [name for name, value in run.items() if found.get(name) != value]:
+        raise BenchmarkError(f"{file} is of another run: {', '.join(different)}")
+    costs: Costs = found["costs"]
     return costs
 
 
-def rows(costs: Costs) -> Iterator[Row]:
-    """The rows of the table, one for each figure, the heading first."""
-    yield ("Work", "What", "Before", "After", "Ratio of medians", "Ratios of the pairs", "Their median")
+def rows(costs: Mapping[str, Sequence[Sequence[float]]], metrics: bool = False) -> Iterator[Row]:
+    """
+    The rows of the table, one for each figure, the heading first.
+
+    :param metrics: the second of each pair serves metrics.
+    """
+    before_and_after = ("Without metrics", "With metrics") if metrics else ("Before", "After")
+    yield ("Work", "What", *before_and_after, "Ratio of medians", "Pairs", "Their ratios", "Median of them")
     for key, pairs in costs.items():
         figure = FIGURES[key]
         before, after = (median(values) for values in zip(*pairs, strict=True))
@@ -165,6 +198,7 @@ def rows(costs: Costs) -> Iterator[Row]:
             f"{number(before)} {figure.unit}",
             f"{number(after)} {figure.unit}",
             f"{after / before:.3f}",
+            str(len(pairs)),
             f"{ratios[0]:.3f} to {ratios[-1]:.3f}",
             f"{median(ratios):.3f}",
         )
@@ -187,6 +221,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--metrics", action="store_true", help="have the second of each pair serve metrics, and read them each second"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="go on from the pairs in a file, and keep all there")
     options = parser.parse_args(arguments)
     options.work = options.work.split(",")
     if unknown := set(options.work) - set(POSSIBLE):
@@ -209,20 +244,30 @@ def main() -> int:
     try:
         build(interpreted=True)
         commits = {BEFORE: commit_of(options.before), AFTER: commit_of(options.after)}
+        run = {**commits, "machine": describe(), "log_format": options.log_format, "metrics": options.metrics}
+        run |= {"quick": options.quick, "transport": options.transport or "default"}
+        costs = earlier(options.json, run) if options.json else {}
+        run |= {"versions": versions(()), "date": datetime.now(UTC).date().isoformat(), "costs": costs}
         programs = {name: installed(commit) for name, commit in commits.items()}
         os.sched_setaffinity(0, cpus - pinned or cpus)  # inherited by all that is started
         with backend() as port:
             choice = Choice(options.transport, log_format=options.log_format)
             bench = PairBench(port, (), amounts, choice, pinned, programs, options.metrics)
-            costs = measured_pairs(bench, options.work, options.pairs)
+            measured_pairs(
+                bench,
+                options.work,
+                options.pairs,
+                costs,
+                lambda: options.json and options.json.write_text(json.dumps(run, indent=1) + "\n"),
+            )
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     names = ", ".join(f"{name} {commit[:10]}" for name, commit in commits.items())
-    print(f"{names}; {options.pairs} pairs, one worker, {options.log_format} log, one processor for the gateway")
-    print("\n".join(aligned(list(rows(costs)))))
+    print(f"{names}; one worker, {options.log_format} log, one processor for the gateway")
+    print("\n".join(aligned(list(rows(costs, options.metrics)))))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import pairs
 from benchmarks.bench import QUICK
+from benchmarks.figures import FIGURES
 from benchmarks.gateways import Choice
-from benchmarks.pairs import AFTER, BEFORE, PairBench, measured_pairs, read_options, rows
+from benchmarks.pairs import AFTER, BEFORE, Costs, PairBench, earlier, measured_pairs, read_options, rows
 from benchmarks.processes import BenchmarkError, Server
 from benchmarks.table import aligned
 
@@ -30,6 +32,7 @@ class PairsTests(SynchronousTestCase):
                 "100 µs CPU",
                 "102 µs CPU",
                 "1.020",
+                "3",
                 "1.000 to 1.100",
                 "1.020",
             ),
@@ -42,12 +45,36 @@ class PairsTests(SynchronousTestCase):
 
         def work(bench: PairBench) -> Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]:
             began.append(bench.subjects)
-            return {"connection": {name: [{"cost": 1.0 if name == BEFORE else 2.0}] for name in bench.subjects}}
+            found = {name: [{"cost": 1.0 if name == BEFORE else 2.0}] for name in bench.subjects}
+            return {"connection": found, "connection_full": found}
 
         self.patch(pairs, "WORKS", {"a": work})
         bench = PairBench(1, (), QUICK, Choice(), frozenset({0}), {})
-        self.assertEqual(measured_pairs(bench, ["a"], 3), {"connection": [(1.0, 2.0)] * 3})
+        costs: Costs = {}
+        measured_pairs(bench, ["a"], 3, costs)
+        self.assertEqual(costs, {key: [[1.0, 2.0]] * 3 for key in ("connection", "connection_full")})
         self.assertEqual(began, [(BEFORE, AFTER), (AFTER, BEFORE), (BEFORE, AFTER)])
+
+    def test_parts(self) -> None:
+        """A run goes on from what a file has, keeps each pair, and refuses the file of another run."""
+        began: list[Sequence[str]] = []
+
+        def work(bench: PairBench) -> Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]:
+            began.append(bench.subjects)
+            return {"download": {key: [{"cost": 1.0}] for key in bench.subjects}}
+
+        self.patch(pairs, "FIGURES", {"download": FIGURES["download"]})
+        self.patch(pairs, "WORKS", {"d": work})
+        file, run = Path(self.mktemp()), {"before": "1234", "metrics": True}
+        self.assertEqual(earlier(file, run), {})
+        file.write_text(json.dumps({**run, "costs": {"download": [[3.0, 4.0]]}}))
+        costs, kept = earlier(file, run), list[int]()
+        bench = PairBench(1, (), QUICK, Choice(), frozenset({0}), {})
+        measured_pairs(bench, ["d"], 3, costs, lambda: kept.append(len(costs["download"])))
+        self.assertEqual((costs["download"], kept), ([[3.0, 4.0], [1.0, 1.0], [1.0, 1.0]], [2, 3]))
+        self.assertEqual(began, [(AFTER, BEFORE), (BEFORE, AFTER)])
+        error = self.assertRaises(BenchmarkError, earlier, file, {**run, "metrics": False})
+        self.assertIn("of another run: metrics", str(error))
 
     def test_each_runs_its_own(self) -> None:
         """A subject is the program of its installation, and nothing of this checkout is on its path."""
