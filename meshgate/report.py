@@ -22,6 +22,7 @@ from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.explain import Call, Explanation
 from meshgate.routing.tell.statuses import ResourceCounts
 from meshgate.routing.tell.traffic_diff import (
+    AccessChange,
     EndpointsChange,
     NameChange,
     Outcome,
@@ -254,12 +255,15 @@ def print_traffic_diff(changes: TrafficDiff) -> None:
         _print_endpoints(endpoints_change)
     for policy_change in changes.policies:
         _print_policy(policy_change)
+    for access_change in changes.access:
+        _print_access(access_change)
     if changes:
         counts = [
             (len(changes.ports), "port"),
             (len(changes.names), "name"),
             (len(changes.endpoints), "destination"),
             (len(changes.policies), "policy"),
+            (len(changes.access), "access list"),
         ]
         texts = [count_of(number, noun) for number, noun in counts if number]
         click.echo(f"{' and '.join([', '.join(texts[:-1]), texts[-1]]) if texts[1:] else texts[0]} changed")
@@ -325,3 +329,22 @@ def _print_policy(change: PolicyChange) -> None:
     click.echo(f"  connections {target}for {count_of(len(change.names), 'name')}")
     before, after = (text or "as in the settings" for text in (change.before, change.after))
     _print_change("~", f"{before} → {after}", "    ")
+
+
+MOST_NETWORKS: Final = 20
+"""The networks of a change of an access list that are printed; a list may have thousands."""
+
+
+def _print_access(change: AccessChange) -> None:
+    click.echo(f"  clients, for {count_of(len(change.names), 'name')}")
+    before, after = change.before, change.after
+    differences = list(change.differences())
+    for mark, word, network in differences[:MOST_NETWORKS]:
+        _print_change(mark, f"{word} {network}", "    ")
+    if len(differences) > MOST_NETWORKS:
+        click.echo(f"    and {len(differences) - MOST_NETWORKS} more networks")
+    if bool(before.allow) is not bool(after.allow):
+        text = "clients outside of allow are refused" if after.allow else "a client need not be in allow any more"
+        _print_change("~", text, "    ")
+    if before.dry_run is not after.dry_run:
+        _print_change("~", "a dry run: nobody is refused" if after.dry_run else "no dry run any more", "    ")

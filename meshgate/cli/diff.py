@@ -26,9 +26,9 @@ def command(gateway: Gateway, old: str, new: str, form: str) -> None:
     """Show what changes for traffic between two configurations.
 
     OLD and NEW are each a file, a folder, or - for standard input. Changes are ports that open or close, names that
-    appear, disappear or lead elsewhere, and other shares, endpoints, refusals and traffic policies. The same routes
-    in other words are no change. Exits with 1 if anything changes, with 0 if nothing does, and with 2 if a file cannot
-    be read or one of its resources is not valid.
+    appear, disappear or lead elsewhere, and other shares, endpoints, refusals, traffic policies and access lists. The
+    same routes in other words are no change. Exits with 1 if anything changes, with 0 if nothing does, and with 2 if a
+    file cannot be read or one of its resources is not valid.
     """
     if old == new == STANDARD_INPUT:
         raise click.UsageError("standard input can be read only once")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+from twisted.internet.task import LoopingCall
 
 from meshgate.metrics import metric_families as f
 from meshgate.metrics.collector import GatewayCollector
@@ -19,6 +21,9 @@ from meshgate.settings.service_sections import MetricsSettings
 from meshgate.state.reporter import Reporter
 from meshgate.transport.ports import Ports
 from meshgate.workers.pool import WorkerPool
+
+REVIEW_EVERY: Final = 60.0
+"""Seconds between two looks for series that are gone from the routing table."""
 
 
 class GatewayMetrics:
@@ -43,6 +48,8 @@ class GatewayMetrics:
         self._pool = pool
         self._readiness = readiness
         self._lag = LagClock(reactor)
+        self._review = LoopingCall(pool.end_series)
+        self._review.clock = reactor
         self.collector = GatewayCollector()
         self.collector.add(self._counted)
         self.collector.add(ConfigurationMetrics(reporter, feed, pool, ports, times).metrics)
@@ -78,10 +85,13 @@ class GatewayMetrics:
         """
         self._server.start(settings)
         self._lag.start()
+        self._review.start(REVIEW_EVERY, now=False)
 
     async def stop(self) -> None:
         """Serve them no more."""
         self._lag.stop()
+        if self._review.running:
+            self._review.stop()
         await self._server.stop()
 
     @property

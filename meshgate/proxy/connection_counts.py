@@ -8,7 +8,9 @@ The approach: each worker has a region of memory that it alone changes, without 
 whenever it likes. A region has a few words of the worker itself, a word for each name pattern of the routes, and a
 block of words for each series: a listener, and the Gateway, the VirtualService, the destination and the endpoint of its
 connections. The first connection of a series takes the next block; :meth:`ConnectionCounts.news` tells the control
-process whose block it is.
+process whose block it is. When the control process finds that no connection can have the labels of a block any more,
+the worker gives it up (:meth:`ConnectionCounts.end_series`), and gets it back once the control process has read and
+cleared it (:meth:`ConnectionCounts.take_back`).
 
 The invariants: a counter never goes down while its worker lives; the control process keeps the last values of a worker
 that is gone. No label is chosen by a client: a server name counts under the pattern of the route that it has matched.
@@ -21,6 +23,7 @@ each. A counter of the worker as a whole takes the next word of the head, and a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from mmap import mmap
 from typing import Any, Final
 
@@ -135,11 +138,15 @@ class ConnectionCounts:
 
     def __init__(self, memory: bytearray | mmap | memoryview) -> None:
         self._add: Any = _words(memory).add
+        self._words = memoryview(memory).cast("B").cast("q")
         self._blocks: dict[SeriesLabels, int] = {}
         self._others: dict[str, int] = {}
         self._patterns: dict[PatternLabels, int] = {}
-        self._series = 0
-        self._next_block = _FIRST_BLOCK
+        # Blocks and words that the control process has not cleared yet still count.
+        self._series = self._taken_patterns = 0
+        self._next_block, self._next_pattern = _FIRST_BLOCK, PATTERNS + 1
+        self._free_blocks: list[int] = []
+        self._free_patterns: list[int] = []
         self._new_blocks: list[tuple[int, SeriesLabels]] = []
         self._new_patterns: list[tuple[int, PatternLabels]] = []
 
@@ -165,11 +172,10 @@ class ConnectionCounts:
         labels = (listener, pattern)
         word = self._patterns.get(labels)
         if word is None:
-            count = len(self._patterns)
             word = PATTERNS
-            if count < MOST_PATTERNS:
-                word += 1 + count
-                self._patterns[labels] = word
+            if self._taken_patterns < MOST_PATTERNS:
+                self._taken_patterns += 1
+                word = self._patterns[labels] = self._take_pattern()
                 self._new_patterns.append((word, labels))
         return word
 
@@ -247,6 +253,30 @@ class ConnectionCounts:
         self._new_blocks, self._new_patterns = [], []
         return blocks, patterns
 
+    def end_series(
+        self, series: Iterable[SeriesLabels], patterns: Iterable[PatternLabels]
+    ) -> tuple[list[int], list[int]]:
+        """
+        Give up series without an open connection, and patterns of which nobody keeps the word any more.
+
+        :return: their blocks and words, to which nothing is added until they are taken back.
+        """
+        blocks: list[int] = []
+        for labels in series:
+            block = self._blocks.get(labels)
+            if block is not None and not self._words[block + OPEN]:
+                del self._blocks[labels]
+                blocks.append(block)
+        words = [self._patterns.pop(labels) for labels in patterns if labels in self._patterns]
+        return blocks, words
+
+    def take_back(self, blocks: Sequence[int], words: Sequence[int]) -> None:
+        """Use blocks and words again that were given up, and are cleared now."""
+        self._series -= len(blocks)
+        self._free_blocks += blocks
+        self._taken_patterns -= len(words)
+        self._free_patterns += words
+
     def _count_bytes(self, record: ConnectionRecord, block: int) -> None:
         # A record may take back bytes that the client has not acknowledged; a counter takes nothing back.
         come = record.bytes_in - record.counted_in
@@ -278,10 +308,19 @@ class ConnectionCounts:
         return block
 
     def _take_block(self, labels: SeriesLabels) -> int:
-        block = self._next_block
-        self._next_block += BLOCK
+        if self._free_blocks:
+            block = self._free_blocks.pop()
+        else:
+            block = self._next_block
+            self._next_block += BLOCK
         self._new_blocks.append((block, labels))
         return block
+
+    def _take_pattern(self) -> int:
+        if self._free_patterns:
+            return self._free_patterns.pop()
+        self._next_pattern += 1
+        return self._next_pattern - 1
 
 
 def seconds_bucket(seconds: float) -> int:

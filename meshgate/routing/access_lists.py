@@ -14,7 +14,7 @@ anything is allowed, an address that is not is refused as well. An address that 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +52,14 @@ class AddressSet:
 
     def __bool__(self) -> bool:
         return bool(self.starts)
+
+    def networks(self) -> Iterator[Network]:
+        """Yield the fewest networks that are the same set, in order; IPv6 comes first."""
+        for first, end in zip(self.starts, self.ends, strict=True):
+            while first <= end:
+                bits = min((first | 1 << BITS - 1) & -(first | 1 << BITS - 1), 1 << (end - first + 1).bit_length() - 1)
+                yield Network(BITS - bits.bit_length() + 1, first // bits)
+                first += bits
 
 
 @dataclass(frozen=True, slots=True)

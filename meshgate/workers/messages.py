@@ -121,6 +121,23 @@ class EndpointHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class EndSeries:
+    """
+    Give up series and patterns that no connection by the table can have, and answer :class:`SeriesEnded`.
+
+    :ivar series: their labels; a series with an open connection stays.
+    :ivar patterns: the labels of the patterns.
+    :ivar free_blocks: blocks that were given up before, and can be used again.
+    :ivar free_words: the same for words of patterns.
+    """
+
+    series: list[SeriesLabels]
+    patterns: list[PatternLabels]
+    free_blocks: list[int]
+    free_words: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenLog:
     """Reopen the file of the access log."""
 
@@ -181,6 +198,19 @@ class NewSeries:
 
     blocks: list[tuple[int, SeriesLabels]]
     patterns: list[tuple[int, PatternLabels]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEnded:
+    """
+    Blocks and words to which the worker adds nothing any more.
+
+    :ivar blocks: the indexes of the blocks.
+    :ivar words: those of the words of patterns.
+    """
+
+    blocks: list[int]
+    words: list[int]
 
 
 @dataclass(frozen=True, slots=True)

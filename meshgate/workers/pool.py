@@ -45,7 +45,15 @@ from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import chosen_transport
 from meshgate.workers.count_totals import CountTotals, shared_memory
-from meshgate.workers.messages import Begin, EndpointHealth, NewSeries, SocketId, TableComplete, pack_edits
+from meshgate.workers.messages import (
+    Begin,
+    EndpointHealth,
+    NewSeries,
+    SeriesEnded,
+    SocketId,
+    TableComplete,
+    pack_edits,
+)
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
 
 IDS_PER_WORKER: Final = 1_000_000_000
@@ -167,6 +175,13 @@ class WorkerPool:
         self.health, self._unhealthy_rows = EndpointHealth(unhealthy), tuple(rows)
         for slot in self._slots:
             slot.send_health()
+
+    def end_series(self) -> None:
+        """Have the workers give up the series for metrics that are gone from the table."""
+        if self.metrics is not None and not self.stopping:
+            self.metrics.review(self.table, self._names, self._reactor.seconds())
+            for slot in self._slots:
+                slot.end_series(self.metrics)
 
     def serve(self, key: ListenerKey, sockets: Sequence[socket]) -> _Port:
         """
@@ -294,6 +309,11 @@ class WorkerPool:
         """Note whose counts a worker has begun to keep."""
         if self.metrics is not None:
             self.metrics.add_series(slot.index, message.blocks, message.patterns)
+
+    def series_ended(self, slot: WorkerSlot, message: SeriesEnded) -> None:
+        """Note which counts a worker has given up."""
+        if self.metrics is not None:
+            self.metrics.series_ended(slot.index, message.blocks, message.words)
 
     def worker_ended(self, slot: WorkerSlot) -> None:
         """Add up the counts of a worker that is gone. Called while the slot still has its figures."""

@@ -43,6 +43,7 @@ from meshgate.workers.messages import (
     NameChanges,
     NewSeries,
     ReopenLog,
+    SeriesEnded,
     SignalReceived,
     SocketId,
     StopListening,
@@ -53,6 +54,7 @@ from meshgate.workers.messages import (
 from meshgate.workers.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
+    from meshgate.workers.count_totals import CountTotals
     from meshgate.workers.pool import WorkerPool
 
 
@@ -214,6 +216,13 @@ class WorkerSlot:
         if self._process is not None:
             self._process.send(self._pool.health)
 
+    def end_series(self, totals: CountTotals) -> None:
+        """Have the worker give up the series that no connection by its table can have, if it has the latest table."""
+        if self._process is not None and self.installed is self._pool.table:
+            message = totals.series_to_end(self.index)
+            if message is not None:
+                self._process.send(message)
+
     def reopen_log(self) -> None:
         """Have the worker reopen the file of the access log."""
         if self._process is not None:
@@ -247,6 +256,8 @@ class WorkerSlot:
             self._update_names(message)
         elif isinstance(message, NewSeries):
             self._pool.new_series(self, message)
+        elif isinstance(message, SeriesEnded):
+            self._pool.series_ended(self, message)
         elif isinstance(message, TableInstalled):
             self.installed, self._installing = self._installing, None
             self._answered()

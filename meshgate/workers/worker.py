@@ -45,11 +45,13 @@ from meshgate.workers.messages import (
     CurrentProblems,
     Drain,
     EndpointHealth,
+    EndSeries,
     Listen,
     LogLine,
     NameChanges,
     NewSeries,
     ReopenLog,
+    SeriesEnded,
     SignalReceived,
     SocketId,
     StopListening,
@@ -110,6 +112,7 @@ class Worker:
             StopListening: self._stop_listening,
             ApplySettings: self._apply_settings,
             EndpointHealth: self._follow_health,
+            EndSeries: self._end_series,
             ReopenLog: self._reopen_log,
             Drain: self._drain,
         }
@@ -201,6 +204,13 @@ class Worker:
     def _follow_health(self, message: EndpointHealth) -> None:
         self._running_serving.follow_health(message.unhealthy)
 
+    def _end_series(self, message: EndSeries) -> None:
+        counts = self._metrics
+        if counts is not None:
+            counts.take_back(message.free_blocks, message.free_words)
+            self._report_series(counts)
+            self._channel.send(SeriesEnded(*counts.end_series(message.series, message.patterns)))
+
     def _reopen_log(self, message: ReopenLog) -> None:
         self._try_log(self._running_serving.reopen_log)
 
@@ -253,12 +263,15 @@ class Worker:
             self._channel.send(figures)
         if self._metrics is not None:
             serving.count_progress(PROGRESS_AT_ONCE)
-            blocks, patterns = self._metrics.news()
-            if blocks or patterns:
-                self._channel.send(NewSeries(blocks, patterns))
+            self._report_series(self._metrics)
         names = serving.name_news()
         if names:
             self._channel.send(NameChanges(names))
+
+    def _report_series(self, counts: ConnectionCounts) -> None:
+        blocks, patterns = counts.news()
+        if blocks or patterns:
+            self._channel.send(NewSeries(blocks, patterns))
 
     # The end.
 

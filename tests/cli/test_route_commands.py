@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from copy import deepcopy
 
 from meshgate.resources.codes import CODES, CODES_PAGE
 from tests.cli.command_runs import BROKEN, MOVED, ROUTED, SHOP, UNROUTED, CommandTestCase, file_text
@@ -260,7 +261,7 @@ class DiffTests(CommandTestCase):
         self.assertEqual(self.run_command("diff", "routes", "routes").stdout, "nothing changes for traffic\n")
         self.assertEqual(
             self.run_json("diff", "routes", "routes"),
-            {"changed": False, "ports": [], "names": [], "endpoints": [], "policies": []},
+            {"changed": False, "ports": [], "names": [], "endpoints": [], "policies": [], "access": []},
         )
 
     def test_a_name_moves(self) -> None:
@@ -291,6 +292,29 @@ class DiffTests(CommandTestCase):
         )
         row, _ = self.run_json("routes", "ruled.yaml")
         self.assertEqual((row["policy"]["idle"], row["destinations"][0]["policy"]["max_connections"]), (5.0, 9))
+
+    def test_access_lists(self) -> None:
+        """Networks that come and go, who is refused besides, and what is counted only; of many, some are named."""
+        many = ", ".join(f"10.{number}.0.0/16" for number in range(0, 44, 2))
+        for file, notes in (
+            ("closed.yaml", {"allow": "10.0.0.0/8", "deny": "10.9.0.0/16"}),
+            ("tried.yaml", {"deny": many, "access-dry-run": "true"}),
+        ):
+            gateway_of_shop, *others = deepcopy(SHOP)
+            names = {f"meshgate.io/{name}": value for name, value in notes.items()}
+            gateway_of_shop["metadata"]["annotations"] = names
+            self.write(file, file_text(gateway_of_shop, *others))
+        self.assertEqual(
+            self.run_command("diff", "routes", "closed.yaml", exit_code=1).stdout,
+            "  clients, for 2 names\n"
+            "    + allow 10.0.0.0/8\n"
+            "    + deny 10.9.0.0/16\n"
+            "    ~ clients outside of allow are refused\n"
+            "1 access list changed\n",
+        )
+        text = self.run_command("diff", "closed.yaml", "tried.yaml", exit_code=1).stdout
+        self.assertIn("    - allow 10.0.0.0/8\n    - deny 10.9.0.0/16\n    + deny 10.0.0.0/16\n", text)
+        self.assertIn("    and 4 more networks\n    ~ a client need not be in allow any more\n    ~ a dry run: ", text)
 
     def test_everything_goes(self) -> None:
         """Ports that close are told with the names on them; the way back opens them."""

@@ -22,6 +22,7 @@ from meshgate.metrics.metric_families import FAMILIES, Family
 from meshgate.providers.registry import find_factories
 from meshgate.settings.load import load_settings
 from meshgate.transport.dialing import dial
+from meshgate.workers import count_totals
 from tests.hello_builder import build_hello
 from tests.peers import LOOPBACK, Origin, Peer, end_all
 from tests.support import free_port, new_folder, reactor, require_program
@@ -208,6 +209,41 @@ class GatewayMetricsTests(TestCase):
             self.assertEqual(found.documentation, family.meaning)
             for sample in found.samples:
                 self.assertEqual(set(sample.labels) - {"le"}, set(family.labels), sample)
+
+    async def test_an_endpoint_that_is_gone(self) -> None:
+        """
+        Its series is left out once no route leads to it and its last connection has ended, in all workers; the others
+        stay. The time until then is left out here.
+        """
+        self.patch(count_totals, "FORGET_AFTER", 0.0)
+        before, after = Origin(self, b"welcome"), Origin(self, b"welcome")
+        gateway = ScrapedGateway(self, before.endpoint.port)
+        await gateway.ready()
+        clients = [await gateway.connect("a.example.com") for _ in range(8)]
+        for client in clients:
+            await client.got(b"welcome")
+        gateway.routes.write_text(ROUTES.format(port=gateway.port, target=after.endpoint.port))
+        await gateway.reaches(2, "meshgate_live_generation")
+        await (await gateway.connect("a.example.com")).got(b"welcome")
+        name, gone = "meshgate_upstream_connections_opened_total", {"endpoint": str(before.endpoint)}
+        await gateway.reaches(8, name, **gone)
+        for _ in range(3):
+            gateway.control._pool.end_series()
+            await wait_for_moment()
+        self.assertEqual(await gateway.total(name, **gone), 8)
+        for client in clients:
+            client.reset()
+        await gateway.reaches(8, "meshgate_connections_ended_total", **gone)
+        for _ in range(100):
+            gateway.control._pool.end_series()
+            await wait_for_moment()
+            if not await gateway.total(name, **gone):
+                break
+        values = await gateway.values()
+        endpoints = {dict(key).get("endpoint", "") for samples in values.values() for key in samples}
+        self.assertEqual(endpoints, {"", str(after.endpoint)})
+        self.assertEqual(sum(values["meshgate_connections_open"].values()), 1)
+        self.assertEqual(sum(values["meshgate_connections_opened_total"].values()), 9)
 
     async def test_ready_and_not(self) -> None:
         """A gateway that stops says so; it lives until it is gone, and tells what is missing."""

@@ -49,6 +49,15 @@ class AccessListTests(SynchronousTestCase):
         following = zip(merged.ends, merged.starts[1:], strict=False)
         self.assertTrue(all(last + 1 < first for last, first in following))
 
+    @given(st.lists(NETWORKS, max_size=8))
+    def test_networks_are_the_fewest(self, networks: list[str]) -> None:
+        """They are those to which the standard library collapses the networks."""
+        found = AddressSet.of(filter(None, map(network, networks))).networks()
+        parsed = [ipaddress.ip_network(each) for each in networks]
+        six = ipaddress.collapse_addresses(each for each in parsed if isinstance(each, ipaddress.IPv6Network))
+        four = ipaddress.collapse_addresses(each for each in parsed if isinstance(each, ipaddress.IPv4Network))
+        self.assertEqual([str(each) for each in found], [*map(str, six), *map(str, four)])
+
     def test_families_are_told_apart(self) -> None:
         """A network of all addresses of one family has none of the other; an IPv4-mapped one is an IPv4 network."""
         for text, inside, outside in (

@@ -18,14 +18,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from meshgate.routing.access_lists import AccessList
+from meshgate.routing.addresses import Network
 from meshgate.routing.balance import shares
 from meshgate.routing.table import ANY_IPV6, Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.policy_texts import connection_text, upstream_text
 
 ANY_NAME = "*"
 """Every connection without a more specific name, plain text included."""
+
+_ALL_CLIENTS: Final = AccessList()
 
 # A label that no rule can have. Put in front of a wildcard's suffix, it makes a name that only the wildcard takes.
 _UNUSED_LABEL = "\0."
@@ -183,6 +187,35 @@ class PolicyChange:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessChange:
+    """
+    An access list that changes.
+
+    :ivar before: the list before; an empty one admits all clients.
+    :ivar after: the list after.
+    :ivar names: as of :class:`EndpointsChange`.
+    """
+
+    before: AccessList
+    after: AccessList
+    names: tuple[str, ...]
+
+    def differences(self) -> Iterator[tuple[str, str, Network]]:
+        """Yield the networks that only one of the lists has: ``+`` or ``-``, ``allow`` or ``deny``, and the network."""
+        for word, old, new in (
+            ("allow", self.before.allow, self.after.allow),
+            ("deny", self.before.deny, self.after.deny),
+        ):
+            before, after = dict.fromkeys(old.networks()), dict.fromkeys(new.networks())
+            yield from (("-", word, network) for network in before if network not in after)
+            yield from (("+", word, network) for network in after if network not in before)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"before": _access_json(self.before), "after": _access_json(self.after), "names": list(self.names)}
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficDiff:
     """The changes between two tables, in the order of listeners, names and destinations; false if there are none."""
 
@@ -190,9 +223,10 @@ class TrafficDiff:
     names: tuple[NameChange, ...] = ()
     endpoints: tuple[EndpointsChange, ...] = ()
     policies: tuple[PolicyChange, ...] = ()
+    access: tuple[AccessChange, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.ports or self.names or self.endpoints or self.policies)
+        return bool(self.ports or self.names or self.endpoints or self.policies or self.access)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -202,6 +236,7 @@ class TrafficDiff:
             "names": [change.as_json() for change in self.names],
             "endpoints": [change.as_json() for change in self.endpoints],
             "policies": [change.as_json() for change in self.policies],
+            "access": [change.as_json() for change in self.access],
         }
 
 
@@ -211,6 +246,7 @@ def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
     names: list[NameChange] = []
     endpoints: dict[tuple[str, tuple[Endpoint, ...], tuple[Endpoint, ...]], list[str]] = {}
     policies: dict[tuple[str, str, str], list[str]] = {}
+    access: dict[tuple[AccessList, AccessList], list[str]] = {}
     for key in sorted(old.listeners.keys() | new.listeners.keys()):
         before, after = old.listeners.get(key), new.listeners.get(key)
         shown = _display_key(key, old, new)
@@ -223,6 +259,9 @@ def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
                 endpoints.setdefault(change, []).append(f"{shown} {name}")
             for other in _changed_policies(*chains):
                 policies.setdefault(other, []).append(f"{shown} {name}")
+            lists = _access(chains[0], old), _access(chains[1], new)
+            if lists[0] != lists[1]:
+                access.setdefault(lists, []).append(f"{shown} {name}")
     moved = (EndpointsChange(*change, names=tuple(used)) for change, used in endpoints.items())
     treated = (PolicyChange(*change, names=tuple(used)) for change, used in policies.items())
     return TrafficDiff(
@@ -230,6 +269,7 @@ def diff_traffic(old: RoutingTable, new: RoutingTable) -> TrafficDiff:
         tuple(names),
         tuple(sorted(moved, key=_by_destination)),
         tuple(sorted(treated, key=_by_destination)),
+        tuple(AccessChange(*lists, tuple(used)) for lists, used in access.items()),
     )
 
 
@@ -329,6 +369,16 @@ def _policies(chain: Chain | None) -> Mapping[str, str]:
     served = {name for name, _ in _shares(chain.destinations)}
     of_destinations = {str(each): upstream_text(each.policy) for each in chain.destinations if str(each) in served}
     return {"": connection_text(chain.policy), **of_destinations}
+
+
+def _access(chain: Chain | None, table: RoutingTable) -> AccessList:
+    """The access list for the connections of a chain."""
+    return table.access.get(chain.gateway, _ALL_CLIENTS) if chain is not None else _ALL_CLIENTS
+
+
+def _access_json(access: AccessList) -> dict[str, Any]:
+    allow, deny = ([str(network) for network in each.networks()] for each in (access.allow, access.deny))
+    return {"allow": allow, "deny": deny, "dry_run": access.dry_run}
 
 
 def _in_order(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.routing.access_lists import AccessList
 from meshgate.routing.connection_policy import ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.tell.traffic_diff import (
+    AccessChange,
     EndpointsChange,
     NameChange,
     Outcome,
@@ -94,6 +96,7 @@ def mirrored(changes: TrafficDiff) -> TrafficDiff:
         tuple(NameChange(one.listener, one.name, one.after, one.before) for one in changes.names),
         tuple(EndpointsChange(one.destination, one.after, one.before, one.names) for one in changes.endpoints),
         tuple(PolicyChange(one.destination, one.after, one.before, one.names) for one in changes.policies),
+        tuple(AccessChange(one.after, one.before, one.names) for one in changes.access),
     )
 
 
@@ -310,6 +313,29 @@ class DifferenceTests(SynchronousTestCase):
                 )
             ),
         )
+
+    def test_access_lists(self) -> None:
+        """Clients that may connect from now on, or not; other words, or a Gateway without routes, are no change."""
+
+        def under(name: str = "gw", **annotations: str) -> RoutingTable:
+            found = gateway(name, tls_server(443))
+            found["metadata"]["annotations"] = {f"meshgate.io/{key}": value for key, value in annotations.items()}
+            return table(gateway("gw", tls_server(443)), found, virtual_service("v", tls=[tls_rule(["a.com"], "x")]))
+
+        old = under(allow="10.0.0.0/8", deny="10.9.0.0/16")
+        self.assertFalse(diff_traffic(old, under(allow="10.128.0.0/9, 10.0.0.0/9", deny="10.9.0.0/16 10.9.1.1")))
+        self.assertFalse(diff_traffic(under("other"), under("other", allow="10.0.0.0/8")))
+        (change,) = diff_traffic(old, under(allow="10.0.0.0/8 2001:db8::/32", deny="10.9.0.0/17")).access
+        self.assertEqual(
+            [(mark, word, str(network)) for mark, word, network in change.differences()],
+            [("+", "allow", "2001:db8::/32"), ("-", "deny", "10.9.0.0/16"), ("+", "deny", "10.9.0.0/17")],
+        )
+        self.assertEqual(change.names, ("[::]:443 a.com",))
+        self.assertEqual(
+            change.as_json()["before"], {"allow": ["10.0.0.0/8"], "deny": ["10.9.0.0/16"], "dry_run": False}
+        )
+        (change,) = diff_traffic(table(), old).access
+        self.assertEqual((change.before, change.names), (AccessList(), ("[::]:443 a.com",)))
 
     def test_refusals(self) -> None:
         """A name that is closed from now on is refused, and one that is routed again is served."""
