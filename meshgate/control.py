@@ -48,8 +48,8 @@ from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
+from meshgate.settings.log_sections import STANDARD_OUTPUT
 from meshgate.settings.schema import EXTENDED
-from meshgate.settings.traffic_sections import STANDARD_OUTPUT
 from meshgate.settings.values import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
@@ -130,6 +130,7 @@ class ControlProcess(Service):
         self._registry = registry
         self._reactor = reactor
         self._launch = launch
+        self._configure_log(settings)
         self._manager = ServiceManager(reactor, os.environ)
         content, workers = settings.content, settings.workers
         self._at_start = content
@@ -202,7 +203,7 @@ class ControlProcess(Service):
             ports = reporter.bound_ports()
             self.log.info("listening on {ports}", ports=listed(ports[:PORTS_LOGGED], len(ports)) or "no port")
             self._compiled(compilation)
-            if settings.content.lab is not None:
+            if settings.content.lab is not None and settings.content.log.format == "text":
                 certificates = settings.state_dir / settings.content.lab.certificates
                 kubeconfig = settings.state_dir / KUBECONFIG_NAME if self._api is not None else None
                 self._lab.announce(compilation.table, certificates, settings.route_paths(), kubeconfig)
@@ -262,7 +263,7 @@ class ControlProcess(Service):
         try:
             settings = load_settings(self._settings.file, self._registry)
         except SettingsError as error:
-            self.log.error("the settings stay as they were:\n{error}", error=error)
+            self.log.error("the settings stay as they were:\n{error}", error=error, code="MG3005")
             problems.settings_unusable(error)
             self._reporter.publish()
             self._manager.read_again("serves; the settings cannot be read again, and stay as they were")
@@ -411,6 +412,7 @@ class ControlProcess(Service):
         self._reporter.own_problems.check_source_addresses(content.upstream_source)
         if launch is None:
             return
+        self._configure_log(settings)
         if launch.log_file is not None:
             launch.log_file.rotate_at, launch.log_file.keep = content.log.rotate, content.log.keep
         if launch.background and content.access_log.path == STANDARD_OUTPUT:
@@ -418,6 +420,11 @@ class ControlProcess(Service):
                 "no line of the access log is kept: there is no standard output in the background; name a file in "
                 "access_log.path"
             )
+
+    def _configure_log(self, settings: Settings) -> None:
+        log = settings.content.log
+        if self._launch is not None and self._launch.log is not None:
+            self._launch.log.configure(log.choice(), log.format == "json", log.journal)
 
     def _attempt(self, subject: str, action: Callable[[], None]) -> None:
         self._reporter.own_problems.attempt(subject, action, *FAILURES)

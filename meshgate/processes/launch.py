@@ -27,10 +27,11 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 from twisted.application.service import IService, MultiService
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorDaemonize
-from twisted.logger import FileLogObserver, ILogObserver, Logger, formatEventAsClassicLogText
+from twisted.logger import ILogObserver, Logger
 
 from meshgate.processes.log_file import LogFile
 from meshgate.processes.pidfile import PidfileError, clear_stale, hold, require_writable
+from meshgate.processes.service_log import ServiceLog
 from meshgate.processes.signals import Signals, restore_defaults
 
 DEFAULT_LOG: Final = "twistd.log"
@@ -78,7 +79,8 @@ class Launch:
     :param name: the name of the program, with which its messages begin.
     :ivar background: True if the program is to run in the background.
     :ivar signals: the signals of the process.
-    :ivar log_file: the program's log, if that is a file which this module has opened.
+    :ivar log: the program's log, unless ``--logger`` or ``--syslog`` of twistd asks for another one.
+    :ivar log_file: its file, if it has one.
     """
 
     _log = Logger()
@@ -89,7 +91,8 @@ class Launch:
         self.background = not (twistd["nodaemon"] or twistd["debug"])
         self.signals = Signals()
         self.log_file: LogFile | None = None
-        self._observer: FileLogObserver | None = None
+        self.log: ServiceLog | None = None
+        self._log_is_stderr = False
         self._pidfile: Path | None = None
         self._wrote_pidfile = False
         self._ending = False
@@ -137,11 +140,14 @@ class Launch:
         :raises SystemExit: with a message if the log cannot be opened, or if the system has no room for a process.
         """
         twistd = self._twistd
-        if not (twistd["logger"] or twistd["syslog"] or twistd["logfile"] == "-"):
+        if not (twistd["logger"] or twistd["syslog"]):
             stream: Any = in_foreground
-            if twistd["logfile"] or self.background:
+            if twistd["logfile"] == "-":
+                stream = sys.stdout
+            elif twistd["logfile"] or self.background:
                 stream = self.log_file = self._open_log(Path(twistd["logfile"] or DEFAULT_LOG).absolute())
-            self._observer = FileLogObserver(stream, formatEventAsClassicLogText)
+            self._log_is_stderr = stream is in_foreground
+            self.log = ServiceLog(stream, self._name)
         if self.background:
             try:
                 self._go_to_background(reactor)
@@ -212,7 +218,7 @@ class Launch:
 
         :raises SystemExit: with status 1.
         """
-        if self._observer is None or self.log_file is not None:
+        if not self._log_is_stderr:
             self._early_log().critical("{message}", message=message)
         self._give_up(message)
         raise SystemExit(1)
@@ -235,8 +241,8 @@ class Launch:
 
     def give_log_to(self, application: Any) -> None:
         """Have twistd log to the log that was opened."""
-        if self._observer is not None:
-            application.setComponent(ILogObserver, self._observer)
+        if self.log is not None:
+            application.setComponent(ILogObserver, self.log)
 
     def hold_pidfile(self) -> None:
         """Lock the pidfile, which twistd has written before."""
@@ -308,7 +314,7 @@ class Launch:
 
     def _early_log(self) -> Logger:
         """The log, which works before twistd has begun logging."""
-        return self._log if self._observer is None else Logger(observer=self._observer)
+        return self._log if self.log is None else Logger(observer=self.log)
 
     def _give_up(self, message: str) -> None:
         self._gave_up = True

@@ -139,7 +139,7 @@ class Feed:
             news = news.timed(self._wall_clock())
             self._published[sink.provider] = news.after(before) if before else news
             if before is not None and before.failure is not None and news.failure is None:
-                self._log.info("the provider {name!r} has recovered", name=sink.provider)
+                self._log.info("the provider {provider!r} has recovered", provider=sink.provider)
             self._pass_on_soon()
 
     def _pass_on_soon(self) -> None:

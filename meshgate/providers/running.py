@@ -126,9 +126,11 @@ class Providers:
         try:
             await maybeDeferred(stop).addTimeout(STOP_TIMEOUT, running.context.reactor)
         except defer.TimeoutError:
-            self._log.warn("the provider {name!r} did not stop within {limit:g} s", name=name, limit=STOP_TIMEOUT)
+            self._log.warn(
+                "the provider {provider!r} did not stop within {limit:g} s", provider=name, limit=STOP_TIMEOUT
+            )
         except Exception as error:
-            self._log.warn("the provider {name!r} could not stop: {why}", name=name, why=describe(error))
+            self._log.warn("the provider {provider!r} could not stop: {reason}", provider=name, reason=describe(error))
             log_traceback(self._log, f"provider {name!r}", error)
 
     def _report(self, sink: ISnapshotSink, name: str, failure: str, error: Exception) -> None:

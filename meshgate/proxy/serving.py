@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from meshgate.processes.service_log import DEFAULT_LEVELS, LevelChoice
 from meshgate.proxy.access_log import EndedConnections, Format, open_access_log
 from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
@@ -42,6 +43,7 @@ class ServingSettings:
     :ivar upstream_source: the local addresses from which endpoints are dialed; none leaves the choice to the kernel.
     :ivar drain_removed: seconds in which the connections of removed listeners and routes are ended; None to keep them.
     :ivar end_removed: end the connections of endpoints that their destination has lost.
+    :ivar log_levels: which events of the worker are logged.
     :ivar end_within: seconds over which the connections of an endpoint are ended, where they are.
     """
 
@@ -54,6 +56,7 @@ class ServingSettings:
     drain_removed: float | None = None
     end_removed: bool = False
     end_within: float = 0.0
+    log_levels: LevelChoice = DEFAULT_LEVELS
 
 
 NOTHING_GONE: Final[Mapping[ClusterKey, frozenset[EndpointAddress]]] = {}

@@ -24,9 +24,10 @@ from meshgate.resources.kinds.health_check import form_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
+from meshgate.settings.log_sections import STANDARD_OUTPUT, unknown_parts
 from meshgate.settings.schema import SettingsFile
 from meshgate.settings.service_sections import ApiSettings
-from meshgate.settings.traffic_sections import STANDARD_OUTPUT, LimitSettings
+from meshgate.settings.traffic_sections import LimitSettings
 from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 
@@ -110,6 +111,8 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     content, judged = judge(SettingsFile, value, FORM)
     judged += _repeated_names(value)
     judged += _names_of_the_api(content)
+    log = value.get("log")
+    judged += unknown_parts(log.get("levels") if isinstance(log, dict) else None, FORM.unknown_key)
     if content is not None and not content.providers and content.api is None:
         message = "there is no provider, so the gateway has no routes"
         hint = "as providers: [{name: files, type: directory, paths: [routes/]}]"

@@ -1,6 +1,6 @@
 """
-The model of the settings file; its sections are in :mod:`~meshgate.settings.traffic_sections` and
-:mod:`~meshgate.settings.service_sections`.
+The model of the settings file; its sections are in :mod:`~meshgate.settings.traffic_sections`,
+:mod:`~meshgate.settings.log_sections` and :mod:`~meshgate.settings.service_sections`.
 
 Models are frozen, and everybody reads the settings from them. They are also the only source of the reference
 (:mod:`meshgate.settings.reference`) and of the comments in the shipped file, which a test compares with them: a
@@ -17,17 +17,16 @@ from pydantic import BeforeValidator
 from meshgate.resources.model import Items, ValueForm
 from meshgate.settings.access_sections import AccessSettings
 from meshgate.settings.health_section import HealthSettings
+from meshgate.settings.log_sections import AccessLogSettings, LogSettings
 from meshgate.settings.section import Section, key
 from meshgate.settings.service_sections import ApiSettings, LabSettings, MetricsSettings
 from meshgate.settings.traffic_sections import (
-    AccessLogSettings,
     DnsSettings,
     DrainSettings,
     GatewaySettings,
     KeepaliveSettings,
     LimitSettings,
     ListeningSettings,
-    LogSettings,
     ProviderEntry,
     TimeoutSettings,
 )
@@ -108,7 +107,9 @@ class SettingsFile(Section):
     )
     access_log: AccessLogSettings = key("One line per connection, written at its end.", {})
     log: LogSettings = key(
-        "The program's own log in a file, which is twistd.log in the background, or what twistd's --logfile names.", {}
+        "The program's own log: standard error in the foreground, twistd.log in the background, or what twistd's "
+        "--logfile names. With twistd's --logger or --syslog, only level and levels count, and only for workers.",
+        {},
     )
     api: ApiSettings | None = key(
         "An API for kubectl, with a store of its own in state_dir/api. Without this key, there is none.", None

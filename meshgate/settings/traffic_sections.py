@@ -1,4 +1,4 @@
-"""The sections of the settings file about connections: their way in, their limits, and their log."""
+"""The sections of the settings file about connections: their way in and out, and their limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from meshgate.settings.values import (
     Locality,
     Name,
     NameServer,
-    PathText,
     ProbeInterval,
     ProbeSeconds,
     Size,
@@ -29,9 +28,6 @@ from meshgate.settings.values import (
 )
 
 HeaderMode = Annotated[Literal["none", "optional", "strict"], BeforeValidator(one_of(*MODES)), ValueForm("Choice")]
-
-STANDARD_OUTPUT = "-"
-"""The path of the access log that means standard output."""
 
 DRAIN_REMOVED = "drain"
 """The choice that ends the connections of removed listeners and routes."""
@@ -256,29 +252,4 @@ class DrainSettings(Section):
         "What becomes of the connections of a listener or route that is removed: keep lets them go on until they end, "
         "drain ends them within time, as above.",
         "keep",
-    )
-
-
-class AccessLogSettings(Section):
-    """The access log."""
-
-    path: PathText = key(
-        "The file to append to, relative to the folder of this file; - is standard output.", STANDARD_OUTPUT
-    )
-    format: Annotated[Literal["text", "json"], BeforeValidator(one_of("text", "json")), ValueForm("Choice")] = key(
-        "text for people, or json for programs: one object a line.", "text"
-    )
-
-
-class LogSettings(Section):
-    """The program's own log in a file."""
-
-    rotate: Size = key(
-        "The size at which the gateway itself renames its log to FILE.1 and begins a new one, in bytes or with the "
-        "unit KiB or MiB; 0 means never: logrotate does that, and sends SIGUSR1.",
-        0,
-        ge=0,
-    )
-    keep: Annotated[int, ValueForm("Number")] = key(
-        "How many files that the gateway has renamed itself are kept, from 1 to 1000.", 5, ge=1, le=1000
     )

@@ -37,6 +37,9 @@ from meshgate.workers.pool import WorkerPool
 STATUS_DELAY: Final = 0.1
 """Seconds from a change that is no new table to the status that reports it."""
 
+LOGGED_AS_EVENTS: Final = frozenset({"MG3005", "MG3102"})
+"""Codes of problems that are logged where they arise, with more facts."""
+
 RECOVERIES_LOGGED: Final = 10
 """The most names in the line of the log that tells what works again."""
 
@@ -201,7 +204,7 @@ class Reporter:
     def _gather_status(self) -> StatusContent:
         failures = {failure.key: failure.reason for failure in self._ports.failures}
         problems = self.problems()
-        self._problem_log.report(problems)
+        self._problem_log.report([each for each in problems if each.code not in LOGGED_AS_EVENTS])
         self._bound.follow(map(self.address_text, failures), self.bound_ports().__contains__)
         process = {**self._process, "running": not self._stopped, "updated": iso_time()}
         compilation = self.compilation

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from meshgate.processes.service_log import Place
 from meshgate.proxy.connection_counts import PatternLabels, SeriesLabels
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
@@ -247,13 +248,19 @@ class SignalReceived:
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """
-    A line for the program's log.
+    An event for the program's log.
 
     :ivar level: the name of one of :class:`twisted.logger.LogLevel`.
+    :ivar namespace: the name of the logger.
+    :ivar facts: as :func:`meshgate.processes.service_log.facts_of` finds them.
+    :ivar place: the line of code, where that is known.
     """
 
     level: str
+    namespace: str
     text: str
+    facts: Mapping[str, str | int]
+    place: Place | None
 
 
 EDITS_IN_CHUNK: Final = 50

@@ -292,7 +292,8 @@ class WorkerPool:
         is_live = bool(running) and all(slot.installed is self.table for slot in running)
         if is_live and self.live_generation < self.table.generation:
             if not self.live_generation:
-                self.log.info("{workers}", workers=_all_serve(len(running)))
+                generation = self.table.generation
+                self.log.info("{workers}", workers=_all_serve(len(running)), generation=generation)
             self.live_generation = self.table.generation
         self._on_change()
 

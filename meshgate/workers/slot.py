@@ -273,8 +273,12 @@ class WorkerSlot:
         elif isinstance(message, SignalReceived):
             self._pool.passed_on(Signals(message.number), message.when)
         elif isinstance(message, LogLine):
-            level = LogLevel.lookupByName(message.level)
-            self.log.emit(level, "worker {number}: {text}", number=self.index + 1, text=message.text)
+            self._log_line(message)
+
+    def _log_line(self, line: LogLine) -> None:
+        level, facts = LogLevel.lookupByName(line.level), {**line.facts, "worker": self.index + 1}
+        log = Logger(namespace=line.namespace, source=self)
+        log.emit(level, "worker {worker}: {text}", text=line.text, log_place=line.place, **facts)
 
     def _update_names(self, message: NameChanges) -> None:
         for name, figures in message.names.items():
@@ -293,10 +297,11 @@ class WorkerSlot:
             pause = self._restarts.pause(lived)
             self._fault = f"{fate}; it is started again in {pause:g} s" if pause else ""
             self.log.error(
-                "worker {number} (process {pid}) {fate} after {lived:.1f} s, with {connections} connections as last "
-                "counted; it is started again {when}",
-                number=self.index + 1,
-                pid=pid,
+                "worker {worker} (process {process}) {fate} after {lived:.1f} s, with {connections} connections as "
+                "last counted; it is started again {when}",
+                worker=self.index + 1,
+                code="MG3102",
+                process=pid,
                 fate=fate,
                 lived=lived,
                 connections=connections,
@@ -327,7 +332,7 @@ class WorkerSlot:
         self._stop_timer()
         if self._fault:
             self._fault = ""
-            self.log.info("worker {number} serves again", number=self.index + 1)
+            self.log.info("worker {worker} serves again", worker=self.index + 1)
             self._pool.slot_changed()
         self._expect_answer()
 
@@ -338,10 +343,10 @@ class WorkerSlot:
 
     def _report_slow(self) -> None:
         self._fault = f"(process {self.pid}) does not follow: it has not answered for {SLOW_AFTER:g} s"
-        self.log.error("worker {number} {fault}", number=self.index + 1, fault=self._fault)
+        self.log.error("worker {worker} {fault}", worker=self.index + 1, fault=self._fault, code="MG3102")
         self._answer_timer = self._reactor.callLater(STUCK_AFTER - SLOW_AFTER, self._kill_stuck)
         self._pool.slot_changed()
 
     def _kill_stuck(self) -> None:
-        self.log.error("worker {number} is stuck, and is killed", number=self.index + 1)
+        self.log.error("worker {worker} is stuck, and is killed", worker=self.index + 1)
         self.kill()

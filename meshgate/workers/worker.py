@@ -21,12 +21,13 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText, globalLogBeginner
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.processors import take_turns
+from meshgate.processes.service_log import DEFAULT_LEVELS, facts_of, message_of, place_of
 from meshgate.processes.signals import HANDLED, PASSED_ON
 from meshgate.proxy.access_log import AccessLogError
 from meshgate.proxy.connection_counts import ConnectionCounts, region_bytes
@@ -86,6 +87,7 @@ class Worker:
     :param reactor: not running yet.
     :param channel: the descriptor of the worker's end of the channel.
     :ivar status: the exit status of the process.
+    :ivar levels: which events the control process logs.
     """
 
     log = Logger()
@@ -93,6 +95,7 @@ class Worker:
     def __init__(self, reactor: Any, channel: int) -> None:
         self._reactor = reactor
         self.status = 0
+        self.levels = DEFAULT_LEVELS
         self._serving: Serving | None = None
         self._metrics: ConnectionCounts | None = None
         self._table = RoutingTable()
@@ -118,9 +121,9 @@ class Worker:
         }
         self._channel = open_channel(reactor, socket.socket(fileno=channel), self._received, self._channel_lost)
 
-    def send_log_line(self, level: LogLevel, text: str) -> None:
+    def send_log_line(self, line: LogLine) -> None:
         """Have the control process log a line."""
-        self._channel.send(LogLine(level.name, text))
+        self._channel.send(line)
 
     def pass_on(self, number: int, when: float) -> None:
         """Have the control process act on a signal."""
@@ -149,6 +152,7 @@ class Worker:
             self._channel.close()
 
     def _begin(self, message: Begin, memory: int, regions: int | None = None) -> None:
+        self.levels = message.settings.log_levels
         shared = mmap.mmap(memory, bytes_for(message.slots))
         os.close(memory)
         counts = SharedCounts(shared, message.slot, message.seed)
@@ -199,6 +203,7 @@ class Worker:
 
     def _apply_settings(self, message: ApplySettings) -> None:
         serving = self._running_serving
+        self.levels = message.settings.log_levels
         self._try_log(lambda: serving.apply_settings(message.settings))
 
     def _follow_health(self, message: EndpointHealth) -> None:
@@ -319,16 +324,16 @@ def _freeze() -> None:
 
 @implementer(ILogObserver)
 class _RemoteLog:
-    """Sends log events to the control process: meshgate's own from info on, those of libraries from warnings on."""
+    """Sends log events to the control process: those it logs, but of libraries at least warnings."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def __call__(self, event: LogEvent) -> None:
-        level = event.get("log_level", LogLevel.info)
-        least = LogLevel.info if event.get("log_namespace", "").startswith("meshgate") else LogLevel.warn
-        if level >= least:
-            self._worker.send_log_line(level, eventAsText(event, includeTimestamp=False, includeSystem=False))
+        level, namespace = event.get("log_level", LogLevel.info), event.get("log_namespace") or ""
+        if (namespace.startswith("meshgate.") or level >= LogLevel.warn) and self._worker.levels.takes(event):
+            line = LogLine(level.name, namespace, message_of(event), facts_of(event), place_of(event))
+            self._worker.send_log_line(line)
 
 
 def main() -> None:

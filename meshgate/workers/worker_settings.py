@@ -47,6 +47,7 @@ def serving_settings(content: SettingsFile) -> ServingSettings:
         content.drain.time if content.drain.removed == DRAIN_REMOVED else None,
         content.health.on_removed == "end",
         content.health.spread,
+        content.log.choice(),
     )
 
 
