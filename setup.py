@@ -47,6 +47,7 @@ COMPILED = (
     "meshgate/proxy/pacing.py",
     "meshgate/proxy/relay.py",
     "meshgate/proxy/reaching.py",
+    "meshgate/proxy/early_bytes.py",
     "meshgate/proxy/connection.py",
     "meshgate/proxy/received_header.py",
     "meshgate/proxy/dataplane.py",

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,16 +20,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
-from benchmarks.machine import revision
 from benchmarks.processes import DEADLINE, ROOT, accepts, answers, client_hello, free_port, wait_until
-from benchmarks.scale import ENVIRONMENT, echo_server, longest_turn, machine, percentile, resident, round_trips
+from benchmarks.scale import ENVIRONMENT, echo_server, longest_turn, percentile, resident, round_trips, show
 from meshgate.api.api_client import ApiClient, address
 from meshgate.api.collection import Collection, WriteOptions
 from meshgate.api.resource_types import TYPES
@@ -280,22 +277,7 @@ def main() -> None:
         return
     if chosen.load:
         load(chosen.load)
-    folder = Path(tempfile.mkdtemp(prefix="meshgate-scale-"))
-    try:
-        figures = {
-            "machine": machine(),
-            "revision": revision(),
-            "date": datetime.now(UTC).date().isoformat(),
-            "routes": chosen.routes,
-            "workers": chosen.workers,
-            **measure(folder, chosen.routes, chosen.workers),
-        }
-    finally:
-        shutil.rmtree(folder)
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):45} {value}")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+    show(measure, chosen.routes, chosen.workers, chosen.json)
 
 
 if __name__ == "__main__":

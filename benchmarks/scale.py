@@ -93,22 +93,32 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="the number of workers")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     chosen = parser.parse_args()
+    show(measure, chosen.routes, chosen.workers, chosen.json)
+
+
+def show(measure: Callable[[Path, int, int], dict[str, Any]], routes: int, workers: int, file: Path | None) -> None:
+    """
+    Print the figures of a measurement, with those that say of what and where they are.
+
+    :param measure: called with a new folder, the number of routes and that of workers.
+    :param file: gets the figures as JSON, if there is one.
+    """
     folder = Path(tempfile.mkdtemp(prefix="meshgate-scale-"))
     try:
         figures = {
             "machine": machine(),
             "revision": revision(),
             "date": datetime.now(UTC).date().isoformat(),
-            "routes": chosen.routes,
-            "workers": chosen.workers,
-            **measure(folder, chosen.routes, chosen.workers),
+            "routes": routes,
+            "workers": workers,
+            **measure(folder, routes, workers),
         }
     finally:
         shutil.rmtree(folder)
     for name, value in figures.items():
         print(f"{name.replace('_', ' '):45} {value}")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if file:
+        file.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def machine() -> str:

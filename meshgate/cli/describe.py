@@ -171,7 +171,7 @@ def lines_of(value: Any) -> Iterator[str]:
 
 
 def _rest(value: Any) -> str:
-    """What stands behind the name of a field: a plain value; nothing where it has lines of its own."""
+    """The text behind the name of a field: a plain value, or nothing where the value has lines of its own."""
     if isinstance(value, Mapping):
         return "" if value else f" {NONE}"
     if isinstance(value, list) and not _is_short(value):

@@ -155,7 +155,7 @@ class _Conversation(Protocol):
 
 
 def _conversation(check: HealthCheck, where: str) -> tuple[bytes, Judge | None]:
-    """What to send, and how to judge the answer; None if no answer is needed."""
+    """The bytes to send, and the judge of the answer; None if no answer is needed."""
     if check.protocol in ("http", "https"):
         head = f"GET {check.path} HTTP/1.1\r\nHost: {check.name or where}\r\n"
         first = f"{head}User-Agent: meshgate-health-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"

@@ -19,7 +19,7 @@ Source = Callable[[], Iterable[FamilyMetric]]
 
 
 class GatewayCollector(Collector):
-    """All families of the gateway."""
+    """Every family of the gateway."""
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
@@ -36,5 +36,5 @@ class GatewayCollector(Collector):
                     yield metric
 
     def text(self, openmetrics: bool) -> str:
-        """All families in OpenMetrics, or in Prometheus' own text format."""
+        """Return every family in OpenMetrics, or in Prometheus' own text format."""
         return "".join(metric.text(openmetrics) for metric in self.collect()) + ("# EOF\n" if openmetrics else "")

@@ -313,4 +313,4 @@ API_ANSWERS: Final = Family(
 )
 
 FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
-"""All families, in the order of this file."""
+"""Every family, in the order of this file."""

@@ -16,8 +16,8 @@ CLOSING   the record is complete; a refused client may still read what was writt
 ========  ============================================================================================
 
 The invariants: the route is looked up in the table that is in force when the connection needs it, and once. What the
-client sends before the endpoint is connected is held, up to about :data:`HELD_BYTES`, and reaches the endpoint first.
-The record gets one ending.
+client sends before the endpoint is connected is held, up to a limit, and reaches the endpoint first
+(:mod:`meshgate.proxy.early_bytes`). The record gets one ending.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
+from meshgate.proxy.early_bytes import EarlyBytes
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import CountedIn
 from meshgate.proxy.reaching import EndpointSearch, SearchOwner
@@ -44,24 +45,10 @@ from meshgate.routing.table import Chain
 from meshgate.transport.dialing import unmapped
 from meshgate.transport.keepalive import timed_out
 from meshgate.transport.wheel import Timer
-from meshgate.wire.clienthello import (
-    UNRECOGNIZED_NAME,
-    ClientHello,
-    HelloError,
-    HelloParser,
-    HelloTooLarge,
-    NotTLS,
-    read_whole_hello,
-)
+from meshgate.wire.clienthello import UNRECOGNIZED_NAME, HelloError, HelloTooLarge, NotTLS
 
 if TYPE_CHECKING:
     from meshgate.proxy.dataplane import Dataplane, ServedListener
-
-HELD_BYTES: Final = 16384
-"""
-Number of held bytes at which reading stops until the endpoint is connected. Below it, reading goes on, since a loss is
-noticed only while the connection is read.
-"""
 
 # Looking up a member of an enum takes longer than all the rest of a line.
 _OK: Final = Ending.OK
@@ -102,7 +89,7 @@ class Inbound(SearchOwner):
 
     :param listener: the listener that accepted the client.
     :param record: filled in as things happen, and passed to the data plane at the end.
-    :ivar held_size: number of bytes that the client has sent before its endpoint was connected.
+    :ivar early: the bytes that the client has sent before its endpoint was connected.
     :ivar counted: the counters of the limits that the connection is counted in.
     :ivar search: the search for its endpoint, which counts it for the endpoint later.
     :ivar relay: the relay, in the phase RELAYING.
@@ -111,12 +98,6 @@ class Inbound(SearchOwner):
 
     transport: Any
 
-    _held: list[bytes] | bytes = b""
-    held_size = 0
-    #: Set once a ClientHello has not come in one read.
-    _parser: HelloParser | None = None
-    #: The number of held bytes that were sent with the dial.
-    _sent_first = 0
     _finished = False
     #: The client has reset the connection during the dial; the endpoint still gets what the client has sent.
     _lost_early = False
@@ -131,6 +112,7 @@ class Inbound(SearchOwner):
         self.record = record
         self._dataplane = dataplane
         self.listener = listener
+        self.early = EarlyBytes()
         self._policy = NO_CONNECTION_POLICY  # nearly all connections have no other
         self._reactions = _HELLO
 
@@ -215,9 +197,9 @@ class Inbound(SearchOwner):
     # HELLO
 
     def _sniff(self, data: bytes) -> None:
-        self._keep(data)
+        plane = self._dataplane
         try:
-            hello = self._read_hello(data)
+            hello = self.early.read_hello(data, plane.limits.hello_bytes)
         except NotTLS:
             self._decide(None, Ending.NOT_TLS)
         except HelloTooLarge:
@@ -226,20 +208,11 @@ class Inbound(SearchOwner):
             self._refuse(Ending.BAD_HELLO)
         else:
             if hello is not None:
-                record, plane = self.record, self._dataplane
+                record = self.record
                 record.sni, record.alpn = hello.sni, hello.alpn
                 if plane.metrics is not None:
                     record.hello = plane.seconds() - record.accepted
                 self._decide(hello.sni, _NO_SNI if hello.sni is None else _NO_ROUTE)
-
-    def _read_hello(self, data: bytes) -> ClientHello | None:
-        parser, limit = self._parser, self._dataplane.limits.hello_bytes
-        if parser is None:
-            hello = read_whole_hello(data, limit)
-            if hello is not None:
-                return hello
-            parser = self._parser = HelloParser(limit)
-        return parser.feed(data)
 
     def _hello_timed_out(self) -> None:
         self._refuse(Ending.HELLO_TIMEOUT)
@@ -302,29 +275,16 @@ class Inbound(SearchOwner):
     # DIALING
 
     def _hold(self, data: bytes) -> None:
-        self._keep(data)
+        self.early.keep(data)
         self._stop_reading_when_full()
 
-    def _keep(self, data: bytes) -> None:
-        held = self._held
-        if not held:
-            self._held = data
-        elif isinstance(held, list):
-            held.append(data)
-        else:
-            self._held = [held, data]
-        self.held_size += len(data)
-
     def _stop_reading_when_full(self) -> None:
-        if self.held_size >= HELD_BYTES:
+        if self.early.full():
             self.transport.pauseProducing()
 
     def first_bytes(self) -> bytes:
         """Return all bytes that the client has sent so far."""
-        if isinstance(self._held, list):
-            self._held = b"".join(self._held)
-        self._sent_first = self.held_size
-        return self._held
+        return self.early.send()
 
     def local_address(self) -> tuple[str, int]:
         """As :class:`SearchOwner`."""
@@ -354,11 +314,11 @@ class Inbound(SearchOwner):
         # A transport that has reported its end of stream would report it again when resumed.
         if not self._finished and not self._lost_early:
             transport.resumeProducing()
-        sent = side.count = self._sent_first
+        side.count = self.early.sent
         relay.start(search.keepalive if search is not None else None)
-        if self.held_size > sent:
-            side.received(b"".join(self._held)[sent:] if isinstance(self._held, list) else self._held[sent:])
-        self._held = b""
+        rest = self.early.release()
+        if rest:
+            side.received(rest)
         if self._finished:
             side.read_finished()
         if self._lost_early:
@@ -372,7 +332,7 @@ class Inbound(SearchOwner):
             self._refuse(ending)
 
     def _lost_before_relaying(self) -> None:
-        if self._reactions is _DIALING and self.held_size:
+        if self._reactions is _DIALING and self.early.size:
             self._lost_early = True
         else:
             self._end_lost()

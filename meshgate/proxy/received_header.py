@@ -121,7 +121,7 @@ class HeadedInbound(Inbound):
                 self._sniff(rest)
         else:
             if rest:
-                self._keep(rest)
+                self.early.keep(rest)
             self._decide(None, Ending.NO_ROUTE)
 
     def _wait_long(self) -> None:

@@ -22,6 +22,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from meshgate.resources.codes import help_uri
 
@@ -193,3 +194,20 @@ def path_checksum(path: str, parent: int = 0) -> int:
     :param parent: the checksum of the path before it.
     """
     return zlib.crc32(path.encode(), parent)
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Sort problems by location, so that the list reads like the files; each problem once."""
+
+    def sort_key(problem: Problem) -> tuple[Any, ...]:
+        return (
+            problem.file,
+            problem.line,
+            problem.column,
+            problem.path,
+            problem.code,
+            problem.listener,
+            problem.message,
+        )
+
+    return tuple(sorted(dict.fromkeys(problems), key=sort_key))

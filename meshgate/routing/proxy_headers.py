@@ -90,4 +90,4 @@ class HeaderDefaults:
 
 
 NO_HEADERS: Final = HeaderDefaults()
-"""What holds without settings."""
+"""No header is sent or expected: the defaults without settings."""

@@ -171,7 +171,7 @@ class Reporter:
             self._write_now()
 
     def problems(self) -> list[Problem]:
-        """All problems that exist now."""
+        """Return every problem that exists now."""
         return [
             *self.load_problems,
             *self.own_problems.all(),

@@ -58,7 +58,7 @@ class MalformedHeader(ProxyProtocolError):  # noqa: N818 - the same
 
 
 class HeaderKind(Enum):
-    """What a header says of the connection's addresses."""
+    """The kinds of headers, by what they say of the connection's addresses."""
 
     PROXY = "the addresses of the client and of what it has connected to"
     LOCAL = "the sender itself has made the connection, as for a health check"

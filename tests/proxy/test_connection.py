@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.proxy.connection import HELD_BYTES, LINGER, Phase
+from meshgate.proxy.connection import LINGER, Phase
+from meshgate.proxy.early_bytes import HELD_BYTES
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.limits import Limits
 from meshgate.routing.access_lists import AccessEntries
@@ -440,7 +441,7 @@ class RealTests(TestCase):
 
     def held(self, gateway: GatewayUnderTest) -> int:
         """Return the number of bytes that the only connection holds for its endpoint."""
-        return sum(connection.held_size for connection in gateway.plane.connections)
+        return sum(connection.early.size for connection in gateway.plane.connections)
 
     async def test_the_alert_survives_pending_bytes(self) -> None:
         """A client that keeps sending behind its hello still reads the alert and an orderly end."""

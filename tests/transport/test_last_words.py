@@ -203,7 +203,7 @@ class LastWordsTests(LastWordsCase):
         client = socket.create_connection(self.gateway.addresses[listener.key])
         await wait_for(lambda: self.gateway.resolver.asked, "the question")
         client.sendall(b"x" * 100000)
-        await wait_for(lambda: any(one.held_size for one in self.gateway.plane.connections), "the first bytes")
+        await wait_for(lambda: any(one.early.size for one in self.gateway.plane.connections), "the first bytes")
         reset(client)
         self.gateway.resolver.answer("later.test", LOOPBACK)
         upstream = await origin.peer()

@@ -28,7 +28,7 @@ from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
-from meshgate.resources.problem import Problem
+from meshgate.resources.problem import Problem, in_order
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.access_lists import AccessEntries, AccessList
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
@@ -429,20 +429,3 @@ def _table(
             for destination in chain.destinations:
                 destinations[id(destination)] = destination
     return RoutingTable(generation, listeners, access, tuple(destinations.values()))
-
-
-def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Sort problems by location, so that the list reads like the files; each problem once."""
-
-    def sort_key(problem: Problem) -> tuple[Any, ...]:
-        return (
-            problem.file,
-            problem.line,
-            problem.column,
-            problem.path,
-            problem.code,
-            problem.listener,
-            problem.message,
-        )
-
-    return tuple(sorted(dict.fromkeys(problems), key=sort_key))

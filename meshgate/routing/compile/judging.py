@@ -16,9 +16,9 @@ from typing import Any, Final
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
 from meshgate.resources.phases import Rest, no_rest
-from meshgate.resources.problem import Phase, Problem
+from meshgate.resources.problem import Phase, Problem, in_order
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.compiler import compile_table, in_order
+from meshgate.routing.compile.compiler import compile_table
 from meshgate.routing.compile.gateway_proxy import ISTIO_GATEWAYS, KnownGateway, Proxy, implied_only
 from meshgate.routing.compile.known_gateways import short_names
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh

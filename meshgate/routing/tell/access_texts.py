@@ -1,4 +1,4 @@
-"""What access lists say of a client, in sentences for people."""
+"""The verdict of access lists on a client, in sentences for people."""
 
 from __future__ import annotations
 
