@@ -214,7 +214,7 @@ SCENARIOS: Final = (
         (
             "routing.compile.test_extended.PlainTests.test_sources_tell_virtual_services_apart",
             "routing.compile.test_extended.AddressTests.test_families_do_not_mix",
-            "routing.compile.test_gateway_access.ExplanationTests.test_gateways",
+            "routing.compile.test_gateway_annotations.ExplanationTests.test_gateways",
         ),
     ),
     Scenario(
@@ -344,7 +344,7 @@ SCENARIOS: Final = (
         53,
         "Outlier detection hears of every outcome.",
         (
-            "routing.test_outliers.EjectionTests.test_as_if_somebody_had_looked",
+            "routing.test_failing_endpoints.EjectionTests.test_as_if_somebody_had_looked",
             "proxy.test_clusters.ClusterTests.test_a_success_starts_over",
         ),
     ),

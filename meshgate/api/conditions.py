@@ -18,8 +18,7 @@ from meshgate.api.store_interface import Object
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.hosts import MESH, gateway_reference
 from meshgate.routing.table import ListenerKey
-from meshgate.routing.tell.attachments import GatewayAttachment, ServerAttachments
-from meshgate.routing.tell.statuses import CONFLICTS, NOT_TAKEN, ResourceStatus
+from meshgate.routing.tell.statuses import CONFLICTS, NOT_TAKEN, GatewayAttachment, ResourceStatus, ServerAttachments
 
 UNRESOLVED: Final = frozenset(
     {"MG2010", "MG2012", "MG2020", "MG2021", "MG2023", "MG2043", "MG2046", "MG2047", "MG2054", "MG2055", "MG2058"}

@@ -23,8 +23,8 @@ from meshgate.api.kubernetes_fields import list_keys, messages, sets
 from meshgate.api.refusal import Cause, RefusedError
 from meshgate.api.resource_types import ResourceType, value_at
 from meshgate.api.store_interface import Object
+from meshgate.resources.field_reference import keys_of
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
-from meshgate.resources.value_schemas import keys_of
 
 Path = tuple[str, ...]
 """A field, by elements as in ``fieldsV1``: ``f:spec``, ``k:{"name":"a"}``, ``v:"x"``; ``.`` is the item itself."""

@@ -1,9 +1,9 @@
 """
 The schemas of the kinds that the API serves, in the form of OpenAPI 3: one for each version of a kind.
 
-Istio's kinds come from their models (:mod:`meshgate.resources.value_schemas`), each as a whole, as a cluster publishes
-its own kinds. Kubernetes' kinds come from the table of their fields (:mod:`meshgate.api.kubernetes_fields`), a schema
-for each message, with the descriptions of those fields that meshgate reads.
+Istio's kinds come from their models (:mod:`meshgate.resources.field_reference`), each as a whole, as a cluster
+publishes its own kinds. Kubernetes' kinds come from the table of their fields (:mod:`meshgate.api.kubernetes_fields`),
+a schema for each message, with the descriptions of those fields that meshgate reads.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from meshgate.api.kubernetes_fields import (
     messages,
 )
 from meshgate.api.resource_types import TYPES, ResourceType
-from meshgate.resources import value_schemas
-from meshgate.resources.field_reference import kind_entry
+from meshgate.resources import field_reference
+from meshgate.resources.field_reference import kind_entry, schema_of
 from meshgate.resources.resource import Metadata
 from meshgate.resources.validation import models_in
-from meshgate.resources.value_schemas import schema_of
 
 Schema = dict[str, Any]
 
@@ -144,7 +143,7 @@ def _add(found: dict[str, Schema], name: str, schema: Schema) -> None:
     found[name] = schema
     for other in references(schema):
         if other in _NAMED.values():
-            found[other] = {**value_schemas.INT_OR_TEXT, "description": "a whole number or a text"}
+            found[other] = {**field_reference.INT_OR_TEXT, "description": "a whole number or a text"}
         elif other not in found:
             _add(found, other, _message_schema(other.rpartition(".")[2]))
 

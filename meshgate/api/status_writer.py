@@ -28,8 +28,7 @@ from meshgate.resources.problem import Problem
 from meshgate.resources.resource import ResourceKey
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.table import RoutingTable
-from meshgate.routing.tell.attachments import Attachments
-from meshgate.routing.tell.statuses import FAULTLESS, ResourceStatus
+from meshgate.routing.tell.statuses import FAULTLESS, Attachments, ResourceStatus
 
 Record = Callable[[Object, str, str, str], None]
 """Records an event of an object: its form, reason and message."""

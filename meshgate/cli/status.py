@@ -16,7 +16,7 @@ from meshgate.report import print_problems, print_routes, print_table
 from meshgate.resources.codes import CODES
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.resources.wording import count_of
-from meshgate.routing.outliers import TRIED_LAST, UNHEALTHY
+from meshgate.routing.failing_endpoints import TRIED_LAST, UNHEALTHY
 from meshgate.routing.table import ListenerKey
 from meshgate.routing.tell.statuses import ResourceCounts
 from meshgate.settings.file import read_mapping

@@ -27,8 +27,7 @@ from meshgate.health.probing import probe
 from meshgate.resources.wording import listing
 from meshgate.routing.addresses import host_port
 from meshgate.routing.connection_policy import HealthCheck
-from meshgate.routing.health_state import HealthState, pause
-from meshgate.routing.outliers import UNHEALTHY, LeftOut
+from meshgate.routing.failing_endpoints import UNHEALTHY, HealthState, LeftOut, pause
 from meshgate.routing.table import Destination, RoutingTable
 from meshgate.transport.dns.resolver import NameFigures
 

@@ -25,14 +25,12 @@ from itertools import chain, islice
 
 from meshgate.proxy.endpoint_health import EndpointHealth
 from meshgate.proxy.shared_counts import CounterPair, SharedCounts
-from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered
+from meshgate.routing.balance import Balancer, HashInTiers, balancer, hashes, tiered, warm_up
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, Balancing, HealthCheck
 from meshgate.routing.endpoint_load import EndpointLoad
-from meshgate.routing.families import Families
-from meshgate.routing.levels import InLevels, available_shares, levels
-from meshgate.routing.outliers import Ejections, LeftOut
+from meshgate.routing.failing_endpoints import Ejections, LeftOut
+from meshgate.routing.preferred_endpoints import Families, InLevels, available_shares, levels
 from meshgate.routing.table import ClusterKey, Destination, Endpoint
-from meshgate.routing.warmup import warm_up
 
 AddressLookup = Callable[[str], tuple[str, ...] | None]
 """Returns the addresses of a DNS name; None while they are unknown."""

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from meshgate.routing.backoff import Backoffs, endpoint_key
 from meshgate.routing.balance import Balancer
 from meshgate.routing.endpoint_load import EndpointLoad
-from meshgate.routing.outliers import EJECTED, TRIED_LAST, Ejections, LeftOut
+from meshgate.routing.failing_endpoints import EJECTED, TRIED_LAST, Ejections, LeftOut
 from meshgate.routing.table import Endpoint
 
 

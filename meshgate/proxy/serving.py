@@ -24,7 +24,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck
-from meshgate.routing.outliers import LeftOut
+from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.routing.table import ClusterKey, EndpointAddress, RoutingTable
 from meshgate.transport.dns.question import Server
 from meshgate.transport.dns.resolver import NameFigures, Resolver

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from meshgate.resources.documents import DocumentSource, items_of, split
 from meshgate.resources.fault import Fault, FieldPath, chain_rules
-from meshgate.resources.kinds.own_annotations import unread_faults
+from meshgate.resources.kinds.annotations import unread_faults
 from meshgate.resources.kinds.pod import template_of
 from meshgate.resources.kinds.supported_kinds import KUSTOMIZATION, Kind, find_kind, not_read
 from meshgate.resources.model import Labels

@@ -71,7 +71,7 @@ class Keepalive:
 @dataclass(frozen=True, slots=True)
 class Outliers:
     """
-    The settings of outlier detection (see :mod:`meshgate.routing.outliers`).
+    The settings of outlier detection (see :mod:`meshgate.routing.failing_endpoints`).
 
     :ivar failures: the number of failed connections in a row that ejects an endpoint.
     :ivar interval: seconds between two checks of the ejected endpoints.

@@ -9,7 +9,7 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import BeforeValidator
 
 from meshgate.resources.fault import Fault
-from meshgate.resources.kinds.bandwidth_annotation import BANDWIDTH_HINT, parse_bandwidth
+from meshgate.resources.kinds.annotations import BANDWIDTH_HINT, parse_bandwidth
 from meshgate.resources.model import Items, ValueForm, refuse
 from meshgate.resources.networks import UnusableNetworkError, overlap_text, overlaps, read_network
 from meshgate.resources.problem import Severity

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
-from meshgate.resources.kinds.header_annotations import MODES, NONE
+from meshgate.resources.kinds.annotations import MODES, NONE
 from meshgate.resources.model import Items, Labels, PortNumber, ValueForm
 from meshgate.routing.addresses import network
 from meshgate.routing.connection_policy import Keepalive

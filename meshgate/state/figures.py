@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from meshgate.processes.clock import iso_time
 from meshgate.providers.feed import ProviderFigures
-from meshgate.routing.outliers import LeftOut
+from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.state.folder import (
     FIGURES_NAME,
     LOCK_NAME,

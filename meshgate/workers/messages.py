@@ -25,7 +25,7 @@ from meshgate.proxy.connection_counts import PatternLabels, SeriesLabels
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck
-from meshgate.routing.outliers import LeftOut
+from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.routing.table import ClusterKey, EndpointAddress, ListenerKey
 from meshgate.routing.table_edits import Edit
 from meshgate.transport.dns.resolver import NameFigures

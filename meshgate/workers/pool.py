@@ -37,7 +37,7 @@ from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck, Keepalive
-from meshgate.routing.outliers import LeftOut
+from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.table_edits import edits_between, gone_endpoints
 from meshgate.transport.binding import defer_accept

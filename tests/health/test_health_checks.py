@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.health import health_checks
 from meshgate.health.health_checks import MOST_AT_ONCE, HealthChecks, Unhealthy
 from meshgate.routing.connection_policy import HealthCheck, UpstreamPolicy
-from meshgate.routing.outliers import LeftOut
+from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.transport.dns.resolver import NameFigures
 

@@ -9,7 +9,7 @@ from meshgate.proxy.limits import Limits
 from meshgate.proxy.racing import HEAD_START
 from meshgate.routing.connection_policy import Algorithm, Balancing, UpstreamPolicy
 from meshgate.routing.endpoint_load import EndpointLoad
-from meshgate.routing.families import REMEMBERED, Families
+from meshgate.routing.preferred_endpoints import REMEMBERED, Families
 from meshgate.routing.table import Destination, Endpoint
 from tests.fakes import FakedGateway, FakeTransport
 from tests.peers import tcp_listener

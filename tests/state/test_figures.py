@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.providers.feed import ProviderFigures
-from meshgate.routing.outliers import EJECTED, UNHEALTHY, LeftOut
+from meshgate.routing.failing_endpoints import EJECTED, UNHEALTHY, LeftOut
 from meshgate.state.figures import Figures, FiguresFile, FiguresText
 from meshgate.state.folder import StateFolder, WriteReport, holder
 from meshgate.transport.dns.resolver import NameFigures

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from meshgate.proxy.limits import Limits
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
-from meshgate.routing.outliers import EJECTED, TRIED_LAST, LeftOut
+from meshgate.routing.failing_endpoints import EJECTED, TRIED_LAST, LeftOut
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from meshgate.routing.table_edits import Draft
 from meshgate.transport.dns.resolver import NameFigures

@@ -21,9 +21,12 @@ from meshgate.resources.kinds import (
     virtualservice,
     workloadentry,
 )
-from meshgate.resources.kinds.access_annotations import access_faults
-from meshgate.resources.kinds.bandwidth_annotation import bandwidth_faults
-from meshgate.resources.kinds.header_annotations import gateway_header_faults, rule_header_faults
+from meshgate.resources.kinds.annotations import (
+    access_faults,
+    bandwidth_faults,
+    gateway_header_faults,
+    rule_header_faults,
+)
 from meshgate.resources.problem import Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import name_text, plural

@@ -12,7 +12,7 @@ from meshgate.resources.kinds.shared_fields import EVERYBODY, HTTP_PROTOCOLS
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.analysis.analysis_input import AnalysisInput, listed
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes
 
 KNOWN_PREFIXES: Final = frozenset(
     {"double-hbone", "hbone", "mongo", "mysql", "redis", "tcp", "tls", "udp", "https"}

@@ -23,8 +23,8 @@ from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
-from meshgate.routing.compile.server_modes import TCP, TLS, other_kind_hint, rules_taken, server_text
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes
+from meshgate.routing.compile.unrouted import TCP, TLS, other_kind_hint, rules_taken, server_text
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,

@@ -34,8 +34,15 @@ from meshgate.routing.compile.catalog_port import (
     workload_labels,
     workload_port,
 )
-from meshgate.routing.compile.selection import PodIndex, have_port, in_cluster_only, selected, selector_text
-from meshgate.routing.compile.visibility import scopes, visible
+from meshgate.routing.compile.selection import (
+    PodIndex,
+    have_port,
+    in_cluster_only,
+    scopes,
+    selected,
+    selector_text,
+    visible,
+)
 from meshgate.routing.hosts import full_name, most_specific, other_by_dot, short_name
 from meshgate.routing.table import Endpoint
 

@@ -39,9 +39,8 @@ from meshgate.routing.compile.claims import ClaimReader
 from meshgate.routing.compile.destination_checks import DestinationChecks
 from meshgate.routing.compile.destination_rules import DestinationRules
 from meshgate.routing.compile.destinations import DestinationResolver
-from meshgate.routing.compile.expected_headers import AnnotatedGateways
 from meshgate.routing.compile.extended import ExtendedChainBuilder, ExtendedClaimReader
-from meshgate.routing.compile.gateway_access import GatewayAccess
+from meshgate.routing.compile.gateway_annotations import AnnotatedGateways, GatewayAccess
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, Translation, unselected
 from meshgate.routing.compile.gateways import Gateways
 from meshgate.routing.compile.listeners import BindFamilies

@@ -29,7 +29,7 @@ from meshgate.routing.compile.lacks import (
 )
 from meshgate.routing.compile.route_binding import in_mesh
 from meshgate.routing.compile.rule_candidates import Viewer, passed_over
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes
 from meshgate.routing.hosts import MESH, full_name
 
 

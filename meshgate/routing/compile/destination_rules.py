@@ -15,15 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from meshgate.resources.kinds.destinationrule import DestinationRule, Subset
+from meshgate.resources.kinds.destinationrule import DestinationRule, Subset, TrafficPolicy
 from meshgate.resources.kinds.shared_fields import EVERYBODY
-from meshgate.resources.kinds.trafficpolicy import TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.precedence import precedence_by_name
-from meshgate.routing.compile.selection import selected
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes, selected
 from meshgate.routing.hosts import full_name, is_wildcard, most_specific, wildcards_over
 
 ROOT_NAMESPACE: Final = "istio-system"

@@ -20,11 +20,11 @@ from meshgate.resources.wording import listing, verb
 from meshgate.routing.compile.catalog import Catalog, CatalogHost
 from meshgate.routing.compile.catalog_port import NODE_LABEL, CatalogPort, labeled_locality
 from meshgate.routing.compile.destination_rules import DestinationRules, MergedRule, OwnedSubset
-from meshgate.routing.compile.endpoint_checks import checked_by, health_check, with_check
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.lacks import (
     DestinationProblems,
     Lack,
+    late_hello,
     no_port,
     no_resolution_lack,
     no_subset,
@@ -50,15 +50,17 @@ from meshgate.routing.compile.preference import (
     preference_of,
 )
 from meshgate.routing.compile.rule_candidates import Viewer
-from meshgate.routing.compile.starttls import late_hello
 from meshgate.routing.compile.traffic_policies import (
     RULE_POLICY,
     PolicySource,
+    checked_by,
     connection_policy,
     effective,
+    health_check,
     policy_sources,
     upstream_policy,
     with_bandwidth,
+    with_check,
 )
 from meshgate.routing.connection_policy import NO_UPSTREAM_POLICY, ConnectionPolicy, UpstreamPolicy
 from meshgate.routing.hosts import full_name

@@ -34,8 +34,7 @@ from meshgate.routing.compile.gateway_proxy import (
     misspelled,
 )
 from meshgate.routing.compile.route_binding import gateways_of
-from meshgate.routing.compile.selection import selected, selector_text
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes, selected, selector_text
 
 ISTIO_NAME: Final = "istio-ingressgateway"
 """The name of the gateway that Istio installs."""

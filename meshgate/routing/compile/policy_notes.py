@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from meshgate.resources.kinds.destinationrule import PolicySections, TrafficPolicy
 from meshgate.resources.kinds.loadbalancer import ConsistentHash, LoadBalancer
 from meshgate.resources.kinds.service import ServiceSpec
 from meshgate.resources.kinds.tls import ClientTLSMode
-from meshgate.resources.kinds.trafficpolicy import PolicySections, TrafficPolicy
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import listing, verb

@@ -15,7 +15,7 @@ from meshgate.resources.names import dns_label
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.compile.gateway_proxy import Proxy
-from meshgate.routing.compile.visibility import scopes
+from meshgate.routing.compile.selection import scopes
 from meshgate.routing.hosts import MESH, gateway_reference
 
 

@@ -27,7 +27,7 @@ from meshgate.resources.kinds.tls import PASSTHROUGH_MODES
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import ResourceKey
 from meshgate.resources.wording import listing, verb
-from meshgate.routing.compile.expected_headers import HeaderWish, header_wish
+from meshgate.routing.compile.gateway_annotations import HeaderWish, header_wish
 from meshgate.routing.compile.gateway_proxy import GatewayPods, Proxy, not_selected
 from meshgate.routing.compile.precedence import IN_CLUSTER, Loss, precedence
 from meshgate.routing.compile.selection import selected

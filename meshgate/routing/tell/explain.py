@@ -31,8 +31,8 @@ from meshgate.routing.table import (
     ListenerKey,
     RoutingTable,
 )
-from meshgate.routing.tell.access_texts import access_step
 from meshgate.routing.tell.policy_texts import (
+    access_step,
     connection_json,
     connection_text,
     endpoint_text,

@@ -1,4 +1,4 @@
-"""Traffic policies as text for people, and as plain values for programs."""
+"""Traffic policies and access lists as text for people, and traffic policies as plain values for programs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from meshgate.resources.durations import format_duration
 from meshgate.resources.wording import count_of
+from meshgate.routing.access_lists import AccessEntries
+from meshgate.routing.addresses import address
 from meshgate.routing.connection_policy import (
     Algorithm,
     Balancing,
@@ -146,3 +148,23 @@ def _connection(policy: ConnectionPolicy) -> Iterator[str]:
         yield f"closed after {format_duration(policy.max_duration)} in any case"
     if policy.by_source:
         yield "hashed by the client's address"
+
+
+def access_step(entries: AccessEntries | None, source: str) -> tuple[bool, list[str]]:
+    """
+    Judge a client by an access list.
+
+    :param entries: the list; None for none.
+    :param source: the client's IP address; empty if it is not given.
+    :return: True if the client may connect, and a sentence if there is a list.
+    """
+    if entries is None or not (entries.allow or entries.deny):
+        return True, []
+    if not source:
+        return True, [f"{entries.source} may refuse it by its address, which is not given"]
+    admitted, why = entries.verdict(address(source))
+    if admitted:
+        return True, [f"{source} may connect: {why}"]
+    if entries.dry_run:
+        return True, [f"{source} would be refused if this were no dry run: {why}"]
+    return False, [f"{source} may not connect: {why}, so it ends as denied"]

@@ -7,10 +7,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.field_reference import find_entry
+from meshgate.resources.kinds.destinationrule import ProxyProtocolVersion
 from meshgate.resources.kinds.loadbalancer import LoadBalancing
 from meshgate.resources.kinds.shared_fields import EXPORTED_TO_ALL
 from meshgate.resources.kinds.tls import ClientTLSMode
-from meshgate.resources.kinds.trafficpolicy import ProxyProtocolVersion
 from meshgate.resources.model import MAX_UINT32
 from tests.reading import faults_of, problems_of, spec_of
 

@@ -84,7 +84,9 @@ SHOWN_BY: Final[Mapping[str, Sequence[str]]] = {
         "trafficPolicy.outlierDetection.baseEjectionTime",
         "trafficPolicy.outlierDetection.maxEjectionPercent",
     ),
-    "routing.test_levels.LevelTests.test_as_envoy_counts": ("trafficPolicy.outlierDetection.minHealthPercent",),
+    "routing.test_preferred_endpoints.LevelTests.test_as_envoy_counts": (
+        "trafficPolicy.outlierDetection.minHealthPercent",
+    ),
     "routing.compile.test_destinations.PolicyTests.test_tls_to_the_endpoint_is_never_left_out": (
         "trafficPolicy.tls.mode",
     ),
@@ -92,7 +94,7 @@ SHOWN_BY: Final[Mapping[str, Sequence[str]]] = {
         "trafficPolicy.portLevelSettings",
         "subsets.trafficPolicy",
     ),
-    "routing.compile.test_expected_headers.SentTests.test_versions_and_fields": (
+    "routing.compile.test_gateway_annotations.SentTests.test_versions_and_fields": (
         "trafficPolicy.proxyProtocol.version",
     ),
     "routing.compile.test_destinations.SubsetTests.test_unknown_subset": ("subsets.name",),

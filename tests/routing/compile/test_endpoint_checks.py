@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.compile.endpoint_checks`: whose check counts for a destination."""
+"""Tests of :mod:`meshgate.routing.compile.traffic_policies`: whose check counts for a destination."""
 
 from __future__ import annotations
 

@@ -1,22 +1,27 @@
 """
-Outlier detection: failing endpoints are ejected for a time, as Envoy does it for TCP (outlier_detection_impl.cc).
+Endpoints that are left out while they fail: by outlier detection, or by their active health check.
 
-A connection that cannot be made is a failure. After as many failures in a row as the policy says, an endpoint is
-ejected for ``baseEjectionTime`` times the number of its recent ejections, for :data:`LONGEST` seconds at most, and only
-if not more than ``maxEjectionPercent`` of the endpoints are ejected then.
+Outlier detection ejects failing endpoints for a time, as Envoy does it for TCP (outlier_detection_impl.cc). A
+connection that cannot be made is a failure. After as many failures in a row as the policy says, an endpoint is ejected
+for ``baseEjectionTime`` times the number of its recent ejections, for :data:`LONGEST` seconds at most, and only if not
+more than ``maxEjectionPercent`` of the endpoints are ejected then. Envoy checks the ejected endpoints with a timer,
+every ``interval``. Here no timer runs: what Envoy would have done at its checks is worked out when a connection asks.
 
-Envoy checks the ejected endpoints with a timer, every ``interval``. Here no timer runs: what Envoy would have done at
-its checks is worked out when a connection asks. Pure: the time is an argument.
+By its active checks, an endpoint is unhealthy after so many failures in a row, and healthy after so many successes. One
+that was never checked is healthy, and its first check decides alone, as in Envoy
+(source/extensions/health_checkers/common/health_checker_base_impl.cc): a dead one should not serve until it has failed
+several times. Pure: the time and chance are arguments.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshgate.routing.connection_policy import Outliers
+from meshgate.routing.connection_policy import HealthCheck, Outliers
 from meshgate.routing.endpoint_load import EndpointLoad
 
 LONGEST: Final = 300.0
@@ -146,3 +151,50 @@ class Ejections:
     def _check_after(self, when: float) -> float:
         """The first check of Envoy's timer at or after a time."""
         return self._start + math.ceil((when - self._start) / self._policy.interval) * self._policy.interval
+
+
+class HealthState:
+    """
+    The health of one endpoint.
+
+    :param before: the health of the endpoint by another check, which counts until this one knows better.
+    :ivar healthy: True if it gets connections.
+    :ivar reason: why its last check failed, as text for people; empty if it did not.
+    """
+
+    __slots__ = ("_check", "_in_a_row", "_is_known", "healthy", "reason")
+
+    healthy: bool
+    reason: str
+    _is_known: bool
+
+    def __init__(self, check: HealthCheck, before: HealthState | None = None) -> None:
+        self._check = check
+        self.healthy = True if before is None else before.healthy
+        self.reason = "" if before is None else before.reason
+        self._is_known = before is not None and before._is_known
+        self._in_a_row = 0
+
+    def judge(self, failure: str) -> bool:
+        """
+        Judge the outcome of a check.
+
+        :param failure: why it has failed; empty if it has succeeded.
+        :return: True if the endpoint's health has changed.
+        """
+        succeeded = not failure
+        self.reason = failure
+        first, self._is_known = not self._is_known, True
+        if succeeded is self.healthy:
+            self._in_a_row = 0
+            return False
+        self._in_a_row += 1
+        if not first and self._in_a_row < (self._check.rise if succeeded else self._check.fall):
+            return False
+        self.healthy, self._in_a_row = succeeded, 0
+        return True
+
+
+def pause(check: HealthCheck, rng: random.Random) -> float:
+    """The seconds from the end of a check to the next one."""
+    return check.interval * (1 + check.jitter / 100 * rng.uniform(-1, 1))

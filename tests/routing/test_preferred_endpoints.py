@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.routing.levels`."""
+"""Tests of :mod:`meshgate.routing.preferred_endpoints`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from meshgate.routing.balance import balancer
 from meshgate.routing.connection_policy import Algorithm, Balancing
 from meshgate.routing.endpoint_load import EndpointLoad
-from meshgate.routing.levels import InLevels, available_shares, levels
+from meshgate.routing.preferred_endpoints import InLevels, available_shares, levels
 from meshgate.routing.table import Endpoint
 
 

@@ -1,19 +1,24 @@
 """
-Levels: endpoints that get connections only as far as nearer ones cannot serve them.
+Preferences among the endpoints of a destination: levels of near and far ones, and the address families of DNS names.
 
-The problem: with locality preferences, the endpoints of a destination have priorities, and a failing near locality must
-hand over as many connections as it has lost endpoints, neither all at once nor none.
+Levels: endpoints get connections only as far as nearer ones cannot serve them. The problem: with locality preferences,
+the endpoints of a destination have priorities, and a failing near locality must hand over as many connections as it has
+lost endpoints, neither all at once nor none. The approach is Envoy's
+(source/common/upstream/load_balancer_impl.cc): a level counts as fully available while 1 / 1.4 of its endpoints are
+healthy, and what the first levels lack is given to the next ones. A level with fewer healthy endpoints than the panic
+threshold uses all of them, but only if the levels together lack something.
 
-The approach is Envoy's (source/common/upstream/load_balancer_impl.cc): a level counts as fully available while
-1 / 1.4 of its endpoints are healthy, and what the first levels lack is given to the next ones. A level with fewer
-healthy endpoints than the panic threshold uses all of them, but only if the levels together lack something.
+Families: IPv4 is preferred until an IPv6 address of the same name answers while an IPv4 address stays silent. The name
+then prefers IPv6 for ten minutes, and likewise the other way round (RFC 8305, section 4; RFC 6555, section 4.2, has the
+ten minutes).
 
 Invariants: the shares of the levels add up to 1 unless no endpoint at all may be used; an order has each endpoint of a
-used level once, those whose last dial failed after all others. Pure: chance and turns are arguments.
+used level once, those whose last dial failed after all others. Pure: chance, turns and the time are arguments.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -132,3 +137,40 @@ class InLevels:
             return 0
         point = rng.random()
         return next((index for index, bound in enumerate(self._bounds) if point < bound), 0)
+
+
+REMEMBERED: Final = 600.0
+"""Seconds for which a name prefers the family that won."""
+
+MOST_NAMES: Final = 4096
+"""The number of names that are remembered; the oldest is dropped for a new one."""
+
+
+class Families:
+    """
+    The preferred family of each name.
+
+    :ivar changes: the number of calls of :meth:`prefer`, by which a caller sees that its preferences are old.
+    """
+
+    def __init__(self) -> None:
+        self._won: dict[str, tuple[bool, float]] = {}
+        self.changes = 0
+
+    def prefer(self, name: str, ipv6: bool, now: float) -> None:
+        """Prefer a family, because its address of a name has answered while the other family's stayed silent."""
+        self._won.pop(name, None)
+        self._won[name] = ipv6, now + REMEMBERED
+        if len(self._won) > MOST_NAMES:
+            del self._won[next(iter(self._won))]
+        self.changes += 1
+
+    def prefers_ipv6(self, name: str, now: float) -> bool:
+        """True if a name prefers IPv6, False if IPv4."""
+        ipv6, until = self._won.get(name, (False, 0.0))
+        return ipv6 and now < until
+
+    def until(self, name: str, now: float) -> float:
+        """The time until which a name has its preference; infinity for the preference of IPv4 from the start."""
+        _, until = self._won.get(name, (False, 0.0))
+        return until if now < until else math.inf

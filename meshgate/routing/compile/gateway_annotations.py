@@ -1,5 +1,5 @@
 """
-The PROXY headers that listeners expect: by the annotation of a Gateway, or by the settings.
+What the annotations of Gateways ask for: access lists, and the PROXY headers that listeners expect.
 
 A header comes before everything else, so that it is a matter of the whole listener. The oldest Gateway that says
 something decides for all servers of its port and bind; if none does, the settings decide.
@@ -7,17 +7,56 @@ something decides for all servers of its port and bind; if none does, the settin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from meshgate.resources.kinds.annotations import ALLOW, DENY, EXPECTED, NONE, wants_dry_run
 from meshgate.resources.kinds.gateway import Gateway
-from meshgate.resources.kinds.header_annotations import EXPECTED, NONE
+from meshgate.resources.networks import split_networks
 from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.resource import Resource, ResourceKey
+from meshgate.routing.access_lists import AccessEntries, AccessList
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.compile.precedence import precedence
 from meshgate.routing.compile.selection import selected
 from meshgate.routing.proxy_headers import ExpectedHeader
+
+
+class GatewayAccess:
+    """
+    The Gateways with an access list, most often none.
+
+    :ivar entries: their lists as users write them, by ``namespace/name``.
+    :ivar lists: the same for the table. It is replaced when something changes, and never edited.
+    """
+
+    def __init__(self) -> None:
+        self.entries: Mapping[str, AccessEntries] = {}
+        self.lists: Mapping[str, AccessList] = {}
+
+    def add(self, gateway: Gateway) -> None:
+        """Add the list of a Gateway, if it has one."""
+        found = gateway.annotations
+        if ALLOW not in found and DENY not in found:
+            return
+        entries = AccessEntries(
+            f"Gateway {gateway.qualified_name}",
+            split_networks(found.get(ALLOW, "")),
+            split_networks(found.get(DENY, "")),
+            wants_dry_run(found),
+        )
+        access = entries.access_list()
+        if access is not None:
+            self.entries = {**self.entries, gateway.qualified_name: entries}
+            self.lists = {**self.lists, gateway.qualified_name: access}
+
+    def remove(self, gateway: Gateway) -> None:
+        """Remove the list of a Gateway."""
+        name = gateway.qualified_name
+        if name in self.lists:
+            self.entries = {each: entries for each, entries in self.entries.items() if each != name}
+            self.lists = {each: access for each, access in self.lists.items() if each != name}
+
 
 _PATH = f'metadata.annotations["{EXPECTED}"]'
 
