@@ -29,9 +29,9 @@ from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
 from meshgate.api import watch_window
+from meshgate.api.access import Access
 from meshgate.api.answering import Answering
 from meshgate.api.api_client import address
-from meshgate.api.authentication import Access
 from meshgate.api.collection import Collection, WriteOptions
 from meshgate.api.objects import key_of
 from meshgate.api.resource_types import ResourceType, type_of_kind

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from meshgate.api.access import READS, check_access
 from meshgate.api.collection import Collection, WriteOptions, Written
-from meshgate.api.deletion import delete, finish_owners
+from meshgate.api.deletion import delete, delete_namespace, finish_owners
 from meshgate.api.fixed_answers import answered_review, discovered, openapi_answer, version_document
 from meshgate.api.history_answer import history_answer
 from meshgate.api.managed_fields import applied
-from meshgate.api.namespace_deletion import delete_namespace
 from meshgate.api.objects import checked, in_version, key_of, timestamp, too_new, too_old
 from meshgate.api.pod_log import LogOptions, PodLog, log_options
-from meshgate.api.presentation import Presentation
+from meshgate.api.presentation import Presentation, now_of
 from meshgate.api.refusal import RefusedError, bad_request, details_of
 from meshgate.api.request_options import (
     APPLY_PATCHES,
@@ -39,12 +38,9 @@ from meshgate.api.request_options import (
     write_options,
 )
 from meshgate.api.requests import Answer, ApiRequest
-from meshgate.api.resource_types import CORE, NAMESPACES, ResourceType, value_at
-from meshgate.api.scale import scale_of, scaled
-from meshgate.api.store_interface import Object
-from meshgate.api.subresources import is_refused, refusal
-from meshgate.api.tables import now_of
-from meshgate.api.target import Target, target_of
+from meshgate.api.resource_types import CORE, NAMESPACES, ResourceType
+from meshgate.api.store_interface import Object, value_at
+from meshgate.api.target import Target, is_refused, refusal, scale_of, scaled, target_of
 from meshgate.api.watch_window import ADDED, Watcher, WatchEvent
 
 LONGEST_WATCH: Final = 3600

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from meshgate.api.authentication import Access
+from meshgate.api.access import Access
 from meshgate.api.credentials import KUBECONFIGS, Credentials, ensure_credentials, prepare_folder, write_kubeconfigs
 from meshgate.api.web import ApiSite
 from meshgate.routing.addresses import host_port

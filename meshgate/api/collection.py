@@ -25,8 +25,8 @@ from twisted.internet.defer import DeferredLock
 
 from meshgate.api import objects as rules
 from meshgate.api.managed_fields import tracked
-from meshgate.api.object_defaults import completed, given_namespace, is_same
 from meshgate.api.object_validation import Validation, validated
+from meshgate.api.objects import completed, given_namespace, is_same
 from meshgate.api.refusal import RefusedError, already_exists, not_found, not_ours
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
 from meshgate.api.shown_objects import Key, ServedObjects, ShownObjects

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from meshgate.api.object_validation import sentence
-from meshgate.api.resource_types import value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Object, value_at
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.hosts import MESH, gateway_reference
 from meshgate.routing.table import ListenerKey

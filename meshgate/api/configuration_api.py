@@ -27,7 +27,6 @@ from meshgate.api.conditions import overruled
 from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.history_answer import MOST_CHANGES
-from meshgate.api.kind_definitions import kind_definitions
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
 from meshgate.api.objects import key_of, timestamp
@@ -35,11 +34,12 @@ from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import find_images
 from meshgate.api.pods.pod_controller import ENDPOINTS, SERVICES, WATCHED, PodController
 from meshgate.api.pods.pod_objects import node
+from meshgate.api.presentation import now_of
 from meshgate.api.resource_types import DEFINITIONS, NODES, ResourceType
+from meshgate.api.schemas import kind_definitions
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
-from meshgate.api.tables import now_of
 from meshgate.api.web import ApiSite
 from meshgate.processes.launch import StartError
 from meshgate.providers.interfaces import ISnapshotSink

@@ -1,4 +1,8 @@
-"""The answers that depend on no object: version, discovery, OpenAPI, and a user's own name and rights."""
+"""
+The answers that depend on no object: version, discovery, OpenAPI, and a user's own name and rights.
+
+By the documents of discovery, plain and aggregated (KEP-3352), clients find out what the API serves.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,137 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meshgate import __version__
-from meshgate.api import discovery, openapi, openapi_v2
+from meshgate.api import openapi
 from meshgate.api.access import access_review, rules_review
 from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
-from meshgate.api.resource_types import value_at
+from meshgate.api.resource_types import ALL_VERBS, CORE, READING_VERBS, ResourceType, groups, types_in
+from meshgate.api.store_interface import value_at
 from meshgate.api.target import no_such_address
+
+
+def core_versions(address: str) -> dict[str, Any]:
+    """
+    The versions of the core group, below ``/api``.
+
+    :param address: host and port of the API, as clients reach it.
+    """
+    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
+
+
+def group_list() -> dict[str, Any]:
+    """The groups but the core, below ``/apis``."""
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in groups()]}
+
+
+def group(name: str) -> dict[str, Any] | None:
+    """One group, or None if it is not served."""
+    if name not in groups():
+        return None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+
+
+def _group(name: str) -> dict[str, Any]:
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in groups()[name]]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
+
+
+def resource_list(group_name: str, version: str) -> dict[str, Any] | None:
+    """The types of a group in a version, or None if there are none."""
+    types = list(types_in(group_name, version))
+    if not types:
+        return None
+    name = f"{group_name}/{version}" if group_name else version
+    resources = [_resource(each) for each in types]
+    resources += [_subresource(each, name) for each in types for name in each.subresources]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
+
+
+def _resource(type_: ResourceType) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": type_.plural,
+        "singularName": type_.singular,
+        "namespaced": type_.namespaced,
+        "kind": type_.kind,
+        "verbs": _verbs(type_),
+    }
+    if type_.short_names:
+        found["shortNames"] = list(type_.short_names)
+    if type_.categories:
+        found["categories"] = list(type_.categories)
+    return found
+
+
+def _verbs(type_: ResourceType) -> list[str]:
+    """The verbs of a type. Without verbs, it is found by its name, and listed nowhere."""
+    if not type_.listed:
+        return []
+    return list(READING_VERBS if type_.instead else ALL_VERBS)
+
+
+def _subresource(type_: ResourceType, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": f"{type_.plural}/{name}",
+        "singularName": "",
+        "namespaced": True,
+        "kind": type_.kind,
+        "verbs": ["get"],
+    }
+    if name == "scale":
+        found.update(group="autoscaling", version="v1", kind="Scale", verbs=["get", "patch", "update"])
+    return found
+
+
+def aggregated(core: bool, version: str) -> dict[str, Any]:
+    """
+    All types of the core group, or of all others, in one document.
+
+    :param core: True for ``/api``.
+    :param version: the version of the document: ``v2`` or ``v2beta1``.
+    """
+    names = {CORE: ("v1",)} if core else groups()
+    items = [
+        {
+            "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
+            "versions": [
+                {
+                    "version": each,
+                    "resources": [_aggregated_resource(type_, each) for type_ in types_in(name, each)],
+                    "freshness": "Current",
+                }
+                for each in versions
+            ],
+        }
+        for name, versions in names.items()
+    ]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_resource(type_: ResourceType, version: str) -> dict[str, Any]:
+    plain = _resource(type_)
+    found: dict[str, Any] = {
+        "resource": plain["name"],
+        "responseKind": {"group": type_.group, "version": version, "kind": type_.kind},
+        "scope": "Namespaced" if type_.namespaced else "Cluster",
+        "singularResource": plain["singularName"],
+        "verbs": plain["verbs"],
+    }
+    found.update({key: plain[key] for key in ("shortNames", "categories") if key in plain})
+    if type_.subresources:
+        found["subresources"] = [_aggregated_subresource(type_, each, version) for each in type_.subresources]
+    return found
+
+
+def _aggregated_subresource(type_: ResourceType, name: str, version: str) -> dict[str, Any]:
+    plain = _subresource(type_, name)
+    kind = {"group": plain.get("group", type_.group), "version": plain.get("version", version), "kind": plain["kind"]}
+    return {"subresource": name, "responseKind": kind, "verbs": plain["verbs"]}
+
 
 KUBERNETES: Final = ("1", "33")
 """The version of Kubernetes' API that clients are told, some of which refuse or warn of others."""
@@ -35,13 +165,13 @@ def discovered(request: ApiRequest, address: str) -> tuple[Any, int, dict[str, s
         core = path == ("api",)
         if version:
             form = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-            return discovery.aggregated(core, version), 200, {"content-type": form}
-        return (discovery.core_versions(address) if core else discovery.group_list()), 200, {}
+            return aggregated(core, version), 200, {"content-type": form}
+        return (core_versions(address) if core else group_list()), 200, {}
     found = None
     if len(path) == 2:
-        found = discovery.resource_list("", path[1]) if path[0] == "api" else discovery.group(path[1])
+        found = resource_list("", path[1]) if path[0] == "api" else group(path[1])
     elif len(path) == 3 and path[0] == "apis":
-        found = discovery.resource_list(path[1], path[2])
+        found = resource_list(path[1], path[2])
     return None if found is None else (found, 200, {})
 
 
@@ -70,12 +200,12 @@ def openapi_answer(request: ApiRequest) -> Answer:
 
 def _version_2(request: ApiRequest) -> Answer:
     """The document of version 2, as JSON unless the client prefers protobuf."""
-    protobuf = request.prefers(openapi_v2.PROTOBUF_NAMES)
-    content = openapi_v2.as_protobuf() if protobuf else openapi_v2.as_json()
+    protobuf = request.prefers(openapi.PROTOBUF_NAMES)
+    content = openapi.protobuf_v2() if protobuf else openapi.json_v2()
     headers = {
         "etag": f'"{openapi.hash_of(content)}"',
         "vary": "Accept",
-        "content-type": openapi_v2.PROTOBUF_TYPE if protobuf else JSON_TYPE,
+        "content-type": openapi.PROTOBUF_TYPE if protobuf else JSON_TYPE,
     }
     return Answer(b"", 304, headers) if _has(request, headers["etag"]) else Answer(content, 200, headers)
 

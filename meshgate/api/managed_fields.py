@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from meshgate.api.kubernetes_fields import list_keys, messages, sets
 from meshgate.api.refusal import Cause, RefusedError
-from meshgate.api.resource_types import ResourceType, value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.resource_types import ResourceType
+from meshgate.api.store_interface import Object, value_at
 from meshgate.resources.field_reference import keys_of
 from meshgate.resources.kinds.serviceentry import ServiceEntrySpec
 

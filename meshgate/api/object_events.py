@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from meshgate.api.collection import Collection
 from meshgate.api.objects import timestamp
+from meshgate.api.presentation import now_of
 from meshgate.api.resource_types import EVENTS
 from meshgate.api.store_interface import Object
-from meshgate.api.tables import now_of
 
 KEPT_FOR: Final = 3600.0
 """Seconds after its last time that an event is kept."""

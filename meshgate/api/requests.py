@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from meshgate.api import protobuf_bodies
-from meshgate.api.json_reading import duplicate_fields, read_json
+from meshgate.api import request_bodies
 from meshgate.api.refusal import RefusedError, bad_request
+from meshgate.api.request_bodies import duplicate_fields, read_json
 from meshgate.api.store_interface import Author
 from meshgate.resources.yaml.document import YamlError, iterate_documents
 
@@ -93,8 +93,8 @@ class ApiRequest:
 
         :raises RefusedError: if it is not.
         """
-        if self.content_type == protobuf_bodies.MEDIA_TYPE:
-            return protobuf_bodies.object_of(self.body)
+        if self.content_type == request_bodies.MEDIA_TYPE:
+            return request_bodies.object_of(self.body)
         if self.content_type in _YAML_TYPES:
             return self.yaml()
         if self.content_type not in _JSON_TYPES:

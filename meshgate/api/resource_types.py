@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshgate.api.absent_types import ABSENT_TYPES
+from meshgate.api.store_interface import value_at
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP, KINDS, Kind
 
 ALL_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -19,15 +20,6 @@ READING_VERBS: Final = ("get", "list", "watch")
 
 CORE: Final = ""
 """The name of the group of Kubernetes' own kinds, which are served below ``/api/v1``."""
-
-
-def value_at(object_: Any, path: Iterable[str]) -> Any:
-    """The value below some keys of an object; None where one of them is missing."""
-    for key in path:
-        if not isinstance(object_, Mapping):
-            return None
-        object_ = object_.get(key)
-    return object_
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from meshgate.api.refusal import bad_request
-from meshgate.api.resource_types import value_at
+from meshgate.api.store_interface import value_at
 
 Selector = Callable[[Mapping[str, Any]], bool]
 """True for an object that is selected."""

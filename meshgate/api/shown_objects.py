@@ -21,7 +21,7 @@ from typing import Any
 
 from meshgate.api import objects as rules
 from meshgate.api.conditions import unsettled
-from meshgate.api.object_defaults import completed, is_same
+from meshgate.api.objects import completed, is_same
 from meshgate.api.refusal import not_found
 from meshgate.api.resource_types import NAMESPACES, TYPES, ResourceType
 from meshgate.api.selectors import Selector, everything

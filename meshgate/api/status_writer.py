@@ -21,8 +21,8 @@ from typing import Any, Final
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import NO_STATE, CompiledObject, Failures, overruled_status, status_of
 from meshgate.api.object_events import transitions
-from meshgate.api.resource_types import CORE, ResourceType, type_of_kind, value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
+from meshgate.api.store_interface import Object, value_at
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import ResourceKey

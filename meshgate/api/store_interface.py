@@ -9,7 +9,7 @@ memory; from then on it only writes. A write is acknowledged when it would survi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 Object = Mapping[str, Any]
 """An object in the form of its JSON document. It is never changed in place."""
+
+
+def value_at(object_: Any, path: Iterable[str]) -> Any:
+    """The value below some keys of an object; None where one of them is missing."""
+    for key in path:
+        if not isinstance(object_, Mapping):
+            return None
+        object_ = object_.get(key)
+    return object_
 
 
 class StoreError(Exception):

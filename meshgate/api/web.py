@@ -28,12 +28,11 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, Request
 from twisted.web.http import HTTPFactory as StockFactory
 
+from meshgate.api.access import Access
+from meshgate.api.answer_streams import LogStream, WatchStream
 from meshgate.api.answering import TEXT, Answering, LogFollowing, Watch
-from meshgate.api.authentication import Access
-from meshgate.api.log_stream import LogStream
 from meshgate.api.refusal import RefusedError, bad_request
 from meshgate.api.requests import JSON_TYPE, Answer, ApiRequest
-from meshgate.api.watch_stream import WatchStream
 
 LARGEST_BODY: Final = 3 << 19
 """Bytes of the largest body: one and a half MiB, as in Kubernetes."""

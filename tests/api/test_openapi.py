@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.api.openapi`, :mod:`meshgate.api.openapi_v2` and :mod:`meshgate.api.schemas`."""
+"""Tests of :mod:`meshgate.api.openapi` and :mod:`meshgate.api.schemas`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from openapi_spec_validator import validate
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api import openapi, openapi_v2
+from meshgate.api import openapi
 from meshgate.api.kubernetes_fields import messages
-from meshgate.api.protobuf_bodies import MESSAGES
+from meshgate.api.request_bodies import MESSAGES
 from meshgate.api.resource_types import TYPES, ResourceType
 from meshgate.api.schemas import DESCRIPTIONS, schema_name
 from meshgate.resources.field_reference import kind_entry
@@ -68,7 +68,7 @@ class SchemaTests(SynchronousTestCase):
         """Every document is one of OpenAPI."""
         for name in openapi.index()["paths"]:
             validate(openapi.document(name) or {})
-        validate(openapi_v2.document())
+        validate(openapi.document_v2())
 
     def test_descriptions(self) -> None:
         """Each kind and each of its fields at the top is described, and each field of Istio's kinds at any depth."""
@@ -140,7 +140,7 @@ class VersionTwoTests(AnsweringTestCase):
         """Protobuf comes to those who prefer it, under the one name that they parse, and JSON to all others."""
         for accept in (PROTOBUF, PROTOBUF.replace("@", "."), f"{PROTOBUF},application/json"):
             answer = self.fetch(accept)
-            self.assertEqual(answer.headers["content-type"], openapi_v2.PROTOBUF_TYPE, accept)
+            self.assertEqual(answer.headers["content-type"], openapi.PROTOBUF_TYPE, accept)
             self.assertEqual(at(answer.content(), 1), [b"2.0"])
         for accept in ("application/json", "*/*", "application/json,*/*", f"application/json, {PROTOBUF}"):
             answer = self.fetch(accept)
@@ -171,7 +171,7 @@ class VersionTwoTests(AnsweringTestCase):
 
     def test_protobuf_has_all(self) -> None:
         """The protobuf form has the same definitions and addresses as the JSON form, with their kinds."""
-        content, document = openapi_v2.as_protobuf(), openapi_v2.document()
+        content, document = openapi.protobuf_v2(), openapi.document_v2()
         self.assertEqual([each.decode() for each in at(content, 9, 1, 1)], list(document["definitions"]))
         self.assertEqual([each.decode() for each in at(content, 8, 2, 1)], list(document["paths"]))
         definitions = {at(each, 1)[0]: at(each, 2)[0] for each in at(content, 9, 1)}

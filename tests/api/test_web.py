@@ -11,9 +11,9 @@ from typing import Any
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.trial.unittest import TestCase
 
-from meshgate.api import watch_stream, watch_window, web
+from meshgate.api import answer_streams, watch_window, web
+from meshgate.api.access import Access
 from meshgate.api.answering import Answering
-from meshgate.api.authentication import Access
 from meshgate.api.collection import WriteOptions
 from meshgate.api.pod_log import PodLog
 from meshgate.api.web import LARGEST_BODY, ApiSite
@@ -298,7 +298,7 @@ class WebTests(TestCase):
 
     async def test_bookmarks(self) -> None:
         """A watch that allows them gets bookmarks with the revision."""
-        self.patch(watch_stream, "BOOKMARK_EVERY", 0.05)
+        self.patch(answer_streams, "BOOKMARK_EVERY", 0.05)
         await self.start()
         peer = await self.begin(f"{GATEWAYS}?watch=1&allowWatchBookmarks=true")
         await wait_for(lambda: b'"BOOKMARK"' in peer.received, "a bookmark")

@@ -23,8 +23,7 @@ from meshgate.api.pod_log import PodLog
 from meshgate.api.pods.images import image_name
 from meshgate.api.pods.pod_image import AddressInUseError, ContainerError, ContainerRun, IPodImage, IRunningContainer
 from meshgate.api.pods.pod_objects import NO_CONFIG, NO_VOLUME, address_of, containers_of, environment, files
-from meshgate.api.resource_types import value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Object, value_at
 
 FIRST_PAUSE: Final = 5.0
 LONGEST_PAUSE: Final = 300.0

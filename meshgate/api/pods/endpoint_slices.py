@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from meshgate.api.pods.pod_objects import containers_of, owner
-from meshgate.api.resource_types import value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Object, value_at
 
 SERVICE_LABEL: Final = "kubernetes.io/service-name"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"

@@ -41,8 +41,8 @@ from meshgate.api.pods.pod_objects import (
     template_of,
 )
 from meshgate.api.pods.rollouts import REVISION, SetSize, kept_revisions, limits, next_step, revision_of
-from meshgate.api.resource_types import CORE, ResourceType, type_of_kind, value_at
-from meshgate.api.store_interface import Author, Change, Object
+from meshgate.api.resource_types import CORE, ResourceType, type_of_kind
+from meshgate.api.store_interface import Author, Change, Object, value_at
 
 SOON: Final = 0.02
 """Seconds from a change to the pass that follows it; changes that come in between share it."""

@@ -20,8 +20,7 @@ from typing import Any, Final
 from meshgate import __version__
 from meshgate.api.pods.pod_image import ContainerError
 from meshgate.api.pods.rollouts import CHANGE_CAUSE, REVISION
-from meshgate.api.resource_types import value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Object, value_at
 
 HASH_LABEL: Final = "pod-template-hash"
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshgate.api.resource_types import value_at
-from meshgate.api.store_interface import Object
+from meshgate.api.store_interface import Object, value_at
 
 REVISION: Final = "deployment.kubernetes.io/revision"
 CHANGE_CAUSE: Final = "kubernetes.io/change-cause"

@@ -1,10 +1,10 @@
-"""Tests of :mod:`meshgate.api.tables`."""
+"""Tests of :mod:`meshgate.api.presentation`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.tables import now_of, table
+from meshgate.api.presentation import now_of, table
 from tests.api.api_objects import gateway, type_named
 
 

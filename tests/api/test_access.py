@@ -1,10 +1,10 @@
-"""Tests of :mod:`meshgate.api.authentication`."""
+"""Tests of :mod:`meshgate.api.access`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.authentication import BURST, FAILED_BURST, MOST_CLIENTS, RATE, Access, RequestRates
+from meshgate.api.access import BURST, FAILED_BURST, MOST_CLIENTS, RATE, Access, RequestRates
 from meshgate.api.refusal import RefusedError
 
 USERS = [("admin", "secret-a", True), ("reader", "secret-r", False)]

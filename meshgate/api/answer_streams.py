@@ -1,4 +1,9 @@
-"""A watch as one client gets it: its next event goes out only when the client has read the ones before."""
+"""
+Answers that go on: a watch, and a log that is followed, as one client gets them.
+
+A watch's next event goes out only when the client has read the ones before. A client that does not read a log misses
+lines: a log has no revisions to go on from.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,8 @@ from twisted.internet.task import LoopingCall
 from twisted.web.http import Request
 from zope.interface import implementer
 
-from meshgate.api.answering import Watch
+from meshgate.api.answering import LogFollowing, Watch
+from meshgate.api.pod_log import LogLine
 from meshgate.api.refusal import RefusedError
 
 BOOKMARK_EVERY: Final = 60.0
@@ -99,6 +105,75 @@ class WatchStream:
         """Send on."""
         self._paused = False
         self._send_events()
+
+    def stopProducing(self) -> None:
+        """End, since the connection has."""
+        self.closed()
+
+
+@implementer(IPushProducer)
+class LogStream:
+    """
+    A log that is followed.
+
+    :param request: the request, of which the head of the answer is written.
+    :param on_end: called once, when it has ended.
+    """
+
+    def __init__(self, request: Any, following: LogFollowing, on_end: Callable[[Any], None]) -> None:
+        self._request = request
+        self._following = following
+        self._on_end = on_end
+        self._left = following.options.limit
+        self._paused = False
+        self._over = False
+
+    def start(self) -> None:
+        """Send what there is, and go on with each new line."""
+        self._request.registerProducer(self, True)
+        # The head goes out now, even if there is no line yet: clients wait for it.
+        self._request.write(b"")
+        self._following.log.followers.add(self._take)
+        self._send(self._following.first)
+
+    def _take(self, line: LogLine | None) -> None:
+        if line is None:
+            self.end()
+        else:
+            self._send(self._following.options.encoded(line))
+
+    def _send(self, text: bytes) -> None:
+        if self._left is not None:
+            text = text[: self._left]
+            self._left -= len(text)
+        if text and not self._paused:
+            self._request.write(text)
+        if self._left == 0:
+            self.end()
+
+    def end(self) -> None:
+        """End the answer."""
+        if not self._over:
+            self.closed()
+            self._request.unregisterProducer()
+            self._request.finish()
+
+    def closed(self) -> None:
+        """Forget the log, since the connection has ended."""
+        if not self._over:
+            self._over = True
+            self._following.log.followers.discard(self._take)
+            self._on_end(self)
+
+    # IPushProducer.
+
+    def pauseProducing(self) -> None:
+        """Leave lines out until the client has read."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Send new lines again."""
+        self._paused = False
 
     def stopProducing(self) -> None:
         """End, since the connection has."""
