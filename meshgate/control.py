@@ -50,7 +50,7 @@ from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.log_sections import STANDARD_OUTPUT
 from meshgate.settings.schema import EXTENDED
-from meshgate.settings.values import API_PROVIDER, UNUSABLE
+from meshgate.settings.section import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
 from meshgate.transport.binding import IN_USE, ipv6_exists

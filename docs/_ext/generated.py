@@ -27,7 +27,7 @@ from meshgate.resources.codes import CODES
 from meshgate.resources.field_reference import Entry, fields_of, kind_entry
 from meshgate.resources.kinds.supported_kinds import KINDS
 from meshgate.settings.expectation_file import ExpectationsFile
-from meshgate.settings.reference import settings_reference
+from meshgate.settings.schema import settings_reference
 from tests.code_sections import CodeSection, code_sections, run_example
 from tests.metrics.alert_rules import families_in, rules
 

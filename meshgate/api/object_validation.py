@@ -17,7 +17,7 @@ from meshgate.resources.reader import DocumentReading, read_document
 from meshgate.resources.resource import Metadata
 from meshgate.resources.validation import UNKNOWN_FIELD, validate_partially
 from meshgate.resources.wording import path_text
-from meshgate.settings.values import API_PROVIDER
+from meshgate.settings.section import API_PROVIDER
 
 UNKNOWN_FIELDS = ("Strict", "Warn", "Ignore")
 """The values of the parameter ``fieldValidation``."""

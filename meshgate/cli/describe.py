@@ -21,10 +21,10 @@ from meshgate.cli.api_options import (
     client_error,
     client_of,
     complete_type,
+    indented,
     selected,
     with_gateway,
 )
-from meshgate.cli.object_output import indented
 from meshgate.resources.durations import format_age
 from meshgate.resources.wording import count_of
 

@@ -12,15 +12,19 @@ from meshgate.api.resource_types import ResourceType
 from meshgate.cli.api_options import (
     ALL_NAMESPACES,
     NAMESPACE,
+    OUTPUT,
     SELECTOR,
+    TABLE,
+    aligned,
     client_error,
     client_of,
     complete_type,
+    print_objects,
     reference,
+    rows_of,
     selected,
     with_gateway,
 )
-from meshgate.cli.object_output import OUTPUT, TABLE, aligned, print_objects, rows_of
 from meshgate.cli.watch import follow
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from meshgate.api.api_client import ApiClientError
-from meshgate.cli.api_options import client_error, client_of, with_gateway
-from meshgate.cli.object_output import aligned, write_yaml
+from meshgate.cli.api_options import aligned, client_error, client_of, with_gateway, write_yaml
 from meshgate.cli.output import FORMAT, print_json
 
 

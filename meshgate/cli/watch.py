@@ -17,13 +17,15 @@ from meshgate.cli.api_options import (
     ALL_NAMESPACES,
     NAMESPACE,
     SELECTOR,
+    TABLE,
     client_error,
     client_of,
     complete_type,
+    line_of,
     one_selected,
+    rows_of,
     with_gateway,
 )
-from meshgate.cli.object_output import TABLE, line_of, rows_of
 
 GONE: Final = 410
 """The status of a revision that the API has forgotten."""

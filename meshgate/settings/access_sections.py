@@ -15,8 +15,7 @@ from meshgate.resources.networks import UnusableNetworkError, overlap_text, over
 from meshgate.resources.problem import Severity
 from meshgate.resources.wording import value_text
 from meshgate.routing.access_lists import AccessEntries
-from meshgate.settings.section import Section, key
-from meshgate.settings.values import UNUSABLE
+from meshgate.settings.section import UNUSABLE, Section, key
 
 SECTION: Final = "access"
 """The key of the section."""

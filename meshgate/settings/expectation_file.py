@@ -21,8 +21,7 @@ from meshgate.resources.wording import quoted, value_text
 from meshgate.routing.tell.explain import Call, Expectation, Result, Target
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.schema import EXTENDED
-from meshgate.settings.section import Section
-from meshgate.settings.values import Address, DnsName, Name, one_of
+from meshgate.settings.section import Address, DnsName, Name, Section, one_of
 
 UNUSABLE = "MG0204"
 """The code of a value that cannot be used."""

@@ -26,9 +26,9 @@ from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.log_sections import STANDARD_OUTPUT, unknown_parts
 from meshgate.settings.schema import SettingsFile
+from meshgate.settings.section import API_PROVIDER, MAX_WORKERS, UNUSABLE
 from meshgate.settings.service_sections import ApiSettings
 from meshgate.settings.traffic_sections import LimitSettings
-from meshgate.settings.values import API_PROVIDER, MAX_WORKERS, UNUSABLE
 
 
 class SettingsError(UnusableFileError):

@@ -13,8 +13,7 @@ from meshgate.processes.service_log import LEVELS, PARTS, LevelChoice
 from meshgate.resources.fault import Fault
 from meshgate.resources.model import FrozenMapping, ValueForm
 from meshgate.resources.wording import name_text, spelling_hint
-from meshgate.settings.section import Section, key
-from meshgate.settings.values import PathText, Size, one_of
+from meshgate.settings.section import PathText, Section, Size, key, one_of
 
 STANDARD_OUTPUT = "-"
 """The path of the access log that means standard output."""

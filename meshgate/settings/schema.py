@@ -3,41 +3,33 @@ The model of the settings file; its sections are in :mod:`~meshgate.settings.tra
 :mod:`~meshgate.settings.log_sections` and :mod:`~meshgate.settings.service_sections`.
 
 Models are frozen, and everybody reads the settings from them. They are also the only source of the reference
-(:mod:`meshgate.settings.reference`) and of the comments in the shipped file, which a test compares with them: a
-description has meaning and unit, and a default is written as a user would write it. Providers validate their own
-options.
+(:func:`settings_reference`) and of the comments in the shipped file, which a test compares with them: a description has
+meaning and unit, and a default is written as a user would write it. Providers validate their own options.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
 
 from meshgate.resources.model import Items, ValueForm
 from meshgate.settings.access_sections import AccessSettings
-from meshgate.settings.health_section import HealthSettings
 from meshgate.settings.log_sections import AccessLogSettings, LogSettings
-from meshgate.settings.section import Section, key
+from meshgate.settings.section import AUTO, DnsName, Name, PathText, Section, SourceAddress, Workers, key, keys, one_of
 from meshgate.settings.service_sections import ApiSettings, LabSettings, MetricsSettings
 from meshgate.settings.traffic_sections import (
     DnsSettings,
     DrainSettings,
     GatewaySettings,
+    HealthSettings,
     KeepaliveSettings,
     LimitSettings,
     ListeningSettings,
     ProviderEntry,
     TimeoutSettings,
-)
-from meshgate.settings.values import (
-    AUTO,
-    DnsName,
-    Name,
-    PathText,
-    SourceAddress,
-    Workers,
-    one_of,
 )
 
 EXTENDED = "extended"
@@ -120,3 +112,52 @@ class SettingsFile(Section):
         None,
     )
     lab: LabSettings | None = key("Demonstration services run beside the gateway. Without this key, none are.", None)
+
+
+def settings_reference() -> str:
+    """
+    The reference in reStructuredText, for Sphinx: all keys by their full names, as ``lab.echo[].port``, each with an
+    anchor of its own.
+    """
+    return "\n".join(_entries(SettingsFile, ""))
+
+
+def default_text(field: FieldInfo) -> str:
+    """The default of a key as people write it in the file; empty for a required key."""
+    return "" if field.is_required() else _flow(field.default)
+
+
+def _flow(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(content)}" for key, content in value.items()) + "}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    return f'"{value}"' if value in ("", "-") else str(value)
+
+
+def _entries(section: type[Section], prefix: str) -> Iterator[str]:
+    for found in keys(section):
+        path = prefix + found.name
+        yield f".. confval:: {path}"
+        if found.section is None:
+            default = default_text(found.field)
+            yield from (
+                f"   :type: {_form(found.field)}",
+                f"   :default: {f'``{default}``' if default else 'required'}",
+            )
+        yield from ("", f"   {found.field.description}", "")
+        if found.section is not None:
+            is_list = found.field.default == ()
+            yield from _entries(found.section, f"{path}[]." if is_list else f"{path}.")
+
+
+def _form(field: FieldInfo) -> str:
+    """The form of the value, in words."""
+    choices = [f"``{word}``" for word in get_args(field.annotation) if isinstance(word, str)]
+    if choices:
+        return " or ".join(choices)
+    return next(one.text for one in field.metadata if isinstance(one, ValueForm))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from meshgate.resources.model import Items, ValueForm
-from meshgate.settings.section import Section, key
-from meshgate.settings.values import (
+from meshgate.settings.section import (
     Address,
     DnsName,
     Name,
     PathText,
     Port,
+    Section,
     Text,
+    key,
 )
 
 

@@ -4,12 +4,16 @@ The state of the running gateway, reported to people: in ``status.json``, in ``f
 The reporter gathers what the feed, the compiler, the ports and the worker pool know. The figures change all the time
 and are small; the status grows with the routes, so it is written only when a table, a problem or a port has changed.
 Changes that come in crowds, such as names that fail, are gathered for :data:`STATUS_DELAY` seconds.
+
+Problems of the gateway itself, those of its settings in force, stand beside those of its resources, ports and workers
+(:class:`OwnProblems`). Each stays until the same subject is found in order, at a reload.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,11 +32,76 @@ from meshgate.routing.table import ListenerKey, RoutingTable
 from meshgate.routing.tell.generation_news import listed
 from meshgate.state.figures import Figures, FiguresFile
 from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder, WriteReport
-from meshgate.state.own_problems import OwnProblems
 from meshgate.state.status_file import StatusFile
 from meshgate.state.status_text import StatusContent
+from meshgate.transport.own_sockets import is_local_address
 from meshgate.transport.ports import PortFailure, Ports
 from meshgate.workers.pool import WorkerPool
+
+
+class OwnProblems:
+    """At most one problem for each subject, as ``settings`` or ``access log``."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._problems: dict[str, Problem] = {}
+
+    def all(self) -> tuple[Problem, ...]:
+        """The problems that exist now."""
+        return tuple(self._problems.values())
+
+    def settings_unusable(self, error: Exception) -> None:
+        """Note that the settings cannot be reloaded."""
+        self._problems["settings"] = _error("MG3005", f"the settings cannot be reloaded: {error}")
+
+    def settings_usable(self) -> None:
+        """Note that the settings have been reloaded."""
+        self._problems.pop("settings", None)
+
+    def check_workers(self, wanted: int, running: int) -> None:
+        """Compare the number of workers in the settings with that of the start, which stays in force."""
+        if wanted == running:
+            self._problems.pop("workers", None)
+        else:
+            message = f"workers is now {wanted}, and {running} until the gateway is started again"
+            self._problems["workers"] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
+
+    def check_unchanged(self, key: str, wanted: object, running: object) -> None:
+        """Compare a section of the settings with that of the start, which stays in force."""
+        if wanted == running:
+            self._problems.pop(key, None)
+        else:
+            message = f"{key} has changed, which counts when the gateway is started again"
+            self._problems[key] = Problem(Severity.WARNING, "MG3103", message, Phase.ANALYSIS)
+
+    def check_source_addresses(self, addresses: Iterable[str]) -> None:
+        """Find the addresses to dial from that this machine does not have: dials from them would only fail."""
+        missing = [each for each in addresses if not is_local_address(ip_address(each))]
+        if missing:
+            message = f"upstream_source: {', '.join(missing)} is no address of this machine, and is passed over"
+            self._problems["upstream_source"] = Problem(Severity.WARNING, "MG3104", message, Phase.ANALYSIS)
+        else:
+            self._problems.pop("upstream_source", None)
+
+    def attempt(self, subject: str, action: Callable[[], None], *expected: type[Exception]) -> None:
+        """
+        Renew something at a reload. A failure becomes a problem, and the reload goes on.
+
+        :param expected: the exceptions of a failure, whose messages are for people.
+        """
+        try:
+            action()
+        except expected as error:
+            self._problems[subject] = _error("MG3006", f"the {subject} cannot be renewed: {error}")
+        else:
+            if self._problems.pop(subject, None) is not None:
+                self.log.info("the {part} is renewed", part=subject)
+
+
+def _error(code: str, message: str) -> Problem:
+    return Problem(Severity.ERROR, code, message, Phase.ANALYSIS)
+
 
 STATUS_DELAY: Final = 0.1
 """Seconds from a change that is no new table to the status that reports it."""

@@ -13,8 +13,7 @@ from meshgate.providers.directory.provider import DEFAULT_POLL, DirectoryFactory
 from meshgate.providers.registry import Registry
 from meshgate.resources.yaml.document import YamlDocument, parse_documents
 from meshgate.settings.load import load_settings
-from meshgate.settings.reference import default_text, settings_reference
-from meshgate.settings.schema import SettingsFile
+from meshgate.settings.schema import SettingsFile, default_text, settings_reference
 from meshgate.settings.section import Key, Section, keys
 from tests.support import IMPORT_ROOT
 

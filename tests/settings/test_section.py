@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.settings.values`."""
+"""Tests of :mod:`meshgate.settings.section`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.durations import format_duration
-from meshgate.settings.values import one_of, read_seconds, read_server, read_size, read_source, read_workers
+from meshgate.settings.section import one_of, read_seconds, read_server, read_size, read_source, read_workers
 
 ANYTHING = st.one_of(
     st.none(),
