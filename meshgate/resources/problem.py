@@ -20,7 +20,7 @@ import enum
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,6 +99,7 @@ class Problem:
     :ivar hint: what to do about it, or empty.
     :ivar listener: the ``bind:port`` that the problem concerns, or empty; ``meshgate explain`` selects by it.
     :ivar gateway: the gateway that has the problem, where several are judged; else empty.
+    :ivar causes: what it comes from, where a problem of another resource may come from the same; not shown.
     """
 
     severity: Severity
@@ -116,6 +117,7 @@ class Problem:
     provider: str = ""
     listener: str = ""
     gateway: str = ""
+    causes: tuple[Hashable, ...] = field(default=(), compare=False, repr=False)
 
     def location(self) -> str:
         """The location as compilers print it: ``file:line:column``, as much of it as is known."""
@@ -140,7 +142,9 @@ class Problem:
 
     def as_json(self) -> dict[str, object]:
         """The problem as plain values, for the JSON formats, with the address of its explanation."""
-        return {**asdict(self), "help_uri": help_uri(self.code)}
+        content = {**asdict(self), "help_uri": help_uri(self.code)}
+        del content["causes"]
+        return content
 
 
 def location_text(file: str, line: int, column: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -115,6 +115,7 @@ class Resource(Generic[S_co]):
         path: str = "",
         hint: str = "",
         listener: str = "",
+        causes: tuple[Hashable, ...] = (),
     ) -> Problem:
         """
         Make a problem of this resource that analysis of several resources has found.
@@ -137,6 +138,7 @@ class Resource(Generic[S_co]):
             name=self.name,
             provider=self.origin.provider,
             listener=listener,
+            causes=causes,
         )
 
 

@@ -168,13 +168,15 @@ def destinations_of(virtual_service: VirtualService) -> Iterator[RuleDestination
             yield RuleDestination(f"spec.http[{number}].{path}", destination, own)
 
 
-def listed(fields: Iterable[tuple[Resource[Any], str]], most: int = 3) -> str:
+def listed(fields: Iterable[tuple[Resource[Any], str]], count: int | None = None, most: int = 3) -> str:
     """
     Join the names and locations of resources: ``shop/a (routes.yaml:7:5), shop/b (routes.yaml:12:5) and 2 more``.
 
     :param fields: each resource with the path of the field whose location is shown.
+    :param count: how many there are, if only the first are given.
     :param most: how many are named.
     """
     found = list(fields)
+    rest = (len(found) if count is None else count) - most
     names = ", ".join(f"{each.qualified_name} ({each.location(path)})" for each, path in found[:most])
-    return names + (f" and {len(found) - most} more" if len(found) > most else "")
+    return names + (f" and {rest} more" if rest > 0 else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, takewhile
 
 from meshgate.resources.kinds.gateway import Gateway, Server
 from meshgate.resources.kinds.shared_fields import EVERYBODY
@@ -24,7 +25,7 @@ from meshgate.resources.wording import listing
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of, listed
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
 from meshgate.routing.compile.selection import scopes
-from meshgate.routing.compile.unrouted import TCP, TLS, other_kind_hint, rules_taken, server_text
+from meshgate.routing.compile.unrouted import TCP, TLS, other_kind_cause, other_kind_hint, rules_taken, server_text
 from meshgate.routing.hosts import (
     MESH,
     HostIndex,
@@ -42,6 +43,9 @@ Match = L4MatchAttributes | TLSMatchAttributes
 
 _MOST_COMPARED = 10
 """The number of hosts of each side that are compared to find a hint."""
+
+_MOST_LISTED = 3
+"""The number of rivals that a problem names."""
 
 
 def hosts_not_in_gateway(given: AnalysisInput) -> Iterator[Problem]:
@@ -148,11 +152,14 @@ def _unreached(
         )
     if MESH in wanted or strangers:
         return
-    servers = [server for each in gateways if each.qualified_name in wanted for server in each.spec.servers]
+    named = [each for each in gateways if each.qualified_name in wanted]
+    servers = [server for each in named for server in each.spec.servers]
     port = match.port if match is not None else 0
     if any(rules_taken(server) == kind and port in (0, server.port.number) for server in servers):
         return
     of_port = [server for server in servers if port in (0, server.port.number)]
+    numbers = ((each.qualified_name, server.port.number) for each in named for server in each.spec.servers)
+    causes = (other_kind_cause(virtual_service, *each) for each in numbers if port in (0, each[1]))
     reason, hint = _no_server(", ".join(sorted(wanted)), kind, port, servers, of_port)
     yield virtual_service.problem(
         Severity.WARNING,
@@ -160,6 +167,7 @@ def _unreached(
         f"the {what} is never reached: {reason}",
         path=f"{path}.port" if port else path,
         hint=hint,
+        causes=tuple(causes),
     )
 
 
@@ -184,46 +192,70 @@ def _no_server(
 
 
 class _MeshHosts:
-    """The hosts of the mesh's VirtualServices, by the namespaces to which they are exported."""
+    """
+    The VirtualServices of the mesh by their hosts, and by the namespaces to which these are exported.
 
-    def __init__(self, domain_suffix: str) -> None:
-        self._domain_suffix = domain_suffix
+    Thousands may share one host. All that share it and are exported to the same namespaces have the same rivals, so
+    these are gathered once for all of them, and each takes only the first ones, which its problem names.
+
+    :param members: the VirtualServices of the mesh, in their order.
+    """
+
+    def __init__(self, members: Iterable[VirtualService], domain_suffix: str) -> None:
         self._indexes: dict[ResourceKey, dict[str, int]] = defaultdict(dict)
+        self._by_host: dict[str, list[VirtualService]] = defaultdict(list)
         self._by_scope: dict[tuple[str, str], list[VirtualService]] = defaultdict(list)
         self._public: dict[str, None] = {}
-
-    def add(self, virtual_service: VirtualService) -> None:
-        """Add a VirtualService."""
-        indexes, exported_to = self._indexes[virtual_service.key], scopes(virtual_service)
-        for index, name in enumerate(virtual_service.spec.hosts):
-            host = full_name(name, virtual_service.namespace, self._domain_suffix)
-            if host in indexes:
-                continue
-            indexes[host] = index
-            for scope in exported_to:
-                self._by_scope[scope, host].append(virtual_service)
-            if EVERYBODY in exported_to:
-                self._public[host] = None
-
-    def hosts_of(self, virtual_service: VirtualService) -> Iterable[str]:
-        """The full names of a VirtualService's hosts, each once."""
-        return self._indexes[virtual_service.key]
+        for virtual_service in members:
+            indexes, exported_to = self._indexes[virtual_service.key], scopes(virtual_service)
+            for index, name in enumerate(virtual_service.spec.hosts):
+                host = full_name(name, virtual_service.namespace, domain_suffix)
+                if host in indexes:
+                    continue
+                indexes[host] = index
+                self._by_host[host].append(virtual_service)
+                for scope in exported_to:
+                    self._by_scope[scope, host].append(virtual_service)
+                if EVERYBODY in exported_to:
+                    self._public[host] = None
 
     def path_of(self, virtual_service: VirtualService, host: str) -> str:
         """The path of a host in a VirtualService; that of all its hosts if it has an overlapping one instead."""
         index = self._indexes[virtual_service.key].get(host)
         return "spec.hosts" if index is None else f"spec.hosts[{index}]"
 
-    def rivals(self, virtual_service: VirtualService, host: str) -> Iterator[VirtualService]:
+    def conflicts(self) -> Iterator[tuple[str, VirtualService, Sequence[VirtualService], int]]:
         """
-        Other VirtualServices that a namespace sees with the same host; a host that is not exported to all namespaces
-        also has rivals among the public hosts that overlap with it.
+        Each host of a VirtualService that has rivals there, with the first of these and the number of all.
+
+        Rivals have the same host, and one namespace sees both. A host that is not exported to all namespaces also has
+        rivals among the public hosts that overlap with it.
         """
-        for scope in sorted(scopes(virtual_service)):
-            found = list(self._by_scope[scope, host])
-            if scope != EVERYBODY:
-                found += [other for public in self._overlapping(host) for other in self._by_scope[EVERYBODY, public]]
-            yield from (other for other in found if other is not virtual_service)
+        for host, sharing in self._by_host.items():
+            public = self._by_scope.get((EVERYBODY, host), ())
+            private = [each for each in sharing if EVERYBODY not in scopes(each)]
+            for one in public if len(sharing) > 1 else ():
+                yield host, one, _first_rivals(one, sharing, public, private), len(sharing) - 1
+            if private:
+                yield from self._private_conflicts(host, private)
+
+    def _private_conflicts(
+        self, host: str, private: Sequence[VirtualService]
+    ) -> Iterator[tuple[str, VirtualService, Sequence[VirtualService], int]]:
+        """The conflicts of a host's VirtualServices that are not public, and those of public ones with them."""
+        overlapping = _once(each for public in self._overlapping(host) for each in self._by_scope[EVERYBODY, public])
+        for one in overlapping:
+            if host not in self._indexes[one.key]:
+                yield host, one, private[:_MOST_LISTED], len(private)
+        by_scopes: dict[frozenset[str], list[VirtualService]] = defaultdict(list)
+        for one in private:
+            by_scopes[scopes(one)].append(one)
+        for seen_from, alike in by_scopes.items():
+            by_scope = (self._by_scope[scope, host] for scope in sorted(seen_from))
+            rivals = _once(each for sharing in by_scope for each in (*sharing, *overlapping))
+            in_order = [each for each in private if not seen_from.isdisjoint(scopes(each))]
+            for one in alike if len(rivals) > 1 else ():
+                yield host, one, _first_rivals(one, in_order, rivals), len(rivals) - 1
 
     def _overlapping(self, host: str) -> Iterator[str]:
         """The hosts exported to all namespaces that have a name in common with a host."""
@@ -232,25 +264,33 @@ class _MeshHosts:
         return (public for public in (host, *wildcards_over(host)) if public in self._public)
 
 
+def _once(virtual_services: Iterable[VirtualService]) -> list[VirtualService]:
+    return list({each.key: each for each in virtual_services}.values())
+
+
+def _first_rivals(
+    one: VirtualService, before: Iterable[VirtualService], *others: Iterable[VirtualService]
+) -> list[VirtualService]:
+    """The rivals that a problem names: at first those that come before the VirtualService itself."""
+    found: dict[ResourceKey, VirtualService] = {}
+    for each in chain(takewhile(lambda each: each is not one, before), *others):
+        if len(found) == _MOST_LISTED:
+            break
+        if each is not one:
+            found[each.key] = each
+    return list(found.values())
+
+
 def mesh_conflicts(given: AnalysisInput) -> Iterator[Problem]:
     """Report VirtualServices of the mesh that share a host (virtualservice/conflictingmeshgatewayhosts.go)."""
-    mesh = _MeshHosts(given.proxy.domain_suffix)
-    members = [each for each in given.virtual_services if in_mesh(each)]
-    for virtual_service in members:
-        mesh.add(virtual_service)
-    losers: dict[tuple[ResourceKey, str], tuple[VirtualService, dict[ResourceKey, VirtualService]]] = {}
-    for virtual_service, host in ((each, host) for each in members for host in mesh.hosts_of(each)):
-        for rival in mesh.rivals(virtual_service, host):
-            _, others = losers.setdefault((virtual_service.key, host), (virtual_service, {}))
-            others[rival.key] = rival
-            _, back = losers.setdefault((rival.key, host), (rival, {}))
-            back[virtual_service.key] = virtual_service
-    for (_, host), (virtual_service, others) in losers.items():
-        rivals = [(other, mesh.path_of(other, host)) for other in others.values()]
+    mesh = _MeshHosts(filter(in_mesh, given.virtual_services), given.proxy.domain_suffix)
+    for host, virtual_service, others, count in mesh.conflicts():
+        rivals = [(other, mesh.path_of(other, host)) for other in others]
         yield virtual_service.problem(
             Severity.ERROR,
             "MG2053",
-            f"in the mesh, {host} is also a host of VirtualService {listed(rivals)}, and only one of them counts",
+            f"in the mesh, {host} is also a host of VirtualService {listed(rivals, count)}, and only one of them "
+            "counts",
             path=mesh.path_of(virtual_service, host),
             hint="merge them into one, or export them to different namespaces",
         )

@@ -4,7 +4,8 @@ Problems with a common cause, of which people are shown one.
 A Service without endpoints is a problem of every route that leads to it, and a port that the Service of the gateway
 lacks is one of every server on it. The status of a resource has them all; a list for people has one for each cause,
 which counts the others. Where endpoints are missing only because they are Pods of the same input, one problem stands
-for all of a file.
+for all of a file. Where nothing is routed from a server since rules are of another kind, its problem names their
+VirtualServices, and stands for those of the rules.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ def one_for_each_cause(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     found = list(problems)
     # That a route names none of several ports is no news where the port that counts then does not exist.
     without_port = {_field(problem) for problem in found if problem.code == "MG2021"}
+    of_servers = {cause for problem in found if problem.code == "MG2008" for cause in problem.causes}
     groups: dict[Hashable, list[Problem]] = {}
     for problem in found:
+        if problem.code == "MG2052" and problem.causes and of_servers.issuperset(problem.causes):
+            continue
         if problem.code == "MG2047" and _field(problem) in without_port:
             continue
         groups.setdefault(_cause(problem) or problem, []).append(problem)

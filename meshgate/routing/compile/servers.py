@@ -15,7 +15,7 @@ group; chains are built group by group, in the order of each group's first serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import MappingProxyType
@@ -110,14 +110,24 @@ class BoundServer:
         """The server's path in its Gateway."""
         return f"spec.servers[{self.index}]"
 
-    def problem(self, severity: Severity, code: str, message: str, hint: str = "", field: str = "") -> Problem:
+    def problem(
+        self,
+        severity: Severity,
+        code: str,
+        message: str,
+        hint: str = "",
+        field: str = "",
+        causes: tuple[Hashable, ...] = (),
+    ) -> Problem:
         """
         A problem of this server and its listener.
 
         :param field: the field within the server, as ``.port.number``; empty for the whole server.
         """
         path = self.path + field
-        return self.gateway.problem(severity, code, message, path=path, hint=hint, listener=str(self.address))
+        return self.gateway.problem(
+            severity, code, message, path=path, hint=hint, listener=str(self.address), causes=causes
+        )
 
     def not_served(self, code: str, message: str) -> Problem:
         """The problem that this gateway does not serve the server; Istio does, which is what counts in a cluster."""

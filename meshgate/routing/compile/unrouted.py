@@ -13,7 +13,7 @@ gateway, or name a Gateway of another namespace that does not exist.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from meshgate.resources.kinds.gateway import Server
@@ -87,6 +87,11 @@ def other_kind_hint(server: Server, kinds: Sequence[str]) -> str:
     return next((_CURES[taken, kind] for kind in kinds if (taken, kind) in _CURES), "")
 
 
+def other_kind_cause(virtual_service: VirtualService, gateway: str, port: int) -> Hashable:
+    """The cause of problems at a server, or at rules, that are of different kinds."""
+    return virtual_service.key, gateway, port
+
+
 def names_in_words(virtual_services: Sequence[VirtualService], most: int = 3) -> str:
     """Some VirtualServices by name, as in a sentence: ``a/x, a/y, a/z and 2 more``."""
     names = [each.qualified_name for each in virtual_services]
@@ -114,7 +119,8 @@ def no_fitting_rule(server: BoundServer, bound: Sequence[VirtualService], meetin
     if kind not in kinds:
         verb = "has" if len(meeting) == 1 else "have"
         reason = f"it is {server_text(server.server)}, and {names} {verb} {listing(kinds)} rules only"
-        return _problem(server, reason, other_kind_hint(server.server, kinds))
+        causes = tuple(other_kind_cause(each, server.gateway.qualified_name, number) for each in meeting)
+        return _problem(server, reason, other_kind_hint(server.server, kinds), causes)
     reason = f"no {kind} rule of {names} is for port {number} of this Gateway"
     return _problem(server, reason, "a match block counts if its port and its gateways, where it names them, fit")
 
@@ -174,6 +180,6 @@ def _of(virtual_services: Sequence[VirtualService]) -> str:
     return f"the VirtualServices that name the Gateway, {names}, are"
 
 
-def _problem(server: BoundServer, reason: str, hint: str) -> Problem:
+def _problem(server: BoundServer, reason: str, hint: str, causes: tuple[Hashable, ...] = ()) -> Problem:
     message = f"nothing is routed from this server on port {server.port_text}: {reason}"
-    return server.problem(Severity.WARNING, "MG2008", message, hint)
+    return server.problem(Severity.WARNING, "MG2008", message, hint, causes=causes)

@@ -46,3 +46,12 @@ class CauseTests(SynchronousTestCase):
         unnamed, missing = (Problem(WARNING, code, code, path="spec.tcp[0]") for code in ("MG2047", "MG2021"))
         elsewhere = Problem(WARNING, "MG2047", "elsewhere", path="spec.tcp[1]")
         self.assertEqual(shown(unnamed, missing, elsewhere), ["MG2021", "elsewhere"])
+
+    def test_rules_of_another_kind(self) -> None:
+        """A server without fitting rules stands for rules that no other server takes either, and for no others."""
+        server = Problem(WARNING, "MG2008", "server", causes=("v at a", "w at a"))
+        rule, also = (Problem(WARNING, "MG2052", text, causes=(f"{text} at a",)) for text in ("v", "x"))
+        of_two = Problem(WARNING, "MG2052", "two", causes=("v at a", "v at b"))
+        port = Problem(WARNING, "MG2052", "port")
+        self.assertEqual(shown(server, rule, also, of_two, port), ["server", "x", "two", "port"])
+        self.assertEqual(shown(rule), ["v"])
