@@ -153,8 +153,8 @@ class Cluster(EndpointHealth):
             self._balancer = None
         if self._policy.outliers is not None:
             if self._ejections is None:
-                self._ejections = Ejections(self._policy.outliers, now)
-            elif self._ejections.readmit(now):
+                self._ejections = Ejections(self._policy.outliers, now, self._counts.ejections, self.name)
+            elif self._ejections.look(now):
                 self._balancer = None
         if self._words[0] != self._marks_seen or use_marks != self._use_marks:
             self._use_marks = use_marks
@@ -190,7 +190,7 @@ class Cluster(EndpointHealth):
     def _change(self, destination: Destination) -> None:
         before, policy = self._policy, destination.policy
         if policy.outliers != before.outliers:
-            self._ejections = self._balancer = None
+            self.forget_ejections()
         if policy.check != before.check:
             self._balancer = None
         if (destination.endpoints, policy.balancing) != (self._endpoints, before.balancing):
@@ -224,7 +224,9 @@ class Cluster(EndpointHealth):
         loads = healthy = self.loads
         policy, panic = self._policy, 0
         if self._ejections is not None and policy.outliers is not None:
-            self._ejections.forget_all_but(loads)
+            self._ejections.follow(loads, now)
+            if self._ejections.any:
+                self._failing.add(self)
             healthy, panic = self._ejections.healthy(loads), policy.outliers.panic
         if policy.check is not None:
             panic = max(panic, policy.check.panic)
@@ -366,6 +368,7 @@ class Clusters:
             if cluster is None or not cluster.active:
                 self._without_route.discard(key)
             if cluster is not None and not cluster.active:
+                cluster.forget_ejections()
                 del self._clusters[key]
                 self._failing.discard(cluster)
 

@@ -8,8 +8,8 @@ The approach: an endpoint whose last dial failed is marked (:mod:`meshgate.routi
 back-off is over, one connection tries it first, as its probe; the mark is gone once a dial succeeds. If the policy asks
 for outlier detection, the same outcomes are counted by its rules, and the endpoints that they eject are not tried.
 
-The invariants: marks are shared by all workers, and read again when their first word has changed. Whatever changes the
-order of the endpoints drops the balancer; the next connection makes a new one.
+The invariants: marks and ejections are shared by all workers, and read again when their first word has changed.
+Whatever changes the order of the endpoints drops the balancer; the next connection makes a new one.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ class EndpointHealth:
         :return: True if the endpoint was not marked before.
         """
         if self._ejections is not None and self._loads.get(load.endpoint) is load:
+            if self._ejections.look(now):
+                self._balancer = None
             until = self._ejections.failed(load, len(self._loads), now)
             if until is not None:
                 self._balancer = None
@@ -129,6 +131,13 @@ class EndpointHealth:
         """Note that a dial was given up before it had an outcome."""
         if load.marked:
             self._backoffs.release(self._key(load))
+
+    def forget_ejections(self) -> None:
+        """Have no endpoint ejected any more: others may count from now on, or nobody."""
+        if self._ejections is not None:
+            self._ejections.forget()
+            self._ejections = None
+        self._balancer = None
 
     def left_out(self, now: float) -> list[LeftOut]:
         """Return the endpoints that are ejected, or tried last."""

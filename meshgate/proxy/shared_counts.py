@@ -22,6 +22,7 @@ from typing import Final
 
 from meshgate.proxy.rates import DESTINATIONS, LISTENERS, RATE_WORDS, SOURCES, RateTable, table_words
 from meshgate.routing.backoff import WORDS, Backoffs
+from meshgate.routing.failing_endpoints import EjectionMarks
 
 BUCKETS: Final = 1 << 14
 """Counters in each of the two tables of a row."""
@@ -45,7 +46,7 @@ def new_seed() -> bytes:
 
 def bytes_for(workers: int) -> int:
     """Return the bytes of memory for a number of workers, all of them zero at first."""
-    return (workers * _COUNTERS + RATE_WORDS + WORDS) * _COUNTER_BYTES
+    return (workers * _COUNTERS + RATE_WORDS + 2 * WORDS) * _COUNTER_BYTES
 
 
 class SharedCounts:
@@ -56,13 +57,14 @@ class SharedCounts:
     :param slot: the index of the worker's slot, from 0, which is its row.
     :param seed: a result of :func:`new_seed`.
     :ivar backoffs: the marks of endpoints.
+    :ivar ejections: the failures that outlier detection counts, and what it has ejected.
     :ivar client_rates: the rates of new connections by client; those by listener are in ``listener_rates``.
     :ivar destination_rates: the bytes to and from destinations.
     """
 
     def __init__(self, memory: bytearray | mmap, slot: int, seed: bytes) -> None:
         words = memoryview(memory).cast("q")
-        rest = len(words) - WORDS - RATE_WORDS
+        rest = len(words) - 2 * WORDS - RATE_WORDS
         self._counters = words[:rest]
         sources = rest + table_words(SOURCES)
         listeners = sources + table_words(LISTENERS)
@@ -70,6 +72,7 @@ class SharedCounts:
         self.client_rates = RateTable(words[rest:sources], seed)
         self.listener_rates = RateTable(words[sources:listeners], seed)
         self.destination_rates = RateTable(words[listeners:destinations], seed)
+        self.ejections = EjectionMarks(words[-2 * WORDS : -WORDS], slot)
         self.backoffs = Backoffs(words[-WORDS:], slot)
         self._row = self._row_of(slot)
         self._seed = seed

@@ -38,9 +38,8 @@ _SLOT: Final = 4
 _HEAD: Final = 4
 """Words in front of the slots; the first of them has another value after every change."""
 
-# The words of a slot. Times are in microseconds. An endpoint that answers again keeps its slot: the end of its back-off
-# is 0 then, and the word of the lease has the time at which it answered.
-_KEY: Final = 0
+# The words of a slot behind its key. Times are in microseconds. An endpoint that answers again keeps its slot: the end
+# of its back-off is 0 then, and the word of the lease has the time at which it answered.
 _FAILURES: Final = 1
 _RETRY_AT: Final = 2
 _LEASE: Final = 3
@@ -65,18 +64,51 @@ def endpoint_key(name: str) -> int:
     return hash64(name) >> 1 or 1
 
 
-class Backoffs:
+class KeyedSlots:
     """
-    The marks, as one worker sees them.
+    Slots of :data:`_SLOT` words by key, in memory that workers share: sets of :data:`_WAYS` slots each.
 
     :param words: memory of :data:`WORDS` integers of eight bytes, zero at first, shared with the other workers.
     :param worker: the index of this worker, from 0.
-    :ivar words: the memory. Its first word changes with every mark that is made or lifted.
+    :ivar words: the memory. Its first word changes with every call of :meth:`_changed`.
     """
 
     def __init__(self, words: memoryview, worker: int = 0) -> None:
         self.words = words
         self._worker = worker + 1
+
+    def _last_used(self, slot: int) -> int:
+        """A time by which slots that may be reused are compared, in microseconds."""
+        raise NotImplementedError
+
+    def _find(self, key: int) -> int:
+        """The index of a key's slot; 0 if the key has none."""
+        words, first = self.words, self._first(key)
+        for slot in range(first, first + _WAYS * _SLOT, _SLOT):
+            if words[slot] == key:
+                return slot
+        return 0
+
+    def _allocate(self, key: int) -> int:
+        """Give a new key a slot: a free one, else the one that has not been used for the longest time."""
+        words, first = self.words, self._first(key)
+        slot = min(range(first, first + _WAYS * _SLOT, _SLOT), key=lambda slot: words[slot] and self._last_used(slot))
+        words[slot + 1] = words[slot + 2] = words[slot + 3] = 0
+        words[slot] = key
+        return slot
+
+    def _first(self, key: int) -> int:
+        return _HEAD + (key & SETS - 1) * _WAYS * _SLOT
+
+    def _changed(self) -> None:
+        # The value names the worker, too: two workers that count at the same instant write different values, so that
+        # no reader takes the second change for the first.
+        count = (int(self.words[0]) + 1) & (1 << _STAMP_BITS) - 1
+        self.words[0] = self._worker << _STAMP_BITS | count
+
+
+class Backoffs(KeyedSlots):
+    """The marks, as one worker sees them: the first word changes with every mark that is made or lifted."""
 
     def due_at(self, key: int) -> float:
         """The time at which a connection may claim an endpoint as its probe; 0 if the endpoint is not marked."""
@@ -149,30 +181,5 @@ class Backoffs:
             self.words[slot + _LEASE] = 0
             self._changed()
 
-    def _find(self, key: int) -> int:
-        """The index of a key's slot; 0 if the key has none."""
-        words, first = self.words, self._first(key)
-        for slot in range(first, first + _WAYS * _SLOT, _SLOT):
-            if words[slot] == key:
-                return slot
-        return 0
-
-    def _allocate(self, key: int) -> int:
-        """Give a new key a slot: a free one, else the one that has not been used for the longest time."""
-        words, first = self.words, self._first(key)
-        slot = min(range(first, first + _WAYS * _SLOT, _SLOT), key=lambda slot: words[slot] and self._last_used(slot))
-        words[slot + _FAILURES] = words[slot + _RETRY_AT] = words[slot + _LEASE] = 0
-        words[slot + _KEY] = key
-        return slot
-
     def _last_used(self, slot: int) -> int:
         return max(1, int(self.words[slot + _RETRY_AT]), int(self.words[slot + _LEASE]))
-
-    def _first(self, key: int) -> int:
-        return _HEAD + (key & SETS - 1) * _WAYS * _SLOT
-
-    def _changed(self) -> None:
-        # The value names the worker, too: two workers that count at the same instant write different values, so that
-        # no reader takes the second change for the first.
-        count = (int(self.words[0]) + 1) & (1 << _STAMP_BITS) - 1
-        self.words[0] = self._worker << _STAMP_BITS | count

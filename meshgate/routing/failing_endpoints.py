@@ -7,6 +7,11 @@ for ``baseEjectionTime`` times the number of its recent ejections, for :data:`LO
 more than ``maxEjectionPercent`` of the endpoints are ejected then. Envoy checks the ejected endpoints with a timer,
 every ``interval``. Here no timer runs: what Envoy would have done at its checks is worked out when a connection asks.
 
+Envoy counts in one process, so all workers count together here: the failures and the ejection of an endpoint are in
+memory that they share (:class:`EjectionMarks`), and a worker looks at its endpoints again when the first word there has
+changed. There are no locks. Of two failures that two workers count within a microsecond, one may be lost; then the
+endpoint is ejected a failure later.
+
 By its active checks, an endpoint is unhealthy after so many failures in a row, and healthy after so many successes. One
 that was never checked is healthy, and its first check decides alone, as in Envoy
 (source/extensions/health_checkers/common/health_checker_base_impl.cc): a dead one should not serve until it has failed
@@ -21,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from meshgate.routing.backoff import KeyedSlots, endpoint_key
 from meshgate.routing.connection_policy import HealthCheck, Outliers
 from meshgate.routing.endpoint_load import EndpointLoad
 
@@ -58,42 +64,65 @@ class LeftOut:
     reason: str = ""
 
 
-@dataclass(slots=True)
-class _FailureRecord:
-    """
-    The record of an endpoint that has failed.
+# The words of a slot behind its key.
+_FAILURES: Final = 1
+"""Failures in a row."""
+_UNTIL: Final = 2
+"""The end of the last ejection, in microseconds; 0 if there was none."""
+_BACKOFF: Final = 3
+"""The last ejection, in multiples of the base."""
 
-    :ivar failures: failures in a row.
-    :ivar until: the time at which its ejection ends; None if it is not ejected.
-    :ivar backoff: the last ejection, in multiples of the base.
-    :ivar returned: the time at which its last ejection ended.
-    """
+_ANY: Final = 1
+"""The word of the memory that is not 0 once an endpoint has failed."""
 
-    failures: int = 0
-    until: float | None = None
-    backoff: int = 0
-    returned: float = 0.0
+_MICRO: Final = 1_000_000
+
+
+class EjectionMarks(KeyedSlots):
+    """The failures and ejections of all destinations, as one worker sees them."""
+
+    def record(self, key: int) -> int:
+        """The index of the slot of a key; 0 if it has none, as all have until something fails."""
+        return self._find(key) if self.words[_ANY] else 0
+
+    def new_record(self, key: int) -> int:
+        """Give a key a slot."""
+        self.words[_ANY] = 1
+        return self._allocate(key)
+
+    def ejected(self) -> None:
+        """Have all workers look at their endpoints again."""
+        self._changed()
+
+    def _last_used(self, slot: int) -> int:
+        return max(1, int(self.words[slot + _UNTIL]))
 
 
 class Ejections:
     """
     The ejected endpoints of one destination.
 
+    :param policy: the rules; what was counted by others does not count.
     :param start: the time from which the checks of every interval are counted, in the clock's seconds.
+    :param marks: the memory that all workers share.
+    :param name: the destination.
     """
 
-    def __init__(self, policy: Outliers, start: float) -> None:
+    def __init__(self, policy: Outliers, start: float, marks: EjectionMarks, name: str) -> None:
         self._policy = policy
         self._start = start
-        self._records: dict[EndpointLoad, _FailureRecord] = {}
+        self._marks = marks
+        self._name = f"{name} {policy}"
+        self._keys: dict[EndpointLoad, int] = {}
         self._ejected: dict[EndpointLoad, float] = {}
+        self._seen = 0
         self._next = math.inf
 
     def succeeded(self, load: EndpointLoad) -> None:
         """Note a connection to an endpoint that was made."""
-        record = self._records.get(load)
-        if record is not None:
-            record.failures = 0
+        slot = self._marks.record(self._key(load))
+        if slot and self._marks.words[slot + _FAILURES]:
+            self._marks.words[slot + _FAILURES] = 0
 
     def failed(self, load: EndpointLoad, among: int, now: float) -> float | None:
         """
@@ -102,51 +131,82 @@ class Ejections:
         :param among: the number of endpoints, ejected ones included.
         :return: the time at which its ejection ends, if it is ejected now; None if it is not.
         """
-        policy, record = self._policy, self._records.setdefault(load, _FailureRecord())
-        if record.until is not None:
+        policy, marks, words = self._policy, self._marks, self._marks.words
+        slot = marks.record(self._key(load)) or marks.new_record(self._key(load))
+        returned = int(words[slot + _UNTIL]) / _MICRO
+        if returned > now:
             return None
-        record.failures += 1
-        if record.failures < policy.failures:
+        failures = int(words[slot + _FAILURES]) + 1
+        if failures < policy.failures:
+            words[slot + _FAILURES] = failures
             return None
-        record.failures = 0
+        words[slot + _FAILURES] = 0
         if 100 * (len(self._ejected) + 1) > policy.most * among:
             return None
         longest = max(LONGEST, policy.base)
         # Each check that finds an endpoint not ejected shortens its next ejection by one base.
-        backoff = max(0, record.backoff - int((now - record.returned) / policy.interval))
-        record.backoff = backoff + 1 if backoff * policy.base < longest + policy.base else backoff
-        record.until = self._check_after(now + min(record.backoff * policy.base, longest))
-        self._ejected[load] = record.until
-        self._next = min(self._next, record.until)
-        return record.until
+        backoff = max(0, int(words[slot + _BACKOFF]) - int((now - returned) / policy.interval))
+        if backoff * policy.base < longest + policy.base:
+            backoff += 1
+        until = self._check_after(now + min(backoff * policy.base, longest))
+        words[slot + _BACKOFF], words[slot + _UNTIL] = backoff, int(until * _MICRO)
+        marks.ejected()
+        self._ejected[load] = until
+        self._next = min(self._next, until)
+        return until
 
-    def readmit(self, now: float) -> bool:
-        """End the ejections whose time is over; True if there were any."""
-        if now < self._next:
+    def look(self, now: float) -> bool:
+        """Follow the ejections of all workers, and end those whose time is over; True if there were any."""
+        if self._marks.words[0] == self._seen and now < self._next:
             return False
-        for load, until in tuple(self._ejected.items()):
-            if until <= now:
-                del self._ejected[load]
-                record = self._records[load]
-                record.failures, record.until, record.returned = 0, None, until
+        self._seen = int(self._marks.words[0])
+        found: dict[EndpointLoad, float] = {}
+        for load, key in self._keys.items():
+            slot = self._marks.record(key)
+            until = int(self._marks.words[slot + _UNTIL]) / _MICRO if slot else 0.0
+            if until > now:
+                found[load] = until
+        before, self._ejected = self._ejected, found
+        for load, until in before.items():
+            if load not in found:
                 load.added = until
-        self._next = min(self._ejected.values(), default=math.inf)
-        return True
+        self._next = min(found.values(), default=math.inf)
+        return found.keys() != before.keys()
+
+    @property
+    def any(self) -> bool:
+        """True if there is an ejected endpoint."""
+        return bool(self._ejected)
 
     def ejected(self) -> Iterator[tuple[EndpointLoad, float]]:
-        """The ejected endpoints, each with the end of its ejection; also those that :meth:`readmit` has yet to end."""
+        """The ejected endpoints, each with the end of its ejection; also those that :meth:`look` has yet to end."""
         return iter(self._ejected.items())
 
     def healthy(self, loads: Sequence[EndpointLoad]) -> Sequence[EndpointLoad]:
         """The endpoints that are not ejected; the same sequence if none is."""
         return [load for load in loads if load not in self._ejected] if self._ejected else loads
 
-    def forget_all_but(self, loads: Iterable[EndpointLoad]) -> None:
-        """Drop the records of endpoints that are gone."""
-        kept = set(loads)
-        self._records = {load: each for load, each in self._records.items() if load in kept}
-        self._ejected = {load: until for load, until in self._ejected.items() if load in kept}
-        self._next = min(self._ejected.values(), default=math.inf)
+    def follow(self, loads: Iterable[EndpointLoad], now: float) -> None:
+        """Judge these endpoints from now on; those that are gone start over should they come back."""
+        before, self._keys = self._keys, {}
+        for load in loads:
+            self._keys[load] = before.pop(load, 0) or self._key(load)
+        self._forget(before.values())
+        self._seen = 0
+        self.look(now)
+
+    def forget(self) -> None:
+        """Have all endpoints start over."""
+        self._forget(self._keys.values())
+
+    def _forget(self, keys: Iterable[int]) -> None:
+        for slot in map(self._marks.record, keys):
+            if slot:
+                for word in (_FAILURES, _UNTIL, _BACKOFF):
+                    self._marks.words[slot + word] = 0
+
+    def _key(self, load: EndpointLoad) -> int:
+        return self._keys.get(load) or endpoint_key(f"{self._name} {load.name}")
 
     def _check_after(self, when: float) -> float:
         """The first check of Envoy's timer at or after a time."""

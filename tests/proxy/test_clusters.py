@@ -217,6 +217,24 @@ class ClusterTests(SynchronousTestCase):
             cluster.succeeded(failing, 0)
         self.assertEqual({next_of(cluster) for _ in range(9)}, {1, 2, 3})
 
+    def test_an_ejection_is_shared(self) -> None:
+        """Failures in any worker count, and all leave out what one has ejected; the share of all endpoints holds."""
+        memory = bytearray(bytes_for(2))
+        one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
+        detecting = replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 34, 0)))
+        for worker in (one, other, one):
+            next_of(worker.of(detecting))
+            worker.of(detecting).failed(worker.of(detecting).loads[1], 0, 0, RNG)
+        for worker in (one, other):
+            self.assertEqual({next_of(worker.of(detecting), 9) for _ in range(9)}, {1, 3})
+            self.assertIn(("ejected", 30.0), [(each.state, each.until) for each in worker.left_out(9)])
+        for _ in range(2):
+            other.of(detecting).failed(other.of(detecting).loads[0], 9, 9, RNG)
+        self.assertEqual((one.of(detecting).ejected, other.of(detecting).ejected), (0, 1))
+        for worker in (one, other):
+            next_of(worker.of(detecting), 30)
+            self.assertEqual({each.state for each in worker.left_out(30)}, {"tried_last"})
+
     def test_failing_endpoints_are_told(self) -> None:
         """An endpoint is told as ejected or tried last for as long as it is; where none fails, nobody looks."""
         clusters = Clusters(own_counts())

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.routing.backoff import WORDS
 from meshgate.routing.connection_policy import HealthCheck, Outliers
 from meshgate.routing.endpoint_load import EndpointLoad
-from meshgate.routing.failing_endpoints import LONGEST, Ejections, HealthState, pause
+from meshgate.routing.failing_endpoints import LONGEST, EjectionMarks, Ejections, HealthState, pause
 from meshgate.routing.table import Endpoint
+
+
+def shared(workers: int = 1) -> list[EjectionMarks]:
+    """The marks of several workers in one memory."""
+    words = memoryview(bytearray(8 * WORDS)).cast("q")
+    return [EjectionMarks(words, worker) for worker in range(workers)]
+
+
+def of(policy: Outliers, start: float, there: Sequence[EndpointLoad], marks: EjectionMarks | None = None) -> Ejections:
+    """The ejections of these endpoints."""
+    ejections = Ejections(policy, start, marks or shared()[0], "db")
+    ejections.follow(there, start)
+    return ejections
 
 
 def loads(count: int) -> list[EndpointLoad]:
@@ -73,11 +88,11 @@ class EjectionTests(SynchronousTestCase):
     def test_as_if_somebody_had_looked(self, policy: Outliers, start: int, events: list[tuple[int, bool, int]]) -> None:
         """Whatever fails, and however rarely ejections are looked up, the same endpoints are ejected as in Envoy."""
         there, looking, now = loads(4), Looking(policy, 4, start), start
-        ejections = Ejections(policy, start)
+        ejections = of(policy, start, there)
         for number, fails, later in events:
             now += later
             looking.look_until(now)
-            ejections.readmit(now)
+            ejections.look(now)
             if fails:
                 looking.failed(number, now)
                 ejections.failed(there[number], 4, now)
@@ -90,24 +105,62 @@ class EjectionTests(SynchronousTestCase):
     def test_a_return_is_told_once(self) -> None:
         """Readmitting reports an endpoint that is back once, and nothing while nothing changes."""
         (load, *_) = there = loads(2)
-        ejections = Ejections(Outliers(1, 10, 30, 50, 0), 3)
-        self.assertFalse(ejections.readmit(1000))
+        ejections = of(Outliers(1, 10, 30, 50, 0), 3, there)
+        self.assertFalse(ejections.look(1000))
         # Out at 1001 for 30 seconds, and looked at every 10 from 3 on.
         self.assertEqual(ejections.failed(load, 2, 1001), 1033)
-        self.assertFalse(ejections.readmit(1032))
+        self.assertFalse(ejections.look(1032))
         self.assertEqual(list(ejections.healthy(there)), there[1:])
-        self.assertTrue(ejections.readmit(1033))
-        self.assertFalse(ejections.readmit(1033))
+        self.assertTrue(ejections.look(1033))
+        self.assertFalse(ejections.look(1033))
         self.assertEqual(list(ejections.healthy(there)), there)
 
     def test_endpoints_that_go_are_forgotten(self) -> None:
         """An endpoint that was removed and added again is neither ejected nor failing."""
         there = loads(2)
-        ejections = Ejections(Outliers(1, 10, 30, 50, 0), 0)
+        ejections = of(Outliers(1, 10, 30, 50, 0), 0, there)
         ejections.failed(there[0], 2, 0)
-        ejections.forget_all_but(there[1:])
-        self.assertFalse(ejections.readmit(1000))
+        ejections.follow(there[1:], 0)
+        self.assertFalse(ejections.look(1))
+        ejections.follow(there, 1)
+        self.assertEqual(list(ejections.healthy(there)), there)
         self.assertIsNotNone(ejections.failed(there[1], 2, 1000))
+
+    @given(POLICIES, EVENTS, st.integers(2, 4), st.data())
+    @settings(deadline=None, max_examples=100)
+    def test_workers_count_together(
+        self, policy: Outliers, events: list[tuple[int, bool, int]], workers: int, data: st.DataObject
+    ) -> None:
+        """Whichever worker meets what, the same endpoints are ejected as by one process, in all of them."""
+        alone_there = loads(4)
+        alone, now = of(policy, 0, alone_there), 0
+        each_there = [loads(4) for _ in range(workers)]
+        each = [of(policy, 0, there, marks) for there, marks in zip(each_there, shared(workers), strict=True)]
+        for number, fails, later in events:
+            now += later
+            turn = data.draw(st.integers(0, workers - 1))
+            for ejections, there in ((alone, alone_there), (each[turn], each_there[turn])):
+                ejections.look(now)
+                if fails:
+                    ejections.failed(there[number], 4, now)
+                else:
+                    ejections.succeeded(there[number])
+            left = [load.port for load in alone.healthy(alone_there)]
+            for ejections, there in zip(each, each_there, strict=True):
+                ejections.look(now)
+                self.assertEqual([load.port for load in ejections.healthy(there)], left)
+
+    def test_destinations_and_policies_are_apart(self) -> None:
+        """The same endpoint of another destination, or under other rules, has failures of its own."""
+        (marks,), there, policy = shared(), loads(2), Outliers(1, 10, 30, 50, 0)
+        one = of(policy, 0, there, marks)
+        other = Ejections(policy, 0, marks, "cache")
+        stricter = of(Outliers(1, 10, 30, 60, 0), 0, there, marks)
+        other.follow(there, 0)
+        self.assertIsNotNone(one.failed(there[0], 2, 0))
+        self.assertFalse(other.look(0) or stricter.look(0))
+        one.forget()
+        self.assertEqual(list(of(policy, 0, there, marks).healthy(there)), there)
 
 
 CHECK = HealthCheck(rise=2, fall=3)
