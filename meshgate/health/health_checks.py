@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from meshgate.health.probing import probe
 from meshgate.resources.wording import listing
-from meshgate.routing.addresses import host_port
+from meshgate.routing.addresses import socket_text
 from meshgate.routing.connection_policy import HealthCheck
 from meshgate.routing.failing_endpoints import UNHEALTHY, HealthState, LeftOut, pause
 from meshgate.routing.table import Destination, RoutingTable
@@ -81,8 +81,8 @@ class _Target:
 
     @property
     def name(self) -> str:
-        """``address:port`` of the endpoint."""
-        return host_port(self.address, self.port)
+        """The endpoint, as workers name it."""
+        return socket_text(self.address, self.port)
 
     def stop(self) -> None:
         """Check it no more."""
@@ -98,7 +98,7 @@ class HealthChecks:
     """
     Checks the endpoints of the table in force.
 
-    :param reactor: provides IReactorTCP and IReactorTime.
+    :param reactor: provides IReactorTCP, IReactorUNIX and IReactorTime.
     :param names: returns the figures of the DNS names of endpoints.
     :param publish: called with the unhealthy endpoints when they have changed, and the same for people.
     :param sources: returns the local addresses to connect from; of a family without any, the kernel chooses.

@@ -12,15 +12,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from meshgate.routing.addresses import host_port
+from meshgate.routing.addresses import UNIX_PREFIX, host_port
 from meshgate.routing.connection_policy import HealthCheck
+from meshgate.transport.dialing import unix_name
 
 MOST_READ: Final = 16384
 """Bytes in which the answer has to be."""
@@ -36,8 +42,8 @@ def probe(reactor: Any, check: HealthCheck, address: str, port: int, source: str
     """
     Check an endpoint.
 
-    :param reactor: provides IReactorTCP and IReactorTime.
-    :param address: an IP address.
+    :param reactor: provides IReactorTCP, IReactorUNIX and IReactorTime.
+    :param address: an IP address, or a Unix socket as ``unix:///path``, which has no other port.
     :param port: of the endpoint; the check may name another one.
     :param source: the local address to connect from; empty for the kernel's choice.
     :return: fires with the outcome, and never fails. It may be cancelled, and fires then as well.
@@ -52,11 +58,16 @@ class _Probe:
         self._check = check
         self._outcome: Deferred[str] = Deferred(lambda _: self._end("the check was given up"))
         self._reactor = reactor
-        tcp = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-        endpoint = tcp(reactor, address, port, timeout=check.timeout + 1, bindAddress=(source, 0) if source else None)
+        timeout, is_unix = check.timeout + 1, address.startswith(UNIX_PREFIX)
+        endpoint: Any
+        if is_unix:
+            endpoint = UNIXClientEndpoint(reactor, unix_name(address), timeout)
+        else:
+            tcp = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+            endpoint = tcp(reactor, address, port, timeout, (source, 0) if source else None)
         self._with_tls = check.protocol in ("tls", "https")
         self._endpoint: Any = wrapClientTLS(_unverified(check.name), endpoint) if self._with_tls else endpoint
-        first, judge = _conversation(check, host_port(address, port))
+        first, judge = _conversation(check, "localhost" if is_unix else host_port(address, port))
         self._conversation = _Conversation(self._with_tls, first, judge, self._end)
         self._connecting: Deferred[Any] | None = None
         self._timer: Any = None

@@ -92,6 +92,17 @@ class HealthChecksTests(SynchronousTestCase):
         """The endpoints that were published last, as unhealthy by the one check."""
         return set(self.published[-1][0].get(CHECK, ())) if self.published else set()
 
+    def test_a_unix_socket(self) -> None:
+        """It is published by the name that workers have for it."""
+        endpoint = Endpoint("unix:///run/db.sock", 0)
+        self.checks.follow(table(replace(destination(), endpoints=(endpoint,))))
+        self.clock.advance(1)
+        self.ends(endpoint.address, DOWN)
+        self.clock.advance(0.1)
+        self.assertEqual(
+            (self.down, [each.endpoint for each in self.published[-1][1]]), ({str(endpoint)}, [str(endpoint)])
+        )
+
     def test_failures_and_successes(self) -> None:
         """The first check comes within a second; so many in a row change the health, which is published and logged."""
         self.checks.follow(table(destination("10.0.0.1", "10.0.0.2")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import given
@@ -17,7 +18,7 @@ from meshgate.health.probing import MOST_READ, judge_status, probe
 from meshgate.routing.connection_policy import HealthCheck
 from tests.key_pairs import credential
 from tests.peers import LOOPBACK, Origin
-from tests.support import free_port, reactor, wait_for
+from tests.support import free_port, new_folder, reactor, wait_for
 
 
 class Service(Protocol):
@@ -98,6 +99,21 @@ class ProbeTests(TestCase):
         """The check may name a port of its own."""
         port = self.listen(Services())
         self.assertEqual(await self.outcome(free_port(), port=port), "")
+
+    async def test_unix_sockets(self) -> None:
+        """A Unix socket is checked likewise, by path or by name, over TLS as well; it has no other port."""
+        services = Services(b"220 ready\r\n")
+        path, name = f"{new_folder(self)}/x.sock", f"mg-test-probe-{os.getpid()}"
+        for listening in (reactor.listenUNIX(path, services), reactor.listenUNIX(f"\0{name}", Site(Health()))):
+            self.addCleanup(listening.stopListening)
+        check = HealthCheck(timeout=10.0, expect=b"220", port=9)
+        self.assertEqual(await probe(reactor, check, f"unix://{path}", 0), "")
+        check = HealthCheck(timeout=10.0, protocol="http", path="/up", name="a.example.com", status=(200, 299))
+        self.assertEqual(await probe(reactor, check, f"unix://@{name}", 0), "")
+        check = HealthCheck(timeout=10.0, protocol="tls")
+        self.assertIn("TLS", await probe(reactor, check, f"unix://{path}", 0))
+        missing = await probe(reactor, HealthCheck(), "unix:///nowhere.sock", 0)
+        self.assertEqual(missing, "it cannot be connected to: No such file or directory")
 
     async def test_send_and_expect(self) -> None:
         """The answer has to hold what is expected, wherever it comes."""
