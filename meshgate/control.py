@@ -57,6 +57,7 @@ from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import NoSuchTransport, chosen_transport
 from meshgate.transport.ports import Ports
+from meshgate.transport.unix_binding import UnixAccess
 from meshgate.workers.pool import WorkerPool
 from meshgate.workers.worker_settings import serving_settings
 
@@ -151,6 +152,7 @@ class ControlProcess(Service):
             content.listening.backlog,
             content.listening.defer_accept,
             content.keepalive.client.keepalive(),
+            _unix_access(settings),
         )
         self._health = HealthChecks(
             reactor,
@@ -277,6 +279,7 @@ class ControlProcess(Service):
         self._apply_to_process(settings)
         self._ports.backlog, self._ports.deferring = content.listening.backlog, content.listening.defer_accept
         self._ports.keepalive = content.keepalive.client.keepalive()
+        self._ports.unix_access = _unix_access(settings)
         self._attempt("state folder", lambda: self._reporter.open_folder(settings.state_dir))
         self._pool.apply_settings(serving_settings(content))
         if content.lab != before.content.lab:
@@ -451,6 +454,11 @@ def _proxy(settings: Settings) -> Proxy:
         headers=content.listening.proxy_protocol.defaults(),
         checks=content.health.checks_by_host(content.default_namespace, content.domain_suffix),
     )
+
+
+def _unix_access(settings: Settings) -> UnixAccess:
+    unix = settings.content.listening.unix_sockets
+    return UnixAccess(unix.mode, unix.group)
 
 
 def _context(settings: Settings, reactor: Any) -> ProviderContext:

@@ -61,7 +61,7 @@ class _Probe:
         timeout, is_unix = check.timeout + 1, address.startswith(UNIX_PREFIX)
         endpoint: Any
         if is_unix:
-            endpoint = UNIXClientEndpoint(reactor, unix_name(address), timeout)
+            endpoint = UNIXClientEndpoint(reactor, unix_name(address), timeout)  # type: ignore[no-untyped-call]
         else:
             tcp = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
             endpoint = tcp(reactor, address, port, timeout, (source, 0) if source else None)

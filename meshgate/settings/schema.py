@@ -136,7 +136,7 @@ def _flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_flow(content)}" for key, content in value.items()) + "}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_flow, value))}]"
-    return f'"{value}"' if value in ("", "-") else str(value)
+    return f'"{value}"' if value in ("", "-") or (isinstance(value, str) and value.isdecimal()) else str(value)
 
 
 def _entries(section: type[Section], prefix: str) -> Iterator[str]:

@@ -30,6 +30,7 @@ MAX_WORKERS: Final = 64
 LONGEST_PROBING: Final = 32767
 """The longest pause in seconds that Linux accepts before or between probes."""
 _SIZE_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
+_PERMISSIONS = re.compile(r"0?[0-7]{3}")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)")
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
@@ -94,6 +95,13 @@ def read_size(value: object) -> int:
     if match is None:
         _refuse(f"must be a size, not {value_text(value)}", "write a number of bytes, or one with a unit, as 16KiB")
     return int(match[1]) * _SIZE_UNITS[match[2]]
+
+
+def read_permissions(value: object) -> int:
+    """The permissions of a path, as ``"0660"``: text, since YAML has several readings of such a number."""
+    if not isinstance(value, str) or not _PERMISSIONS.fullmatch(value):
+        _refuse(f"must be permissions, not {value_text(value)}", 'write them in quotes, as "0660" or "0600"')
+    return int(value, 8)
 
 
 def read_server(value: object) -> tuple[str, int]:
@@ -185,6 +193,7 @@ ProbeSeconds = Annotated[int, BeforeValidator(read_probe_seconds), ValueForm("Du
 ProbeInterval = Annotated[int, BeforeValidator(read_probe_seconds), AfterValidator(_not_zero), ValueForm("Duration")]
 Workers = Annotated[int | str, BeforeValidator(read_workers), ValueForm(f"Number or ``{AUTO}``")]
 Size = Annotated[int, BeforeValidator(read_size), ValueForm("Size")]
+Permissions = Annotated[int, BeforeValidator(read_permissions), ValueForm("Permissions")]
 NameServer = Annotated[tuple[str, int], BeforeValidator(read_server)]
 Port = Annotated[PortNumber, ValueForm("Port")]
 Address = Annotated[str, AfterValidator(_read_address), ValueForm("IP address")]

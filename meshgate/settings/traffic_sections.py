@@ -25,6 +25,7 @@ from meshgate.settings.section import (
     Locality,
     Name,
     NameServer,
+    Permissions,
     ProbeInterval,
     ProbeSeconds,
     Section,
@@ -214,6 +215,19 @@ class ProxyProtocolSettings(Section):
         )
 
 
+class UnixSocketSettings(Section):
+    """Who may connect to the Unix sockets that Gateways bind to."""
+
+    mode: Permissions = key(
+        'The permissions of their paths: who may write may connect. In quotes, as "0660" or "0666".', "0660"
+    )
+    group: Text = key(
+        "The group of their paths, by its name or number; empty for the gateway's own. The gateway has to be a member, "
+        "unless it is root.",
+        "",
+    )
+
+
 class ListeningSettings(Section):
     """The accepting of connections."""
 
@@ -235,6 +249,9 @@ class ListeningSettings(Section):
         "address that moves between machines: the gateway starts, and tries each second until the port can be bound. "
         "Otherwise that ends the start, as anything else does for which a port cannot be bound.",
         False,
+    )
+    unix_sockets: UnixSocketSettings = key(
+        "Who may connect to the Unix sockets that Gateways bind to. Holds for the sockets opened from then on.", {}
     )
     proxy_protocol: ProxyProtocolSettings = key(
         "Load balancers in front of the gateway that send PROXY headers, of version 1 or 2.", {}

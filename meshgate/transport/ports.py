@@ -31,14 +31,11 @@ from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
 from meshgate.transport.network import Network, Port
-from meshgate.transport.unix_binding import open_unix_sockets, remove_path
+from meshgate.transport.unix_binding import UnixAccess, open_unix_sockets, remove_path
 
 #: Seconds until a port that cannot be opened is tried again: the first time, and at most; doubled in between.
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
-
-UNIX_MODE: Final = 0o660
-"""The permissions of a Unix socket: its user and group may connect."""
 
 # Probes with the system's own times.
 _SYSTEMS_OWN: Final = Keepalive()
@@ -142,7 +139,7 @@ class Ports:
         :meth:`reconcile`.
     :param copies: number of sockets for each port; the kernel spreads the port's connections over them.
     :ivar backlog: connections that may wait to be accepted on each socket, for ports that will be opened.
-    :ivar unix_mode: the permissions of the paths of Unix sockets that will be opened.
+    :ivar unix_access: who may connect to the Unix sockets that will be opened.
     :ivar deferring: True to accept connections only with their first bytes on listeners whose clients speak first; a
         new value holds from the next :meth:`reconcile` on.
     :ivar keepalive: the probes of the connections that will be accepted, or None; a new value holds from the next
@@ -158,13 +155,14 @@ class Ports:
         backlog: int = 1024,
         deferring: bool = False,
         keepalive: Keepalive | None = _SYSTEMS_OWN,
+        unix_access: UnixAccess = UnixAccess(),  # noqa: B008 -- it is immutable
     ) -> None:
         self._clock = clock
         self._serve = serve
         self._on_change = on_change
         self._copies = copies
         self.backlog = backlog
-        self.unix_mode = UNIX_MODE
+        self.unix_access = unix_access
         self.deferring = deferring
         self.keepalive = keepalive
         self._has_ipv6 = ipv6_exists()
@@ -233,7 +231,7 @@ class Ports:
 
     def _open_sockets(self, listener: Listener) -> list[socket.socket]:
         if listener.key.bind.startswith(UNIX_PREFIX):
-            return open_unix_sockets(listener.key.bind, self.backlog, self._copies, self.unix_mode)
+            return open_unix_sockets(listener.key.bind, self.backlog, self._copies, self.unix_access)
         binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
         ports = (*self._open.values(), *self._closing)
         ours = {inode: port.number for port in ports for inode in port.inodes}

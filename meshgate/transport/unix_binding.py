@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
 import socket
 import stat
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshgate.transport.binding import IN_USE, BindError
 from meshgate.transport.dialing import unix_name
@@ -24,14 +25,25 @@ ABSTRACT: Final = "\0"
 """The first character of a name that is no path."""
 
 
-def open_unix_sockets(address: str, backlog: int, copies: int, mode: int) -> list[socket.socket]:
+class UnixAccess(NamedTuple):
+    """
+    Who may connect to a Unix socket that has a path.
+
+    :ivar mode: its permissions: whoever may write may connect.
+    :ivar group: its group, by name or number; empty for that of the process.
+    """
+
+    mode: int = 0o660
+    group: str = ""
+
+
+def open_unix_sockets(address: str, backlog: int, copies: int, access: UnixAccess) -> list[socket.socket]:
     """
     Open a non-blocking socket that listens at a path, or at an abstract name.
 
     :param address: as ``unix:///path``.
     :param copies: number of descriptors of the socket.
-    :param mode: the permissions of the path: whoever may write may connect.
-    :raises BindError: if another process listens there, or the path cannot be bound.
+    :raises BindError: if another process listens there, the path cannot be bound, or its group cannot be set.
     """
     name = unix_name(address)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,7 +53,7 @@ def open_unix_sockets(address: str, backlog: int, copies: int, mode: int) -> lis
         # Nobody can connect before the socket listens, and by then the path has its permissions.
         listening.bind(name)
         if not name.startswith(ABSTRACT):
-            os.chmod(name, mode)
+            _give(name, access)
         listening.setblocking(False)
         listening.listen(backlog)
         return [listening, *(listening.dup() for _ in range(copies - 1))]
@@ -49,6 +61,29 @@ def open_unix_sockets(address: str, backlog: int, copies: int, mode: int) -> lis
         listening.close()
         reason = error.strerror or str(error)
         raise BindError(reason, is_missing=error.errno == errno.ENOENT) from error
+
+
+def _give(path: str, access: UnixAccess) -> None:
+    """
+    Set the group and the permissions of a path; if that fails, the path is removed.
+
+    :raises OSError: if the group does not exist, or the process may not give it.
+    """
+    try:
+        if access.group:
+            os.chown(path, -1, _group_number(access.group))
+        os.chmod(path, access.mode)
+    except OSError as error:
+        os.unlink(path)
+        reason = f"its group {access.group} cannot be set: {error.strerror}" if access.group else error.strerror
+        raise OSError(error.errno, reason) from error
+
+
+def _group_number(group: str) -> int:
+    try:
+        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise OSError(errno.EINVAL, "there is no such group") from None
 
 
 def remove_path(listening: socket.socket) -> None:

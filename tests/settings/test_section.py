@@ -12,7 +12,15 @@ from pydantic_core import PydanticCustomError
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.resources.durations import format_duration
-from meshgate.settings.section import one_of, read_seconds, read_server, read_size, read_source, read_workers
+from meshgate.settings.section import (
+    one_of,
+    read_permissions,
+    read_seconds,
+    read_server,
+    read_size,
+    read_source,
+    read_workers,
+)
 
 ANYTHING = st.one_of(
     st.none(),
@@ -44,6 +52,15 @@ class ValuesTestCase(SynchronousTestCase):
             read(value)
         except PydanticCustomError as error:
             self.assertTrue(error.context and error.context["message"])
+
+
+class PermissionsTests(ValuesTestCase):
+    """:func:`read_permissions`."""
+
+    def test_in_quotes_alone(self) -> None:
+        """Three octal digits as text, behind a 0 or not; a number may have been meant otherwise."""
+        self.assertEqual([read_permissions(value) for value in ("0660", "600", "0777")], [0o660, 0o600, 0o777])
+        self.assert_refused(read_permissions, 660, 432, 0o660, "66", "00660", "0668", "rw-rw----", "", None, [])
 
 
 class SecondsTests(ValuesTestCase):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import signal
 import socket
 import stat
 from pathlib import Path
@@ -15,6 +17,7 @@ from meshgate.proxy.endings import Ending
 from meshgate.routing.connection_policy import UpstreamPolicy
 from meshgate.routing.proxy_headers import HeaderForEndpoint
 from meshgate.routing.table import Destination, Endpoint, Listener
+from meshgate.transport.unix_binding import UnixAccess
 from tests.lab_with_workers import END_OF_GREETING, SECONDS, WorkersTestCase
 from tests.peers import GatewayUnderTest, Origin, Peer, end_all, on_every_transport, tcp_listener
 from tests.support import reactor, wait_for
@@ -76,6 +79,25 @@ class UnixListenerTests(TestCase):
         gateway.serve()
         await wait_for(lambda: not self.path.exists(), "the end of the path")
 
+    async def test_who_may_connect(self) -> None:
+        """Permissions and group are those of the settings; without its group a path is not bound, and says why."""
+        gateway = GatewayUnderTest(self)
+        nobody, path = grp.getgrgid(65534).gr_name, self.path
+        for access in (UnixAccess(0o666), UnixAccess(0o600, str(os.getgid())), UnixAccess(0o660, nobody)):
+            if access.group == nobody and os.geteuid():
+                continue  # only root may give it
+            gateway.ports.unix_access = access
+            gateway.serve(at(path))
+            found = os.stat(path)
+            self.assertEqual(stat.S_IMODE(found.st_mode), access.mode)
+            self.assertEqual(found.st_gid, 65534 if access.group == nobody else os.getgid())
+            path = path.with_name(f"{path.name}-")
+        gateway.ports.unix_access = UnixAccess(group="no-such-group")
+        (failure,) = gateway.ports.reconcile([at(path)])
+        self.assertEqual(failure.reason, "its group no-such-group cannot be set: there is no such group")
+        self.assertFalse(path.exists())
+        gateway.ports.reconcile(())
+
     async def test_what_a_dead_gateway_has_left(self) -> None:
         """A path at which nobody listens is bound anew; one of a living process, and a file, are left alone."""
         origin, gateway = Origin(self, b"Welcome\n"), GatewayUnderTest(self)
@@ -113,9 +135,12 @@ class WorkerTests(WorkersTestCase):
     timeout = 50
 
     async def test_both_accept(self) -> None:
-        """Clients are served by workers, and the socket is gone with the gateway."""
+        """Clients are served by workers, with the permissions of the settings; the socket is gone with the gateway."""
         path = Path(self.enterContext(TemporaryDirectory())) / "gw.sock"
         lab = await self.start()
+        lab.settings.write_text(lab.settings.read_text().replace('mode: "0660"', 'mode: "0666"'))
+        lab.process.signal(signal.SIGHUP)
+        await lab.process.wait_for_output("everything was read again")
         (lab.routes / "40-unix.yaml").write_text(ROUTE.format(path=path, target=lab.ports[2701]))
         await self.state(lab, "the route", lambda status: status["live_generation"] == 2)
         for _ in range(20):
@@ -125,6 +150,7 @@ class WorkerTests(WorkersTestCase):
                 received = b""
                 while END_OF_GREETING not in received:
                     received += client.recv(4096)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o666)
         line = await lab.logged(listener=f"unix://{path}")
         self.assertEqual(line["client"], "unix:0")
         self.assertEqual(await lab.stop(), 0)
