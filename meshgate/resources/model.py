@@ -41,10 +41,11 @@ class Model(BaseModel):
     """
     A message of Istio's API: frozen, its fields in camelCase, unknown fields refused.
 
-    A field that is null counts as absent, as in protobuf's JSON form.
+    A field that is null counts as absent, as in protobuf's JSON form. A model's validator is built when it is used
+    first: a command that reads some kinds does not wait for those of all others.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
