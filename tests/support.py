@@ -7,6 +7,7 @@ meanwhile: write ``async def test_...`` and ``await``.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +32,13 @@ reactor: Any = _reactor
 IMPORT_ROOT = Path(meshgate.__file__).resolve().parent.parent
 """What has to be on ``sys.path`` to find meshgate and its plug-ins: the checkout, or the installation."""
 
+_PORTS = range(10000, 65536)
 _given_out: set[int] = set()
+_claims = os.open(
+    Path(tempfile.gettempdir(), f"meshgate-tests-{os.getuid()}.ports"),
+    os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+    0o600,
+)
 T = TypeVar("T")
 
 
@@ -41,21 +49,31 @@ class StartError(AssertionError):
 def free_port() -> int:
     """
     A TCP port that nobody uses now and that no outgoing connection will be given: one outside the kernel's
-    range of local ports. Another process may still take it first; see :func:`once_more`.
+    range of local ports. Another program may still take it first; see :func:`once_more`.
 
-    :return: a port, never the same twice in one process.
+    :return: a port, never the same twice in one process, nor in test processes that run at the same time.
     """
     try:
         low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     except FileNotFoundError:
         low, high = 49152, 65535
-    candidates: list[int] = [*range(10000, low), *range(high + 1, 65536)] or list(range(10000, 65536))
-    random.shuffle(candidates)
-    for port in candidates:
-        if port not in _given_out and _can_bind(port):
+    if low <= _PORTS.start and high >= _PORTS.stop - 1:
+        low, high = 0, 0  # there are no others
+    for _ in range(20 * len(_PORTS)):
+        port = random.choice(_PORTS)
+        if not low <= port <= high and port not in _given_out and _claimed(port) and _can_bind(port):
             _given_out.add(port)
             return port
     raise AssertionError("no free port is left")
+
+
+def _claimed(port: int) -> bool:
+    """Claim a port among all test processes of this user, until this one ends: by a lock on one byte of a file."""
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
 
 
 def _can_bind(port: int) -> bool:

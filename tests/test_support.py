@@ -9,7 +9,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, TestCase
 
+import tests
 from tests.support import Program, StartError, free_port, once_more, require_program, wait_for
+
+CHECKOUT = Path(tests.__file__).parent.parent
 
 
 class SupportTests(TestCase):
@@ -21,6 +24,15 @@ class SupportTests(TestCase):
         self.assertEqual(len(set(ports)), 20)
         for port in ports:
             socket.create_server(("127.0.0.1", port)).close()
+
+    async def test_two_processes_never_share_a_port(self) -> None:
+        """Nobody listens on most ports that a test has got; another test process must not get them meanwhile."""
+        ours = {free_port() for _ in range(300)}
+        code = "from tests.support import free_port\nfor _ in range(300): print(free_port())"
+        other = Program(self, [sys.executable, "-c", code], environment={"PYTHONPATH": str(CHECKOUT)})
+        self.assertEqual(await other.exit_status(), 0, other.stderr)
+        theirs = set(map(int, other.stdout.split()))
+        self.assertEqual((len(theirs), ours & theirs), (300, set()))
 
     async def test_waiting_has_a_deadline(self) -> None:
         """A condition that stays false fails the test, and says what it waited for."""
