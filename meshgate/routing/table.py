@@ -308,6 +308,19 @@ class RoutingTable:
     access: Mapping[str, AccessList] = field(default_factory=dict)
     all_destinations: tuple[Destination, ...] | None = field(default=None, compare=False, repr=False)
 
+    @classmethod
+    def of(
+        cls, generation: int, listeners: Mapping[ListenerKey, Listener], access: Mapping[str, AccessList]
+    ) -> RoutingTable:
+        """A table, with the destinations of all its chains collected."""
+        found = {
+            id(destination): destination
+            for listener in listeners.values()
+            for chain in listener.unordered_chains()
+            for destination in chain.destinations
+        }
+        return cls(generation, listeners, access, tuple(found.values()))
+
     def destinations(self) -> Iterable[Destination]:
         """The destinations of all chains; equal ones may come several times."""
         if self.all_destinations is not None:

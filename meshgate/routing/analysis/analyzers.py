@@ -104,10 +104,14 @@ class Analysis:
 
     :param gateways: all Gateways by ``namespace/name``; the owner of the mapping keeps it up to date.
     :param faulty: the keys of all invalid resources; likewise.
+    :param elsewhere: the keys of Gateways and VirtualServices whose own problems nobody asks for.
     """
 
-    def __init__(self, gateways: Mapping[str, Gateway], faulty: Set[ResourceKey]) -> None:
+    def __init__(
+        self, gateways: Mapping[str, Gateway], faulty: Set[ResourceKey], elsewhere: Set[ResourceKey] = frozenset()
+    ) -> None:
         self._gateways = gateways
+        self._elsewhere = elsewhere
         self._faulty = faulty
         self._given = AnalysisInput((), Proxy({}, ""), Catalog((), ""))
         self._other_problems: list[Problem] = []
@@ -232,14 +236,16 @@ class Analysis:
             self._stale_virtual_services.update(dict.fromkeys(virtual_services))
             self._owners_are_stale = False
         for name in list(islice(self._stale_gateways, budget)):
-            narrowed = given.narrow(gateways=[self._gateways[name]])
-            _keep(self._gateway_problems, name, _run(GATEWAY_ANALYZERS, narrowed))
+            if self._gateways[name].key not in self._elsewhere:
+                narrowed = given.narrow(gateways=[self._gateways[name]])
+                _keep(self._gateway_problems, name, _run(GATEWAY_ANALYZERS, narrowed))
             del self._stale_gateways[name]
         for key in list(islice(self._stale_virtual_services, budget)):
-            one = virtual_services[key]
-            self._index_hosts(one)
-            narrowed = given.narrow(virtual_services=[one], subset_owners=self._subset_owners)
-            _keep(self._virtual_service_problems, key, _run(VIRTUAL_SERVICE_ANALYZERS, narrowed))
+            if key not in self._elsewhere:
+                one = virtual_services[key]
+                self._index_hosts(one)
+                narrowed = given.narrow(virtual_services=[one], subset_owners=self._subset_owners)
+                _keep(self._virtual_service_problems, key, _run(VIRTUAL_SERVICE_ANALYZERS, narrowed))
             del self._stale_virtual_services[key]
         if self._stale_virtual_services or self._stale_gateways:
             return False

@@ -30,7 +30,7 @@ from meshgate.resources.latest import ResourceChange
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Problem, in_order
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.access_lists import AccessEntries, AccessList
+from meshgate.routing.access_lists import AccessEntries
 from meshgate.routing.analysis.analysis_input import AnalysisInput, destinations_of
 from meshgate.routing.analysis.analyzers import Analysis
 from meshgate.routing.compile.catalog import Catalog
@@ -51,7 +51,7 @@ from meshgate.routing.compile.servers import BoundServer, servers_of
 from meshgate.routing.compile.unrouted import UnboundServers
 from meshgate.routing.hosts import MESH, full_name, wildcards_over
 from meshgate.routing.loops import loops
-from meshgate.routing.table import Destination, Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.statuses import NO_RESOURCES, ResourceCounts, ResourceStatus, Statuses
 
 RESOURCES_AT_ONCE: Final = 500
@@ -152,10 +152,14 @@ class Compiler:
     :func:`compile_change` calls the public methods in their order.
 
     :param proxy: the gateway as Istio sees it.
+    :param elsewhere: Gateways that do not select the gateway, and VirtualServices for these alone, whose own problems
+        nobody asks for.
+    :param first: a compiler of the same resources for another gateway, whose catalog this one may share.
     """
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, elsewhere: Set[ResourceKey] = frozenset(), first: Compiler | None = None) -> None:
         self.proxy = proxy
+        self._elsewhere = elsewhere
         self._resources: dict[ResourceKey, Resource[Any]] = {}
         # Invalid resources without an older valid version.
         self._refused: dict[ResourceKey, Resource[Any]] = {}
@@ -167,21 +171,21 @@ class Compiler:
         # Valid resources that are neither Gateways nor VirtualServices, and everything that is made of them.
         self._shared: dict[ResourceKey, Resource[Any]] = {}
         self._shared_is_stale = True
-        self._catalog = Catalog((), proxy.domain_suffix)
-        self._catalog_with_refused = self._catalog
+        self._catalog: Catalog = first._catalog if first is not None else Catalog((), proxy.domain_suffix)
+        self._catalog_with_refused: Catalog = self._catalog if first is None else first._catalog_with_refused
         self._rules = DestinationRules((), proxy)
         self._gateway_pods = GatewayPods()
         self._reader = self._new_reader()
         self._bindings = Bindings(proxy)
         self._gateways = Gateways(
-            lambda gateway: servers_of(gateway, self._gateway_pods, proxy),
+            lambda gateway: () if gateway.key in elsewhere else servers_of(gateway, self._gateway_pods, proxy),
             lambda server, virtual_service: self._reader.read(server, virtual_service, self._new_resolver),
             ExtendedChainBuilder if proxy.extended else ChainBuilder,
         )
         # The problems of destinations that do not depend on a server, where there are some.
         self._destination_problems: dict[ResourceKey, tuple[Problem, ...]] = {}
         self._unchecked: dict[ResourceKey, None] = {}
-        self._analysis = Analysis(self._analyzed_gateways, self._refused.keys())
+        self._analysis = Analysis(self._analyzed_gateways, self._refused.keys(), elsewhere)
         self._statuses = Statuses()
         self._families = BindFamilies()
         self._access = GatewayAccess()
@@ -273,12 +277,16 @@ class Compiler:
 
     def join(self, generation: int) -> RoutingTable:
         """Join all Gateways to the table."""
-        self._table = _table(self._families.narrowed(self._gateways.join()), self._access.lists, generation)
+        listeners = self._families.narrowed(self._gateways.join())
+        self._table = RoutingTable.of(generation, listeners, self._access.lists)
         return self._table
 
     def check_destinations(self, budget: int) -> bool:
         """Check the destinations of some VirtualServices, whatever the server; return True when none is left."""
         for key in list(islice(self._unchecked, budget)):
+            if key in self._elsewhere:
+                del self._unchecked[key]
+                continue
             virtual_service = self._analyzed_virtual_services[key]
             checks = DestinationChecks(
                 virtual_service, self._catalog, self._rules, self.proxy, self._catalog_with_refused
@@ -416,15 +424,3 @@ class Compiler:
 
 def _of(resources: Iterable[Resource[Any]], spec: type[Any]) -> list[Resource[Any]]:
     return [resource for resource in resources if isinstance(resource.spec, spec)]
-
-
-def _table(
-    listeners: Mapping[ListenerKey, Listener], access: Mapping[str, AccessList], generation: int
-) -> RoutingTable:
-    """A table, with the destinations of all its chains collected."""
-    destinations: dict[int, Destination] = {}
-    for listener in listeners.values():
-        for chain in listener.unordered_chains():
-            for destination in chain.destinations:
-                destinations[id(destination)] = destination
-    return RoutingTable(generation, listeners, access, tuple(destinations.values()))

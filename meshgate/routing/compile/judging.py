@@ -3,6 +3,9 @@ The problems of resources at several gateways.
 
 The resources are compiled for each gateway. Of each compilation count the problems of the Gateways that select that
 gateway, and of the VirtualServices that name these Gateways. Of any other resource all problems count.
+
+Each compilation has all resources, since any may clash with others or be a hint. But it leaves out what costs most, and
+what would not count: the checks of resources that only other gateways judge. And all share one catalog of hosts.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Any, Final
 
 from meshgate.resources.kinds.gateway import Gateway, GatewaySpec
 from meshgate.resources.kinds.virtualservice import VirtualService, VirtualServiceSpec
-from meshgate.resources.phases import Rest, no_rest
+from meshgate.resources.latest import ResourceChange
+from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.problem import Phase, Problem, in_order
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.compiler import compile_table
+from meshgate.routing.compile.compiler import Compiler, compile_change
 from meshgate.routing.compile.gateway_proxy import ISTIO_GATEWAYS, KnownGateway, Proxy, implied_only
 from meshgate.routing.compile.known_gateways import short_names
 from meshgate.routing.compile.route_binding import gateways_of, in_mesh
@@ -61,8 +65,12 @@ def judge(
     """
     judges = _Judges([*resources, *refused], judged)
     found: dict[Problem, list[int]] = defaultdict(list)
+    first: Compiler | None = None
     for index, gateway in enumerate(judged):
-        compilation = compile_table(resources, proxy_of(gateway, proxy, gateways), refused=refused, now=now, rest=rest)
+        compiler = Compiler(proxy_of(gateway, proxy, gateways), judges.elsewhere(index), first)
+        change = ResourceChange(added=list(resources))
+        compilation = at_once(compile_change(compiler, change, 1, refused, now, rest))
+        first = first or compiler
         for problem in dict.fromkeys(compilation.problems):
             found[problem].append(index)
     kept = []
@@ -88,12 +96,18 @@ class _Judges:
         self._selecting: list[Gateway] = []
         self._in_mesh: set[ResourceKey] = set()
         self._judges: dict[ResourceKey, frozenset[int]] = {}
+        # Gateways that only some gateways look at, and VirtualServices whose Gateways are all among these.
+        self._by_few: dict[ResourceKey, frozenset[int]] = {}
         by_name: dict[str, frozenset[int]] = {}
         by_selector: dict[_Selector, frozenset[int]] = {}
         virtual_services: list[VirtualService] = []
         for resource in resources:
             if isinstance(resource.spec, GatewaySpec):
                 chosen = self._selected(resource, gateways, by_selector)
+                if resource.key in self._judges:
+                    self._by_few.pop(resource.key, None)  # an older version counts, and has another selector perhaps
+                else:
+                    self._by_few[resource.key] = chosen
                 self._judges[resource.key] = by_name[resource.qualified_name] = chosen
                 self._selecting.append(resource)
             elif isinstance(resource.spec, VirtualServiceSpec):
@@ -104,6 +118,13 @@ class _Judges:
                 self._in_mesh.add(each.key)
                 own.append(frozenset([0]))
             self._judges[each.key] = frozenset().union(*own) or frozenset([0])
+            named = [ResourceKey("Gateway", *name.split("/", 1)) for name in gateways_of(each)]
+            if not in_mesh(each) and self._by_few.keys() >= set(named):
+                self._by_few[each.key] = self._judges[each.key]
+
+    def elsewhere(self, index: int) -> frozenset[ResourceKey]:
+        """The Gateways that a gateway does not judge, and the VirtualServices for such Gateways alone."""
+        return frozenset(key for key, judges in self._by_few.items() if index not in judges)
 
     def of(self, problem: Problem) -> frozenset[int]:
         """The indexes of the gateways that judge the resource of a problem."""

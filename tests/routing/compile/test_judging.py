@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from unittest import mock
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from meshgate.resources.latest import latest
+from meshgate.resources.problem import Problem
+from meshgate.resources.reader import read_text
+from meshgate.routing.compile import judging
+from meshgate.routing.compile.compiler import Compiler
 from meshgate.routing.compile.gateway_proxy import ISTIO_LABELS, Proxy
 from meshgate.routing.compile.judging import judge, proxy_of
 from meshgate.routing.compile.known_gateways import known_gateways
@@ -18,6 +28,7 @@ from tests.configurations import (
     tcp_server,
     virtual_service,
 )
+from tests.routing.compile import test_incremental
 from tests.routing.compile.test_known_gateways import HTTP, ISTIO, selecting
 
 
@@ -106,3 +117,36 @@ class JudgingTests(SynchronousTestCase):
         proxy = proxy_of(ISTIO, Proxy({}, "", extended=True), known)
         self.assertEqual([each.name for each in proxy.others], ["istio-egressgateway"])
         self.assertEqual((proxy.labels, proxy.namespace, proxy.extended), (ISTIO_LABELS, "istio-system", True))
+
+
+@st.composite
+def selecting_gateways(draw: st.DrawFn) -> Document:
+    """A Gateway for one of several gateways, or for any."""
+    made = draw(test_incremental.gateways())
+    made["spec"]["selector"] = draw(st.sampled_from([{}, {"istio": "ig"}, {"app": "a"}, {"app": "b"}, {"app": "none"}]))
+    return made
+
+
+DOCUMENTS = st.lists(
+    st.one_of(selecting_gateways(), test_incremental.routes(), test_incremental.others()), min_size=2, max_size=10
+)
+
+
+class EveryGatewayTests(SynchronousTestCase):
+    """The problems at several gateways, for which no compilation does what others do."""
+
+    @given(DOCUMENTS)
+    @settings(max_examples=100, deadline=None)
+    def test_as_if_each_was_compiled_in_full(self, documents: list[Document]) -> None:
+        """What is left out for a gateway is what another gateway judges."""
+        own = [deployment(name, {"app": name}, namespace="istio-system") for name in "ab"]
+        reading = read_text("\n---\n".join(json.dumps(one) for one in (*documents, *own)), "routes.yaml")
+        resources, refused = latest(reading.resources)[0], reading.refused
+        known = known_gateways([*resources, *refused], ISTIO, any_namespace=False)
+
+        def problems() -> tuple[Problem, ...]:
+            return judge(resources, Proxy({}, "", in_cluster=True), known, known, refused)
+
+        found = problems()
+        with mock.patch.object(judging, "Compiler", lambda proxy, *_: Compiler(proxy)):
+            self.assertEqual(found, problems())
