@@ -319,8 +319,7 @@ class ControlProcess(Service):
 
     def _make_metrics(self) -> GatewayMetrics:
         # Imported here for the same reason.
-        from meshgate.metrics.gateway_metrics import GatewayMetrics
-        from meshgate.metrics.health_metrics import HealthMetrics
+        from meshgate.metrics.gateway_metrics import GatewayMetrics, HealthMetrics
 
         metrics = GatewayMetrics(
             self._reactor, self._reporter, self._feed, self._pool, self._ports, self._compiling.times, self.readiness

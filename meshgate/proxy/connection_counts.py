@@ -17,7 +17,7 @@ that is gone. No label is chosen by a client: a server name counts under the pat
 If all blocks are taken, connections count under the labels ``other``, and :data:`OTHER` says how many those were.
 
 To add a counter of connections, add its word to the block, its family to :mod:`meshgate.metrics.metric_families`, and a
-row to ``_COUNTERS`` of :mod:`meshgate.metrics.connection_metrics`. A new ending needs nothing: all endings have a word
+row to ``_COUNTERS`` of :mod:`meshgate.metrics.gateway_metrics`. A new ending needs nothing: all endings have a word
 each. A counter of the worker as a whole takes the next word of the head, and a row in ``_WORKER_COUNTERS`` there.
 """
 
