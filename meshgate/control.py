@@ -53,6 +53,7 @@ from meshgate.settings.schema import EXTENDED
 from meshgate.settings.section import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
+from meshgate.transport.activation import activated_sockets
 from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
 from meshgate.transport.network import NoSuchTransport, chosen_transport
@@ -153,6 +154,7 @@ class ControlProcess(Service):
             content.listening.defer_accept,
             content.keepalive.client.keepalive(),
             _unix_access(settings),
+            activated_sockets(launch.passed_on if launch is not None else ()),
         )
         self._health = HealthChecks(
             reactor,
@@ -216,8 +218,7 @@ class ControlProcess(Service):
         reporter.started()
         self._tell_if_ready()
         if self._launch is not None:
-            # What the start has made stays, and no later collection of garbage looks at it: with thousands of
-            # resources that takes half a second.
+            # No later collection of garbage looks at what the start has made, which would take up to half a second.
             gc.collect()
             gc.freeze()
 

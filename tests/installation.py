@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from meshgate.cli.init import write_installation
 from meshgate.lab.certificates import CHAIN_FILE
 from meshgate.state.status_text import read_status
-from tests.support import IMPORT_ROOT, TwistdProcess, free_port, new_folder, once_more, wait_for
+from tests.support import IMPORT_ROOT, Program, TwistdProcess, free_port, new_folder, once_more, wait_for
 
 ECHO, SNI = 31400, 31443
 NAME_1, NAME_2 = "simple-sni-1.istioinaction.io", "simple-sni-2.istioinaction.io"
@@ -28,6 +29,7 @@ class Installation:
 
     :param environment: variables for the process on top of the test's own.
     :ivar ports: the ports by those that the default installation has.
+    :ivar activated: listening sockets to pass on to the process, by their names.
     """
 
     def __init__(self, test: TestCase, environment: Mapping[str, str] | None = None) -> None:
@@ -39,10 +41,11 @@ class Installation:
         self.settings = self.folder / "meshgate.yaml"
         self.state = self.folder / "state"
         self.ports: dict[int, int] = {}
+        self.activated: dict[str, socket.socket] = {}
         for file in [self.settings, *self.routes.iterdir()]:
             file.write_text(self.renumber(file.read_text()))
         self.edit_settings(time="0s")  # of the drain: tests that end wait for no connection
-        self.process: TwistdProcess
+        self.process: Program
 
     @property
     def ca_chain(self) -> Path:
@@ -67,10 +70,14 @@ class Installation:
                 raise AssertionError(f"no {key} in the settings")
         self.settings.write_text(text)
 
-    async def start(self, *arguments: str) -> TwistdProcess:
+    async def start(self, *arguments: str) -> Program:
         """Run it until its ports are open."""
         self.process = TwistdProcess(
-            self._test, ["meshgate", "--config", self.settings, *arguments], self.folder, self._environment
+            self._test,
+            ["meshgate", "--config", self.settings, *arguments],
+            self.folder,
+            self._environment,
+            self.activated,
         )
         await self.process.wait_for_output("meshgate is up")
         return self.process

@@ -167,6 +167,7 @@ class Program:
     :param arguments: the program and its arguments.
     :param folder: where it runs; a fresh one unless given.
     :param environment: variables on top of the test's own.
+    :param descriptors: what it inherits besides its output.
     """
 
     def __init__(
@@ -175,6 +176,7 @@ class Program:
         arguments: Sequence[str | Path],
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         outputs = new_folder(test)
         self.folder = folder or new_folder(test)
@@ -190,6 +192,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         self.pid = self._process.pid
         test.addCleanup(self.kill)
@@ -273,6 +276,18 @@ def accepts(address: str, port: int) -> bool:
     return True
 
 
+_PASS_ON = """
+import fcntl, os, sys
+names, numbers, *command = sys.argv[1:]
+for number, copy in enumerate([fcntl.fcntl(int(each), fcntl.F_DUPFD, 100) for each in numbers.split(",")], 3):
+    os.dup2(copy, number)
+    os.close(copy)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(number - 2), LISTEN_FDNAMES=names)
+os.execv(command[0], command)
+"""
+"""Passes sockets on as a service manager does (sd_listen_fds(3))."""
+
+
 class TwistdProcess(Program):
     """
     A real ``twistd -n`` in the foreground, with meshgate's plug-ins on its path and without a pidfile.
@@ -281,6 +296,7 @@ class TwistdProcess(Program):
     :param arguments: the plug-in's name and its options.
     :param folder: where it runs; a fresh one unless given.
     :param environment: variables on top of the test's own.
+    :param activated: listening sockets to pass on, by their names.
     """
 
     def __init__(
@@ -289,11 +305,11 @@ class TwistdProcess(Program):
         arguments: Sequence[str | Path],
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        activated: Mapping[str, socket.socket] | None = None,
     ) -> None:
-        twistd = Path(sys.executable).with_name("twistd")
-        super().__init__(
-            test,
-            [twistd, "-n", "--pidfile=", *arguments],
-            folder,
-            {"PYTHONPATH": str(IMPORT_ROOT), **(environment or {})},
-        )
+        command = [Path(sys.executable).with_name("twistd"), "-n", "--pidfile=", *arguments]
+        numbers = [each.fileno() for each in activated.values()] if activated else []
+        if activated:
+            command = [sys.executable, "-c", _PASS_ON, ":".join(activated), ",".join(map(str, numbers)), *command]
+        variables = {"PYTHONPATH": str(IMPORT_ROOT), **(environment or {})}
+        super().__init__(test, command, folder, variables, numbers)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from twisted.logger import ILogObserver, Logger
 from meshgate.processes.log_file import LogFile
 from meshgate.processes.pidfile import PidfileError, clear_stale, hold, require_writable
 from meshgate.processes.service_log import ServiceLog
+from meshgate.processes.service_manager import PassedOn, take_passed_on
 from meshgate.processes.signals import Signals, restore_defaults
 
 DEFAULT_LOG: Final = "twistd.log"
@@ -81,6 +82,7 @@ class Launch:
     :ivar signals: the signals of the process.
     :ivar log: the program's log, unless ``--logger`` or ``--syslog`` of twistd asks for another one.
     :ivar log_file: its file, if it has one.
+    :ivar passed_on: the descriptors that a service manager has passed on.
     """
 
     _log = Logger()
@@ -93,6 +95,7 @@ class Launch:
         self.log_file: LogFile | None = None
         self.log: ServiceLog | None = None
         self._log_is_stderr = False
+        self.passed_on: Sequence[PassedOn] = ()
         self._pidfile: Path | None = None
         self._wrote_pidfile = False
         self._ending = False
@@ -103,11 +106,16 @@ class Launch:
 
     def prepare(self) -> None:
         """
-        Handle signals from now on, and check the pidfile; in the foreground there is none unless an option names it.
+        Handle signals from now on, take what a service manager has passed on, and check the pidfile; in the foreground
+        there is none unless an option names it.
 
         :raises SystemExit: with a message if the process of the pidfile runs, or if the file cannot be written.
         """
         self.signals.install()
+        try:
+            self.passed_on = take_passed_on(os.environ)
+        except ValueError as error:
+            raise SystemExit(f"{self._name}: socket activation: {error}") from None
         twistd = self._twistd
         if not (self.background or _names_pidfile(twistd)):
             twistd["pidfile"] = ""

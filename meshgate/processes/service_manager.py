@@ -1,8 +1,11 @@
 """
-Notices to a service manager such as systemd (sd_notify(3), sd_watchdog_enabled(3)).
+Notices to a service manager such as systemd (sd_notify(3), sd_watchdog_enabled(3)), and descriptors that it passes on.
 
 It waits for ``READY=1`` before it starts what depends on the gateway, shows the status, and restarts a process that
 does not say in time that it lives. That is said from the reactor, so that a process that hangs says nothing.
+
+It passes on listening sockets by variables (sd_listen_fds(3)), which Twisted removes as soon as its endpoints are
+imported. So they are read from what the process was started with.
 """
 
 from __future__ import annotations
@@ -10,13 +13,72 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 _SOCKET = "NOTIFY_SOCKET"
 _WATCHDOG = "WATCHDOG_USEC"
 _WATCHED = "WATCHDOG_PID"
+_FOR = "LISTEN_PID"
+_COUNT = "LISTEN_FDS"
+_NAMES = "LISTEN_FDNAMES"
+
+FIRST_DESCRIPTOR: Final = 3
+"""The number of the first descriptor that is passed on (SD_LISTEN_FDS_START)."""
+
+UNNAMED: Final = "unknown"
+"""The name of descriptors that have none."""
+
+
+class PassedOn(NamedTuple):
+    """
+    A descriptor that the service manager has passed on.
+
+    :ivar name: ``FileDescriptorName`` of its unit.
+    """
+
+    number: int
+    name: str
+
+
+def passed_on(environment: Mapping[str, str]) -> list[PassedOn]:
+    """
+    Return the descriptors that were passed on to this process; none if the variables are meant for another one.
+
+    :param environment: the variables ``LISTEN_PID``, ``LISTEN_FDS`` and ``LISTEN_FDNAMES``, if they are there.
+    :raises ValueError: if they are malformed. The message is for people.
+    """
+    if _FOR not in environment or _COUNT not in environment or _number(environment, _FOR) != os.getpid():
+        return []
+    count = _number(environment, _COUNT)
+    names = environment[_NAMES].split(":") if _NAMES in environment else [UNNAMED] * count
+    if len(names) != count:
+        raise ValueError(f"{_COUNT} is {count}, but {_NAMES} has {len(names)}: {environment[_NAMES]}")
+    return [PassedOn(number, name) for number, name in enumerate(names, FIRST_DESCRIPTOR)]
+
+
+def take_passed_on(environment: MutableMapping[str, str]) -> list[PassedOn]:
+    """
+    As :func:`passed_on`, by the variables with which this process was started.
+
+    :param environment: loses the variables, so that no child takes the descriptors for its own.
+    """
+    started_with = dict(environment)
+    with suppress(OSError):  # without /proc
+        lines = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+        started_with |= dict(line.split("=", 1) for line in lines if line.startswith((_FOR, _COUNT, _NAMES)))
+    for name in (_FOR, _COUNT, _NAMES):
+        environment.pop(name, None)
+    return passed_on(started_with)
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    text = environment[name]
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise ValueError(f"{name} is {text!r}, and should be a number")
+    return int(text)
 
 
 class ServiceManager:

@@ -228,8 +228,10 @@ class Inbound(SearchOwner):
             pattern, chain = self.match_by_address(sni)
         else:
             chain = listener.chain(sni)
-        if chain is None:
-            self._refuse(otherwise if listener.in_table is not None else _NO_ROUTE)
+        if chain is None and listener.in_table is None:
+            self.close(_NO_ROUTE, at_once=True)  # its socket is open for a moment yet, or a service manager keeps it
+        elif chain is None:
+            self._refuse(otherwise)
         elif listener.access_by_gateway and not self._dataplane.admits_to(chain.gateway, self):
             self.record.gateway = chain.gateway
             self.close(Ending.DENIED)

@@ -16,7 +16,11 @@ class Ending(enum.Enum):
     meaning: str
 
     OK = "ok", "both sides finished, or the client closed and lacked at most a last record (TLS's close_notify)"
-    NO_ROUTE = "no_route", "no chain takes the server name that the client asked for"
+    NO_ROUTE = (
+        "no_route",
+        "no chain takes the server name that the client asked for, or the socket, which systemd keeps open, has no "
+        "listener",
+    )
     NO_SNI = "no_sni", "a well-formed ClientHello without a server name, and no chain takes those"
     NOT_TLS = "not_tls", "the first bytes are not TLS, and no chain takes plain text"
     BAD_HELLO = "bad_hello", "the ClientHello is malformed; never sent to any route"

@@ -196,6 +196,7 @@ CODES: Final[dict[str, str]] = {
     "MG3102": "A worker process does not serve",
     "MG3103": "A setting needs a restart",
     "MG3104": "An address to dial from is not on this machine",
+    "MG3105": "An activated socket has no listener",
 }
 
 

@@ -34,6 +34,7 @@ from meshgate.state.figures import Figures, FiguresFile
 from meshgate.state.folder import LOCK_NAME, FolderInUseError, StateFolder, WriteReport
 from meshgate.state.status_file import StatusFile
 from meshgate.state.status_text import StatusContent
+from meshgate.transport.activation import ActivatedSocket
 from meshgate.transport.own_sockets import is_local_address
 from meshgate.transport.ports import PortFailure, Ports
 from meshgate.workers.pool import WorkerPool
@@ -245,6 +246,7 @@ class Reporter:
             *self.load_problems,
             *self.own_problems.all(),
             *map(self._port_problem, self._ports.failures),
+            *map(_unclaimed_problem, self._ports.unclaimed),
             *self._pool.problems(),
             *self.compilation.problems,
         ]
@@ -305,6 +307,11 @@ class Reporter:
         except OSError:
             if not self._stopped:
                 self._status.write_soon()  # which tries again until it succeeds
+
+
+def _unclaimed_problem(activated: ActivatedSocket) -> Problem:
+    message = f"the activated socket {activated} has no listener: its connections are reset"
+    return Problem(Severity.WARNING, "MG3105", message, Phase.ANALYSIS)
 
 
 class Recoveries:

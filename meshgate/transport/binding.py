@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import ListenerKey
@@ -80,15 +80,22 @@ class Binding:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self.both_families)
         return made
 
+    def address(self) -> Any:
+        """
+        Return the address as sockets take and give it.
+
+        :raises OSError: if its zone does not exist.
+        """
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return socket.getaddrinfo(self.host, self.port, self.family, socket.SOCK_STREAM, 0, numeric)[0][4]
+
     def bind(self, unbound: socket.socket) -> None:
         """
         Bind a socket to this address.
 
         :raises OSError: when the kernel refuses.
         """
-        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        address = socket.getaddrinfo(self.host, self.port, self.family, socket.SOCK_STREAM, 0, numeric)[0][4]
-        unbound.bind(address)
+        unbound.bind(self.address())
 
     def overlaps(self, host: str) -> bool:
         """Return True if a socket that listens on another address would take connections to this one, or vice versa."""

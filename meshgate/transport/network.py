@@ -218,13 +218,13 @@ class _TwistedPort:
 
 
 def _unix_port(reactor: Any, listening: socket.socket, factory: Any) -> Any:
-    """Adopt a Unix socket as the reactor does, but leave its permissions and its path, which others use."""
+    """Adopt a Unix socket as the reactor does, but leave its permissions, its path and its queue, which others use."""
     port: Any = unix.Port._fromListeningDescriptor(reactor, listening.fileno(), factory)  # type: ignore[no-untyped-call]
     name = listening.getsockname()
     if isinstance(name, str):
         port.mode = stat.S_IMODE(os.stat(name).st_mode)
     port.startListening()
-    port._bindPath = b"\0"
+    port._bindPath, port._shouldShutdown = b"\0", False
     return port
 
 

@@ -12,6 +12,8 @@ The invariants:
 - A port that stays wanted is not touched; live connections outlast the port that accepted them.
 - New ports open before old ones close, so that a port that changes its address families always has a socket.
 - A wanted port that cannot be opened is tried again, after :data:`FIRST_RETRY` to :data:`LAST_RETRY` seconds.
+- An activated socket is never shut down, since the service manager holds it, too. While no listener wants it, its
+  connections are accepted and reset (as ``no_route``), so that its clients do not wait for nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
@@ -32,6 +34,9 @@ from meshgate.routing.table import Listener, ListenerKey
 from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
 from meshgate.transport.network import Network, Port
 from meshgate.transport.unix_binding import UnixAccess, open_unix_sockets, remove_path
+
+if TYPE_CHECKING:
+    from meshgate.transport.activation import ActivatedSocket
 
 #: Seconds until a port that cannot be opened is tried again: the first time, and at most; doubled in between.
 FIRST_RETRY: Final = 1.0
@@ -80,21 +85,37 @@ def accept_here(network: Network, factory_for: Callable[[ListenerKey], IProtocol
 
 
 class _Open:
-    """One open port."""
+    """
+    One open port.
+
+    :param activated: the activated socket of which the sockets are copies; None if they are the gateway's own.
+    """
 
     def __init__(
-        self, key: ListenerKey, sockets: Sequence[socket.socket], serve: Serve, keepalive: Keepalive | None
+        self,
+        key: ListenerKey,
+        sockets: Sequence[socket.socket],
+        serve: Serve,
+        keepalive: Keepalive | None,
+        activated: ActivatedSocket | None = None,
     ) -> None:
         self.key = key
-        self._last = sockets[0].dup() if sockets[0].family == socket.AF_UNIX else None
-        self.number: int = 0 if self._last is not None else sockets[0].getsockname()[1]
+        self.activated = activated
+        is_unix = sockets[0].family == socket.AF_UNIX
+        self._last = sockets[0].dup() if is_unix and activated is None else None
+        self.number: int = 0 if is_unix else sockets[0].getsockname()[1]
         self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
         self._port = serve(key, sockets)
         self._deferred = False
         self._keepalive = keepalive
 
     def close(self) -> Deferred[object]:
-        """Accept the connections that wait, and stop listening. The path of a Unix socket is removed."""
+        """
+        Accept the connections that wait, and stop listening. The path of a Unix socket is removed. An activated socket
+        keeps its queue.
+        """
+        if self.activated is not None:
+            return self._port.stop()
         return self._port.finish().addCallback(self._remove_path)
 
     def _remove_path(self, result: object) -> object:
@@ -138,6 +159,7 @@ class Ports:
     :param on_change: called when a port that failed opens or fails for another reason; never within
         :meth:`reconcile`.
     :param copies: number of sockets for each port; the kernel spreads the port's connections over them.
+    :param activated: the activated sockets, each for the listener of its address.
     :ivar backlog: connections that may wait to be accepted on each socket, for ports that will be opened.
     :ivar unix_access: who may connect to the Unix sockets that will be opened.
     :ivar deferring: True to accept connections only with their first bytes on listeners whose clients speak first; a
@@ -156,6 +178,7 @@ class Ports:
         deferring: bool = False,
         keepalive: Keepalive | None = _SYSTEMS_OWN,
         unix_access: UnixAccess = UnixAccess(),  # noqa: B008 -- it is immutable
+        activated: Sequence[ActivatedSocket] = (),
     ) -> None:
         self._clock = clock
         self._serve = serve
@@ -165,9 +188,11 @@ class Ports:
         self.unix_access = unix_access
         self.deferring = deferring
         self.keepalive = keepalive
+        self._activated = activated
         self._has_ipv6 = ipv6_exists()
         self._open: dict[_Identity, _Open] = {}
         self._failing: dict[_Identity, _Failing] = {}
+        self._unclaimed: dict[ActivatedSocket, _Open] = {}
         self._closing: dict[_Open, Deferred[object]] = {}
 
     @property
@@ -180,6 +205,12 @@ class Ports:
     def listening(self) -> tuple[ListenerKey, ...]:
         """The listeners whose ports are open, in the order of their keys."""
         return tuple(sorted(port.key for port in self._open.values()))
+
+    @property
+    def unclaimed(self) -> tuple[ActivatedSocket, ...]:
+        """The activated sockets that no listener wants."""
+        claimed = {port.activated for port in self._open.values()}
+        return tuple(each for each in self._activated if each not in claimed)
 
     def reconcile(self, wanted: Iterable[Listener]) -> tuple[PortFailure, ...]:
         """
@@ -201,10 +232,26 @@ class Ports:
             else:
                 self._open[identity].keep_alive(self.keepalive)
                 self._open[identity].defer_accept(self.deferring and listener.sniffs)
+        leaving = [self._open.pop(identity) for identity in going]
+        leaving += self._reconcile_unclaimed({listener.key for listener in listeners.values()})
         # New ports are open by now: a port that changes its address families always has a socket.
-        for identity in going:
-            self._close(identity)
+        for port in leaving:
+            self._close(port)
         return self.failures
+
+    def _reconcile_unclaimed(self, wanted: Collection[ListenerKey]) -> list[_Open]:
+        """
+        Open a port for each activated socket that no listener wants.
+
+        :return: the ports of sockets for which that is no longer so.
+        """
+        # A listener with the same address that cannot use the socket must not get its clients, either.
+        alone = [each for each in self.unclaimed if each.key not in wanted]
+        for each in alone:
+            if each not in self._unclaimed:
+                sockets = each.copies(self._copies, self.keepalive)
+                self._unclaimed[each] = _Open(each.key, sockets, self._serve, self.keepalive, each)
+        return [self._unclaimed.pop(each) for each in tuple(self._unclaimed) if each not in alone]
 
     def close(self) -> Deferred[None]:
         """
@@ -212,6 +259,7 @@ class Ports:
 
         :return: fires when they are free.
         """
+        self._activated = ()
         self.reconcile(())
         return DeferredList(list(self._closing.values())).addCallback(lambda _: None)
 
@@ -219,23 +267,32 @@ class Ports:
         """Open a port, or have it tried again after so many seconds."""
         identity = (listener.key, listener.dual_stack)
         try:
-            sockets = self._open_sockets(listener)
+            sockets, activated = self._open_sockets(listener)
         except BindError as error:
             if error.is_missing:
                 delay = FIRST_RETRY  # a virtual address may move here at any time, and then every second counts
             retry = self._clock.callLater(delay, self._retry, identity)
             self._failing[identity] = _Failing(listener, error, delay, retry)
             return
-        opened = self._open[identity] = _Open(listener.key, sockets, self._serve, self.keepalive)
+        opened = self._open[identity] = _Open(listener.key, sockets, self._serve, self.keepalive, activated)
         opened.defer_accept(self.deferring and listener.sniffs)
 
-    def _open_sockets(self, listener: Listener) -> list[socket.socket]:
-        if listener.key.bind.startswith(UNIX_PREFIX):
-            return open_unix_sockets(listener.key.bind, self.backlog, self._copies, self.unix_access)
-        binding = binding_for(listener.key, listener.dual_stack, self._has_ipv6)
-        ports = (*self._open.values(), *self._closing)
+    def _open_sockets(self, listener: Listener) -> tuple[list[socket.socket], ActivatedSocket | None]:
+        """Open sockets, or take copies of the activated one for the address, which is returned with them."""
+        is_unix = listener.key.bind.startswith(UNIX_PREFIX)
+        binding = listener.key.bind if is_unix else binding_for(listener.key, listener.dual_stack, self._has_ipv6)
+        activated = next((each for each in self._activated if each.is_for(binding)), None)
+        if activated is not None:
+            return activated.copies(self._copies, self.keepalive), activated
+        if isinstance(binding, str):
+            return open_unix_sockets(binding, self.backlog, self._copies, self.unix_access), None
+        ports = (*self._open.values(), *self._unclaimed.values(), *self._closing)
         ours = {inode: port.number for port in ports for inode in port.inodes}
-        return open_sockets(binding, self.backlog, ours, self._copies, self.keepalive)
+        try:
+            return open_sockets(binding, self.backlog, ours, self._copies, self.keepalive), None
+        except BindError as error:
+            conflict = next(filter(None, (each.conflict(binding) for each in self._activated)), "")
+            raise BindError(conflict, error.is_missing) if conflict else error from None
 
     def _retry(self, identity: _Identity) -> None:
         failing = self._failing.pop(identity)
@@ -244,8 +301,7 @@ class Ports:
         if now is None or str(now.error) != str(failing.error):
             self._on_change()
 
-    def _close(self, identity: _Identity) -> None:
-        port = self._open.pop(identity)
+    def _close(self, port: _Open) -> None:
         closed = self._closing[port] = port.close()
 
         def forget(_: object) -> None:

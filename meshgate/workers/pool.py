@@ -339,8 +339,8 @@ class WorkerPool:
         self._end_when_gone()
 
     def port_is_closed(self, id: SocketId) -> bool:  # noqa: A002
-        """True if the port of a socket is closing; False if another worker takes the socket over."""
-        return id[0] not in self._ports
+        """True if nobody accepts on a socket any more; False if another worker or process goes on with it."""
+        return any(port.number == id[0] and port.finishing for port in self._closing)
 
     def close_port(self, port: _Port) -> None:
         """Have all workers release the sockets of a port."""
@@ -413,12 +413,14 @@ class _Port:
     One listening port, on which all workers accept.
 
     :ivar sockets: the sockets, one for each slot. The workers have copies of them, which share their options.
+    :ivar finishing: workers that release a socket accept first what waits in its queue, and shut it down.
     """
 
     def __init__(self, pool: WorkerPool, number: int, key: ListenerKey, sockets: Sequence[socket]) -> None:
         self.number = number
         self.key = key
         self.sockets = sockets
+        self.finishing = False
         self._pool = pool
         self._closed: Deferred[object] = Deferred()
 
@@ -433,12 +435,14 @@ class _Port:
             keep_alive(listening, keepalive)
 
     def stop(self) -> Deferred[object]:
-        """Stop listening. The result fires when no worker accepts any more."""
+        """As :class:`~meshgate.transport.network.Port`. The result fires when no worker accepts any more."""
         self._pool.close_port(self)
         return self._closed
 
-    finish = stop
-    """Workers that release a socket of a closing port accept first what waits in its queue."""
+    def finish(self) -> Deferred[object]:
+        """As :class:`~meshgate.transport.network.Port`: workers accept first what waits in the queues."""
+        self.finishing = True
+        return self.stop()
 
     def closed(self) -> None:
         """Close the sockets: no worker holds a copy any more."""

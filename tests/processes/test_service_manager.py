@@ -7,14 +7,15 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from meshgate.processes.service_manager import ServiceManager
-from tests.support import TwistdProcess, require_program, wait_for
+from meshgate.processes.service_manager import ServiceManager, passed_on
+from tests.support import IMPORT_ROOT, TwistdProcess, require_program, wait_for
 
 UNIT = Path(__file__).parents[2] / "etc" / "meshgate.service"
 
@@ -84,6 +85,67 @@ class ServiceManagerTests(SynchronousTestCase):
             service = ServiceManager(clock, dict(environment))
             service.ready("serves")
             self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class PassedOnTests(SynchronousTestCase):
+    """Descriptors that are passed on (sd_listen_fds(3))."""
+
+    def variables(self, count: str = "2", pid: str = "", **names: str) -> dict[str, str]:
+        """The variables for this process."""
+        return {"LISTEN_PID": pid or str(os.getpid()), "LISTEN_FDS": count, **names}
+
+    def test_names(self) -> None:
+        """Each descriptor has its name; without names, all have the one that systemd gives them."""
+        self.assertEqual(passed_on(self.variables(LISTEN_FDNAMES="web:api")), [(3, "web"), (4, "api")])
+        self.assertEqual(passed_on(self.variables(LISTEN_FDNAMES="web:")), [(3, "web"), (4, "")])
+        self.assertEqual(passed_on(self.variables()), [(3, "unknown"), (4, "unknown")])
+
+    def test_nothing_was_passed_on(self) -> None:
+        """So it is without variables, with those of another process, and with no descriptor."""
+        for variables in (
+            {},
+            {"LISTEN_FDS": "1"},
+            self.variables(pid=str(os.getppid())),
+            self.variables("x", pid=str(os.getppid())),
+            self.variables("0"),
+        ):
+            self.assertEqual(passed_on(variables), [])
+
+    def test_malformed(self) -> None:
+        """The message names the variable and what it is."""
+        for name, value in (
+            ("LISTEN_FDS", "two"),
+            ("LISTEN_FDS", "-1"),
+            ("LISTEN_FDS", ""),
+            ("LISTEN_FDS", "9" * 10),
+            ("LISTEN_PID", "1x"),
+            ("LISTEN_PID", "\u0663"),
+        ):
+            error = self.assertRaises(ValueError, passed_on, self.variables() | {name: value})
+            self.assertEqual(str(error), f"{name} is {value!r}, and should be a number")
+        error = self.assertRaises(ValueError, passed_on, self.variables("1", LISTEN_FDNAMES="a:b"))
+        self.assertEqual(str(error), "LISTEN_FDS is 1, but LISTEN_FDNAMES has 2: a:b")
+
+    def test_twisted_is_first(self) -> None:
+        """They are found although Twisted's endpoints have removed the variables, and no child gets those."""
+        program = (
+            "import os, twisted.internet.endpoints; from meshgate.processes.service_manager import take_passed_on;"
+            "print(take_passed_on(os.environ), [name for name in os.environ if 'LISTEN' in name])"
+        )
+        found = subprocess.run(
+            [
+                "/bin/sh",
+                "-c",
+                'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web exec "$0" -c "$1"',
+                sys.executable,
+                program,
+            ],
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": str(IMPORT_ROOT)},
+            check=True,
+        ).stdout
+        self.assertEqual(found, "[PassedOn(number=3, name='web')] []\n")
 
 
 class RealTests(TestCase):

@@ -38,10 +38,18 @@ OUT: Final = 0x4
 ERROR: Final = 0x8
 _HUP: Final = 0x10
 _RDHUP: Final = 0x2000
+_EXCLUSIVE: Final = 1 << 28
 _ET: Final = 1 << 31
 
 READ: Final = IN | _RDHUP | _ET
 """Incoming bytes and ends of streams; epoll reports errors and hang-ups in any case."""
+
+ACCEPTABLE: Final = IN | _EXCLUSIVE
+"""
+Connections that wait to be accepted. Of the processes that share the socket and wait for an event, one is woken for
+each; those that are busy see the connections later, if they are still there. Kernels before 4.5 wake all of them. Such
+a descriptor cannot be modified, only dropped and watched again.
+"""
 
 READ_WRITE: Final = READ | OUT
 

@@ -16,7 +16,7 @@ from meshgate.routing.connection_policy import Keepalive
 from meshgate.transport.binding import accept_waiting, defer_accept
 from meshgate.transport.descriptors import PortLoad, Shortage
 from meshgate.transport.keepalive import keep_alive
-from meshgate.transport.lean.poller import IN, Poller
+from meshgate.transport.lean.poller import ACCEPTABLE, IN, Poller
 from meshgate.transport.lean.sockets import Socket, accept, accept_unix
 from meshgate.transport.lean.transport import LeanTransport
 from meshgate.transport.own_sockets import OwnSockets
@@ -60,8 +60,8 @@ class LeanPort:
         self.name: str = getattr(factory, "logPrefix", str)()
         self._load: Callable[[], PortLoad] = getattr(factory, "load", PortLoad)
         self._open = True
+        self._watching = False
         factory.doStart()
-        poller.watch(self._descriptor, self.ready, 0)
         self.resume()
         shortage.add(self)
         self._forget = own.add(listening)
@@ -72,7 +72,7 @@ class LeanPort:
             self._open = False
             self._shortage.forget(self)
             self._forget()
-            self._poller.drop(self._descriptor)
+            self.pause()
             self._socket.close()
             self._factory.doStop()
         return succeed(None)
@@ -96,14 +96,20 @@ class LeanPort:
         keep_alive(self._socket, keepalive)
 
     def pause(self) -> None:
-        """Leave connections in the kernel's queue."""
-        self._poller.modify(self._descriptor, 0)
+        """Leave connections in the kernel's queue, for others that share the socket or for later."""
+        if self._watching:
+            self._watching = False
+            self._poller.drop(self._descriptor)
 
     def resume(self) -> None:
         """Accept connections again, the longest waiting ones first."""
-        if self._open:
-            # Level-triggered: connections that are left in the queue are reported again.
-            self._poller.modify(self._descriptor, IN if self._shortage.allows(self) else 0)
+        if self._open and self._shortage.allows(self):
+            if not self._watching:
+                self._watching = True
+                # Level-triggered: connections that are left in the queue are reported again.
+                self._poller.watch(self._descriptor, self.ready, ACCEPTABLE)
+        else:
+            self.pause()
 
     def load(self) -> PortLoad:
         """As :class:`~meshgate.transport.descriptors.Pausable`."""
