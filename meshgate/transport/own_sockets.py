@@ -141,7 +141,7 @@ def is_local_address(address: IPv4Address | IPv6Address, zone: str = "") -> bool
     try:
         return _route_type(address, zone) == _LOCAL
     except (OSError, AttributeError, struct.error):
-        return False  # the kernel cannot be asked, so the address is dialed like any other
+        return _is_own_source(address, zone)  # no netlink sockets, as in the service unit or without Linux
 
 
 def _route_type(address: IPv4Address | IPv6Address, zone: str) -> int:
@@ -158,6 +158,17 @@ def _route_type(address: IPv4Address | IPv6Address, zone: str) -> int:
     (kind,) = struct.unpack_from("=H", answer, 4)
     (route_type,) = struct.unpack_from("=B", answer, 16 + 7)
     return int(route_type) if kind == _NEW_ROUTE else 0
+
+
+def _is_own_source(address: IPv4Address | IPv6Address, zone: str) -> bool:
+    """Return True if packets to an address would come from it: from where else, if it is this machine's."""
+    try:
+        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as asking:
+            target: tuple[str | int, ...] = (str(address), 9)
+            asking.connect(target if address.version == 4 else (*target, 0, _interface(zone) if zone else 0))
+            return ip_address(asking.getsockname()[0].partition("%")[0]) == address
+    except OSError:
+        return False  # there is no way to the address
 
 
 def _interface(zone: str) -> int:

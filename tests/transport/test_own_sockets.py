@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import ip_address
+from unittest import mock
 
 from twisted.trial.unittest import TestCase
 
+from meshgate.transport import own_sockets
 from meshgate.transport.binding import Binding
 from meshgate.transport.own_sockets import REMEMBERED_FOR, OwnSockets, is_local_address
 from tests.networks import enter_own_network, set_kernel
@@ -117,3 +120,12 @@ class CoverTests(TestCase):
         elsewhere = ["10.1.0.6", "10.1.0.255", "203.0.113.1", "2001:db8::6", "255.255.255.255"]
         found = [address for address in here + elsewhere if is_local_address(ip_address(address))]
         self.assertEqual(found, here)
+
+    def test_without_netlink(self) -> None:
+        """Where the service unit forbids to ask for routes, the source address of packets to an address tells."""
+        refused = OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        self.patch(own_sockets, "_route_type", mock.Mock(side_effect=refused))
+        self.own.add(self.listen("::", both_families=True))
+        ours = ["127.0.0.9", "10.1.0.5", "192.0.2.77", "2001:db8::5", "fe80::5%d0"]
+        elsewhere = ["10.1.0.6", "10.1.0.255", "203.0.113.1", "2001:db8::6", "fe80::5%d1", "fe80::77%d0"]
+        self.assertEqual(self.covered(*ours, *elsewhere), ours)
