@@ -2,14 +2,18 @@
 A soak of the metrics: many series are read quickly and hold no worker, and names of strangers leave nothing behind.
 
 A gateway gets a route for each of many names, and a connection to each, so that it has many series. Its metrics are
-read while a client measures short connections through its worker. Then strangers ask for names without a route, each
-for another one: neither the number of lines nor the memory of the gateway may grow. Run it as ``python -m
-benchmarks.metrics_soak``; it prints the figures, and exits with 1 if one is beyond its limit.
+read while a client measures short connections through its worker, and while nobody connects: the worker may not spend
+more time then than when nobody reads. Then strangers ask for names without a route, each for another one: neither the
+number of lines nor the memory of the gateway may grow. Run it as ``python -m benchmarks.metrics_soak``; it prints the
+figures, and exits with 1 if one is beyond its limit. With ``--json docs/benchmarks/metrics_soak.json``, the page about
+metrics shows the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,12 +21,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any, NamedTuple
 
-from benchmarks.counters import private_bytes
+from benchmarks.counters import cpu_time, private_bytes
 from benchmarks.gateways import Choice, prepare, started
+from benchmarks.machine import revision
 from benchmarks.processes import ROOT, BenchmarkError, Load, Server, backend, build, free_port
+from benchmarks.scale import machine
 from meshgate.proxy.connection_counts import ConnectionCounts, region_bytes
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.record import ConnectionRecord
@@ -38,6 +46,26 @@ LOAD = (1_000, 1, 300)
 
 MOST_GROWTH = 3_000_000
 """Bytes by which the memory of all processes may grow meanwhile: allocators keep some of what connections had."""
+
+ANSWERS = 20
+"""Answers while nobody connects."""
+
+MOST_WORKER_TIME = 0.001
+"""Seconds of processor time that the worker may spend for each of these answers, beyond what it spends without."""
+
+
+class Finding(NamedTuple):
+    """
+    Something that was measured.
+
+    :ivar text: the figures in a line for people.
+    :ivar fits: True if they are within their limits.
+    :ivar figures: the same by name.
+    """
+
+    text: str
+    fits: bool
+    figures: Mapping[str, float]
 
 
 class MetricsSoak:
@@ -77,13 +105,15 @@ class MetricsSoak:
             latency = load.work()["latency_us"]
         return {name: latency[name] / 1000 for name in ("p50", "p99")}
 
+    def worker_time(self, seconds: float) -> float:
+        """The processor time that the workers spend in so many seconds."""
+        before = cpu_time(self._server.carriers())
+        time.sleep(seconds)
+        return (cpu_time(self._server.carriers()) - before).total
 
-def run(routes: int, strangers: int) -> Iterator[tuple[str, bool]]:
-    """
-    Run it.
 
-    :return: lines for people, each with True if the figure is within its limit.
-    """
+def run(routes: int, strangers: int) -> Iterator[Finding]:
+    """Run it."""
     build(interpreted=True)
     with backend() as target, tempfile.TemporaryDirectory() as name:
         folder, port, metrics = Path(name), free_port(), free_port()
@@ -94,10 +124,11 @@ def run(routes: int, strangers: int) -> Iterator[tuple[str, bool]]:
             soak.load(max(routes, 100), routes, 500)
             time.sleep(1)
             yield from _reading(soak)
+            yield _worker(soak)
             yield from _strangers(soak, strangers)
 
 
-def _reading(soak: MetricsSoak) -> Iterator[tuple[str, bool]]:
+def _reading(soak: MetricsSoak) -> Iterator[Finding]:
     quiet = soak.load(*LOAD)
     over, answers = threading.Event(), list[tuple[float, int]]()
 
@@ -114,17 +145,42 @@ def _reading(soak: MetricsSoak) -> Iterator[tuple[str, bool]]:
         thread.join()
     seconds, lines = median(seconds for seconds, _ in answers), answers[-1][1]
     fits = seconds * min(1.0, LINES / lines) <= MOST_SECONDS
-    yield f"{lines} lines are read in {seconds:.3f} s (median of {len(answers)})", fits
-    yield (
-        (
-            f"connections take {quiet['p50']:.2f} ms (p99 {quiet['p99']:.1f} ms); "
-            f"while this is read five times a second, {busy['p50']:.2f} ms (p99 {busy['p99']:.1f} ms)"
-        ),
-        True,
+    text = f"{lines} lines are read in {seconds:.3f} s (median of {len(answers)})"
+    yield Finding(text, fits, {"lines": lines, "answer_ms": round(seconds * 1000)})
+    text = (
+        f"connections take {quiet['p50']:.2f} ms (p99 {quiet['p99']:.1f} ms); "
+        f"while this is read five times a second, {busy['p50']:.2f} ms (p99 {busy['p99']:.1f} ms)"
     )
+    figures = {"quiet_p50_ms": quiet["p50"], "quiet_p99_ms": quiet["p99"]}
+    figures |= {"read_p50_ms": busy["p50"], "read_p99_ms": busy["p99"]}
+    yield Finding(text, True, {name: round(value, 2) for name, value in figures.items()})
 
 
-def _strangers(soak: MetricsSoak, strangers: int) -> Iterator[tuple[str, bool]]:
+def _worker(soak: MetricsSoak) -> Finding:
+    """The time of the worker, which nobody connects to, for answers."""
+    began, over = time.monotonic(), threading.Event()
+
+    def read() -> None:
+        for _ in range(ANSWERS):
+            soak.scrape()
+        over.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    busy = 0.0
+    while not over.is_set():
+        busy += soak.worker_time(0.5)
+    thread.join()
+    idle = soak.worker_time(time.monotonic() - began)
+    each = max(0.0, busy - idle) / ANSWERS
+    text = (
+        f"the worker spends {busy * 1000:.1f} ms while {ANSWERS} answers are made, and {idle * 1000:.1f} ms in the "
+        "same time without"
+    )
+    return Finding(text, each <= MOST_WORKER_TIME, {"worker_ms": round(busy * 1e3, 1), "idle_ms": round(idle * 1e3, 1)})
+
+
+def _strangers(soak: MetricsSoak, strangers: int) -> Iterator[Finding]:
     for number in range(2_000):  # a first round, to warm up
         soak.connect(f"w{number}.stranger.example.org")
     time.sleep(1)
@@ -134,25 +190,32 @@ def _strangers(soak: MetricsSoak, strangers: int) -> Iterator[tuple[str, bool]]:
         soak.connect(f"s{number}.stranger.example.org")
     time.sleep(1)
     grown, more = soak.memory() - memory, soak.scrape()[1] - lines
-    yield f"{strangers} names of strangers add {more} lines", more == 0
-    yield f"and {grown / 1e6:.2f} MB of memory", grown <= MOST_GROWTH
+    yield Finding(f"{strangers} names of strangers add {more} lines", more == 0, {"live_lines": more})
+    figures = {"live_mb": round(grown / 1e6, 2), "live_names": strangers}
+    yield Finding(f"and {grown / 1e6:.2f} MB of memory", grown <= MOST_GROWTH, figures)
 
 
-def counted(strangers: int) -> Iterator[tuple[str, bool]]:
+def counted(strangers: int) -> Iterator[Finding]:
     """Count connections for names of strangers without making them: the counts themselves must not grow."""
-    memory = bytearray(region_bytes())
-    counts = ConnectionCounts(memory)
+    counts = ConnectionCounts(bytearray(region_bytes()))
     counts.listener_block("127.0.0.1:443")
     counts.news()
+    memory = 0
     for number in range(strangers):
+        if number == min(1_000, strangers // 2):
+            memory = private_bytes([os.getpid()])
         record = ConnectionRecord(number, 0.0, 0.0, "127.0.0.1:443", ("192.0.2.1", 5))
         record.sni, record.ending = f"s{number}.stranger.example.org", Ending.NO_ROUTE
         counts.ended(record)
+    grown = private_bytes([os.getpid()]) - memory
     blocks, patterns = counts.news()
-    yield (
-        f"{strangers} counted names of strangers add {len(blocks)} series and {len(patterns)} patterns",
-        not (blocks or patterns),
+    text = (
+        f"{strangers} counted names of strangers add {len(blocks)} series, {len(patterns)} patterns and "
+        f"{grown / 1e6:.2f} MB of memory"
     )
+    figures = {"counted_names": strangers, "counted_series": len(blocks) + len(patterns)}
+    fits = not (blocks or patterns) and grown <= MOST_GROWTH
+    yield Finding(text, fits, {**figures, "counted_mb": round(grown / 1e6, 2)})
 
 
 def main() -> int:
@@ -161,16 +224,25 @@ def main() -> int:
     parser.add_argument("--routes", type=int, default=300, help="the number of routes (default: %(default)s)")
     parser.add_argument("--strangers", type=int, default=20_000, help="connections of strangers (default: %(default)s)")
     parser.add_argument("--counted", type=int, default=1_000_000, help="counted ones besides (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
     fine = True
+    figures: dict[str, Any] = {
+        "machine": machine(),
+        "revision": revision(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     try:
-        for lines in (run(options.routes, options.strangers), counted(options.counted)):
-            for line, fits in lines:
-                print(line if fits else f"BEYOND ITS LIMIT: {line}", flush=True)
+        for findings in (run(options.routes, options.strangers), counted(options.counted)):
+            for text, fits, found in findings:
+                print(text if fits else f"BEYOND ITS LIMIT: {text}", flush=True)
                 fine = fine and fits
+                figures |= found
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0 if fine else 1
 
 

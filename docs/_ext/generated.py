@@ -19,7 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks.table import as_rst, machine_text
+from benchmarks.pairs import AFTER, rows
+from benchmarks.table import as_rst, machine_text, rst_table
 from meshgate.cli import main
 from meshgate.metrics.metric_families import FAMILIES
 from meshgate.proxy.endings import Ending
@@ -36,6 +37,8 @@ CODES_PAGE_NAME = "reference/codes"
 RESULTS = DOCS / "benchmarks" / "results.json"
 SCALE = DOCS / "explanation" / "scale.json"
 API_SCALE = DOCS / "explanation" / "api_scale.json"
+METRICS_PAIRS = DOCS / "benchmarks" / "metrics_pairs.json"
+METRICS_SOAK = DOCS / "benchmarks" / "metrics_soak.json"
 
 SCALE_ROWS = {
     "``meshgate check`` over all files": "{check_seconds} s, {check_mib} MiB",
@@ -70,6 +73,23 @@ API_SCALE_ROWS = {
     ),
 }
 """The same of :func:`api_scale` and ``api_scale.json``."""
+
+
+METRICS_SOAK_ROWS = {
+    "an answer with so many lines, while connections are made": "{lines} lines, {answer_ms} ms",
+    "a short connection, median (99th percentile), while nobody reads": "{quiet_p50_ms} ms ({quiet_p99_ms} ms)",
+    "a short connection, median (99th percentile), while metrics are read five times a second": (
+        "{read_p50_ms} ms ({read_p99_ms} ms)"
+    ),
+    "the worker's processor time for 20 answers while nobody connects (without them)": "{worker_ms} ms ({idle_ms} ms)",
+    "lines and memory that connections with as many server names without a route add": (
+        "{live_names} names: {live_lines} lines, {live_mb} MB"
+    ),
+    "series and memory that such names add where connections are counted": (
+        "{counted_names} names: {counted_series} series, {counted_mb} MB"
+    ),
+}
+"""The same of :func:`metrics_soak` and ``metrics_soak.json``."""
 
 
 def endings() -> Iterator[str]:
@@ -129,6 +149,20 @@ def scale() -> Iterator[str]:
 def api_scale() -> Iterator[str]:
     """The figures of the last ``python -m benchmarks.api_scale --json docs/explanation/api_scale.json``."""
     yield from _figures(API_SCALE, API_SCALE_ROWS)
+
+
+def metrics_pairs() -> Iterator[str]:
+    """The figures of the last ``python -m benchmarks.pairs --metrics --json docs/benchmarks/metrics_pairs.json``."""
+    results = json.loads(METRICS_PAIRS.read_text())
+    yield from rst_table(rows(results["costs"], metrics=True))
+    pairs = min(map(len, results["costs"].values()))
+    run = {**results, "revision": results[AFTER][:7], "rounds": pairs}
+    yield _text(f"Measured on {machine_text(run)}.")
+
+
+def metrics_soak() -> Iterator[str]:
+    """The figures of the last ``python -m benchmarks.metrics_soak --json docs/benchmarks/metrics_soak.json``."""
+    yield from _figures(METRICS_SOAK, METRICS_SOAK_ROWS)
 
 
 def _figures(file: Path, titles: Mapping[str, str]) -> Iterator[str]:
@@ -209,6 +243,8 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "scale": scale,
     "api_scale": api_scale,
     "metrics": metrics,
+    "metrics_pairs": metrics_pairs,
+    "metrics_soak": metrics_soak,
     "alerts": alerts,
 }
 

@@ -15,6 +15,6 @@ class MetricsSoakTests(TestCase):
 
     async def test_in_small(self) -> None:
         """Series are read in time, and strangers leave nothing behind."""
-        lines = await deferToThread(lambda: [*run(20, 300), *counted(20_000)])
-        self.assertEqual([line for line, fits in lines if not fits], [])
-        self.assertEqual(len(lines), 5)
+        findings = await deferToThread(lambda: [*run(20, 300), *counted(20_000)])
+        self.assertEqual([each.text for each in findings if not each.fits], [])
+        self.assertEqual(len(findings), 6)
