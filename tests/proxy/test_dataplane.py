@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import subprocess
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from meshgate.lab.certificates import make_leaf, make_root
 from meshgate.proxy.connection import LINGER
 from meshgate.proxy.dataplane import ServedListener
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.relay import GRACE
 from meshgate.proxy.sides import Upstream
-from meshgate.routing.table import Chain, Destination, Listener, ListenerKey, RoutingTable
+from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
 from tests.hello_builder import build_hello
+from tests.key_pairs import pem
 from tests.peers import LOOPBACK, GatewayUnderTest, Origin, Peer, chain, on_every_transport, sni_listener, tcp_listener
-from tests.support import free_port, reactor, wait_for
+from tests.support import free_port, new_folder, reactor, require_program, wait_for
 
 KEY = ListenerKey("0.0.0.0", 443)
 EXACT, SUFFIX, ANY = (Chain((), name, "tls", "", "", ()) for name in ("exact", "suffix", "any"))
@@ -66,6 +73,39 @@ class DataplaneTests(TestCase):
             client.send(hello)
             await client.got(greeting)
             await (await origin.peer()).got(hello)
+
+    async def test_certificates_pass_through(self) -> None:
+        """The endpoint verifies the client's certificate, and the client that of the endpoint, as without a gateway."""
+        now = datetime.now(UTC)
+        root, folder = make_root(now), new_folder(self)
+        (folder / "server").write_bytes(b"".join(pem(make_leaf(root, "server", ["a.example.com"], now))))
+        (folder / "ca").write_bytes(pem(root)[0])
+        made = [require_program("openssl"), *["req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=client"]]
+        made += ["-keyout", str(folder / "key"), "-out", str(folder / "client")]
+        subprocess.run(made, check=True, capture_output=True)
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "client"))
+        server.verify_mode = ssl.CERT_REQUIRED
+        server.load_cert_chain(folder / "server")
+        client = ssl.create_default_context(cafile=str(folder / "ca"))
+        client.load_cert_chain(folder / "client", folder / "key")
+
+        def serve(listening: socket.socket) -> str:
+            with server.wrap_socket(listening.accept()[0], server_side=True) as end:
+                end.sendall(b"welcome")
+                return str(end.getpeercert()["subject"][0][0][1])  # type: ignore[index]
+
+        def ask(port: int) -> bytes:
+            connected = socket.create_connection((LOOPBACK, port), timeout=20)
+            with client.wrap_socket(connected, server_hostname="a.example.com") as end:
+                return end.recv(7)
+
+        with socket.create_server((LOOPBACK, 0)) as listening:
+            listening.settimeout(20)
+            listener = sni_listener({"a.example.com": Endpoint(LOOPBACK, listening.getsockname()[1])})
+            self.gateway.serve(listener)
+            seen = deferToThread(serve, listening)
+            self.assertEqual(await deferToThread(ask, self.gateway.addresses[listener.key][1]), b"welcome")
+            self.assertEqual(await seen, "client")
 
     async def test_weights_split_connections(self) -> None:
         """Connections follow the weights; a weight of 0 gets none."""
