@@ -219,13 +219,13 @@ class ClusterTests(SynchronousTestCase):
 
     def test_an_ejection_is_shared(self) -> None:
         """Failures in any worker count, and all leave out what one has ejected; the share of all endpoints holds."""
-        memory = bytearray(bytes_for(2))
-        one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
+        memory = bytearray(bytes_for(3))
+        one, other, third = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(3))
         detecting = replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 34, 0)))
         for worker in (one, other, one):
             next_of(worker.of(detecting))
             worker.of(detecting).failed(worker.of(detecting).loads[1], 0, 0, RNG)
-        for worker in (one, other):
+        for worker in (one, other, third):
             self.assertEqual({next_of(worker.of(detecting), 9) for _ in range(9)}, {1, 3})
             self.assertIn(("ejected", 30.0), [(each.state, each.until) for each in worker.left_out(9)])
         for _ in range(2):

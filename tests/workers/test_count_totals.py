@@ -270,6 +270,8 @@ class GoneTests(SynchronousTestCase):
         self.workers.replace(0)
         self.assertEqual(self.shown()[endpoint_of(1)], 1)
         self.workers.review(table_of(2), FORGET_AFTER + 1)
-        self.workers.connection(0, 2)
+        for port in (2, 21, 22, 23):
+            self.workers.connection(0, port)
         self.workers.report(0)
-        self.assertEqual(self.shown(), {endpoint_of(2): 2})
+        shown = {endpoint_of(2): 2, **{endpoint_of(port): 1 for port in (21, 22, 23)}}
+        self.assertEqual(self.shown(), shown)
