@@ -42,8 +42,6 @@ _HOST_NAME: Final = 0
 #: The size of legacy_version and random in bytes, after which the session id begins.
 _SESSION_ID_AT: Final = 34
 
-_extension_header = struct.Struct(">HH").unpack_from
-
 _VERSION_NAMES: Final = {
     0x0300: "SSL 3.0",
     0x0301: "TLS 1.0",
@@ -121,13 +119,13 @@ def read_client_hello(data: bytes, start: int, end: int, records: int) -> Client
     :param records: the number of TLS records that carried the message.
     :raises BadHello: the message is malformed; the error says how.
     """
-    found = _find_extensions(data, _skip_to_extensions(data, start, end), end)
-    versions = _read_versions(_content(data, found[_SUPPORTED_VERSIONS])) if _SUPPORTED_VERSIONS in found else ()
+    server_name, alpn, versions, ech = _find_extensions(data, _skip_to_extensions(data, start, end), end)
+    offered = _read_versions(_content(data, versions)) if versions else ()
     return ClientHello(
-        _read_server_name(_content(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
-        _read_alpn(_content(data, found[_ALPN])) if _ALPN in found else (),
-        versions or (data[start] << 8 | data[start + 1],),
-        _ENCRYPTED_CLIENT_HELLO in found,
+        _read_server_name(_content(data, server_name)) if server_name else None,
+        _read_alpn(_content(data, alpn)) if alpn else (),
+        offered or (data[start] << 8 | data[start + 1],),
+        ech,
         records,
         end - start + 4,
     )
@@ -160,35 +158,48 @@ def _skip_to_extensions(data: bytes, start: int, end: int) -> int:
     return at
 
 
-def _find_extensions(data: bytes, at: int, end: int) -> dict[int, int]:
+def _find_extensions(data: bytes, at: int, end: int) -> tuple[int, int, int, bool]:
     """
-    Find the extensions in their block, which ends with the message.
+    Find the extensions that matter in their block, which ends with the message.
 
     No type may come twice (RFC 8446, section 4.2): with two server names, each reader could choose another one.
 
-    :return: the index of the content of each extension, by its type.
+    :return: the index of the content of server_name, of ALPN and of supported_versions, or 0; and True if there is an
+        encrypted_client_hello.
     """
-    found: dict[int, int] = {}
+    server_name = alpn = versions = 0
+    ech = False
     if at == end:
-        return found
+        return server_name, alpn, versions, ech
     if at + 2 > end:
         raise BadHello("one byte follows the compression methods, too little for extensions")
     size = data[at] << 8 | data[at + 1]
     at += 2
     if at + size != end:
         raise BadHello(f"the extensions take {size} bytes, but the ClientHello has {end - at} for them")
+    kinds: set[int] = set()
+    count = 0
     while at < end:
         start = at + 4
         if start > end:
             raise BadHello("the extensions end within the header of one")
-        kind, size = _extension_header(data, at)
+        kind, size = data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3]
         at = start + size
         if at > end:
             raise BadHello(f"extension {kind} takes {size} bytes, but {end - start} are left")
-        if kind in found:
+        kinds.add(kind)
+        count += 1
+        if len(kinds) < count:
             raise BadHello(f"extension {kind} comes twice")
-        found[kind] = start
-    return found
+        if kind == _SERVER_NAME:
+            server_name = start
+        elif kind == _ALPN:
+            alpn = start
+        elif kind == _SUPPORTED_VERSIONS:
+            versions = start
+        elif kind == _ENCRYPTED_CLIENT_HELLO:
+            ech = True
+    return server_name, alpn, versions, ech
 
 
 def _content(data: bytes, start: int) -> bytes:
