@@ -40,8 +40,24 @@ def describe() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": f"{platform.system()} {platform.release()}",
-        "python_optimized": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
+        "python_build": python_build(
+            sysconfig.get_config_var("CONFIG_ARGS") or "",
+            sys.base_prefix == "/usr" and Path("/etc/debian_version").exists(),
+        ),
     }
+
+
+def python_build(configured: str, debian: bool) -> str:
+    """
+    How a Python was built. Debian's packages are optimized by a profile of a run, but their ``sysconfig`` does not say
+    so: it describes the shared library, which is built apart, and which the interpreter does not use.
+
+    :param configured: the arguments of ``configure``.
+    :param debian: it is a package of Debian or a descendant.
+    """
+    if "--enable-optimizations" in configured:
+        return "configured with --enable-optimizations"
+    return "of Debian, optimized by a profile" if debian else "configured without --enable-optimizations"
 
 
 def cpu_model(cpuinfo: str) -> str:

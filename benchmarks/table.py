@@ -174,11 +174,8 @@ def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:
 def machine_text(results: Mapping[str, Any]) -> str:
     """Machine, versions and commit, in a sentence."""
     machine = results["machine"]
-    builds = {True: " configured with --enable-optimizations", False: " configured without --enable-optimizations"}
-    build = builds.get(machine.get("python_optimized"), "")
-    versions = ", ".join(
-        f"{name} {version}{build if name == 'python' else ''}" for name, version in results["versions"].items()
-    )
+    builds = {"python": f" {machine['python_build']}"} if "python_build" in machine else {}
+    versions = ", ".join(f"{name} {version}{builds.get(name, '')}" for name, version in results["versions"].items())
     return (
         f"{machine['processors']} processors ({machine['cpu']}), {machine['memory_gib']} GiB, {machine['kernel']}; "
         f"{versions}; commit {results['revision']}; {results['rounds']} rounds, {results['date']}"

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.__main__ import read_options
 from benchmarks.gateways import Choice, prepare
-from benchmarks.machine import cpu_model, version_in
+from benchmarks.machine import cpu_model, python_build, version_in
 from benchmarks.peers import NAME, PEERS, routes
 from benchmarks.processes import ROOT, client_hello, free_port, proxy, wait_until
 from meshgate.providers.registry import find_factories
@@ -171,6 +171,15 @@ class MachineTests(SynchronousTestCase):
         """The first number is the version."""
         texts = ("nginx version: nginx/1.22.1\n", "HAProxy version 2.6.12-1+deb12u4 2026/10/17", "sniproxy 0.6")
         self.assertEqual([version_in(text) for text in texts], ["1.22.1", "2.6.12", "0.6"])
+
+    def test_python_build(self) -> None:
+        """A Python says in its configuration if it is optimized, but for Debian's, of which it is known."""
+        self.assertEqual(
+            python_build("'--enable-shared' '--enable-optimizations'", debian=True),
+            "configured with --enable-optimizations",
+        )
+        self.assertEqual(python_build("'--enable-shared'", debian=True), "of Debian, optimized by a profile")
+        self.assertEqual(python_build("'--enable-shared'", debian=False), "configured without --enable-optimizations")
 
     def test_cpu_model(self) -> None:
         """The first processor's name, or that of the architecture."""
