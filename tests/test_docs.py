@@ -6,7 +6,7 @@ import re
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from meshgate.api.foreign_resources import ORIGIN
+from meshgate.api.unstored_objects import ORIGIN
 from tests.support import IMPORT_ROOT
 from tests.test_layers import ABOVE, LAYERS, ROOT
 

@@ -24,8 +24,6 @@ from meshgate.api.answering import Answering
 from meshgate.api.api_port import ApiPort
 from meshgate.api.collection import Collection
 from meshgate.api.conditions import overruled
-from meshgate.api.foreign_resources import ForeignResources
-from meshgate.api.gateway_service import GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.history_answer import MOST_CHANGES
 from meshgate.api.object_events import EventRecorder
 from meshgate.api.object_validation import MOST_WARNINGS, reading_of, reads_the_same, sentence
@@ -40,6 +38,7 @@ from meshgate.api.schemas import kind_definitions
 from meshgate.api.sqlite_store import FILE_NAME, SqliteStore
 from meshgate.api.status_writer import StatusWriter
 from meshgate.api.store_interface import Object, StoreError
+from meshgate.api.unstored_objects import ForeignResources, GatewayPort, gateway_service, gateway_service_status
 from meshgate.api.web import ApiSite
 from meshgate.processes.launch import StartError
 from meshgate.providers.interfaces import ISnapshotSink

@@ -21,10 +21,9 @@ from meshgate.resources.problem import Problem, Severity
 from meshgate.resources.reader import DOCUMENTS_AT_ONCE, read_in_phases
 from meshgate.resources.resource import Resource
 from meshgate.resources.wording import count_of
-from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, compile_table
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
-from meshgate.routing.compile.judging import judge
+from meshgate.routing.compile.shown_problems import judge, one_for_each_cause
 from meshgate.routing.tell.statuses import ResourceCounts, all_statuses
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from meshgate.resources.wording import count_of
 from meshgate.routing.access_lists import AccessEntries
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import KnownGateway, Proxy
-from meshgate.routing.compile.judging import proxy_of
 from meshgate.routing.compile.known_gateways import ISTIO_NAME, find_gateway, known_gateways, short_names
+from meshgate.routing.compile.shown_problems import proxy_of
 from meshgate.routing.proxy_headers import NO_HEADERS
 from meshgate.settings.schema import EXTENDED, SettingsFile
 

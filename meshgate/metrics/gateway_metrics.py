@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 
 from meshgate.health.health_checks import HealthChecks
 from meshgate.metrics import metric_families as f
-from meshgate.metrics.collector import GatewayCollector
+from meshgate.metrics.metric_families import GatewayCollector
 from meshgate.metrics.metrics_server import MetricsServer
 from meshgate.metrics.process_metrics import LagClock, process_metrics
 from meshgate.metrics.readiness import Readiness

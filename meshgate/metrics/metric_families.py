@@ -2,19 +2,24 @@
 The metric families: their names, types, labels and meanings. The documentation and the tests are made from them.
 
 Names, units and types follow Prometheus' conventions: base units, ``_total`` for counters (which the client library
-adds), and no name that says a label. To add a family, add a constant here and have a source of
-:mod:`meshgate.metrics.collector` make it; a test compares what a gateway exposes with this list.
+adds), and no name that says a label. To add a family, add a constant here and have a source make it; a test compares
+what a gateway exposes with this list.
+
+The collector makes every metric when somebody asks. Nothing is kept for a scrape, and no worker is asked: each source
+reads what the control process and the memory shared with the workers have. A source is a function that returns
+families; to add one, pass it to :meth:`GatewayCollector.add`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
@@ -314,3 +319,29 @@ API_ANSWERS: Final = Family(
 
 FAMILIES: Final = tuple(each for each in list(globals().values()) if isinstance(each, Family))
 """Every family, in the order of this file."""
+
+
+Source = Callable[[], Iterable[FamilyMetric]]
+"""Makes some families."""
+
+
+class GatewayCollector(Collector):
+    """Every family of the gateway."""
+
+    def __init__(self) -> None:
+        self._sources: list[Source] = []
+
+    def add(self, source: Source) -> None:
+        """Add a source of families."""
+        self._sources.append(source)
+
+    def collect(self) -> Iterator[FamilyMetric]:
+        """Make all families; one without samples is left out."""
+        for source in self._sources:
+            for metric in source():
+                if metric.lines:
+                    yield metric
+
+    def text(self, openmetrics: bool) -> str:
+        """Return every family in OpenMetrics, or in Prometheus' own text format."""
+        return "".join(metric.text(openmetrics) for metric in self.collect()) + ("# EOF\n" if openmetrics else "")

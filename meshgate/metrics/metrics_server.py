@@ -20,7 +20,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from meshgate.metrics.collector import GatewayCollector
+from meshgate.metrics.metric_families import GatewayCollector
 from meshgate.metrics.readiness import Check
 from meshgate.processes.launch import StartError
 from meshgate.routing.addresses import host_port

@@ -24,9 +24,9 @@ from meshgate.providers.feed import FeedState
 from meshgate.resources.latest import LatestResources
 from meshgate.resources.phases import Rest, at_once, no_rest
 from meshgate.resources.resource import Resource, ResourceKey
-from meshgate.routing.compile.common_causes import one_for_each_cause
 from meshgate.routing.compile.compiler import Compilation, Compiler, compile_change
 from meshgate.routing.compile.gateway_proxy import Proxy
+from meshgate.routing.compile.shown_problems import one_for_each_cause
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.statuses import ResourceCounts, all_statuses
 

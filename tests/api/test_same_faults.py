@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.api.answering import Answering
-from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.object_validation import MOST_WARNINGS, sentence
 from meshgate.api.refusal import RefusedError
 from meshgate.api.requests import Answer, ApiRequest
 from meshgate.api.resource_types import ResourceType, type_of_kind
 from meshgate.api.status_writer import StatusWriter
+from meshgate.api.unstored_objects import ForeignResources
 from meshgate.providers.compiling import CompilerState, compile_state
 from meshgate.providers.feed import FeedState
 from meshgate.resources.documents import items_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.api.foreign_resources import ForeignResources
 from meshgate.api.status_writer import StatusWriter
+from meshgate.api.unstored_objects import ForeignResources
 from meshgate.providers.compiling import CompilerState, compile_state
 from meshgate.providers.feed import FeedState
 from meshgate.resources.phases import at_once

@@ -1,4 +1,4 @@
-"""Tests of :mod:`meshgate.api.status_writer` and :mod:`meshgate.api.foreign_resources`."""
+"""Tests of :mod:`meshgate.api.status_writer` and :mod:`meshgate.api.unstored_objects`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from meshgate.api.collection import WriteOptions
-from meshgate.api.foreign_resources import ORIGIN, ForeignResources
 from meshgate.api.status_writer import StatusWriter
+from meshgate.api.unstored_objects import ORIGIN, ForeignResources
 from meshgate.providers.compiling import CompilerState, compile_state
 from meshgate.providers.feed import FeedState
 from meshgate.resources.phases import at_once

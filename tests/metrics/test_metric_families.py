@@ -10,7 +10,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from twisted.trial.unittest import SynchronousTestCase
 
-from meshgate.metrics.collector import GatewayCollector
 from meshgate.metrics.metric_families import (
     BUILD,
     COMPILING,
@@ -19,6 +18,7 @@ from meshgate.metrics.metric_families import (
     FAMILIES,
     GENERATION,
     FamilyMetric,
+    GatewayCollector,
     LabelValues,
 )
 from meshgate.proxy.connection_counts import SECONDS

@@ -26,12 +26,6 @@ from meshgate.resources.kinds.virtualservice import VirtualService
 from meshgate.resources.problem import Problem
 from meshgate.resources.resource import Resource, ResourceKey
 from meshgate.routing.analysis.analysis_input import AnalysisInput, SubsetOwners
-from meshgate.routing.analysis.destination_rule_checks import (
-    idle_subsets,
-    rules_of_unknown_hosts,
-    unknown_hosts,
-    unverified_servers,
-)
 from meshgate.routing.analysis.gateway_checks import (
     Binding,
     bindings_of,
@@ -42,7 +36,15 @@ from meshgate.routing.analysis.gateway_checks import (
     shared_certificates,
     terminates_tls,
 )
-from meshgate.routing.analysis.service_checks import conflicting_protocols, missing_addresses, unnamed_protocols
+from meshgate.routing.analysis.host_checks import (
+    conflicting_protocols,
+    idle_subsets,
+    missing_addresses,
+    rules_of_unknown_hosts,
+    unknown_hosts,
+    unnamed_protocols,
+    unverified_servers,
+)
 from meshgate.routing.analysis.virtual_service_checks import (
     host_index,
     hostless_destinations,
