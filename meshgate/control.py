@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from meshgate import __version__
@@ -33,7 +34,7 @@ from meshgate.processes.clock import Delay
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.processors import give_way
 from meshgate.processes.service_manager import ServiceManager
-from meshgate.providers.compiling import CompilerState, Compiling, compile_state
+from meshgate.providers.compiling import Compiling
 from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.first_read import FILE_NAME as FIRST_READ
 from meshgate.providers.first_read import FirstRead
@@ -41,18 +42,17 @@ from meshgate.providers.interfaces import ProviderContext
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
 from meshgate.proxy.access_log import AccessLogError
-from meshgate.resources.phases import at_once
-from meshgate.resources.problem import Phase, Problem, Severity, has_errors
+from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.log_sections import STANDARD_OUTPUT
-from meshgate.settings.schema import EXTENDED
 from meshgate.settings.section import API_PROVIDER, UNUSABLE
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
+from meshgate.succession import Succession
 from meshgate.transport.activation import activated_sockets
 from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
@@ -65,6 +65,8 @@ from meshgate.workers.worker_settings import serving_settings
 if TYPE_CHECKING:
     from meshgate.api.configuration_api import ConfigurationApi
     from meshgate.metrics.gateway_metrics import GatewayMetrics
+
+Listen = Callable[..., IListeningPort]
 
 PORTS_LOGGED = 20
 """The number of ports that the log names at the start; the others are counted."""
@@ -90,29 +92,6 @@ def make_control_process(path: Path, reactor: Any, launch: Launch | None = None)
     except NoSuchTransport as error:
         problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
         raise SettingsError([problem]) from None
-
-
-def validate(path: Path, reactor: Any) -> int:
-    """
-    Load and compile everything as the gateway would, open no port, and print the problems as ``meshgate check`` does.
-
-    :return: an exit status: 1 if there is an error, else 0.
-    :raises SettingsError: if the settings cannot be used.
-    """
-    from meshgate.report import print_problems  # a running gateway has no use for tables and colors
-
-    registry = find_factories()
-    settings = load_settings(path, registry)
-    feed = Feed(reactor, lambda state: None)
-    providers = Providers(feed)
-    providers.apply(settings.providers, _context(settings, reactor))
-    state = feed.flush()
-    feed.stop()
-    providers.stop()
-    compilation = at_once(compile_state(state, _proxy(settings), 1, CompilerState()))
-    problems = (*registry.problems, *settings.warnings, *compilation.problems)
-    print_problems(problems, compilation.counts)
-    return 1 if has_errors(problems) else 0
 
 
 class ControlProcess(Service):
@@ -164,12 +143,16 @@ class ControlProcess(Service):
             lambda: self._settings.content.upstream_source,
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
-        self._lab = Lab(reactor)
-        self._api = self._new_api() if content.api else None
+        self._succession = Succession(
+            reactor, launch, self._manager, self._reporter, self._ports, workers, self._compiling.idle, self._go_on
+        )
+        listen = self._succession.services.listen
+        self._lab = Lab(reactor, listen)
+        self._api = self._succession.api = self._new_api(listen) if content.api else None
         self._first_read: FirstRead | None = None
         self._drain_delay = Delay(reactor)
         self.readiness = Readiness(self._reporter, self._feed, self._pool, self._ports)
-        self._metrics = self._make_metrics() if counting else None
+        self._metrics = self._make_metrics(listen) if counting else None
 
     def startService(self) -> None:
         """
@@ -183,6 +166,10 @@ class ControlProcess(Service):
             reporter.begin()
             self._apply_to_process(settings)
             self._log_start(settings)
+
+            # Providers publish what they find; the feed's state is compiled to a table.
+            self._providers.apply(settings.providers, _context(settings, self._reactor))
+            self._succession.take(lambda: self._compiling.compile_now(self._feed.flush(), _proxy(settings)))
             reporter.open_folder(settings.state_dir)
             raise_limit()
             give_way()
@@ -191,8 +178,6 @@ class ControlProcess(Service):
             self._pool.start()
             self._lab.start(settings.content.lab, settings.state_dir)
 
-            # Providers publish what they find; the feed's state is compiled to a table.
-            self._providers.apply(settings.providers, _context(settings, self._reactor))
             self._start_api(settings)
             if self._metrics is not None and settings.content.metrics is not None:
                 self._metrics.start(settings.content.metrics)
@@ -228,10 +213,14 @@ class ControlProcess(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._succession.abandon()
         self.readiness.draining = "the gateway is stopping"
         self._manager.stopping()
-        drain = self._settings.content.drain
-        await self._drain_delay.pass_time(drain.delay)
+        drain, replaced = self._settings.content.drain, self._succession.is_over
+        if not replaced:
+            await self._drain_delay.pass_time(drain.delay)
+        elif self._metrics is not None:
+            await self._metrics.stop()
         self._reporter.stopping()
         self._feed.stop()
         self._compiling.stop()
@@ -239,7 +228,7 @@ class ControlProcess(Service):
         await self._providers.stop()
         if self._api is not None:
             await self._api.stop()
-        closed = self._ports.close()
+        closed = await self._succession.leave_ports() if replaced else self._ports.close()
         await self._pool.stop(drain.time)
         await closed
         await self._lab.stop()
@@ -257,9 +246,20 @@ class ControlProcess(Service):
         if self.running:
             self._pool.reopen_log()
 
+    def upgrade(self) -> None:
+        """Start the next version of the gateway, which takes over."""
+        if self.running:
+            self._succession.upgrade()
+
+    def _go_on(self, again: bool) -> None:
+        if again:
+            self.reload()
+        else:
+            self._compile_soon(self._feed.flush())
+
     def reload(self) -> None:
         """Read everything again: settings, routes, and the file of the access log. Broken settings change nothing."""
-        if not self.running:
+        if not self.running or self._succession.postpones_reload():
             return
         self._manager.reloading()
         problems = self._reporter.own_problems
@@ -298,7 +298,8 @@ class ControlProcess(Service):
     # A change of the routes.
 
     def _compile_soon(self, state: FeedState) -> None:
-        self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
+        if not self._succession.frozen:
+            self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
 
     def _dated(self, state: FeedState) -> FeedState:
         """A state whose resources all have an age, where the API may create others; the API shows them, too."""
@@ -306,11 +307,11 @@ class ControlProcess(Service):
             return state
         return replace(state, resources=self._api.show_resources(self._first_read.dated(state.resources)))
 
-    def _new_api(self) -> ConfigurationApi:
+    def _new_api(self, listen: Listen) -> ConfigurationApi:
         # Imported here, since a gateway without the API has no use for its modules and the web server.
         from meshgate.api.configuration_api import ConfigurationApi
 
-        return ConfigurationApi(self._reactor, self._feed.sink(API_PROVIDER), self._serves)
+        return ConfigurationApi(self._reactor, self._feed.sink(API_PROVIDER), self._serves, listen)
 
     def _start_api(self, settings: Settings) -> None:
         content = settings.content
@@ -318,13 +319,11 @@ class ControlProcess(Service):
             self._api.start(content.api, settings.state_dir, content.default_namespace, content.gateway.namespace)
             self._first_read = FirstRead(settings.state_dir / API_FOLDER / FIRST_READ, time.time)
 
-    def _make_metrics(self) -> GatewayMetrics:
-        # Imported here for the same reason.
+    def _make_metrics(self, listen: Listen) -> GatewayMetrics:
         from meshgate.metrics.gateway_metrics import GatewayMetrics, HealthMetrics
 
-        metrics = GatewayMetrics(
-            self._reactor, self._reporter, self._feed, self._pool, self._ports, self._compiling.times, self.readiness
-        )
+        reporter, feed, pool, ports, times = self._reporter, self._feed, self._pool, self._ports, self._compiling.times
+        metrics = GatewayMetrics(self._reactor, reporter, feed, pool, ports, times, self.readiness, listen)
         metrics.describe(__version__, compiled_text(), self._transport)
         metrics.collector.add(HealthMetrics(self._health).metrics)
         if self._api is not None:
@@ -353,8 +352,8 @@ class ControlProcess(Service):
             self._api.compiled(compilation)
 
     def _tell_if_ready(self) -> None:
-        """Tell the service manager once all workers serve the latest table."""
-        if self._serves():
+        """Tell the process before and the service manager once all workers serve the latest table."""
+        if self._serves() and self._succession.settle(self._tell_if_ready):
             self._manager.ready(f"serves generation {self._reporter.table.generation}")
 
     def _workers_changed(self) -> None:
@@ -439,21 +438,7 @@ class ControlProcess(Service):
 
 
 def _proxy(settings: Settings) -> Proxy:
-    """The gateway as Istio would see it."""
-    content = settings.content
-    extended = content.semantics == EXTENDED
-    gateway = content.gateway
-    return Proxy(
-        gateway.labels,
-        gateway.namespace,
-        content.domain_suffix,
-        extended,
-        ipv6=ipv6_exists(),
-        locality=gateway.locality,
-        node=gateway.node,
-        headers=content.listening.proxy_protocol.defaults(),
-        checks=content.health.checks_by_host(content.default_namespace, content.domain_suffix),
-    )
+    return settings.proxy(ipv6=ipv6_exists())
 
 
 def _unix_access(settings: Settings) -> UnixAccess:

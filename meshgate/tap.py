@@ -30,7 +30,8 @@ class Options(usage.Options):
     longdesc = (
         "An L4 ingress gateway that reads Istio's YAML: TCP ports and TLS SNI passthrough. "
         "'meshgate init DIR' writes an installation to start from. "
-        "SIGHUP reads everything again; SIGUSR1 reopens the logs; SIGTERM drains and ends; SIGQUIT ends at once."
+        "SIGHUP reads everything again; SIGUSR1 reopens the logs; "
+        "SIGUSR2 starts the next version, which takes over; SIGTERM drains and ends; SIGQUIT ends at once."
     )
     optFlags = [["validate", None, "Load everything, print the problems, and exit with 0 or 1."]]  # noqa: RUF012
     optParameters = [["config", "c", None, "The settings file."]]  # noqa: RUF012
@@ -76,14 +77,37 @@ def makeService(options: Options) -> IService:
 
 
 def _validate(path: Path, reactor: Any) -> int | str:
-    """Validate, and return an exit status or a message."""
-    from meshgate.control import validate
-    from meshgate.settings.load import SettingsError
+    """
+    Load and compile everything as the gateway would, open no port, and print the problems as ``meshgate check`` does.
 
+    :return: an exit status, 1 if there is an error, else 0; or a message, if the settings cannot be used.
+    """
+    from meshgate.providers.compiling import CompilerState, compile_state
+    from meshgate.providers.feed import Feed
+    from meshgate.providers.interfaces import ProviderContext
+    from meshgate.providers.registry import find_factories
+    from meshgate.providers.running import Providers
+    from meshgate.report import print_problems
+    from meshgate.resources.phases import at_once
+    from meshgate.resources.problem import has_errors
+    from meshgate.settings.load import SettingsError, load_settings
+    from meshgate.transport.binding import ipv6_exists
+
+    registry = find_factories()
     try:
-        return validate(path, reactor)
+        settings = load_settings(path, registry)
     except SettingsError as error:
         return str(error)
+    feed = Feed(reactor, lambda state: None)
+    providers = Providers(feed)
+    providers.apply(settings.providers, ProviderContext(reactor, settings.content.default_namespace))
+    state = feed.flush()
+    feed.stop()
+    providers.stop()
+    compilation = at_once(compile_state(state, settings.proxy(ipv6=ipv6_exists()), 1, CompilerState()))
+    problems = (*registry.problems, *settings.warnings, *compilation.problems)
+    print_problems(problems, compilation.counts)
+    return 1 if has_errors(problems) else 0
 
 
 def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
@@ -94,4 +118,6 @@ def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
         gateway = make_control_process(path, reactor, launch)
     except SettingsError as error:
         launch.fail(str(error))
-    return launch.run(gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload))
+    return launch.run(
+        gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload, gateway.upgrade)
+    )

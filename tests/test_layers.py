@@ -31,7 +31,7 @@ LAYERS = [
     "api",
 ]
 """From the lowest up; a folder within one of them belongs to it."""
-ABOVE = ["testing", "report", "control", "tap", "cli", "__main__"]
+ABOVE = ["testing", "report", "succession", "control", "tap", "cli", "__main__"]
 """Everything else, from the lowest up: the modules at the top, and the commands."""
 PURE = ("wire", "resources", "routing")
 """The layers that parse and decide: they do no input or output."""

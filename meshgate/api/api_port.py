@@ -131,10 +131,11 @@ class ApiPort:
         tokens = self._credentials.tokens if self._credentials is not None else ()
         self.access = Access(tokens, self._names(), anonymous)
 
-    def listen(self, site: ApiSite) -> None:
+    def listen(self, site: ApiSite, listen: Callable[..., IListeningPort] | None = None) -> None:
         """
         Listen, and write the kubeconfig files.
 
+        :param listen: opens the port, as IReactorTCP.listenTCP does; None for that of the reactor.
         :raises CannotListenError: if the port cannot be bound.
         :raises OSError: if a file cannot be written.
         """
@@ -144,7 +145,7 @@ class ApiPort:
             self._context = CurrentContext(self._credentials)
             self._certificate = self._credentials.certificate.read_bytes()
             factory = TlsSite(self._context, site)
-        self._port = self._reactor.listenTCP(settings.port, factory, interface=settings.bind)
+        self._port = (listen or self._reactor.listenTCP)(settings.port, factory, interface=settings.bind)
         self._write_kubeconfigs()
         if self._credentials is not None:
             self._looking.start(CHECKED_EVERY, now=False)

@@ -91,6 +91,8 @@ class Collection(ShownObjects):
         self._store = store
         self._on_change = on_change
         self._randomness = randomness
+        #: Why nothing may be written for now, for people; empty if it may.
+        self.frozen = ""
         self._locks: dict[tuple[str, Key], DeferredLock] = {}
         # The last revision that the store was given; what is written becomes visible later.
         self._written = 0
@@ -274,6 +276,8 @@ class Collection(ShownObjects):
         self, type_: ResourceType, key: Key, before: Object | None, after: Object | None, author: Author
     ) -> Object:
         """Have the store write a change, and show it."""
+        if self.frozen:
+            raise RefusedError(503, self.frozen, type=type_, name=key[1], headers={"retry-after": "1"})
         stored_as = self._written = max(self._written, self.revision) + 1
         stored = rules.with_revision(after, stored_as) if after is not None else None
         served = self._types[type_.qualified_name]

@@ -18,6 +18,7 @@ from typing import Any, Final
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from meshgate.api.answering import Answering
@@ -65,12 +66,20 @@ class ConfigurationApi:
 
     :param sink: gets the routes of the store's objects.
     :param ready: returns True once workers serve the routes.
+    :param listen: opens the port, as IReactorTCP.listenTCP does; None for that of the reactor.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, sink: ISnapshotSink, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        sink: ISnapshotSink,
+        ready: Callable[[], bool],
+        listen: Callable[..., IListeningPort] | None = None,
+    ) -> None:
         self._reactor = reactor
+        self._listen = listen
         self._sink = sink
         self._ready = ready
         self._store: SqliteStore | None = None
@@ -118,7 +127,7 @@ class ConfigurationApi:
                 done.addErrback(lambda failure: self._log.failure("the lab's pods could not be started", failure))
             answering = Answering(self._collection, self._ready, self._analyzed, self._log_of, time.time, randomness)
             self._site = ApiSite(answering, port.access, self._reactor)
-            port.listen(self._site)
+            port.listen(self._site, self._listen)
             self._port = port
         except StoreError as error:
             raise StartError(str(error)) from None
@@ -140,8 +149,26 @@ class ConfigurationApi:
             await self._pods.stop()
         if self._store is not None:
             await self._store.close()
+        if self._site is not None:
+            self._site.end_connections()
         self._store = self._collection = self._site = self._port = self._pods = None
         self._foreign = self._statuses = None
+
+    @property
+    def runs_pods(self) -> bool:
+        """True if the lab's pods listen on ports of this process."""
+        return self._pods is not None and self._pods.listens
+
+    async def freeze(self) -> None:
+        """Refuse writes from now on, until :meth:`thaw`, and finish those that have begun."""
+        if self._collection is not None and self._store is not None:
+            self._collection.frozen = "nothing is written while the gateway is upgraded; try again in a moment"
+            await self._store.settled()
+
+    def thaw(self) -> None:
+        """Take writes again."""
+        if self._collection is not None:
+            self._collection.frozen = ""
 
     def answers(self) -> Mapping[int, int]:
         """The number of answers by their HTTP status."""

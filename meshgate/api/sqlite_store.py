@@ -110,6 +110,10 @@ class SqliteStore:
         """Read the last changes as :meth:`IObjectStore.history` says."""
         return self._ask(lambda connection: _history(connection, limit))
 
+    def settled(self) -> Deferred[None]:
+        """Fire once everything is written that was given so far."""
+        return self._ask(lambda connection: None)
+
     def close(self) -> Deferred[None]:
         """Close the file as :meth:`IObjectStore.close` says."""
         closed = self._ask(sqlite3.Connection.close)

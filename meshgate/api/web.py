@@ -59,7 +59,7 @@ class ApiSite(StockFactory):
 
     :param reactor: for timers.
     :ivar answers: the number of answers by their status.
-    :ivar connections: the number of connections.
+    :ivar connections: the connections.
     """
 
     noisy = False
@@ -69,7 +69,7 @@ class ApiSite(StockFactory):
         self.answering = answering
         self.access = access
         self.clock = reactor
-        self.connections = 0
+        self.connections: set[ApiChannel] = set()
         self.requests = 0
         self.answers: Counter[int] = Counter()
         self.watches: set[WatchStream] = set()
@@ -77,7 +77,7 @@ class ApiSite(StockFactory):
 
     def buildProtocol(self, addr: Any) -> Any:
         """Make the protocol of a connection; None for one more than there may be, which is closed."""
-        if self.connections >= CONNECTIONS_AT_ONCE:
+        if len(self.connections) >= CONNECTIONS_AT_ONCE:
             return None
         channel: Any = ApiChannel(self)
         channel.factory, channel.requestFactory = self, self._request
@@ -97,6 +97,11 @@ class ApiSite(StockFactory):
         for log in list(self.logs):
             log.end()
 
+    def end_connections(self) -> None:
+        """Close the connections, which clients keep for their next requests."""
+        for connection in tuple(self.connections):
+            connection.loseConnection()  # type: ignore[no-untyped-call]
+
 
 class ApiChannel(HTTPChannel):
     """One connection, on which each request has to be complete in time."""
@@ -108,7 +113,7 @@ class ApiChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """Count the connection, and wait for its first request."""
-        self._site.connections += 1
+        self._site.connections.add(self)
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._begin_deadline()
 
@@ -124,7 +129,7 @@ class ApiChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""
-        self._site.connections -= 1
+        self._site.connections.discard(self)
         self._end_deadline()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 

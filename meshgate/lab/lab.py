@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
-from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.interfaces import IListeningPort, IReactorTCP
 
 from meshgate.lab.certificates import CHAIN_FILE, ensure_certificates
 from meshgate.lab.echo import echo_service
@@ -28,10 +28,12 @@ class Lab:
     The services of the lab, if the settings ask for any.
 
     :param reactor: provides IReactorTCP, IReactorTime and IReactorCore.
+    :param listen: opens ports, as IReactorTCP.listenTCP does.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, listen: Callable[..., IListeningPort]) -> None:
         self._reactor = reactor
+        self._listen = listen
         self._services: IService | None = None
 
     def start(self, settings: LabSettings | None, state_dir: Path) -> None:
@@ -44,7 +46,7 @@ class Lab:
         :raises CertificatesError: if the certificates cannot be made.
         """
         if settings is not None:
-            self._services = make_lab(settings, state_dir / settings.certificates, self._reactor)
+            self._services = make_lab(settings, state_dir / settings.certificates, self._reactor, listen=self._listen)
             self._services.startService()  # type: ignore[no-untyped-call]
 
     def stop(self) -> Deferred[None]:
@@ -73,6 +75,7 @@ def make_lab(
     certificates_folder: Path,
     reactor: IReactorTCP,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    listen: Callable[..., IListeningPort] | None = None,
 ) -> IService:
     """
     Make the service that runs all services of the lab.
@@ -83,8 +86,9 @@ def make_lab(
 
     :param certificates_folder: the folder of the HTTPS services' certificates; unused if there are none.
     :param now: returns the present time, with its time zone.
+    :param listen: opens ports, as IReactorTCP.listenTCP does; None for that of the reactor.
     """
-    return _LabServices(settings, certificates_folder, reactor, now)
+    return _LabServices(settings, certificates_folder, reactor, now, listen or reactor.listenTCP)
 
 
 class _LabServices(Service):
@@ -94,17 +98,20 @@ class _LabServices(Service):
         certificates_folder: Path,
         reactor: IReactorTCP,
         now: Callable[[], datetime],
+        listen: Callable[..., IListeningPort],
     ) -> None:
         self._settings = settings
         self._certificates_folder = certificates_folder
         self._reactor = reactor
         self._now = now
+        self._listen = listen
         self._services: list[ListeningService] = []
 
     def startService(self) -> None:
         self._services = self._make_services()
         try:
             for service in self._services:
+                service.listen = self._listen
                 service.startService()
         except WorkloadError:
             self.stopService()

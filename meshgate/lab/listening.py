@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -85,7 +86,8 @@ class ListeningService(Service):
         self._port = port
         self._factory = factory
         self._live = live
-        self._reactor = reactor
+        #: Opens the port, as IReactorTCP.listenTCP does.
+        self.listen: Callable[..., IListeningPort] = reactor.listenTCP
         self._listening: IListeningPort | None = None
 
     @property
@@ -102,7 +104,7 @@ class ListeningService(Service):
         :raises WorkloadError: if the port cannot be bound.
         """
         try:
-            self._listening = self._reactor.listenTCP(self._port, self._factory, interface=self._bind)
+            self._listening = self.listen(self._port, self._factory, interface=self._bind)
         except CannotListenError as error:
             raise WorkloadError(self._refusal(error.socketError)) from error
         except OSError as error:  # of listen(), which may fail where bind() has not

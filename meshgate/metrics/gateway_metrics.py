@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from twisted.internet.task import LoopingCall
 
+from twisted.internet.interfaces import IListeningPort
+
 from meshgate.health.health_checks import HealthChecks
 from meshgate.metrics import metric_families as f
 from meshgate.metrics.metric_families import GatewayCollector
@@ -179,6 +181,7 @@ class GatewayMetrics:
 
     :param reactor: provides IReactorTCP and IReactorTime.
     :param pool: counts its connections.
+    :param listen: opens the port, as IReactorTCP.listenTCP does.
     :ivar collector: further sources can be added to it.
     """
 
@@ -191,6 +194,7 @@ class GatewayMetrics:
         ports: Ports,
         times: CompileTimes,
         readiness: Readiness,
+        listen: Callable[..., IListeningPort],
     ) -> None:
         self._pool = pool
         self._readiness = readiness
@@ -200,7 +204,7 @@ class GatewayMetrics:
         self.collector = GatewayCollector()
         self.collector.add(self._counted)
         self.collector.add(ConfigurationMetrics(reporter, feed, pool, ports, times).metrics)
-        self._server = MetricsServer(reactor, self.collector, readiness.checks)
+        self._server = MetricsServer(reactor, self.collector, readiness.checks, listen)
 
     def describe(self, version: str, compiled: str, transport: str) -> None:
         """Add what does not change."""

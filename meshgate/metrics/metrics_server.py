@@ -88,15 +88,24 @@ class MetricsServer:
     The server.
 
     :param checks: returns the conditions of readiness.
+    :param listen: opens the port, as IReactorTCP.listenTCP does.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, collector: GatewayCollector, checks: Callable[[], list[Check]]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        collector: GatewayCollector,
+        checks: Callable[[], list[Check]],
+        listen: Callable[..., IListeningPort],
+    ) -> None:
         self._reactor = reactor
+        self._listen = listen
         self._collector = collector
         self._checks = checks
         self._port: IListeningPort | None = None
+        self._site: WrappingFactory | None = None
 
     def start(self, settings: MetricsSettings) -> None:
         """
@@ -105,9 +114,9 @@ class MetricsServer:
         :raises StartError: if the port cannot be bound.
         """
         quiet: Any = _QuietSite(self.root(), timeout=IDLE, reactor=self._reactor)  # type: ignore[no-untyped-call]
-        site = _LimitedFactory(quiet)  # type: ignore[no-untyped-call]
+        site = self._site = _LimitedFactory(quiet)  # type: ignore[no-untyped-call]
         try:
-            self._port = self._reactor.listenTCP(settings.port, site, interface=settings.bind)
+            self._port = self._listen(settings.port, site, interface=settings.bind)
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             address = host_port(settings.bind, settings.port)
@@ -116,10 +125,12 @@ class MetricsServer:
         self._log.info("metrics are at http://{address}/metrics", address=address)
 
     async def stop(self) -> None:
-        """Free the port."""
+        """Free the port, and close the connections, which clients keep for their next requests."""
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+        for connection in tuple(self._site.protocols) if self._site is not None else ():
+            connection.loseConnection()
 
     @property
     def port(self) -> int:

@@ -30,10 +30,11 @@ from twisted.internet.interfaces import IReactorDaemonize
 from twisted.logger import ILogObserver, Logger
 
 from meshgate.processes.log_file import LogFile
-from meshgate.processes.pidfile import PidfileError, clear_stale, hold, require_writable
+from meshgate.processes.pidfile import PidfileError, clear_stale, hold, renumber, require_writable
 from meshgate.processes.service_log import ServiceLog
 from meshgate.processes.service_manager import PassedOn, take_passed_on
 from meshgate.processes.signals import Signals, restore_defaults
+from meshgate.processes.upgrade import Command, Heir, heir_in, own_command
 
 DEFAULT_LOG: Final = "twistd.log"
 """The name of the log file in the background."""
@@ -65,11 +66,13 @@ class Duties:
     :ivar end_at_once: wait for nothing while ending. Called before or while the service stops.
     :ivar reopen_logs: reopen the files that are written to, except the program's own log.
     :ivar reload: read everything again, and reopen the logs.
+    :ivar upgrade: start the next version, and hand over to it.
     """
 
     end_at_once: Callable[[], None] = _nothing
     reopen_logs: Callable[[], None] = _nothing
     reload: Callable[[], None] = _nothing
+    upgrade: Callable[[], None] = _nothing
 
 
 class Launch:
@@ -83,6 +86,9 @@ class Launch:
     :ivar log: the program's log, unless ``--logger`` or ``--syslog`` of twistd asks for another one.
     :ivar log_file: its file, if it has one.
     :ivar passed_on: the descriptors that a service manager has passed on.
+    :ivar command: the command line of the next version in an upgrade.
+    :ivar heir: the role of this process in an upgrade that another one has begun; None if it is an ordinary start.
+    :ivar end: ends the program as SIGTERM does, once :meth:`run` was called.
     """
 
     _log = Logger()
@@ -103,6 +109,9 @@ class Launch:
         self._lock: int | None = None
         self._errors = 2
         self._answer: int | None = None
+        self.heir: Heir | None = None
+        self.command = Command((), Path())
+        self.end: Callable[[], None] = _nothing
 
     def prepare(self) -> None:
         """
@@ -117,9 +126,15 @@ class Launch:
         except ValueError as error:
             raise SystemExit(f"{self._name}: socket activation: {error}") from None
         twistd = self._twistd
+        changed = [f"--{each}" for each in ("uid", "gid", "chroot") if twistd[each] is not None]
+        why = f"the new process would lack the rights that {' and '.join(changed)} of twistd took away"
+        self.command = own_command(why if changed else "")
+        self.heir = heir_in(os.environ)
         if not (self.background or _names_pidfile(twistd)):
             twistd["pidfile"] = ""
-        if twistd["pidfile"]:
+        if twistd["pidfile"] and self.heir is not None:
+            self._pidfile, twistd["pidfile"] = Path(twistd["pidfile"]).absolute(), ""  # until it is the only one
+        elif twistd["pidfile"]:
             self._pidfile = Path(twistd["pidfile"]).absolute()
             try:
                 if not twistd["chroot"]:
@@ -156,7 +171,9 @@ class Launch:
                 stream = self.log_file = self._open_log(Path(twistd["logfile"] or DEFAULT_LOG).absolute())
             self._log_is_stderr = stream is in_foreground
             self.log = ServiceLog(stream, self._name)
-        if self.background:
+        if self.background and self.heir is not None:
+            self._stay_in_background()  # where the process before was, too
+        elif self.background:
             try:
                 self._go_to_background(reactor)
             except OSError as error:
@@ -181,6 +198,8 @@ class Launch:
             except ReactorNotRunning:
                 pass  # it is ending already
 
+        self.end = end
+
         def end_at_once() -> None:
             self._ending = True
             end()
@@ -198,7 +217,7 @@ class Launch:
             **dict.fromkeys((Number.SIGINT, Number.SIGQUIT), end_at_once),
             Number.SIGHUP: reload,
             Number.SIGUSR1: reopen_logs,
-            Number.SIGUSR2: self._upgrade_later,
+            Number.SIGUSR2: duties.upgrade,
         }
         return cast("IService", _Program(self, service, reactor, actions))
 
@@ -254,9 +273,36 @@ class Launch:
 
     def hold_pidfile(self) -> None:
         """Lock the pidfile, which twistd has written before."""
-        if self._pidfile is not None:
+        if self._pidfile is not None and self.heir is None:
             self._lock = hold(self._pidfile)
             self._wrote_pidfile = True
+
+    @property
+    def pidfile_lock(self) -> int | None:
+        """The descriptor that holds the lock of the pidfile."""
+        return self._lock
+
+    def take_pidfile(self, lock: int | None) -> None:
+        """
+        Have the pidfile name this process, and remove it at the end: this process has taken over.
+
+        :param lock: a descriptor that holds its lock.
+        """
+        if self._pidfile is None:
+            return
+        try:
+            renumber(self._pidfile)
+        except OSError as error:
+            self._log.error(
+                "the pidfile {path} cannot be written: {reason}", path=str(self._pidfile), reason=error.strerror
+            )
+        self._lock = lock if lock is not None else hold(self._pidfile)
+        self._twistd["pidfile"] = str(self._pidfile)
+
+    def leave_pidfile(self) -> None:
+        """Leave the pidfile to another process, which has taken over."""
+        self._twistd["pidfile"] = ""
+        self._wrote_pidfile = False
 
     def start(self, start: Callable[[], None]) -> None:
         """
@@ -307,6 +353,9 @@ class Launch:
             os.close(null)
         if daemonizes:
             reactor.afterDaemonize()
+        self._stay_in_background()
+
+    def _stay_in_background(self) -> None:
         twistd = self._twistd
         twistd["nodaemon"] = True
         if twistd["umask"] is None:
@@ -327,6 +376,8 @@ class Launch:
     def _give_up(self, message: str) -> None:
         self._gave_up = True
         self._say(message)
+        if self.heir is not None:
+            self.heir.fail(message)
         if self._wrote_pidfile and self._pidfile is not None:
             with suppress(OSError):  # the user has changed since; the next start finds the pidfile stale
                 self._pidfile.unlink()  # twistd removes it only after an Exception
@@ -354,9 +405,6 @@ class Launch:
         """Exit without waiting any longer: something does not end, perhaps a plug-in."""
         self._log.critical("not ended within {seconds:g} s, so it exits as it is", seconds=AT_ONCE_WITHIN)
         os._exit(1)
-
-    def _upgrade_later(self) -> None:
-        self._log.warn("SIGUSR2 is kept for an upgrade without a pause, which is not served yet; nothing happens")
 
 
 class _Program(MultiService):

@@ -165,6 +165,20 @@ def hold(path: Path) -> int | None:
     return descriptor
 
 
+def renumber(path: Path) -> None:
+    """
+    Have a pidfile name this process instead of the one before. Whoever holds its lock still does.
+
+    :raises OSError: if it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # Overwrite first, then truncate: nobody finds it empty.
+        os.ftruncate(descriptor, os.pwrite(descriptor, b"%d" % os.getpid(), 0))
+    finally:
+        os.close(descriptor)
+
+
 def _look(path: Path) -> tuple[int | None, bool]:
     """The number in a pidfile, None without a file; and True if the process that wrote it runs."""
     try:

@@ -94,6 +94,8 @@ class ServiceManager:
         self._address = environment.pop(_SOCKET, "")
         watched, period = environment.pop(_WATCHED, ""), environment.pop(_WATCHDOG, "")
         self._period = int(period) / 1e6 / 2 if period.isdigit() and watched in ("", str(os.getpid())) else 0.0
+        #: The variables for a process that takes over.
+        self.variables = {name: value for name, value in ((_SOCKET, self._address), (_WATCHDOG, period)) if value}
         self._is_ready = False
         self._is_reading = False
         self._calls: Any = None
@@ -130,6 +132,11 @@ class ServiceManager:
         """Tell that the end has begun."""
         self._is_ready = True
         self.tell("STOPPING=1", "STATUS=drains its connections")
+
+    def replaced(self, pid: int) -> None:
+        """Tell that another process is the main one from now on, and nothing after that."""
+        self.tell(f"MAINPID={pid}")
+        self._address = ""
 
     def _live(self) -> None:
         self.tell("WATCHDOG=1")

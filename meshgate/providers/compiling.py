@@ -149,6 +149,15 @@ class Compiling:
             self._running.addErrback(_ignore_cancel)
         return done
 
+    def idle(self) -> Deferred[None]:
+        """Fire as soon as nothing is being compiled."""
+        done: Deferred[None] = Deferred()
+        if self._running is None:
+            done.callback(None)
+        else:
+            self._callers.append(done)
+        return done
+
     def stop(self) -> None:
         """Cancel what is being compiled, and drop what waits."""
         self._waiting = None

@@ -22,10 +22,11 @@ from meshgate.providers.registry import ProviderChoice, Registry, UnknownProvide
 from meshgate.resources.fault import Fault, duplicate_faults
 from meshgate.resources.kinds.health_check import form_faults
 from meshgate.resources.problem import Problem, Severity, has_errors
+from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
 from meshgate.settings.log_sections import STANDARD_OUTPUT, unknown_parts
-from meshgate.settings.schema import SettingsFile
+from meshgate.settings.schema import EXTENDED, SettingsFile
 from meshgate.settings.section import API_PROVIDER, MAX_WORKERS, UNUSABLE
 from meshgate.settings.service_sections import ApiSettings
 from meshgate.settings.traffic_sections import LimitSettings
@@ -82,6 +83,25 @@ class Settings:
         if not connections_are_spread():
             return 1
         return workers if isinstance(workers, int) else min(usable_processors(), MAX_WORKERS)
+
+    def proxy(self, *, ipv6: bool) -> Proxy:
+        """
+        The gateway as Istio would see it.
+
+        :param ipv6: True if this machine has IPv6.
+        """
+        content, gateway = self.content, self.content.gateway
+        return Proxy(
+            gateway.labels,
+            gateway.namespace,
+            content.domain_suffix,
+            content.semantics == EXTENDED,
+            ipv6=ipv6,
+            locality=gateway.locality,
+            node=gateway.node,
+            headers=content.listening.proxy_protocol.defaults(),
+            checks=content.health.checks_by_host(content.default_namespace, content.domain_suffix),
+        )
 
     def route_paths(self) -> tuple[str, ...]:
         """The files and folders that the directory providers read, absolute."""

@@ -70,10 +70,14 @@ class StateFolder:
     The state folder of this process. Its methods block while the file system works.
 
     :ivar path: the folder in use; None before the first one.
+    :ivar silent: True to write nothing into the folder: during an upgrade, only one of two processes does.
+    :ivar inherited: a descriptor that holds the lock of a folder, which another process shares; -1 if there is none.
     """
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self.silent = False
+        self.inherited = -1
         self._facts: dict[str, Any] = {}
         self._lock = -1
         self._in_use: FolderInUseError | None = None
@@ -90,7 +94,9 @@ class StateFolder:
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
-            lock = _acquire(path / LOCK_NAME)
+            lock = self._inherited_lock(path)
+            if lock < 0:
+                lock = _acquire(path / LOCK_NAME)
         except OSError as error:
             if self.path is None or self.path == path:
                 self._close_lock()
@@ -108,7 +114,7 @@ class StateFolder:
         :return: True if that was so: the files in the folder may be gone.
         :raises OSError: as :meth:`hold` does.
         """
-        if self.path is None or self._is_held():
+        if self.path is None or self.silent or self._is_held():
             return False
         self.hold(self.path)
         return True
@@ -137,7 +143,7 @@ class StateFolder:
         :param facts: JSON values; None removes a fact.
         """
         self._facts.update(facts)
-        if self._lock < 0:
+        if self._lock < 0 or self.silent:
             return
         text = json.dumps({name: value for name, value in self._facts.items() if value is not None}).encode()
         with suppress(OSError):
@@ -145,10 +151,23 @@ class StateFolder:
             os.pwrite(self._lock, text, 0)
             os.ftruncate(self._lock, len(text))
 
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock; -1 if there is none."""
+        return self._lock
+
     def release(self) -> None:
         """Release the folder."""
         self._close_lock()
         self.path = self._in_use = None
+
+    def _inherited_lock(self, path: Path) -> int:
+        """The inherited descriptor, if it holds the lock of this folder; else -1."""
+        inherited, self.inherited = self.inherited, -1
+        if inherited >= 0 and not _is_file(inherited, path / LOCK_NAME):
+            os.close(inherited)
+            return -1
+        return inherited
 
     def _is_held(self) -> bool:
         return self.path is not None and self._lock >= 0 and _is_file(self._lock, self.path / LOCK_NAME)
@@ -190,6 +209,8 @@ def replace_file(state: StateFolder, name: str, chunks: Iterable[str]) -> None:
     :param chunks: the text, in chunks.
     :raises OSError: if it cannot be written; the file before stays.
     """
+    if state.silent:
+        return
     path, new = state.file(name), state.file(f"{name}.new")
     new.unlink(missing_ok=True)  # left by a process that was killed
     try:

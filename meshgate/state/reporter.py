@@ -188,6 +188,31 @@ class Reporter:
         self._running = True
         self._figures.start()
 
+    def inherit(self, lock: int) -> None:
+        """
+        Share the state folder with the process before: write nothing until :meth:`speak`.
+
+        :param lock: a descriptor that holds the lock of the folder; -1 if there is none.
+        """
+        self._folder.silent, self._folder.inherited = True, lock
+
+    def silence(self) -> int:
+        """Write nothing into the state folder any more; returns the descriptor of its lock."""
+        self._folder.silent = True
+        return self._folder.lock
+
+    def speak(self) -> None:
+        """Write into the state folder again: no other process does."""
+        if self._folder.silent:
+            self._folder.silent = False
+            self._folder.note()
+            self._figures.write_now()
+            self.publish()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the lock of the state folder, as :meth:`~meshgate.state.folder.StateFolder.note`."""
+        self._folder.note(**facts)
+
     def failed(self, reason: str) -> None:
         """Note that the start has failed, and release the state folder."""
         self._folder.note(end=f"could not start: {reason}")

@@ -12,9 +12,11 @@ kernel's table of sockets tells if another program listens there.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -30,6 +32,12 @@ _LISTEN_STATE: Final = "0A"
 
 # More connections than the queue of any socket holds (net.core.somaxconn, 4096 by default).
 _MOST_WAITING: Final = 1 << 16
+
+# Constants of <asm-generic/socket.h>, and the offset of the random number in <linux/filter.h>, as the kernel wants it.
+_ATTACH_PROGRAM: Final = 51
+_DETACH_PROGRAM: Final = 68
+_RANDOM: Final = -0x1000 + 56 & 0xFFFFFFFF
+_LOAD, _MODULO, _RETURN = 0x20, 0x94, 0x16
 
 IN_USE: Final = "in use by another process"
 _REASONS: Final = {
@@ -181,6 +189,27 @@ def defer_accept(listening: socket.socket, wanted: bool) -> None:
     option = getattr(socket, "TCP_DEFER_ACCEPT", None)
     if option is not None and listening.family != socket.AF_UNIX:
         listening.setsockopt(socket.IPPROTO_TCP, option, 1 if wanted else 0)
+
+
+def steer(listening: socket.socket, first: int) -> None:
+    """
+    Have new connections to an address go only to the first of the sockets that share it by SO_REUSEPORT, in the order
+    in which they began to listen: the others can then be emptied, and closed without a loss. Needs no privilege.
+
+    :param listening: one of the sockets.
+    :param first: number of sockets.
+    :raises OSError: if the kernel has no such programs (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5).
+    """
+    program = ((_LOAD, 0, 0, _RANDOM), (_MODULO, 0, 0, first), (_RETURN, 0, 0, 0))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in program))
+    address = struct.pack("HP", len(program), ctypes.addressof(code))
+    listening.setsockopt(socket.SOL_SOCKET, _ATTACH_PROGRAM, address)
+
+
+def steer_no_more(listening: socket.socket) -> None:
+    """Have the kernel choose among all sockets again."""
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _DETACH_PROGRAM, 0)
 
 
 def accept_waiting(listening: socket.socket, accept_some: Callable[[], bool]) -> None:

@@ -21,17 +21,27 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+from twisted.internet.task import deferLater
 
 from meshgate.routing.addresses import UNIX_PREFIX
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
-from meshgate.transport.binding import BindError, binding_for, ipv6_exists, open_sockets
+from meshgate.transport.binding import (
+    BindError,
+    binding_for,
+    defer_accept,
+    ipv6_exists,
+    open_sockets,
+    steer,
+    steer_no_more,
+)
+from meshgate.transport.keepalive import keep_alive
 from meshgate.transport.network import Network, Port
 from meshgate.transport.unix_binding import UnixAccess, open_unix_sockets, remove_path
 
@@ -42,12 +52,15 @@ if TYPE_CHECKING:
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 30.0
 
+HANDSHAKES: Final = 1.0
+"""Seconds for handshakes under way before a socket is closed to which no new ones go: a lost packet takes as long."""
+
 # Probes with the system's own times.
 _SYSTEMS_OWN: Final = Keepalive()
 
-#: A listener's key and whether it is dual-stack: a bind may be unset in one table and 0.0.0.0 in the next. The key is
-#: the same then, and the sockets differ.
-_Identity = tuple[ListenerKey, bool]
+Identity = tuple[ListenerKey, bool]
+"""A listener's key and whether it is dual-stack: a bind may be unset in one table and 0.0.0.0 in the next. The key is
+the same then, and the sockets differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +117,8 @@ class _Open:
         is_unix = sockets[0].family == socket.AF_UNIX
         self._last = sockets[0].dup() if is_unix and activated is None else None
         self.number: int = 0 if is_unix else sockets[0].getsockname()[1]
-        self.inodes = [os.fstat(listening.fileno()).st_ino for listening in sockets]
+        self.sockets = sockets
+        self.inodes = list(map(_inode, sockets))
         self._port = serve(key, sockets)
         self._deferred = False
         self._keepalive = keepalive
@@ -117,6 +131,12 @@ class _Open:
         if self.activated is not None:
             return self._port.stop()
         return self._port.finish().addCallback(self._remove_path)
+
+    def leave(self) -> Deferred[object]:
+        """Stop listening here; another process goes on with the sockets, their queues, and the path."""
+        if self._last is not None:
+            self._last.close()
+        return self._port.stop()
 
     def _remove_path(self, result: object) -> object:
         last, self._last = self._last, None
@@ -190,10 +210,12 @@ class Ports:
         self.keepalive = keepalive
         self._activated = activated
         self._has_ipv6 = ipv6_exists()
-        self._open: dict[_Identity, _Open] = {}
-        self._failing: dict[_Identity, _Failing] = {}
+        self._open: dict[Identity, _Open] = {}
+        self._failing: dict[Identity, _Failing] = {}
         self._unclaimed: dict[ActivatedSocket, _Open] = {}
         self._closing: dict[_Open, Deferred[object]] = {}
+        self._inherited: dict[Identity, list[socket.socket]] = {}
+        self._adopted: list[Identity] = []
 
     @property
     def failures(self) -> tuple[PortFailure, ...]:
@@ -263,6 +285,88 @@ class Ports:
         self.reconcile(())
         return DeferredList(list(self._closing.values())).addCallback(lambda _: None)
 
+    # From one process to the next.
+
+    def shares(self) -> dict[Identity, Sequence[socket.socket]]:
+        """The sockets of the open ports, for another process; activated ones it gets at its start."""
+        return {identity: port.sockets for identity, port in self._open.items() if port.activated is None}
+
+    def inherit(self, sockets: Mapping[Identity, list[socket.socket]]) -> None:
+        """
+        Use sockets of another process, which accepts on them, too, for the ports that will be opened.
+
+        :param sockets: listening, those of each port in the order in which they began to.
+        """
+        self._inherited = dict(sockets)
+
+    def adopted(self) -> list[Identity]:
+        """
+        Close the inherited sockets that no port uses.
+
+        :return: the ports that use the others.
+        """
+        unused, self._inherited = self._inherited, {}
+        for listening in (each for sockets in unused.values() for each in sockets):
+            listening.close()
+        return [identity for identity in self._adopted if identity in self._open]
+
+    async def hand_over(self, kept: Collection[Identity], copies: int) -> None:
+        """
+        Stop listening on all ports, and close those that no other process goes on with.
+
+        :param kept: the ports with which another process goes on.
+        :param copies: the number of sockets that it uses for each. No new connections go to further ones, and this
+            process accepts those that it still gets.
+        """
+        going_on = [self._open[identity] for identity in kept if identity in self._open]
+        steered: list[socket.socket] = []
+        for port in going_on if copies < self._copies else ():
+            if port.number:
+                with contextlib.suppress(OSError):  # then those that come in the last moment are reset
+                    steer(port.sockets[0], copies)
+                    steered.append(port.sockets[0].dup())
+        if steered:
+            await deferLater(self._clock, HANDSHAKES)
+        for identity in kept:
+            if identity in self._open:
+                self._close(self._open.pop(identity), left=True)
+        await self.close()
+        for listening in steered:
+            steer_no_more(listening)
+            listening.close()
+
+    def _adopt(self, identity: Identity) -> list[socket.socket]:
+        """Use the inherited sockets of a port, and open more if there are too few."""
+        sockets = self._inherited[identity]
+        if sockets[0].family == socket.AF_UNIX:
+            del self._inherited[identity]
+            self._adopted.append(identity)
+            for surplus in sockets[1:]:
+                surplus.close()
+            return [sockets[0], *(sockets[0].dup() for _ in range(self._copies - 1))]
+        further: list[socket.socket] = []
+        if len(sockets) < self._copies:
+            binding = binding_for(*identity, self._has_ipv6)
+            further = open_sockets(
+                binding, self.backlog, self._own_inodes(), self._copies - len(sockets), self.keepalive
+            )
+        del self._inherited[identity]
+        self._adopted.append(identity)
+        for surplus in sockets[self._copies :]:
+            surplus.close()
+        for listening in sockets[: self._copies]:
+            listening.listen(self.backlog)  # only the length of the queue may change
+            keep_alive(listening, self.keepalive)
+            defer_accept(listening, False)
+        return [*sockets[: self._copies], *further]
+
+    def _own_inodes(self) -> dict[int, int]:
+        """The ports of the sockets of this process, by their inodes."""
+        ports = (*self._open.values(), *self._unclaimed.values(), *self._closing)
+        ours = {inode: port.number for port in ports for inode in port.inodes}
+        inherited = ((key.port, each) for (key, _), sockets in self._inherited.items() for each in sockets)
+        return {**ours, **{_inode(each): number for number, each in inherited}}
+
     def _try(self, listener: Listener, delay: float) -> None:
         """Open a port, or have it tried again after so many seconds."""
         identity = (listener.key, listener.dual_stack)
@@ -278,7 +382,10 @@ class Ports:
         opened.defer_accept(self.deferring and listener.sniffs)
 
     def _open_sockets(self, listener: Listener) -> tuple[list[socket.socket], ActivatedSocket | None]:
-        """Open sockets, or take copies of the activated one for the address, which is returned with them."""
+        """Open or inherit sockets, or take copies of the activated one for the address, which is returned with them."""
+        identity = (listener.key, listener.dual_stack)
+        if identity in self._inherited:
+            return self._adopt(identity), None
         is_unix = listener.key.bind.startswith(UNIX_PREFIX)
         binding = listener.key.bind if is_unix else binding_for(listener.key, listener.dual_stack, self._has_ipv6)
         activated = next((each for each in self._activated if each.is_for(binding)), None)
@@ -286,25 +393,27 @@ class Ports:
             return activated.copies(self._copies, self.keepalive), activated
         if isinstance(binding, str):
             return open_unix_sockets(binding, self.backlog, self._copies, self.unix_access), None
-        ports = (*self._open.values(), *self._unclaimed.values(), *self._closing)
-        ours = {inode: port.number for port in ports for inode in port.inodes}
         try:
-            return open_sockets(binding, self.backlog, ours, self._copies, self.keepalive), None
+            return open_sockets(binding, self.backlog, self._own_inodes(), self._copies, self.keepalive), None
         except BindError as error:
             conflict = next(filter(None, (each.conflict(binding) for each in self._activated)), "")
             raise BindError(conflict, error.is_missing) if conflict else error from None
 
-    def _retry(self, identity: _Identity) -> None:
+    def _retry(self, identity: Identity) -> None:
         failing = self._failing.pop(identity)
         self._try(failing.listener, min(failing.delay * 2, LAST_RETRY))
         now = self._failing.get(identity)
         if now is None or str(now.error) != str(failing.error):
             self._on_change()
 
-    def _close(self, port: _Open) -> None:
-        closed = self._closing[port] = port.close()
+    def _close(self, port: _Open, *, left: bool = False) -> None:
+        closed = self._closing[port] = port.leave() if left else port.close()
 
         def forget(_: object) -> None:
             del self._closing[port]
 
         closed.addCallback(forget)
+
+
+def _inode(listening: socket.socket) -> int:
+    return os.fstat(listening.fileno()).st_ino

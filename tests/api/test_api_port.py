@@ -76,7 +76,7 @@ class ApiPortTests(TestCase):
             await wait_for(partial(_ended, peer), "the end")
             self.assertIn(words, bytes(peer.received))
             peer.reset()
-        await wait_for(lambda: self.site.connections == 0, "no connection to be left")
+        await wait_for(lambda: not self.site.connections, "no connection to be left")
         self.assertEqual(await self.refusal(self.client(), "GET", NAMESPACES), 200)
 
     async def test_protocols(self) -> None:

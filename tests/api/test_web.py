@@ -211,17 +211,17 @@ class WebTests(TestCase):
             return all(peer.lost is not None for peer in (silent, slow, body))
 
         await wait_for(drip, "the ends")
-        await wait_for(lambda: self.site.connections == 0, "no connection to be left")
+        await wait_for(lambda: not self.site.connections, "no connection to be left")
 
     async def test_many_connections(self) -> None:
         """The number of connections is limited, and those that end make room."""
         self.patch(web, "CONNECTIONS_AT_ONCE", 2)
         await self.start()
         first, _ = await self.connect(), await self.connect()
-        await wait_for(lambda: self.site.connections == 2, "two connections")
+        await wait_for(lambda: len(self.site.connections) == 2, "two connections")
         await self.ended(await self.connect())
         first.reset()
-        await wait_for(lambda: self.site.connections == 1, "room")
+        await wait_for(lambda: len(self.site.connections) == 1, "room")
         self.assertEqual((await self.fetch(GATEWAYS))[0], 200)
 
     async def test_warnings_are_headers(self) -> None:

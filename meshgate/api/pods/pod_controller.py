@@ -122,6 +122,11 @@ class PodController:
             known[:] = [each for each in known if template_hash(template_of(each)) != name]
             known.append(change.after)
 
+    @property
+    def listens(self) -> bool:
+        """True if a container listens on a port."""
+        return bool(self._containers.listening())
+
     def stop(self) -> Deferred[None]:
         """Stop all containers."""
         self._stopped = True

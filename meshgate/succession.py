@@ -1,0 +1,225 @@
+"""
+How a gateway takes over from the one before it in an upgrade, and hands over to the next one.
+
+:mod:`meshgate.processes.upgrade` has the protocol of both; here is what it means for a gateway. The listening sockets
+go over with their queues: those of the routes, one for each worker, and those of the API, of the metrics and of the
+lab. So do the locks of the state folder and of the pidfile. The store of the API, ages and history lie in the state
+folder: from the moment when the new process has the sockets, the old one writes nothing there, refuses writes to its
+API, and follows no change. What both do at the same time is to accept connections.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from meshgate.processes.handover import HandoverError, ListeningAddress
+from meshgate.processes.launch import Launch, StartError
+from meshgate.processes.service_manager import ServiceManager
+from meshgate.processes.upgrade import Command, Heir, Upgrade
+from meshgate.routing.table import ListenerKey
+from meshgate.state.reporter import Reporter
+from meshgate.transport.ports import Identity, Ports
+from meshgate.transport.service_ports import ServicePorts
+
+if TYPE_CHECKING:
+    from meshgate.api.configuration_api import ConfigurationApi
+
+_STATE, _PIDFILE = "state", "pidfile"
+
+
+class Succession:
+    """
+    Both upgrades of a gateway: the one that has started it, and the one that ends it.
+
+    :param launch: the start of this process; None if it cannot be upgraded.
+    :param workers: the number of workers.
+    :param idle: fires once no table is being compiled.
+    :param go_on: called when an upgrade has failed, with True to read everything again, or False to follow the changes
+        of routes meanwhile.
+    :ivar api: the API, if there is one.
+    :ivar services: the ports of this process itself.
+    :ivar frozen: True while this process follows no change, since another one is about to take over.
+    :ivar is_over: True once another process has taken over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        launch: Launch | None,
+        manager: ServiceManager,
+        reporter: Reporter,
+        ports: Ports,
+        workers: int,
+        idle: Callable[[], Deferred[None]],
+        go_on: Callable[[bool], None],
+    ) -> None:
+        self._reactor = reactor
+        self._launch = launch
+        self._manager = manager
+        self._reporter = reporter
+        self._ports = ports
+        self._workers = workers
+        self._idle = idle
+        self._go_on = go_on
+        self.api: ConfigurationApi | None = None
+        self.services = ServicePorts(reactor)
+        self.frozen = self.is_over = False
+        self._heir: Heir | None = launch.heir if launch is not None else None
+        self._serves = False
+        self._pidfile_lock: int | None = None
+        none = Command((), Path(), "no command line would start it anew")
+        self._upgrade = Upgrade(reactor, launch.command if launch is not None else none, self)
+        self._number = 0
+        self._reload_later = False
+        self._kept: frozenset[Identity] = frozenset()
+        self._next_workers = 0
+
+    # From the process before.
+
+    def take(self, prepare: Callable[[], object]) -> None:
+        """
+        Take what the process before has, if this start is an upgrade.
+
+        :param prepare: called before, so that the process before is frozen for as short a time as possible.
+        :raises StartError: if it does not give it.
+        """
+        if self._heir is None:
+            return
+        prepare()
+        try:
+            inheritance = self._heir.take()
+        except HandoverError as error:
+            raise StartError(str(error)) from None
+        sockets = inheritance.sockets
+        self._ports.inherit({_identity(each): sockets[each] for each in sockets if not each.service})
+        self.services.inherit({(each.bind, each.port): sockets[each] for each in sockets if each.service})
+        self._reporter.inherit(inheritance.locks.get(_STATE, -1))
+        self._pidfile_lock = inheritance.locks.get(_PIDFILE)
+
+    def settle(self, settled: Callable[[], None]) -> bool:
+        """
+        Tell the process before that this one serves.
+
+        :param settled: called once this process is the only one.
+        :return: True if it is so already.
+        """
+        if self._heir is not None and not self._serves:
+            self._serves = True
+            kept = [_address(*each) for each in self._ports.adopted()]
+            self._heir.serve(self._reactor, kept, self._workers, lambda: self._settle(settled))
+        return self._heir is None
+
+    def _settle(self, settled: Callable[[], None]) -> None:
+        self._heir = None
+        self.services.close_unused()
+        if self._launch is not None:
+            self._launch.take_pidfile(self._pidfile_lock)
+        self._reporter.speak()
+        self._log.info("the upgrade is done: this process has taken over")
+        settled()
+
+    # To the next process.
+
+    def upgrade(self) -> None:
+        """Start the next version, and hand over to it."""
+        self._upgrade.begin()
+
+    def abandon(self) -> None:
+        """End an upgrade that is not done: this process is about to end."""
+        self._upgrade.abandon()
+
+    def postpones_reload(self) -> bool:
+        """True if an upgrade is running: everything is read again after it, by whatever process then serves."""
+        if self._upgrade.running and not self._reload_later:
+            self._reload_later = True
+            self._log.info("everything is read again when the upgrade is over")
+        return self._upgrade.running
+
+    async def leave_ports(self) -> Deferred[None]:
+        """Leave the ports to the next process, and close those that it has not taken, once their queues are empty."""
+        await self._ports.hand_over(self._kept, self._next_workers)
+        return succeed(None)
+
+    # As Predecessor.
+
+    def obstacle(self) -> str:
+        """Tell why there can be no upgrade now."""
+        if self._heir is not None:
+            return "this process has not taken over itself yet"
+        if self.api is not None and self.api.runs_pods:
+            return "the lab's pods run in this process and would end with it: delete them first"
+        return ""
+
+    def begun(self) -> Mapping[str, str]:
+        """Tell that an upgrade has begun."""
+        self._number += 1
+        self._reporter.note(upgrade={"number": self._number})
+        self._manager.reloading()
+        return self._manager.variables
+
+    def freeze(self) -> Deferred[None]:
+        """Follow no change, and write nothing."""
+        return Deferred.fromCoroutine(self._freeze())
+
+    async def _freeze(self) -> None:
+        self.frozen = True
+        await self._idle()
+        if self.api is not None:
+            await self.api.freeze()
+        self._reporter.silence()
+
+    def shares(self) -> Iterable[tuple[ListeningAddress, Sequence[int]]]:
+        """The listening sockets."""
+        for identity, sockets in self._ports.shares().items():
+            yield _address(*identity), [each.fileno() for each in sockets]
+        for (bind, port), descriptor in self.services.shares():
+            yield ListeningAddress(service=True, bind=bind, port=port), [descriptor]
+
+    def locks(self) -> Mapping[str, int]:
+        """The locks of the state folder and of the pidfile, as far as they are held."""
+        pidfile = self._launch.pidfile_lock if self._launch is not None else None
+        held = {_STATE: self._reporter.silence(), _PIDFILE: -1 if pidfile is None else pidfile}
+        return {name: descriptor for name, descriptor in held.items() if descriptor >= 0}
+
+    def failed(self, reason: str) -> None:
+        """Go on."""
+        self._reporter.speak()
+        self._reporter.note(upgrade={"number": self._number, "failed": reason})
+        self._manager.read_again("serves; the upgrade has failed, and has changed nothing")
+        frozen, self.frozen = self.frozen, False
+        if self.api is not None:
+            self.api.thaw()
+        again, self._reload_later = self._reload_later, False
+        if frozen or again:
+            self._go_on(again)
+
+    def replaced(self, pid: int, kept: frozenset[ListeningAddress], workers: int) -> None:
+        """End, once the connections have ended."""
+        self.is_over = True
+        self._kept, self._next_workers = frozenset(map(_identity, kept)), workers
+        self._manager.replaced(pid)
+        self.services.leave()
+        if self._reload_later:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
+        if self._launch is not None:
+            self._launch.leave_pidfile()
+            self._launch.end()
+
+
+def _address(key: ListenerKey, dual_stack: bool) -> ListeningAddress:
+    return ListeningAddress(service=False, bind=key.bind, port=key.port, dual_stack=dual_stack)
+
+
+def _identity(address: ListeningAddress) -> Identity:
+    return ListenerKey(address.bind, address.port), address.dual_stack
