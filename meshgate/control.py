@@ -229,8 +229,10 @@ class ControlProcess(Service):
         if self._api is not None:
             await self._api.stop()
         closed = await self._succession.leave_ports() if replaced else self._ports.close()
+        lab_drained = self._lab.drain(drain.time) if replaced else closed
         await self._pool.stop(drain.time)
         await closed
+        await lab_drained
         await self._lab.stop()
         if self._metrics is not None:
             await self._metrics.stop()

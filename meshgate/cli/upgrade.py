@@ -36,6 +36,11 @@ def command(config: Path | None, state_dir: Path | None) -> None:
     if not found.held or process is None:
         click.echo(f"Error: no gateway runs with the state folder {folder}", err=True)
         raise SystemExit(NOT_RUNNING)
+    if not process.lives():
+        raise click.ClickException(
+            f"process {process.pid} is not to be seen from here; run this command where the gateway runs, in its "
+            "container for one"
+        )
     number = _number(found.facts)
     if number and "failed" not in found.facts["upgrade"]:
         raise click.ClickException(f"an upgrade of process {process.pid} is running already")

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService, Service
+from twisted.application.service import Service
+from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.python.failure import Failure
 
 from meshgate.lab.certificates import CHAIN_FILE, ensure_certificates
 from meshgate.lab.echo import echo_service
@@ -34,7 +36,7 @@ class Lab:
     def __init__(self, reactor: Any, listen: Callable[..., IListeningPort]) -> None:
         self._reactor = reactor
         self._listen = listen
-        self._services: IService | None = None
+        self._services: _LabServices | None = None
 
     def start(self, settings: LabSettings | None, state_dir: Path) -> None:
         """
@@ -47,7 +49,18 @@ class Lab:
         """
         if settings is not None:
             self._services = make_lab(settings, state_dir / settings.certificates, self._reactor, listen=self._listen)
-            self._services.startService()  # type: ignore[no-untyped-call]
+            self._services.startService()
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        Free the ports, and wait for the connections to end.
+
+        :param seconds: the time that they have.
+        """
+        if self._services is None:
+            return succeed(None)
+        ended = self._services.drain()
+        return ended.addTimeout(seconds, self._reactor).addErrback(_ignore_timeout)
 
     def stop(self) -> Deferred[None]:
         """Stop the services. The result fires when their ports are free."""
@@ -76,7 +89,7 @@ def make_lab(
     reactor: IReactorTCP,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     listen: Callable[..., IListeningPort] | None = None,
-) -> IService:
+) -> _LabServices:
     """
     Make the service that runs all services of the lab.
 
@@ -118,6 +131,9 @@ class _LabServices(Service):
             raise
         super().startService()  # type: ignore[no-untyped-call]
 
+    def drain(self) -> Deferred[None]:
+        return gatherResults([service.drain() for service in self._services]).addCallback(lambda _: None)
+
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         services, self._services = self._services, []
@@ -135,6 +151,10 @@ class _LabServices(Service):
                 leaf = leaves[each.name]
                 services.append(https_service(each, read_key_pair(leaf.certificate_chain, leaf.key), self._reactor))
         return services
+
+
+def _ignore_timeout(failure: Failure) -> None:
+    failure.trap(defer.TimeoutError)  # type: ignore[no-untyped-call]
 
 
 def banner(table: RoutingTable, certificates: str, routes: Iterable[str], kubeconfig: str = "") -> str:

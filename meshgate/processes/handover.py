@@ -144,13 +144,15 @@ class HandoverSocket:
         :raises HandoverError: if the other process is gone, or what it says is no message.
         """
         try:
-            packet, descriptors, flags, _ = socket.recv_fds(
-                self._end, LONGEST, MOST_DESCRIPTORS, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-            )
+            packet, descriptors, flags, _ = socket.recv_fds(self._end, LONGEST, MOST_DESCRIPTORS)
         except BlockingIOError:
             raise
+        except ConnectionResetError:
+            raise HandoverError("the other process is gone") from None
         except OSError as error:
             raise HandoverError(f"the other process does not answer: {error.strerror or error}") from None
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         try:
             if not packet:
                 raise HandoverError("the other process is gone")

@@ -23,7 +23,7 @@ from tests.support import IMPORT_ROOT, Program, TwistdProcess, read_to_end, wait
 
 READ_AGAIN = "everything was read again"
 OPENED_ANEW = "the log was opened anew"
-NOT_SERVED = "SIGUSR2 is kept for an upgrade"
+BEGUN = "the upgrade begins"
 
 
 ENDLESS = """
@@ -146,7 +146,7 @@ class EarlyTests(TestCase):
             for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
                 process.signal(number)
             await process.wait_for_output(READ_AGAIN)
-            await process.wait_for_output(NOT_SERVED)
+            await process.wait_for_output(BEGUN)
             process.signal(signal.SIGTERM)
             self.assertEqual(await process.exit_status(), 0)
             self.assertEqual(process.stderr.count(READ_AGAIN), 1)
@@ -160,7 +160,7 @@ class EarlyTests(TestCase):
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(background.pid, number)
         self.assertEqual(await program.exit_status(), 0)
-        for text in (READ_AGAIN, OPENED_ANEW, NOT_SERVED):
+        for text in (READ_AGAIN, OPENED_ANEW, BEGUN):
             await wait_for(lambda: text in background.log, text)  # noqa: B023
         await background.stop()
 
@@ -232,7 +232,7 @@ class LogTests(TestCase):
             for round_, number in enumerate((signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1)):
                 await self.rotated(background, pid, number, round_)
             os.kill(pid, signal.SIGUSR2)
-            await wait_for(lambda: NOT_SERVED in (background.folder / "own.log").read_text(), NOT_SERVED)  # noqa: B023
+            await wait_for(lambda: BEGUN in (background.folder / "own.log").read_text(), BEGUN)  # noqa: B023
             await background.stop()
 
     async def test_in_the_foreground(self) -> None:
@@ -251,7 +251,7 @@ class LogTests(TestCase):
         lab = await running(self)
         lab.process.signal(signal.SIGUSR1)
         lab.process.signal(signal.SIGUSR2)
-        await lab.process.wait_for_output(NOT_SERVED)
+        await lab.process.wait_for_output(BEGUN)
         self.assertNotIn(OPENED_ANEW, lab.process.stderr)
         self.assertEqual(await lab.stop(), 0)
 
@@ -374,7 +374,7 @@ class WorkerTests(WorkersTestCase):
         os.kill(pids[1], signal.SIGHUP)
         await lab.process.wait_for_output(READ_AGAIN)
         os.kill(pids[0], signal.SIGUSR2)
-        await lab.process.wait_for_output(NOT_SERVED)
+        await lab.process.wait_for_output(BEGUN)
         self.assertEqual([await self.pid(lab, 1), await self.pid(lab, 2)], pids)
 
     async def test_to_all_processes(self) -> None:
@@ -385,9 +385,9 @@ class WorkerTests(WorkersTestCase):
         os.killpg(lab.process.pid, signal.SIGHUP)
         await lab.process.wait_for_output(READ_AGAIN)
         os.killpg(lab.process.pid, signal.SIGUSR2)
-        await lab.process.wait_for_output(NOT_SERVED)
+        await lab.process.wait_for_output(BEGUN)
         self.assertEqual(await lab.stop(), 0)
-        self.assertEqual([lab.process.stderr.count(text) for text in (READ_AGAIN, NOT_SERVED)], [1, 1])
+        self.assertEqual([lab.process.stderr.count(text) for text in (READ_AGAIN, BEGUN)], [1, 1])
 
     async def test_a_quit(self) -> None:
         """SIGQUIT to a worker ends the gateway, in order."""
