@@ -102,6 +102,7 @@ class ControlProcess(Service):
     :param registry: the available provider types.
     :param launch: the start of this process by twistd: workers pass its signals on, and its log is rotated as the
         settings say.
+    :ivar succession: the upgrades of this process.
     """
 
     log = Logger()
@@ -143,12 +144,12 @@ class ControlProcess(Service):
             lambda: self._settings.content.upstream_source,
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
-        self._succession = Succession(
+        self.succession = Succession(
             reactor, launch, self._manager, self._reporter, self._ports, workers, self._compiling.idle, self._go_on
         )
-        listen = self._succession.services.listen
+        listen = self.succession.services.listen
         self._lab = Lab(reactor, listen)
-        self._api = self._succession.api = self._new_api(listen) if content.api else None
+        self._api = self.succession.api = self._new_api(listen) if content.api else None
         self._first_read: FirstRead | None = None
         self._drain_delay = Delay(reactor)
         self.readiness = Readiness(self._reporter, self._feed, self._pool, self._ports)
@@ -169,7 +170,7 @@ class ControlProcess(Service):
 
             # Providers publish what they find; the feed's state is compiled to a table.
             self._providers.apply(settings.providers, _context(settings, self._reactor))
-            self._succession.take(lambda: self._compiling.compile_now(self._feed.flush(), _proxy(settings)))
+            self.succession.take(lambda: self._compiling.compile_now(self._feed.flush(), _proxy(settings)))
             reporter.open_folder(settings.state_dir)
             raise_limit()
             give_way()
@@ -213,10 +214,10 @@ class ControlProcess(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._succession.abandon()
+        self.succession.abandon()
         self.readiness.draining = "the gateway is stopping"
         self._manager.stopping()
-        drain, replaced = self._settings.content.drain, self._succession.is_over
+        drain, replaced = self._settings.content.drain, self.succession.is_over
         if not replaced:
             await self._drain_delay.pass_time(drain.delay)
         elif self._metrics is not None:
@@ -228,7 +229,7 @@ class ControlProcess(Service):
         await self._providers.stop()
         if self._api is not None:
             await self._api.stop()
-        closed = await self._succession.leave_ports() if replaced else self._ports.close()
+        closed = await self.succession.leave_ports() if replaced else self._ports.close()
         lab_drained = self._lab.drain(drain.time) if replaced else closed
         await self._pool.stop(drain.time)
         await closed
@@ -248,11 +249,6 @@ class ControlProcess(Service):
         if self.running:
             self._pool.reopen_log()
 
-    def upgrade(self) -> None:
-        """Start the next version of the gateway, which takes over."""
-        if self.running:
-            self._succession.upgrade()
-
     def _go_on(self, again: bool) -> None:
         if again:
             self.reload()
@@ -261,7 +257,7 @@ class ControlProcess(Service):
 
     def reload(self) -> None:
         """Read everything again: settings, routes, and the file of the access log. Broken settings change nothing."""
-        if not self.running or self._succession.postpones_reload():
+        if not self.running or self.succession.postpones_reload():
             return
         self._manager.reloading()
         problems = self._reporter.own_problems
@@ -300,7 +296,7 @@ class ControlProcess(Service):
     # A change of the routes.
 
     def _compile_soon(self, state: FeedState) -> None:
-        if not self._succession.frozen:
+        if not self.succession.frozen:
             self._compiling.compile_soon(self._dated(state), _proxy(self._settings))
 
     def _dated(self, state: FeedState) -> FeedState:
@@ -355,7 +351,7 @@ class ControlProcess(Service):
 
     def _tell_if_ready(self) -> None:
         """Tell the process before and the service manager once all workers serve the latest table."""
-        if self._serves() and self._succession.settle(self._tell_if_ready):
+        if self._serves() and self.succession.settle(self._tell_if_ready):
             self._manager.ready(f"serves generation {self._reporter.table.generation}")
 
     def _workers_changed(self) -> None:

@@ -73,7 +73,7 @@ class Succession:
         self._go_on = go_on
         self.api: ConfigurationApi | None = None
         self.services = ServicePorts(reactor)
-        self.frozen = self.is_over = False
+        self.frozen = self.is_over = self._ending = False
         self._heir: Heir | None = launch.heir if launch is not None else None
         self._serves = False
         self._pidfile_lock: int | None = None
@@ -131,11 +131,13 @@ class Succession:
     # To the next process.
 
     def upgrade(self) -> None:
-        """Start the next version, and hand over to it."""
-        self._upgrade.begin()
+        """Start the next version, and hand over to it; nothing happens once this process is ending."""
+        if not self._ending:
+            self._upgrade.begin()
 
     def abandon(self) -> None:
         """End an upgrade that is not done: this process is about to end."""
+        self._ending = True
         self._upgrade.abandon()
 
     def postpones_reload(self) -> bool:

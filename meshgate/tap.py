@@ -119,5 +119,5 @@ def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
     except SettingsError as error:
         launch.fail(str(error))
     return launch.run(
-        gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload, gateway.upgrade)
+        gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload, gateway.succession.upgrade)
     )

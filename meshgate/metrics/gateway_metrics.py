@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import add
 from typing import Any, Final
 
-from twisted.internet.task import LoopingCall
-
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
 
 from meshgate.health.health_checks import HealthChecks
 from meshgate.metrics import metric_families as f
