@@ -128,6 +128,7 @@ soak: $(VENV)/.installed-dev  ## put 200,000 connections of all kinds through a 
 	$(BIN)/python -m benchmarks.watch_soak
 	$(BIN)/python -m benchmarks.api_soak
 	$(BIN)/python -m benchmarks.metrics_soak
+	$(BIN)/python -m benchmarks.upgrade_soak
 
 $(BENCH)/load: $(addprefix benchmarks/,load.c client.c hello.c options.c report.c wire.c)
 $(BENCH)/backend: $(addprefix benchmarks/,backend.c wire.c)

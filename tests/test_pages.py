@@ -114,7 +114,7 @@ class PageTests(TestCase):
         await Reader(self, installed=True).follow("howto/access")
 
     async def test_drain_and_upgrade(self) -> None:
-        """The lab in the background says that it drains, and ends."""
+        """The lab in the background is upgraded, and refuses broken settings; it says that it drains, and ends."""
         require_program("curl")
         await Reader(self, installed=True).follow("howto/drain-and-upgrade")
 

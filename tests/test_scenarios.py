@@ -433,6 +433,7 @@ SCENARIOS: Final = (
         "The process ends while bytes wait to be sent.",
         (
             "proxy.test_dataplane.DataplaneTests.test_draining_does_not_wait_for_a_stuck_reader",
+            "test_upgrades.SuccessTests.test_everything_goes_over",
             "transport.test_last_words.LastWordsTests.test_draining_cuts_by_reset",
         ),
     ),
@@ -618,6 +619,7 @@ SCENARIOS: Final = (
         "A reload: live connections stay, new ones follow the new routes, listeners come and go.",
         (
             "proxy.test_dataplane.DataplaneTests.test_a_reload_leaves_live_connections_alone",
+            "test_upgrades.SuccessTests.test_under_load",
             "transport.test_ports.PortsTests.test_a_port_that_goes_closes_and_its_connections_stay",
             "test_end_to_end.LabTests.test_a_port_changes_from_tcp_to_tls_under_an_open_session",
         ),
