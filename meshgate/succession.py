@@ -50,7 +50,7 @@ class Succession:
     :ivar is_over: True once another process has taken over.
     """
 
-    _log = Logger()
+    _log = Logger("meshgate.control")  # of which this is a part for those who read the log
 
     def __init__(
         self,

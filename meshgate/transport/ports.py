@@ -298,6 +298,9 @@ class Ports:
         :param sockets: listening, those of each port in the order in which they began to.
         """
         self._inherited = dict(sockets)
+        for listening in (each for sockets_ in sockets.values() for each in sockets_):
+            # They do not block, but Python does not know it, and a copy made by it would block in all processes.
+            listening.setblocking(False)
 
     def adopted(self) -> list[Identity]:
         """

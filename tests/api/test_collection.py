@@ -57,6 +57,17 @@ class CollectionTests(SynchronousTestCase):
         refusal: RefusedError = self.failureResultOf(Deferred.fromCoroutine(coroutine), RefusedError).value
         return refusal
 
+    def test_frozen(self) -> None:
+        """While it is frozen, a write is refused so that clients try again, and reads are answered."""
+        self.create(gateway("one"))
+        self.collection.frozen = "upgraded just now"
+        refusal = self.refused(self.collection.create(GATEWAY, gateway("two"), OPTIONS))
+        self.assertEqual((refusal.code, refusal.message), (503, "upgraded just now"))
+        self.assertEqual(refusal.headers, {"retry-after": "1"})
+        self.assertEqual(self.collection.get(GATEWAY, "default", "one")["metadata"]["name"], "one")
+        self.collection.frozen = ""
+        self.create(gateway("two"))
+
     def test_created(self) -> None:
         """A new object gets its identity, age, generation and revision, and is stored, shown and told of."""
         metadata = self.create(gateway()).object["metadata"]

@@ -19,6 +19,7 @@ from meshgate.processes.pidfile import (
     clear_stale,
     hold,
     own_identity,
+    renumber,
     require_writable,
     start_of,
 )
@@ -176,6 +177,17 @@ class RunningTests(PidfileTestCase):
         """What the module prints as a program: the number of a process that runs."""
         command = [sys.executable, "-m", "meshgate.processes.pidfile", str(self.file)]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def test_a_new_number(self) -> None:
+        """The number is replaced by that of this process, and the lock stays with whoever holds it."""
+        path = new_folder(self) / "pid"
+        path.write_text("123456789\n")
+        lock = hold(path)
+        assert lock is not None
+        self.addCleanup(os.close, lock)
+        renumber(path)
+        self.assertEqual(path.read_text(), str(os.getpid()))
+        self.assertIsNone(hold(path))
 
     def test_a_lock_decides(self) -> None:
         """A process that holds its file runs, whatever the clock has done since."""

@@ -74,6 +74,19 @@ class ServiceManagerTests(SynchronousTestCase):
             ],
         )
 
+    def test_another_main_process(self) -> None:
+        """The last word is the number of the other process, which gets the variables; what comes after is not told."""
+        manager = Manager(self)
+        variables = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "2000000"}
+        clock = Clock()
+        service = ServiceManager(clock, {**variables, "WATCHDOG_PID": str(os.getpid())})
+        self.assertEqual(service.variables, variables)
+        service.ready("serves")
+        service.replaced(4711)
+        clock.advance(5.0)
+        service.stopping()
+        self.assertEqual(manager.read()[-2:], ["WATCHDOG=1", "MAINPID=4711"])
+
     def test_nobody_is_there(self) -> None:
         """Without a manager, with one that is gone, and with the watchdog of another process, nothing happens."""
         for environment in (

@@ -66,6 +66,37 @@ class StateFolderTests(SynchronousTestCase):
         self.assertEqual(holder(self.path).held, False)
         self.assertEqual(holder(self.path).facts["ending"], "in order")
 
+    def test_two_processes_of_an_upgrade(self) -> None:
+        """Both hold the lock; the one that is silent writes nothing; and the end of one leaves it to the other."""
+        folder = self.held()
+        replace_file(folder, "file", ["before"])
+        heir = StateFolder()
+        heir.silent, heir.inherited = True, os.dup(folder.lock)
+        heir.note(pid=4711)
+        heir.hold(self.path)
+        self.addCleanup(heir.release)
+        replace_file(heir, "file", ["after"])
+        self.assertEqual((self.path / "file").read_text(), "before")
+        self.assertEqual(holder(self.path).facts["pid"], os.getpid())
+        folder.silent, heir.silent = True, False
+        folder.note(ending="in order")
+        heir.note()
+        replace_file(heir, "file", ["after"])
+        folder.release()
+        self.assertEqual((self.path / "file").read_text(), "after")
+        self.assertEqual(holder(self.path).facts, {"pid": 4711})
+        self.assertEqual(holder(self.path).held, True)
+
+    def test_the_lock_of_another_folder_is_not_inherited(self) -> None:
+        """A process whose settings name another folder holds that one, and not the one before."""
+        folder = self.held()
+        heir = StateFolder()
+        heir.inherited = os.dup(folder.lock)
+        heir.hold(other := self.path.with_name("other"))
+        self.addCleanup(heir.release)
+        folder.release()
+        self.assertEqual((holder(self.path).held, holder(other).held), (False, True))
+
     def test_facts_are_replaced(self) -> None:
         """A fact may be taken back, and a shorter text leaves nothing of a longer one."""
         folder = self.held()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
+from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
@@ -13,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from meshgate.routing.connection_policy import Keepalive
 from meshgate.routing.table import Listener, ListenerKey
+from meshgate.transport import ports as ports_module
 from meshgate.transport.binding import ipv6_exists
 from meshgate.transport.dialing import dial
 from meshgate.transport.network import TWISTED, Port, make_network
@@ -316,3 +320,146 @@ def accepts(host: str, port: int) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+class AcceptingPort:
+    """A port of several sockets on which the test accepts; each answers with its index."""
+
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        self.sockets = sockets
+        self.open = True
+
+    def accepted(self) -> list[int]:
+        """Accept what waits; the number of connections of each socket."""
+        counts = []
+        for listening in self.sockets:
+            count = 0
+            while self.open:
+                try:
+                    listening.accept()[0].close()
+                except BlockingIOError:
+                    break
+                count += 1
+            counts.append(count)
+        return counts
+
+    def stop(self) -> Deferred[object]:
+        """As Port."""
+        self.open = False
+        for listening in self.sockets:
+            listening.close()
+        return succeed(None)
+
+    finish = stop
+
+    def defer_accept(self, wanted: bool) -> None:
+        """As Port."""
+
+    def keep_alive(self, keepalive: Keepalive | None) -> None:
+        """As Port."""
+
+
+class HandoverTests(TestCase):
+    """Ports that go from one process to another, both played by this one."""
+
+    def ports(self, copies: int) -> Ports:
+        """Ports with so many sockets."""
+        made = Ports(
+            reactor,
+            lambda key, sockets: self.opened.setdefault(len(self.opened), AcceptingPort(sockets)),
+            lambda: None,
+            copies,
+        )
+        self.addCleanup(made.close)
+        return made
+
+    def setUp(self) -> None:
+        """No port yet."""
+        self.opened: dict[int, Any] = {}
+
+    def inherited(self, before: Ports, copies: int) -> Ports:
+        """The ports of the next process."""
+        after = self.ports(copies)
+        after.inherit(
+            {
+                identity: [socket.socket(fileno=os.dup(each.fileno())) for each in sockets]
+                for identity, sockets in before.shares().items()
+            }
+        )
+        return after
+
+    def connect(self, port: int, count: int) -> None:
+        """Make connections, which wait to be accepted."""
+        for _ in range(count):
+            self.addCleanup(socket.create_connection((LOOPBACK, port), timeout=20).close)
+
+    async def test_fewer_sockets(self) -> None:
+        """
+        No new connection goes to the sockets that are too many, those that wait there are accepted before they are
+        closed, and none is lost.
+        """
+        self.patch(ports_module, "HANDSHAKES", 0.2)
+        wanted = listener(LOOPBACK, free_port())
+        before = self.ports(4)
+        before.reconcile([wanted])
+        after = self.inherited(before, 2)
+        self.assertEqual(after.reconcile([wanted]), ())
+        old, new = self.opened[0], self.opened[1]
+        self.assertEqual(after.adopted(), [(wanted.key, False)])
+        self.connect(wanted.key.port, 40)
+        done = Deferred.fromCoroutine(before.hand_over([(wanted.key, False)], 2))
+        self.assertFalse(done.called)
+        early = old.accepted()
+        self.assertEqual(sum(early), 40)
+        self.connect(wanted.key.port, 60)
+        late = old.accepted()
+        self.assertEqual((sum(late), late[2:]), (60, [0, 0]))
+        await done
+        self.assertFalse(old.open)
+        self.connect(wanted.key.port, 60)
+        last = new.accepted()
+        self.assertEqual(sum(last), 60)
+        self.assertTrue(all(last))
+
+    async def test_two_handovers(self) -> None:
+        """The sockets of a process that has inherited them stay as they are, too, and block nobody."""
+        self.patch(ports_module, "HANDSHAKES", 0.0)
+        wanted = listener(LOOPBACK, free_port())
+        before = self.ports(3)
+        before.reconcile([wanted])
+        for number, copies in enumerate((2, 1)):
+            after = self.inherited(before, copies)
+            after.reconcile([wanted])
+            await before.hand_over(after.adopted(), copies)
+            before = after
+            new = self.opened[number + 1]
+            self.assertEqual([os.get_blocking(each.fileno()) for each in new.sockets], [False] * copies)
+            self.connect(wanted.key.port, 20)
+            self.assertEqual(sum(new.accepted()), 20)
+
+    async def test_more_sockets(self) -> None:
+        """Further sockets join those that are inherited, and get their share."""
+        wanted = listener(LOOPBACK, free_port())
+        before = self.ports(1)
+        before.reconcile([wanted])
+        after = self.inherited(before, 3)
+        self.assertEqual(after.reconcile([wanted]), ())
+        await before.hand_over(after.adopted(), 3)
+        self.connect(wanted.key.port, 90)
+        counts = self.opened[1].accepted()
+        self.assertEqual((len(counts), sum(counts)), (3, 90))
+        self.assertTrue(all(counts))
+
+    async def test_other_ports(self) -> None:
+        """A port that the next process does not want is closed, also if it has another address of the same number."""
+        number = free_port()
+        kept, going = listener(LOOPBACK, free_port()), listener("127.0.0.2", number)
+        coming = listener("0.0.0.0", number)
+        before = self.ports(2)
+        before.reconcile([kept, going])
+        after = self.inherited(before, 2)
+        self.assertEqual(after.reconcile([kept, coming]), ())
+        self.assertEqual(after.adopted(), [(kept.key, False)])
+        await before.hand_over([(kept.key, False)], 2)
+        self.assertEqual((before.listening, after.listening), ((), tuple(sorted([kept.key, coming.key]))))
+        self.assertEqual([self.opened[each].open for each in range(4)], [False, False, True, True])
