@@ -11,9 +11,10 @@ from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
+from meshgate.state.folder import holder
 from tests.installation import ECHO, Installation
 from tests.lab_with_workers import END_OF_GREETING, Client, WorkersTestCase
-from tests.support import IMPORT_ROOT, Program, free_port, once_more, require_program
+from tests.support import IMPORT_ROOT, Program, free_port, once_more, require_program, wait_for
 
 EXCLUSIVE = 1 << 28
 """Of the processes that wait for an event, one is woken (EPOLLEXCLUSIVE)."""
@@ -88,6 +89,24 @@ class PassedOnTests(WorkersTestCase):
         await lab.start()
         for client in waiting:
             client.read_until(END_OF_GREETING)
+
+    async def test_an_upgrade(self) -> None:
+        """The next process gets the socket, by its name, and so does the one after that; its queue is never lost."""
+        lab = await self.activated()
+        port = lab.ports[ECHO]
+        lab.process.signal(signal.SIGUSR2)
+        self.assertEqual(await lab.process.exit_status(), 0)
+        second = holder(lab.state).facts["pid"]
+        Client(self, port).read_until(END_OF_GREETING)
+        os.kill(second, signal.SIGUSR2)
+        pid = await wait_for(lambda: (now := holder(lab.state).facts.get("pid")) != second and now, "the third process")
+        Client(self, port).read_until(END_OF_GREETING)
+        self.assertNotIn("MG3105", lab.process.stderr)
+        os.kill(pid, signal.SIGTERM)
+        await wait_for(lambda: not holder(lab.state).held, "the end")
+        waiting = self.clients(port, 1)
+        await lab.start()
+        waiting[0].read_until(END_OF_GREETING)
 
     async def test_without_a_listener(self) -> None:
         """Connections are reset, counted and logged as no_route, the status says so, and a listener may come back."""

@@ -14,7 +14,6 @@ and to the log; its exit status is then 1.
 
 from __future__ import annotations
 
-import getopt
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +29,7 @@ from twisted.internet.interfaces import IReactorDaemonize
 from twisted.logger import ILogObserver, Logger
 
 from meshgate.processes.log_file import LogFile
-from meshgate.processes.pidfile import PidfileError, clear_stale, hold, renumber, require_writable
+from meshgate.processes.pidfile import PidfileError, clear_stale, hold, names_pidfile, renumber, require_writable
 from meshgate.processes.service_log import ServiceLog
 from meshgate.processes.service_manager import PassedOn, take_passed_on
 from meshgate.processes.signals import Signals, restore_defaults
@@ -121,16 +120,16 @@ class Launch:
         :raises SystemExit: with a message if the process of the pidfile runs, or if the file cannot be written.
         """
         self.signals.install()
+        self.heir = heir_in(os.environ)
         try:
-            self.passed_on = take_passed_on(os.environ)
+            self.passed_on = take_passed_on(os.environ, from_parent=self.heir is not None)
         except ValueError as error:
             raise SystemExit(f"{self._name}: socket activation: {error}") from None
         twistd = self._twistd
         changed = [f"--{each}" for each in ("uid", "gid", "chroot") if twistd[each] is not None]
         why = f"the new process would lack the rights that {' and '.join(changed)} of twistd took away"
-        self.command = own_command(why if changed else "")
-        self.heir = heir_in(os.environ)
-        if not (self.background or _names_pidfile(twistd)):
+        self.command = own_command(self.passed_on, why if changed else "")
+        if not (self.background or names_pidfile(twistd)):
             twistd["pidfile"] = ""
         if twistd["pidfile"] and self.heir is not None:
             self._pidfile, twistd["pidfile"] = Path(twistd["pidfile"]).absolute(), ""  # until it is the only one
@@ -437,17 +436,6 @@ class _Program(MultiService):
     def _run(self) -> None:
         self._launch.started()
         self._launch.signals.follow(self._reactor, self._actions)
-
-
-def _names_pidfile(twistd: Any) -> bool:
-    """True if the command line names a pidfile, even the default one."""
-    if twistd["pidfile"] != twistd.defaults["pidfile"]:
-        return True
-    try:
-        options, _ = getopt.getopt(sys.argv[1:], twistd.shortOpt, twistd.longOpt)
-    except getopt.GetoptError:
-        return False
-    return any(option == "--pidfile" for option, _ in options)
 
 
 def _copy(descriptor: int, instead: int) -> int:

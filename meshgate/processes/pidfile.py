@@ -15,13 +15,14 @@ process that got the number since was started after that.
 from __future__ import annotations
 
 import fcntl
+import getopt
 import os
 import stat
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 SAME_MOMENT: Final = 1.0
 """Seconds by which a file may seem older than the process that wrote it: some file systems keep whole seconds only."""
@@ -145,6 +146,17 @@ def require_writable(path: Path) -> None:
         why = "its folder cannot be written"
     if why:
         raise PidfileError(f"the pidfile {path} cannot be written: {why}; name another by --pidfile")
+
+
+def names_pidfile(twistd: Any) -> bool:
+    """True if the command line of twistd names a pidfile, even the default one."""
+    if twistd["pidfile"] != twistd.defaults["pidfile"]:
+        return True
+    try:
+        options, _ = getopt.getopt(sys.argv[1:], twistd.shortOpt, twistd.longOpt)
+    except getopt.GetoptError:
+        return False
+    return any(option == "--pidfile" for option, _ in options)
 
 
 def hold(path: Path) -> int | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -59,11 +59,12 @@ def passed_on(environment: Mapping[str, str]) -> list[PassedOn]:
     return [PassedOn(number, name) for number, name in enumerate(names, FIRST_DESCRIPTOR)]
 
 
-def take_passed_on(environment: MutableMapping[str, str]) -> list[PassedOn]:
+def take_passed_on(environment: MutableMapping[str, str], *, from_parent: bool = False) -> list[PassedOn]:
     """
     As :func:`passed_on`, by the variables with which this process was started.
 
     :param environment: loses the variables, so that no child takes the descriptors for its own.
+    :param from_parent: True if the variables are the parent's, which did not know the number of this process.
     """
     started_with = dict(environment)
     with suppress(OSError):  # without /proc
@@ -71,7 +72,14 @@ def take_passed_on(environment: MutableMapping[str, str]) -> list[PassedOn]:
         started_with |= dict(line.split("=", 1) for line in lines if line.startswith((_FOR, _COUNT, _NAMES)))
     for name in (_FOR, _COUNT, _NAMES):
         environment.pop(name, None)
-    return passed_on(started_with)
+    return passed_on({**started_with, _FOR: str(os.getpid())} if from_parent else started_with)
+
+
+def variables_for(descriptors: Sequence[PassedOn]) -> dict[str, str]:
+    """The variables that pass descriptors on to a child, which has them from :data:`FIRST_DESCRIPTOR` on."""
+    if not descriptors:
+        return {}
+    return {_COUNT: str(len(descriptors)), _NAMES: ":".join(each.name for each in descriptors)}
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

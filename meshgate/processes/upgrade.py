@@ -45,6 +45,7 @@ from meshgate.processes.handover import (
     Message,
     close_all,
 )
+from meshgate.processes.service_manager import FIRST_DESCRIPTOR, PassedOn, variables_for
 from meshgate.processes.signals import held_back
 
 VARIABLE: Final = "MESHGATE_HANDOVER"
@@ -56,8 +57,6 @@ WITHIN: Final = 60.0
 ANSWERS_WITHIN: Final = 5.0
 """Seconds within which either process has to read or answer a message, while the other one waits."""
 
-_DESCRIPTOR: Final = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -66,17 +65,19 @@ class Command:
 
     :ivar arguments: with the interpreter as the first one.
     :ivar folder: the folder of its start.
+    :ivar passed_on: the descriptors that a service manager has passed on, which go on to the next process.
     :ivar obstacle: why the same start would not lead to the same process, for people; empty if it would.
     """
 
     arguments: Sequence[str]
     folder: Path
     obstacle: str = ""
+    passed_on: Sequence[PassedOn] = ()
 
 
-def own_command(obstacle: str = "") -> Command:
+def own_command(passed_on: Sequence[PassedOn] = (), obstacle: str = "") -> Command:
     """The command of this process. Call it before anything changes the current folder."""
-    return Command([sys.executable, *sys.orig_argv[1:]], Path.cwd(), obstacle)
+    return Command([sys.executable, *sys.orig_argv[1:]], Path.cwd(), obstacle, passed_on)
 
 
 class Predecessor(Protocol):
@@ -131,7 +132,10 @@ class Upgrade(ProcessProtocol):
             self._log.warn("an upgrade is running already; this one is refused")
             return
         self.running, self._given, self._kept = True, False, set()
-        environment = {**os.environ, **self._predecessor.begun(), VARIABLE: str(_DESCRIPTOR)}
+        passed_on = self._command.passed_on
+        number = FIRST_DESCRIPTOR + len(passed_on)
+        variables = {**variables_for(passed_on), VARIABLE: str(number)}
+        environment = {**os.environ, **self._predecessor.begun(), **variables}
         reason = self._obstacle()
         if reason:
             self._fail(reason)
@@ -146,7 +150,11 @@ class Upgrade(ProcessProtocol):
                     self._command.arguments,
                     environment,
                     str(self._command.folder),
-                    childFDs={0: 0, 1: 1, 2: 2, _DESCRIPTOR: theirs.fileno()},
+                    childFDs={
+                        **{each: each for each in range(FIRST_DESCRIPTOR)},
+                        **{each: one.number for each, one in enumerate(passed_on, FIRST_DESCRIPTOR)},
+                        number: theirs.fileno(),
+                    },
                 )
         except OSError as error:
             ours.close()
