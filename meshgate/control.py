@@ -204,7 +204,8 @@ class ControlProcess(Service):
         reporter.started()
         self._tell_if_ready()
         if self._launch is not None:
-            # No later collection of garbage looks at what the start has made, which would take up to half a second.
+            # No later collection of garbage looks at what the start has made. With thousands of resources that takes
+            # longer than anything may hold this process, and each list of all objects of the API causes one.
             gc.collect()
             gc.freeze()
 
