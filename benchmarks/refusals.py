@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.log_outputs import AccessLogChoice
 from meshgate.proxy.rates import Rate
 from meshgate.proxy.serving import Serving, ServingSettings
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
@@ -69,7 +70,7 @@ def serve(endpoint: tuple[str, int], pipe: Connection) -> None:
     from twisted.internet import reactor
 
     found: object = reactor
-    settings = ServingSettings(Limits(), (), "/dev/null", "text")
+    settings = ServingSettings(Limits(), (), AccessLogChoice("/dev/null"))
     counts = SharedCounts(bytearray(bytes_for(1)), 0, new_seed())
     serving = Serving(found, settings, lambda: None, counts, 1)
     serving.start()
@@ -91,7 +92,7 @@ def serve(endpoint: tuple[str, int], pipe: Connection) -> None:
                 done = threading.Event()
 
                 def apply(limits: Limits = limits, done: threading.Event = done) -> None:
-                    serving.apply_settings(ServingSettings(limits, (), "/dev/null", "text"))
+                    serving.apply_settings(ServingSettings(limits, (), AccessLogChoice("/dev/null")))
                     done.set()
 
                 reactor.callFromThread(apply)  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ from meshgate.providers.first_read import FirstRead
 from meshgate.providers.interfaces import ProviderContext
 from meshgate.providers.registry import Registry, find_factories
 from meshgate.providers.running import Providers
-from meshgate.proxy.access_log import AccessLogError
+from meshgate.proxy.log_outputs import FILE, AccessLogError
 from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import Proxy
@@ -416,7 +416,8 @@ class ControlProcess(Service):
         self._configure_log(settings)
         if launch.log_file is not None:
             launch.log_file.rotate_at, launch.log_file.keep = content.log.rotate, content.log.keep
-        if launch.background and content.access_log.path == STANDARD_OUTPUT:
+        access_log = content.access_log
+        if launch.background and (access_log.to, access_log.path) == (FILE, STANDARD_OUTPUT):
             self.log.warn(
                 "no line of the access log is kept: there is no standard output in the background; name a file in "
                 "access_log.path"

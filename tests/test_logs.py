@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from tests.installation import Installation
-from tests.log_receivers import FakeJournal
-from tests.support import IMPORT_ROOT, Program, wait_for
+from tests.installation import ECHO, SNI, Installation
+from tests.log_receivers import FakeJournal, parse_syslog, socket_folder
+from tests.support import IMPORT_ROOT, Program, free_port, wait_for
 
 TWISTD = Path(sys.executable).with_name("twistd")
 PYTHON = {"PYTHONPATH": str(IMPORT_ROOT)}
@@ -120,3 +123,110 @@ class ServiceLogTests(LogTestCase):
         self.assertNotIn("#info]", process.stderr)
         process.signal(signal.SIGTERM)
         self.assertEqual(await process.exit_status(), 0)
+
+
+class AccessLogTests(LogTestCase):
+    """The access log."""
+
+    def connect(self, greeting: bytes = b"plain\n") -> None:
+        """Have a line: a connection to the port of TLS that says something else, and ends as not_tls."""
+        with socket.create_connection(("127.0.0.1", self.lab.ports[SNI]), timeout=10) as client:
+            client.sendall(greeting)
+            client.settimeout(10)
+            client.recv(1)
+
+    async def test_a_template(self) -> None:
+        """Lines have the form of the template, and a change of it takes effect at a reload."""
+        self.edit_section("access_log", format="template", template="{client} -> {listener}: {ending} [{sni}]")
+        await self.lab.start()
+        self.connect()
+        pattern = rf"^127\.0\.0\.1:\d+ -> \[::\]:{self.lab.ports[SNI]}: not_tls \[-\]$"
+        await wait_for(lambda: re.findall(pattern, self.lab.process.stdout, re.MULTILINE), "the line")
+        self.edit_section("access_log", format="template", template="now: {ending}")
+        self.reload()
+        await self.lab.process.wait_for_output("everything was read again")
+        self.connect()
+        await self.lab.process.wait_for_output("now: not_tls")
+
+    async def test_a_choice(self) -> None:
+        """Only the endings that were asked for have lines; a sample of nothing leaves out what ended well."""
+        self.edit_section("access_log", format="json", only=["ok", "bad_hello"], sample_ok=0)
+        await self.lab.start()
+        self.connect()
+        self.connect(b"\x16\x03\x01\x00\x04\x02\x00\x00\x00")
+        await self.lab.logged(ending="bad_hello")
+        self.assertEqual(await self.lab.stop(), 0)
+        self.assertEqual([line["ending"] for line in self.lab.log()], ["bad_hello"])
+
+    async def test_connections_that_go_on(self) -> None:
+        """An open connection has lines while it lives, with its bytes so far."""
+        self.edit_section("access_log", format="json", every="1s")
+        await self.lab.start()
+        with socket.create_connection(("127.0.0.1", self.lab.ports[ECHO]), timeout=10) as client:
+            client.sendall(b"hello")
+            line = await self.lab.logged(ending="open", bytes_in=5)
+            self.assertEqual(line["listener"], f"[::]:{self.lab.ports[ECHO]}")
+            self.assertGreaterEqual(line["duration"], 1.0)
+
+    async def test_syslog(self) -> None:
+        """Workers send their lines to a server, and none to standard output."""
+        for kind in ("udp", "unix"):
+            if kind == "udp":
+                server, address = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "127.0.0.1"
+                server.bind((address, 0))
+                text = f"udp:{address}:{server.getsockname()[1]}"
+            else:
+                server, address = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), str(socket_folder(self) / "log")
+                server.bind(address)
+                text = f"unix:{address}"
+            self.addCleanup(server.close)
+            server.setblocking(False)
+            self.edit_section("access_log", to="syslog", format="json", syslog={"server": text, "facility": "daemon"})
+            if kind == "udp":
+                await self.lab.start()
+            else:
+                self.reload()
+                await self.lab.process.wait_for_output("everything was read again")
+            self.connect()
+            message = parse_syslog(await wait_for(partial(received, server), f"a message over {kind}"))
+            self.assertEqual((message.priority, json.loads(message.text)["ending"]), (3 * 8 + 6, "not_tls"))
+        self.assertEqual(self.lab.process.stdout, "")
+
+    async def test_the_journal(self) -> None:
+        """Each connection is an entry with fields."""
+        journal = FakeJournal(self)
+        self.edit_section("log", journal=str(journal.path))
+        self.edit_section("access_log", to="journal")
+        await self.lab.start()
+        self.connect()
+        entry = (await wait_for(journal.received, "the entry"))[0]
+        self.assertEqual((entry["SYSLOG_IDENTIFIER"], entry["MESHGATE_ENDING"]), ("meshgate-access", "not_tls"))
+        self.assertIn("ending=not_tls", entry["MESSAGE"])
+
+    async def test_lost_lines_are_counted(self) -> None:
+        """Lines that nobody took until a worker ended are in the metrics, though the worker is gone."""
+        self.edit_section("metrics", port=(port := free_port()))
+        self.edit_section("access_log", to="syslog", syslog={"server": f"unix:{socket_folder(self)}/none"})
+        await self.lab.start()
+        self.connect()
+        self.assertIn("\nmeshgate_access_log_lost_lines_total 0\n", scrape(port))
+        for worker in self.lab.status()["workers"]:
+            os.kill(worker["pid"], signal.SIGTERM)
+        await wait_for(lambda: "\nmeshgate_access_log_lost_lines_total 1\n" in scrape(port), "the count")
+        self.assertIn("No such file or directory", self.lab.process.stderr)
+
+
+def received(server: socket.socket) -> bytes:
+    """The next datagram; empty if there is none."""
+    try:
+        return server.recv(65536)
+    except BlockingIOError:
+        return b""
+
+
+def scrape(port: int) -> str:
+    """The metrics, in Prometheus' format."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        client.settimeout(10)
+        return b"".join(iter(lambda: client.recv(65536), b"")).decode()

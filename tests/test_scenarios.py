@@ -603,6 +603,8 @@ SCENARIOS: Final = (
         (
             "proxy.test_log_line.JsonTests.test_a_complete_record",
             "proxy.test_log_line.BothTests.test_every_ending_is_its_word",
+            "proxy.test_access_log.EndedTests.test_a_choice_of_endings",
+            "test_logs.AccessLogTests.test_a_choice",
         ),
     ),
     Scenario(
@@ -613,7 +615,15 @@ SCENARIOS: Final = (
             "test_end_to_end.LabTests.test_what_cannot_be_routed_is_closed_and_logged",
         ),
     ),
-    Scenario(90, "Lines for connections that live long, while they live.", reason="Not there yet: periodic lines."),
+    Scenario(
+        90,
+        "Lines for connections that live long, while they live.",
+        (
+            "proxy.test_serving.OpenLinesTests.test_one_line_each_time",
+            "proxy.test_serving.ServingTests.test_a_connection_that_goes_on_has_lines",
+            "test_logs.AccessLogTests.test_connections_that_go_on",
+        ),
+    ),
     Scenario(
         91,
         "A reload: live connections stay, new ones follow the new routes, listeners come and go.",

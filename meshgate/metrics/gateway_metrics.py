@@ -255,4 +255,5 @@ class GatewayMetrics:
             totals = counts.totals()
             yield from connection_metrics(totals)
             yield from process_metrics(self._pool.workers(), self._pool.serving, totals, self._lag.words)
+        yield f.LOST_LINES.gauge(self._pool.lost_lines())
         yield f.READY.gauge(float(self._readiness.ready()))

@@ -239,6 +239,9 @@ WOULD_REFUSE: Final = Family(
     "Connections that an access list or a limit would have refused if it were no dry run.",
     ("ending",),
 )
+LOST_LINES: Final = Family(
+    "meshgate_access_log_lost_lines", COUNTER, "Lines of the access log that could not be written, and were dropped."
+)
 
 # Processes.
 LAG: Final = _seconds(

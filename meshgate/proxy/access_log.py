@@ -4,8 +4,9 @@ The access log: one line for each connection, counted by its ending and written 
 The problem: a full disk, a slow reader or a rotated file must never delay a connection or stop the gateway, and other
 processes may write to the same output.
 
-The approach: lines are gathered and written once a second, or at 64 KiB. Before each write the kernel is asked if the
-output takes anything; if not, the lines wait, up to :data:`MAX_PENDING` bytes, and later lines are dropped.
+The approach: lines are gathered and written once a second, or at 64 KiB, to one of the outputs of
+:mod:`meshgate.proxy.log_outputs`. What the output does not take waits, up to :data:`MAX_PENDING` bytes, and later lines
+are dropped. The form of the lines is chosen once, as a function.
 
 The invariants: no write blocks. An output gets whole lines, in order. Dropped lines are counted, and a line in their
 place says how many there were.
@@ -13,15 +14,12 @@ place says how many there were.
 
 from __future__ import annotations
 
-import errno
 import os
-import select
-import stat
+import random
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -29,9 +27,9 @@ from twisted.logger import Logger
 
 from meshgate.proxy.endings import Ending
 from meshgate.proxy.log_line import format_json, format_text, lost_json, lost_text
+from meshgate.proxy.log_outputs import JOURNAL, AccessLogChoice, LogOutput
+from meshgate.proxy.log_template import Template, journal_entry, lost_entry
 from meshgate.proxy.record import ConnectionRecord
-
-Format = Literal["text", "json"]
 
 FLUSH_AFTER: Final = 1.0
 """Seconds within which a line is written."""
@@ -48,58 +46,66 @@ MAX_PENDING: Final = 8 * 1024 * 1024
 CLOSE_WITHIN: Final = 2.0
 """Seconds that closing waits for a slow reader to take the last lines."""
 
-# O_NONBLOCK for named pipes; O_NOCTTY so that no terminal becomes the daemon's controlling one.
-_FILE_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-
-_HINTS: Final = {
-    errno.ENOENT: " (its folder has to exist)",
-    errno.ENXIO: " (a named pipe needs its reader first)",
-}
-
 _log = Logger()
+_OK: Final = Ending.OK
 
-_FORMATS: Final = {"text": (format_text, lost_text), "json": (format_json, lost_json)}
-
-
-class AccessLogError(Exception):
-    """The access log cannot be opened. The text says which one and why."""
+LineFormat = Callable[[ConnectionRecord], str]
+LostFormat = Callable[[int, float], str]
 
 
-def open_access_log(path: str, format: Format, clock: IReactorTime) -> AccessLog:  # noqa: A002
+def formats_of(choice: AccessLogChoice) -> tuple[LineFormat, LostFormat]:
+    """
+    Choose the functions that make the lines, and the lines that stand for lost ones.
+
+    :raises TemplateError: if the template cannot be used; the settings have been checked for that.
+    """
+    line: LineFormat
+    lost: LostFormat
+    if choice.format == "template":
+        line, lost = Template(choice.template).line, lost_text
+    elif choice.format == "json":
+        line, lost = format_json, lost_json
+    else:
+        line, lost = format_text, lost_text
+    return (journal_entry(line), lost_entry) if choice.to == JOURNAL else (line, lost)
+
+
+def open_access_log(choice: AccessLogChoice, clock: IReactorTime) -> AccessLog:
     """
     Open the access log.
 
-    :param path: a file, to be appended to and created with mode 0640; ``-`` for standard output. That is file
-        descriptor 1 itself: under twistd, ``sys.stdout`` leads to the program's own log.
-    :param format: the format of the lines.
     :param clock: provides the timers.
     :raises AccessLogError: if it cannot be opened.
     """
-    return AccessLog(partial(_open_path, path), format, clock)
+    return AccessLog(choice.output(), *formats_of(choice), clock)
 
 
 class AccessLog:
     """
     An open access log.
 
-    :param open_output: opens the output and returns its file descriptor, which then belongs to the log.
-    :param format: the format of the lines.
+    :param output: belongs to the log from now on.
+    :param format_line: makes a line of a record.
+    :param format_lost: makes the line that stands for lost ones.
     :param clock: provides the timers.
     :ivar max_pending: size in bytes of the lines that are kept while they cannot be written.
-    :raises AccessLogError: if ``open_output`` does.
+    :ivar lost: number of lines that were lost.
     """
 
-    def __init__(self, open_output: Callable[[], int], format: Format, clock: IReactorTime) -> None:  # noqa: A002
-        self._open_output = open_output
-        self._output = _Output(open_output())
-        self._format_line, self._format_lost = _FORMATS[format]
+    def __init__(
+        self, output: LogOutput, format_line: LineFormat, format_lost: LostFormat, clock: IReactorTime
+    ) -> None:
+        self._output = output
+        self._is_open = True
+        self._format_line, self._format_lost = format_line, format_lost
         self._clock = clock
         self._lines: list[str] = []
         self._batches: deque[memoryview] = deque()
         self.max_pending = MAX_PENDING
+        self.lost = 0
         self._pending = 0
         self._unflushed = 0
-        self._lost = 0
+        self._untold = 0
         self._faulty = False
         self._timer: IDelayedCall | None = None
         self._closed: Deferred[None] | None = None
@@ -107,16 +113,17 @@ class AccessLog:
 
     def write(self, record: ConnectionRecord) -> None:
         """Log a connection that has ended. Neither fails because of the output nor waits for it."""
-        if self._output.closed:
+        if not self._is_open:
             return
         line = self._format_line(record)
         length = len(line) + 1
         self._unflushed += length
         if self._pending + length > self.max_pending:
-            self._lost += 1
+            self.lost += 1
+            self._untold += 1
             self._report_fault("its reader has stopped reading")
         else:
-            if self._lost:
+            if self._untold:
                 self._add_lost_line()
             self._lines.append(line)
             self._pending += length
@@ -129,7 +136,7 @@ class AccessLog:
         """Write as much as the output takes now, and the rest later."""
         self._unflushed = 0
         self._cancel_timer()
-        if self._output.closed:
+        if not self._is_open:
             return
         broken = False
         try:
@@ -149,9 +156,7 @@ class AccessLog:
         :raises AccessLogError: if it cannot be opened. The old output stays in use.
         """
         self.flush()
-        output = _Output(self._open_output())
-        self._output.close()
-        self._output = output
+        self._output.reopen()
         self.flush()
 
     def close(self) -> Deferred[None]:
@@ -168,17 +173,25 @@ class AccessLog:
 
     def _write_out(self) -> None:
         self._gather()
+        output = self._output
+        room: int = output.most_at_once
         while self._batches:
-            taken = self._output.write(self._batches[0])
+            if room <= 0:
+                return
+            before: int = output.lost
+            taken: int = output.write(self._batches[0])
+            if output.lost > before:
+                self._note_dropped(output.lost - before)
             if not taken:
                 return
+            room -= taken
             self._pending -= taken
             rest = self._batches[0][taken:]
             if rest:
                 self._batches[0] = rest
             else:
                 self._batches.popleft()
-            if self._lost and not self._batches:
+            if self._untold and not self._batches:
                 self._add_lost_line()
                 self._gather()
         if self._faulty:
@@ -191,8 +204,8 @@ class AccessLog:
             self._lines.clear()
 
     def _add_lost_line(self) -> None:
-        line = self._format_lost(self._lost, time.time())
-        self._lost = 0
+        line = self._format_lost(self._untold, time.time())
+        self._untold = 0
         self._lines.append(line)
         self._pending += len(line) + 1
 
@@ -205,97 +218,63 @@ class AccessLog:
                 limit=self.max_pending >> 20,
             )
 
+    def _note_dropped(self, count: int) -> None:
+        self.lost += count
+        self._untold += count
+
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
     def _end(self, closed: Deferred[None]) -> None:
+        self._is_open = False
         self._output.close()
-        if self._pending or self._lost:
+        self._gather()
+        self.lost += sum(self._output.count(batch) for batch in self._batches)
+        if self._pending or self._untold:
             _log.error("the last lines of the access log could not be written")
         closed.callback(None)
-
-
-class _Output:
-    """
-    A descriptor that is written to only when that does not block, and by whole lines, since other processes may
-    write to the same output.
-
-    The descriptor is not made non-blocking: standard output is often shared, and the flag would hold for every process.
-    Instead, the kernel is asked before each chunk, and a chunk is so short that a pipe with any room takes it in one go
-    (pipe(7), PIPE_BUF). A file takes everything at once.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
-        self._chunk = MAX_PENDING if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
-
-    @property
-    def closed(self) -> bool:
-        return self._descriptor < 0
-
-    def write(self, data: memoryview) -> int:
-        """
-        Write as many whole lines as fit.
-
-        :return: number of bytes written; 0 if writing would block.
-        :raises OSError: if writing fails.
-        """
-        if not self._poll.poll(0):
-            return 0
-        chunk = data[: self._chunk]
-        if len(chunk) < len(data):
-            # A line that is longer than a chunk has to be cut.
-            chunk = chunk[: bytes(chunk).rfind(b"\n") + 1] or chunk
-        try:
-            return os.write(self._descriptor, chunk)
-        except BlockingIOError:
-            return 0
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _open_path(path: str) -> int:
-    try:
-        return _open_stdout() if path == "-" else os.open(path, _FILE_FLAGS, 0o640)
-    except OSError as error:
-        name = "on standard output" if path == "-" else path
-        hint = _HINTS.get(error.errno or 0, "")
-        raise AccessLogError(f"the access log {name} cannot be opened: {error.strerror}{hint}") from None
-
-
-def _open_stdout() -> int:
-    # A descriptor that is opened again may be non-blocking: a terminal stopped by Ctrl-S polls as writable, and another
-    # process may fill a pipe between the poll and the write. A file must not be opened again: its offset would be lost.
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-    try:
-        return os.open("/proc/self/fd/1" if stat.S_ISFIFO(os.fstat(1).st_mode) else os.ttyname(1), flags)
-    except OSError:
-        return os.dup(1)
 
 
 class EndedConnections:
     """
     The ended connections of one worker.
 
+    :param rng: chooses the connections that are logged, where the settings ask for a part of them.
     :ivar counts: number of connections for each ending.
     :ivar access_log: the log for a line of each connection; None until it is open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rng: random.Random | None = None) -> None:
         self.counts: dict[Ending, int] = {}
         self.access_log: AccessLog | None = None
+        self._rng = rng or random.Random()  # noqa: S311 -- shares of lines, not secrets
+        self._only: frozenset[Ending] | None = None
+        self._sample_ok = 1.0
+
+    def choose(self, only: tuple[str, ...], sample_ok: float) -> None:
+        """
+        Choose the connections that are logged.
+
+        :param only: their endings; none for all of them.
+        :param sample_ok: the share of those with the ending ``ok``, from 0 to 1.
+        """
+        chosen = frozenset(ending for ending in Ending if not only or ending.value in only)
+        # With this, a log of everything costs no more than before there was a choice.
+        self._only = chosen if only or sample_ok < 1 else None
+        self._sample_ok = sample_ok
 
     def add(self, record: ConnectionRecord) -> None:
         """Count and log a connection; its record is complete."""
         ending = record.ending
         if ending is not None:
             self.counts[ending] = self.counts.get(ending, 0) + 1
-        if self.access_log is not None:
-            self.access_log.write(record)
+        log = self.access_log
+        if log is not None and (self._only is None or self._is_chosen(ending, self._only)):
+            log.write(record)
+
+    def _is_chosen(self, ending: Ending | None, only: frozenset[Ending]) -> bool:
+        if ending not in only:
+            return False
+        return ending is not _OK or self._sample_ok >= 1 or self._rng.random() < self._sample_ok

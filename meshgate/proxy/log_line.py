@@ -29,6 +29,9 @@ MAX_ALPN: Final = 16
 MAX_ALPN_LENGTH: Final = 128
 """Number of characters that the logged protocols may have together."""
 
+OPEN: Final = "open"
+"""The word of a connection that has not ended yet, in place of an ending."""
+
 _CACHE_SIZE: Final = 1024
 """Number of strings that are kept with their escaped form: most lines name the same routes and server names."""
 
@@ -36,7 +39,7 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._:/*+-]")
 _PLAIN: Final = re.compile(r"[!#-\[\]-~]+")
 
 # An enum computes a member's value at each access.
-_WORDS: Final[dict[Ending | None, str]] = {ending: ending.value for ending in Ending}
+_WORDS: Final[dict[Ending | None, str]] = {None: OPEN, **{ending: ending.value for ending in Ending}}
 
 # One % operation takes half the time of a chain of f-strings.
 _TEXT: Final = (
@@ -75,21 +78,21 @@ def format_text(record: ConnectionRecord) -> str:
     return _TEXT % (
         *_time(record.started),
         record.id,
-        _text_value(record.listener),
-        _client_text(record.client),
-        _escaped(record.sni),
-        _alpn_text(record.alpn),
-        _text_value(record.gateway),
-        _text_value(record.virtual_service),
-        _text_value(record.destination),
-        _text_value(record.endpoint),
+        text_value(record.listener),
+        client_text(record.client),
+        client_value(record.sni),
+        alpn_text(record.alpn),
+        text_value(record.gateway),
+        text_value(record.virtual_service),
+        text_value(record.destination),
+        text_value(record.endpoint),
         record.bytes_in,
         record.bytes_out,
         record.duration,
         "-" if first_byte is None else _SECONDS % first_byte,
         "-" if dial is None else _SECONDS % dial,
-        _text_value(record.dial_error),
-        _WORDS.get(record.ending, "-"),
+        text_value(record.dial_error),
+        _WORDS[record.ending],
     )
 
 
@@ -120,7 +123,7 @@ def format_json(record: ConnectionRecord) -> str:
         "null" if first_byte is None else _SECONDS % first_byte,
         "null" if dial is None else _SECONDS % dial,
         _json_value(record.dial_error),
-        _json_value(_WORDS.get(record.ending)),
+        _json_value(_WORDS[record.ending]),
     )
 
 
@@ -142,18 +145,18 @@ def _line_in_c(write: _InC, record: ConnectionRecord) -> str | None:
         record.first_byte,
         record.dial,
         record.dial_error,
-        _WORDS.get(record.ending),
+        _WORDS[record.ending],
     )
 
 
 def lost_text(count: int, when: float) -> str:
     """Format the line that stands for lines that could not be written."""
-    return f"time={_timestamp(when)} {count} lines lost"
+    return f"time={timestamp(when)} {count} lines lost"
 
 
 def lost_json(count: int, when: float) -> str:
     """Format the same line as JSON, with a key of its own."""
-    return f'{{"time":"{_timestamp(when)}","lines_lost":{count}}}'
+    return f'{{"time":"{timestamp(when)}","lines_lost":{count}}}'
 
 
 def _plain_or_quoted(value: str) -> str:
@@ -162,11 +165,22 @@ def _plain_or_quoted(value: str) -> str:
     return value if _PLAIN.fullmatch(value) else _json_string(value)
 
 
-_text_value = lru_cache(_CACHE_SIZE)(_plain_or_quoted)
+text_value: Final = lru_cache(_CACHE_SIZE)(_plain_or_quoted)
+"""Format a value of ours, or of a user's: a JSON string in double quotes if it has a space or an unusual character."""
+
+
+def seconds_text(value: float | None) -> str:
+    """Format seconds."""
+    return "-" if value is None else _SECONDS % value
+
+
+def ending_word(ending: Ending | None) -> str:
+    """Return the word for an ending."""
+    return _WORDS[ending]
 
 
 @lru_cache(_CACHE_SIZE)
-def _escaped(value: str | None) -> str:
+def client_value(value: str | None) -> str:
     """Escape what a client sent."""
     if not value:
         return "-"
@@ -180,8 +194,9 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _alpn_text(names: tuple[str, ...]) -> str:
-    return ",".join([_escaped(name) for name in _logged_protocols(names)]) if names else "-"
+def alpn_text(names: tuple[str, ...]) -> str:
+    """Format the protocols that a client has offered."""
+    return ",".join([client_value(name) for name in _logged_protocols(names)]) if names else "-"
 
 
 @lru_cache(_CACHE_SIZE)
@@ -199,13 +214,14 @@ def _logged_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name, length in zip(names, lengths, strict=False) if length <= MAX_ALPN_LENGTH)
 
 
-def _client_text(client: tuple[str, int]) -> str:
+def client_text(client: tuple[str, int]) -> str:
+    """Format the address of a client."""
     # Only the zone of an IPv6 address may need an escape.
     text = host_port(client[0], client[1])
     return text if text[0] != "[" else _plain_or_quoted(text)
 
 
-def _timestamp(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
     """Format seconds since the epoch by RFC 3339, in UTC, with milliseconds."""
     second, milliseconds = _time(seconds)
     return f"{second}.{milliseconds:03d}Z"

@@ -14,13 +14,16 @@ from itertools import count
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from meshgate.processes.service_log import DEFAULT_LEVELS, LevelChoice
-from meshgate.proxy.access_log import EndedConnections, Format, open_access_log
+from meshgate.proxy.access_log import AccessLog, EndedConnections, open_access_log
+from meshgate.proxy.connection import Inbound
 from meshgate.proxy.connection_counts import ConnectionCounts
 from meshgate.proxy.dataplane import Dataplane
 from meshgate.proxy.endpoint_endings import EndpointEndings
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.log_outputs import AccessLogChoice
 from meshgate.proxy.shared_counts import SharedCounts
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck
@@ -30,6 +33,7 @@ from meshgate.transport.dns.question import Server
 from meshgate.transport.dns.resolver import NameFigures, Resolver
 from meshgate.transport.network import AUTO, make_network
 from meshgate.transport.ports import accept_here
+from meshgate.transport.wheel import Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,6 @@ class ServingSettings:
     The settings of a worker: plain values, since a worker that imported the models would be 6 MiB larger.
 
     :ivar dns_servers: the name servers to ask; none for those of ``/etc/resolv.conf``.
-    :ivar access_log: the absolute path of the access log, or ``-`` for standard output.
     :ivar transport: a choice of :func:`~meshgate.transport.network.make_network`.
     :ivar upstream_source: the local addresses from which endpoints are dialed; none leaves the choice to the kernel.
     :ivar drain_removed: seconds in which the connections of removed listeners and routes are ended; None to keep them.
@@ -49,14 +52,84 @@ class ServingSettings:
 
     limits: Limits
     dns_servers: tuple[Server, ...]
-    access_log: str
-    access_log_format: Format
+    access_log: AccessLogChoice
     transport: str = AUTO
     upstream_source: tuple[str, ...] = ()
     drain_removed: float | None = None
     end_removed: bool = False
     end_within: float = 0.0
     log_levels: LevelChoice = DEFAULT_LEVELS
+
+
+LOOKS: Final = 20
+"""How many times the live connections are looked at, within the time after which they have a line."""
+
+LOOKED_AT_ONCE: Final = 500
+"""The number of live connections that are looked at before others get their turn."""
+
+
+class OpenLines:
+    """
+    Lines for connections that live long: one each time that a certain time has passed since the accept.
+
+    A connection knows nothing of it. All of them are looked at :data:`LOOKS` times in that time, and those that have
+    passed a multiple of it since the last look have a line, which is late by a twentieth at the most (and, with times
+    below 20 seconds, by a second).
+
+    :param clock: provides the timers.
+    """
+
+    def __init__(self, dataplane: Dataplane, ended: EndedConnections, clock: Any) -> None:
+        self._dataplane = dataplane
+        self._ended = ended
+        self._clock = clock
+        self._every = 0.0
+        self._from = self._to = 0.0
+        self._in_turn: list[Inbound] = []
+        self._timer: Timer | None = None
+        self._going_on: IDelayedCall | None = None
+
+    def follow(self, every: float) -> None:
+        """
+        Begin anew with another time.
+
+        :param every: in seconds; 0 for no lines.
+        """
+        if every == self._every:
+            return
+        self._every, self._in_turn = every, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._going_on is not None and self._going_on.active():
+            self._going_on.cancel()
+        if every:
+            self._to = self._clock.seconds()
+            self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._dataplane.wheel.callLater(self._every / LOOKS, self._look)
+
+    def _look(self) -> None:
+        self._from, self._to = self._to, self._clock.seconds()
+        self._in_turn = list(self._dataplane.connections)
+        self._look_at_some()
+
+    def _look_at_some(self) -> None:
+        log, every = self._ended.access_log, self._every
+        for _ in range(min(LOOKED_AT_ONCE, len(self._in_turn))):
+            connection = self._in_turn.pop()
+            record = connection.record
+            accepted = record.accepted
+            is_due = (self._to - accepted) // every > (self._from - accepted) // every
+            if is_due and self._to - accepted >= every and record.ending is None and log is not None:
+                connection.update_counts()
+                record.duration = self._clock.seconds() - accepted
+                log.write(record)
+        if self._in_turn:
+            self._going_on = self._clock.callLater(0, self._look_at_some)
+        else:
+            self._wait()
 
 
 NOTHING_GONE: Final[Mapping[ClusterKey, frozenset[EndpointAddress]]] = {}
@@ -86,8 +159,10 @@ class Serving:
         self._reactor = reactor
         self._settings = settings
         self._on_change = on_change
-        self._ended = EndedConnections()
-        self._output = ("", "")
+        rng = random.Random()  # noqa: S311 -- shares of traffic, not secrets
+        self._ended = EndedConnections(rng)
+        self._logged_by: AccessLogChoice | None = None
+        self._lost_before = 0
         self._resolver = self._make_resolver()
         self._network = make_network(settings.transport, reactor)
         self._network.sources.follow(settings.upstream_source)
@@ -95,7 +170,7 @@ class Serving:
             reactor,
             limits=settings.limits,
             resolver=self._resolver,
-            rng=random.Random(),  # noqa: S311 -- shares of traffic, not secrets
+            rng=rng,
             ended=self._ended.add,
             wall_clock=time.time,
             network=self._network,
@@ -105,6 +180,7 @@ class Serving:
         self._dataplane.ids = count(first_id)
         self._dataplane.removed_routes.time = settings.drain_removed
         self._endpoints = EndpointEndings(self._dataplane, reactor)
+        self._open_lines = OpenLines(self._dataplane, self._ended, reactor)
         self._set_endpoint_endings(settings)
         self.serve = accept_here(self._network, self._dataplane.factory)
 
@@ -126,6 +202,12 @@ class Serving:
         now = self._reactor.seconds()
         epoch, found = time.time() - now, self._dataplane.clusters.left_out(now)
         return [replace(each, until=float(round(epoch + each.until))) for each in found]
+
+    @property
+    def lost_lines(self) -> int:
+        """The number of lines of the access log that were lost."""
+        log = self._ended.access_log
+        return self._lost_before + (log.lost if log is not None else 0)
 
     def name_news(self) -> Mapping[str, NameFigures | None]:
         """As :meth:`meshgate.transport.dns.resolver.Resolver.news`."""
@@ -210,6 +292,7 @@ class Serving:
 
     async def _stop(self, drain_time: float) -> None:
         await self._dataplane.drain(drain_time)
+        self._open_lines.follow(0.0)
         self._network.close()
         await self._resolver.stop()
         if self._ended.access_log is not None:
@@ -220,14 +303,19 @@ class Serving:
 
     def _open_or_reopen_log(self) -> None:
         """Open the access log of the settings; if it is open already, reopen its file."""
-        path, form, before = self._settings.access_log, self._settings.access_log_format, self._ended.access_log
-        if before is not None and self._output == (path, form):
+        choice, before = self._settings.access_log, self._ended.access_log
+        self._ended.choose(choice.only, choice.sample_ok)
+        self._open_lines.follow(choice.every)
+        if before is not None and self._logged_by is not None and choice.same_lines(self._logged_by):
             before.reopen()
             return
-        self._ended.access_log = open_access_log(path, form, self._reactor)
-        self._output = (path, form)
+        self._ended.access_log = open_access_log(choice, self._reactor)
+        self._logged_by = choice
         if before is not None:
-            before.close()
+            before.close().addCallback(lambda _: self._add_lost(before))
+
+    def _add_lost(self, log: AccessLog) -> None:
+        self._lost_before += log.lost
 
     def _make_resolver(self) -> Resolver:
         return Resolver(self._reactor, self._settings.dns_servers, on_change=self._on_change)

@@ -25,7 +25,7 @@ from meshgate.resources.problem import Problem, Severity, has_errors
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.settings.access_sections import NO_EFFECT, access_faults
 from meshgate.settings.file import FileForm, UnusableFileError, judge, located, read_mapping
-from meshgate.settings.log_sections import STANDARD_OUTPUT, unknown_parts
+from meshgate.settings.log_sections import STANDARD_OUTPUT, template_faults, unknown_parts
 from meshgate.settings.schema import EXTENDED, SettingsFile
 from meshgate.settings.section import API_PROVIDER, MAX_WORKERS, UNUSABLE
 from meshgate.settings.service_sections import ApiSettings
@@ -142,6 +142,7 @@ def _judge(value: Mapping[str, Any]) -> tuple[SettingsFile | None, list[Fault]]:
     if content is not None:
         judged += access_faults(content.access)
         judged += _burst_faults(content.limits)
+        judged += template_faults(content.access_log)
         for index, check in enumerate(content.health.checks):
             judged += (replace(each, code=UNUSABLE) for each in form_faults(check, ("health", "checks", index)))
     several = content is not None and isinstance(content.workers, int) and content.workers > 1

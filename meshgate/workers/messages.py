@@ -181,11 +181,13 @@ class ConnectionFigures:
     :ivar connections: the number of live connections.
     :ivar endings: the number of ended connections for each ending.
     :ivar left_out: the endpoints to which the worker makes no connections for a time.
+    :ivar lost_lines: the number of lines of the access log that were lost.
     """
 
     connections: int = 0
     endings: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    lost_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from meshgate.proxy.access_log import open_access_log
 from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for, new_seed
 from meshgate.resources.problem import Problem
@@ -111,6 +110,7 @@ class WorkerPool:
         self._unhealthy_rows: tuple[LeftOut, ...] = ()
         self.live_generation = 0
         self._ended: Counter[str] = Counter()
+        self._lost_lines = 0
         self._names: dict[str, NameFigures] = {}
         self._seed = new_seed()
         chosen_transport(settings.transport, reactor)
@@ -137,7 +137,7 @@ class WorkerPool:
 
         :raises AccessLogError: if the access log cannot be opened.
         """
-        open_access_log(self.settings.access_log, self.settings.access_log_format, self._reactor).close()
+        self.settings.access_log.output().close()
         for slot in self._slots:
             self._reactor.callWhenRunning(slot.start_worker)
 
@@ -211,6 +211,10 @@ class WorkerPool:
     def ended(self) -> Mapping[str, int]:
         """The number of ended connections for each ending, including those of workers that are gone."""
         return sum((Counter(slot.figures.endings) for slot in self._slots), self._ended)
+
+    def lost_lines(self) -> int:
+        """The number of lines of the access log that were lost, including those of workers that are gone."""
+        return sum((slot.figures.lost_lines for slot in self._slots), self._lost_lines)
 
     def left_out(self) -> list[LeftOut]:
         """The endpoints that get no connections for a time, each with the number of workers that leave it out."""
@@ -319,6 +323,7 @@ class WorkerPool:
     def worker_ended(self, slot: WorkerSlot) -> None:
         """Add up the counts of a worker that is gone. Called while the slot still has its figures."""
         self._ended.update(slot.figures.endings)
+        self._lost_lines += slot.figures.lost_lines
         self._counts.clear(slot.index)
         if self.metrics is not None:
             self.metrics.worker_ended(slot.index)

@@ -29,8 +29,8 @@ from meshgate.processes.clock import follow_monotonic_clock
 from meshgate.processes.processors import take_turns
 from meshgate.processes.service_log import DEFAULT_LEVELS, facts_of, message_of, place_of
 from meshgate.processes.signals import HANDLED, PASSED_ON
-from meshgate.proxy.access_log import AccessLogError
 from meshgate.proxy.connection_counts import ConnectionCounts, region_bytes
+from meshgate.proxy.log_outputs import AccessLogError
 from meshgate.proxy.serving import Serving
 from meshgate.proxy.shared_counts import SharedCounts, bytes_for
 from meshgate.resources.problem import Phase, Problem, Severity
@@ -262,7 +262,8 @@ class Worker:
 
     def _count(self) -> None:
         serving = self._running_serving
-        figures = ConnectionFigures(serving.connections, serving.ended(), tuple(serving.left_out()))
+        left_out = tuple(serving.left_out())
+        figures = ConnectionFigures(serving.connections, serving.ended(), left_out, serving.lost_lines)
         if figures != self._figures:
             self._figures = figures
             self._channel.send(figures)

@@ -6,10 +6,12 @@ import fcntl
 import json
 import os
 import pty
+import random
 import select
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,12 +26,12 @@ from meshgate.proxy.access_log import (
     MAX_PENDING,
     RETRY_AFTER,
     AccessLog,
-    AccessLogError,
     EndedConnections,
     open_access_log,
 )
 from meshgate.proxy.endings import Ending
-from meshgate.proxy.log_line import format_text
+from meshgate.proxy.log_line import format_text, lost_text
+from meshgate.proxy.log_outputs import AccessLogChoice, AccessLogError, FileOutput
 from meshgate.proxy.record import ConnectionRecord
 from tests.support import IMPORT_ROOT, new_folder
 
@@ -58,9 +60,13 @@ class AccessLogTestCase(SynchronousTestCase):
 
     def open_file(self, **options: str) -> AccessLog:
         """The access log in the folder."""
-        log = open_access_log(str(self.path), "text", self.clock)
+        log = open_access_log(AccessLogChoice(str(self.path)), self.clock)
         self.addCleanup(log.close)
         return log
+
+    def log_to(self, open_output: Callable[[], int]) -> AccessLog:
+        """An access log with an output of the test's own."""
+        return AccessLog(FileOutput(open_output), format_text, lost_text, self.clock)
 
     def write(self, log: AccessLog, first: int, last: int) -> None:
         """Log connections with numbers in this range, both included."""
@@ -121,7 +127,7 @@ class FileTests(AccessLogTestCase):
 
     def test_lines_of_json(self) -> None:
         """The other format."""
-        log = open_access_log(str(self.path), "json", self.clock)
+        log = open_access_log(AccessLogChoice(str(self.path), "json"), self.clock)
         log.write(record(7))
         log.close()
         self.assertEqual(json.loads(self.path.read_text())["id"], 7)
@@ -159,13 +165,13 @@ class FileTests(AccessLogTestCase):
         }
         for path, reason in reasons.items():
             with self.assertRaises(AccessLogError) as caught:
-                open_access_log(str(path), "text", self.clock)
+                open_access_log(AccessLogChoice(str(path)), self.clock)
             self.assertEqual(str(caught.exception), f"the access log {path} cannot be opened: {reason}")
 
     def test_a_full_disk_harms_nobody(self) -> None:
         """Without space the lines are kept, the fault is logged once, and all are written when it is over."""
         places = [Path("/dev/full"), self.path]
-        log = AccessLog(lambda: os.open(places.pop(0), os.O_WRONLY | os.O_CREAT), "text", self.clock)
+        log = self.log_to(lambda: os.open(places.pop(0), os.O_WRONLY | os.O_CREAT))
         with capturedLogs() as events:
             for number in range(1, 4):
                 log.write(record(number))
@@ -187,7 +193,7 @@ class PipeTests(AccessLogTestCase):
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
         self.addCleanup(os.close, self.writer)
-        self.log = AccessLog(partial(os.dup, self.writer), "text", self.clock)
+        self.log = self.log_to(partial(os.dup, self.writer))
 
     def read(self) -> str:
         """Read the pipe, and let time pass as long as bytes come."""
@@ -215,7 +221,7 @@ class PipeTests(AccessLogTestCase):
 
     def test_two_that_share_a_pipe_write_whole_lines(self) -> None:
         """However they take turns with the room there is, no line of one stands within a line of the other."""
-        other = AccessLog(partial(os.dup, self.writer), "text", self.clock)
+        other = self.log_to(partial(os.dup, self.writer))
         for log, first in ((self.log, 1), (other, 5001)):
             self.write(log, first, first + 4999)
         text = ""
@@ -314,11 +320,12 @@ CHILD = """
 import sys
 from twisted.internet.task import Clock
 from meshgate.proxy.access_log import open_access_log
+from meshgate.proxy.log_outputs import AccessLogChoice
 from meshgate.proxy.record import ConnectionRecord
 
 sys.stdout = sys.stderr  # as twistd does, in its way
 clock = Clock()
-log = open_access_log("-", "text", clock)
+log = open_access_log(AccessLogChoice("-"), clock)
 for number in range(int(sys.argv[1])):
     log.write(ConnectionRecord(number, 0.0, 0.0, "0.0.0.0:31400", ("192.0.2.1", 40001)))
 log.close()
@@ -388,9 +395,49 @@ class EndedTests(SynchronousTestCase):
         records = [ended_record(number, Ending.OK) for number in range(1, 4)]
         ended = EndedConnections()
         ended.add(records[0])
-        log = ended.access_log = open_access_log(str(file), "text", clock)
+        log = ended.access_log = open_access_log(AccessLogChoice(str(file)), clock)
         ended.add(records[1])
         ended.access_log = None
         ended.add(records[2])
         log.close()
         self.assertEqual(file.read_text(), f"{format_text(records[1])}\n")
+
+    def logged(self, ended: EndedConnections, records: list[ConnectionRecord]) -> list[int]:
+        """The numbers of those of the connections that have a line."""
+        file = new_folder(self) / "access.log"
+        log = ended.access_log = open_access_log(AccessLogChoice(str(file)), Clock())
+        for each in records:
+            ended.add(each)
+        log.close()
+        return numbers(file.read_text())
+
+    def test_a_choice_of_endings(self) -> None:
+        """Only connections with these endings have lines; all are counted, and the choice can be taken back."""
+        endings = (Ending.OK, Ending.NO_ROUTE, Ending.IDLE)
+        records = [ended_record(number, ending) for number, ending in enumerate(endings)]
+        ended = EndedConnections()
+        ended.choose(("no_route", "idle"), 1.0)
+        self.assertEqual(self.logged(ended, records), [1, 2])
+        self.assertEqual(ended.counts, dict.fromkeys(endings, 1))
+        ended.choose((), 1.0)
+        self.assertEqual(self.logged(ended, records), [0, 1, 2])
+
+    def test_a_sample_of_those_that_ended_well(self) -> None:
+        """About the share of them has lines, as chance says, and every other connection has one."""
+        ended = EndedConnections(random.Random(1))
+        ended.choose((), 0.1)
+        records = [ended_record(number, Ending.IDLE if number % 10 == 0 else Ending.OK) for number in range(10_000)]
+        found = self.logged(ended, records)
+        sampled = [number for number in found if number % 10]
+        self.assertEqual([number for number in found if not number % 10], list(range(0, 10_000, 10)))
+        self.assertTrue(800 < len(sampled) < 1000)
+        again = EndedConnections(random.Random(1))
+        again.choose((), 0.1)
+        self.assertEqual(self.logged(again, records), found)
+
+    def test_no_share_at_all(self) -> None:
+        """With a share of 0, none that ended well has a line."""
+        ended = EndedConnections()
+        ended.choose((), 0.0)
+        records = [ended_record(1, Ending.OK), ended_record(2, Ending.DRAINED)]
+        self.assertEqual(self.logged(ended, records), [2])

@@ -90,7 +90,7 @@ class TextTests(SynchronousTestCase):
         """A connection that ended before anything happened has the same keys, and an address in brackets."""
         values = parse_text(format_text(BARE))
         self.assertEqual(list(values), KEYS)
-        self.assertEqual([key for key, value in values.items() if value == "-"], KEYS[4:10] + KEYS[13:])
+        self.assertEqual([key for key, value in values.items() if value == "-"], KEYS[4:10] + KEYS[13:16])
         self.assertEqual(values["client"], "[2001:db8::1]:40001")
 
     def test_our_own_values_may_hold_spaces(self) -> None:
@@ -162,7 +162,7 @@ class JsonTests(SynchronousTestCase):
         """A connection that ended before anything happened has the same keys."""
         values = json.loads(format_json(BARE))
         self.assertEqual(list(values), KEYS)
-        self.assertEqual([key for key, value in values.items() if value is None], KEYS[4:10] + KEYS[13:])
+        self.assertEqual([key for key, value in values.items() if value is None], KEYS[4:10] + KEYS[13:16])
         self.assertEqual(values["client"], "[2001:db8::1]:40001")
 
     @settings(deadline=None, max_examples=300)

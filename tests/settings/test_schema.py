@@ -120,10 +120,10 @@ class ReferenceTests(SynchronousTestCase):
             textwrap.dedent(
                 """\
                 .. confval:: access_log.format
-                   :type: ``text`` or ``json``
+                   :type: ``text`` or ``json`` or ``template``
                    :default: ``text``
 
-                   text for people, or json for programs: one object a line.
+                   text for people; json for programs, one object a line; or template for a form of your own.
                 """
             ),
             settings_reference(),

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.log_outputs import AccessLogChoice
 from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem, Severity
 from meshgate.routing.failing_endpoints import EJECTED, TRIED_LAST, LeftOut
@@ -44,7 +45,7 @@ from meshgate.workers.slot import SLOW_AFTER, STUCK_AFTER
 from meshgate.workers.worker_process import CHANNEL
 from tests.support import reactor, wait_for
 
-SETTINGS = ServingSettings(Limits(), (), os.devnull, "text")
+SETTINGS = ServingSettings(Limits(), (), AccessLogChoice(os.devnull))
 KEY = ListenerKey("127.0.0.1", 443)
 
 
@@ -413,7 +414,7 @@ class WorkerPoolTests(TestCase):
     async def test_new_settings_go_to_all(self) -> None:
         """Those that are there, and those that come."""
         first, second = await self.serving()
-        renewed = ServingSettings(Limits(idle=1.0), (), os.devnull, "json")
+        renewed = ServingSettings(Limits(idle=1.0), (), AccessLogChoice(os.devnull, "json"))
         self.pool.apply_settings(renewed)
         for worker in (first, second):
             self.assertEqual((await self.heard(worker, ApplySettings)).settings, renewed)

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from meshgate.proxy.limits import Limits
+from meshgate.proxy.log_outputs import AccessLogChoice
 from meshgate.proxy.serving import ServingSettings
 from meshgate.proxy.shared_counts import bytes_for
 from meshgate.routing.table import Chain, Destination, Endpoint, Listener, ListenerKey, RoutingTable
@@ -68,7 +69,7 @@ class WorkerTests(TestCase):
 
     def settings(self, path: str = "") -> ServingSettings:
         """Settings with an access log."""
-        return ServingSettings(Limits(), (), path or str(self.log), "text")
+        return ServingSettings(Limits(), (), AccessLogChoice(path or str(self.log)))
 
     def begin(self, settings: ServingSettings | None = None) -> None:
         """Tell it what it has to know first."""
