@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import INTERPRETED, JSON_LOG, MESHGATE
-from benchmarks.processes import COMPILED, ROOT, Server, free_port, proxy, wait_until
+from benchmarks.processes import COMPILED, OUTPUT, ROOT, Server, free_port, proxy, wait_until
 
 ACCESS_LOG = "access.log"
+
+_SERVES = re.compile(r"the worker serves|all \d+ workers serve")
 
 SETTINGS = """\
 providers: [{{name: files, type: directory, paths: [routes/]}}]
@@ -133,6 +136,8 @@ def gateway(folder: Path, port: int, choice: Choice, environment: Mapping[str, s
         name, code = JSON_LOG if choice.log_format == "json" else MESHGATE, COMPILED
     variables = {"PYTHONPATH": str(code), **(environment or {})}
     with started(name, Path(sys.executable).with_name("twistd"), folder, port, variables, choice.workers) as server:
+        # A process that runs is not yet a worker that has opened all that it keeps open.
+        wait_until(lambda: bool(_SERVES.search((folder / OUTPUT).read_text())), f"all workers of {name} to serve")
         yield server
 
 

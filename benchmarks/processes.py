@@ -24,6 +24,9 @@ BUILD = ROOT / "benchmarks" / "build"
 COMPILED = ROOT / "build" / "compiled"
 """The folder into which ``make compiled`` puts meshgate."""
 
+OUTPUT = "output"
+"""The file in a program's folder that gets its output."""
+
 PROGRAMS = ("load", "backend")
 
 DEADLINE = 120.0
@@ -102,7 +105,7 @@ def running(
 
     :return: its process id.
     """
-    with (folder / "output").open("wb") as output:
+    with (folder / OUTPUT).open("wb") as output:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
             cwd=folder,

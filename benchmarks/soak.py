@@ -140,12 +140,15 @@ def idle_state(server: Server, connections: int, before: State | None = None) ->
     """
     Wait until so many connections are logged and none is open, and return the state; print it if that never happens.
 
-    :param before: an earlier idle state; with as many sockets as then, no connection is open.
+    :param before: an earlier idle state; with as many sockets as then, no connection is open, and with as many files,
+        none is just being read or written.
     """
 
     def over() -> bool:
-        if before is not None and descriptors(server.pids())["socket"] > before.descriptors["socket"]:
-            return False
+        if before is not None:
+            now = descriptors(server.pids())
+            if any(now[kind] > before.descriptors[kind] for kind in ("socket", "file")):
+                return False
         return endings(server.folder / ACCESS_LOG).total() >= connections
 
     try:

@@ -224,10 +224,10 @@ class Reader:
     async def _run_until_right(self, step: Step) -> None:
         """Run a command; once more if it prints something else, since a change takes a moment to its effect."""
         deadline = reactor.seconds() + 10
-        first = output = await self.run(step.text)
+        output = await self.run(step.text)
         while step.output and not prints(step.output, output):
             if reactor.seconds() > deadline:
-                raise AssertionError(f"the page shows\n{_text(step.output)}\nand it is\n{first}")
+                raise AssertionError(f"the page shows\n{_text(step.output)}\nand it is\n{output}")
             try:
                 output = await self.run(step.text)
             except AssertionError as error:

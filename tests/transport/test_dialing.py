@@ -336,7 +336,7 @@ class ShortageTests(TestCase):
 
     async def test_both_families(self) -> None:
         """An endpoint is dialed from an address of its own family; without any, the kernel chooses."""
-        subprocess.run(["ip", "-6", "address", "add", "fd00::11/128", "dev", "lo"], check=True)
+        subprocess.run(["ip", "-6", "address", "add", "fd00::11/128", "dev", "lo", "nodad"], check=True)
         self.gateway.network.sources.follow(["fd00::11", "127.0.0.11"])
         for endpoint, source in [
             (self.origin("::1", 8003), "fd00::11"),
