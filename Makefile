@@ -28,7 +28,9 @@ TEST_FILES = $(shell find tests -name 'test_*.py')
 SLOW_TESTS = $(shell grep -lwE 'TwistdProcess|Program|tests.(console_pages|environments|installation|lab_with_workers)' $(TEST_FILES)) \
 	tests/routing/compile/test_incremental.py tests/routing/test_table_edits.py tests/resources/yaml/test_nodes.py \
 	tests/resources/yaml/test_document.py
-QUICK_TESTS = $(subst /,.,$(basename $(filter-out $(SLOW_TESTS),$(TEST_FILES))))
+QUICK_TESTS = $(subst /,.,$(basename $(sort $(filter-out $(SLOW_TESTS),$(TEST_FILES)))))
+# The slow ones come first, so that at the end no process has a slow one left while the others have nothing to do.
+ALL_TESTS = $(subst /,.,$(basename $(sort $(SLOW_TESTS)))) $(QUICK_TESTS)
 
 .PHONY: help lab tutorial lab-stop test test-quick test-compiled golden lint docs share bench peers kubectl soak compiled wheel clean
 
@@ -67,10 +69,10 @@ lab-stop:  ## end a lab that runs in another terminal
 	@if pid=$$($(LAB_PROCESS)); then kill "$$pid"; else echo "The lab is not running."; fi
 
 test: $(VENV)/.installed-dev  ## run all tests: about eight minutes on two processors
-	$(BIN)/python $(TRIAL) tests
+	@$(BIN)/python $(TRIAL) $(ALL_TESTS)
 
 test-quick: $(VENV)/.installed-dev  ## run the tests that start no gateway and build nothing: about a minute
-	$(BIN)/python $(TRIAL) $(QUICK_TESTS)
+	@$(BIN)/python $(TRIAL) $(QUICK_TESTS)
 
 # In a folder of its own, so that the compiled modules do not hide the sources.
 test-compiled: compiled  ## compile the data path, and run its tests on the compiled form
