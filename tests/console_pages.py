@@ -223,7 +223,7 @@ class Reader:
 
     async def _run_until_right(self, step: Step) -> None:
         """Run a command; once more if it prints something else, since a change takes a moment to its effect."""
-        deadline = reactor.seconds() + 10
+        deadline = reactor.seconds() + 30
         output = await self.run(step.text)
         while step.output and not prints(step.output, output):
             if reactor.seconds() > deadline:
