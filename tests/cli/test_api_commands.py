@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet.threads import deferToThread
@@ -87,10 +89,70 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 """
 
 
+FORKING = """
+import json, os, signal, sys
+from importlib import import_module
+from meshgate.cli import COMMANDS, module_name, run
+
+for command in COMMANDS:
+    import_module(f"meshgate.cli.{module_name(command)}")
+for line in sys.stdin:
+    arguments, folder, files = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        for number, file in enumerate(files):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY), number)
+        signal.alarm(30)
+        sys.argv[1:] = arguments
+        run()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Commands:
+    """
+    Runs commands, each in a process of its own: the fork of one that has imported all of them, since the imports take
+    far longer than the commands. ``tests.cli.test_commands`` starts real ones.
+    """
+
+    def __init__(self, test: TestCase) -> None:
+        self._notes = new_folder(test)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKING],
+            env={"PYTHONPATH": str(IMPORT_ROOT), "PATH": ""},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        test.addCleanup(self._process.communicate)  # it ends with its input
+
+    def run(self, arguments: Sequence[str], folder: Path, given: str) -> tuple[int, str, str]:
+        """
+        Run a command, and block until its end.
+
+        :param given: its standard input.
+        :return: its exit status, its output, and what it has written to standard error.
+        """
+        files = [self._notes / name for name in ("input", "output", "errors")]
+        for file, text in zip(files, (given, "", ""), strict=True):
+            file.write_text(text)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([arguments, str(folder), [str(file) for file in files]]) + "\n")
+        self._process.stdin.flush()
+        status = int(self._process.stdout.readline())
+        return status, files[1].read_text(), files[2].read_text()
+
+
 class ApiCommandTests(TestCase):
     """A gateway with the API, and one Gateway in a file."""
 
     timeout = 120
+
+    def setUp(self) -> None:
+        """What runs the commands."""
+        self.commands = Commands(self)
 
     async def start(self) -> None:
         """Run the gateway until it serves."""
@@ -113,23 +175,10 @@ class ApiCommandTests(TestCase):
         :param status: the exit status that it must have.
         :return: what it has printed, errors last.
         """
-
-        def run() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, "-m", "meshgate", *arguments],
-                cwd=self.folder,
-                env={"PYTHONPATH": str(IMPORT_ROOT), "PATH": ""},
-                input=given,
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-
-        done = await deferToThread(run)
-        self.assertNotIn("Traceback", done.stderr)
-        self.assertEqual(done.returncode, status, f"{arguments}\n{done.stdout}{done.stderr}")
-        return done.stdout + done.stderr
+        ended, output, errors = await deferToThread(self.commands.run, arguments, self.folder, given)
+        self.assertNotIn("Traceback", errors)
+        self.assertEqual(ended, status, f"{arguments}\n{output}{errors}")
+        return output + errors
 
     async def test_a_route(self) -> None:
         """A route is applied, shown in every form, changed and deleted; its port opens and closes."""
