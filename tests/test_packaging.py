@@ -61,7 +61,7 @@ class RequirementsTests(SynchronousTestCase):
 class InstallationTests(TestCase):
     """Each way to install, in a clean environment and outside of the checkout."""
 
-    timeout = 240
+    timeout = 400
 
     async def verify(self, environment: Environment) -> None:
         """The plug-ins are found, the command runs, and the default installation comes along."""
@@ -96,7 +96,7 @@ class InstallationTests(TestCase):
         variables = {"MESHGATE_COMPILE": compile, **({"CC": cc} if cc else {})}
         checkout = checkout or new_checkout(self)
         arguments: list[str | Path] = ["-m", "pip", "wheel", "-v", *PIP_OPTIONS, "-w", folder, checkout]
-        program = await Environment(self).run(*arguments, timeout=180, **variables)
+        program = await Environment(self).run(*arguments, timeout=300, **variables)
         await program.exit_status()
         return program
 
