@@ -86,11 +86,12 @@ class EndpointHealth:
                     "{endpoint} of {destination} answers again", endpoint=load.endpoint, destination=self.name
                 )
 
-    def failed(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
+    def failed(self, load: EndpointLoad, started: float, now: float, rng: random.Random, reason: str) -> bool:
         """
         Note that a dial has failed.
 
         :param started: the clock's seconds when the dial began.
+        :param reason: the failure in a word, for the log.
         :return: True if the endpoint was not marked before.
         """
         if self._ejections is not None and self._loads.get(load.endpoint) is load:
@@ -101,14 +102,15 @@ class EndpointHealth:
                 self._balancer = None
                 self.ejected += 1
                 self._log.warn(
-                    "{endpoint} of {destination} cannot be reached, and is left out for {seconds:.0f} s",
+                    "{endpoint} of {destination} cannot be reached ({reason}), and is left out for {seconds:.0f} s",
                     endpoint=load.endpoint,
                     destination=self.name,
                     seconds=until - now,
+                    reason=reason,
                 )
-        return self.mark(load, started, now, rng)
+        return self.mark(load, started, now, rng, reason)
 
-    def mark(self, load: EndpointLoad, started: float, now: float, rng: random.Random) -> bool:
+    def mark(self, load: EndpointLoad, started: float, now: float, rng: random.Random, reason: str) -> bool:
         """
         Mark an endpoint, so that it is tried last until a probe connects. Outlier detection does not count this.
 
@@ -121,9 +123,10 @@ class EndpointHealth:
         self._failing.add(self)
         if log:
             self._log.warn(
-                "{endpoint} of {destination} fails: it is tried last until it answers again",
+                "{endpoint} of {destination} fails ({reason}): it is tried last until it answers again",
                 endpoint=load.endpoint,
                 destination=self.name,
+                reason=reason,
             )
         return new
 

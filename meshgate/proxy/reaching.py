@@ -47,6 +47,10 @@ PROBE_LEASE: Final = 2.0
 SILENCE: Final = 1.0
 """Seconds after which an abandoned dial counts as unanswered. A client that leaves sooner proves nothing."""
 
+SILENT: Final = "no answer"
+LEFT_EARLY: Final = "it closes at once"
+"""Reasons why an endpoint counts as failed, beside the errors of dials."""
+
 EARLY_END: Final = 1.0
 """Seconds after the dial within which an endpoint that ends its stream without a byte counts as failed."""
 
@@ -182,7 +186,7 @@ class EndpointSearch(CountedConnection):
         if load is not None:
             now = plane.seconds()
             if now - self._dial_at < (EARLY_END if in_order else self._timeout()):
-                self._cluster.mark(load, self._dial_at, now, plane.rng)
+                self._cluster.mark(load, self._dial_at, now, plane.rng, LEFT_EARLY)
 
     @property
     def keepalive(self) -> Keepalive | None:
@@ -297,7 +301,7 @@ class EndpointSearch(CountedConnection):
             plane.dial_log.note(error, self._record, load.name)
         else:
             ejected = self._cluster.ejected
-            new = self._cluster.failed(load, started, now, plane.rng)
+            new = self._cluster.failed(load, started, now, plane.rng, error.name)
             if plane.metrics is not None:
                 plane.metrics.dial_failed(self._record, load.name)
                 if self._cluster.ejected != ejected:
@@ -316,7 +320,7 @@ class EndpointSearch(CountedConnection):
         plane = self._dataplane
         now = plane.seconds()
         if now - started >= SILENCE:
-            self._cluster.mark(load, started, now, plane.rng)
+            self._cluster.mark(load, started, now, plane.rng, SILENT)
         else:
             self._cluster.dial_abandoned(load)
 
@@ -406,7 +410,7 @@ class EndpointSearch(CountedConnection):
             if load.shared_name and other.shared_name == load.shared_name and other.is_ipv6 is not load.is_ipv6:
                 self._cluster.prefer(load, now)
             if other.is_ipv6 is load.is_ipv6 or other.marked:
-                self._cluster.mark(other, began, now, plane.rng)
+                self._cluster.mark(other, began, now, plane.rng, SILENT)
         if self._load is not load:
             self.count_for(load)
         self._record.endpoint = load.name

@@ -114,18 +114,18 @@ class ClusterTests(SynchronousTestCase):
         failing = cluster.loads[1]
         with capturedLogs() as events:
             for _ in range(2):
-                cluster.failed(failing, 0, 0, RNG)
+                cluster.failed(failing, 0, 0, RNG, "ECONNREFUSED")
         self.assertEqual(
             [formatEvent(event) for event in events],
             [
-                "192.0.2.1:2 of a:80 fails: it is tried last until it answers again",
-                "192.0.2.1:2 of a:80 cannot be reached, and is left out for 30 s",
+                "192.0.2.1:2 of a:80 fails (ECONNREFUSED): it is tried last until it answers again",
+                "192.0.2.1:2 of a:80 cannot be reached (ECONNREFUSED), and is left out for 30 s",
             ],
         )
         self.assertEqual({next_of(cluster, 29) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 2, 3})
         for _ in range(2):
-            cluster.failed(failing, 30, 30, RNG)
+            cluster.failed(failing, 30, 30, RNG, "ECONNREFUSED")
         self.assertEqual({next_of(cluster, 30) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(clusters.of(A), 60) for _ in range(9)}, {1, 2, 3})
 
@@ -157,7 +157,7 @@ class ClusterTests(SynchronousTestCase):
         clusters = Clusters(own_counts())
         cluster = clusters.of(replace(A, policy=policy))
         next_of(cluster)
-        cluster.failed(cluster.loads[0], 0, 0, RNG)
+        cluster.failed(cluster.loads[0], 0, 0, RNG, "ECONNREFUSED")
         self.assertEqual({next_of(cluster) for _ in range(9)}, {2, 3})
         assert policy.check is not None
         clusters.follow_health({policy.check: frozenset(["192.0.2.1:2"])})
@@ -172,7 +172,7 @@ class ClusterTests(SynchronousTestCase):
             before = owners(cluster)
             self.assertGreater(before.count(1), 10)
             dead = cluster.loads[0]
-            cluster.failed(dead, 0, 0, RNG)
+            cluster.failed(dead, 0, 0, RNG, "ECONNREFUSED")
             during = owners(cluster)
             self.assertNotIn(1, during)
             stayed = [(first, now) for first, now in zip(before, during, strict=True) if first != 1]
@@ -188,7 +188,7 @@ class ClusterTests(SynchronousTestCase):
         memory = bytearray(bytes_for(2))
         one, other = (Clusters(SharedCounts(memory, place, bytes(16))) for place in range(2))
         next_of(one.of(A))
-        one.of(A).failed(one.of(A).loads[1], 0, 0, RNG)
+        one.of(A).failed(one.of(A).loads[1], 0, 0, RNG, "ECONNREFUSED")
         self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
         self.assertEqual({next_of(other.of(replace(B, endpoints=ENDPOINTS[:1]))) for _ in range(9)}, {1})
         self.assertEqual({next_of(other.of(B)) for _ in range(9)}, {1, 3})
@@ -199,7 +199,7 @@ class ClusterTests(SynchronousTestCase):
         cluster = Clusters(own_counts()).of(A)
         next_of(cluster)
         for load in cluster.loads:
-            cluster.failed(load, 0, 0, RNG)
+            cluster.failed(load, 0, 0, RNG, "ECONNREFUSED")
         self.assertEqual([next_of(cluster) for _ in range(3)], [2, 3, 1])
         cluster.succeeded(cluster.loads[2], 0)
         self.assertEqual([next_of(cluster) for _ in range(3)], [3, 3, 3])
@@ -213,7 +213,7 @@ class ClusterTests(SynchronousTestCase):
         next_of(cluster)
         failing = cluster.loads[0]
         for _ in range(5):
-            cluster.failed(failing, 0, 0, RNG)
+            cluster.failed(failing, 0, 0, RNG, "ECONNREFUSED")
             cluster.succeeded(failing, 0)
         self.assertEqual({next_of(cluster) for _ in range(9)}, {1, 2, 3})
 
@@ -224,12 +224,12 @@ class ClusterTests(SynchronousTestCase):
         detecting = replace(A, policy=replace(IN_TURN, outliers=Outliers(2, 10, 30, 34, 0)))
         for worker in (one, other, one):
             next_of(worker.of(detecting))
-            worker.of(detecting).failed(worker.of(detecting).loads[1], 0, 0, RNG)
+            worker.of(detecting).failed(worker.of(detecting).loads[1], 0, 0, RNG, "ECONNREFUSED")
         for worker in (one, other, third):
             self.assertEqual({next_of(worker.of(detecting), 9) for _ in range(9)}, {1, 3})
             self.assertIn(("ejected", 30.0), [(each.state, each.until) for each in worker.left_out(9)])
         for _ in range(2):
-            other.of(detecting).failed(other.of(detecting).loads[0], 9, 9, RNG)
+            other.of(detecting).failed(other.of(detecting).loads[0], 9, 9, RNG, "ECONNREFUSED")
         self.assertEqual((one.of(detecting).ejected, other.of(detecting).ejected), (0, 1))
         for worker in (one, other):
             next_of(worker.of(detecting), 30)
@@ -243,8 +243,8 @@ class ClusterTests(SynchronousTestCase):
         for cluster in (detecting, marking):
             next_of(cluster)
         self.assertEqual(clusters.left_out(0), [])
-        detecting.failed(detecting.loads[1], 0, 0, RNG)
-        marking.failed(marking.loads[2], 0, 0, RNG)
+        detecting.failed(detecting.loads[1], 0, 0, RNG, "ECONNREFUSED")
+        marking.failed(marking.loads[2], 0, 0, RNG, "ECONNREFUSED")
         found = {(each.destination, each.endpoint): (each.state, bool(each.until)) for each in clusters.left_out(0)}
         self.assertEqual(
             found,
@@ -316,11 +316,11 @@ class LocalityTests(SynchronousTestCase):
         for policy in (self.policy, replace(self.policy, balancing=Balancing(Algorithm.RING_HASH, 64))):
             cluster = self.cluster(policy=policy)
             self.assertEqual(set(self.ports(cluster)), {1, 2})
-            cluster.failed(cluster.loads[0], 0, 0, RNG)
+            cluster.failed(cluster.loads[0], 0, 0, RNG, "ECONNREFUSED")
             seen = self.ports(cluster, 1)
             self.assertEqual(set(seen), {2, 3, 4})
             self.assertLess(abs(seen[3] + seen[4] - 120), 30)
-            cluster.failed(cluster.loads[1], 1, 1, RNG)
+            cluster.failed(cluster.loads[1], 1, 1, RNG, "ECONNREFUSED")
             self.assertEqual(set(self.ports(cluster, 2)), {3, 4})
             for load in cluster.loads[:2]:
                 cluster.succeeded(load, 99)
@@ -331,7 +331,7 @@ class LocalityTests(SynchronousTestCase):
         cluster = self.cluster(policy=IN_TURN)
         self.ports(cluster, connections=1)
         for load in cluster.loads[:2]:
-            cluster.failed(load, 0, 0, RNG)
+            cluster.failed(load, 0, 0, RNG, "ECONNREFUSED")
         order = [load.port for load in cluster.candidates(lambda name: None, None, RNG, 0.0)]
         self.assertEqual(order, [4, 3, 2, 1] if order[0] == 4 else [3, 4, *order[2:]])
         self.assertEqual(set(order[2:]), {1, 2})
