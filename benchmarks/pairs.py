@@ -7,7 +7,8 @@ processes, and every other pair begins with the other commit; the spread of the 
 of the medians is worth. Both run with one worker, and only the processes that carry connections are measured: the
 commits may have different layouts and models of processes. Run it as ``python -m benchmarks.pairs --before COMMIT
 --work a,c --pairs 9``. With ``--json FILE`` it goes on from the pairs in that file, and keeps each new one there, so
-that a long comparison can be made in parts.
+that a long comparison can be made in parts. With ``--instructions`` valgrind counts what the worker does outside the
+kernel: that differs by a percent from run to run even where others use the machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -23,28 +25,43 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.request import urlopen
 
-from benchmarks.bench import QUICK, Amounts, Bench
+from benchmarks.bench import FLUSH_TIME, QUICK, Amounts, Bench, Rounds
 from benchmarks.figures import FIGURES
 from benchmarks.gateways import Choice, prepare, started
 from benchmarks.machine import describe, versions
-from benchmarks.processes import BUILD, ROOT, BenchmarkError, Server, backend, build, free_port, pin
+from benchmarks.processes import BUILD, ROOT, BenchmarkError, Load, Server, backend, build, free_port, pin
 from benchmarks.table import Row, aligned, number
-from benchmarks.works import WORKS
+from benchmarks.works import WORKS, done, megabytes
 
 BEFORE, AFTER = "before", "after"
 
 POSSIBLE = ("a", "c", "d", "e")
 """The works that measure one gateway with one route."""
+
+COUNTED: dict[str, tuple[str, Callable[[Mapping[str, Any]], float], dict[str, int]]] = {
+    "connection_full": ("connections", done, {"count": 1_000, "concurrent": 16}),
+    "round_trip_full": ("round-trips", done, {"count": 5_000, "concurrent": 16}),
+    "download": ("download", megabytes, {"concurrent": 4, "bytes": 25_000_000}),
+    "upload": ("upload", megabytes, {"concurrent": 4, "bytes": 25_000_000}),
+}
+"""The load for each figure whose instructions are counted: its mode, its units in a report, and its amount."""
+
+CALLGRIND = """#!/bin/sh
+exec valgrind --quiet --tool=callgrind --trace-children=yes --instr-atstart=no \\
+    --callgrind-out-file={folder}/counts.%p {python} {twistd} "$@"
+"""
 
 Costs = dict[str, list[list[float]]]
 """The costs before and after of each pair, by the key of the figure."""
@@ -57,10 +74,12 @@ class PairBench(Bench):
 
     :ivar programs: the ``twistd`` of each subject.
     :ivar metrics: have :data:`AFTER` serve metrics, and ask for them each second.
+    :ivar counting: run them so that their instructions can be counted.
     """
 
     programs: Mapping[str, Path]
     metrics: bool = False
+    counting: bool = False
 
     @contextlib.contextmanager
     def subject(self, name: str) -> Iterator[Server]:
@@ -68,8 +87,13 @@ class PairBench(Bench):
         with self.folder() as folder:
             port, metrics = free_port(), free_port() if self.metrics and name == AFTER else 0
             prepare(folder, port, self.backend, replace(self.choice, metrics=metrics))
-            clean = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}
-            with started(name, self.programs[name], folder, port, clean) as server, scraped(metrics):
+            clean = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "1"}
+            program = self.programs[name]
+            if self.counting:
+                python, twistd, program = program.with_name("python"), program, folder / "counting"
+                program.write_text(CALLGRIND.format(folder=folder, python=python, twistd=twistd))
+                program.chmod(0o755)
+            with started(name, program, folder, port, clean) as server, scraped(metrics):
                 pin(server, self.cpus)
                 yield server
 
@@ -144,6 +168,46 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = 
     return made.stdout
 
 
+def counted(bench: PairBench, letter: str) -> dict[str, Rounds]:
+    """Count the worker's instructions outside the kernel for each unit of work, of one subject after the other."""
+    found: dict[str, Rounds] = {}
+    for name in bench.subjects:
+        with bench.subject(name) as server:
+            for key, (mode, units, amount) in COUNTED.items():
+                if FIGURES[key].work == letter:
+                    _instructions(server, mode, units, **amount)  # a first round, to warm up
+                    rounds = found.setdefault(key, {})
+                    rounds[name] = [{"cost": _instructions(server, mode, units, **amount)}]
+    return found
+
+
+def _instructions(server: Server, mode: str, units: Callable[[Mapping[str, Any]], float], **amount: int) -> float:
+    (pid,) = server.carriers()
+    with Load(mode, server.port, **amount) as load:
+        load.prepare()
+        time.sleep(FLUSH_TIME)
+        for action in ("--instr=on", "--zero"):
+            _run(["callgrind_control", action, str(pid)])
+        report = load.work()
+        time.sleep(FLUSH_TIME)
+        for action in ("--dump", "--instr=off"):
+            _run(["callgrind_control", action, str(pid)])
+    dumps = sorted(server.folder.glob(f"counts.{pid}.*"), key=lambda file: int(file.suffix[1:]))
+    return instructions_in(dumps[-1].read_text()) / units(report)
+
+
+def instructions_in(dump: str) -> int:
+    """
+    The instructions in a dump of callgrind.
+
+    :raises BenchmarkError: if it does not say.
+    """
+    found = re.search(r"(?m)^(?:summary|totals): (\d+)", dump)
+    if found is None:
+        raise BenchmarkError("callgrind has counted nothing")
+    return int(found[1])
+
+
 def measured_pairs(
     bench: PairBench, works: Sequence[str], pairs: int, costs: Costs, keep: Callable[[], object] = lambda: None
 ) -> None:
@@ -156,10 +220,11 @@ def measured_pairs(
     for pair in range(pairs):
         order = (BEFORE, AFTER) if pair % 2 == 0 else (AFTER, BEFORE)
         for letter in works:
-            if min(len(costs.get(key, ())) for key, figure in FIGURES.items() if figure.work == letter) > pair:
+            if min((len(each) for key, each in costs.items() if FIGURES[key].work == letter), default=0) > pair:
                 continue
             print(f"work {letter}, pair {pair + 1} of {pairs} ...", file=sys.stderr, flush=True)
-            for key, rounds in WORKS[letter](replace(bench, subjects=order)).items():
+            work = partial(counted, letter=letter) if bench.counting else WORKS[letter]
+            for key, rounds in work(replace(bench, subjects=order)).items():
                 costs.setdefault(key, []).append([rounds[name][0]["cost"] for name in (BEFORE, AFTER)])
             keep()
 
@@ -180,11 +245,12 @@ def earlier(file: Path, run: Mapping[str, Any]) -> Costs:
     return costs
 
 
-def rows(costs: Mapping[str, Sequence[Sequence[float]]], metrics: bool = False) -> Iterator[Row]:
+def rows(costs: Mapping[str, Sequence[Sequence[float]]], metrics: bool = False, counts: bool = False) -> Iterator[Row]:
     """
     The rows of the table, one for each figure, the heading first.
 
     :param metrics: the second of each pair serves metrics.
+    :param counts: the costs are instructions.
     """
     before_and_after = ("Without metrics", "With metrics") if metrics else ("Before", "After")
     yield ("Work", "What", *before_and_after, "Ratio of medians", "Pairs", "Their ratios", "Median of them")
@@ -192,11 +258,12 @@ def rows(costs: Mapping[str, Sequence[Sequence[float]]], metrics: bool = False) 
         figure = FIGURES[key]
         before, after = (median(values) for values in zip(*pairs, strict=True))
         ratios = sorted(second / first for first, second in pairs)
+        unit = figure.unit.replace("µs CPU", "instructions") if counts else figure.unit
         yield (
             figure.work,
             figure.title,
-            f"{number(before)} {figure.unit}",
-            f"{number(after)} {figure.unit}",
+            f"{number(before)} {unit}",
+            f"{number(after)} {unit}",
             f"{after / before:.3f}",
             str(len(pairs)),
             f"{ratios[0]:.3f} to {ratios[-1]:.3f}",
@@ -220,6 +287,9 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="the form of the access log")
     parser.add_argument(
         "--metrics", action="store_true", help="have the second of each pair serve metrics, and read them each second"
+    )
+    parser.add_argument(
+        "--instructions", action="store_true", help="count the worker's instructions outside the kernel, by valgrind"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="go on from the pairs in a file, and keep all there")
     options = parser.parse_args(arguments)
@@ -245,14 +315,18 @@ def main() -> int:
         build(interpreted=True)
         commits = {BEFORE: commit_of(options.before), AFTER: commit_of(options.after)}
         run = {**commits, "machine": describe(), "log_format": options.log_format, "metrics": options.metrics}
-        run |= {"quick": options.quick, "transport": options.transport or "default"}
+        run |= {
+            "quick": options.quick,
+            "instructions": options.instructions,
+            "transport": options.transport or "default",
+        }
         costs = earlier(options.json, run) if options.json else {}
         run |= {"versions": versions(()), "date": datetime.now(UTC).date().isoformat(), "costs": costs}
         programs = {name: installed(commit) for name, commit in commits.items()}
         os.sched_setaffinity(0, cpus - pinned or cpus)  # inherited by all that is started
         with backend() as port:
             choice = Choice(options.transport, log_format=options.log_format)
-            bench = PairBench(port, (), amounts, choice, pinned, programs, options.metrics)
+            bench = PairBench(port, (), amounts, choice, pinned, programs, options.metrics, options.instructions)
             measured_pairs(
                 bench,
                 options.work,
@@ -267,7 +341,7 @@ def main() -> int:
         return 130
     names = ", ".join(f"{name} {commit[:10]}" for name, commit in commits.items())
     print(f"{names}; one worker, {options.log_format} log, one processor for the gateway")
-    print("\n".join(aligned(list(rows(costs, options.metrics)))))
+    print("\n".join(aligned(list(rows(costs, options.metrics, options.instructions)))))
     return 0
 
 

@@ -13,7 +13,18 @@ from benchmarks import pairs
 from benchmarks.bench import QUICK
 from benchmarks.figures import FIGURES
 from benchmarks.gateways import Choice
-from benchmarks.pairs import AFTER, BEFORE, Costs, PairBench, earlier, measured_pairs, read_options, rows
+from benchmarks.pairs import (
+    AFTER,
+    BEFORE,
+    Costs,
+    PairBench,
+    counted,
+    earlier,
+    instructions_in,
+    measured_pairs,
+    read_options,
+    rows,
+)
 from benchmarks.processes import BenchmarkError, Server
 from benchmarks.table import aligned
 
@@ -94,6 +105,31 @@ class PairsTests(SynchronousTestCase):
             self.assertEqual(set(servers), {BEFORE, AFTER})
         self.assertEqual([(name, program) for name, program, _ in ran], list(programs.items()))
         self.assertEqual({environment["PYTHONPATH"] for _, _, environment in ran}, {""})
+
+    def test_instructions(self) -> None:
+        """The newest dump counts, by unit of work, and with each of them both subjects; the table calls them so."""
+        self.assertEqual(instructions_in("version: 1\nevents: Ir\nsummary: 4711\n\nfn=(1)\ntotals: 4711\n"), 4711)
+        self.assertRaises(BenchmarkError, instructions_in, "events: Ir\n")
+        asked: list[tuple[str, str]] = []
+
+        @contextmanager
+        def started(name: str, twistd: Path, *_: object) -> Iterator[Server]:
+            self.assertRegex(" ".join(twistd.read_text().split()), f"callgrind.* /{name}/python /{name}/twistd")
+            yield Server(name, 0, 1, twistd.parent)
+
+        def instructions(server: Server, mode: str, *_: object, **amount: int) -> float:
+            asked.append((server.name, mode))
+            return 2.0
+
+        self.patch(pairs, "started", started)
+        self.patch(pairs, "pin", lambda server, cpus: None)
+        self.patch(pairs, "_instructions", instructions)
+        programs = {AFTER: Path(f"/{AFTER}/twistd")}
+        bench = PairBench(1, (AFTER,), QUICK, Choice(), frozenset({0}), programs, counting=True)
+        self.assertEqual(counted(bench, "d"), {key: {AFTER: [{"cost": 2.0}]} for key in ("download", "upload")})
+        self.assertEqual(asked, [(AFTER, mode) for mode in ("download", "download", "upload", "upload")])
+        (_, row) = rows({"download": [(3.0, 4.0)]}, counts=True)
+        self.assertEqual(row[2], "3.00 instructions per MB")
 
     def test_options(self) -> None:
         """Works are chosen by their letters; a commit has to be named, and to exist."""

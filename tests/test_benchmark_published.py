@@ -12,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.figures import BARS, FIGURES, compare, medians
+from benchmarks.pairs import COUNTED
 from benchmarks.plot import COLORS, PANELS, chart
 from benchmarks.processes import ROOT
 from benchmarks.readme import with_summary
@@ -36,6 +37,16 @@ class PublishedTests(SynchronousTestCase):
         measured = {subject for series in results["figures"].values() for subject in series} | {""}
         bars = [bar for bar in BARS if {bar.subject, bar.against} <= measured]
         self.assertEqual([one.bar for one in compare(results)], bars)
+
+    def test_what_metrics_cost_is_complete(self) -> None:
+        """Each work has its figures, and the soak of the metrics all that its table shows."""
+        pairs = json.loads((FOLDER / "metrics_pairs.json").read_text(encoding="utf-8"))
+        self.assertEqual((set(pairs["costs"]), pairs["metrics"]), (set(COUNTED), pairs["instructions"]))
+        self.assertGreaterEqual(min(map(len, pairs["costs"].values())), 3)
+        soak = json.loads((FOLDER / "metrics_soak.json").read_text(encoding="utf-8"))
+        self.assertLessEqual(soak["answer_ms"] * min(1, 10_000 / soak["lines"]), 300)
+        self.assertEqual((soak["live_names"], soak["counted_names"]), (20_000, 1_000_000))
+        self.assertEqual((soak["live_lines"], soak["counted_series"]), (0, 0))
 
     def test_the_readme_says_the_same(self) -> None:
         """The summary is made from these figures, by ``make bench``."""

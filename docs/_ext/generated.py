@@ -154,7 +154,7 @@ def api_scale() -> Iterator[str]:
 def metrics_pairs() -> Iterator[str]:
     """The figures of the last ``python -m benchmarks.pairs --metrics --json docs/benchmarks/metrics_pairs.json``."""
     results = json.loads(METRICS_PAIRS.read_text())
-    yield from rst_table(rows(results["costs"], metrics=True))
+    yield from rst_table(rows(results["costs"], metrics=True, counts=results["instructions"]))
     pairs = min(map(len, results["costs"].values()))
     run = {**results, "revision": results[AFTER][:7], "rounds": pairs}
     yield _text(f"Measured on {machine_text(run)}.")
