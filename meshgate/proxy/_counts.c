@@ -38,24 +38,27 @@ static PyObject *Words_add(Words *self, PyObject *const *pairs, Py_ssize_t count
 {
     int64_t *words = self->memory.buf;
     Py_ssize_t length = self->memory.len / (Py_ssize_t)sizeof *words;
+    Py_ssize_t first = count ? PyLong_AsSsize_t(pairs[0]) : 0;
 
-    for (Py_ssize_t position = 0; position + 1 < count; position += 2) {
+    if (first == -1 && PyErr_Occurred())
+        return NULL;
+    for (Py_ssize_t position = 1; position + 1 < count; position += 2) {
         Py_ssize_t index = PyLong_AsSsize_t(pairs[position]);
         long long number = PyLong_AsLongLong(pairs[position + 1]);
 
         if ((index == -1 || number == -1) && PyErr_Occurred())
             return NULL;
-        if (index < 0 || index >= length) {
+        if (first < 0 || first > length || index < 0 || index >= length - first) {
             PyErr_SetString(PyExc_IndexError, "there is no such word");
             return NULL;
         }
-        words[index] += number;
+        words[first + index] += number;
     }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-    {"add", (PyCFunction)(void (*)(void))Words_add, METH_FASTCALL, "Add to several words."},
+    {"add", (PyCFunction)(void (*)(void))Words_add, METH_FASTCALL, "Add to several words behind a first one."},
     {NULL, NULL, 0, NULL},
 };
 

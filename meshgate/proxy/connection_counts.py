@@ -119,11 +119,11 @@ class PlainWords:
     def __init__(self, memory: Any) -> None:
         self._words = memoryview(memory).cast("B").cast("q")
 
-    def add(self, *pairs: int) -> None:
-        """Add to several words: each index is followed by the number to add."""
+    def add(self, first: int, *pairs: int) -> None:
+        """Add to several words: each index, counted from a first word, is followed by the number to add."""
         words = self._words
         for position in range(0, len(pairs), 2):
-            words[pairs[position]] += pairs[position + 1]
+            words[first + pairs[position]] += pairs[position + 1]
 
 
 _words: Any = c_form("meshgate.proxy._counts", "Words") or PlainWords
@@ -165,7 +165,7 @@ class ConnectionCounts:
 
     def opened(self, listener_block: int) -> None:
         """Count an accepted connection."""
-        self._add(listener_block, 1)
+        self._add(listener_block, OPENED, 1)
 
     def pattern(self, listener: str, pattern: str) -> int:
         """Return the word of a pattern of server names. Keep it: the look-up costs more than the counting."""
@@ -182,30 +182,35 @@ class ConnectionCounts:
     def matched(self, word: int) -> None:
         """Count a connection whose server name has matched the pattern of a word."""
         if word == PATTERNS:
-            self._add(word, 1, OTHER_PATTERNS, 1)
+            self._add(0, word, 1, OTHER_PATTERNS, 1)
         else:
-            self._add(word, 1)
+            self._add(word, 0, 1)
 
     def joined(self, record: ConnectionRecord) -> None:
         """Count a connection that is joined with its endpoint."""
         block = record.block = self._block_of(record, record.endpoint, 1)
         dial, hello = record.dial or 0.0, record.hello
-        index = block + DIAL + 1 + seconds_bucket(dial)
+        index = DIAL + 1 + seconds_bucket(dial)
         microseconds = int(dial * 1e6)
         if hello is None:
-            self._add(block, 1, block + OPEN, 1, block + DIAL, microseconds, index, 1)
+            self._add(block, OPENED, 1, OPEN, 1, DIAL, microseconds, index, 1)
         else:
-            first = block + HELLO
             self._add(
-                block, 1, block + OPEN, 1, block + DIAL, microseconds, index, 1,
-                first, int(hello * 1e6), first + 1 + seconds_bucket(hello), 1,
+                block, OPENED, 1, OPEN, 1, DIAL, microseconds, index, 1,
+                HELLO, int(hello * 1e6), HELLO + 1 + seconds_bucket(hello), 1,
             )  # fmt: skip
 
     def progressed(self, record: ConnectionRecord) -> None:
         """Count the bytes that a joined connection has moved since it was counted last, and its first byte."""
         block = record.block
         if block >= 0:
-            self._count_bytes(record, block)
+            # A record may take back bytes that the client has not acknowledged; a counter takes nothing back.
+            come = max(0, record.bytes_in - record.counted_in)
+            gone = max(0, record.bytes_out - record.counted_out)
+            if come or gone:
+                record.counted_in += come
+                record.counted_out += gone
+                self._add(block, BYTES_IN, come, BYTES_OUT, gone)
             self._count_first_byte(record, block)
 
     def ended(self, record: ConnectionRecord) -> None:
@@ -215,37 +220,35 @@ class ConnectionCounts:
             block = self._block_of(record, record.endpoint, 1)
             hello = record.hello
             if hello is not None:
-                first = block + HELLO
-                self._add(first, int(hello * 1e6), first + 1 + seconds_bucket(hello), 1)
+                self._add(block, HELLO, int(hello * 1e6), HELLO + 1 + seconds_bucket(hello), 1)
+            closed = 0
         else:
-            self._add(block + OPEN, -1)
+            closed = -1
             self._count_first_byte(record, block)
-        self._count_bytes(record, block)
-        first = block + DURATION
+        come = max(0, record.bytes_in - record.counted_in)
+        gone = max(0, record.bytes_out - record.counted_out)
+        record.counted_in += come
+        record.counted_out += gone
         self._add(
-            first,
-            int(duration * 1e6),
-            first + 1 + _duration_bucket(duration),
-            1,
-            block + _ENDING_WORD[record.ending],
-            1,
-        )
+            block, OPEN, closed, BYTES_IN, come, BYTES_OUT, gone, DURATION, int(duration * 1e6),
+            DURATION + 1 + _duration_bucket(duration), 1, _ENDING_WORD[record.ending], 1,
+        )  # fmt: skip
 
     def would_refuse(self, ending: Ending) -> None:
         """Count a connection that would have ended this way if this were no dry run."""
-        self._add(WOULD_REFUSE + DRY_ENDINGS.index(ending), 1)
+        self._add(WOULD_REFUSE, DRY_ENDINGS.index(ending), 1)
 
     def dial_failed(self, record: ConnectionRecord, endpoint: str) -> None:
         """Count a failed dial of an endpoint."""
-        self._add(self._block_of(record, endpoint, 0) + DIAL_FAILURES, 1)
+        self._add(self._block_of(record, endpoint, 0), DIAL_FAILURES, 1)
 
     def endpoint_ejected(self, record: ConnectionRecord, endpoint: str) -> None:
         """Count an ejection of an endpoint, to which this connection was the last failure."""
-        self._add(self._block_of(record, endpoint, 0) + EJECTIONS, 1)
+        self._add(self._block_of(record, endpoint, 0), EJECTIONS, 1)
 
     def late(self, seconds: float) -> None:
         """Count a timer that has fired late by so many seconds, if not 0."""
-        self._add(LAG, int(seconds * 1e6), LAG + 1 + seconds_bucket(seconds), 1)
+        self._add(LAG, 0, int(seconds * 1e6), 1 + seconds_bucket(seconds), 1)
 
     def news(self) -> tuple[list[tuple[int, SeriesLabels]], list[tuple[int, PatternLabels]]]:
         """Return the blocks and the words of patterns that were taken since the last call, with their labels."""
@@ -277,23 +280,11 @@ class ConnectionCounts:
         self._taken_patterns -= len(words)
         self._free_patterns += words
 
-    def _count_bytes(self, record: ConnectionRecord, block: int) -> None:
-        # A record may take back bytes that the client has not acknowledged; a counter takes nothing back.
-        come = record.bytes_in - record.counted_in
-        gone = record.bytes_out - record.counted_out
-        if come > 0:
-            record.counted_in += come
-            self._add(block + BYTES_IN, come)
-        if gone > 0:
-            record.counted_out += gone
-            self._add(block + BYTES_OUT, gone)
-
     def _count_first_byte(self, record: ConnectionRecord, block: int) -> None:
         first_byte = record.first_byte
         if first_byte is not None and not record.first_byte_counted:
             record.first_byte_counted = True
-            first = block + FIRST_BYTE
-            self._add(first, int(first_byte * 1e6), first + 1 + seconds_bucket(first_byte), 1)
+            self._add(block, FIRST_BYTE, int(first_byte * 1e6), FIRST_BYTE + 1 + seconds_bucket(first_byte), 1)
 
     def _block_of(self, record: ConnectionRecord, endpoint: str, connections: int) -> int:
         """Return the block of a series; if it is that of ``other``, count that many connections there."""
@@ -301,7 +292,7 @@ class ConnectionCounts:
         block = self._blocks.get(labels)
         if block is None:
             if self._series >= MOST_SERIES:
-                self._add(OTHER, connections)
+                self._add(OTHER, 0, connections)
                 return self._others.get(record.listener, BLOCKS)
             self._series += 1
             block = self._blocks[labels] = self._take_block(labels)

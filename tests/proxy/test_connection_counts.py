@@ -97,16 +97,17 @@ class WordsTests(SynchronousTestCase):
         for form in FORMS:
             memory = bytearray(64)
             add = form(memory).add
-            add(0, 1, 7, 5)
-            add(7, -2, 0, 1 << 40, 0, 1)
-            self.assertEqual(memoryview(memory).cast("q").tolist(), [2 + (1 << 40), 0, 0, 0, 0, 0, 0, 3])
+            add(0, 0, 1, 7, 5)
+            add(3, 4, -2, 1, 1 << 40, 1, 1)
+            self.assertEqual(memoryview(memory).cast("q").tolist(), [1, 0, 0, 0, 1 + (1 << 40), 0, 0, 3])
 
     def test_there_is_nothing_beyond_them(self) -> None:
         """An index beyond the region changes nothing in another worker's."""
         for form in FORMS:
             memory = bytearray(64)
             mine = form(memoryview(memory)[:32])
-            self.assertRaises(IndexError, mine.add, 4, 1)
+            for first, index in ((4, 0), (0, 4), (2, 2)):
+                self.assertRaises(IndexError, mine.add, first, index, 1)
             self.assertEqual(memory, bytes(64))
 
     @given(st.floats(min_value=0, max_value=1e5, allow_nan=False) | st.sampled_from((*SECONDS, *DURATIONS)))
