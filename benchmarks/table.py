@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import ENVOY, FIGURES, INTERPRETED, JSON_LOG, MESHGATE, Comparison, Series, compare, medians
@@ -150,16 +150,11 @@ def aligned(table: Sequence[Row]) -> Iterator[str]:
 def as_rst(results: Mapping[str, Any]) -> Iterator[str]:
     """For the documentation, line by line."""
     for table in tables(results):
-        yield from rst_table(table)
-
-
-def rst_table(table: Iterable[Row]) -> Iterator[str]:
-    """A table whose first row is its heading, for the documentation."""
-    yield from (".. list-table::", "   :header-rows: 1", "")
-    for row in table:
-        for index, cell in enumerate(row):
-            yield f"   {'*' if index == 0 else ' '} - {cell}".rstrip()
-    yield ""
+        yield from (".. list-table::", "   :header-rows: 1", "")
+        for row in table:
+            for index, cell in enumerate(row):
+                yield f"   {'*' if index == 0 else ' '} - {cell}".rstrip()
+        yield ""
 
 
 def as_markdown(results: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from typing import Any
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from benchmarks.figures import BARS, FIGURES, compare, medians
-from benchmarks.pairs import COUNTED
 from benchmarks.plot import COLORS, PANELS, chart
 from benchmarks.processes import ROOT
 from benchmarks.readme import with_summary
@@ -38,11 +37,8 @@ class PublishedTests(SynchronousTestCase):
         bars = [bar for bar in BARS if {bar.subject, bar.against} <= measured]
         self.assertEqual([one.bar for one in compare(results)], bars)
 
-    def test_what_metrics_cost_is_complete(self) -> None:
-        """Each work has its figures, and the soak of the metrics all that its table shows."""
-        pairs = json.loads((FOLDER / "metrics_pairs.json").read_text(encoding="utf-8"))
-        self.assertEqual((set(pairs["costs"]), pairs["metrics"]), (set(COUNTED), pairs["instructions"]))
-        self.assertGreaterEqual(min(map(len, pairs["costs"].values())), 3)
+    def test_the_soak_of_the_metrics(self) -> None:
+        """The soak of the metrics has been run in full, and was within its limits."""
         soak = json.loads((FOLDER / "metrics_soak.json").read_text(encoding="utf-8"))
         self.assertLessEqual(soak["answer_ms"] * min(1, 10_000 / soak["lines"]), 300)
         self.assertEqual((soak["live_names"], soak["counted_names"]), (20_000, 1_000_000))

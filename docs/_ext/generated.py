@@ -19,8 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks.pairs import AFTER, rows
-from benchmarks.table import as_rst, machine_text, rst_table
+from benchmarks.table import as_rst, machine_text
 from meshgate.cli import main
 from meshgate.metrics.metric_families import FAMILIES
 from meshgate.proxy.endings import Ending
@@ -37,7 +36,6 @@ CODES_PAGE_NAME = "reference/codes"
 RESULTS = DOCS / "benchmarks" / "results.json"
 SCALE = DOCS / "explanation" / "scale.json"
 API_SCALE = DOCS / "explanation" / "api_scale.json"
-METRICS_PAIRS = DOCS / "benchmarks" / "metrics_pairs.json"
 METRICS_SOAK = DOCS / "benchmarks" / "metrics_soak.json"
 
 SCALE_ROWS = {
@@ -151,15 +149,6 @@ def api_scale() -> Iterator[str]:
     yield from _figures(API_SCALE, API_SCALE_ROWS)
 
 
-def metrics_pairs() -> Iterator[str]:
-    """The figures of the last ``python -m benchmarks.pairs --metrics --json docs/benchmarks/metrics_pairs.json``."""
-    results = json.loads(METRICS_PAIRS.read_text())
-    yield from rst_table(rows(results["costs"], metrics=True, counts=results["instructions"]))
-    pairs = min(map(len, results["costs"].values()))
-    run = {**results, "revision": results[AFTER][:7], "rounds": pairs}
-    yield _text(f"Measured on {machine_text(run)}.")
-
-
 def metrics_soak() -> Iterator[str]:
     """The figures of the last ``python -m benchmarks.metrics_soak --json docs/benchmarks/metrics_soak.json``."""
     yield from _figures(METRICS_SOAK, METRICS_SOAK_ROWS)
@@ -243,7 +232,6 @@ SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "scale": scale,
     "api_scale": api_scale,
     "metrics": metrics,
-    "metrics_pairs": metrics_pairs,
     "metrics_soak": metrics_soak,
     "alerts": alerts,
 }
