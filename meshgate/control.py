@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -39,24 +38,23 @@ from meshgate.providers.feed import Feed, FeedState
 from meshgate.providers.first_read import FILE_NAME as FIRST_READ
 from meshgate.providers.first_read import FirstRead
 from meshgate.providers.interfaces import ProviderContext
-from meshgate.providers.registry import Registry, find_factories
+from meshgate.providers.registry import Registry
 from meshgate.providers.running import Providers
 from meshgate.proxy.log_outputs import FILE, AccessLogError
-from meshgate.resources.problem import Phase, Problem, Severity
 from meshgate.routing.compile.compiler import Compilation
 from meshgate.routing.compile.gateway_proxy import Proxy
 from meshgate.routing.table import RoutingTable
 from meshgate.routing.tell.generation_news import generation_news, listed
 from meshgate.settings.load import Settings, SettingsError, load_settings
 from meshgate.settings.log_sections import STANDARD_OUTPUT
-from meshgate.settings.section import API_PROVIDER, UNUSABLE
+from meshgate.settings.section import API_PROVIDER
 from meshgate.state.folder import API_FOLDER, KUBECONFIG_NAME
 from meshgate.state.reporter import Reporter
 from meshgate.succession import Succession
 from meshgate.transport.activation import activated_sockets
 from meshgate.transport.binding import IN_USE, ipv6_exists
 from meshgate.transport.descriptors import raise_limit
-from meshgate.transport.network import NoSuchTransport, chosen_transport
+from meshgate.transport.network import chosen_transport
 from meshgate.transport.ports import Ports
 from meshgate.transport.unix_binding import UnixAccess
 from meshgate.workers.pool import WorkerPool
@@ -78,22 +76,6 @@ FAILURES = (StartError, AccessLogError, WorkloadError, CertificatesError)
 """Errors of a start or a reload whose messages are for people."""
 
 
-def make_control_process(path: Path, reactor: Any, launch: Launch | None = None) -> ControlProcess:
-    """
-    Load the settings, and make the control process for them.
-
-    :param launch: the start of this process by twistd, if it is one.
-    :raises SettingsError: if the settings cannot be used.
-    """
-    registry = find_factories()
-    settings = load_settings(path, registry)
-    try:
-        return ControlProcess(settings, registry, reactor, launch)
-    except NoSuchTransport as error:
-        problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
-        raise SettingsError([problem]) from None
-
-
 class ControlProcess(Service):
     """
     The gateway, except for its connections.
@@ -102,6 +84,7 @@ class ControlProcess(Service):
     :param registry: the available provider types.
     :param launch: the start of this process by twistd: workers pass its signals on, and its log is rotated as the
         settings say.
+    :raises NoSuchTransport: if the settings ask for a transport that does not exist on this system.
     :ivar succession: the upgrades of this process.
     """
 
@@ -230,11 +213,11 @@ class ControlProcess(Service):
         await self._providers.stop()
         if self._api is not None:
             await self._api.stop()
-        closed = await self.succession.leave_ports() if replaced else self._ports.close()
-        lab_drained = self._lab.drain(drain.time) if replaced else closed
+        if replaced:
+            await self.succession.leave_ports()
+        closed = self._lab.drain(drain.time) if replaced else self._ports.close()
         await self._pool.stop(drain.time)
         await closed
-        await lab_drained
         await self._lab.stop()
         if self._metrics is not None:
             await self._metrics.stop()

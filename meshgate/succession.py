@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from meshgate.processes.handover import HandoverError, ListeningAddress
@@ -147,10 +147,9 @@ class Succession:
             self._log.info("everything is read again when the upgrade is over")
         return self._upgrade.running
 
-    async def leave_ports(self) -> Deferred[None]:
+    async def leave_ports(self) -> None:
         """Leave the ports to the next process, and close those that it has not taken, once their queues are empty."""
         await self._ports.hand_over(self._kept, self._next_workers)
-        return succeed(None)
 
     # As Predecessor.
 

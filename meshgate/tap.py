@@ -111,13 +111,21 @@ def _validate(path: Path, reactor: Any) -> int | str:
 
 
 def _make_program(path: Path, reactor: Any, launch: Launch) -> IService:
-    from meshgate.control import make_control_process
-    from meshgate.settings.load import SettingsError
+    from meshgate.control import ControlProcess
+    from meshgate.providers.registry import find_factories
+    from meshgate.resources.problem import Phase, Problem, Severity
+    from meshgate.settings.load import SettingsError, load_settings
+    from meshgate.settings.section import UNUSABLE
+    from meshgate.transport.network import NoSuchTransport
 
+    registry = find_factories()
     try:
-        gateway = make_control_process(path, reactor, launch)
+        gateway = ControlProcess(load_settings(path, registry), registry, reactor, launch)
     except SettingsError as error:
         launch.fail(str(error))
+    except NoSuchTransport as error:
+        problem = Problem(Severity.ERROR, UNUSABLE, str(error), Phase.VALIDATION, str(path), path="transport")
+        launch.fail(str(SettingsError([problem])))
     return launch.run(
         gateway, reactor, Duties(gateway.end_at_once, gateway.reopen_logs, gateway.reload, gateway.succession.upgrade)
     )
