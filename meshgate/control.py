@@ -128,8 +128,9 @@ class ControlProcess(Service):
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self.succession = Succession(
-            reactor, launch, self._manager, self._reporter, self._ports, workers, self._compiling.idle, self._go_on
+            reactor, launch, self._manager, self._reporter, self._ports, workers, self._compiling.idle, self.reload
         )
+        self.succession.go_on = lambda: self._compile_soon(self._feed.flush())
         listen = self.succession.services.listen
         self._lab = Lab(reactor, listen)
         self._api = self.succession.api = self._new_api(listen) if content.api else None
@@ -232,12 +233,6 @@ class ControlProcess(Service):
         """Reopen the file of the access log, which may have been rotated."""
         if self.running:
             self._pool.reopen_log()
-
-    def _go_on(self, again: bool) -> None:
-        if again:
-            self.reload()
-        else:
-            self._compile_soon(self._feed.flush())
 
     def reload(self) -> None:
         """Read everything again: settings, routes, and the file of the access log. Broken settings change nothing."""

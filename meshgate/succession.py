@@ -42,8 +42,8 @@ class Succession:
     :param launch: the start of this process; None if it cannot be upgraded.
     :param workers: the number of workers.
     :param idle: fires once no table is being compiled.
-    :param go_on: called when an upgrade has failed, with True to read everything again, or False to follow the changes
-        of routes meanwhile.
+    :param reload: reads everything again; called when an upgrade has failed, if that was asked for meanwhile.
+    :ivar go_on: follows the changes of routes; called when an upgrade has failed.
     :ivar api: the API, if there is one.
     :ivar services: the ports of this process itself.
     :ivar frozen: True while this process follows no change, since another one is about to take over.
@@ -61,7 +61,7 @@ class Succession:
         ports: Ports,
         workers: int,
         idle: Callable[[], Deferred[None]],
-        go_on: Callable[[bool], None],
+        reload: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._launch = launch
@@ -70,7 +70,8 @@ class Succession:
         self._ports = ports
         self._workers = workers
         self._idle = idle
-        self._go_on = go_on
+        self._reload = reload
+        self.go_on: Callable[[], None] = reload
         self.api: ConfigurationApi | None = None
         self.services = ServicePorts(reactor)
         self.frozen = self.is_over = self._ending = False
@@ -201,8 +202,10 @@ class Succession:
         if self.api is not None:
             self.api.thaw()
         again, self._reload_later = self._reload_later, False
-        if frozen or again:
-            self._go_on(again)
+        if again:
+            self._reload()
+        elif frozen:
+            self.go_on()
 
     def replaced(self, pid: int, kept: frozenset[ListeningAddress], workers: int) -> None:
         """End, once the connections have ended."""
