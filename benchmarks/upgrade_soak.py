@@ -3,7 +3,8 @@ A soak of upgrades: a gateway is replaced by its next version and reads everythi
 
 Short connections come at a steady rate and are all verified; sessions go on over an upgrade, and are verified behind
 it. Each upgrade has another number of workers. Not one connection may be refused, cut or logged with another ending
-than ``ok``. Run it as ``python -m benchmarks.upgrade_soak``; it prints the figures, and exits with 1 if any was.
+than ``ok``. At last, a gateway with many sessions is drained, which have to be ended one after the other. Run it as
+``python -m benchmarks.upgrade_soak``; it prints the figures, and exits with 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -18,7 +20,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +64,10 @@ class Session:
         message = b"E".ljust(MESSAGE, b"\0")
         self._socket.sendall(message)
         self._expect(message)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Close it in order, and wait for the end of the other side."""
@@ -182,16 +190,63 @@ def soaked(workers: Sequence[int], rate: int = RATE) -> str:
             )
 
 
+def drained(count: int, seconds: int) -> str:
+    """
+    Drain a gateway that has sessions, all of which stay, and see when each is ended.
+
+    :param count: number of sessions.
+    :param seconds: the time of the drain; sessions are ended in its second half.
+    :return: the figures, for people.
+    :raises BenchmarkError: if a session was ended before or after its time, or many at once.
+    """
+    with backend() as target, tempfile.TemporaryDirectory(prefix="meshgate-drain-") as name:
+        folder, port = Path(name), free_port()
+        prepare(folder, port, target, Choice(workers=2), NAMES)
+        settings = folder / "meshgate.yaml"
+        settings.write_text(f"drain: {{time: {seconds}s}}\n" + settings.read_text())
+        twistd = Path(sys.executable).with_name("twistd")
+        with started("meshgate", twistd, folder, port, {"PYTHONPATH": str(ROOT)}, 2) as server:
+            sessions = [Session(server.port) for _ in range(count)]
+            poll = select.poll()
+            for each in sessions:
+                poll.register(each.fileno(), select.POLLIN)
+            began, ends = time.monotonic(), list[float]()
+            os.kill(server.pid, signal.SIGTERM)
+            while len(ends) < count:
+                ready = poll.poll(2_000 * seconds)
+                if not ready:
+                    raise BenchmarkError(f"{count - len(ends)} sessions were not ended")
+                for descriptor, _ in ready:
+                    poll.unregister(descriptor)
+                    ends.append(time.monotonic() - began)
+            logged = endings(folder / ACCESS_LOG)
+    in_each = Counter(int(end * 10 / seconds) for end in ends)
+    pause = max(after - before for before, after in pairwise(ends))
+    figures = (
+        f"{count} sessions, drained in {seconds} s: the first was ended after {ends[0]:.1f} s, the last after "
+        f"{ends[-1]:.1f} s; in each tenth of the time {', '.join(str(in_each[tenth]) for tenth in range(11))}; "
+        f"the longest pause was {pause:.2f} s"
+    )
+    fair = count / 5
+    even = all(0.7 * fair <= in_each[tenth] <= 1.3 * fair for tenth in range(5, 10))
+    if logged["drained"] != count or any(in_each[tenth] for tenth in range(5)) or not even:
+        raise BenchmarkError(f"{figures}; endings: {json.dumps(logged)}")
+    return figures
+
+
 def main() -> int:
     """Run it; gives the exit status."""
     parser = argparse.ArgumentParser("python -m benchmarks.upgrade_soak", description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="runs in a row (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=RATE, help="connections a second (default: %(default)s)")
+    parser.add_argument("--sessions", type=int, default=1_000, help="sessions of a drain (default: %(default)s)")
     options = parser.parse_args()
     try:
         build(interpreted=True)
         for _ in range(options.times):
             print(soaked(WORKERS, options.rate), flush=True)
+        if options.sessions:
+            print(drained(options.sessions, 20), flush=True)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -22,9 +22,20 @@ from meshgate.state.folder import holder
 from tests.background import TWISTD, Background
 from tests.installation import ECHO, SNI, Installation
 from tests.lab_with_workers import END_OF_GREETING, PORT, Client
-from tests.support import IMPORT_ROOT, Program, accepts, free_port, require_program, wait_for
+from tests.support import IMPORT_ROOT, Program, accepts, free_port, read_to_end, require_program, wait_for
 
 METRICS = 15090
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: echo}}
+spec:
+  selector: {{matchLabels: {{app: echo}}}}
+  template:
+    metadata: {{labels: {{app: echo}}}}
+    spec: {{containers: [{{name: echo, image: cjimti/go-echo, env: [{{name: TCP_PORT, value: "{port}"}}]}}]}}
+"""
 FAILED = "the upgrade has failed, and this process goes on"
 
 
@@ -94,6 +105,21 @@ class UpgradeTestCase(TestCase):
         return await wait_for(found, "the new process")
 
 
+def meshgate(test: TestCase, gateway: Background, *arguments: str, stdin: str = "") -> str:
+    """The output of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "meshgate", *arguments, "--config", str(gateway.installation.settings)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(IMPORT_ROOT)},
+    )
+    test.assertEqual(done.returncode, 0, done.stderr)
+    return done.stdout
+
+
 class SuccessTests(UpgradeTestCase):
     """The new process takes over."""
 
@@ -103,20 +129,26 @@ class SuccessTests(UpgradeTestCase):
         lab, before = gateway.installation, gateway.pid
         session = Client(self, lab.ports[ECHO])
         session.read_until(END_OF_GREETING)
+        scraper = socket.create_connection(("127.0.0.1", lab.ports[METRICS]), timeout=20)
+        self.addCleanup(scraper.close)
+        scraper.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b"200 OK", await deferToThread(scraper.recv, 4096))
         text = PORT.format(port=free_port(), target=lab.ports[2701])
-        applied = self.meshgate(gateway, "apply", "-f", "-", stdin=text)
+        applied = meshgate(self, gateway, "apply", "-f", "-", stdin=text)
         self.assertIn("created", applied)
         after = await self.upgraded(gateway)
         self.assertNotEqual(after, before)
         self.serves(gateway, after)
         session.echoes(b"still here\n")
+        # Whoever keeps a connection for the next request has to come back, and reaches the new process.
+        await deferToThread(read_to_end, scraper)
         self.assertTrue(accepts("127.0.0.1", lab.ports[SNI]))
         status = await wait_for(lambda: (s := lab.status())["pid"] == after and s, "the status")
         self.assertTrue(status["running"])
         url = f"http://127.0.0.1:{lab.ports[METRICS]}/readyz"
         self.assertIn("ready", await deferToThread(lambda: urllib.request.urlopen(url, timeout=20).read().decode()))
-        self.assertIn("further-gateway", self.meshgate(gateway, "get", "gateways", "-A"))
-        self.assertIn("deleted", self.meshgate(gateway, "delete", "gateway", "further-gateway"))
+        self.assertIn("further-gateway", meshgate(self, gateway, "get", "gateways", "-A"))
+        self.assertIn("deleted", meshgate(self, gateway, "delete", "gateway", "further-gateway"))
         # The old process ends with its last connection, and leaves what is not its own any more.
         self.assertIn(before, gateway.processes())
         session.finish()
@@ -127,20 +159,6 @@ class SuccessTests(UpgradeTestCase):
         await gateway.stop()
         self.assertFalse((gateway.folder / "twistd.pid").exists())
         self.assertEqual(holder(lab.state).facts["end"], "ended in order")
-
-    def meshgate(self, gateway: Background, *arguments: str, stdin: str = "") -> str:
-        """The output of a command."""
-        done = subprocess.run(
-            [sys.executable, "-m", "meshgate", *arguments, "--config", str(gateway.installation.settings)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(IMPORT_ROOT)},
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout
 
     async def test_other_settings(self) -> None:
         """Other numbers of workers, other routes: ports are kept, opened and closed; a queue is no place to die."""
@@ -307,6 +325,17 @@ class FailureTests(UpgradeTestCase):
         except OSError:
             return False
         return any(f"socket:[{line.split()[9]}]" in links for line in table if line.split()[3] == "0A")
+
+    async def test_pods_of_the_lab(self) -> None:
+        """They would end with the process, so there is no upgrade while one runs."""
+        gateway = await self.start()
+        pod = DEPLOYMENT.format(port=free_port())
+        self.assertIn("created", meshgate(self, gateway, "apply", "-f", "-", stdin=pod))
+        await wait_for(lambda: "Running" in meshgate(self, gateway, "get", "pods"), "the pod")
+        await self.refused(gateway, "the lab's pods run in this process and would end with it: delete them first")
+        meshgate(self, gateway, "delete", "deployment", "echo")
+        await wait_for(lambda: "Running" not in meshgate(self, gateway, "get", "pods"), "the end of the pod")
+        self.serves(gateway, await self.upgraded(gateway))
 
     async def test_a_second_one(self) -> None:
         """While an upgrade is running, another one is refused, by the command and by the signal."""

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet import defer
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
-from twisted.python.failure import Failure
 
 from meshgate.lab.certificates import CHAIN_FILE, ensure_certificates
 from meshgate.lab.echo import echo_service
@@ -59,8 +57,7 @@ class Lab:
         """
         if self._services is None:
             return succeed(None)
-        ended = self._services.drain()
-        return ended.addTimeout(seconds, self._reactor).addErrback(_ignore_timeout)
+        return self._services.drain().addTimeout(seconds, self._reactor)
 
     def stop(self) -> Deferred[None]:
         """Stop the services. The result fires when their ports are free."""
@@ -132,7 +129,9 @@ class _LabServices(Service):
         super().startService()  # type: ignore[no-untyped-call]
 
     def drain(self) -> Deferred[None]:
-        return gatherResults([service.drain() for service in self._services]).addCallback(lambda _: None)
+        # One that is cancelled has ended, too.
+        draining = [service.drain() for service in self._services]
+        return DeferredList(draining, consumeErrors=True).addCallback(lambda _: None)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
@@ -151,10 +150,6 @@ class _LabServices(Service):
                 leaf = leaves[each.name]
                 services.append(https_service(each, read_key_pair(leaf.certificate_chain, leaf.key), self._reactor))
         return services
-
-
-def _ignore_timeout(failure: Failure) -> None:
-    failure.trap(defer.TimeoutError)  # type: ignore[no-untyped-call]
 
 
 def banner(table: RoutingTable, certificates: str, routes: Iterable[str], kubeconfig: str = "") -> str:

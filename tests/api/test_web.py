@@ -213,6 +213,15 @@ class WebTests(TestCase):
         await wait_for(drip, "the ends")
         await wait_for(lambda: not self.site.connections, "no connection to be left")
 
+    async def test_connections_that_clients_keep(self) -> None:
+        """They are closed when the API leaves its port to another process."""
+        await self.start()
+        kept = await self.begin(GATEWAYS)
+        await wait_for(lambda: b"GatewayList" in kept.received, "the answer")
+        self.assertIsNone(kept.lost)
+        self.site.end_connections()
+        await self.ended(kept)
+
     async def test_many_connections(self) -> None:
         """The number of connections is limited, and those that end make room."""
         self.patch(web, "CONNECTIONS_AT_ONCE", 2)

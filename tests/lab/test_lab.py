@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from meshgate.lab.certificates import CertificatesError, ensure_certificates
-from meshgate.lab.lab import banner, make_lab
+from meshgate.lab.lab import Lab, banner, make_lab
 from meshgate.lab.listening import WorkloadError
 from meshgate.settings.service_sections import EchoSettings, HttpsSettings, LabSettings
 from tests.configurations import compiled, gateway, tcp_rule, tcp_server, tls_rule, tls_server, virtual_service
@@ -118,6 +118,27 @@ class LabTests(TestCase):
         self.assertTrue(all(can_bind(port) for port in ports))
         for client in clients:
             await deferToThread(read_to_end, client)
+
+    async def test_a_drain(self) -> None:
+        """The ports are free at once; a connection goes on for its time, or ends the drain by its end."""
+        settings = lab_of([self.echo], [])
+        for seconds, closes in ((0.05, False), (60.0, True)):
+            lab = Lab(reactor, reactor.listenTCP)
+            lab.start(settings, self.folder)
+            client = socket.create_connection(("127.0.0.1", self.echo.port), timeout=10)
+            self.addCleanup(client.close)
+            self.assertEqual(await deferToThread(client.recv, 7), b"Welcome")
+            drained = lab.drain(seconds)
+            await wait_for(lambda: can_bind(self.echo.port), "the port")
+            if closes:
+                client.close()
+            await drained
+            if not closes:
+                await deferToThread(client.sendall, b"still here")
+            await lab.stop()
+            if not closes:
+                await deferToThread(read_to_end, client)
+        await Lab(reactor, reactor.listenTCP).drain(60.0)
 
     async def test_it_can_be_started_again(self) -> None:
         """A stopped lab starts anew on the same ports, with the same certificates."""
