@@ -78,8 +78,9 @@ class Succession:
         self._heir: Heir | None = launch.heir if launch is not None else None
         self._serves = False
         self._pidfile_lock: int | None = None
+        command = launch.command if launch is not None else None
         none = Command((), Path(), "no command line would start it anew")
-        self._upgrade = Upgrade(reactor, launch.command if launch is not None else none, self)
+        self._upgrade = Upgrade(reactor, command or none, self)
         self._number = 0
         self._reload_later = False
         self._kept: frozenset[Identity] = frozenset()

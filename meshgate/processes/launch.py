@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals as Number
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.error import ReactorNotRunning
@@ -33,7 +33,9 @@ from meshgate.processes.pidfile import PidfileError, clear_stale, hold, names_pi
 from meshgate.processes.service_log import ServiceLog
 from meshgate.processes.service_manager import PassedOn, take_passed_on
 from meshgate.processes.signals import Signals, restore_defaults
-from meshgate.processes.upgrade import Command, Heir, heir_in, own_command
+
+if TYPE_CHECKING:
+    from meshgate.processes.upgrade import Command, Heir
 
 DEFAULT_LOG: Final = "twistd.log"
 """The name of the log file in the background."""
@@ -109,7 +111,7 @@ class Launch:
         self._errors = 2
         self._answer: int | None = None
         self.heir: Heir | None = None
-        self.command = Command((), Path())
+        self.command: Command | None = None
         self.end: Callable[[], None] = _nothing
 
     def prepare(self) -> None:
@@ -120,6 +122,8 @@ class Launch:
         :raises SystemExit: with a message if the process of the pidfile runs, or if the file cannot be written.
         """
         self.signals.install()
+        from meshgate.processes.upgrade import heir_in, own_command  # takes a while, and signals are handled by now
+
         self.heir = heir_in(os.environ)
         try:
             self.passed_on = take_passed_on(os.environ, from_parent=self.heir is not None)

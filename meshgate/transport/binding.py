@@ -12,11 +12,11 @@ kernel's table of sockets tells if another program listens there.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import select
 import socket
 import struct
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -201,8 +201,8 @@ def steer(listening: socket.socket, first: int) -> None:
     :raises OSError: if the kernel has no such programs (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5).
     """
     program = ((_LOAD, 0, 0, _RANDOM), (_MODULO, 0, 0, first), (_RETURN, 0, 0, 0))
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in program))
-    address = struct.pack("HP", len(program), ctypes.addressof(code))
+    code = array("B", b"".join(struct.pack("HBBI", *each) for each in program))
+    address = struct.pack("HP", len(program), code.buffer_info()[0])  # struct sock_fprog
     listening.setsockopt(socket.SOL_SOCKET, _ATTACH_PROGRAM, address)
 
 
