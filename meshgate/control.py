@@ -128,7 +128,7 @@ class ControlProcess(Service):
         )
         self._reporter = Reporter(reactor, self._feed, self._pool, self._ports)
         self.succession = Succession(
-            reactor, launch, self._manager, self._reporter, self._ports, workers, self._compiling.idle, self.reload
+            reactor, launch, self._manager, self._reporter, self._ports, self._health, self._compiling.idle, self.reload
         )
         self.succession.go_on = lambda: self._compile_soon(self._feed.flush())
         listen = self.succession.services.listen

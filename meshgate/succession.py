@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from meshgate.health.health_checks import HealthChecks
 from meshgate.processes.handover import HandoverError, ListeningAddress
 from meshgate.processes.launch import Launch, StartError
 from meshgate.processes.service_manager import ServiceManager
@@ -40,7 +41,6 @@ class Succession:
     Both upgrades of a gateway: the one that has started it, and the one that ends it.
 
     :param launch: the start of this process; None if it cannot be upgraded.
-    :param workers: the number of workers.
     :param idle: fires once no table is being compiled.
     :param reload: reads everything again; called when an upgrade has failed, if that was asked for meanwhile.
     :ivar go_on: follows the changes of routes; called when an upgrade has failed.
@@ -59,7 +59,7 @@ class Succession:
         manager: ServiceManager,
         reporter: Reporter,
         ports: Ports,
-        workers: int,
+        health: HealthChecks,
         idle: Callable[[], Deferred[None]],
         reload: Callable[[], None],
     ) -> None:
@@ -68,7 +68,7 @@ class Succession:
         self._manager = manager
         self._reporter = reporter
         self._ports = ports
-        self._workers = workers
+        self._health = health
         self._idle = idle
         self._reload = reload
         self.go_on: Callable[[], None] = reload
@@ -105,6 +105,7 @@ class Succession:
         sockets = inheritance.sockets
         self._ports.inherit({_identity(each): sockets[each] for each in sockets if not each.service})
         self.services.inherit({(each.bind, each.port): sockets[each] for each in sockets if each.service})
+        self._health.known_before = inheritance.unhealthy
         self._reporter.inherit(inheritance.locks.get(_STATE, -1))
         self._pidfile_lock = inheritance.locks.get(_PIDFILE)
 
@@ -118,7 +119,7 @@ class Succession:
         if self._heir is not None and not self._serves:
             self._serves = True
             kept = [_address(*each) for each in self._ports.adopted()]
-            self._heir.serve(self._reactor, kept, self._workers, lambda: self._settle(settled))
+            self._heir.serve(self._reactor, kept, self._ports.copies, lambda: self._settle(settled))
         return self._heir is None
 
     def _settle(self, settled: Callable[[], None]) -> None:
@@ -187,6 +188,10 @@ class Succession:
             yield _address(*identity), [each.fileno() for each in sockets]
         for (bind, port), descriptor in self.services.shares():
             yield ListeningAddress(service=True, bind=bind, port=port), [descriptor]
+
+    def unhealthy(self) -> Mapping[str, str]:
+        """The endpoints that fail their health checks."""
+        return self._health.unhealthy()
 
     def locks(self) -> Mapping[str, int]:
         """The locks of the state folder and of the pidfile, as far as they are held."""

@@ -124,11 +124,18 @@ class HealthChecks:
         self._under_way = 0
         self._publishing: IDelayedCall | None = None
         self._looking: IDelayedCall | None = None
+        #: As :meth:`unhealthy`: what another process has found, for the first table.
+        self.known_before: Mapping[str, str] = {}
+
+    def unhealthy(self) -> dict[str, str]:
+        """The endpoints that are unhealthy, as ``address:port``, each with the reason of its last failure."""
+        return {each.name: each.state.reason for each in self._targets.values() if not each.state.healthy}
 
     def follow(self, table: RoutingTable) -> None:
         """Check the endpoints of a table from now on."""
         self._checked = tuple(each for each in table.destinations() if each.policy.check is not None)
         self._update()
+        self.known_before = {}
 
     def stop(self) -> None:
         """Check nothing any more."""
@@ -156,7 +163,7 @@ class HealthChecks:
         for key, destinations in wanted.items():
             target = before.pop(key, None)
             if target is None:
-                target = _Target(key, HealthState(key[0], known.get(key[1:])))
+                target = _Target(key, HealthState(key[0], known.get(key[1:]) or self._state_before(key)))
                 self._wait(target, self._rng.random() * min(FIRST_WITHIN, key[0].interval))
             target.destinations = list(destinations)
             self._targets[key] = target
@@ -167,6 +174,14 @@ class HealthChecks:
         if gone or any(not each.state.healthy for each in self._targets.values()):
             self._publish_now(gone)
         self._look_at_names()
+
+    def _state_before(self, key: _Key) -> HealthState | None:
+        reason = self.known_before.get(socket_text(*key[1:]))
+        if not reason:
+            return None
+        state = HealthState(key[0])
+        state.judge(reason)
+        return state
 
     def _keys(self, destination: Destination) -> Iterator[_Key]:
         check = destination.policy.check

@@ -8,10 +8,10 @@ The approach: each message is one JSON object in one packet of a Unix socket (SO
 beside it (SCM_RIGHTS). Every message has the version of this form; a message of another version is refused before
 anything else in it is looked at. Nothing is a pickle: a message can hold nothing but what is named here.
 
-The order: the new process says :attr:`Kind.READY` and gets a :attr:`Kind.SOCKET` for each listening address and one
-:attr:`Kind.LOCKS`. Once it serves, it says :attr:`Kind.KEPT` for each address that it goes on with, and
-:attr:`Kind.SERVING`; the answer, :attr:`Kind.OVER`, makes it the only one. Before that it may say :attr:`Kind.FAILED`,
-or end.
+The order: the new process says :attr:`Kind.READY` and gets a :attr:`Kind.SOCKET` for each listening address, a
+:attr:`Kind.UNHEALTHY` for each endpoint that fails its health check, and one :attr:`Kind.LOCKS`. Once it serves, it
+says :attr:`Kind.KEPT` for each address that it goes on with, and :attr:`Kind.SERVING`; the answer,
+:attr:`Kind.OVER`, makes it the only one. Before that it may say :attr:`Kind.FAILED`, or end.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Kind(enum.Enum):
 
     READY = "ready"
     SOCKET = "socket"
+    UNHEALTHY = "unhealthy"
     LOCKS = "locks"
     KEPT = "kept"
     SERVING = "serving"
@@ -77,7 +78,8 @@ class Message(BaseModel):
     :ivar address: the address of the sockets beside it, or of those that are kept.
     :ivar locks: the names of the descriptors beside it: ``state`` and ``pidfile``.
     :ivar workers: the number of workers that serve.
-    :ivar reason: why the new process has failed, for people.
+    :ivar endpoint: an endpoint, as ``address:port``.
+    :ivar reason: why it fails its health check, or why the new process has failed, for people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -86,6 +88,7 @@ class Message(BaseModel):
     address: ListeningAddress | None = None
     locks: tuple[str, ...] = Field(default=(), strict=False)
     workers: int = Field(default=0, ge=0)
+    endpoint: str = ""
     reason: str = ""
 
 

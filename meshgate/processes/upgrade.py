@@ -95,6 +95,9 @@ class Predecessor(Protocol):
     def shares(self) -> Iterable[tuple[ListeningAddress, Sequence[int]]]:
         """The listening addresses with the descriptors of their sockets."""
 
+    def unhealthy(self) -> Mapping[str, str]:
+        """The endpoints that fail their health checks, each with the reason."""
+
     def locks(self) -> Mapping[str, int]:
         """The descriptors of locks by their names."""
 
@@ -200,7 +203,7 @@ class Upgrade(ProcessProtocol):
             self._succeed(message.workers)
 
     def _give(self) -> None:
-        """Send the sockets and the locks."""
+        """Send everything."""
         if self._socket is None:
             return  # it has failed meanwhile
         # The new process does nothing but wait for this, so that this one waits for moments at most.
@@ -209,6 +212,8 @@ class Upgrade(ProcessProtocol):
             for start in range(0, len(descriptors), MOST_DESCRIPTORS):
                 chunk = descriptors[start : start + MOST_DESCRIPTORS]
                 self._socket.send(Message(kind=Kind.SOCKET, address=address), chunk)
+        for endpoint, reason in self._predecessor.unhealthy().items():
+            self._socket.send(Message(kind=Kind.UNHEALTHY, endpoint=endpoint, reason=reason))
         locks = self._predecessor.locks()
         self._socket.send(Message(kind=Kind.LOCKS, locks=tuple(locks)), list(locks.values()))
         self._socket.blocks_for(0)
@@ -254,10 +259,12 @@ class Inheritance:
     What the process before has handed over.
 
     :ivar sockets: the listening sockets of each address.
+    :ivar unhealthy: the endpoints that fail their health checks, each with the reason.
     :ivar locks: the descriptors of locks by their names.
     """
 
     sockets: dict[ListeningAddress, list[socket.socket]] = field(default_factory=dict)
+    unhealthy: dict[str, str] = field(default_factory=dict)
     locks: dict[str, int] = field(default_factory=dict)
 
 
@@ -287,6 +294,8 @@ class Heir:
                 if message.kind is Kind.SOCKET and message.address is not None:
                     sockets = [socket.socket(fileno=each) for each in descriptors]
                     found.sockets.setdefault(message.address, []).extend(sockets)
+                elif message.kind is Kind.UNHEALTHY and not descriptors:
+                    found.unhealthy[message.endpoint] = message.reason
                 elif message.kind is Kind.LOCKS and len(message.locks) == len(descriptors):
                     found.locks = dict(zip(message.locks, descriptors, strict=True))
                     return found

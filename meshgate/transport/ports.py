@@ -180,6 +180,7 @@ class Ports:
         :meth:`reconcile`.
     :param copies: number of sockets for each port; the kernel spreads the port's connections over them.
     :param activated: the activated sockets, each for the listener of its address.
+    :ivar copies: the number of sockets for each port.
     :ivar backlog: connections that may wait to be accepted on each socket, for ports that will be opened.
     :ivar unix_access: who may connect to the Unix sockets that will be opened.
     :ivar deferring: True to accept connections only with their first bytes on listeners whose clients speak first; a
@@ -203,7 +204,7 @@ class Ports:
         self._clock = clock
         self._serve = serve
         self._on_change = on_change
-        self._copies = copies
+        self.copies = copies
         self.backlog = backlog
         self.unix_access = unix_access
         self.deferring = deferring
@@ -271,7 +272,7 @@ class Ports:
         alone = [each for each in self.unclaimed if each.key not in wanted]
         for each in alone:
             if each not in self._unclaimed:
-                sockets = each.copies(self._copies, self.keepalive)
+                sockets = each.copies(self.copies, self.keepalive)
                 self._unclaimed[each] = _Open(each.key, sockets, self._serve, self.keepalive, each)
         return [self._unclaimed.pop(each) for each in tuple(self._unclaimed) if each not in alone]
 
@@ -323,7 +324,7 @@ class Ports:
         """
         going_on = [self._open[identity] for identity in kept if identity in self._open]
         steered: list[socket.socket] = []
-        for port in going_on if copies < self._copies else ():
+        for port in going_on if copies < self.copies else ():
             if port.number:
                 with contextlib.suppress(OSError):  # then those that come in the last moment are reset
                     steer(port.sockets[0], copies)
@@ -346,22 +347,22 @@ class Ports:
             self._adopted.append(identity)
             for surplus in sockets[1:]:
                 surplus.close()
-            return [sockets[0], *(sockets[0].dup() for _ in range(self._copies - 1))]
+            return [sockets[0], *(sockets[0].dup() for _ in range(self.copies - 1))]
         further: list[socket.socket] = []
-        if len(sockets) < self._copies:
+        if len(sockets) < self.copies:
             binding = binding_for(*identity, self._has_ipv6)
             further = open_sockets(
-                binding, self.backlog, self._own_inodes(), self._copies - len(sockets), self.keepalive
+                binding, self.backlog, self._own_inodes(), self.copies - len(sockets), self.keepalive
             )
         del self._inherited[identity]
         self._adopted.append(identity)
-        for surplus in sockets[self._copies :]:
+        for surplus in sockets[self.copies :]:
             surplus.close()
-        for listening in sockets[: self._copies]:
+        for listening in sockets[: self.copies]:
             listening.listen(self.backlog)  # only the length of the queue may change
             keep_alive(listening, self.keepalive)
             defer_accept(listening, False)
-        return [*sockets[: self._copies], *further]
+        return [*sockets[: self.copies], *further]
 
     def _own_inodes(self) -> dict[int, int]:
         """The ports of the sockets of this process, by their inodes."""
@@ -393,11 +394,11 @@ class Ports:
         binding = listener.key.bind if is_unix else binding_for(listener.key, listener.dual_stack, self._has_ipv6)
         activated = next((each for each in self._activated if each.is_for(binding)), None)
         if activated is not None:
-            return activated.copies(self._copies, self.keepalive), activated
+            return activated.copies(self.copies, self.keepalive), activated
         if isinstance(binding, str):
-            return open_unix_sockets(binding, self.backlog, self._copies, self.unix_access), None
+            return open_unix_sockets(binding, self.backlog, self.copies, self.unix_access), None
         try:
-            return open_sockets(binding, self.backlog, self._own_inodes(), self._copies, self.keepalive), None
+            return open_sockets(binding, self.backlog, self._own_inodes(), self.copies, self.keepalive), None
         except BindError as error:
             conflict = next(filter(None, (each.conflict(binding) for each in self._activated)), "")
             raise BindError(conflict, error.is_missing) if conflict else error from None

@@ -92,6 +92,24 @@ class HealthChecksTests(SynchronousTestCase):
         """The endpoints that were published last, as unhealthy by the one check."""
         return set(self.published[-1][0].get(CHECK, ())) if self.published else set()
 
+    def test_an_upgrade(self) -> None:
+        """An endpoint that another process has found unhealthy is so from the first table on, until checks pass."""
+        before = table(destination("10.0.0.1", "10.0.0.2"))
+        self.checks.follow(before)
+        self.clock.advance(1)
+        self.ends("10.0.0.1")
+        self.ends("10.0.0.2", DOWN)
+        found = self.checks.unhealthy()
+        self.assertEqual(list(found.values()), [DOWN])
+        self.checks.stop()
+        self.setUp()
+        self.checks.known_before = found
+        self.checks.follow(before)
+        self.assertEqual(self.down, set(found))
+        self.assertEqual([each.reason for each in self.published[-1][1]], [DOWN])
+        self.check("10.0.0.2", *[""] * CHECK.rise)
+        self.assertEqual(self.down, set())
+
     def test_a_unix_socket(self) -> None:
         """It is published by the name that workers have for it."""
         endpoint = Endpoint("unix:///run/db.sock", 0)

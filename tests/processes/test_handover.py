@@ -36,6 +36,7 @@ MESSAGES = st.builds(
     address=st.none() | ADDRESSES,
     locks=st.lists(st.text(max_size=10), max_size=3).map(tuple),
     workers=st.integers(0, 1000),
+    endpoint=st.text(max_size=50),
     reason=st.text(max_size=100),
 )
 JSON = st.recursive(

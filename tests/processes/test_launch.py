@@ -25,6 +25,7 @@ READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && cd "$0" 
 LATE = """
 from meshgate.processes import launch
 from meshgate import control as service
+from meshgate.settings import load
 
 def start(*arguments):
     {what}
@@ -148,7 +149,7 @@ class BackgroundTests(TestCase):
             ("import os; os.kill(os.getpid(), 9)", "it ended before it had started"),
             ("import os; os._exit(0)", "it ended before it had started"),
         )
-        for where in ("service.ControlProcess.startService", "service.load_settings"):
+        for where in ("service.ControlProcess.startService", "load.load_settings"):
             for what, said in cases:
                 background = Background(self)
                 command = [sys.executable, "-c", LATE.format(what=what, where=where), "meshgate", "--config"]

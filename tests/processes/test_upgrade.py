@@ -102,6 +102,10 @@ class Program:
         """As Predecessor."""
         return self._shares
 
+    def unhealthy(self) -> Mapping[str, str]:
+        """As Predecessor."""
+        return {"192.0.2.1:80": "refused"}
+
     def locks(self) -> Mapping[str, int]:
         """As Predecessor."""
         return {"state": 0}
@@ -160,6 +164,7 @@ class UpgradeTests(SynchronousTestCase):
         (sockets,) = found[0].sockets.values()
         self.assertEqual([each.getsockname() for each in sockets], [self.name])
         self.assertEqual(list(found[0].locks), ["state"])
+        self.assertEqual(found[0].unhealthy, {"192.0.2.1:80": "refused"})
         self.assertEqual(self.program.happened, ["frozen"])
         over: list[bool] = []
         heir.serve(self.reactor, [ADDRESS], 3, lambda: over.append(True))
