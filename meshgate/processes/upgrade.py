@@ -15,7 +15,8 @@ The invariants:
   frozen. If the new one fails, ends, or does not serve within :data:`WITHIN` seconds, it is killed, and the old one
   thaws and goes on.
 - There is one upgrade at a time.
-- The new process writes to no file that both share before the old one has said that it is over.
+- Before the old process has said that it is over, the new one tells nobody that it is the gateway: neither the pidfile
+  nor the status says so, nor does the service manager hear of it.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ from meshgate.processes.signals import held_back
 VARIABLE: Final = "MESHGATE_HANDOVER"
 """The variable that tells the new process the descriptor of its end of the socket."""
 
-WITHIN: Final = 60.0
-"""Seconds within which the new process has to serve."""
+WITHIN: Final = 120.0
+"""Seconds within which the new process has to serve: the start of a large gateway on a busy machine."""
 
-ANSWERS_WITHIN: Final = 5.0
-"""Seconds within which either process has to read or answer a message, while the other one waits."""
+READ_WITHIN: Final = 5.0
+"""Seconds within which the new process, which only waits for it, has to read what it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Upgrade(ProcessProtocol):
         if self._socket is None:
             return  # it has failed meanwhile
         # The new process does nothing but wait for this, so that this one waits for moments at most.
-        self._socket.blocks_for(ANSWERS_WITHIN)
+        self._socket.blocks_for(READ_WITHIN)
         for address, descriptors in self._predecessor.shares():
             for start in range(0, len(descriptors), MOST_DESCRIPTORS):
                 chunk = descriptors[start : start + MOST_DESCRIPTORS]
@@ -277,7 +278,7 @@ class Heir:
 
     def __init__(self, descriptor: int) -> None:
         end = socket.socket(fileno=descriptor)
-        end.settimeout(ANSWERS_WITHIN)
+        end.settimeout(WITHIN)  # the old process may have to finish the compiling of many routes first
         self._socket = HandoverSocket(end)
 
     def take(self) -> Inheritance:

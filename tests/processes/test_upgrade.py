@@ -207,7 +207,7 @@ class UpgradeTests(SynchronousTestCase):
                 end.send(Message(kind=Kind.READY))
                 self.reactor.read()
             self.reactor.advance(WITHIN)
-            self.failed("did not serve within 60 s")
+            self.failed("did not serve within 120 s")
 
     def test_another_version(self) -> None:
         """A new process with another form of the handover is refused."""
