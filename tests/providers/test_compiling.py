@@ -70,6 +70,18 @@ class CompilingTests(SynchronousTestCase):
         self.assertEqual((self.ports(), len(self.finished)), ([1], 1))
         self.successResultOf(done)
 
+    def test_idle(self) -> None:
+        """It is told once nothing is being compiled, which may be so already."""
+        self.successResultOf(self.compiling.idle())
+        self.compiling.compile_soon(state(1), PROXY)
+        idle = self.compiling.idle()
+        while not self.finished:
+            self.assertNoResult(idle)
+            self.work(1)
+        self.work()
+        self.successResultOf(idle)
+        self.successResultOf(self.compiling.idle())
+
     def test_generations_count(self) -> None:
         """Each table has a number of its own."""
         tables = [self.compiling.compile_now(state(port), PROXY).table for port in (1, 2)]
