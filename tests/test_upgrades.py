@@ -251,21 +251,6 @@ class SuccessTests(UpgradeTestCase):
         self.assertEqual(order, ["RELOADING", "MAINPID", "READY"])
         self.assertIn("MONOTONIC_USEC", words)
 
-    async def test_a_reload_meanwhile(self) -> None:
-        """SIGHUP during an upgrade is followed by the process that serves after it."""
-        gateway = await self.start()
-        old = gateway.pid
-        command = upgrade_command(self, gateway)
-        new = await self.new_process(gateway, old)
-        os.kill(new, signal.SIGSTOP)
-        os.kill(old, signal.SIGHUP)
-        await wait_for(lambda: "read again when the upgrade is over" in gateway.log, "the note")
-        self.assertNotIn("everything was read again", gateway.log)
-        os.kill(new, signal.SIGCONT)
-        self.assertEqual(await command.exit_status(), 0, command.stderr)
-        await wait_for(lambda: "everything was read again" in gateway.log, "the reload")
-        self.serves(gateway, new)
-
     async def test_under_load(self) -> None:
         """Upgrades and reloads under 500 connections a second, with more and with fewer workers: none fails."""
         for program in ("make", "cc"):
@@ -337,8 +322,8 @@ class FailureTests(UpgradeTestCase):
         await wait_for(lambda: "Running" not in meshgate(self, gateway, "get", "pods"), "the end of the pod")
         self.serves(gateway, await self.upgraded(gateway))
 
-    async def test_a_second_one(self) -> None:
-        """While an upgrade is running, another one is refused, by the command and by the signal."""
+    async def test_what_comes_meanwhile(self) -> None:
+        """A second upgrade is refused, by the command and by the signal; SIGHUP is followed by whoever serves then."""
         gateway = await self.start()
         old = gateway.pid
         first = upgrade_command(self, gateway)
@@ -349,8 +334,12 @@ class FailureTests(UpgradeTestCase):
         self.assertIn(f"an upgrade of process {old} is running already", second.stderr)
         os.kill(old, signal.SIGUSR2)
         await wait_for(lambda: "running already; this one is refused" in gateway.log, "the refusal")
+        os.kill(old, signal.SIGHUP)
+        await wait_for(lambda: "read again when the upgrade is over" in gateway.log, "the note")
+        self.assertNotIn("everything was read again", gateway.log)
         os.kill(new, signal.SIGCONT)
         self.assertEqual(await first.exit_status(), 0, first.stderr)
+        await wait_for(lambda: "everything was read again" in gateway.log, "the reload")
         self.serves(gateway, new)
 
     async def test_the_old_process_ends_meanwhile(self) -> None:
