@@ -82,7 +82,7 @@ def own_command(passed_on: Sequence[PassedOn] = (), obstacle: str = "") -> Comma
 
 
 class Predecessor(Protocol):
-    """What an upgrade needs of the program that is to be replaced."""
+    """The program that an upgrade replaces, as the upgrade needs it."""
 
     def obstacle(self) -> str:
         """Tell why there can be no upgrade now, for people; empty if there can."""

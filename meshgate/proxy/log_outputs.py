@@ -233,7 +233,7 @@ class _Syslog(_SocketOutput):
             self._socket = None
 
     def _header(self) -> bytes:
-        """What stands before each line: it is written now."""
+        """The head of a line that is written now."""
         return f"{self._before}{timestamp(time.time())}{self._after}".encode("ascii")
 
     def _connected(self) -> socket.socket:

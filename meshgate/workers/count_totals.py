@@ -275,7 +275,7 @@ class CountTotals:
             self._gone_patterns.pop(labels_of_pattern, None)
 
     def series_to_end(self, slot: int) -> EndSeries | None:
-        """What a worker is to give up, and may use again, by the last review; None if that is nothing."""
+        """Return the series that a worker has to end and those that it may use again, by the last review; or None."""
         series = list(islice(_those_of(self._blocks[slot], self._ending), FORGET_AT_ONCE))
         patterns = list(islice(_those_of(self._patterns[slot], self._ending_patterns), FORGET_AT_ONCE))
         blocks, self._free_blocks[slot] = self._free_blocks[slot], []
