@@ -21,18 +21,33 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
-from benchmarks.processes import DEADLINE, ROOT, accepts, answers, client_hello, free_port, wait_until
-from benchmarks.scale import ENVIRONMENT, echo_server, longest_turn, percentile, resident, round_trips, show
+from benchmarks.counters import cpu_time
+from benchmarks.processes import (
+    COMPILED,
+    DEADLINE,
+    ROOT,
+    accepts,
+    answers,
+    build,
+    client_hello,
+    free_port,
+    wait_until,
+)
+from benchmarks.scale import echo_server, longest_turn, percentile, resident, round_trips, show
 from meshgate.api.api_client import ApiClient, address
 from meshgate.api.collection import Collection, WriteOptions
 from meshgate.api.resource_types import TYPES
 from meshgate.api.sqlite_store import SqliteStore
 from meshgate.resources.kinds.supported_kinds import ISTIO_GROUP
+
+ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT}"}
+"""The environment of the gateway, which runs the compiled form, and of the other programs."""
 
 KUBECTL: Final = ROOT / "build" / "kubectl" / "bin" / "kubectl"
 
@@ -43,8 +58,12 @@ APPLIES: Final = 100
 PERIOD: Final = 0.5
 """Seconds from one apply to the next."""
 
-QUIET: Final = 15.0
-"""Seconds for which round trips are measured."""
+ROUNDS: Final = 5
+"""The rounds of measuring round trips; the figures are the medians of them."""
+QUIET: Final = 4.0
+"""Seconds for which round trips are measured at a time."""
+TURN: Final = 0.04
+"""Seconds of a turn of a program that computes: about as long as a page of a list takes."""
 
 _TYPES: Final = {each.kind: each for each in TYPES}
 
@@ -139,7 +158,7 @@ def running(folder: Path, plain: int) -> Iterator[tuple[int, float]]:
             [*twistd, "meshgate", "--config", "meshgate.yaml"], cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log
         )
     try:
-        wait_until(lambda: accepts(plain) and answers(plain, b"ready"), "the gateway to serve", 0.01)
+        wait_until(lambda: serves(plain), "the gateway to serve", 0.01)
         started = round(time.monotonic() - begin, 2)
         wait_until(lambda: (folder / "state" / "figures.json").exists(), "the end of the start", 0.01)
         time.sleep(3.0)  # for the statuses of the start
@@ -147,6 +166,13 @@ def running(folder: Path, plain: int) -> Iterator[tuple[int, float]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE)
+
+
+def serves(port: int) -> bool:
+    """True if the gateway carries a connection; False also if none of its workers runs in time."""
+    with contextlib.suppress(TimeoutError):
+        return accepts(port) and answers(port, b"ready")
+    return False
 
 
 def measured(folder: Path, pid: int, plain: int, tls: int, count: int) -> dict[str, Any]:
@@ -168,20 +194,57 @@ def measured(folder: Path, pid: int, plain: int, tls: int, count: int) -> dict[s
         "apply_served_longest_ms": percentile([each for _, each in effects], 100),
     }
     figures |= longest_turn(turns, "while_applying")
-    with round_trips(plain) as quiet:
-        time.sleep(QUIET)
-    load = [sys.executable, "-m", "benchmarks.api_scale", "--load", str(kubeconfig)]
-    with subprocess.Popen(load, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
-        if process.stdout is not None:
-            process.stdout.readline()  # it begins
-        with round_trips(plain) as busy:
-            time.sleep(QUIET)
-        process.terminate()
-    for when, times in (("quiet", quiet), ("with_api_load", busy)):
-        for name, percent in (("p50", 50), ("p99", 99), ("longest", 100)):
-            figures[f"round_trip_{name}_ms_{when}"] = percentile(times, percent)
+    figures |= trips(kubeconfig, pid, plain)
     figures["control_mib_in_the_end"] = round(resident(pid))
     return figures
+
+
+def trips(kubeconfig: Path, pid: int, plain: int) -> dict[str, float]:
+    """
+    Round trips without load, with the API's, and with that of programs which compute as much, but are not meshgate.
+
+    The last ones tell the work of the workers and the processors' being busy apart.
+    """
+    rounds: list[dict[str, list[float]]] = []
+    shares: list[tuple[float, float]] = []
+    for _ in range(ROUNDS):
+        with round_trips(plain) as quiet:
+            time.sleep(QUIET)
+        with program("--load", str(kubeconfig)) as client:
+            pids = (pid,), (client,)
+            before = [cpu_time(each).total for each in pids]
+            with round_trips(plain) as busy:
+                time.sleep(QUIET)
+            used = [cpu_time(each).total for each in pids]
+        control, generator = ((after - earlier) / QUIET for earlier, after in zip(before, used, strict=True))
+        with (
+            program("--compute", str(control)),
+            program("--idle", "--compute", str(generator)),
+            round_trips(plain) as others,
+        ):
+            time.sleep(QUIET)
+        rounds.append({"quiet": quiet, "with_api_load": busy, "with_other_programs": others})
+        shares.append((control, generator))
+    figures = {
+        f"round_trip_{name}_ms_{when}": median(percentile(each[when], percent) for each in rounds)
+        for when in rounds[0]
+        for name, percent in (("p50", 50), ("p99", 99), ("longest", 100))
+    }
+    names = "control_processors_with_api_load", "client_processors_with_api_load"
+    return figures | {name: round(median(each), 2) for name, each in zip(names, zip(*shares, strict=True), strict=True)}
+
+
+@contextlib.contextmanager
+def program(*options: str) -> Iterator[int]:
+    """Run this program with other options until the block ends, which begins when it has begun; yields its process."""
+    command = [sys.executable, "-m", "benchmarks.api_scale", *options]
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is not None:
+                process.stdout.readline()
+            yield process.pid
+        finally:
+            process.terminate()
 
 
 def kubectl(kubeconfig: Path) -> dict[str, Any]:
@@ -248,8 +311,7 @@ def load(kubeconfig: Path) -> None:
     It stands for clients on other machines, so it takes only processor time that nobody else wants: two programs that
     compute at normal priority make the longest round trips ten times as long by themselves.
     """
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    take_idle_time()
     client = ApiClient(kubeconfig)
     print("begins", flush=True)
     type_, token, number = _TYPES["VirtualService"], "", 0
@@ -263,6 +325,22 @@ def load(kubeconfig: Path) -> None:
         client.send("PATCH", path, body, "application/apply-patch+yaml", query=query)
 
 
+def take_idle_time() -> None:
+    """Take only processor time that nobody else wants from now on."""
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def compute(share: float) -> None:
+    """Use a share of a processor until the process is ended."""
+    print("begins", flush=True)
+    while True:
+        end = time.thread_time() + share * TURN
+        while time.thread_time() < end:
+            pass
+        time.sleep(max(0.0, (1 - share) * TURN))
+
+
 def main() -> None:
     """Measure, print the figures, and write them as JSON if a file is named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -271,12 +349,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file for the figures")
     parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--compute", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--idle", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.fill:
         fill(chosen.fill / "state" / "api", json.loads((chosen.fill / "objects").read_text()))
         return
     if chosen.load:
         load(chosen.load)
+    if chosen.idle:
+        take_idle_time()
+    if chosen.compute is not None:
+        compute(chosen.compute)
+    build()
     show(measure, chosen.routes, chosen.workers, chosen.json)
 
 
