@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
+import shutil
 import textwrap
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -123,28 +122,28 @@ class PageTests(TestCase):
         require_program("curl")
         await Reader(self, installed=True).follow("howto/behind-a-load-balancer")
 
-    async def test_run_in_a_container(self) -> None:
-        """The commands of the Dockerfile install meshgate, and start it as process 1, which SIGTERM ends in order."""
-        reader = Reader(self, installed=True)
-        await reader.run("unshare --pid --fork --mount-proc --kill-child true")
-        await reader.run("meshgate init gateway; cd gateway; sed -i 's/^state_dir: .*/state_dir: state/' meshgate.yaml")
-        (dockerfile,) = (step.text for step in steps_of(DOCS / "howto" / "run.rst") if step.file == "Dockerfile")
-        lines = dict(line.split(" ", 1) for line in dockerfile.splitlines() if line.startswith(("RUN python", "CMD")))
-        await reader.run(lines["RUN"])
-        command = shlex.join(json.loads(lines["CMD"]))
-        await reader.begin(Step(f"unshare --pid --fork --mount-proc --kill-child {command}"))
-        self.assertIn("process 1, running", await reader.run("meshgate status --config meshgate.yaml"))
-        await reader.run("pkill -TERM -P $!; wait $!")
+    async def test_container(self) -> None:
+        """The health check of the page says that the lab lives."""
+        await Reader(self, installed=True).follow("howto/container")
 
-    async def test_run_by_systemd(self) -> None:
-        """The unit is valid, and what it starts and reloads are commands that work."""
+    async def test_systemd(self) -> None:
+        """Systemd rates the unit as the page says, and its program starts the lab when the first client connects."""
+        for program in ("systemd-analyze", "systemd-socket-activate"):
+            require_program(program)
+        reader = Reader(self, installed=True)
+        (reader.folder / "etc").symlink_to(DOCS.parent / "etc")
+        await reader.follow("howto/systemd")
+
+    async def test_the_units(self) -> None:
+        """They are valid, and what the service starts and reloads are commands that work."""
         systemd_analyze = require_program("systemd-analyze")
         reader = Reader(self, installed=True)
         await reader.run("mkdir etc; meshgate init etc/meshgate")
         unit = (DOCS.parent / "etc" / "meshgate.service").read_text()
         unit = unit.replace("/opt/meshgate", f"{reader.folder}/.venv").replace("/etc/", f"{reader.folder}/etc/")
         (reader.folder / "meshgate.service").write_text(unit)
-        await reader.run(f"{systemd_analyze} verify ./meshgate.service")
+        shutil.copy(DOCS.parent / "etc" / "meshgate.socket", reader.folder)
+        self.assertEqual(await reader.run(f"{systemd_analyze} verify ./meshgate.service ./meshgate.socket"), "")
         commands = dict(re.findall(r"(?m)^Exec(\w+)=(.*)$", unit))
         await reader.begin(Step(commands["Start"]))
         await reader.run(f"MAINPID=$!; {commands['Reload']}")
