@@ -9,6 +9,7 @@ and may be process 1 of its own process namespace. Its network is that of the te
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from tests.support import IMPORT_ROOT, Program, lacking, new_folder, require_program
 
 _SCRIPT = r"""
-root=$1 readable=$2 writable=$3; shift 3
+root=$1 readable=$2 read=$3 written=$4; shift 4
 mount -t tmpfs -o mode=755 tmpfs "$root"
 for each in /bin /sbin /lib /lib64; do
     if [ -L $each ]; then cp -P $each "$root$each"; else readable="$readable $each"; fi
@@ -29,11 +30,15 @@ for each in $readable; do
     mount --bind "$each" "$root$each"
     mount -o remount,bind,ro "$root$each"
 done
-for each in $writable; do
-    mkdir -p "$root$each"
-    mount --bind "$each" "$root$each"
+mkdir -p "$root/proc" "$root/dev" "$root/tmp" "$root/etc"
+cp /etc/passwd /etc/group /etc/hosts "$root/etc"
+for each in $read $written; do
+    mkdir -p "$root${each#*:}"
+    mount --bind "${each%%:*}" "$root${each#*:}"
 done
-mkdir -p "$root/proc" "$root/dev" "$root/tmp"
+for each in $read; do
+    mount -o remount,bind,ro "$root${each#*:}"
+done
 mount -t proc proc "$root/proc"
 for each in null zero urandom; do
     touch "$root/dev/$each"
@@ -50,8 +55,8 @@ class Sandbox(Program):
 
     :param command: absolute, or found in the ``bin`` of this environment.
     :param user: the number of its user and group.
-    :param writable: folders that it can write, which become the user's.
-    :param readable: further folders that it can read.
+    :param readable: folders that it can read, by the paths that they have for it.
+    :param writable: folders that it can write, which become the user's, in the same way.
     :param capabilities: those that it has, as ``net_bind_service``.
     :param environment: its only variables, besides ``PATH`` and ``PYTHONPATH``.
     :raises SkipTest: where that takes rights that this process does not have; in CI it is a failure.
@@ -62,16 +67,18 @@ class Sandbox(Program):
         test: TestCase,
         command: Sequence[str | Path],
         user: int,
-        writable: Sequence[Path],
-        readable: Sequence[Path] = (),
+        readable: Mapping[str, Path],
+        writable: Mapping[str, Path],
         capabilities: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         setpriv = require_program("setpriv")
         if os.geteuid():
             raise lacking("only root can make a file system for a process")
-        for folder in writable:
+        for folder in writable.values():
             os.chown(folder, user, user)
+        for folder in readable.values():
+            subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
         interpreter = [Path(sys.base_prefix), Path(sys.prefix), IMPORT_ROOT]
         given = "".join(f",+{each}" for each in capabilities)
         self._inside = [
@@ -95,8 +102,8 @@ class Sandbox(Program):
                 *(require_program("unshare"), "--mount", "--pid", "--fork", "--kill-child"),
                 *("sh", "-ec", _SCRIPT, "sandbox"),
                 new_folder(test),
-                " ".join(sorted(map(str, ["/usr", "/etc", *interpreter, *readable]))),
-                " ".join(map(str, writable)),
+                " ".join(sorted(map(str, ["/usr", *interpreter]))),
+                *(" ".join(f"{each}:{path}" for path, each in given.items()) for given in (readable, writable)),
                 *self._as_user,
                 *command,
             ],

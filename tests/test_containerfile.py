@@ -131,24 +131,16 @@ class RunTests(TestCase):
         """It opens a low port, is healthy, replaces a worker, leaves no zombie, handles each signal, and drains."""
         enter_own_network(self)
         set_kernel("ipv4.ip_unprivileged_port_start", "0")  # as container engines do
-        settings, state = new_folder(self), new_folder(self)
-        write_installation(settings / "meshgate")
-        folder = settings / "meshgate"
-        (folder / "meshgate.yaml").write_text(
-            re.sub(r"(?m)^state_dir: .*", f"state_dir: {state}", (folder / "meshgate.yaml").read_text())
-        )
-        for route in (folder / "routes").iterdir():
+        settings, (state,) = new_folder(self) / "settings", arguments("VOLUME")
+        write_installation(settings)
+        text = (settings / "meshgate.yaml").read_text()
+        (settings / "meshgate.yaml").write_text(re.sub(r"(?m)^state_dir: .*", f"state_dir: {state}", text))
+        for route in (settings / "routes").iterdir():
             route.write_text(route.read_text().replace("31400", "443"))
-
-        def command(text: str) -> list[str]:
-            words: list[str] = json.loads(text)
-            return [each.replace("/etc/meshgate", str(folder)) for each in words]
-
-        container = Sandbox(self, command(arguments("CMD")[-1]), USER, [state], [folder])
+        command = json.loads(arguments("CMD")[-1])
+        container = Sandbox(self, command, USER, {"/etc/meshgate": settings}, {state: new_folder(self)})
         await container.wait_for_output("workers serve")
-        client = Client(self, 443)
-        client.read_until(END_OF_GREETING)
-        healthy = container.run(self, *command(arguments("HEALTHCHECK")[0].partition(" CMD ")[2]))
+        healthy = container.run(self, *json.loads(arguments("HEALTHCHECK")[0].partition(" CMD ")[2]))
         self.assertEqual(await healthy.exit_status(), 0, healthy.stderr)
         self.assertIn("process 1, running", healthy.stdout)
 
@@ -165,6 +157,8 @@ class RunTests(TestCase):
         await wait_for(lambda: len(_children(container.init)) == len(workers), "the replacement")
         self.assertNotIn("Z", [_state(each) for each in _children(container.init)])
 
+        client = Client(self, 443)
+        client.read_until(END_OF_GREETING)
         os.kill(container.init, signal.SIGTERM)
         await wait_for(lambda: not accepts("127.0.0.1", 443), "the end of accepting")
         client.echoes(b"to the last")
