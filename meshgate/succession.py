@@ -126,7 +126,7 @@ class Succession:
         self._heir = None
         self.services.close_unused()
         if self._launch is not None:
-            self._launch.take_pidfile(self._pidfile_lock)
+            self._launch.pidfile.take(self._pidfile_lock)
         self._reporter.speak()
         self._log.info("the upgrade is done: this process has taken over")
         settled()
@@ -195,7 +195,7 @@ class Succession:
 
     def locks(self) -> Mapping[str, int]:
         """The locks of the state folder and of the pidfile, as far as they are held."""
-        pidfile = self._launch.pidfile_lock if self._launch is not None else None
+        pidfile = self._launch.pidfile.lock if self._launch is not None else None
         held = {_STATE: self._reporter.silence(), _PIDFILE: -1 if pidfile is None else pidfile}
         return {name: descriptor for name, descriptor in held.items() if descriptor >= 0}
 
@@ -223,7 +223,7 @@ class Succession:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
         if self._launch is not None:
-            self._launch.leave_pidfile()
+            self._launch.pidfile.leave()
             self._launch.end()
 
 

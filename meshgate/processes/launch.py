@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IReactorDaemonize
 from twisted.logger import ILogObserver, Logger
 
 from meshgate.processes.log_file import LogFile
-from meshgate.processes.pidfile import PidfileError, clear_stale, hold, names_pidfile, renumber, require_writable
+from meshgate.processes.pidfile import OwnPidfile, PidfileError
 from meshgate.processes.service_log import ServiceLog
 from meshgate.processes.service_manager import PassedOn, take_passed_on
 from meshgate.processes.signals import Signals, restore_defaults
@@ -87,6 +87,7 @@ class Launch:
     :ivar log: the program's log, unless ``--logger`` or ``--syslog`` of twistd asks for another one.
     :ivar log_file: its file, if it has one.
     :ivar passed_on: the descriptors that a service manager has passed on.
+    :ivar pidfile: the pidfile of this process.
     :ivar command: the command line of the next version in an upgrade.
     :ivar heir: the role of this process in an upgrade that another one has begun; None if it is an ordinary start.
     :ivar end: ends the program as SIGTERM does, once :meth:`run` was called.
@@ -103,11 +104,9 @@ class Launch:
         self.log: ServiceLog | None = None
         self._log_is_stderr = False
         self.passed_on: Sequence[PassedOn] = ()
-        self._pidfile: Path | None = None
-        self._wrote_pidfile = False
+        self.pidfile = OwnPidfile(twistd)
         self._ending = False
         self._gave_up = False
-        self._lock: int | None = None
         self._errors = 2
         self._answer: int | None = None
         self.heir: Heir | None = None
@@ -133,25 +132,15 @@ class Launch:
         changed = [f"--{each}" for each in ("uid", "gid", "chroot") if twistd[each] is not None]
         why = f"the new process would lack the rights that {' and '.join(changed)} of twistd took away"
         self.command = own_command(self.passed_on, why if changed else "")
-        if not (self.background or names_pidfile(twistd)):
-            twistd["pidfile"] = ""
-        if twistd["pidfile"] and self.heir is not None:
-            self._pidfile, twistd["pidfile"] = Path(twistd["pidfile"]).absolute(), ""  # until it is the only one
-        elif twistd["pidfile"]:
-            self._pidfile = Path(twistd["pidfile"]).absolute()
-            try:
-                if not twistd["chroot"]:
-                    number = clear_stale(self._pidfile)
-                    require_writable(self._pidfile)
-                    if number is not None:
-                        whose = f"process {number}" if number else "an interrupted start"
-                        self._log.warn(
-                            "removed the pidfile {path}, which {whose} left behind",
-                            path=str(self._pidfile),
-                            whose=whose,
-                        )
-            except PidfileError as error:
-                raise SystemExit(f"{self._name}: {error}") from None
+        try:
+            left_by = self.pidfile.prepare(in_background=self.background, inherited=self.heir is not None)
+        except PidfileError as error:
+            raise SystemExit(f"{self._name}: {error}") from None
+        if left_by is not None:
+            whose = f"process {left_by}" if left_by else "an interrupted start"
+            self._log.warn(
+                "removed the pidfile {path}, which {whose} left behind", path=str(self.pidfile.path), whose=whose
+            )
         if not (twistd["chroot"] or os.path.isdir(twistd["rundir"])):
             raise SystemExit(f"{self._name}: the folder {twistd['rundir']} of --rundir does not exist")
         if self.background and twistd["logfile"] == "-":
@@ -274,39 +263,6 @@ class Launch:
         if self.log is not None:
             application.setComponent(ILogObserver, self.log)
 
-    def hold_pidfile(self) -> None:
-        """Lock the pidfile, which twistd has written before."""
-        if self._pidfile is not None and self.heir is None:
-            self._lock = hold(self._pidfile)
-            self._wrote_pidfile = True
-
-    @property
-    def pidfile_lock(self) -> int | None:
-        """The descriptor that holds the lock of the pidfile."""
-        return self._lock
-
-    def take_pidfile(self, lock: int | None) -> None:
-        """
-        Have the pidfile name this process, and remove it at the end: this process has taken over.
-
-        :param lock: a descriptor that holds its lock.
-        """
-        if self._pidfile is None:
-            return
-        try:
-            renumber(self._pidfile)
-        except OSError as error:
-            self._log.error(
-                "the pidfile {path} cannot be written: {reason}", path=str(self._pidfile), reason=error.strerror
-            )
-        self._lock = lock if lock is not None else hold(self._pidfile)
-        self._twistd["pidfile"] = str(self._pidfile)
-
-    def leave_pidfile(self) -> None:
-        """Leave the pidfile to another process, which has taken over."""
-        self._twistd["pidfile"] = ""
-        self._wrote_pidfile = False
-
     def start(self, start: Callable[[], None]) -> None:
         """
         Start the service.
@@ -381,9 +337,7 @@ class Launch:
         self._say(message)
         if self.heir is not None:
             self.heir.fail(message)
-        if self._wrote_pidfile and self._pidfile is not None:
-            with suppress(OSError):  # the user has changed since; the next start finds the pidfile stale
-                self._pidfile.unlink()  # twistd removes it only after an Exception
+        self.pidfile.remove()  # twistd removes it only after an Exception
         self._report(FAILED)
 
     def _report(self, answer: bytes) -> None:
@@ -429,7 +383,7 @@ class _Program(MultiService):
 
     def privilegedStartService(self) -> None:
         """Lock the pidfile before the user changes: the file may be root's."""
-        self._launch.hold_pidfile()
+        self._launch.pidfile.hold()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:

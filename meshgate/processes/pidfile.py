@@ -20,9 +20,12 @@ import os
 import stat
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from twisted.logger import Logger
 
 SAME_MOMENT: Final = 1.0
 """Seconds by which a file may seem older than the process that wrote it: some file systems keep whole seconds only."""
@@ -256,6 +259,82 @@ def _exists(number: int) -> bool:
     except (OSError, OverflowError):
         return False
     return True
+
+
+class OwnPidfile:
+    """
+    The pidfile of this process. twistd writes it at an ordinary start, and removes it at the end.
+
+    :param twistd: the options of twistd.
+    :ivar path: None if there is none.
+    :ivar lock: the descriptor that holds its lock; None if it is not locked.
+    """
+
+    _log = Logger()
+
+    def __init__(self, twistd: Any) -> None:
+        self.path: Path | None = None
+        self.lock: int | None = None
+        self._twistd = twistd
+        self._is_ours = False
+        self._inherited = False
+
+    def prepare(self, *, in_background: bool, inherited: bool) -> int | None:
+        """
+        Check the file before the start, and remove one that was left behind.
+
+        :param in_background: in the foreground there is none unless an option names it.
+        :param inherited: the file is another process's, which this one is about to replace.
+        :return: the number in a file that was left behind, 0 if it was empty; None if there was none.
+        :raises PidfileError: if its process runs, or if it cannot be written.
+        """
+        options, self._inherited = self._twistd, inherited
+        if not (in_background or names_pidfile(options)):
+            options["pidfile"] = ""
+        if not options["pidfile"]:
+            return None
+        self.path = Path(options["pidfile"]).absolute()
+        if inherited:
+            options["pidfile"] = ""  # until this process is the only one
+        elif not options["chroot"]:
+            left_by = clear_stale(self.path)
+            require_writable(self.path)
+            return left_by
+        return None
+
+    def hold(self) -> None:
+        """Lock the file, which twistd has written before."""
+        if self.path is not None and not self._inherited:
+            self.lock = hold(self.path)
+            self._is_ours = True
+
+    def take(self, lock: int | None) -> None:
+        """
+        Have the file name this process, which has taken over, and be removed at the end.
+
+        :param lock: a descriptor that holds its lock; None if nobody holds it.
+        """
+        if self.path is None:
+            return
+        try:
+            renumber(self.path)
+        except OSError as error:
+            self._log.error(
+                "the pidfile {path} cannot be written: {reason}", path=str(self.path), reason=error.strerror
+            )
+        self.lock = lock if lock is not None else hold(self.path)
+        self._twistd["pidfile"] = str(self.path)
+
+    def leave(self) -> None:
+        """Leave the file to another process, which has taken over."""
+        self._twistd["pidfile"] = ""
+        self._is_ours = False
+
+    def remove(self) -> None:
+        """Remove the file of a start that fails."""
+        if self._is_ours and self.path is not None:
+            with suppress(OSError):  # the user has changed since; the next start finds it stale
+                self.path.unlink()
 
 
 def main() -> None:

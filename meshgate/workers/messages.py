@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -26,8 +26,8 @@ from meshgate.proxy.serving import ServingSettings
 from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck
 from meshgate.routing.failing_endpoints import LeftOut
-from meshgate.routing.table import ClusterKey, EndpointAddress, ListenerKey
-from meshgate.routing.table_edits import Edit
+from meshgate.routing.table import ClusterKey, EndpointAddress, ListenerKey, RoutingTable
+from meshgate.routing.table_edits import Edit, edits_between, gone_endpoints
 from meshgate.transport.dns.resolver import NameFigures
 
 SocketId = tuple[int, int]
@@ -275,6 +275,37 @@ def pack_edits(edits: Iterable[Edit]) -> Iterator[bytes]:
     remaining = iter(edits)
     while chunk := list(islice(remaining, EDITS_IN_CHUNK)):
         yield packer.pack(chunk)
+
+
+class PackedTables:
+    """Packs the edits between tables. Most workers have the same table, so that packing once is enough."""
+
+    def __init__(self) -> None:
+        self._tables: tuple[RoutingTable | None, RoutingTable] | None = None
+        self._packed: tuple[Sequence[bytes], TableComplete]
+
+    def between(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], TableComplete]:
+        """
+        Return edits that lead a worker from one table to the next, in chunks, and the message that ends them.
+
+        :param before: None for a worker that has no table yet.
+        """
+        if self._tables is None or self._tables[0] is not before or self._tables[1] is not after:
+            chunks = list(pack_edits(edits_between(before or RoutingTable(), after)))
+            self._tables, self._packed = (before, after), (chunks, _complete(before, after))
+        return self._packed
+
+
+def _complete(before: RoutingTable | None, after: RoutingTable) -> TableComplete:
+    """The end of the edits between two tables, with what a worker would have to walk through all routes for."""
+    names = after.dns_names()
+    if before is None:
+        return TableComplete(names)
+    return TableComplete(
+        None if before.dns_names() == names else names,
+        before.clusters() - after.clusters(),
+        gone_endpoints(before, after),
+    )
 
 
 class Packer:

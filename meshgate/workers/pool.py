@@ -22,7 +22,7 @@ import mmap
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from signal import Signals
 from socket import socket
@@ -38,7 +38,6 @@ from meshgate.resources.problem import Problem
 from meshgate.routing.connection_policy import HealthCheck, Keepalive
 from meshgate.routing.failing_endpoints import LeftOut
 from meshgate.routing.table import ListenerKey, RoutingTable
-from meshgate.routing.table_edits import edits_between, gone_endpoints
 from meshgate.transport.binding import defer_accept
 from meshgate.transport.dns.resolver import NameFigures
 from meshgate.transport.keepalive import keep_alive
@@ -48,10 +47,9 @@ from meshgate.workers.messages import (
     Begin,
     EndpointHealth,
     NewSeries,
+    PackedTables,
     SeriesEnded,
     SocketId,
-    TableComplete,
-    pack_edits,
 )
 from meshgate.workers.slot import WorkerFigures, WorkerSlot
 
@@ -82,6 +80,7 @@ class WorkerPool:
     :ivar table: the table that the workers have to serve.
     :ivar health: the health of endpoints that the workers have to follow.
     :ivar metrics: the counts for metrics; None if the workers count none.
+    :ivar packed: the edits between the tables of workers.
     :ivar live_generation: the generation of the latest table that all running workers serve; 0 before the first.
     :ivar stopping: True if the workers are ending, and are not replaced.
     """
@@ -121,7 +120,7 @@ class WorkerPool:
         self._port_numbers = count()
         self._ports: dict[int, _Port] = {}
         self._closing: list[_Port] = []
-        self._latest_edits: _PackedEdits | None = None
+        self.packed = PackedTables()
         self._slots = [WorkerSlot(self, reactor, index) for index in range(size)]
         self._stopped: Deferred[None] | None = None
         self._killing: IDelayedCall | None = None
@@ -267,19 +266,6 @@ class WorkerPool:
             return begin, self._memory
         return begin, self._memory, self.metrics.memory
 
-    def edits(self, before: RoutingTable | None, after: RoutingTable) -> tuple[Sequence[bytes], TableComplete]:
-        """
-        Edits that lead a worker from one table to the next.
-
-        :return: the edits in chunks, and the message that ends them.
-        """
-        # Most workers have the same table, so that packing once is enough.
-        last = self._latest_edits
-        if last is None or last.before is not before or last.after is not after:
-            chunks = list(pack_edits(edits_between(before or _EMPTY, after)))
-            last = self._latest_edits = _PackedEdits(before, after, chunks, _complete(before, after))
-        return last.chunks, last.complete
-
     def sockets_for(self, slot: WorkerSlot) -> dict[SocketId, tuple[ListenerKey, socket]]:
         """The sockets on which a slot's worker has to accept: its own, and for one worker those of empty slots."""
         indices = [slot.index]
@@ -377,18 +363,6 @@ class WorkerPool:
             stopped.callback(None)
 
 
-def _complete(before: RoutingTable | None, after: RoutingTable) -> TableComplete:
-    """The end of the edits between two tables, with what a worker would have to walk through all routes for."""
-    names = after.dns_names()
-    if before is None:
-        return TableComplete(names)
-    return TableComplete(
-        None if before.dns_names() == names else names,
-        before.clusters() - after.clusters(),
-        gone_endpoints(before, after),
-    )
-
-
 def _all_serve(count: int) -> str:
     return "the worker serves" if count == 1 else f"all {count} workers serve"
 
@@ -401,16 +375,6 @@ def _merged(figures: Sequence[NameFigures]) -> NameFigures:
         return latest
     first = min(failing, key=lambda each: each.failing_since or 0.0)
     return replace(latest, failing_since=first.failing_since, reason=first.reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _PackedEdits:
-    """The packed edits between two tables."""
-
-    before: RoutingTable | None
-    after: RoutingTable
-    chunks: Sequence[bytes]
-    complete: TableComplete
 
 
 class _Port:

@@ -194,7 +194,7 @@ class WorkerSlot:
             self._process.send(StopListening(gone, self._pool.port_is_closed(gone)))
         table = self._pool.table
         if self._installing is None and self.installed is not table:
-            chunks, complete = self._pool.edits(self.installed, table)
+            chunks, complete = self._pool.packed.between(self.installed, table)
             for chunk in chunks:
                 self._process.send(TableChunk(chunk))
             self._process.send(complete)
