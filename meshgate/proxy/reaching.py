@@ -125,6 +125,7 @@ class EndpointSearch(CountedConnection):
         "_single",
         "_source",
         "_starting",
+        "_timeout",
     )
 
     _attempts_left: int
@@ -136,7 +137,10 @@ class EndpointSearch(CountedConnection):
         self._counted = False
         self._load = None
         self._dataplane = dataplane
-        self._policy = destination.policy
+        # None for the policy that nearly all destinations have, which says nothing.
+        self._policy = policy = None if destination.policy is NO_UPSTREAM_POLICY else destination.policy
+        own_timeout = None if policy is None else policy.connect_timeout
+        self._timeout: float = dataplane.limits.connect_timeout if own_timeout is None else own_timeout
         self._source = source
         self._owner: SearchOwner | None = owner
         self._resolving: Timer | None = None
@@ -154,7 +158,7 @@ class EndpointSearch(CountedConnection):
             unknown = [name for name in names if resolver.cached(name) is None]
             if unknown:
                 # Other connections wait for the same answers: this one stops waiting, but never cancels them.
-                self._resolving = self._dataplane.wheel.callLater(self._timeout(), self._resolved)
+                self._resolving = self._dataplane.wheel.callLater(self._timeout, self._resolved)
                 DeferredList([resolver.resolve(name) for name in unknown]).addCallback(lambda _: self._resolved())
                 return
         self._dial_first()
@@ -185,18 +189,18 @@ class EndpointSearch(CountedConnection):
         load, plane = self._load, self._dataplane
         if load is not None:
             now = plane.seconds()
-            if now - self._dial_at < (EARLY_END if in_order else self._timeout()):
+            if now - self._dial_at < (EARLY_END if in_order else self._timeout):
                 self._cluster.mark(load, self._dial_at, now, plane.rng, LEFT_EARLY)
 
     @property
     def keepalive(self) -> Keepalive | None:
         """The destination's keepalive for the connection to its endpoint; None if its policy sets none."""
-        return None if self._policy is NO_UPSTREAM_POLICY else self._policy.keepalive
+        return None if self._policy is None else self._policy.keepalive
 
     def pacing(self) -> Pacing | None:
         """Return the bandwidths of the connection to the endpoint; None if nothing limits them."""
         limits = self._dataplane.limits
-        shared = 0 if self._policy is NO_UPSTREAM_POLICY else self._policy.bandwidth
+        shared = 0 if self._policy is None else self._policy.bandwidth
         if not (limits.bandwidth or shared):
             return None
         pacing = Pacing(self._dataplane.reactor)
@@ -205,10 +209,6 @@ class EndpointSearch(CountedConnection):
         if shared:
             pacing.limit_destination(shared, self._dataplane.destination_rates, self._cluster.name)
         return pacing
-
-    def _timeout(self) -> float:
-        own = None if self._policy is NO_UPSTREAM_POLICY else self._policy.connect_timeout
-        return self._dataplane.limits.connect_timeout if own is None else own
 
     def _stop_resolving(self) -> None:
         timer, self._resolving = self._resolving, None
@@ -233,7 +233,7 @@ class EndpointSearch(CountedConnection):
         self._probing = False
         self._free_refusals = FREE_REFUSALS
         self._candidates = self._cluster.candidates(
-            plane.resolver.cached, self._source, plane.rng, now, self._timeout() + PROBE_LEASE, attempts > 1
+            plane.resolver.cached, self._source, plane.rng, now, self._timeout + PROBE_LEASE, attempts > 1
         )
         self._dial_next(_NO_ENDPOINT)
 
@@ -267,7 +267,7 @@ class EndpointSearch(CountedConnection):
         if owner is not None:
             self._starting = True
             dialing = self._dataplane.network.dial(
-                load.address, load.port, Upstream(), self._timeout(), self._first_bytes(owner), self
+                load.address, load.port, Upstream(), self._timeout, self._first_bytes(owner), self
             )
             self._starting = False
             if dialing is not None:
@@ -276,7 +276,7 @@ class EndpointSearch(CountedConnection):
     def _first_bytes(self, owner: SearchOwner) -> bytes:
         """The client's bytes so far, after the PROXY header that the destination's policy asks for."""
         first, policy = owner.first_bytes(), self._policy
-        if policy is NO_UPSTREAM_POLICY or policy.header is None:
+        if policy is None or policy.header is None:
             return first
         return header_for_endpoint(policy.header, self._record, owner.local_address(), owner.received_header) + first
 
@@ -286,7 +286,7 @@ class EndpointSearch(CountedConnection):
             self._starting = True
             self._race_limit = max(2, self._attempts_left)
             self._probing = load.marked
-            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout(), self._first_bytes(owner))
+            race = self._dialing = Race(self, plane.reactor, plane.network, self._timeout, self._first_bytes(owner))
             race.start(load, self._dial_at)
             self._starting = False
 

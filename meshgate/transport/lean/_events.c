@@ -20,7 +20,7 @@ typedef struct {
 } Events;
 
 /* Names of attributes of the owner and of the reactor. */
-static PyObject *batch_size_name, *do_iteration, *new_timed_calls, *just_stopped, *started;
+static PyObject *batch_size_name, *close_waiting, *do_iteration, *new_timed_calls, *just_stopped, *started;
 
 static PyObject *failed(void)
 {
@@ -213,9 +213,14 @@ static int batch(Events *self, int milliseconds, int *happened)
     struct epoll_event events[BATCH];
     int count;
 
-    Py_BEGIN_ALLOW_THREADS
-    count = epoll_wait(self->descriptor, events, BATCH, milliseconds);
-    Py_END_ALLOW_THREADS
+    if (PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get()))) {
+        Py_BEGIN_ALLOW_THREADS
+        count = epoll_wait(self->descriptor, events, BATCH, milliseconds);
+        Py_END_ALLOW_THREADS
+    } else {
+        /* There is no other thread to release the interpreter's lock for, and only this one could start one. */
+        count = epoll_wait(self->descriptor, events, BATCH, milliseconds);
+    }
     if (count < 0) {
         if (errno != EINTR) {
             failed();
@@ -230,7 +235,7 @@ static int batch(Events *self, int milliseconds, int *happened)
         if (!call(self, &events[i], happened))
             return -1;
     if (PyList_GET_SIZE(self->to_close)) {
-        PyObject *done = PyObject_CallMethod(self->owner, "close_waiting", NULL);
+        PyObject *done = PyObject_CallMethodNoArgs(self->owner, close_waiting);
 
         if (!done)
             return -1;
@@ -345,11 +350,12 @@ PyMODINIT_FUNC PyInit__events(void)
     if (PyType_Ready(&Events_Type) < 0)
         return NULL;
     batch_size_name = PyUnicode_InternFromString("batch_size");
+    close_waiting = PyUnicode_InternFromString("close_waiting");
     do_iteration = PyUnicode_InternFromString("doIteration");
     new_timed_calls = PyUnicode_InternFromString("_newTimedCalls");
     just_stopped = PyUnicode_InternFromString("_justStopped");
     started = PyUnicode_InternFromString("_started");
-    if (!batch_size_name || !do_iteration || !new_timed_calls || !just_stopped || !started)
+    if (!batch_size_name || !close_waiting || !do_iteration || !new_timed_calls || !just_stopped || !started)
         return NULL;
     self = PyModule_Create(&module);
     if (self && PyModule_AddObjectRef(self, "Events", (PyObject *)&Events_Type) < 0)
