@@ -219,6 +219,8 @@ def drained(count: int, seconds: int) -> str:
                 for descriptor, _ in ready:
                     poll.unregister(descriptor)
                     ends.append(time.monotonic() - began)
+            # The last lines are written when the last session has ended; one more is of the look at the open port.
+            wait_until(lambda: endings(folder / ACCESS_LOG).total() > count, "the lines of the access log")
             logged = endings(folder / ACCESS_LOG)
     in_each = Counter(int(end * 10 / seconds) for end in ends)
     pause = max(after - before for before, after in pairwise(ends))
