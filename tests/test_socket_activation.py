@@ -44,6 +44,13 @@ def watched_events(pid: int) -> list[int]:
     return found
 
 
+async def hold(pid: int) -> None:
+    """Have a process stop, and wait until it has: one that still runs may be woken for a connection."""
+    os.kill(pid, signal.SIGSTOP)
+    state = Path(f"/proc/{pid}/stat")
+    await wait_for(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", f"process {pid} to stop")
+
+
 class PassedOnTests(WorkersTestCase):
     """Sockets that the test has opened and holds, as systemd does."""
 
@@ -68,11 +75,11 @@ class PassedOnTests(WorkersTestCase):
         pids = [await self.pid(lab, worker) for worker in (1, 2)]
         for pid, other in (pids, pids[::-1]):
             self.assertTrue(any(events & EXCLUSIVE for events in watched_events(pid)))
-            os.kill(other, signal.SIGSTOP)
+            await hold(other)
             Client(self, port).read_until(END_OF_GREETING)
             os.kill(other, signal.SIGCONT)
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            await hold(pid)
         waiting = self.clients(port, 5)
         for pid in pids:
             os.kill(pid, signal.SIGKILL)

@@ -40,7 +40,7 @@ COMMANDS = {
     "sniff": "Show the contents of a captured ClientHello.",
     "status": "Show the status of the running gateway.",
     "test": "Test routes against a file of expectations.",
-    "upgrade": "Have the running gateway replaced by the installed version.",
+    "upgrade": "Have the running gateway replaced by the version that is installed now.",
     "watch": "Show objects of the local gateway's API, and their changes.",
 }
 """
