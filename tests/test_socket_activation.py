@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.internet.threads import deferToThread
 
 from meshgate.state.folder import holder
-from tests.installation import ECHO, Installation
+from tests.installation import ECHO, Installation, run_meshgate
 from tests.lab_with_workers import END_OF_GREETING, Client, WorkersTestCase
 from tests.support import IMPORT_ROOT, Program, free_port, once_more, require_program, wait_for
 
@@ -133,6 +133,8 @@ class PassedOnTests(WorkersTestCase):
         status = await self.state(lab, "20 counted", lambda status: status["ended"].get("no_route") == 20)
         self.assertIn(("MG3105", problem), [(each["code"], each["message"]) for each in status["problems"]])
         self.assertEqual(lab.process.stderr.count(problem), 1)
+        shown = (await deferToThread(run_meshgate, ["status", "--config", lab.settings])).stdout.decode()
+        self.assertIn(f"warning[MG3105]: {problem}", shown)
         route.write_text(text)
         await self.state(lab, "the listener", lambda status: status["live_generation"] == 3)
         Client(self, port).read_until(END_OF_GREETING)

@@ -60,7 +60,8 @@ class UnixEndpointTests(TestCase):
     async def test_bytes_both_ways(self) -> None:
         """Bytes go both ways in any amount, both ends of stream come, and the log names the socket."""
         path = Path(self.enterContext(TemporaryDirectory())) / "u.sock"  # the path of a test's own folder is too long
-        for name, address in ((str(path), f"unix://{path}"), ("\0mg-test-unix", "unix://@mg-test-unix")):
+        abstract = f"mg-test-{os.getpid()}-unix"
+        for name, address in ((str(path), f"unix://{path}"), (f"\0{abstract}", f"unix://@{abstract}")):
             origin = UnixOrigin(self, name, b"Welcome\n")
             gateway = GatewayUnderTest(self)
             gateway.serve(listener := tcp_listener(at(address)))
@@ -107,10 +108,11 @@ class UnixEndpointTests(TestCase):
 
     async def test_a_header_and_probes(self) -> None:
         """A PROXY header goes over it as over TCP; probes, which it does not have, are passed over."""
-        origin = UnixOrigin(self, "\0mg-test-header")
+        name = f"mg-test-{os.getpid()}-header"
+        origin = UnixOrigin(self, f"\0{name}")
         keepalive = Keepalive(0, 1, 0)
         gateway = GatewayUnderTest(self, Limits(client_keepalive=keepalive, upstream_keepalive=keepalive))
-        listener = tcp_listener(at("unix://@mg-test-header", header=HeaderForEndpoint(1), keepalive=keepalive))
+        listener = tcp_listener(at(f"unix://@{name}", header=HeaderForEndpoint(1), keepalive=keepalive))
         gateway.serve(listener)
         client = await gateway.connect(listener)
         here, there = client.transport.getHost(), gateway.addresses[listener.key]

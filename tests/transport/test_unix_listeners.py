@@ -122,9 +122,9 @@ class UnixListenerTests(TestCase):
     async def test_an_abstract_name_and_a_loop(self) -> None:
         """An abstract name is served; a route from a Unix socket to itself is no endless loop."""
         gateway = GatewayUnderTest(self)
-        name = "unix://@mg-test-listener"
+        name = f"unix://@mg-test-{os.getpid()}-listener"
         gateway.serve(tcp_listener(Endpoint(name, 0), bind=name))
-        client = await self.client("\0mg-test-listener")
+        client = await self.client("\0" + name.removeprefix("unix://@"))
         await client.got_finish()
         self.assertEqual((await gateway.record()).ending, Ending.LOOP)
 
