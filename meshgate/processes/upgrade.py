@@ -109,7 +109,21 @@ class Predecessor(Protocol):
         """End, once nobody needs this process any more: the new one serves, and goes on with these addresses."""
 
 
-class Upgrade(ProcessProtocol):
+class _NewProcess(ProcessProtocol):
+    """
+    The new process of one upgrade: the end of one that was killed may be told when the next upgrade has begun.
+
+    :ivar has_ended: True once it has ended; that its end of the socket is closed tells the rest.
+    """
+
+    has_ended = False
+
+    def processEnded(self, reason: Failure) -> None:
+        """Note the end."""
+        self.has_ended = True
+
+
+class Upgrade:
     """
     The upgrades of this process.
 
@@ -126,6 +140,7 @@ class Upgrade(ProcessProtocol):
         self.running = False
         self._is_over = self._given = False
         self._process: Any = None
+        self._protocol = _NewProcess()
         self._socket: HandoverSocket | None = None
         self._deadline: IDelayedCall | None = None
         self._kept: set[ListeningAddress] = set()
@@ -146,10 +161,11 @@ class Upgrade(ProcessProtocol):
             return
         self._log.info("the upgrade begins: {command}", command=" ".join(self._command.arguments))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process, self._protocol = None, _NewProcess()
         try:
             with theirs, held_back():
                 self._process = self._reactor.spawnProcess(
-                    self,
+                    self._protocol,
                     self._command.arguments[0],
                     self._command.arguments,
                     environment,
@@ -183,10 +199,6 @@ class Upgrade(ProcessProtocol):
 
     # The new process.
 
-    def processEnded(self, reason: Failure) -> None:
-        """Forget the process; that its end of the socket is closed tells the rest."""
-        self._process = None
-
     def _lost(self, reason: str) -> None:
         if not self._is_over:
             self._fail(f"the new process cannot take over: {reason}; its log says more")
@@ -194,8 +206,8 @@ class Upgrade(ProcessProtocol):
     def _received(self, message: Message, descriptors: list[int]) -> None:
         close_all(descriptors)  # none is expected
         if message.kind is Kind.READY:
-            done = self._predecessor.freeze()
-            done.addCallback(lambda _: self._give()).addErrback(lambda failure: self._fail(str(failure.value)))
+            waiting, done = self._socket, self._predecessor.freeze()
+            done.addCallback(lambda _: self._give(waiting)).addErrback(lambda failure: self._fail(str(failure.value)))
         elif message.kind is Kind.KEPT and message.address is not None:
             self._kept.add(message.address)
         elif message.kind is Kind.FAILED:
@@ -203,10 +215,10 @@ class Upgrade(ProcessProtocol):
         elif message.kind is Kind.SERVING and self._given:
             self._succeed(message.workers)
 
-    def _give(self) -> None:
+    def _give(self, waiting: HandoverSocket | None) -> None:
         """Send everything."""
-        if self._socket is None:
-            return  # it has failed meanwhile
+        if self._socket is None or self._socket is not waiting:
+            return  # it has failed meanwhile, and the next upgrade may have begun
         # The new process does nothing but wait for this, so that this one waits for moments at most.
         self._socket.blocks_for(READ_WITHIN)
         for address, descriptors in self._predecessor.shares():
@@ -221,7 +233,7 @@ class Upgrade(ProcessProtocol):
         self._given = True
 
     def _succeed(self, workers: int) -> None:
-        if self._process is None:
+        if self._protocol.has_ended:
             return  # it has ended since, and the end of its socket comes next
         self._is_over = True
         self._stop_timer()

@@ -29,6 +29,7 @@ class FakeReactor(Clock):
         self.environment: Mapping[str, str] = {}
         self.child = -1
         self.signals: list[str] = []
+        self.protocols: list[Any] = []
         self.pid = 4711
         self.fault: OSError | None = None
 
@@ -36,6 +37,7 @@ class FakeReactor(Clock):
         """Keep a copy of the descriptor that the process would get."""
         if self.fault is not None:
             raise self.fault
+        self.protocols.append(protocol)
         self.environment = arguments[2]
         self.child = os.dup(childFDs[int(self.environment[VARIABLE])])
         return self
@@ -239,6 +241,29 @@ class UpgradeTests(SynchronousTestCase):
         self.assertTrue(self.upgrade.running)
         self.upgrade.abandon()
         self.assertEqual(self.program.happened[-1], "this process is about to end")
+
+    def test_a_late_end(self) -> None:
+        """The end of a killed process that is told after the next upgrade has begun is not that of the next one."""
+        self.begun().send(Message(kind=Kind.FAILED, reason="broken"))
+        self.reactor.read()
+        end = self.begun()
+        end.send(Message(kind=Kind.READY))
+        self.reactor.read()
+        self.reactor.protocols[0].processEnded(None)
+        end.send(Message(kind=Kind.SERVING, workers=1))
+        self.reactor.read()
+        self.assertEqual(self.program.happened[-1], (4711, frozenset(), 1))
+
+    def test_a_late_freeze(self) -> None:
+        """What an upgrade that has failed was still waiting for gives nothing to the next new process."""
+        late = self.program.frozen = Deferred()
+        self.begun().send(Message(kind=Kind.READY))
+        self.reactor.read()
+        self.reactor.advance(WITHIN)
+        end = self.begun()
+        late.callback(None)
+        end.blocks_for(0)
+        self.assertRaises(BlockingIOError, end.receive)
 
     def test_obstacles(self) -> None:
         """Process 1 refuses, and so does a program that has a reason, or a command that would not lead to the same."""
