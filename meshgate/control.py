@@ -294,6 +294,7 @@ class ControlProcess(Service):
         content = settings.content
         if self._api is not None and content.api is not None:
             self._api.start(content.api, settings.state_dir, content.default_namespace, content.gateway.namespace)
+            self.succession.api_started()
             self._first_read = FirstRead(settings.state_dir / API_FOLDER / FIRST_READ, time.time)
 
     def _make_metrics(self, listen: Listen) -> GatewayMetrics:

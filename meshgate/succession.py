@@ -4,8 +4,10 @@ How a gateway takes over from the one before it in an upgrade, and hands over to
 :mod:`meshgate.processes.upgrade` has the protocol of both; here is what it means for a gateway. The listening sockets
 go over with their queues: those of the routes, one for each worker, and those of the API, of the metrics and of the
 lab. So do the locks of the state folder and of the pidfile. The store of the API, ages and history lie in the state
-folder: from the moment when the new process has the sockets, the old one writes nothing there, refuses writes to its
-API, and follows no change. What both do at the same time is to accept connections.
+folder: from the moment when the new process has the sockets, the old one writes nothing there, and follows no change.
+The new one follows changes, but until it has taken over, it refuses writes to its API as the old one does, and shuts
+down none of the sockets that both have: if it fails, the old one goes on. What both do at the same time is to accept
+connections.
 """
 
 from __future__ import annotations
@@ -109,6 +111,11 @@ class Succession:
         self._reporter.inherit(inheritance.locks.get(_STATE, -1))
         self._pidfile_lock = inheritance.locks.get(_PIDFILE)
 
+    def api_started(self) -> None:
+        """Have the API refuse writes until this process is the only one: the process before would not know them."""
+        if self._heir is not None and self.api is not None:
+            self.api.refuse_writes()
+
     def settle(self, settled: Callable[[], None]) -> bool:
         """
         Tell the process before that this one serves.
@@ -127,6 +134,9 @@ class Succession:
         self.services.close_unused()
         if self._launch is not None:
             self._launch.pidfile.take(self._pidfile_lock)
+        self._ports.alone()
+        if self.api is not None:
+            self.api.thaw()
         self._reporter.speak()
         self._log.info("the upgrade is done: this process has taken over")
         settled()
@@ -135,12 +145,16 @@ class Succession:
 
     def upgrade(self) -> None:
         """Start the next version, and hand over to it; nothing happens once this process is ending."""
-        if not self._ending:
+        if self._heir is not None:
+            self._log.warn("this process has not taken over itself yet; an upgrade of it is refused")
+        elif not self._ending:
             self._upgrade.begin()
 
     def abandon(self) -> None:
         """End an upgrade that is not done: this process is about to end."""
         self._ending = True
+        if self._heir is not None:
+            self._heir.fail("it was told to end")
         self._upgrade.abandon()
 
     def postpones_reload(self) -> bool:
@@ -158,8 +172,6 @@ class Succession:
 
     def obstacle(self) -> str:
         """Tell why there can be no upgrade now."""
-        if self._heir is not None:
-            return "this process has not taken over itself yet"
         if self.api is not None and self.api.runs_pods:
             return "the lab's pods run in this process and would end with it: delete them first"
         return ""
@@ -176,11 +188,16 @@ class Succession:
         return Deferred.fromCoroutine(self._freeze())
 
     async def _freeze(self) -> None:
-        self.frozen = True
+        self.frozen, number = True, self._number
         await self._idle()
-        if self.api is not None:
+        if self.api is not None and self._freezes(number):
             await self.api.freeze()
-        self._reporter.silence()
+        if self._freezes(number):
+            self._reporter.silence()
+
+    def _freezes(self, number: int) -> bool:
+        """True unless the upgrade of this number has failed meanwhile."""
+        return self.frozen and number == self._number
 
     def shares(self) -> Iterable[tuple[ListeningAddress, Sequence[int]]]:
         """The listening sockets."""

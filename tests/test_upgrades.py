@@ -302,6 +302,26 @@ class FailureTests(UpgradeTestCase):
             await wait_for(lambda: len(gateway.processes()) == 3, "the end of all others")
         self.serves(gateway, await self.upgraded(gateway))
 
+    async def test_a_new_process_that_is_told_to_end(self) -> None:
+        """SIGTERM to it before it has taken over leaves all ports to the old process, which goes on at once."""
+        gateway = await self.start()
+        lab, old, path = gateway.installation, gateway.pid, short_path(self)
+        text = PORT.format(port=1, target=lab.ports[2701])
+        bound = text.replace("servers: [{port: {number: 1,", f'servers: [{{bind: "unix://{path}", port: {{number: 0,')
+        (lab.routes / "50-unix.yaml").write_text(bound)
+        await wait_for(path.exists, "the path")
+        command = upgrade_command(self, gateway)
+        new = await self.new_process(gateway, old)
+        await wait_for(lambda: self.listens(new), "the sockets")
+        os.kill(new, signal.SIGTERM)
+        self.assertEqual(await command.exit_status(), 1, command.stderr)
+        await gateway.gone(new)
+        self.serves(gateway, old)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            self.assertTrue(client.recv(1))
+
     def listens(self, pid: int) -> bool:
         """True if a process has a listening socket."""
         try:

@@ -159,10 +159,15 @@ class ConfigurationApi:
         """True if the lab's pods listen on ports of this process."""
         return self._pods is not None and self._pods.listens
 
-    async def freeze(self) -> None:
-        """Refuse writes from now on, until :meth:`thaw`, and finish those that have begun."""
-        if self._collection is not None and self._store is not None:
+    def refuse_writes(self) -> None:
+        """Refuse writes from now on, until :meth:`thaw`."""
+        if self._collection is not None:
             self._collection.frozen = "nothing is written while the gateway is upgraded; try again in a moment"
+
+    async def freeze(self) -> None:
+        """Refuse writes from now on, and finish those that have begun."""
+        self.refuse_writes()
+        if self._store is not None:
             await self._store.settled()
 
     def thaw(self) -> None:

@@ -255,11 +255,12 @@ class Ports:
             else:
                 self._open[identity].keep_alive(self.keepalive)
                 self._open[identity].defer_accept(self.deferring and listener.sniffs)
+        shared = {self._open[identity] for identity in going if identity in self._adopted}
         leaving = [self._open.pop(identity) for identity in going]
         leaving += self._reconcile_unclaimed({listener.key for listener in listeners.values()})
         # New ports are open by now: a port that changes its address families always has a socket.
         for port in leaving:
-            self._close(port)
+            self._close(port, left=port in shared)
         return self.failures
 
     def _reconcile_unclaimed(self, wanted: Collection[ListenerKey]) -> list[_Open]:
@@ -313,6 +314,13 @@ class Ports:
         for listening in (each for sockets in unused.values() for each in sockets):
             listening.close()
         return [identity for identity in self._adopted if identity in self._open]
+
+    def alone(self) -> None:
+        """
+        Close ports for good from now on. Before that, those that use inherited sockets are left to the process that
+        shares them: if this one ends, that one goes on.
+        """
+        self._adopted = []
 
     async def hand_over(self, kept: Collection[Identity], copies: int) -> None:
         """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -350,7 +353,12 @@ class AcceptingPort:
             listening.close()
         return succeed(None)
 
-    finish = stop
+    def finish(self) -> Deferred[object]:
+        """As Port: in all processes that share the sockets."""
+        for listening in self.sockets:
+            with contextlib.suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)
+        return self.stop()
 
     def defer_accept(self, wanted: bool) -> None:
         """As Port."""
@@ -463,3 +471,21 @@ class HandoverTests(TestCase):
         await before.hand_over([(kept.key, False)], 2)
         self.assertEqual((before.listening, after.listening), ((), tuple(sorted([kept.key, coming.key]))))
         self.assertEqual([self.opened[each].open for each in range(4)], [False, False, True, True])
+
+    async def test_a_next_process_that_ends_early(self) -> None:
+        """What it has inherited is left to the process before, a path too, until it is alone."""
+        folder = tempfile.TemporaryDirectory(prefix="meshgate-")  # the length of a path of a socket is limited
+        self.addCleanup(folder.cleanup)
+        path = f"{folder.name}/s"
+        wanted = [listener(LOOPBACK, free_port()), listener(f"unix://{path}", 0)]
+        for alone in (False, True):
+            before = self.ports(2)
+            before.reconcile(wanted)
+            after = self.inherited(before, 2)
+            after.reconcile(wanted)
+            if alone:
+                after.alone()
+            await after.close()
+            self.assertEqual(accepts(LOOPBACK, wanted[0].key.port), not alone)
+            self.assertEqual(Path(path).exists(), not alone)
+            await before.close()
