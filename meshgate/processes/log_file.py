@@ -62,6 +62,9 @@ class LogFile:
 
     def _rotate(self) -> None:
         try:
+            if not self._is_ours():
+                self.reopen()  # another process has rotated it: both log during an upgrade
+                return
             for number in range(self.keep - 1, 0, -1):
                 older = self._numbered(number)
                 if older.exists():
@@ -70,6 +73,13 @@ class LogFile:
             self.reopen()
         except OSError:
             self._size = 0  # go on with this file, and try again after as many bytes
+
+    def _is_ours(self) -> bool:
+        """True if the file has its name still."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

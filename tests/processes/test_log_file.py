@@ -72,3 +72,13 @@ class LogFileTests(SynchronousTestCase):
         pipe = self.path.with_name("pipe")
         os.mkfifo(pipe)
         self.assertRaises(OSError, LogFile, pipe)
+
+    def test_two_processes(self) -> None:
+        """Both log during an upgrade; one does not rotate again what the other one has rotated."""
+        other = LogFile(self.path)
+        for log in (self.log, other):
+            log.rotate_at = 10
+            log.write("1234\n")
+        self.log.write("rotates\n")
+        other.write("follows\n")
+        self.assertEqual(self.contents(), {"own.log": "rotates\nfollows\n", "own.log.1": "1234\n1234\n"})
