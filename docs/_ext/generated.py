@@ -69,6 +69,12 @@ API_SCALE_ROWS = {
     "a 64-byte round trip, 99th percentile, while a client lists and applies without a pause": (
         "{round_trip_p99_ms_with_api_load} ms"
     ),
+    "the same beside two programs that only compute, and use as much of the processors": (
+        "{round_trip_p99_ms_with_other_programs} ms"
+    ),
+    "processors that the control process and the client use meanwhile": (
+        "{control_processors_with_api_load} and {client_processors_with_api_load}"
+    ),
 }
 """The same of :func:`api_scale` and ``api_scale.json``."""
 
