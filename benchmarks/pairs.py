@@ -22,8 +22,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tarfile
-import tempfile
 import threading
 import time
 import venv
@@ -31,7 +29,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -151,10 +148,8 @@ def installed(commit: str) -> Path:
     if not done.exists():
         print(f"installing {commit[:10]} ...", file=sys.stderr, flush=True)
         venv.create(folder, clear=True, with_pip=True)
-        with tempfile.TemporaryDirectory() as sources:
-            with tarfile.open(fileobj=BytesIO(_run(["git", "-C", ROOT, "archive", commit]))) as archive:
-                archive.extractall(sources, filter="data")
-            _run([programs / "pip", "install", "--quiet", sources], {"MESHGATE_COMPILE": "1"})
+        source = f"git+{ROOT.as_uri()}@{commit}"
+        _run([programs / "pip", "install", "--quiet", source], {"MESHGATE_COMPILE": "1"})
         done.touch()
     return programs / "twistd"
 
