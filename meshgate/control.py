@@ -233,6 +233,7 @@ class ControlProcess(Service):
         """Reopen the file of the access log, which may have been rotated."""
         if self.running:
             self._pool.reopen_log()
+            self.succession.reopened_logs()
 
     def reload(self) -> None:
         """Read everything again: settings, routes, and the file of the access log. Broken settings change nothing."""

@@ -84,7 +84,7 @@ class Succession:
         none = Command((), Path(), "no command line would start it anew")
         self._upgrade = Upgrade(reactor, command or none, self)
         self._number = 0
-        self._reload_later = False
+        self._reload_later = self._reopen_later = False
         self._kept: frozenset[Identity] = frozenset()
         self._next_workers = 0
 
@@ -164,6 +164,10 @@ class Succession:
             self._log.info("everything is read again when the upgrade is over")
         return self._upgrade.running
 
+    def reopened_logs(self) -> None:
+        """Have the new process of an upgrade that is running do so, too: it may have opened them before."""
+        self._reopen_later = self._upgrade.running
+
     async def leave_ports(self) -> None:
         """Leave the ports to the next process, and close those that it has not taken, once their queues are empty."""
         await self._ports.hand_over(self._kept, self._next_workers)
@@ -224,7 +228,7 @@ class Succession:
         frozen, self.frozen = self.frozen, False
         if self.api is not None:
             self.api.thaw()
-        again, self._reload_later = self._reload_later, False
+        again, self._reload_later, self._reopen_later = self._reload_later, False, False
         if again:
             self._reload()
         elif frozen:
@@ -236,9 +240,10 @@ class Succession:
         self._kept, self._next_workers = frozenset(map(_identity, kept)), workers
         self._manager.replaced(pid)
         self.services.leave()
-        if self._reload_later:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGHUP)
+        for number, wanted in ((signal.SIGHUP, self._reload_later), (signal.SIGUSR1, self._reopen_later)):
+            if wanted:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
         if self._launch is not None:
             self._launch.pidfile.leave()
             self._launch.end()

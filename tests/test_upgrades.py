@@ -343,7 +343,7 @@ class FailureTests(UpgradeTestCase):
         self.serves(gateway, await self.upgraded(gateway))
 
     async def test_what_comes_meanwhile(self) -> None:
-        """A second upgrade is refused, by the command and by the signal; SIGHUP is followed by whoever serves then."""
+        """A second upgrade is refused, by the command and by the signal; others are followed by whoever serves then."""
         gateway = await self.start()
         old = gateway.pid
         first = upgrade_command(self, gateway)
@@ -357,9 +357,12 @@ class FailureTests(UpgradeTestCase):
         os.kill(old, signal.SIGHUP)
         await wait_for(lambda: "read again when the upgrade is over" in gateway.log, "the note")
         self.assertNotIn("everything was read again", gateway.log)
+        os.kill(old, signal.SIGUSR1)
+        await wait_for(lambda: gateway.log.count("the log was opened anew") == 2, "the log of the old process")
         os.kill(new, signal.SIGCONT)
         self.assertEqual(await first.exit_status(), 0, first.stderr)
         await wait_for(lambda: "everything was read again" in gateway.log, "the reload")
+        await wait_for(lambda: gateway.log.count("the log was opened anew") == 4, "the log of the new process")
         self.serves(gateway, new)
 
     async def test_the_old_process_ends_meanwhile(self) -> None:
