@@ -251,6 +251,7 @@ class Reader:
     async def begin(self, step: Step) -> None:
         """Begin a command in the foreground, and wait for its output."""
         output, number = self._note("output"), self._note("number")
+        output.touch()  # the command itself may be slower to open it than its number is to come
         self._type(f"{step.text} > {output} 2>&1 < /dev/null & echo $! > {number}.new; mv {number}.new {number}")
         await wait_for(number.exists, "its start")
         self._foreground.append((int(number.read_text()), output))
@@ -271,6 +272,7 @@ class Reader:
         self._test.addCleanup(os.close, descriptor)
         number = step.output.index(step.typed)
         output = self._note("output")
+        output.touch()
         self._type(f"{step.text} > {output} 2>&1 < {typing} &")
         for expected in (step.output[:number], step.output[:number] + step.output[number + 1 :]):
 
